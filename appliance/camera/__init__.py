@@ -1,0 +1,1 @@
+"""The camera side: sources of frames, and the agent that pushes them."""

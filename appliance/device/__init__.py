@@ -1,0 +1,1 @@
+"""The machine under the service: its sensors and its service manager."""

@@ -1,0 +1,1 @@
+"""Engines: a tensor in, the raw output of a network out."""

@@ -1,0 +1,58 @@
+"""Errors with a stable `code` that clients can match on.
+
+Each is raised where it is found and translated to an event or a status in `web/` alone. The texts are read by a
+technician: they say what is wrong, and what to do where that can be known.
+"""
+
+from __future__ import annotations
+
+
+class ApplianceError(Exception):
+    """Root of all errors that have a meaning outside the process."""
+
+    code = "internal"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class BadFrame(ApplianceError):
+    """The sender's fault: the frame cannot be used. Nothing else is affected.
+
+    Codes: frame_type, frame_empty, frame_too_large, base64_invalid, image_unsupported, image_corrupt,
+    image_too_large, unknown_field, option_invalid.
+    """
+
+    code = "image_corrupt"
+
+
+class Refused(ApplianceError):
+    """The frame is fine but must not or cannot be taken: unauthorized, shutting_down, overloaded."""
+
+    code = "unauthorized"
+
+
+class ModelError(ApplianceError):
+    """No usable model: model_missing, model_corrupt, model_unsupported, model_fetch_failed."""
+
+    code = "model_missing"
+
+
+class EngineError(ApplianceError):
+    """The engine cannot run the model here: engine_failed, engine_device_missing."""
+
+    code = "engine_failed"
+
+
+class ConfigError(ApplianceError):
+    """The configuration is wrong; the text names the file, the key and what was expected."""
+
+    code = "config_invalid"
+
+
+class SourceError(ApplianceError):
+    """A camera's source cannot be opened or has gone."""
+
+    code = "source_failed"

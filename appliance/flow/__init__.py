@@ -1,0 +1,1 @@
+"""The way of a frame: admitted, waiting, inferred, answered."""

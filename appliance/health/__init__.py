@@ -1,0 +1,1 @@
+"""How the box is: readings in, findings with advice out; and the proof that it still sees."""

@@ -1,0 +1,1 @@
+"""Model bundles: what a model is, where it lies and where it comes from."""

@@ -1,0 +1,81 @@
+"""What the parts ask of one another. `run.py` decides who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.values import Frame, Outcome, Reading, Size
+
+T = TypeVar("T")
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+Publish = Callable[[Frame, Outcome], None]
+"""Takes a frame's one outcome; returns at once and never raises."""
+
+Tensor = NDArray[np.uint8]
+"""One picture as a network takes it: (height, width, 3), RGB, contiguous."""
+
+Raw = NDArray[np.floating[Any]]
+"""A network's output for one picture, as the head expects it: (4 + classes, anchors) or (boxes, 6)."""
+
+
+class Engine(Protocol):
+    """Runs one network. Every method may be called from any thread."""
+
+    name: str
+    device: str
+    precision: str
+    slots: int
+    """Inferences that can run at the same time."""
+
+    def prepare(self, size: Size) -> None:
+        """Make the network ready for inputs of this size; slow the first time (compiles), then free.
+
+        Raises EngineError when it cannot run at this size.
+        """
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
+        """Run the network and hand its output to `read`, on a thread of the engine's own.
+
+        The array is only valid inside `read`. Its size must have been prepared.
+        """
+
+    def close(self) -> None:
+        """Wait for what is running and release the device."""
+
+
+class Sensors(Protocol):
+    """Reads the machine."""
+
+    def read(self) -> Reading: ...
+
+
+class FrameSource(Protocol):
+    """Gives a camera agent its pictures."""
+
+    def pictures(self) -> Iterator[bytes]:
+        """Encoded pictures (JPEG, PNG or WebP), each as new as it can be. Ends when the source does."""
+
+    def resize(self, max_side: int, jpeg_quality: int) -> None:
+        """From the next picture on, none larger than this (px), and of this JPEG quality (1-100)."""
+
+    def close(self) -> None: ...
+
+
+class Notifier(Protocol):
+    """Tells the service manager how we are."""
+
+    def ready(self, status: str) -> None: ...
+
+    def stopping(self) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+    def alive(self) -> None: ...

@@ -1,0 +1,235 @@
+"""The nouns of the appliance. Each is frozen, has its units in its names, and knows nothing of any other room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, TypeAlias
+
+FrameId: TypeAlias = str | int
+Cached: TypeAlias = Literal[False, "exact", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A picture's or a tensor's extent in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle by two corners, x to the right, y down; which pixels it counts is said by the name that holds it
+    (`box_px`: the camera's own, `box_in`: the model's input)."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object found: `confidence` 0-1, `box_px` in the pixels of the frame as it was sent."""
+
+    name: str
+    class_id: int
+    confidence: float
+    box_px: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a sender wants to hear of: a lowest confidence (0-1) and class names (None: all)."""
+
+    min_confidence: float
+    classes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture whose header has been read: `size` as it is meant to be seen, orientation applied."""
+
+    data: bytes
+    format: Literal["jpeg", "png", "webp"]
+    size: Size
+    orientation: int = 1
+    """EXIF orientation, 1-8."""
+    plain_jpeg: bool = False
+    """A grey or YCbCr JPEG, which can be decoded scaled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture on its way through the appliance."""
+
+    camera: str
+    sender: str
+    """Whom to answer; only `web/` knows what it means."""
+    frame_id: FrameId
+    picture: Picture
+    wanted: Wanted
+    received_s: float
+    """Monotonic."""
+    captured_at: float | None = None
+    """The camera's own clock, seconds since 1970, as it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where a frame's time went, in milliseconds; `total_ms` is from its arrival to its answer."""
+
+    wait_ms: float
+    decode_ms: float
+    infer_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """The answer: what is in the frame."""
+
+    detections: tuple[Detection, ...]
+    image_size: Size
+    input_size: Size
+    model: str
+    timing: Timing
+    cached: Cached = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The frame could not be used, or the box could not use it."""
+
+    code: str
+    message: str
+
+
+class SkipReason(str, Enum):
+    """Why a good frame was not looked at."""
+
+    RATE_LIMITED = "rate_limited"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    OVERLOADED = "overloaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The frame was dropped on purpose; `retry_after_s` says when the next one has a chance."""
+
+    reason: SkipReason
+    retry_after_s: float
+
+
+Outcome: TypeAlias = Detected | Failed | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is known of a frame as soon as it has been offered; the outcome is published apart from it."""
+
+    status: Literal["queued", "cached", "skipped", "error"]
+    reason: str | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the whole box may do now; the governor's word."""
+
+    max_side: int
+    """Longest side of the model's input, px."""
+    min_interval_s: float
+    """Between two frames of one camera; 0: as fast as its fair share."""
+    max_in_flight: int
+    admit: bool = True
+    """False: refuse frames, stay reachable."""
+    reason: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLimits:
+    """What one camera is asked to keep to."""
+
+    min_interval_s: float
+    max_side: int
+    """Longest side of the pictures it should send, px: more is scaled away."""
+    jpeg_quality: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStats:
+    """One camera's counters since start, and its rates over the last seconds."""
+
+    received: int
+    answered: int
+    cached: int
+    failed: int
+    skipped: dict[str, int]
+    received_fps: float
+    answered_fps: float
+    latency_ms: float | None
+    """Arrival to answer, moving average."""
+    limits: CameraLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the outside is told about the loaded model and the engine under it."""
+
+    name: str
+    engine: str
+    device: str
+    precision: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the sensors say at one moment; None is unknown, never a number that stands for it."""
+
+    at_s: float
+    """Monotonic."""
+    soc_temp_c: float | None = None
+    trip_temp_c: float | None = None
+    """Where the firmware or kernel begins to throttle."""
+    cpu_percent: float | None = None
+    memory_available_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    resident_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    uptime_s: float | None = None
+
+
+class Severity(str, Enum):
+    """How bad a finding is; the worst one is the state of the box."""
+
+    INFO = "info"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, in words for a person who stands before the box."""
+
+    code: str
+    severity: Severity
+    what: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryState:
+    """The last proof that the box sees: a known picture went through the real path."""
+
+    proved: bool = False
+    message: str = "not tried yet"
+    at_s: float | None = None
+    """Monotonic time of the last try."""
+    infer_ms: float | None = None
+    failures: int = field(default=0)
+    """In a row."""

@@ -1,0 +1,1 @@
+"""Pictures in, tensors out, boxes back: pure functions over arrays."""

@@ -1,0 +1,1 @@
+"""The network side: Socket.IO, HTTP and the page."""
