@@ -39,7 +39,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Between two Socket.IO pings, s; 25 is what clients expect.")
     ] = 25.0
     ping_timeout_s: Annotated[
-        float, Meta(gt=0, description="A client silent for this long after a ping is gone, s; slow radio links need it.")
+        float, Meta(gt=0, description="A client silent this long after a ping is gone, s; for slow radio links.")
     ] = 60.0
     max_frame_bytes: Annotated[
         int, Meta(ge=1000, le=64_000_000, description="Largest picture taken, bytes; 10 MB holds any 4K JPEG.")
@@ -52,14 +52,16 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 1024
     websocket_deflate: Annotated[
         bool,
-        Meta(description="Offer permessage-deflate. Off: clients would deflate JPEGs with it, for nothing but heat."),
+        Meta(description="Offer permessage-deflate. Off: clients would deflate JPEGs with it, for mere heat."),
     ] = False
-    max_connections: Annotated[int, Meta(ge=1, description="Socket.IO connections at once; the next one is refused.")] = (
-        2000
-    )
+    max_connections: Annotated[int, Meta(ge=1, description="Socket.IO connections at once; more are refused.")] = 2000
     viewer_token: Annotated[
-        str, Meta(description="If set, the page and `subscribe` need this token; empty: anyone on the network may look.")
+        str, Meta(description="If set, the page and `subscribe` need this token; empty: anyone may look.")
     ] = ""
+    require_token: Annotated[
+        bool, Meta(description="Refuse cameras that have no token of their own under [cameras.NAME].")
+    ] = False
+    api_key: Annotated[str, Meta(description="If set, /v1/vision needs it in its form as `api_key`.")] = ""
     drain_s: Annotated[float, Meta(ge=0, description="At shutdown, time given to frames already taken, s.")] = 3.0
 
 
@@ -72,7 +74,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, lt=1, description="Lowest confidence reported unless a frame asks otherwise, 0-1.")
     ] = 0.25
     iou: Annotated[
-        float, Meta(gt=0, le=1, description="Two boxes of a class that overlap more than this are one object (IoU, 0-1).")
+        float, Meta(gt=0, le=1, description="Two boxes of a class that overlap more (IoU, 0-1) are one object.")
     ] = 0.7
     max_detections: Annotated[int, Meta(ge=1, le=3000, description="Most objects reported in a frame.")] = 300
 
@@ -88,7 +90,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["", "f32", "f16", "bf16"],
         Meta(description="Arithmetic of the network; empty: the fastest that the chip has."),
     ] = ""
-    threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads for the network; 0: as many as we may use.")] = 0
+    threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads for the network; 0: all we may use.")] = 0
     hint: Annotated[
         Literal["throughput", "latency"],
         Meta(description="throughput: several frames side by side; latency: all cores on one frame."),
@@ -108,14 +110,17 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(ge=0, description="Between two frames of one camera, s; 0: its fair share of what the box can do.")
     ] = 0.0
     burst: Annotated[
-        int, Meta(ge=1, le=100, description="Frames that may come early in a row before one is skipped; absorbs jitter.")
+        int, Meta(ge=1, le=100, description="Frames that may come early in a row before one is skipped, for jitter.")
     ] = 3
     max_age_s: Annotated[
         float, Meta(gt=0, description="A frame that waited longer is dropped as expired, s: late is as good as never.")
     ] = 2.0
-    max_cameras: Annotated[
-        int, Meta(ge=1, description="Cameras that may have a frame waiting; bounds memory by this times a frame.")
-    ] = 64
+    max_waiting: Annotated[
+        int, Meta(ge=1, description="Cameras that may have a frame waiting; the next one is told `overloaded`.")
+    ] = 256
+    max_waiting_bytes: Annotated[
+        int, Meta(ge=1_000_000, description="Memory of all waiting frames together, bytes.")
+    ] = 64_000_000
     max_pixels: Annotated[
         int, Meta(ge=10_000, description="Largest picture taken, width x height; 40 million holds 8K.")
     ] = 40_000_000
@@ -126,7 +131,7 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="A frame that takes longer is a warning in the log, with its timings, s.")
     ] = 2.0
     jpeg_quality: Annotated[
-        int, Meta(ge=30, le=95, description="JPEG quality cameras are asked for; 80 costs no detections, 95 doubles size.")
+        int, Meta(ge=30, le=95, description="JPEG quality asked of cameras; 80 costs no detections, 95 doubles size.")
     ] = 80
 
 
@@ -166,9 +171,7 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera by its name, `[cameras.NAME]`."""
 
-    token: Annotated[
-        str, Meta(description="What the camera must show to use this name; empty: nothing.")
-    ] = ""
+    token: Annotated[str, Meta(description="What the camera must show to use this name; empty: nothing.")] = ""
     weight: Annotated[
         float, Meta(gt=0, le=100, description="Share of the engine against other cameras; 2 gets twice as much as 1.")
     ] = 1.0
@@ -254,7 +257,7 @@ def describe(settings: Settings) -> str:
 def _describe_struct(struct: Struct) -> Iterator[str]:
     for key, (_, doc) in _field_types(type(struct)).items():
         value = getattr(struct, key)
-        if key.endswith("token") and value:
+        if key in ("token", "viewer_token", "api_key") and value:
             value = "(set)"
         text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
         yield f"# {doc}"

@@ -1,0 +1,53 @@
+# Two commands do all the set-up on a fresh Debian machine: `make run` and `make test`.
+
+PYTHON ?= python3
+SOURCE ?= demo
+PORT   ?= 8080
+BIN    := .venv/bin
+MODEL  := models/yolo11n/manifest.json
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup model test check eval clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: setup model ## the service with a demo camera and a page to look at (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
+	@exec $(BIN)/appliance serve --profile realtime --port $(PORT) --camera "$(SOURCE)"
+
+setup: .venv/.installed ## only the environment, .venv
+
+model: $(MODEL) ## only the default model
+
+test: .venv/.installed-test $(MODEL) ## all tests
+	@$(BIN)/python -m pytest
+
+check: .venv/.installed-test $(MODEL) ## style, types, floors, units, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q
+
+eval: .venv/.installed-test ## accuracy through the socket against Ultralytics' own predictor (needs ../shared/data)
+	@$(BIN)/python -m tests.evaluation
+
+clean: ## remove what was installed and built; the models stay
+	rm -rf .venv .cache build *.egg-info
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v <= (3, 13))' || \
+	  { echo "Python 3.10 to 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "The venv package is missing. Install it with: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing into .venv (about 450 MB, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(MODEL): | .venv/.installed
+	@$(BIN)/appliance model fetch

@@ -1,0 +1,278 @@
+"""The command line: arguments in, exit codes out.
+
+Exit codes: 0 done; 1 something failed while it ran; 2 wrong usage or configuration; 3 no working model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from appliance import __version__, config
+from appliance.device import logs
+from appliance.errors import ApplianceError, ConfigError, ModelError, SourceError
+from appliance.values import Detected, Failed
+
+OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except ConfigError as error:
+        return _complain(error, USAGE)
+    except ModelError as error:
+        return _complain(error, NO_MODEL)
+    except ApplianceError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return OK
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="appliance", description="Cameras push frames, the box says what it sees.")
+    parser.add_argument("--version", action="version", version=f"appliance {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = _command(commands, "serve", _serve, "take frames from cameras and answer them")
+    _add_settings(serve)
+    serve.add_argument("--host", help="address to listen on (server.host)")
+    serve.add_argument("--port", help="TCP port (server.port); 0: any free one")
+    serve.add_argument("--camera", metavar="SOURCE", help="also push this source as camera 'demo': see `camera --help`")
+
+    camera = _command(commands, "camera", _camera, "push pictures to a box as a camera does")
+    camera.add_argument("--to", default="http://127.0.0.1:8080", metavar="URL", help="the box (default: %(default)s)")
+    camera.add_argument("--name", default=socket.gethostname().split(".")[0], help="this camera's name (%(default)s)")
+    camera.add_argument("--token", default=os.environ.get("APPLIANCE_TOKEN", ""), help="or $APPLIANCE_TOKEN")
+    camera.add_argument(
+        "--source", default="demo",
+        help="demo (a drawn street), a folder or file of pictures, a video, /dev/video0, rtsp://… (default: demo)",
+    )  # fmt: skip
+    camera.add_argument("--json", action="store_true", help="print each answer as a line of JSON")
+    camera.add_argument("--quiet", action="store_true", help="print nothing but problems")
+
+    detect = _command(commands, "detect", _detect, "find objects in picture files, without a service")
+    _add_settings(detect)
+    detect.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="JPEG, PNG or WebP files")
+    detect.add_argument("--json", action="store_true", help="print one JSON object a picture")
+    detect.add_argument("--save", type=Path, metavar="FILE", help="write the picture with its boxes (one PICTURE)")
+
+    doctor = _command(commands, "doctor", _doctor, "check that this machine can do the work, and say what to mend")
+    _add_settings(doctor)
+
+    settings = commands.add_parser("config", help="show or check the settings")
+    settings_commands = settings.add_subparsers(required=True, metavar="COMMAND")
+    show = _command(settings_commands, "show", _config_show, "print all settings in force, each explained")
+    _add_settings(show)
+    check = _command(settings_commands, "check", _config_check, "check a settings file; exit 2 if it is wrong")
+    check.add_argument("file", nargs="?", type=Path, help="default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml")
+
+    model = commands.add_parser("model", help="list or fetch models")
+    model_commands = model.add_subparsers(required=True, metavar="COMMAND")
+    list_ = _command(model_commands, "list", _model_list, "list the bundles, checked")
+    _add_settings(list_)
+    fetch = _command(model_commands, "fetch", _model_fetch, "bring the default model, YOLO11n, unless it is there")
+    _add_settings(fetch)
+    fetch.add_argument("--force", action="store_true", help="bring it again")
+    fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any, help_: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:])
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings", "`appliance config show` explains each")
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: /etc/appliance/appliance.toml)")
+    group.add_argument("--profile", help="development, production or realtime")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any setting; may be repeated"
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> config.Settings:
+    flags: dict[str, str] = {}
+    for item in getattr(arguments, "set", []):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item}: write SECTION.KEY=VALUE, for example --set server.port=9000")
+        flags[key.strip()] = value.strip()
+    for name, key in (("profile", "profile"), ("host", "server.host"), ("port", "server.port")):
+        value = getattr(arguments, name, None)
+        if value is not None:
+            flags[key] = value
+    return config.load(getattr(arguments, "config", None) or config.default_path(), os.environ, flags)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    settings = _settings(arguments)
+    logs.set_up(settings.log.level)
+    from appliance import run
+
+    def started(running: run.Started) -> None:
+        first, *others = run.addresses(settings.server.host, running.port)
+        print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
+        for other in others:
+            print(f"  from the network: {other}", flush=True)
+
+    def ready(running: run.Started) -> None:
+        network = running.health.detector.network
+        model = f"{network.info.name} on {network.info.device}, {network.engine.precision}" if network else "no model"
+        print(f"  ready after {time.monotonic() - begun:.1f} s: {model}. Ctrl-C stops it.", flush=True)
+
+    try:
+        asyncio.run(run.serve(settings, started=started, ready=ready, camera_source=arguments.camera))
+    except OSError as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        return _complain(f"cannot listen on {where}: {error.strerror or error}. Choose another with --port", FAILED)
+    return OK
+
+
+def _camera(arguments: argparse.Namespace) -> int:
+    logs.set_up("warning" if arguments.quiet else "info")
+    from appliance.camera.agent import Agent
+    from appliance.camera.sources import open_source
+
+    def seen(payload: dict[str, Any]) -> None:
+        if arguments.json:
+            print(json.dumps(payload), flush=True)
+        elif not arguments.quiet:
+            print(_one_line(payload), flush=True)
+
+    agent = Agent(
+        open_source(arguments.source), url=arguments.to, name=arguments.name, token=arguments.token, seen=seen
+    )
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancel() if task else None)
+        await agent.run()
+
+    try:
+        asyncio.run(run())
+    except asyncio.CancelledError:
+        return OK
+    except SourceError as error:
+        return _complain(error, FAILED)
+    return OK
+
+
+def _one_line(payload: dict[str, Any]) -> str:
+    found = ", ".join(f"{one['name']} {one['confidence']:.0%}" for one in payload["detections"]) or "nothing"
+    timing = payload["timing"]
+    return f"frame {payload['frame_id']}: {found}  ({timing['total_ms']:.0f} ms, inference {timing['infer_ms']:.0f})"
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    if arguments.save and len(arguments.pictures) != 1:
+        return _complain("--save takes one picture", USAGE)
+    settings = _settings(arguments)
+    logs.set_up("warning")
+    from appliance import run
+    from appliance.vision.decode import encode_jpeg
+    from appliance.vision.draw import draw_detections
+
+    worst = OK
+    for still in run.detect_files(settings, arguments.pictures):
+        if isinstance(still.outcome, Failed):
+            worst = FAILED
+            _complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)
+        elif isinstance(still.outcome, Detected):
+            _print_detected(still.path, still.outcome, as_json=arguments.json)
+            if arguments.save and still.pixels is not None:
+                arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
+    return worst
+
+
+def _print_detected(path: Path, found: Detected, *, as_json: bool) -> None:
+    from appliance.web.payloads import of_detection, of_size
+
+    if as_json:
+        detections = [of_detection(one) for one in found.detections]
+        print(json.dumps({"file": str(path), "image_size": of_size(found.image_size), "detections": detections}))
+        return
+    size, timing = found.image_size, found.timing
+    print(f"{path}  {size.width}x{size.height}  decode {timing.decode_ms:.0f} ms, inference {timing.infer_ms:.0f} ms")
+    for one in found.detections:
+        box = one.box_px
+        print(f"  {one.name:<16} {one.confidence:4.0%}   {box.x1:6.0f} {box.y1:6.0f} {box.x2:6.0f} {box.y2:6.0f}")
+    if not found.detections:
+        print("  nothing found")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    logs.set_up("error")
+    from appliance import doctor
+
+    worst = OK
+    for check in doctor.examine(settings):
+        print(f"  {'✓' if check.ok else '✗'} {check.name:<14} {check.text}", flush=True)
+        if not check.ok:
+            print(f"    → {check.do}", flush=True)
+            worst = FAILED
+    return worst
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    print(config.describe(_settings(arguments)), end="")
+    return OK
+
+
+def _config_check(arguments: argparse.Namespace) -> int:
+    path = arguments.file or config.default_path()
+    config.load(path, os.environ)
+    print(f"{path or 'defaults and environment'}: good")
+    return OK
+
+
+def _model_list(arguments: argparse.Namespace) -> int:
+    from appliance.models import store
+
+    settings = _settings(arguments)
+    found = store.entries(Path(settings.model.dir))
+    for name, entry in found.items():
+        mark = "*" if name == settings.model.name else " "
+        if isinstance(entry, ModelError):
+            print(f"{mark} {name:<16} broken: {entry}")
+            continue
+        sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
+        print(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {entry.license}")
+    if settings.model.name not in found:
+        print(f"  {settings.model.name} is not here; `appliance model fetch` brings the default model")
+    return NO_MODEL if isinstance(found.get(settings.model.name), (ModelError, type(None))) else OK
+
+
+def _model_fetch(arguments: argparse.Namespace) -> int:
+    from appliance.models import fetch
+
+    models_dir = Path(_settings(arguments).model.dir)
+    bundle = fetch.fetch(models_dir, lambda line: print(line, flush=True), force=arguments.force,
+                         keep_source=arguments.keep_source)  # fmt: skip
+    print(f"{bundle.name} is ready in {models_dir / bundle.name}")
+    return OK
+
+
+def _complain(error: object, code: int) -> int:
+    logging.getLogger(__name__).debug("exit code %d", code)
+    print(f"appliance: {error}", file=sys.stderr)
+    return code

@@ -1,0 +1,185 @@
+"""What is known of each camera: its settings, its pace, its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped
+
+SENDING_S = 5.0
+"""A camera counts as sending for this long after a frame, or three of its intervals if that is longer."""
+
+_RATE_WINDOW_S = 5.0
+_SMOOTH = 0.1
+_FORGET_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPolicy:
+    """One camera's settings."""
+
+    token: str = ""
+    weight: float = 1.0
+    priority: int = 0
+    min_interval_s: float = 0.0
+
+
+class TokenBucket:
+    """At most one frame an interval on average, `burst` in a row.
+
+    The fill is computed when asked for; there is no timer.
+    """
+
+    __slots__ = ("_burst", "_filled_s", "_tokens")
+
+    def __init__(self, burst: int) -> None:
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._filled_s: float | None = None
+
+    def take(self, now_s: float, interval_s: float) -> float:
+        """Take one: 0.0 when there was one, else the seconds until there is."""
+        if interval_s <= 0:
+            return 0.0
+        if self._filled_s is not None:
+            self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) / interval_s)
+        self._filled_s = now_s
+        if self._tokens >= 1.0 - 1e-9:
+            self._tokens -= 1.0
+            return 0.0
+        return (1.0 - self._tokens) * interval_s
+
+
+class Rate:
+    """Events a second over the last few seconds, in two counters."""
+
+    __slots__ = ("_count", "_former", "_since_s")
+
+    def __init__(self) -> None:
+        self._count, self._former, self._since_s = 0, 0.0, 0.0
+
+    def tick(self, now_s: float, events: int = 1) -> None:
+        self._roll(now_s)
+        self._count += events
+
+    def per_second(self, now_s: float) -> float:
+        self._roll(now_s)
+        part = (now_s - self._since_s) / _RATE_WINDOW_S
+        return (self._former * (1 - part) * _RATE_WINDOW_S + self._count) / _RATE_WINDOW_S
+
+    def _roll(self, now_s: float) -> None:
+        passed = now_s - self._since_s
+        if passed >= _RATE_WINDOW_S:
+            self._former = self._count / _RATE_WINDOW_S if passed < 2 * _RATE_WINDOW_S else 0.0
+            self._count, self._since_s = 0, now_s
+
+
+@dataclass(slots=True)
+class Camera:
+    """One camera's state; `flow/detector.py` alone changes it."""
+
+    policy: CameraPolicy
+    bucket: TokenBucket
+    told: CameraLimits | None = None
+    connections: int = 0
+    last_frame_s: float | None = None
+    cost_s: float | None = None
+    """Engine time of one of its frames, moving average, s."""
+    latency_ms: float | None = None
+    received: int = 0
+    answered: int = 0
+    cached: int = 0
+    failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    received_rate: Rate = field(default_factory=Rate)
+    answered_rate: Rate = field(default_factory=Rate)
+
+    def arrived(self, now_s: float) -> None:
+        self.received += 1
+        self.last_frame_s = now_s
+        self.received_rate.tick(now_s)
+
+    def sending(self, now_s: float) -> bool:
+        """Whether it is to be counted when shares are made."""
+        if self.last_frame_s is None:
+            return False
+        interval = self.told.min_interval_s if self.told else 0.0
+        return now_s - self.last_frame_s < max(SENDING_S, 3 * interval)
+
+    def cost(self, engine_s: float) -> None:
+        self.cost_s = engine_s if self.cost_s is None else self.cost_s + _SMOOTH * (engine_s - self.cost_s)
+
+    def outcome(self, outcome: Outcome, now_s: float) -> None:
+        """Count how a frame ended."""
+        if isinstance(outcome, Detected):
+            self.answered += 1
+            self.answered_rate.tick(now_s)
+            if outcome.cached:
+                self.cached += 1
+            total = outcome.timing.total_ms
+            former = total if self.latency_ms is None else self.latency_ms
+            self.latency_ms = former + _SMOOTH * (total - former)
+        elif isinstance(outcome, Failed):
+            self.failed += 1
+        elif isinstance(outcome, Skipped):
+            self.skipped[outcome.reason.value] += 1
+
+    def stats(self, now_s: float, limits: CameraLimits) -> CameraStats:
+        return CameraStats(
+            received=self.received,
+            answered=self.answered,
+            cached=self.cached,
+            failed=self.failed,
+            skipped=dict(self.skipped),
+            received_fps=round(self.received_rate.per_second(now_s), 2),
+            answered_fps=round(self.answered_rate.per_second(now_s), 2),
+            latency_ms=None if self.latency_ms is None else round(self.latency_ms, 1),
+            limits=limits,
+        )
+
+
+class CameraBook:
+    """All cameras by name: those that are connected, and for a minute those that only asked over HTTP."""
+
+    def __init__(self, *, policies: Mapping[str, CameraPolicy], burst: int, most: int = 5000) -> None:
+        self._policies, self._burst, self._most = policies, burst, most
+        self._cameras: dict[str, Camera] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, Camera]]:
+        return iter(self._cameras.items())
+
+    def get(self, name: str) -> Camera | None:
+        return self._cameras.get(name)
+
+    def enter(self, name: str) -> Camera:
+        """The camera of this name, new if need be."""
+        camera = self._cameras.get(name)
+        if camera is None:
+            if len(self._cameras) >= self._most:
+                loose = next((other for other, known in self._cameras.items() if known.connections <= 0), None)
+                if loose is not None:
+                    del self._cameras[loose]
+            camera = Camera(self._policies.get(name, CameraPolicy()), TokenBucket(self._burst))
+            self._cameras[name] = camera
+        return camera
+
+    def leave(self, name: str) -> None:
+        """One of its connections has ended."""
+        camera = self._cameras.get(name)
+        if camera is not None:
+            camera.connections -= 1
+            if camera.connections <= 0:
+                del self._cameras[name]
+
+    def forget_silent(self, now_s: float) -> list[str]:
+        """Drop who never connected and has been silent for a minute; their names."""
+        silent = [
+            name
+            for name, camera in self._cameras.items()
+            if camera.connections <= 0 and now_s - (camera.last_frame_s or 0.0) > _FORGET_S
+        ]
+        for name in silent:
+            del self._cameras[name]
+        return silent

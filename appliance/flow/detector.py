@@ -1,0 +1,365 @@
+"""The service that moves a frame along: offered, waiting, decoded, inferred, published.
+
+Rules of this file:
+- Every frame that is offered is published exactly once: as Detected, Failed or Skipped.
+- What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
+- Nothing here waits for the engine but `_serve`; `offer` returns at once.
+- A frame with the same bytes as one that is waiting or being inferred follows it and gets the same answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import anyio
+
+from appliance.errors import ApplianceError, EngineError, ModelError
+from appliance.flow.cache import Cache, Key, key_of
+from appliance.flow.cameras import Camera, CameraBook
+from appliance.flow.mailboxes import Lost, Mailboxes
+from appliance.flow.pace import Pace
+from appliance.ports import Clock, Engine, Publish
+from appliance.values import (
+    Detected,
+    Detection,
+    Failed,
+    Frame,
+    Limits,
+    ModelInfo,
+    Outcome,
+    Receipt,
+    Size,
+    Skipped,
+    SkipReason,
+    Timing,
+)
+from appliance.vision import decode, letterbox
+from appliance.vision.heads import Reader
+
+log = logging.getLogger(__name__)
+
+_RETRY_OVERLOADED_S = 2.0
+_BIG_BYTES = 256_000
+"""Above this the digest of a frame takes more than a fraction of a millisecond, and leaves the event loop."""
+_SMOOTH = 0.1
+_TICK_S = 0.5
+"""Shares are made anew this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A loaded model: the engine that runs it, the reader of its output, and what its input may be."""
+
+    info: ModelInfo
+    engine: Engine
+    reader: Reader
+    stride: int
+    fixed_size: Size | None
+
+    def input_size(self, image: Size, max_side: int) -> Size:
+        return self.fixed_size or letterbox.input_size(image, max_side, self.stride)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A frame between its mailbox and its answer, and the moments of its way."""
+
+    frame: Frame
+    started_s: float
+    decoded_s: float = 0.0
+    read_s: float = 0.0
+
+
+class Detector:
+    """The heart. `run` serves until cancelled; `offer` may be called from the event loop's thread only."""
+
+    def __init__(
+        self,
+        *,
+        network: Network | None,
+        model_error: ModelError | EngineError | None = None,
+        mailboxes: Mailboxes,
+        cache: Cache | None,
+        book: CameraBook,
+        pace: Pace,
+        publish: Publish,
+        clock: Clock,
+        decode_threads: int = 2,
+        deadline_s: float = 20.0,
+        slow_frame_s: float = 2.0,
+    ) -> None:
+        self.network = network
+        self.model_error = model_error
+        self.cache = cache
+        self._mailboxes, self._book, self._pace = mailboxes, book, pace
+        self._publish, self._clock = publish, clock
+        self._deadline_s, self._slow_frame_s = deadline_s, slow_frame_s
+        self._followers: dict[Key, list[Frame]] = {}
+        self._keys: dict[int, Key] = {}
+        self._asked: dict[int, asyncio.Future[Outcome]] = {}
+        self._jobs: set[int] = set()
+        self._slot_free = asyncio.Event()
+        self._decoders = ThreadPoolExecutor(decode_threads, "decode")
+        self._closing = False
+        self.infer_ms: float | None = None
+        self.engine_failures = 0
+        """In a row."""
+
+    # -- a frame comes in ----------------------------------------------------------------------------------------
+
+    async def offer(self, frame: Frame) -> Receipt:
+        """Take a frame or refuse it; never waits for the engine."""
+        now = self._clock()
+        camera = self._book.enter(frame.camera)
+        camera.arrived(now)
+        refusal = self._refusal(frame, camera, now)
+        if refusal is not None:
+            return self._refuse(frame, refusal)
+        network = self.network
+        assert network is not None  # _refusal has checked
+        if self.cache is not None:
+            size = network.input_size(frame.picture.size, self._pace.limits.max_side)
+            arguments = (frame.picture.data, network.info.name, size, frame.wanted)
+            if len(frame.picture.data) > _BIG_BYTES:
+                key = await asyncio.get_running_loop().run_in_executor(self._decoders, key_of, *arguments)
+            else:
+                key = key_of(*arguments)
+            known = self.cache.get(key)
+            if known is not None:
+                timing = Timing(0.0, 0.0, 0.0, _ms(self._clock() - frame.received_s))
+                self._finish(frame, replace(known, cached="exact", timing=timing))
+                return Receipt("cached")
+            if key in self._followers:
+                self._followers[key].append(frame)
+                return Receipt("queued")
+            self._followers[key] = []
+            self._keys[id(frame)] = key
+        policy = camera.policy
+        lost = self._mailboxes.offer(frame, weight=policy.weight, priority=policy.priority)
+        self._drop(lost)
+        if any(other is frame for other, _ in lost):
+            return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
+        return Receipt("queued")
+
+    async def ask(self, frame: Frame) -> Outcome:
+        """Offer a frame and wait for its outcome, which is published as well."""
+        asked: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._asked[id(frame)] = asked
+        try:
+            await self.offer(frame)
+            return await asked
+        finally:
+            self._asked.pop(id(frame), None)
+
+    def _refusal(self, frame: Frame, camera: Camera, now_s: float) -> Failed | Skipped | None:
+        """Why this frame is not let in, decided before anything of it is looked at."""
+        if self._closing:
+            return Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
+        wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
+        if wait_s > 0:
+            return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
+        if not self._pace.limits.admit:
+            return Skipped(SkipReason.OVERLOADED, _RETRY_OVERLOADED_S * 5)
+        if self.network is None:
+            error = self.model_error or ModelError("no model is loaded")
+            return Failed(error.code, str(error))
+        unknown = (frame.wanted.classes or frozenset()) - set(self.network.info.classes)
+        if unknown:
+            name = min(unknown)
+            nearest = difflib.get_close_matches(name, self.network.info.classes, n=1)
+            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+            return Failed("option_invalid", f"the model {self.network.info.name} has no class '{name}'{hint}")
+        return None
+
+    def _refuse(self, frame: Frame, outcome: Failed | Skipped) -> Receipt:
+        self._finish(frame, outcome)
+        if isinstance(outcome, Failed):
+            return Receipt("error", outcome.code)
+        return Receipt("skipped", outcome.reason.value, outcome.retry_after_s)
+
+    # -- frames are served ---------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve frames until cancelled; then every frame still waiting is answered."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._tick, name="pace")
+                while True:
+                    await self._free_slot()
+                    frame, lost = await self._mailboxes.take()
+                    self._drop(lost)
+                    if frame is not None:
+                        self._jobs.add(id(frame))
+                        group.start_soon(self._serve, frame, name="frame")
+        finally:
+            self._closing = True
+            for frame in self._mailboxes.withdraw_all():
+                self._conclude(frame, Failed("shutting_down", "the box is stopping or restarting; send again"))
+            self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._pace.tell()
+            for name in self._book.forget_silent(self._clock()):
+                self._mailboxes.forget(name)
+            if self.cache is not None:
+                self.cache.sweep()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new frames and give those already taken this long to be answered."""
+        self._closing = True
+        with anyio.move_on_after(timeout_s):
+            while self._jobs or len(self._mailboxes):
+                self._slot_free.clear()
+                await self._slot_free.wait()
+
+    def apply(self, limits: Limits) -> None:
+        """The governor's word: for the next frame on, and told to the cameras."""
+        if limits == self._pace.limits:
+            return
+        self._pace.limits = limits
+        self._slot_free.set()
+        self._pace.tell()
+
+    async def _free_slot(self) -> None:
+        while len(self._jobs) >= self._in_flight_limit():
+            self._slot_free.clear()
+            await self._slot_free.wait()
+
+    def _in_flight_limit(self) -> int:
+        """One more than the engine has slots, so that the next frame is decoded while others are inferred."""
+        return max(1, min(self._pace.limits.max_in_flight, self._pace.slots + 1))
+
+    async def _serve(self, frame: Frame) -> None:
+        network = self.network
+        assert network is not None  # offer lets nothing in without one
+        job = _Job(frame, self._clock())
+        outcome: Outcome = Failed("shutting_down", "the box is stopping or restarting; send again")
+        engine_s = 0.0
+        try:
+            size = network.input_size(frame.picture.size, self._pace.limits.max_side)
+            detections = await asyncio.wait_for(self._infer(network, job, size), self._deadline_s)
+            engine_s = job.read_s - job.decoded_s
+            self._learn(network, frame, engine_s)
+            outcome = self._answer(network, job, size, detections)
+        except asyncio.TimeoutError:
+            self.engine_failures += 1
+            outcome = Failed("engine_failed", f"the engine gave no answer within {self._deadline_s:.0f} s")
+            log.error("engine gave no answer within %.0f s (camera %s)", self._deadline_s, frame.camera)
+        except ApplianceError as error:
+            if isinstance(error, EngineError):
+                self.engine_failures += 1
+                log.error("engine failed: %s", error)
+            outcome = Failed(error.code, str(error))
+        except Exception as error:
+            self.engine_failures += 1
+            outcome = Failed("engine_failed", f"the engine failed: {error}")
+            log.exception("frame of camera %s failed", frame.camera)
+        finally:
+            self._mailboxes.charge(frame.camera, engine_s)
+            self._jobs.discard(id(frame))
+            self._slot_free.set()
+            self._conclude(frame, outcome)
+
+    async def _infer(self, network: Network, job: _Job, size: Size) -> tuple[Detection, ...]:
+        loop = asyncio.get_running_loop()
+        future = await loop.run_in_executor(self._decoders, self._start, network, job, size)
+        return await asyncio.wrap_future(future)
+
+    def _start(self, network: Network, job: _Job, size: Size) -> Future[tuple[Detection, ...]]:
+        """On a decoder's thread: pixels into the input, inference begun."""
+        frame = job.frame
+        network.engine.prepare(size)
+        place = letterbox.fit(frame.picture.size, size)
+        tensor = decode.load(frame.picture, place)
+        job.decoded_s = self._clock()
+
+        def read(raw: object) -> tuple[Detection, ...]:
+            found = network.reader.read(raw, place, frame.wanted)  # type: ignore[arg-type]
+            job.read_s = self._clock()
+            return found
+
+        return network.engine.infer(tensor, read)
+
+    def _answer(self, network: Network, job: _Job, size: Size, detections: tuple[Detection, ...]) -> Detected:
+        now = self._clock()
+        frame = job.frame
+        timing = Timing(
+            wait_ms=_ms(job.started_s - frame.received_s),
+            decode_ms=_ms(job.decoded_s - job.started_s),
+            infer_ms=_ms(job.read_s - job.decoded_s),
+            total_ms=_ms(now - frame.received_s),
+        )
+        if now - frame.received_s > self._slow_frame_s:
+            log.warning(
+                "slow frame: camera %s took %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
+                frame.camera, now - frame.received_s, timing.wait_ms, timing.decode_ms, timing.infer_ms,
+                extra={"kind": "slow_frame", "camera": frame.camera},
+            )  # fmt: skip
+        return Detected(detections, frame.picture.size, size, network.info.name, timing)
+
+    def _learn(self, network: Network, frame: Frame, engine_s: float) -> None:
+        self.engine_failures = 0
+        infer_ms = engine_s * 1000
+        self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
+        self._pace.learn(network.engine.slots, self.infer_ms / 1000)
+        camera = self._book.get(frame.camera)
+        if camera is not None:
+            camera.cost(engine_s)
+
+    def _conclude(self, frame: Frame, outcome: Outcome) -> None:
+        """Publish a served frame's outcome, and to those that followed it as well."""
+        key = self._keys.pop(id(frame), None)
+        followers = self._followers.pop(key, []) if key is not None else []
+        if key is not None and self.cache is not None and isinstance(outcome, Detected):
+            self.cache.put(key, outcome)
+        self._finish(frame, outcome)
+        now = self._clock()
+        for follower in followers:
+            if isinstance(outcome, Detected):
+                timing = replace(outcome.timing, total_ms=_ms(now - follower.received_s))
+                self._finish(follower, replace(outcome, cached="exact", timing=timing))
+            else:
+                self._finish(follower, outcome)
+
+    def _drop(self, lost: list[Lost]) -> None:
+        for frame, reason in lost:
+            camera = self._book.get(frame.camera)
+            retry_s = _RETRY_OVERLOADED_S if reason is SkipReason.OVERLOADED else 0.0
+            if camera is not None and camera.told is not None:
+                retry_s = max(retry_s, camera.told.min_interval_s)
+            self._conclude(frame, Skipped(reason, retry_s))
+
+    def _finish(self, frame: Frame, outcome: Outcome) -> None:
+        camera = self._book.get(frame.camera)
+        if camera is not None:
+            camera.outcome(outcome, self._clock())
+        asked = self._asked.get(id(frame))
+        if asked is not None and not asked.done():
+            asked.set_result(outcome)
+        self._publish(frame, outcome)
+
+    # -- what others may know ------------------------------------------------------------------------------------
+
+    def capacity_fps(self) -> float | None:
+        """Frames a second that the engine can do now, as measured; None before the first."""
+        if self.infer_ms is None:
+            return None
+        return self._pace.usable_slots() * 1000 / max(self.infer_ms, 0.01)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._mailboxes)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

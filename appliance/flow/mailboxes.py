@@ -1,0 +1,120 @@
+"""One waiting frame a camera, the newest; and whose turn it is.
+
+Rules of this file:
+- A camera's new frame replaces its waiting one: an answer about a moment that has passed is worth less.
+- Higher priority goes first. Within one priority, cameras take turns by weighted engine TIME: each has an account of
+  the time it has used divided by its weight, and the lowest account is served (stride scheduling, Waldspurger 1995).
+- Who was away does not save up credit: a camera that comes back starts at the account of who is being served now.
+- A turn is booked at the camera's typical cost when it is given and corrected when the true cost is known, so that a
+  camera with several frames in flight does not get turns for free.
+- A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from appliance.ports import Clock
+from appliance.values import Frame, SkipReason
+
+Lost = tuple[Frame, SkipReason]
+
+_SMOOTH = 0.2
+
+
+@dataclass(slots=True)
+class _Account:
+    used_s: float = 0.0
+    weight: float = 1.0
+    priority: int = 0
+    typical_s: float = 0.0
+    booked_s: deque[float] = field(default_factory=deque)
+    """One entry for each of its frames that is being served."""
+
+
+class Mailboxes:
+    """Waiting frames of all cameras."""
+
+    def __init__(self, *, max_cameras: int, max_bytes: int, max_age_s: float, clock: Clock) -> None:
+        self._most, self._most_bytes, self._max_age_s, self._clock = max_cameras, max_bytes, max_age_s, clock
+        self._waiting: dict[str, Frame] = {}
+        self._accounts: dict[str, _Account] = {}
+        self._now_s = 0.0
+        """The account of the camera served last: where newcomers start."""
+        self._arrived = asyncio.Event()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0) -> list[Lost]:
+        """Put a frame in its camera's box; returns the frames that are lost by it, which may be this one."""
+        lost: list[Lost] = []
+        former = self._waiting.get(frame.camera)
+        size = len(frame.picture.data)
+        others = self.bytes - (len(former.picture.data) if former else 0)
+        if (former is None and len(self._waiting) >= self._most) or others + size > self._most_bytes:
+            return [(frame, SkipReason.OVERLOADED)]
+        if former is not None:
+            self._take_out(frame.camera)
+            lost.append((former, SkipReason.SUPERSEDED))
+        account = self._accounts.setdefault(frame.camera, _Account())
+        account.weight, account.priority = weight, priority
+        account.used_s = max(account.used_s, self._now_s)
+        self._waiting[frame.camera] = frame
+        self.bytes += size
+        self._arrived.set()
+        return lost
+
+    async def take(self) -> tuple[Frame | None, list[Lost]]:
+        """Wait for a frame whose turn it is. The frame is None when all that waited had expired."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        now = self._clock()
+        lost: list[Lost] = []
+        for camera, frame in list(self._waiting.items()):
+            if now - frame.received_s > self._max_age_s:
+                self._take_out(camera)
+                lost.append((frame, SkipReason.EXPIRED))
+        if not self._waiting:
+            return None, lost
+        camera = min(self._waiting, key=self._turn)
+        account = self._accounts[camera]
+        self._now_s = max(self._now_s, account.used_s)
+        account.booked_s.append(account.typical_s)
+        account.used_s += account.typical_s / account.weight
+        return self._take_out(camera), lost
+
+    def charge(self, camera: str, engine_s: float) -> None:
+        """Book what a frame that was taken has cost; call it once for each frame taken."""
+        account = self._accounts.get(camera)
+        if account is None or not account.booked_s:
+            return
+        account.used_s += (engine_s - account.booked_s.popleft()) / account.weight
+        if engine_s > 0:
+            account.typical_s += (engine_s - account.typical_s) * (_SMOOTH if account.typical_s else 1.0)
+
+    def forget(self, camera: str) -> None:
+        """The camera has left; its waiting frame, if any, is still served."""
+        account = self._accounts.get(camera)
+        if account is not None and camera not in self._waiting and not account.booked_s:
+            del self._accounts[camera]
+
+    def withdraw_all(self) -> list[Frame]:
+        """Empty every box, for shutdown."""
+        frames = list(self._waiting.values())
+        self._waiting.clear()
+        self.bytes = 0
+        return frames
+
+    def _turn(self, camera: str) -> tuple[int, float, float]:
+        account = self._accounts[camera]
+        return -account.priority, account.used_s, self._waiting[camera].received_s
+
+    def _take_out(self, camera: str) -> Frame:
+        frame = self._waiting.pop(camera)
+        self.bytes -= len(frame.picture.data)
+        return frame

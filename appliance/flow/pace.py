@@ -1,0 +1,92 @@
+"""What each camera is asked to keep to: the governor's limits and its fair share, told when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from appliance.flow.cameras import Camera, CameraBook
+from appliance.flow.shares import Demand, changed, fair_intervals
+from appliance.ports import Clock
+from appliance.values import CameraLimits, CameraStats, Limits
+
+Announce = Callable[[str, CameraLimits], None]
+"""Tells a camera its new limits; returns at once."""
+
+_LENIENCE = 0.8
+"""A camera may come this much earlier than it was asked to: clocks and networks are not exact."""
+
+
+class Pace:
+    """Turns the box's limits and the engine's measured cost into limits for each camera."""
+
+    def __init__(
+        self, book: CameraBook, *, limits: Limits, announce: Announce, jpeg_quality: int, clock: Clock
+    ) -> None:
+        self.limits = limits
+        self.slots = 1
+        """Inferences the engine runs side by side."""
+        self._cost_s = 0.05
+        self._book, self._announce, self._jpeg_quality, self._clock = book, announce, jpeg_quality, clock
+
+    def learn(self, slots: int, cost_s: float) -> None:
+        """What a frame has really cost."""
+        self.slots, self._cost_s = slots, cost_s
+
+    def usable_slots(self) -> int:
+        return max(1, min(self.slots, self.limits.max_in_flight))
+
+    def join(self, name: str) -> CameraLimits:
+        """A camera has connected under this name; what it should keep to from its first frame on."""
+        camera = self._book.enter(name)
+        camera.connections += 1
+        now = self._clock()
+        if camera.last_frame_s is None:
+            camera.last_frame_s = now  # counted as sending, so that its share is one among all
+        camera.told = self._limits_of(camera, self._fair(now).get(name))
+        return camera.told
+
+    def enforced_interval(self, camera: Camera) -> float:
+        """Seconds below which a frame of this camera comes too soon."""
+        told_s = camera.told.min_interval_s if camera.told else 0.0
+        return max(self._floor(camera), told_s * _LENIENCE)
+
+    def tell(self) -> None:
+        """Make the shares anew and tell those whose limits have really changed."""
+        fair = self._fair(self._clock())
+        for name, camera in list(self._book):
+            if camera.told is None:
+                continue
+            limits = self._limits_of(camera, fair.get(name))
+            interval_s = camera.told.min_interval_s
+            # The reason alone is no news, and neither is a small change of pace: cameras are not to flutter.
+            if replace(limits, min_interval_s=interval_s, reason=camera.told.reason) != camera.told or changed(
+                interval_s, limits.min_interval_s
+            ):
+                camera.told = limits
+                self._announce(name, limits)
+
+    def stats(self) -> dict[str, CameraStats]:
+        """Every camera's counters and limits by name."""
+        now = self._clock()
+        return {name: camera.stats(now, camera.told or self._limits_of(camera, None)) for name, camera in self._book}
+
+    def _fair(self, now_s: float) -> dict[str, float]:
+        demands = {
+            name: Demand(camera.cost_s or self._cost_s, camera.policy.weight, self._floor(camera))
+            for name, camera in self._book
+            if camera.sending(now_s)
+        }
+        return fair_intervals(demands, self.usable_slots())
+
+    def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
+        floor_s = self._floor(camera)
+        told_s = camera.told.min_interval_s if camera.told else 0.0
+        interval_s = max(floor_s, told_s if fair_s is None else fair_s)
+        reason = self.limits.reason
+        if reason == "normal" and interval_s > floor_s:
+            reason = "fair_share"
+        return CameraLimits(round(interval_s, 4), self.limits.max_side, self._jpeg_quality, reason)
+
+    def _floor(self, camera: Camera) -> float:
+        return max(self.limits.min_interval_s, camera.policy.min_interval_s)

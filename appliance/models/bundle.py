@@ -1,0 +1,165 @@
+"""A model bundle: a folder with a network, and what one must know to read its output.
+
+Ours holds `model.xml`, `model.bin` and `manifest.json` with the sha256 of each file. A folder that Ultralytics'
+`yolo export format=openvino` wrote is taken as it is: its `metadata.yaml` is read instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from appliance.errors import ModelError
+from appliance.values import Size
+from appliance.vision.heads import head_of
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is known of one model."""
+
+    name: str
+    network: Path
+    """The file an engine opens."""
+    task: str
+    head: str
+    classes: tuple[str, ...]
+    stride: int
+    fixed_size: Size | None
+    """The only input size it takes; None: any multiple of the stride."""
+    license: str
+    source: str
+    files: dict[str, str]
+    """sha256 of each file; empty for a folder of somebody else's."""
+
+
+def read(folder: Path) -> Bundle:
+    """The bundle in this folder, its files checked against the manifest.
+
+    Raises ModelError: model_missing, model_corrupt, model_unsupported.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"no model at {folder}; run `appliance model fetch`, or set model.name", "model_missing")
+    if (folder / MANIFEST).exists():
+        bundle = _from_manifest(folder)
+        verify(bundle)
+        return bundle
+    if (folder / "metadata.yaml").exists():
+        return _from_ultralytics(folder)
+    raise ModelError(f"{folder} has neither {MANIFEST} nor Ultralytics' metadata.yaml", "model_corrupt")
+
+
+def verify(bundle: Bundle) -> None:
+    """Hold each file against the manifest. Raises ModelError model_corrupt."""
+    for name, expected in bundle.files.items():
+        path = bundle.network.parent / name
+        if not path.exists():
+            raise ModelError(f"{path} is missing; run `appliance model fetch --force`", "model_corrupt")
+        if sha256(path) != expected:
+            raise ModelError(f"{path} is damaged (wrong sha256); run `appliance model fetch --force`", "model_corrupt")
+
+
+def write_manifest(bundle: Bundle, tools: Mapping[str, str]) -> None:
+    """Put the manifest beside the network; `files` is taken from what lies there."""
+    folder = bundle.network.parent
+    known = {key: value for key, value in asdict(bundle).items() if key not in ("network", "files")}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "tools": dict(tools), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def from_metadata(
+    name: str, network: Path, metadata: Mapping[str, Any], input_size: Size | None, output: tuple[int | None, ...]
+) -> Bundle:
+    """A bundle from Ultralytics' own metadata (ONNX properties or metadata.yaml) and the network's output shape.
+
+    Raises ModelError model_unsupported when the task or the head is none of ours.
+    """
+    task = str(metadata.get("task", "detect"))
+    names = metadata.get("names")
+    if isinstance(names, str):
+        try:
+            names = ast.literal_eval(names)
+        except (ValueError, SyntaxError):
+            names = None
+    if not isinstance(names, Mapping) or not names:
+        raise ModelError(f"{network} does not say its class names; export it with Ultralytics", "model_unsupported")
+    if task != "detect":
+        raise ModelError(f"{network} is a model for '{task}'; only 'detect' is supported", "model_unsupported")
+    classes = tuple(str(names[key]) for key in sorted(names))
+    head = head_of(output, len(classes), end_to_end=str(metadata.get("end2end", "")).lower() == "true" or None)
+    if head is None:
+        raise ModelError(f"{network} gives an output {output} that no head of ours reads", "model_unsupported")
+    stride = int(metadata.get("stride", 32))
+    license_ = str(metadata.get("license", "unknown")).partition(" License")[0]
+    return Bundle(name, network, task, head, classes, stride, input_size, license_, "", {})
+
+
+def network_shapes(network: Path) -> tuple[dict[str, str], Size | None, tuple[int | None, ...]]:
+    """Metadata, fixed input size (None: dynamic) and output shape without the batch, as OpenVINO reads the file."""
+    import openvino
+
+    try:
+        model = openvino.Core().read_model(network)
+    except RuntimeError as error:
+        raise ModelError(f"{network} cannot be read: {str(error).splitlines()[-1]}", "model_corrupt") from None
+    shape = model.input(0).partial_shape
+    fixed = None if shape[2].is_dynamic else Size(shape[3].get_length(), shape[2].get_length())
+    output = tuple(None if side.is_dynamic else side.get_length() for side in list(model.output(0).partial_shape)[1:])
+    info = model.get_rt_info()
+    properties = info["framework"] if "framework" in info else {}  # noqa: SIM401  # OpenVINO's map has no get
+    return {key: properties[key].astype(str) for key in properties}, fixed, output
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _from_manifest(folder: Path) -> Bundle:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise ModelError(f"{path} has schema {manifest['schema']}; we read {SCHEMA}", "model_unsupported")
+        fixed = manifest["fixed_size"]
+        return Bundle(
+            name=manifest["name"],
+            network=folder / manifest["network"],
+            task=manifest["task"],
+            head=manifest["head"],
+            classes=tuple(manifest["classes"]),
+            stride=int(manifest["stride"]),
+            fixed_size=Size(**fixed) if fixed else None,
+            license=manifest["license"],
+            source=manifest["source"],
+            files=dict(manifest["files"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is damaged ({error}); run `appliance model fetch --force`", "model_corrupt") from None
+
+
+def _from_ultralytics(folder: Path) -> Bundle:
+    networks = sorted(folder.glob("*.xml"))
+    if len(networks) != 1:
+        raise ModelError(f"{folder} should hold one .xml network, and holds {len(networks)}", "model_corrupt")
+    try:
+        metadata = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"{folder}/metadata.yaml is damaged: {error}", "model_corrupt") from None
+    _, fixed, output = network_shapes(networks[0])
+    return from_metadata(folder.name, networks[0], metadata if isinstance(metadata, Mapping) else {}, fixed, output)

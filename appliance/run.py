@@ -1,0 +1,367 @@
+"""The composition root: builds the parts, owns the tasks, and stops them in order.
+
+Read from top to bottom it explains the appliance: settings in, parts out, each handed only what it uses; one task group
+owns everything that runs; `_stop` is the order of shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import psutil
+from aiohttp import web
+from numpy.typing import NDArray
+
+from appliance.config import Settings
+from appliance.device import sensors, systemd
+from appliance.engines import registry
+from appliance.errors import BadFrame, EngineError, ModelError
+from appliance.flow.cache import Cache
+from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.detector import Detector, Network
+from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.pace import Pace
+from appliance.governor.policy import Policy
+from appliance.governor.service import Governor
+from appliance.health.canary import Canary
+from appliance.models import bundle
+from appliance.ports import Clock, Notifier
+from appliance.values import Detected, Failed, Frame, Limits, ModelInfo, Outcome, Size, Timing
+from appliance.vision import decode, letterbox
+from appliance.vision.heads import Reader
+from appliance.web import health as health_routes
+from appliance.web import metrics, sockets
+from appliance.web.app import Respond, make_app
+from appliance.web.health import Health
+from appliance.web.intake import Intake
+from appliance.web.publisher import Publisher
+from appliance.web.vision_api import VisionApi
+
+log = logging.getLogger(__name__)
+
+_USUAL_IMAGE = Size(1280, 720)
+
+
+Load = Callable[[Settings], Network]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the terminal is told when the port is open."""
+
+    port: int
+    health: Health
+
+
+def load_network(settings: Settings, prepare: bool = True) -> Network:
+    """The model and an engine that runs it. Raises ModelError or EngineError.
+
+    `prepare`: compile for the shape of most cameras now, so that their first frame does not wait for it.
+    """
+    found = bundle.read(Path(settings.model.dir) / settings.model.name)
+    engine = registry.create(
+        settings.engine.kind,
+        found.network,
+        device=settings.engine.device,
+        precision=settings.engine.precision,
+        threads=settings.engine.threads,
+        hint=settings.engine.hint,
+        sizes=settings.engine.sizes,
+    )
+    reader = Reader(found.head, found.classes, settings.model.iou, settings.model.max_detections)
+    info = ModelInfo(found.name, engine.name, engine.device, engine.precision, found.classes)
+    network = Network(info, engine, reader, found.stride, found.fixed_size)
+    if prepare:
+        engine.prepare(network.input_size(_USUAL_IMAGE, settings.flow.max_side))
+    return network
+
+
+async def serve(
+    settings: Settings,
+    *,
+    started: Callable[[Started], None],
+    ready: Callable[[Started], None],
+    camera_source: str | None = None,
+    load: Load = load_network,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `stop` is set.
+
+    `started` is called when the port is open, `ready` when the canary has come back. `camera_source` also starts a
+    camera agent, in a process of its own, that pushes that source. Raises OSError when the port cannot be opened.
+    """
+    clock = time.monotonic
+    stop = stop or asyncio.Event()
+    _on_signals(stop)
+    notifier = systemd.notifier()
+
+    # What the box may do, and what is known of its cameras.
+    limits = Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
+    policies = {
+        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
+        for name, camera in settings.cameras.items()
+    }
+    book = CameraBook(policies=policies, burst=settings.flow.burst)
+
+    # The way out of a frame.
+    socket_options = _socket_options(settings)
+    socket_server = sockets.make_server(socket_options)
+    emit, backlog = sockets.transport_of(socket_server)
+    publisher = Publisher(emit=emit, backlog=backlog)
+
+    # The way through.
+    network, model_error = await asyncio.get_running_loop().run_in_executor(None, _try, load, settings)
+    pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
+    detector = Detector(
+        network=network,
+        model_error=model_error,
+        mailboxes=Mailboxes(
+            max_cameras=settings.flow.max_waiting,
+            max_bytes=settings.flow.max_waiting_bytes,
+            max_age_s=settings.flow.max_age_s,
+            clock=clock,
+        ),
+        cache=_cache(settings, clock),
+        book=book,
+        pace=pace,
+        publish=publisher.publish,
+        clock=clock,
+        decode_threads=settings.flow.decode_threads,
+        slow_frame_s=settings.flow.slow_frame_s,
+    )
+
+    # Heat and health.
+    governor = Governor(
+        sensors=sensors.MachineSensors(disk=Path(settings.model.dir), clock=clock),
+        policy=_policy(settings),
+        full=limits,
+        apply=detector.apply,
+    )
+    canary = Canary(
+        ask=detector.ask,
+        idle=lambda: detector.in_flight == 0,
+        classes=lambda: detector.network.info.classes if detector.network else (),
+        clock=clock,
+    )
+    health = Health(
+        detector=detector,
+        pace=pace,
+        governor=governor,
+        canary=canary,
+        publisher=publisher,
+        board=sensors.board_name(),
+        critical_temp_c=settings.governor.critical_temp_c,
+        min_available_bytes=settings.governor.min_available_bytes,
+        clock=clock,
+    )
+
+    # The way in.
+    intake = _intake(settings, clock)
+    sockets.Sockets(
+        socket_server,
+        options=socket_options,
+        intake=intake,
+        detector=detector,
+        book=book,
+        pace=pace,
+        publisher=publisher,
+        policies=policies,
+    )
+    respond = Respond(
+        compression=settings.server.compression, compression_min_bytes=settings.server.compression_min_bytes
+    )
+    app = make_app(
+        socket_server=socket_server,
+        publisher=publisher,
+        routes=[
+            *health_routes.routes(health, respond),
+            *metrics.routes(health),
+            *VisionApi(detector, intake, respond, settings.server.api_key).routes(),
+        ],
+        respond=respond,
+        viewer_token=settings.server.viewer_token,
+        websocket_deflate=settings.server.websocket_deflate,
+    )
+
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.server.drain_s)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.server.host, settings.server.port)
+        await site.start()
+        running = Started(runner.addresses[0][1], health)
+        started(running)
+        async with anyio.create_task_group() as group:
+            group.start_soon(publisher.run, name="publisher")
+            group.start_soon(detector.run, name="detector")
+            group.start_soon(governor.run, name="governor")
+            group.start_soon(canary.run, name="canary")
+            group.start_soon(_tell_manager, notifier, running, ready, name="notifier")
+            if camera_source is not None:
+                group.start_soon(_run_camera, camera_source, running.port, name="camera")
+            await stop.wait()
+            await _stop(settings, notifier, detector, socket_server, runner)
+            group.cancel_scope.cancel()
+    finally:
+        await runner.cleanup()
+        if network is not None:
+            network.engine.close()
+
+
+async def _stop(
+    settings: Settings, notifier: Notifier, detector: Detector, socket_server: Any, runner: web.AppRunner
+) -> None:
+    """The order of shutdown: say so, refuse frames, answer those taken, close connections, close the port."""
+    log.info("stopping")
+    notifier.stopping()
+    await detector.drain(settings.server.drain_s)
+    await asyncio.sleep(0.1)  # the last answers leave
+    await socket_server.shutdown()
+    await runner.cleanup()
+
+
+async def _tell_manager(notifier: Notifier, running: Started, ready: Callable[[Started], None]) -> None:
+    """READY=1 once the canary came back; then, twice a second, the status and a ping that was earned."""
+    health = running.health
+    while not health.ready():  # noqa: ASYNC110  # readiness is asked for, by us as by HTTP; nobody signals it
+        await asyncio.sleep(0.02)
+    ready(running)
+    notifier.ready(_status_line(health))
+    while True:
+        if health.detector.engine_failures == 0 or not health.detector.in_flight:
+            notifier.alive()
+        notifier.status(_status_line(health))
+        await asyncio.sleep(2)
+
+
+def _status_line(health: Health) -> str:
+    reading = health.governor.reading
+    temp = reading.soc_temp_c if reading else None
+    cameras = [stats for name, stats in health.pace.stats().items() if not name.startswith("_")]
+    fps = sum(stats.answered_fps for stats in cameras)
+    shown = "unknown" if temp is None else f"{temp:.0f} °C"
+    return f"{len(cameras)} cameras, {fps:.1f} fps, cooling state {health.governor.state.cooling}, temperature {shown}"
+
+
+async def _run_camera(source: str, port: int) -> None:
+    """A camera agent beside the service, as a process: a client like any other."""
+    command = [sys.executable, "-m", "appliance", "camera", "--to", f"http://127.0.0.1:{port}", "--name", "demo"]
+    process = await asyncio.create_subprocess_exec(*command, "--source", source, "--quiet", start_new_session=True)
+    try:
+        status = await process.wait()
+        if status:
+            log.error("the camera agent ended with status %d; the service goes on", status)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await asyncio.shield(process.wait())
+
+
+def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:
+    """Without a model the box is not dark: it answers, and says what is missing."""
+    try:
+        return load(settings), None
+    except (ModelError, EngineError) as error:
+        log.error("no working model: %s", error)
+        return None, error
+
+
+def _cache(settings: Settings, clock: Clock) -> Cache | None:
+    cache = settings.cache
+    if not cache.enabled:
+        return None
+    return Cache(entries=cache.entries, max_bytes=cache.max_bytes, ttl_s=cache.ttl_s, clock=clock)
+
+
+def _policy(settings: Settings) -> Policy | None:
+    governor = settings.governor
+    if not governor.enabled:
+        return None
+    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes)
+
+
+def _intake(settings: Settings, clock: Clock) -> Intake:
+    return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
+
+
+def _socket_options(settings: Settings) -> sockets.SocketOptions:
+    server = settings.server
+    return sockets.SocketOptions(
+        cors_origins=server.cors_origins,
+        ping_interval_s=server.ping_interval_s,
+        ping_timeout_s=server.ping_timeout_s,
+        max_frame_bytes=server.max_frame_bytes,
+        compression=server.compression,
+        compression_min_bytes=server.compression_min_bytes,
+        max_connections=server.max_connections,
+        require_token=server.require_token,
+        viewer_token=server.viewer_token,
+    )
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """Where a browser finds the page, this machine first."""
+    if host not in ("0.0.0.0", "::", ""):
+        return [f"http://{host}:{port}/"]
+    found = [
+        address.address
+        for interface in psutil.net_if_addrs().values()
+        for address in interface
+        if address.family.name == "AF_INET" and not address.address.startswith("127.")
+    ]
+    return [f"http://{name}:{port}/" for name in ("127.0.0.1", *found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """One picture file and what came of it: its pixels (height, width, 3, RGB) where it is a picture at all."""
+
+    path: Path
+    pixels: NDArray[np.uint8] | None
+    outcome: Outcome
+
+
+def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
+    """Detections in picture files, without a service. Raises ModelError or EngineError."""
+    network = load_network(settings, prepare=False)
+    intake = _intake(settings, time.monotonic)
+    try:
+        for path in paths:
+            try:
+                frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
+                yield Still(path, decode.decode(frame.picture), _detect_one(network, frame, settings.flow.max_side))
+            except OSError as error:
+                yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))
+            except BadFrame as error:
+                yield Still(path, None, Failed(error.code, str(error)))
+    finally:
+        network.engine.close()
+
+
+def _detect_one(network: Network, frame: Frame, max_side: int) -> Detected:
+    size = network.input_size(frame.picture.size, max_side)
+    network.engine.prepare(size)
+    place = letterbox.fit(frame.picture.size, size)
+    started_s = time.monotonic()
+    tensor = decode.load(frame.picture, place)
+    decoded_s = time.monotonic()
+    found = network.engine.infer(tensor, lambda raw: network.reader.read(raw, place, frame.wanted)).result()
+    done_s = time.monotonic()
+    decode_ms, infer_ms = (decoded_s - started_s) * 1000, (done_s - decoded_s) * 1000
+    timing = Timing(0.0, round(decode_ms, 2), round(infer_ms, 2), round(decode_ms + infer_ms, 2))
+    return Detected(found, frame.picture.size, size, network.info.name, timing)

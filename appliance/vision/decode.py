@@ -1,0 +1,148 @@
+"""Bytes from a stranger -> a picture whose header can be trusted -> the pixels a network wants.
+
+Rules of this file:
+- The header decides before anything is decoded: a picture with too many pixels costs microseconds.
+- A plain JPEG is decoded scaled in the DCT domain, and straight into the network's input where it fits exactly.
+- Everything else (PNG, WebP, CMYK or rotated JPEG) goes through Pillow: rarer, slower, complete.
+- Half a picture is an error. A camera that puts stray bytes between the picture and its end is forgiven.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from appliance.errors import BadFrame
+from appliance.ports import Tensor
+from appliance.values import Picture, Size
+from appliance.vision.letterbox import GREY, Letterbox
+
+Image.MAX_IMAGE_PIXELS = None  # our own bound is stricter, configured, and an error instead of a warning
+
+_ORIENTATION_TAG = 0x0112
+_EXIF_WITHIN = 70_000
+"""EXIF is among the first segments, each 64 kB at the most."""
+
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, KeyError, IndexError, TypeError, EOFError)
+"""What Pillow raises on broken files; UnidentifiedImageError is an OSError."""
+
+
+def read_header(data: bytes, max_pixels: int) -> Picture:
+    """Find out what was sent without decoding it.
+
+    Raises BadFrame: image_unsupported, image_corrupt, image_too_large.
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        picture = _read_jpeg_header(data)
+    elif data[:8] == b"\x89PNG\r\n\x1a\n":
+        picture = _read_other_header(data, "png")
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        picture = _read_other_header(data, "webp")
+    else:
+        raise BadFrame("not a JPEG, PNG or WebP picture; send one of these", "image_unsupported")
+    size = picture.size
+    if size.width < 1 or size.height < 1:
+        raise BadFrame(f"the header says {size.width}x{size.height} pixels", "image_corrupt")
+    if size.width * size.height > max_pixels:
+        raise BadFrame(
+            f"{size.width}x{size.height} pixels; at most {max_pixels} are taken (flow.max_pixels)", "image_too_large"
+        )
+    return picture
+
+
+def load(picture: Picture, place: Letterbox) -> Tensor:
+    """Decode a picture into a network's input: (outer.height, outer.width, 3), RGB, grey border.
+
+    Raises BadFrame image_corrupt when the pixels cannot be decoded.
+    """
+    tensor = np.full((place.outer.height, place.outer.width, 3), GREY, np.uint8)
+    window = tensor[place.top : place.top + place.inner.height, place.left : place.left + place.inner.width]
+    pixels = _decode_jpeg(picture, place.inner) if picture.plain_jpeg else _decode_other(picture, place.inner)
+    if pixels.shape == window.shape:
+        window[:] = pixels
+    else:
+        window[:] = cv2.resize(pixels, (place.inner.width, place.inner.height), interpolation=cv2.INTER_LINEAR)
+    return tensor
+
+
+def decode(picture: Picture) -> NDArray[np.uint8]:
+    """The whole picture at its own size: (height, width, 3), RGB. Raises BadFrame image_corrupt."""
+    return _decode_jpeg(picture, picture.size) if picture.plain_jpeg else _decode_other(picture, picture.size)
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """(height, width, 3) RGB -> JPEG, colour at half resolution as cameras send it."""
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420"))
+
+
+def _read_jpeg_header(data: bytes) -> Picture:
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        orientation = _jpeg_orientation(data)
+        plain = colorspace in ("YCbCr", "Gray", "RGB") and orientation == 1
+    except ValueError:
+        # Sub-samplings that simplejpeg has no name for are left to Pillow, which also has the last word on damage.
+        return _read_other_header(data, "jpeg")
+    size = Size(height, width) if orientation >= 5 else Size(width, height)
+    return Picture(data, "jpeg", size, orientation, plain)
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    start = data.find(b"Exif\0\0", 0, _EXIF_WITHIN)
+    if start < 0:
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(data[start : start + _EXIF_WITHIN])
+        return _orientation(exif)
+    except _PILLOW_ERRORS:
+        return 1  # a broken note beside the picture does not spoil the picture
+
+
+def _orientation(exif: Image.Exif) -> int:
+    value = exif.get(_ORIENTATION_TAG, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _read_other_header(data: bytes, kind: str) -> Picture:
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            orientation = _orientation(image.getexif())
+            width, height = image.size
+    except UnidentifiedImageError:
+        raise BadFrame(f"begins like a {kind.upper()} picture but has no readable header", "image_corrupt") from None
+    except _PILLOW_ERRORS as error:
+        raise BadFrame(f"damaged {kind.upper()} picture: {error}", "image_corrupt") from None
+    size = Size(height, width) if orientation >= 5 else Size(width, height)
+    return Picture(data, kind, size, orientation)  # type: ignore[arg-type]  # kind comes from read_header's three
+
+
+def _decode_jpeg(picture: Picture, at_least: Size) -> NDArray[np.uint8]:
+    wanted = {"min_width": at_least.width, "min_height": at_least.height}
+    try:
+        pixels = simplejpeg.decode_jpeg(picture.data, "RGB", **wanted)
+    except ValueError as error:
+        if "extraneous bytes" not in str(error):
+            raise BadFrame(f"damaged JPEG picture: {error}", "image_corrupt") from None
+        pixels = simplejpeg.decode_jpeg(picture.data, "RGB", strict=False, **wanted)
+    return np.asarray(pixels, np.uint8)
+
+
+def _decode_other(picture: Picture, at_least: Size) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(picture.data), formats=(picture.format,)) as image:
+            swapped = picture.orientation >= 5
+            image.draft(None, (at_least.height, at_least.width) if swapped else (at_least.width, at_least.height))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight
+                grey = (np.asarray(upright, np.int64) >> 8).clip(0, 255).astype(np.uint8)
+                return np.repeat(grey[:, :, None], 3, axis=2)
+            return np.asarray(upright.convert("RGB"), np.uint8)
+    except _PILLOW_ERRORS as error:
+        raise BadFrame(f"damaged {picture.format.upper()} picture: {error}", "image_corrupt") from None

@@ -1,0 +1,77 @@
+"""A drawn street with a STOP sign: a picture whose answer is known, and nobody's photograph.
+
+Real models find the sign (YOLO11n, YOLOv8n and YOLO26n at 0.9 and more). It is the canary of health, the demo camera's
+scene and the picture of the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.values import Box, Size
+
+SIGN = "stop sign"
+"""The class that a COCO model gives to it."""
+
+_SKY_ABOVE, _SKY_BELOW = np.array([96, 150, 205], np.float32), np.array([205, 222, 235], np.float32)
+_WHITE, _RED, _POLE = (245, 245, 245), (190, 20, 28), (125, 128, 130)
+
+
+def draw(size: Size, at: float = 0.5, radius: float = 0.17, seed: int = 0) -> tuple[NDArray[np.uint8], Box]:
+    """The scene at this size, (height, width, 3) RGB, and the sign's box in its pixels.
+
+    `at`: the sign's place from left to right, 0-1. `radius`: of the sign, in heights. `seed`: of the grain that makes
+    two pictures of the same scene differ, as two of a real camera do.
+    """
+    width, height = size.width, size.height
+    horizon = round(height * 0.62)
+    image = np.empty((height, width, 3), np.uint8)
+    shade = np.linspace(0, 1, horizon, dtype=np.float32)[:, None, None]
+    image[:horizon] = (_SKY_ABOVE * (1 - shade) + _SKY_BELOW * shade).astype(np.uint8)
+    image[horizon:] = (92, 93, 96)
+    _houses(image, horizon)
+    cv2.rectangle(image, (0, horizon), (width, horizon + max(2, height // 40)), (168, 166, 158), -1)
+    for n in range(6):
+        x = round(width * (n + 0.2) / 6)
+        cv2.rectangle(image, (x, round(height * 0.86)), (x + width // 14, round(height * 0.88)), (225, 222, 205), -1)
+    box = _sign(image, round(width * (0.15 + 0.7 * at)), round(height * 0.36), height * radius)
+    grain = np.random.default_rng(seed).integers(0, 5, (height // 4 + 1, width // 4 + 1), np.uint8)
+    noise = cv2.resize(grain, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.add(image, cv2.merge([noise] * 3)), np.uint8), box
+
+
+def _houses(image: NDArray[np.uint8], horizon: int) -> None:
+    height, width = image.shape[:2]
+    for n, tone in enumerate(((150, 128, 112), (172, 160, 142), (134, 140, 136), (160, 134, 120))):
+        left, right = round(width * n / 4), round(width * (n + 0.86) / 4)
+        top = horizon - round(height * (0.16 + 0.05 * (n % 3)))
+        cv2.rectangle(image, (left, top), (right, horizon), tone, -1)
+        for window in range(3):
+            x = left + round((right - left) * (0.14 + 0.28 * window))
+            corner = (x + width // 40, top + height // 12)
+            cv2.rectangle(image, (x, top + height // 30), corner, (86, 96, 108), -1)
+
+
+def _sign(image: NDArray[np.uint8], x: int, y: int, radius: float) -> Box:
+    height = image.shape[0]
+    thick = max(2, round(radius * 0.1))
+    cv2.rectangle(image, (x - thick // 2, y), (x + thick // 2, round(height * 0.9)), _POLE, -1)
+    for scale, colour in ((1.0, _WHITE), (0.92, _RED)):
+        corners = [
+            (x + radius * scale * math.cos(math.pi / 8 + k * math.pi / 4),
+             y + radius * scale * math.sin(math.pi / 8 + k * math.pi / 4))
+            for k in range(8)
+        ]  # fmt: skip
+        cv2.fillPoly(image, [np.array(corners, np.float32).round().astype(np.int32)], colour, cv2.LINE_AA)
+    stroke = max(1, round(radius / 9))
+    (unit_width, _), _ = cv2.getTextSize("STOP", cv2.FONT_HERSHEY_SIMPLEX, 1.0, stroke)
+    scale = 1.45 * radius / unit_width  # OpenCV 4 and 5 draw letters of different widths
+    (text_width, text_height), _ = cv2.getTextSize("STOP", cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
+    origin = (round(x - text_width / 2), round(y + text_height / 2))
+    cv2.putText(image, "STOP", origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _WHITE, stroke, cv2.LINE_AA)
+    reach = radius * math.cos(math.pi / 8)
+    return Box(x - reach, y - reach, x + reach, y + reach)

@@ -1,0 +1,95 @@
+"""The web application: every route in one list, and what holds for all of them."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from aiohttp import web
+
+from appliance.web.health import PAGE
+from appliance.web.payloads import Payload
+from appliance.web.publisher import Publisher
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CSP = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; frame-ancestors 'self'"
+
+
+class Respond:
+    """JSON answers, compressed when they are long enough."""
+
+    def __init__(self, *, compression: bool, compression_min_bytes: int) -> None:
+        self._compression, self._least = compression, compression_min_bytes
+
+    def __call__(self, payload: Payload, status: int = 200) -> web.Response:
+        body = json.dumps(payload, separators=(",", ":")).encode() + b"\n"
+        response = web.Response(body=body, status=status, content_type="application/json")
+        if self._compression and len(body) >= self._least:
+            response.enable_compression()
+        return response
+
+
+def make_app(
+    *,
+    socket_server: Any,
+    publisher: Publisher,
+    routes: Iterable[web.RouteDef],
+    respond: Respond,
+    viewer_token: str,
+    websocket_deflate: bool,
+) -> web.Application:
+    """The application, ready to be run on a site."""
+    app = web.Application(middlewares=[_plain_sockets] if not websocket_deflate else [])
+    socket_server.attach(app)
+    app.on_response_prepare.append(_harden)
+    app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, viewer_token)])
+    return app
+
+
+def _page_routes() -> list[web.RouteDef]:
+    async def index(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(PAGE / "index.html")
+
+    async def part(request: web.Request) -> web.FileResponse:
+        known = {path.name: path for path in PAGE.iterdir() if path.is_file()}
+        path = known.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound(text="no such file\n")
+        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return [web.get("/", index), web.get("/page/{name}", part)]
+
+
+def _picture_route(publisher: Publisher, respond: Respond, viewer_token: str) -> web.RouteDef:
+    async def latest(request: web.Request) -> web.Response:
+        if viewer_token and not hmac.compare_digest(request.query.get("token", "").encode(), viewer_token.encode()):
+            return respond({"error": "the page needs the viewer token", "code": "unauthorized"}, 401)
+        frame = publisher.latest(request.match_info["camera"])
+        if frame is None:
+            return respond({"error": "no picture of this camera yet", "code": "no_picture"}, 404)
+        return web.Response(
+            body=frame.picture.data,
+            content_type=f"image/{frame.picture.format}",
+            headers={"X-Frame-Id": json.dumps(frame.frame_id), "Cache-Control": "no-store"},
+        )
+
+    return web.get("/cameras/{camera}/latest.jpg", latest)
+
+
+@web.middleware
+async def _plain_sockets(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Take no permessage-deflate: browsers and Node would deflate every JPEG with it, and the box inflate it."""
+    if "Sec-WebSocket-Extensions" in request.headers:
+        headers = request.headers.copy()
+        del headers["Sec-WebSocket-Extensions"]
+        request = request.clone(headers=headers)
+    return await handler(request)
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.setdefault("Content-Security-Policy", _CSP)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -1,0 +1,160 @@
+"""What a stranger sent -> a Frame, or a BadFrame that says what to send instead.
+
+One reader for Socket.IO and HTTP. `process_frame` may carry base64 text, a data URL, raw bytes, or an object with the
+picture in `image` and options beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliance.errors import BadFrame
+from appliance.ports import Clock
+from appliance.values import Frame, FrameId, Wanted
+from appliance.vision.decode import read_header
+
+FIELDS = ("image", "frame_id", "captured_at", "min_confidence", "classes")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_DATA_URL = re.compile(r"data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
+_LONGEST_ID = 128
+
+
+def is_camera_name(name: object) -> bool:
+    """Names go into logs, addresses and metrics: letters, digits, `_.:-`, 64 at the most."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def frame_id_of(payload: object) -> FrameId | None:
+    """The frame's id if it has a usable one, so that even an unusable frame's error can name it."""
+    if isinstance(payload, Mapping):
+        frame_id = payload.get("frame_id")
+        if (isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < 2**63) or (
+            isinstance(frame_id, str) and len(frame_id) <= _LONGEST_ID
+        ):
+            return frame_id
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The bounds of what is taken."""
+
+    max_frame_bytes: int
+    max_pixels: int
+    min_confidence: float
+    """Where the sender does not say."""
+    clock: Clock
+
+    def frame(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
+        """A frame from a `process_frame` payload; `frame_id` is used where it has none of its own.
+
+        Raises BadFrame with every code that its docstring lists.
+        """
+        received_s = self.clock()
+        options: Mapping[str, object] = {}
+        if isinstance(payload, Mapping):
+            options = payload
+            _check_fields(payload)
+            payload = payload["image"]
+        data = self.picture_bytes(payload)
+        own_id = options.get("frame_id")
+        if own_id is not None:
+            known = frame_id_of(options)
+            if known is None:
+                raise BadFrame(f"frame_id must be a number or a text of up to {_LONGEST_ID}", "option_invalid")
+            frame_id = known
+        return Frame(
+            camera=camera,
+            sender=sender,
+            frame_id=frame_id,
+            picture=read_header(data, self.max_pixels),
+            wanted=self.wanted(options.get("min_confidence"), options.get("classes")),
+            received_s=received_s,
+            captured_at=_captured_at(options.get("captured_at")),
+        )
+
+    def picture_bytes(self, image: object) -> bytes:
+        """The picture's own bytes out of any form it may come in."""
+        if isinstance(image, str):
+            image = self._from_base64(image)
+        elif isinstance(image, (bytearray, memoryview)):
+            image = bytes(image)
+        if not isinstance(image, bytes):
+            raise BadFrame(
+                f"a frame is bytes, base64 text, or an object with 'image'; this is {_kind(image)}", "frame_type"
+            )
+        if not image:
+            raise BadFrame("the frame is empty", "frame_empty")
+        if len(image) > self.max_frame_bytes:
+            raise self._too_large(len(image))
+        return image
+
+    def wanted(self, min_confidence: object, classes: object) -> Wanted:
+        """The options of one frame."""
+        if min_confidence is None:
+            min_confidence = self.min_confidence
+        elif (
+            isinstance(min_confidence, bool)
+            or not isinstance(min_confidence, (int, float))
+            or not 0 <= min_confidence <= 1
+        ):
+            raise BadFrame("min_confidence must be a number from 0 to 1", "option_invalid")
+        if isinstance(classes, str):
+            classes = [classes]
+        if classes is None:
+            return Wanted(float(min_confidence))
+        if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
+            raise BadFrame("classes must be a list of class names", "option_invalid")
+        return Wanted(float(min_confidence), frozenset(classes))
+
+    def _from_base64(self, text: str) -> bytes:
+        prefix = _DATA_URL.match(text, 0, 200)
+        if prefix is not None:
+            if ";base64" not in prefix.group().lower():
+                raise BadFrame("a data URL must be base64: data:image/jpeg;base64,…", "base64_invalid")
+            text = text[prefix.end() :]
+        if len(text) * 3 // 4 > self.max_frame_bytes + 2:
+            raise self._too_large(len(text) * 3 // 4)
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            pass
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)  # MIME breaks lines
+        except (binascii.Error, ValueError) as error:
+            raise BadFrame(f"not valid base64: {error}", "base64_invalid") from None
+
+    def _too_large(self, size: int) -> BadFrame:
+        return BadFrame(
+            f"{size} bytes; at most {self.max_frame_bytes} are taken (server.max_frame_bytes). "
+            "Send smaller pictures: `limits.max_side` says how small they may be",
+            "frame_too_large",
+        )
+
+
+def _check_fields(payload: Mapping[object, object]) -> None:
+    for key in payload:
+        if key not in FIELDS:
+            nearest = difflib.get_close_matches(str(key)[:64], FIELDS, n=1)
+            hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(FIELDS)}"
+            raise BadFrame(f"unknown field '{str(key)[:64]}'{hint}", "unknown_field")
+    if "image" not in payload:
+        raise BadFrame("the object has no 'image'", "frame_type")
+
+
+def _captured_at(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadFrame("captured_at must be a number: seconds since 1970", "option_invalid")
+    return float(value)
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

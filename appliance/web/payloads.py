@@ -1,0 +1,105 @@
+"""Values -> what goes over the wire: the contract's shapes, each in one place."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from appliance.values import (
+    CameraLimits,
+    CameraStats,
+    Detected,
+    Detection,
+    Failed,
+    Frame,
+    FrameId,
+    Outcome,
+    Receipt,
+    Size,
+)
+
+Payload: TypeAlias = dict[str, Any]
+
+
+def of_outcome(frame: Frame, outcome: Outcome) -> tuple[str, Payload]:
+    """The event that answers a frame, and its payload."""
+    if isinstance(outcome, Detected):
+        return "detection_results", of_detected(frame, outcome)
+    if isinstance(outcome, Failed):
+        return "detection_error", of_error(outcome.code, outcome.message, frame.frame_id)
+    return "frame_skipped", {
+        "frame_id": frame.frame_id,
+        "reason": outcome.reason.value,
+        "retry_after": outcome.retry_after_s,
+    }
+
+
+def of_detected(frame: Frame, found: Detected) -> Payload:
+    timing = found.timing
+    return {
+        "detections": [of_detection(detection) for detection in found.detections],
+        "processing_time": round(timing.total_ms / 1000, 4),
+        "frame_id": frame.frame_id,
+        "camera": frame.camera,
+        "captured_at": frame.captured_at,
+        "cached": found.cached,
+        "model": found.model,
+        "image_size": of_size(found.image_size),
+        "input_size": of_size(found.input_size),
+        "timing": {
+            "wait_ms": timing.wait_ms,
+            "decode_ms": timing.decode_ms,
+            "infer_ms": timing.infer_ms,
+            "total_ms": timing.total_ms,
+        },
+    }
+
+
+def of_detection(detection: Detection) -> Payload:
+    """The shape of Ultralytics' `Results.summary()`."""
+    box = detection.box_px
+    return {
+        "name": detection.name,
+        "class": detection.class_id,
+        "confidence": round(detection.confidence, 5),
+        "box": {"x1": round(box.x1, 2), "y1": round(box.y1, 2), "x2": round(box.x2, 2), "y2": round(box.y2, 2)},
+    }
+
+
+def of_error(code: str, message: str, frame_id: FrameId | None) -> Payload:
+    return {"error": message, "code": code, "frame_id": frame_id}
+
+
+def of_size(size: Size) -> Payload:
+    return {"width": size.width, "height": size.height}
+
+
+def of_limits(limits: CameraLimits) -> Payload:
+    return {
+        "min_interval": limits.min_interval_s,
+        "max_side": limits.max_side,
+        "jpeg_quality": limits.jpeg_quality,
+        "reason": limits.reason,
+    }
+
+
+def of_receipt(receipt: Receipt, limits: CameraLimits) -> Payload:
+    payload: Payload = {"status": receipt.status, "limits": of_limits(limits)}
+    if receipt.reason is not None:
+        payload["reason"] = receipt.reason
+    if receipt.retry_after_s is not None:
+        payload["retry_after"] = receipt.retry_after_s
+    return payload
+
+
+def of_camera(stats: CameraStats) -> Payload:
+    return {
+        "received": stats.received,
+        "answered": stats.answered,
+        "cached": stats.cached,
+        "failed": stats.failed,
+        "skipped": stats.skipped,
+        "received_fps": stats.received_fps,
+        "answered_fps": stats.answered_fps,
+        "latency_ms": stats.latency_ms,
+        "limits": of_limits(stats.limits),
+    }

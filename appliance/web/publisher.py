@@ -1,0 +1,148 @@
+"""Outgoing mail: each client's outbox, the watchers of cameras, and the pictures that watchers see.
+
+Rules of this file:
+- Posting never waits. A client that stops reading fills its transport, then its outbox; then its oldest mail is dropped
+  and counted. Nothing else grows.
+- Pictures are kept only for cameras that somebody watches, one each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from appliance.values import CameraLimits, Detected, Frame, Outcome
+from appliance.web import payloads
+from appliance.web.payloads import Payload
+
+Emit = Callable[[str, Payload, str], Awaitable[None]]
+"""Hands an event and its payload to the transport of a client (its sid)."""
+
+Backlog = Callable[[str], int]
+"""Packets that the transport of a client has not yet written."""
+
+EVERY = "*"
+_IN_TRANSPORT = 8
+_IN_OUTBOX = 16
+_RETRY_S = 0.02
+
+
+@dataclass(slots=True)
+class _Client:
+    camera: str
+    outbox: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    watches: set[str] = field(default_factory=set)
+    """Cameras, or EVERY."""
+
+
+class Publisher:
+    """Delivers outcomes and limits. `post`, `publish` and `announce` return at once; `run` does the writing."""
+
+    def __init__(self, *, emit: Emit, backlog: Backlog) -> None:
+        self._emit, self._backlog = emit, backlog
+        self._clients: dict[str, _Client] = {}
+        self._of_camera: dict[str, set[str]] = {}
+        self._watchers: dict[str, set[str]] = {}
+        self._dirty: set[str] = set()
+        self._mail = asyncio.Event()
+        self._latest: dict[str, Frame] = {}
+        self.dropped = 0
+        """Mail that slow readers never got."""
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def join(self, sid: str, camera: str) -> None:
+        self._clients[sid] = _Client(camera)
+        self._of_camera.setdefault(camera, set()).add(sid)
+
+    def leave(self, sid: str) -> str | None:
+        """Forget a client; the camera it was, if it was known."""
+        client = self._clients.pop(sid, None)
+        if client is None:
+            return None
+        self.unwatch(sid, list(client.watches), client)
+        mates = self._of_camera[client.camera]
+        mates.discard(sid)
+        if not mates:
+            del self._of_camera[client.camera]
+            self._latest.pop(client.camera, None)
+        self._dirty.discard(sid)
+        return client.camera
+
+    def camera_of(self, sid: str) -> str | None:
+        client = self._clients.get(sid)
+        return client.camera if client else None
+
+    def watch(self, sid: str, cameras: Iterable[str]) -> None:
+        """From now on this client hears of these cameras' results too."""
+        for camera in cameras:
+            self._clients[sid].watches.add(camera)
+            self._watchers.setdefault(camera, set()).add(sid)
+
+    def unwatch(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
+        client = client or self._clients[sid]
+        for camera in cameras:
+            client.watches.discard(camera)
+            watchers = self._watchers.get(camera, set())
+            watchers.discard(sid)
+            if not watchers:
+                self._watchers.pop(camera, None)
+        if not self._watchers:
+            self._latest.clear()
+
+    def latest(self, camera: str) -> Frame | None:
+        """The newest answered frame of a camera that is being watched."""
+        return self._latest.get(camera)
+
+    def publish(self, frame: Frame, outcome: Outcome) -> None:
+        """A frame's outcome: to its sender, and results to the watchers of its camera."""
+        if frame.camera.startswith("_"):
+            return  # our own: the canary
+        event, payload = payloads.of_outcome(frame, outcome)
+        self.post(frame.sender, event, payload)
+        if not isinstance(outcome, Detected):
+            return
+        watchers = self._watchers.get(frame.camera, set()) | self._watchers.get(EVERY, set())
+        if watchers:
+            self._latest[frame.camera] = frame
+        for sid in watchers:
+            if sid != frame.sender:
+                self.post(sid, event, payload)
+
+    def announce(self, camera: str, limits: CameraLimits) -> None:
+        """New limits to every client of this camera."""
+        for sid in self._of_camera.get(camera, ()):
+            self.post(sid, "limits", payloads.of_limits(limits))
+
+    def post(self, sid: str, event: str, payload: Payload) -> None:
+        """Put one event into a client's outbox; who is not connected gets none."""
+        client = self._clients.get(sid)
+        if client is None:
+            return
+        if len(client.outbox) == _IN_OUTBOX:
+            self.dropped += 1
+        client.outbox.append((event, payload))
+        self._dirty.add(sid)
+        self._mail.set()
+
+    async def run(self) -> None:
+        """Write what is posted, until cancelled."""
+        while True:
+            await self._mail.wait()
+            self._mail.clear()
+            for sid in list(self._dirty):
+                await self._deliver(sid)
+            if self._dirty:  # the rest read slowly: look again in a moment
+                await asyncio.sleep(_RETRY_S)
+                self._mail.set()
+
+    async def _deliver(self, sid: str) -> None:
+        while (client := self._clients.get(sid)) is not None and client.outbox:
+            if self._backlog(sid) >= _IN_TRANSPORT:
+                return
+            event, payload = client.outbox.popleft()
+            await self._emit(event, payload, sid)
+        self._dirty.discard(sid)

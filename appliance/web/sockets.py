@@ -1,0 +1,199 @@
+"""Socket.IO: cameras come, push frames, ask for others' results, and go.
+
+A handler offers and returns. Handlers of one client run one after another in its own receive loop, so a burst is held
+back by TCP and not by a heap of tasks.
+"""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import socketio
+
+from appliance import __version__
+from appliance.errors import BadFrame
+from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.detector import Detector
+from appliance.flow.pace import Pace
+from appliance.values import CameraLimits, Receipt
+from appliance.web import payloads
+from appliance.web.intake import Intake, frame_id_of, is_camera_name
+from appliance.web.payloads import Payload
+from appliance.web.publisher import EVERY, Publisher
+
+log = logging.getLogger(__name__)
+
+_TRANSPORT_FACTOR = 3
+"""The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
+third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """How the transport behaves; see `[server]` in the configuration."""
+
+    cors_origins: tuple[str, ...]
+    ping_interval_s: float
+    ping_timeout_s: float
+    max_frame_bytes: int
+    compression: bool
+    compression_min_bytes: int
+    max_connections: int
+    require_token: bool
+    viewer_token: str
+
+
+def make_server(options: SocketOptions) -> Any:
+    """The Socket.IO server, with nothing bound to it."""
+    origins: Any = None if not options.cors_origins else list(options.cors_origins)
+    return socketio.AsyncServer(
+        async_mode="aiohttp",
+        async_handlers=False,
+        cors_allowed_origins="*" if origins == ["*"] else origins,
+        ping_interval=options.ping_interval_s,
+        ping_timeout=options.ping_timeout_s,
+        max_http_buffer_size=options.max_frame_bytes * _TRANSPORT_FACTOR,
+        http_compression=options.compression,
+        compression_threshold=options.compression_min_bytes,
+    )
+
+
+def transport_of(server: Any) -> tuple[Any, Any]:
+    """How the publisher reaches clients: (emit, backlog)."""
+
+    async def emit(event: str, payload: Payload, sid: str) -> None:
+        await server.emit(event, payload, to=sid)
+
+    def backlog(sid: str) -> int:
+        connection = server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
+        return connection.queue.qsize() if connection is not None else 0
+
+    return emit, backlog
+
+
+class Sockets:
+    """The default namespace's events."""
+
+    def __init__(
+        self,
+        server: Any,
+        *,
+        options: SocketOptions,
+        intake: Intake,
+        detector: Detector,
+        book: CameraBook,
+        pace: Pace,
+        publisher: Publisher,
+        policies: Mapping[str, CameraPolicy],
+    ) -> None:
+        self._options, self._intake = options, intake
+        self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
+        self._policies = policies
+        self._may_watch: set[str] = set()
+        self._numbers = itertools.count(1)
+        for handler in (self.connect, self.disconnect, self.process_frame, self.subscribe, self.unsubscribe):
+            server.on(handler.__name__, handler)
+
+    async def connect(self, sid: str, environ: Mapping[str, Any], auth: Any = None) -> None:
+        auth = auth if isinstance(auth, Mapping) else {}
+        name, token = auth.get("name"), auth.get("token")
+        camera = self._admit(sid, name, token if isinstance(token, str) else "")
+        viewer = self._options.viewer_token
+        if not viewer or (isinstance(token, str) and _same(token, viewer)):
+            self._may_watch.add(sid)
+        self._publisher.join(sid, camera)
+        limits = self._pace.join(camera)
+        info = self._detector.network.info if self._detector.network else None
+        connected = {
+            "status": "connected",
+            "compression": self._options.compression,
+            "camera": camera,
+            "limits": payloads.of_limits(limits),
+            "model": info.name if info else None,
+            "version": __version__,
+        }
+        self._publisher.post(sid, "connected", connected)
+        log.info("camera %s connected", camera, extra={"camera": camera})
+
+    def _admit(self, sid: str, name: Any, token: str) -> str:
+        """The camera's name, or a refused connection with its reason."""
+        if len(self._publisher) >= self._options.max_connections:
+            raise socketio.exceptions.ConnectionRefusedError("too many connections (server.max_connections)")
+        if name is None:
+            if self._options.require_token and not _same(token, self._options.viewer_token or "\0"):
+                raise socketio.exceptions.ConnectionRefusedError("unauthorized: give `name` and `token` in auth")
+            return sid
+        if not is_camera_name(name):
+            raise socketio.exceptions.ConnectionRefusedError(
+                "the camera's name must be letters, digits and _.:- (64 at most)"
+            )
+        policy = self._policies.get(name)
+        expected = policy.token if policy else ""
+        if (self._options.require_token and not expected) or (expected and not _same(token, expected)):
+            log.warning("camera %s refused: wrong token", name, extra={"camera": name})
+            raise socketio.exceptions.ConnectionRefusedError(f"unauthorized: wrong token for camera '{name}'")
+        return str(name)
+
+    async def disconnect(self, sid: str, reason: str | None = None) -> None:
+        self._may_watch.discard(sid)
+        camera = self._publisher.leave(sid)
+        if camera is not None:
+            self._book.leave(camera)
+            log.info("camera %s left (%s)", camera, reason or "no reason given", extra={"camera": camera})
+
+    async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> Payload | None:
+        camera = self._publisher.camera_of(sid)
+        if camera is None:
+            return None
+        try:
+            if more:
+                raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
+            frame = self._intake.frame(payload, camera=camera, sender=sid, frame_id=next(self._numbers))
+        except BadFrame as error:
+            known = self._book.get(camera)
+            if known is not None:
+                known.failed += 1
+            self._publisher.post(
+                sid, "detection_error", payloads.of_error(error.code, str(error), frame_id_of(payload))
+            )
+            return payloads.of_receipt(Receipt("error", error.code), self._limits(camera))
+        receipt = await self._detector.offer(frame)
+        return payloads.of_receipt(receipt, self._limits(camera))
+
+    async def subscribe(self, sid: str, payload: Any = None) -> Payload:
+        if sid not in self._may_watch:
+            return {"status": "error", "reason": "unauthorized"}
+        cameras = _cameras(payload)
+        if cameras is None:
+            return {"status": "error", "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}'}
+        self._publisher.watch(sid, cameras)
+        return {"status": "subscribed", "cameras": sorted(cameras)}
+
+    async def unsubscribe(self, sid: str, payload: Any = None) -> Payload:
+        cameras = _cameras(payload)
+        if cameras is None:
+            return {"status": "error", "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}'}
+        self._publisher.unwatch(sid, cameras)
+        return {"status": "unsubscribed", "cameras": sorted(cameras)}
+
+    def _limits(self, camera: str) -> CameraLimits:
+        known = self._book.enter(camera)
+        return known.told or self._pace.join(camera)
+
+
+def _cameras(payload: Any) -> set[str] | None:
+    cameras = payload.get("cameras") if isinstance(payload, Mapping) else None
+    if cameras == EVERY:
+        return {EVERY}
+    if isinstance(cameras, list) and len(cameras) <= 1000 and all(is_camera_name(name) for name in cameras):
+        return set(cameras)
+    return None
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())

@@ -1,0 +1,194 @@
+"""The HTTP shape that DeepStack and CodeProject.AI clients speak: Blue Iris, Agent DVR, Frigate, Home Assistant.
+
+A request takes one of a few lanes, each a camera of its own to the rest of the appliance; when all are taken the answer
+is 503 with Retry-After at once, because these clients do better with a quick refusal than with a slow answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hmac
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+
+from aiohttp import BodyPartReader, web
+
+from appliance import __version__
+from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
+from appliance.flow.detector import Detector
+from appliance.values import Detected, Failed, Skipped
+from appliance.web.intake import Intake
+from appliance.web.payloads import Payload
+
+Respond = Callable[[Payload, int], web.Response]
+
+_LANES = 8
+_MIN_CONFIDENCE = 0.40
+"""DeepStack's default, which its clients count on."""
+_LONGEST_FIELD = 200
+_STATUS = {"unauthorized": 401, "overloaded": 503, "frame_too_large": 413, "model_not_here": 404}
+_OUR_FAULT = {"model_missing", "model_corrupt", "model_unsupported", "engine_device_missing", "shutting_down"}
+
+
+@dataclass(slots=True)
+class VisionApi:
+    """The routes under /v1."""
+
+    detector: Detector
+    intake: Intake
+    respond: Respond
+    api_key: str = ""
+    _free: list[str] = field(default_factory=lambda: [f"http-{number}" for number in range(1, _LANES + 1)])
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/vision/detection", self.detect),
+            web.post("/v1/vision/custom/list", self.list_models),
+            web.post("/v1/vision/custom/{model}", self.detect),
+            web.get("/v1/status/ping", self.ping),
+            web.get("/v1/status/version", self.version),
+            web.get("/v1/status/updateavailable", self.update_available),
+        ]
+
+    async def detect(self, request: web.Request) -> web.Response:
+        try:
+            return await self._detect(request)
+        except ApplianceError as error:
+            return self._refuse(error.code, str(error))
+
+    async def _detect(self, request: web.Request) -> web.Response:
+        model = request.match_info.get("model")
+        network = self.detector.network
+        if model is not None and network is not None and model != network.info.name:
+            raise ModelError(f"there is no model '{model}' here, only '{network.info.name}'", "model_not_here")
+        fields = await self._read(request)
+        if self.api_key and not hmac.compare_digest(_text(fields, "api_key"), self.api_key):
+            raise Refused("Incorrect api key")
+        image = fields.get("image")
+        if image is None:
+            raise BadFrame("no image: send it as the multipart field 'image', or as the whole body", "frame_empty")
+        confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
+        with self._lane() as lane:
+            frame = self.intake.frame(
+                {"image": image, "min_confidence": _number(confidence)}, camera=lane, sender=lane, frame_id=0
+            )
+            outcome = await self.detector.ask(frame)
+        if isinstance(outcome, Failed):
+            return self._refuse(outcome.code, outcome.message)
+        if isinstance(outcome, Skipped):
+            return self._refuse("overloaded", f"busy ({outcome.reason.value}); try again", outcome.retry_after_s)
+        return self.respond(_payload(outcome, self.detector), 200)
+
+    async def list_models(self, request: web.Request) -> web.Response:
+        network = self.detector.network
+        return self.respond({"success": True, "models": [network.info.name] if network else []}, 200)
+
+    async def ping(self, request: web.Request) -> web.Response:
+        return self.respond({"success": True, "message": "pong"}, 200)
+
+    async def version(self, request: web.Request) -> web.Response:
+        return self.respond({"success": True, "message": __version__, "version": __version__}, 200)
+
+    async def update_available(self, request: web.Request) -> web.Response:
+        return self.respond({"success": True, "updateAvailable": False, "message": "", "version": __version__}, 200)
+
+    async def _read(self, request: web.Request) -> dict[str, bytes]:
+        """The form's fields, in memory and bounded: aiohttp's own `post()` would write pictures to disk."""
+        if request.content_type != "multipart/form-data":
+            return {"image": await self._bounded(request.content.iter_chunked(1 << 16)), **_query(request)}
+        fields: dict[str, bytes] = _query(request)
+        try:
+            async for part in await request.multipart():
+                if not isinstance(part, BodyPartReader) or part.name is None:
+                    raise BadFrame("a form's field must have a name and be no form itself", "frame_type")
+                if part.name in ("image", "image1"):
+                    fields["image"] = await self._bounded(_chunks(part))
+                else:
+                    fields[part.name] = (await part.read_chunk(_LONGEST_FIELD + 1))[:_LONGEST_FIELD]
+                    await part.release()
+        except ValueError as error:
+            raise BadFrame(f"the form cannot be read: {error}", "frame_type") from None
+        return fields
+
+    async def _bounded(self, chunks: AsyncIterable[bytes]) -> bytes:
+        image = bytearray()
+        async for chunk in chunks:
+            image += chunk
+            if len(image) > self.intake.max_frame_bytes:
+                raise BadFrame(
+                    f"more than {self.intake.max_frame_bytes} bytes (server.max_frame_bytes)", "frame_too_large"
+                )
+        return bytes(image)
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[str]:
+        if not self._free:
+            raise Refused(f"{_LANES} requests are under way; try again in a moment", "overloaded")
+        lane = self._free.pop()
+        try:
+            yield lane
+        finally:
+            self._free.append(lane)
+
+    def _refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
+        status = _STATUS.get(code) or (503 if code in _OUR_FAULT else 500 if code == "engine_failed" else 400)
+        response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
+        if status == 503:
+            response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
+        return response
+
+
+def _payload(found: Detected, detector: Detector) -> Payload:
+    predictions = [
+        {
+            "confidence": round(detection.confidence, 5),
+            "label": detection.name,
+            "x_min": round(detection.box_px.x1),
+            "y_min": round(detection.box_px.y1),
+            "x_max": round(detection.box_px.x2),
+            "y_max": round(detection.box_px.y2),
+        }
+        for detection in found.detections  # surest first: Frigate's client stops at the first unsure one
+    ]
+    names = ", ".join(sorted({detection.name for detection in found.detections}))
+    info = detector.network.info if detector.network else None
+    return {
+        "success": True,
+        "predictions": predictions,
+        "count": len(predictions),
+        "message": f"Found {names}" if names else "No objects found",
+        "command": "detect",
+        "moduleId": "appliance",
+        "executionProvider": f"{info.engine} {info.device}" if info else None,
+        "canUseGPU": bool(info and info.device.startswith("GPU")),
+        "inferenceMs": round(found.timing.infer_ms),
+        "processMs": round(found.timing.total_ms),
+        "analysisRoundTripMs": round(found.timing.total_ms),
+        "duration": round(found.timing.total_ms / 1000, 4),
+        "cached": found.cached,
+        "timestampUTC": datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    }
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(1 << 16):
+        yield bytes(chunk)
+
+
+def _query(request: web.Request) -> dict[str, bytes]:
+    return {key: value.encode()[:_LONGEST_FIELD] for key, value in request.query.items() if key != "image"}
+
+
+def _text(fields: dict[str, bytes], name: str) -> str:
+    return fields.get(name, b"").decode("utf-8", "replace").strip()
+
+
+def _number(text: str) -> float:
+    if not text:
+        return _MIN_CONFIDENCE
+    try:
+        return float(text)
+    except ValueError:
+        raise BadFrame("min_confidence must be a number from 0 to 1", "option_invalid") from None

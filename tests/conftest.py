@@ -1,0 +1,157 @@
+"""Fixtures for all tests: the default model, a service in this process with a fake engine, and the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import config, run
+from appliance.flow.detector import Network
+from appliance.models import fetch
+from appliance.values import Size
+from appliance.vision import decode, scene
+from tests.fakes import FakeEngine, fake_network
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The folder with the default model, fetched if it is not there; skips with the reason where it cannot be had."""
+    try:
+        fetch.fetch(ROOT / "models", print)
+    except Exception as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the default model cannot be fetched here: {error}")
+    return ROOT / "models"
+
+
+@pytest.fixture(scope="session")
+def scene_jpeg() -> bytes:
+    """1280x720, one stop sign in the middle."""
+    pixels, _ = scene.draw(Size(1280, 720))
+    return decode.encode_jpeg(pixels, 85)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service in this process."""
+
+    url: str
+    engine: FakeEngine
+    started: run.Started
+    stop: asyncio.Event
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """`async with serve(engine, **{"server.port": "0"}) as running:` the real service around a fake engine."""
+
+    @asynccontextmanager
+    async def service(
+        engine: FakeEngine | None = None,
+        *,
+        wait_ready: bool = False,
+        load: Callable[[config.Settings], Network] | None = None,
+        toml: Path | None = None,
+        **flags: str,
+    ) -> AsyncIterator[Running]:
+        fake = engine or FakeEngine()
+        settings = config.load(
+            toml,
+            {},
+            {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0"}
+            | {key.replace("__", "."): value for key, value in flags.items()},
+        )
+        opened: asyncio.Future[run.Started] = asyncio.get_running_loop().create_future()
+        ready = asyncio.Event()
+        stop = asyncio.Event()
+        task = asyncio.create_task(
+            run.serve(
+                settings,
+                started=opened.set_result,
+                ready=lambda _: ready.set(),
+                load=load or (lambda _: fake_network(fake)),
+                stop=stop,
+            )
+        )
+        await asyncio.wait({opened, task}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        try:
+            if wait_ready:
+                await asyncio.wait_for(ready.wait(), 10)
+            started = opened.result()
+            yield Running(f"http://127.0.0.1:{started.port}", fake, started, stop)
+        finally:
+            fake.release()
+            stop.set()
+            await asyncio.wait_for(task, 20)
+
+    return service
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The real service in a process of its own, with the real model."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and JSON body."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+
+@pytest.fixture(scope="session")
+def box(models_dir: Path) -> Iterator[Box]:
+    """The appliance as `make run` starts it, but on a free port and without its camera."""
+    command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--profile", "realtime",
+               "--set", f"model.dir={models_dir}"]  # fmt: skip
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().split()[-1].rstrip("/")
+        assert url.startswith("http://"), f"the service did not start: {url}"
+        deadline = time.monotonic() + 60
+        running = Box(url, process)
+        while running.get("/health/ready")[0] != 200:
+            assert time.monotonic() < deadline, "the service did not become ready within a minute"
+            time.sleep(0.05)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        process.stdout.close()

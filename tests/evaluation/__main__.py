@@ -1,0 +1,5 @@
+"""`python -m tests.evaluation` is the evaluation."""
+
+from .evaluate import main
+
+raise SystemExit(main())

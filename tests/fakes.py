@@ -1,0 +1,100 @@
+"""Stand-ins for what a test must control: the engine, and time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from appliance.errors import EngineError
+from appliance.flow.detector import Network
+from appliance.ports import Raw, T, Tensor
+from appliance.values import ModelInfo, Size
+from appliance.vision.heads import Reader
+
+CLASSES = ("person", "car", "stop sign")
+
+
+class FakeClock:
+    """Monotonic time that moves when it is told to."""
+
+    def __init__(self, now_s: float = 1000.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class FakeEngine:
+    """An Engine whose answer is fixed: rows of (x1, y1, x2, y2, confidence, class) in the input's pixels.
+
+    `held`: inferences wait until `release`. `error`: inferences fail with it.
+    """
+
+    name = "fake"
+    device = "CPU"
+    precision = "f32"
+
+    def __init__(self, rows: Sequence[Sequence[float]] = ((10, 20, 110, 120, 0.9, 2),), slots: int = 2) -> None:
+        self.rows = np.array(rows, np.float32).reshape(-1, 6)
+        self.slots = slots
+        self.error: Exception | None = None
+        self.held = False
+        self.prepared: list[Size] = []
+        self.tensors: list[Tensor] = []
+        self.closed = False
+        self._pending: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def started(self) -> int:
+        return len(self.tensors)
+
+    def prepare(self, size: Size) -> None:
+        self.prepared.append(size)
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self.tensors.append(tensor)
+
+        def finish() -> None:
+            if self.error is not None:
+                future.set_exception(self.error)
+                return
+            try:
+                future.set_result(read(self.rows))
+            except Exception as error:  # noqa: BLE001  # it belongs to the future, as in a real engine
+                future.set_exception(error)
+
+        with self._lock:
+            if self.held:
+                self._pending.append(finish)
+                return future
+        finish()
+        return future
+
+    def release(self) -> None:
+        """Let all inferences that wait finish, and later ones run through."""
+        with self._lock:
+            self.held = False
+            pending, self._pending = self._pending, []
+        for finish in pending:
+            finish()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fake_network(engine: FakeEngine) -> Network:
+    """A network of three classes around a fake engine."""
+    info = ModelInfo("fake", engine.name, engine.device, engine.precision, CLASSES)
+    return Network(info, engine, Reader("end_to_end", CLASSES, 0.7, 300), 32, None)
+
+
+def broken_engine() -> EngineError:
+    return EngineError("the chip is on fire")
