@@ -7,7 +7,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check eval clean
+.PHONY: help run setup model test check lint eval clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,12 +22,13 @@ model: $(MODEL) ## only the default model
 test: .venv/.installed-test $(MODEL) ## all tests
 	@$(BIN)/python -m pytest
 
-check: .venv/.installed-test $(MODEL) ## style, types, floors, units, tests
+check: lint test ## everything that must hold: lint and test
+
+lint: .venv/.installed-test ## style, types, floors, units
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q
 
 eval: .venv/.installed-test ## accuracy through the socket against Ultralytics' own predictor (needs ../shared/data)
 	@$(BIN)/python -m tests.evaluation

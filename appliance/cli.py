@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         return _complain(error, USAGE)
     except ModelError as error:
-        return _complain(error, NO_MODEL)
+        hint = "" if error.code == "model_fetch_failed" else ". Run `appliance model fetch --force`, or set model.name"
+        return _complain(f"{error}{hint}", NO_MODEL)
     except ApplianceError as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:

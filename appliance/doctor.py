@@ -48,7 +48,7 @@ def _model(settings: Settings) -> Iterator[Check]:
     try:
         found = bundle.read(folder)
     except ModelError as error:
-        yield Check("model", False, str(error), "Run `appliance model fetch`.")
+        yield Check("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
         return
     yield Check("model", True, f"{found.name}, {len(found.classes)} classes, files as in the manifest")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from appliance.flow.cameras import Camera, CameraBook
+from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, TokenBucket
 from appliance.flow.shares import Demand, changed, fair_intervals
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
@@ -13,6 +13,7 @@ from appliance.values import CameraLimits, CameraStats, Limits
 Announce = Callable[[str, CameraLimits], None]
 """Tells a camera its new limits; returns at once."""
 
+_NEWCOMER = ""
 _LENIENCE = 0.8
 """A camera may come this much earlier than it was asked to: clocks and networks are not exact."""
 
@@ -40,11 +41,14 @@ class Pace:
         """A camera has connected under this name; what it should keep to from its first frame on."""
         camera = self._book.enter(name)
         camera.connections += 1
-        now = self._clock()
-        if camera.last_frame_s is None:
-            camera.last_frame_s = now  # counted as sending, so that its share is one among all
-        camera.told = self._limits_of(camera, self._fair(now).get(name))
+        fair = self._fair(self._clock(), camera)  # as if it were sending already, so that its share is one among all
+        camera.told = self._limits_of(camera, fair.get(_NEWCOMER))
         return camera.told
+
+    def preview(self) -> CameraLimits:
+        """What a camera would be asked if it began to send now."""
+        newcomer = Camera(CameraPolicy(), TokenBucket(1))
+        return self._limits_of(newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
 
     def enforced_interval(self, camera: Camera) -> float:
         """Seconds below which a frame of this camera comes too soon."""
@@ -71,11 +75,13 @@ class Pace:
         now = self._clock()
         return {name: camera.stats(now, camera.told or self._limits_of(camera, None)) for name, camera in self._book}
 
-    def _fair(self, now_s: float) -> dict[str, float]:
+    def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
+        sending = {name: camera for name, camera in self._book if camera.sending(now_s) and camera is not newcomer}
+        if newcomer is not None:
+            sending[_NEWCOMER] = newcomer
         demands = {
             name: Demand(camera.cost_s or self._cost_s, camera.policy.weight, self._floor(camera))
-            for name, camera in self._book
-            if camera.sending(now_s)
+            for name, camera in sending.items()
         }
         return fair_intervals(demands, self.usable_slots())
 

@@ -29,7 +29,7 @@ def _model(facts: Facts) -> Finding | None:
         return None
     return Finding(
         "model_missing", Severity.CRITICAL, f"There is no working model: {facts.model_error}",
-        "Run `appliance model fetch` on the box, then restart the service.",
+        "Run `appliance model fetch --force` on the box (or set model.name), then restart the service.",
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def read(folder: Path) -> Bundle:
     Raises ModelError: model_missing, model_corrupt, model_unsupported.
     """
     if not folder.is_dir():
-        raise ModelError(f"no model at {folder}; run `appliance model fetch`, or set model.name", "model_missing")
+        raise ModelError(f"there is no model at {folder}", "model_missing")
     if (folder / MANIFEST).exists():
         bundle = _from_manifest(folder)
         verify(bundle)
@@ -64,9 +64,9 @@ def verify(bundle: Bundle) -> None:
     for name, expected in bundle.files.items():
         path = bundle.network.parent / name
         if not path.exists():
-            raise ModelError(f"{path} is missing; run `appliance model fetch --force`", "model_corrupt")
+            raise ModelError(f"{path} is missing", "model_corrupt")
         if sha256(path) != expected:
-            raise ModelError(f"{path} is damaged (wrong sha256); run `appliance model fetch --force`", "model_corrupt")
+            raise ModelError(f"{path} is damaged (wrong sha256)", "model_corrupt")
 
 
 def write_manifest(bundle: Bundle, tools: Mapping[str, str]) -> None:
@@ -150,7 +150,7 @@ def _from_manifest(folder: Path) -> Bundle:
             files=dict(manifest["files"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged ({error}); run `appliance model fetch --force`", "model_corrupt") from None
+        raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None
 
 
 def _from_ultralytics(folder: Path) -> Bundle:

@@ -51,7 +51,7 @@ def make_app(
 
 def _page_routes() -> list[web.RouteDef]:
     async def index(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE / "index.html")
+        return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def part(request: web.Request) -> web.FileResponse:
         known = {path.name: path for path in PAGE.iterdir() if path.is_file()}

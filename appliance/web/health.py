@@ -129,7 +129,7 @@ def routes(health: Health, respond: Callable[[Payload, int], web.Response]) -> l
 
     async def report(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):
-            return web.FileResponse(PAGE / "index.html")
+            return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
         payload = health.report()
         return respond(payload, 503 if payload["status"] == "critical" else 200)
 

@@ -107,7 +107,8 @@ class Sockets:
         if not viewer or (isinstance(token, str) and _same(token, viewer)):
             self._may_watch.add(sid)
         self._publisher.join(sid, camera)
-        limits = self._pace.join(camera)
+        # One without a name may only want to watch; it becomes a camera with its first frame.
+        limits = self._pace.preview() if name is None else self._pace.join(camera)
         info = self._detector.network.info if self._detector.network else None
         connected = {
             "status": "connected",
@@ -150,14 +151,15 @@ class Sockets:
         camera = self._publisher.camera_of(sid)
         if camera is None:
             return None
+        known = self._book.get(camera)
+        if known is None or known.told is None:
+            self._pace.join(camera)
         try:
             if more:
                 raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
             frame = self._intake.frame(payload, camera=camera, sender=sid, frame_id=next(self._numbers))
         except BadFrame as error:
-            known = self._book.get(camera)
-            if known is not None:
-                known.failed += 1
+            self._book.enter(camera).failed += 1
             self._publisher.post(
                 sid, "detection_error", payloads.of_error(error.code, str(error), frame_id_of(payload))
             )
@@ -182,8 +184,8 @@ class Sockets:
         return {"status": "unsubscribed", "cameras": sorted(cameras)}
 
     def _limits(self, camera: str) -> CameraLimits:
-        known = self._book.enter(camera)
-        return known.told or self._pace.join(camera)
+        known = self._book.get(camera)
+        return known.told if known is not None and known.told is not None else self._pace.preview()
 
 
 def _cameras(payload: Any) -> set[str] | None:

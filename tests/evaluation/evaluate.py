@@ -52,7 +52,7 @@ def main() -> int:
         print(f"eval: skipped, no pictures in {args.data}/images (choose a folder with --data)")
         return 0
     if not args.onnx.exists():
-        print(f"eval: {args.onnx} is not there; `python -m appliance model fetch` brings it")
+        print(f"eval: {args.onnx} is not there; `python -m appliance model fetch --force --keep-source` brings it")
         return 2
     settings = SETTINGS | dict(item.split("=", 1) for item in args.set)
     try:

@@ -23,7 +23,7 @@ import socketio
 
 from .coco import Det, LabelledPicture, Predictions
 
-READY_S = 180.0
+READY_S = 90.0
 """Time given to the start: the model's first compilation on a slow board."""
 ANSWER_S = 60.0
 STOP_S = 20.0

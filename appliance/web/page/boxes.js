@@ -4,7 +4,7 @@
 // Light enough for black text on each of them, far enough apart for two neighbours in a street.
 const COLOURS = [
   "#ffd23f", "#5ce1e6", "#ff8fa3", "#9be564", "#c7a6ff", "#ffa552",
-  "#6ee7b7", "#8ecbff", "#f49fe3", "#e6e35c", "#ff9d8a", "#bfd7ea",
+  "#6ee7b7", "#8ecbff", "#f49fe3", "#bfd7ea", "#ff9d8a", "#c8ff3d",
 ];
 const DARK = "rgb(0 0 0 / 0.65)";
 const FONT_PX = 13;
