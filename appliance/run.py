@@ -49,6 +49,8 @@ from appliance.web.vision_api import VisionApi
 
 log = logging.getLogger(__name__)
 
+_GOODBYE_S = 1.0
+"""For clients to close their side; frames have been answered by then."""
 _USUAL_IMAGE = Size(1280, 720)
 
 
@@ -193,7 +195,7 @@ async def serve(
         websocket_deflate=settings.server.websocket_deflate,
     )
 
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=settings.server.drain_s)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.server.host, settings.server.port)
@@ -206,9 +208,11 @@ async def serve(
             group.start_soon(governor.run, name="governor")
             group.start_soon(canary.run, name="canary")
             group.start_soon(_tell_manager, notifier, running, ready, name="notifier")
-            if camera_source is not None:
-                group.start_soon(_run_camera, camera_source, running.port, name="camera")
-            await stop.wait()
+            async with anyio.create_task_group() as beside:
+                if camera_source is not None:
+                    beside.start_soon(_run_camera, camera_source, running.port, name="camera")
+                await stop.wait()
+                beside.cancel_scope.cancel()
             await _stop(settings, notifier, detector, socket_server, runner)
             group.cancel_scope.cancel()
     finally:
@@ -225,7 +229,7 @@ async def _stop(
     notifier.stopping()
     await detector.drain(settings.server.drain_s)
     await asyncio.sleep(0.1)  # the last answers leave
-    await socket_server.shutdown()
+    await sockets.close_all(socket_server, _GOODBYE_S)
     await runner.cleanup()
 
 
@@ -263,7 +267,8 @@ async def _run_camera(source: str, port: int) -> None:
     finally:
         if process.returncode is None:
             process.terminate()
-            await asyncio.shield(process.wait())
+            with anyio.CancelScope(shield=True):
+                await process.wait()
 
 
 def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:

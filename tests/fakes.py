@@ -63,6 +63,8 @@ class FakeEngine:
         self.tensors.append(tensor)
 
         def finish() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # nobody waits for it any more
             if self.error is not None:
                 future.set_exception(self.error)
                 return

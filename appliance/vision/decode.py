@@ -1,7 +1,8 @@
 """Bytes from a stranger -> a picture whose header can be trusted -> the pixels a network wants.
 
 Rules of this file:
-- The header decides before anything is decoded: a picture with too many pixels costs microseconds.
+- The header decides before anything is decoded: a picture with too many pixels costs microseconds, and so does a
+  JPEG that paints them over and over.
 - A plain JPEG is decoded scaled in the DCT domain, and straight into the network's input where it fits exactly.
 - Everything else (PNG, WebP, CMYK or rotated JPEG) goes through Pillow: rarer, slower, complete.
 - Half a picture is an error. A camera that puts stray bytes between the picture and its end is forgiven.
@@ -10,13 +11,14 @@ Rules of this file:
 from __future__ import annotations
 
 import io
+import re
 import struct
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from appliance.errors import BadFrame
 from appliance.ports import Tensor
@@ -28,6 +30,23 @@ Image.MAX_IMAGE_PIXELS = None  # our own bound is stricter, configured, and an e
 _ORIENTATION_TAG = 0x0112
 _EXIF_WITHIN = 70_000
 """EXIF is among the first segments, each 64 kB at the most."""
+
+_MOST_SCANS = 100
+"""A progressive JPEG has about ten. Each costs a walk over all pixels and can be as short as 59 bytes."""
+
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+"""A start of scan with the length that its number of components asks for; it does not come about by chance."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
 
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, KeyError, IndexError, TypeError, EOFError)
 """What Pillow raises on broken files; UnidentifiedImageError is an OSError."""
@@ -43,16 +62,11 @@ def read_header(data: bytes, max_pixels: int) -> Picture:
     elif data[:8] == b"\x89PNG\r\n\x1a\n":
         picture = _read_other_header(data, "png")
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        _check_size(_webp_canvas(data), max_pixels)  # Pillow makes room for the canvas as soon as it opens one
         picture = _read_other_header(data, "webp")
     else:
         raise BadFrame("not a JPEG, PNG or WebP picture; send one of these", "image_unsupported")
-    size = picture.size
-    if size.width < 1 or size.height < 1:
-        raise BadFrame(f"the header says {size.width}x{size.height} pixels", "image_corrupt")
-    if size.width * size.height > max_pixels:
-        raise BadFrame(
-            f"{size.width}x{size.height} pixels; at most {max_pixels} are taken (flow.max_pixels)", "image_too_large"
-        )
+    _check_size(picture.size, max_pixels)
     return picture
 
 
@@ -81,7 +95,18 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420"))
 
 
+def _check_size(size: Size, max_pixels: int) -> None:
+    if size.width < 1 or size.height < 1:
+        raise BadFrame(f"the header says {size.width}x{size.height} pixels", "image_corrupt")
+    if size.width * size.height > max_pixels:
+        raise BadFrame(
+            f"{size.width}x{size.height} pixels; at most {max_pixels} are taken (flow.max_pixels)", "image_too_large"
+        )
+
+
 def _read_jpeg_header(data: bytes) -> Picture:
+    if len(_SCAN.findall(data)) > _MOST_SCANS:
+        raise BadFrame(f"a JPEG of more than {_MOST_SCANS} scans; send a plain one", "image_corrupt")
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
         orientation = _jpeg_orientation(data)
@@ -110,10 +135,24 @@ def _orientation(exif: Image.Exif) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def _webp_canvas(data: bytes) -> Size:
+    """As the first chunk says (RFC 9649, section 2)."""
+    kind, body = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(body) == 10:
+        return Size(int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1)
+    if kind == b"VP8L" and len(body) >= 5:
+        bits = int.from_bytes(body[1:5], "little")
+        return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 " and len(body) == 10:
+        return Size(int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF)
+    raise BadFrame("begins like a WEBP picture but has no readable header", "image_corrupt")
+
+
 def _read_other_header(data: bytes, kind: str) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            orientation = _orientation(image.getexif())
+            # Asked for EXIF that does not stand before the pixels, Pillow decodes a whole PNG to look behind them.
+            orientation = 1 if kind == "png" and "exif" not in image.info else _orientation(image.getexif())
             width, height = image.size
     except UnidentifiedImageError:
         raise BadFrame(f"begins like a {kind.upper()} picture but has no readable header", "image_corrupt") from None
@@ -128,7 +167,7 @@ def _decode_jpeg(picture: Picture, at_least: Size) -> NDArray[np.uint8]:
     try:
         pixels = simplejpeg.decode_jpeg(picture.data, "RGB", **wanted)
     except ValueError as error:
-        if "extraneous bytes" not in str(error):
+        if "extraneous bytes before marker 0xd9" not in str(error):
             raise BadFrame(f"damaged JPEG picture: {error}", "image_corrupt") from None
         pixels = simplejpeg.decode_jpeg(picture.data, "RGB", strict=False, **wanted)
     return np.asarray(pixels, np.uint8)
@@ -139,7 +178,9 @@ def _decode_other(picture: Picture, at_least: Size) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(picture.data), formats=(picture.format,)) as image:
             swapped = picture.orientation >= 5
             image.draft(None, (at_least.height, at_least.width) if swapped else (at_least.width, at_least.height))
-            upright = ImageOps.exif_transpose(image)
+            image.info.pop("transparency", None)  # the colours are wanted as they are, whatever shows through
+            turn = _UPRIGHT.get(picture.orientation)
+            upright = image if turn is None else image.transpose(turn)
             if upright.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight
                 grey = (np.asarray(upright, np.int64) >> 8).clip(0, 255).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)

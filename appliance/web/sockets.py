@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import socketio
 
 from appliance import __version__
@@ -74,6 +75,14 @@ def transport_of(server: Any) -> tuple[Any, Any]:
         return connection.queue.qsize() if connection is not None else 0
 
     return emit, backlog
+
+
+async def close_all(server: Any, within_s: float) -> None:
+    """Say goodbye to every client, and wait no longer for those that do not read it."""
+    with anyio.move_on_after(within_s):
+        if server.eio.sockets:
+            await server.eio.disconnect()
+        await server.shutdown()
 
 
 class Sockets:

@@ -98,7 +98,10 @@ async def detect(url: str, pictures: list[LabelledPicture], min_confidence: floa
     client = socketio.AsyncClient(reconnection=False)
     for event in ("connected", "detection_results", "detection_error", "frame_skipped"):
         client.on(event, _into(answers, event))
-    await client.connect(url, auth={"name": "evaluation"}, transports=["websocket"])
+    try:
+        await client.connect(url, auth={"name": "evaluation"}, transports=["websocket"])
+    except socketio.exceptions.ConnectionError as error:
+        raise RuntimeError(f"the appliance refuses the connection: {error}") from None
     try:
         event, hello = await _next(answers)
         if event != "connected":
