@@ -30,8 +30,11 @@ lint: .venv/.installed-test ## style, types, floors, units
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-eval: .venv/.installed-test ## accuracy through the socket against Ultralytics' own predictor (needs ../shared/data)
-	@$(BIN)/python -m tests.evaluation
+eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
+	@$(BIN)/python -m tests.evaluation --onnx .cache/eval/yolo11n/source.onnx
+
+.cache/eval/yolo11n/source.onnx: | .venv/.installed
+	@$(BIN)/appliance model fetch --keep-source --set model.dir=.cache/eval
 
 clean: ## remove what was installed and built; the models stay
 	rm -rf .venv .cache build *.egg-info

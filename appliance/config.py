@@ -130,6 +130,12 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slow_frame_s: Annotated[
         float, Meta(gt=0, description="A frame that takes longer is a warning in the log, with its timings, s.")
     ] = 2.0
+    scene_gate: Annotated[
+        bool, Meta(description="Answer a frame like the last inferred one when nothing in the scene has changed.")
+    ] = False
+    refresh_s: Annotated[
+        float, Meta(gt=0, le=3600, description="With scene_gate: infer at least this often all the same, s.")
+    ] = 10.0
     jpeg_quality: Annotated[
         int, Meta(ge=30, le=95, description="JPEG quality asked of cameras; 80 costs no detections, 95 doubles size.")
     ] = 80

@@ -28,7 +28,8 @@ from appliance.engines import registry
 from appliance.errors import BadFrame, EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraBook, CameraPolicy
-from appliance.flow.detector import Detector, Network
+from appliance.flow.detector import Detector
+from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.governor.policy import Policy
@@ -125,7 +126,7 @@ async def serve(
     network, model_error = await asyncio.get_running_loop().run_in_executor(None, _try, load, settings)
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
     detector = Detector(
-        network=network,
+        inference=_inference(settings, network, clock),
         model_error=model_error,
         mailboxes=Mailboxes(
             max_cameras=settings.flow.max_waiting,
@@ -138,7 +139,6 @@ async def serve(
         pace=pace,
         publish=publisher.publish,
         clock=clock,
-        decode_threads=settings.flow.decode_threads,
         slow_frame_s=settings.flow.slow_frame_s,
     )
 
@@ -278,6 +278,13 @@ def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | E
     except (ModelError, EngineError) as error:
         log.error("no working model: %s", error)
         return None, error
+
+
+def _inference(settings: Settings, network: Network | None, clock: Clock) -> Inference | None:
+    if network is None:
+        return None
+    refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
+    return Inference(network, clock=clock, decode_threads=settings.flow.decode_threads, refresh_s=refresh_s)
 
 
 def _cache(settings: Settings, clock: Clock) -> Cache | None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from appliance import config, run
-from appliance.flow.detector import Network
+from appliance.flow.inference import Network
 from appliance.models import fetch
 from appliance.values import Size
 from appliance.vision import decode, scene
@@ -65,7 +65,7 @@ class Running:
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Serve:
     """`async with serve(engine, **{"server.port": "0"}) as running:` the real service around a fake engine."""
 

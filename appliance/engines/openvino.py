@@ -66,6 +66,7 @@ class OpenVINOEngine:
         self._queues: OrderedDict[Size, Any] = OrderedDict()
         self._lock = threading.Lock()
         self._compiling = threading.Lock()
+        self._starting = threading.Lock()
         self._make_queue = openvino.AsyncInferQueue
 
     def prepare(self, size: Size) -> None:
@@ -93,8 +94,13 @@ class OpenVINOEngine:
             self._queues.move_to_end(size)
         future: Future[T] = Future()
         batch = tensor[None]
-        # The job keeps the tensor alive: the request reads it where it lies instead of copying it.
-        queue.start_async({0: batch}, (future, read, batch), share_inputs=True)
+        # One at a time: start_async picks an idle request and then fills it, and two threads could pick the same one.
+        with self._starting:
+            try:
+                # The job keeps the tensor alive: the request reads it where it lies instead of copying it.
+                queue.start_async({0: batch}, (future, read, batch), share_inputs=True)
+            except RuntimeError as error:
+                raise EngineError(f"inference did not start: {_last_line(error)}") from None
         return future
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from appliance.flow.inference import Seen
 from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped
 
 SENDING_S = 5.0
@@ -87,6 +88,8 @@ class Camera:
     last_frame_s: float | None = None
     cost_s: float | None = None
     """Engine time of one of its frames, moving average, s."""
+    seen: Seen | None = None
+    """For the scene gate."""
     latency_ms: float | None = None
     received: int = 0
     answered: int = 0

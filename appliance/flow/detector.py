@@ -12,33 +12,29 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
+from appliance.flow.concurrency import Concurrency
+from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import Pace
-from appliance.ports import Clock, Engine, Publish
+from appliance.ports import Clock, Publish
 from appliance.values import (
     Detected,
-    Detection,
     Failed,
     Frame,
     Limits,
-    ModelInfo,
     Outcome,
     Receipt,
-    Size,
     Skipped,
     SkipReason,
     Timing,
 )
-from appliance.vision import decode, letterbox
-from appliance.vision.heads import Reader
 
 log = logging.getLogger(__name__)
 
@@ -50,37 +46,13 @@ _TICK_S = 0.5
 """Shares are made anew this often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A loaded model: the engine that runs it, the reader of its output, and what its input may be."""
-
-    info: ModelInfo
-    engine: Engine
-    reader: Reader
-    stride: int
-    fixed_size: Size | None
-
-    def input_size(self, image: Size, max_side: int) -> Size:
-        return self.fixed_size or letterbox.input_size(image, max_side, self.stride)
-
-
-@dataclass(slots=True)
-class _Job:
-    """A frame between its mailbox and its answer, and the moments of its way."""
-
-    frame: Frame
-    started_s: float
-    decoded_s: float = 0.0
-    read_s: float = 0.0
-
-
 class Detector:
     """The heart. `run` serves until cancelled; `offer` may be called from the event loop's thread only."""
 
     def __init__(
         self,
         *,
-        network: Network | None,
+        inference: Inference | None,
         model_error: ModelError | EngineError | None = None,
         mailboxes: Mailboxes,
         cache: Cache | None,
@@ -88,26 +60,29 @@ class Detector:
         pace: Pace,
         publish: Publish,
         clock: Clock,
-        decode_threads: int = 2,
-        deadline_s: float = 20.0,
         slow_frame_s: float = 2.0,
     ) -> None:
-        self.network = network
+        self.inference = inference
         self.model_error = model_error
         self.cache = cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
         self._publish, self._clock = publish, clock
-        self._deadline_s, self._slow_frame_s = deadline_s, slow_frame_s
+        self._slow_frame_s = slow_frame_s
         self._followers: dict[Key, list[Frame]] = {}
         self._keys: dict[int, Key] = {}
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
         self._jobs: set[int] = set()
         self._slot_free = asyncio.Event()
-        self._decoders = ThreadPoolExecutor(decode_threads, "decode")
+        self._concurrency = Concurrency(inference.network.engine.slots + 1 if inference else 1)
         self._closing = False
         self.infer_ms: float | None = None
         self.engine_failures = 0
         """In a row."""
+
+    @property
+    def network(self) -> Network | None:
+        """The loaded model, if there is one."""
+        return self.inference.network if self.inference is not None else None
 
     # -- a frame comes in ----------------------------------------------------------------------------------------
 
@@ -125,12 +100,12 @@ class Detector:
             size = network.input_size(frame.picture.size, self._pace.limits.max_side)
             arguments = (frame.picture.data, network.info.name, size, frame.wanted)
             if len(frame.picture.data) > _BIG_BYTES:
-                key = await asyncio.get_running_loop().run_in_executor(self._decoders, key_of, *arguments)
+                key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
             else:
                 key = key_of(*arguments)
             known = self.cache.get(key)
             if known is not None:
-                timing = Timing(0.0, 0.0, 0.0, _ms(self._clock() - frame.received_s))
+                timing = Timing(0.0, 0.0, 0.0, ms(self._clock() - frame.received_s))
                 self._finish(frame, replace(known, cached="exact", timing=timing))
                 return Receipt("cached")
             if key in self._followers:
@@ -199,7 +174,8 @@ class Detector:
             self._closing = True
             for frame in self._mailboxes.withdraw_all():
                 self._conclude(frame, Failed("shutting_down", "the box is stopping or restarting; send again"))
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+            if self.inference is not None:
+                self.inference.close()
 
     async def _tick(self) -> None:
         while True:
@@ -232,85 +208,52 @@ class Detector:
             await self._slot_free.wait()
 
     def _in_flight_limit(self) -> int:
-        """One more than the engine has slots, so that the next frame is decoded while others are inferred."""
-        return max(1, min(self._pace.limits.max_in_flight, self._pace.slots + 1))
+        return max(1, min(self._pace.limits.max_in_flight, self._concurrency.limit))
 
     async def _serve(self, frame: Frame) -> None:
-        network = self.network
-        assert network is not None  # offer lets nothing in without one
-        job = _Job(frame, self._clock())
-        outcome: Outcome = Failed("shutting_down", "the box is stopping or restarting; send again")
+        outcome: Outcome = Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
         engine_s = 0.0
+        camera = self._book.get(frame.camera)
         try:
-            size = network.input_size(frame.picture.size, self._pace.limits.max_side)
-            detections = await asyncio.wait_for(self._infer(network, job, size), self._deadline_s)
-            engine_s = job.read_s - job.decoded_s
-            self._learn(network, frame, engine_s)
-            outcome = self._answer(network, job, size, detections)
-        except asyncio.TimeoutError:
-            self.engine_failures += 1
-            outcome = Failed("engine_failed", f"the engine gave no answer within {self._deadline_s:.0f} s")
-            log.error("engine gave no answer within %.0f s (camera %s)", self._deadline_s, frame.camera)
+            assert self.inference is not None  # offer lets nothing in without it
+            answer = await self.inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
+            outcome, engine_s = answer.detected, answer.engine_s
+            if camera is not None:
+                camera.seen = answer.seen
+            self._learn(self.inference.network.engine.slots, camera, answer)
         except ApplianceError as error:
             if isinstance(error, EngineError):
                 self.engine_failures += 1
-                log.error("engine failed: %s", error)
+                log.error("the engine failed: %s", error, extra={"kind": "engine", "code": error.code})
             outcome = Failed(error.code, str(error))
         except Exception as error:
             self.engine_failures += 1
             outcome = Failed("engine_failed", f"the engine failed: {error}")
-            log.exception("frame of camera %s failed", frame.camera)
+            log.exception("a frame of camera %s failed", frame.camera, extra={"kind": "frame", "camera": frame.camera})
         finally:
             self._mailboxes.charge(frame.camera, engine_s)
             self._jobs.discard(id(frame))
             self._slot_free.set()
             self._conclude(frame, outcome)
 
-    async def _infer(self, network: Network, job: _Job, size: Size) -> tuple[Detection, ...]:
-        loop = asyncio.get_running_loop()
-        future = await loop.run_in_executor(self._decoders, self._start, network, job, size)
-        return await asyncio.wrap_future(future)
-
-    def _start(self, network: Network, job: _Job, size: Size) -> Future[tuple[Detection, ...]]:
-        """On a decoder's thread: pixels into the input, inference begun."""
-        frame = job.frame
-        network.engine.prepare(size)
-        place = letterbox.fit(frame.picture.size, size)
-        tensor = decode.load(frame.picture, place)
-        job.decoded_s = self._clock()
-
-        def read(raw: object) -> tuple[Detection, ...]:
-            found = network.reader.read(raw, place, frame.wanted)  # type: ignore[arg-type]
-            job.read_s = self._clock()
-            return found
-
-        return network.engine.infer(tensor, read)
-
-    def _answer(self, network: Network, job: _Job, size: Size, detections: tuple[Detection, ...]) -> Detected:
-        now = self._clock()
-        frame = job.frame
-        timing = Timing(
-            wait_ms=_ms(job.started_s - frame.received_s),
-            decode_ms=_ms(job.decoded_s - job.started_s),
-            infer_ms=_ms(job.read_s - job.decoded_s),
-            total_ms=_ms(now - frame.received_s),
-        )
-        if now - frame.received_s > self._slow_frame_s:
-            log.warning(
-                "slow frame: camera %s took %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
-                frame.camera, now - frame.received_s, timing.wait_ms, timing.decode_ms, timing.infer_ms,
-                extra={"kind": "slow_frame", "camera": frame.camera},
-            )  # fmt: skip
-        return Detected(detections, frame.picture.size, size, network.info.name, timing)
-
-    def _learn(self, network: Network, frame: Frame, engine_s: float) -> None:
+    def _learn(self, slots: int, camera: Camera | None, answer: Answer) -> None:
+        """What a frame has really cost: for the shares, the limit of concurrency, and whoever reads the log."""
         self.engine_failures = 0
-        infer_ms = engine_s * 1000
+        timing = answer.detected.timing
+        if timing.total_ms > self._slow_frame_s * 1000:
+            log.warning(
+                "slow frame: %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
+                timing.total_ms / 1000, timing.wait_ms, timing.decode_ms, timing.infer_ms, extra={"kind": "slow_frame"},
+            )  # fmt: skip
+        if answer.detected.cached:
+            return
+        infer_ms = answer.engine_s * 1000
         self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
-        self._pace.learn(network.engine.slots, self.infer_ms / 1000)
-        camera = self._book.get(frame.camera)
+        self._pace.learn(slots, self.infer_ms / 1000)
+        self._concurrency.most = slots + 1  # one more, so that the next frame is decoded meanwhile
+        self._concurrency.sample(answer.detected.input_size, answer.engine_s, len(self._jobs))
         if camera is not None:
-            camera.cost(engine_s)
+            camera.cost(answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
         """Publish a served frame's outcome, and to those that followed it as well."""
@@ -322,7 +265,7 @@ class Detector:
         now = self._clock()
         for follower in followers:
             if isinstance(outcome, Detected):
-                timing = replace(outcome.timing, total_ms=_ms(now - follower.received_s))
+                timing = replace(outcome.timing, total_ms=ms(now - follower.received_s))
                 self._finish(follower, replace(outcome, cached="exact", timing=timing))
             else:
                 self._finish(follower, outcome)
@@ -359,7 +302,3 @@ class Detector:
     @property
     def waiting(self) -> int:
         return len(self._mailboxes)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)

@@ -14,8 +14,9 @@ Announce = Callable[[str, CameraLimits], None]
 """Tells a camera its new limits; returns at once."""
 
 _NEWCOMER = ""
-_LENIENCE = 0.8
-"""A camera may come this much earlier than it was asked to: clocks and networks are not exact."""
+_LENIENCE = 0.5
+"""Part of its interval below which a camera is refused: clocks and networks are not exact, and a greedy camera may use
+what others leave; its mailbox holds one frame whatever it sends."""
 
 
 class Pace:

@@ -111,7 +111,7 @@ def _read_jpeg_header(data: bytes) -> Picture:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
         orientation = _jpeg_orientation(data)
         plain = colorspace in ("YCbCr", "Gray", "RGB") and orientation == 1
-    except ValueError:
+    except (ValueError, KeyError):
         # Sub-samplings that simplejpeg has no name for are left to Pillow, which also has the last word on damage.
         return _read_other_header(data, "jpeg")
     size = Size(height, width) if orientation >= 5 else Size(width, height)

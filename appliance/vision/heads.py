@@ -77,10 +77,12 @@ HEADS: dict[str, Callable[[Raw, float, float], Found]] = {"anchors": read_anchor
 def suppress(
     boxes: NDArray[np.float32], confidences: NDArray[np.float32], class_ids: NDArray[np.intp], iou: float
 ) -> NDArray[np.intp]:
-    """Class-aware non-maximum suppression; the indices kept, surest first."""
+    """Class-aware non-maximum suppression of boxes that come surest first; the indices kept, in that order."""
     if len(boxes) < 2:
         return np.arange(len(boxes))
-    x1y1wh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).astype(np.float64)
+    # OpenCV moves each class apart by the largest coordinate; that parts them only if none is negative.
+    corners = boxes[:, :2] - boxes[:, :2].min()
+    x1y1wh = np.concatenate((corners, boxes[:, 2:] - boxes[:, :2]), axis=1).astype(np.float64)
     # Its stubs want sequences; it takes arrays, without making a Python object of each number.
     kept = cv2.dnn.NMSBoxesBatched(x1y1wh, confidences, class_ids.astype(np.int32), 0.0, iou)  # type: ignore[arg-type]
     return np.sort(np.asarray(kept, np.intp).reshape(-1))

@@ -135,9 +135,10 @@ class Sockets:
         if len(self._publisher) >= self._options.max_connections:
             raise socketio.exceptions.ConnectionRefusedError("too many connections (server.max_connections)")
         if name is None:
-            if self._options.require_token and not _same(token, self._options.viewer_token or "\0"):
+            viewer = self._options.viewer_token
+            if self._options.require_token and not (viewer and _same(token, viewer)):
                 raise socketio.exceptions.ConnectionRefusedError("unauthorized: give `name` and `token` in auth")
-            return sid
+            return sid if is_camera_name(sid) else f"c{sid}"  # a session id may begin with _, as only our own may
         if not is_camera_name(name):
             raise socketio.exceptions.ConnectionRefusedError(
                 "the camera's name must be letters, digits and _.:- (64 at most)"
@@ -207,4 +208,4 @@ def _cameras(payload: Any) -> set[str] | None:
 
 
 def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())

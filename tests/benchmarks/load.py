@@ -1,0 +1,169 @@
+"""Cameras for a benchmark: light, many, in a process of their own, speaking Socket.IO over a bare websocket.
+
+`python -m tests.benchmarks.load --url … --cameras 4 --picture p.jpg --seconds 10` prints one JSON object.
+Ways to send (`--mode`): `closed`: a fixed number of frames under way; `rate`: so many a second, whatever the box says;
+`obey`: as the box asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ENDS = ("detection_results", "detection_error", "frame_skipped")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one camera saw; times in s since the measured part began."""
+
+    sent: int = 0
+    answered: int = 0
+    errors: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    answered_at_s: list[float] = field(default_factory=list)
+    skipped_at_s: list[float] = field(default_factory=list)
+    oldest_s: float = 0.0
+
+
+class LoadCamera:
+    """One camera. Each frame's bytes differ at their end, so that none is answered from the cache."""
+
+    def __init__(self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int) -> None:
+        self.url = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+        self.name, self.pictures, self.mode, self.rate, self.in_flight = name, pictures, mode, rate, in_flight
+        self.tally = Tally()
+        self.begun_s = float("inf")
+        self.interval_s = 0.0
+        self._number = 0
+        self._sent_s: dict[int, float] = {}
+        self._free = asyncio.Event()
+
+    async def run(self, session: aiohttp.ClientSession, until: asyncio.Event) -> None:
+        async with session.ws_connect(self.url, max_msg_size=0, compress=0) as ws:
+            await ws.receive()
+            await ws.send_str("40" + json.dumps({"name": self.name}))
+            await ws.receive()
+            reader = asyncio.create_task(self._read(ws))
+            sender = asyncio.create_task(self._send(ws))
+            await until.wait()
+            sender.cancel()
+            await asyncio.sleep(0.3)
+            reader.cancel()
+            await asyncio.gather(reader, sender, return_exceptions=True)
+
+    async def _send(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        next_s = time.monotonic()
+        while True:
+            if self.mode == "closed":
+                while len(self._sent_s) >= self.in_flight:
+                    self._free.clear()
+                    await self._free.wait()
+            else:
+                await asyncio.sleep(max(0.0, next_s - time.monotonic()))
+                interval_s = self.interval_s if self.mode == "obey" else 1 / self.rate
+                next_s = max(next_s + interval_s, time.monotonic() - 0.05)
+                if self.mode == "obey":
+                    next_s = time.monotonic() + max(interval_s, 1 / self.rate)
+            await self._send_one(ws)
+
+    async def _send_one(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._number += 1
+        picture = self.pictures[self._number % len(self.pictures)]
+        now = time.monotonic()
+        if now >= self.begun_s:
+            self.tally.sent += 1
+        self._sent_s[self._number] = now
+        await ws.send_str(f'451-["process_frame",{{"image":{{"_placeholder":true,"num":0}},"frame_id":{self._number}}}]')
+        await ws.send_bytes(picture + f"{self.name}{self._number:09d}".encode())
+
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in ws:
+            text = message.data
+            if text == "2":
+                await ws.send_str("3")
+            elif isinstance(text, str) and text.startswith("42"):
+                event, payload = json.loads(text[2:])
+                self._take(event, payload)
+
+    def _take(self, event: str, payload: dict[str, Any]) -> None:
+        if event in ("connected", "limits"):
+            limits = payload.get("limits", payload)
+            self.interval_s = limits["min_interval"]
+            return
+        if event not in ENDS:
+            return
+        now = time.monotonic()
+        sent_s = self._sent_s.pop(payload["frame_id"], None)
+        self._free.set()
+        if sent_s is None or sent_s < self.begun_s:
+            return
+        since_s = now - self.begun_s
+        if event == "detection_results":
+            self.tally.answered += 1
+            self.tally.latencies_ms.append((now - sent_s) * 1000)
+            self.tally.answered_at_s.append(since_s)
+            self.tally.oldest_s = max(self.tally.oldest_s, payload["timing"]["total_ms"] / 1000)
+        elif event == "frame_skipped":
+            reason = payload["reason"]
+            self.tally.skipped[reason] = self.tally.skipped.get(reason, 0) + 1
+            self.tally.skipped_at_s.append(since_s)
+        else:
+            self.tally.errors += 1
+
+
+async def push(cameras: list[LoadCamera], warm_up_s: float, seconds: float, mark: bool = False) -> None:
+    """Let the cameras send; what they sent in the warm-up is not counted. `mark`: print "begun" and "ended"."""
+    until = asyncio.Event()
+    async with aiohttp.ClientSession() as session:
+        tasks = [asyncio.create_task(camera.run(session, until)) for camera in cameras]
+        await asyncio.sleep(warm_up_s)
+        if mark:
+            print("begun", flush=True)
+        begun_s = time.monotonic()
+        for camera in cameras:
+            camera.begun_s = begun_s
+        await asyncio.sleep(seconds)
+        if mark:
+            print("ended", flush=True)
+        until.set()
+        await asyncio.gather(*tasks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--picture", type=Path, nargs="+", required=True)
+    parser.add_argument("--cameras", type=int, default=1)
+    parser.add_argument("--mode", choices=("closed", "rate", "obey"), default="closed")
+    parser.add_argument("--rate", type=float, nargs="+", default=[1000.0], help="frames a second, one for each camera")
+    parser.add_argument("--in-flight", type=int, default=2)
+    parser.add_argument("--warm-up", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--prefix", default="cam")
+    arguments = parser.parse_args()
+    pictures = [path.read_bytes() for path in arguments.picture]
+    cameras = [
+        LoadCamera(
+            arguments.url, f"{arguments.prefix}{number}", pictures, arguments.mode,
+            arguments.rate[number % len(arguments.rate)], arguments.in_flight,
+        )
+        for number in range(arguments.cameras)
+    ]  # fmt: skip
+    asyncio.run(push(cameras, arguments.warm_up, arguments.seconds, mark=True))
+    report = {
+        camera.name: {name: getattr(camera.tally, name) for name in Tally.__dataclass_fields__} for camera in cameras
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

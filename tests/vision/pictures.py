@@ -1,0 +1,87 @@
+"""Encoded pictures of one known drawing, for the tests of decoding."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ORIENTATION = 0x0112
+
+
+def drawing(width: int = 64, height: int = 48) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB: smooth, so that JPEG keeps it, and different in all four corners."""
+    y, x = np.mgrid[0:height, 0:width]
+    red, green, blue = 255 * x / max(1, width - 1), 255 * y / max(1, height - 1), 160 - 120 * x / max(1, width - 1)
+    return np.stack((red, green, blue), axis=2).astype(np.uint8)
+
+
+def image(mode: str = "RGB", width: int = 64, height: int = 48) -> Image.Image:
+    return Image.fromarray(drawing(width, height)).convert(mode)
+
+
+def encode(picture: Image.Image, format_: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format_, **options)
+    return file.getvalue()
+
+
+def turned(orientation: int, format_: str, mode: str = "RGB", width: int = 64, height: int = 48) -> bytes:
+    """The drawing with an EXIF note on which way up it is."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encode(image(mode, width, height), format_, exif=exif, quality=95)
+
+
+def grey_16_bits() -> bytes:
+    """A PNG of 16 bits a pixel, whose upper eight are the drawing's red."""
+    return encode(Image.fromarray(drawing()[:, :, 0].astype(np.uint16) * 256 + 77), "PNG")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of this size that has hardly any pixels in it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def jpeg_header(width: int, height: int, **options: object) -> bytes:
+    """A small JPEG whose header says that it is of this size."""
+    data = bytearray(encode(image(), "JPEG", **options))
+    frame = data.find(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def webp_header(width: int, height: int) -> bytes:
+    """A small WebP in an extended container whose canvas is of this size."""
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBP" + b"VP8X" + struct.pack("<II", 10, 0) + canvas + encode(image(), "WEBP")[12:]
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_of_one_colour(side: int) -> bytes:
+    """A whole and valid lossless WebP, 34 bytes of it, whatever its size."""
+    return encode(Image.new("RGB", (side, side)), "WEBP", lossless=True, method=0)
+
+
+def corpus() -> list[bytes]:
+    """A valid file of every kind that is read."""
+    return [
+        *(encode(image(), "JPEG", subsampling=number) for number in (0, 1, 2)),
+        encode(image("L"), "JPEG"),
+        encode(image("CMYK"), "JPEG"),
+        encode(image(), "JPEG", progressive=True),
+        *(turned(6, format_) for format_ in ("JPEG", "PNG", "WEBP")),
+        *(encode(image(mode), "PNG") for mode in ("RGB", "RGBA", "P", "1")),
+        grey_16_bits(),
+        encode(image(), "WEBP"),
+        encode(image("RGBA"), "WEBP", lossless=True),
+    ]

@@ -1,0 +1,188 @@
+"""Raw output of networks in, detections out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from appliance.values import Box, Size, Wanted
+from appliance.vision.heads import HEADS, Reader, head_of, read_anchors, read_end_to_end, suppress
+from appliance.vision.letterbox import fit
+
+CLASSES = ("person", "car", "stop sign")
+PLACE = fit(Size(1280, 720), Size(640, 384))
+ALL = Wanted(0.25)
+
+
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """IoU, 0-1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, float(width)) * max(0.0, float(height))
+    area = sum(float(box[2] - box[0]) * float(box[3] - box[1]) for box in (one, other))
+    return shared / (area - shared)
+
+
+def slow_suppress(boxes: NDArray[np.float32], class_ids: NDArray[np.intp], iou: float) -> list[int]:
+    """Keep a box unless a surer one of its class that was kept overlaps it too much."""
+    kept: list[int] = []
+    for number, box in enumerate(boxes):
+        if all(class_ids[other] != class_ids[number] or overlap(boxes[other], box) <= iou for other in kept):
+            kept.append(number)
+    return kept
+
+
+coordinates = st.integers(-60, 60)
+lengths = st.integers(1, 60)
+crowds = st.lists(st.tuples(coordinates, coordinates, lengths, lengths, st.integers(0, 2)), max_size=25)
+"""Many boxes in little room, some reaching out of the picture to the left: x, y, width, height, class."""
+
+
+@given(crowds, st.sampled_from((0.1137, 0.4519, 0.7001)))
+@example([(20, 20, 40, 40, 0), (-41, -41, 40, 40, 1)], 0.4519)
+@settings(max_examples=300, deadline=None)
+def test_suppression_is_the_one_written_out(crowd: list[tuple[int, int, int, int, int]], iou: float) -> None:
+    rows = np.array(crowd, np.float32).reshape(-1, 5)
+    boxes = np.concatenate((rows[:, :2], rows[:, :2] + rows[:, 2:4]), axis=1)
+    class_ids = rows[:, 4].astype(np.intp)
+    confidences = np.linspace(0.9, 0.3, len(rows), dtype=np.float32)
+    kept = suppress(boxes, confidences, class_ids, iou)
+    assert kept.tolist() == slow_suppress(boxes, class_ids, iou)
+
+
+@given(st.integers(2, 12))
+def test_of_equals_the_first_is_kept(count: int) -> None:
+    boxes = np.tile(np.array([5, 5, 25, 25], np.float32), (count, 1))
+    same = np.zeros(count, np.intp)
+    assert suppress(boxes, np.full(count, 0.5, np.float32), same, 0.7).tolist() == [0]
+    assert len(suppress(boxes, np.full(count, 0.5, np.float32), np.arange(count), 0.7)) == count
+
+
+def test_boxes_that_overlap_just_as_much_as_allowed_are_two_objects() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 5]], np.float32)
+    same, confidences = np.zeros(2, np.intp), np.array([0.9, 0.8], np.float32)
+    assert suppress(boxes, confidences, same, 0.5).tolist() == [0, 1]
+    assert suppress(boxes, confidences, same, 0.49).tolist() == [0]
+
+
+def anchors(*found: tuple[float, float, float, float, list[float]], dtype: str = "f4") -> NDArray[np.float32]:
+    """(4 + classes, anchors) from rows of x, y, width, height, and a confidence per class."""
+    return np.array([[x, y, width, height, *scores] for x, y, width, height, scores in found], dtype).T
+
+
+def reader(head: str, max_detections: int = 300) -> Reader:
+    return Reader(head, CLASSES, 0.7, max_detections)
+
+
+def test_an_anchor_is_a_centre_an_extent_and_a_confidence_per_class() -> None:
+    boxes, confidences, class_ids = read_anchors(anchors((100, 50, 40, 20, [0.1, 0.8, 0.3])), 0.25, 0.7)
+    assert boxes.tolist() == [[80, 40, 120, 60]]
+    assert confidences.tolist() == pytest.approx([0.8])
+    assert class_ids.tolist() == [1]
+
+
+def test_an_anchor_speaks_for_its_best_class_alone() -> None:
+    raw = anchors((100, 50, 40, 20, [0.7, 0.8, 0.75]), (300, 50, 40, 20, [0.5, 0.5, 0.0]))
+    assert read_anchors(raw, 0.25, 0.7)[2].tolist() == [1, 0]
+
+
+def test_a_confidence_must_be_above_the_lowest_asked_for() -> None:
+    raw = anchors((100, 50, 40, 20, [0.5, 0, 0]), (300, 50, 40, 20, [0.501, 0, 0]))
+    assert len(read_anchors(raw, 0.5, 0.7)[0]) == 1
+    rows = np.array([[0, 0, 9, 9, 0.5, 0], [20, 20, 29, 29, 0.501, 0]], np.float32)
+    assert len(read_end_to_end(rows, 0.5, 0.7)[0]) == 1
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_networks_of_every_precision_are_read(dtype: str) -> None:
+    raw = anchors((100, 50, 40, 20, [0, 0.5, 0]), (104, 50, 40, 20, [0, 0.75, 0]), dtype=dtype)
+    boxes, confidences, class_ids = read_anchors(raw, 0.25, 0.7)
+    assert boxes.tolist() == [[84, 40, 124, 60]]
+    assert boxes.dtype == confidences.dtype == np.float32
+    assert class_ids.tolist() == [1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 600), st.integers(0, 300), st.integers(0, 2), st.integers(1, 99)), max_size=40)
+)
+@settings(deadline=None)
+def test_both_heads_give_the_same_objects_surest_first(found: list[tuple[int, int, int, int]]) -> None:
+    spread = {(x // 50, y // 50): (x // 50 * 50 + 25, y // 50 * 50 + 25, c, p / 100) for x, y, c, p in found}
+    rows = [(x - 10, y - 10, x + 10, y + 10, p, c) for x, y, c, p in spread.values()]
+    one = anchors(*((x, y, 20, 20, [p * (c == n) for n in range(3)]) for x, y, c, p in spread.values()))
+    by_anchors = read_anchors(one.reshape(7, -1), 0.25, 0.7)
+    by_rows = read_end_to_end(np.array(rows, np.float32).reshape(-1, 6), 0.25, 0.7)
+    for ours, theirs in zip(by_anchors, by_rows, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (np.diff(by_anchors[1]) <= 0).all()
+    assert len(by_anchors[0]) == sum(p > 0.25 for _, _, _, p in spread.values())
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_nothing_found_is_an_empty_answer(head: str) -> None:
+    raw = np.zeros((7, 100) if head == "anchors" else (300, 6), np.float32)
+    assert reader(head).read(raw, PLACE, ALL) == ()
+
+
+def test_detections_are_in_the_pixels_of_the_picture_and_have_names() -> None:
+    raw = np.array([[10, 20, 110, 120, 0.9, 2], [-30, 0, 700, 400, 0.5, 0]], np.float32)
+    sign, person = reader("end_to_end").read(raw, PLACE, ALL)
+    assert (sign.name, sign.class_id) == ("stop sign", 2)
+    assert sign.confidence == pytest.approx(0.9)
+    assert sign.box_px == Box(20, 16, 220, 216)
+    assert (person.name, person.box_px) == ("person", Box(0, 0, 1280, 720))
+    assert type(sign.confidence) is float
+    assert type(sign.class_id) is int
+
+
+def test_only_the_classes_asked_for_are_given() -> None:
+    raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.9 - i / 10, i % 3] for i in range(6)], np.float32)
+
+    def names(*classes: str) -> list[str]:
+        return [found.name for found in reader("end_to_end").read(raw, PLACE, Wanted(0.25, frozenset(classes)))]
+
+    assert names("car") == ["car", "car"]
+    assert names("car", "person", "unicorn") == ["person", "car", "person", "car"]
+    assert names("unicorn") == []
+    assert names() == []
+
+
+def test_at_most_so_many_are_given_and_they_are_the_surest() -> None:
+    raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.3 + i / 20, i % 3] for i in range(10)], np.float32)
+    found = reader("end_to_end", 4).read(raw, PLACE, ALL)
+    assert [round(one.confidence, 2) for one in found] == [0.75, 0.7, 0.65, 0.6]
+    cars = reader("end_to_end", 2).read(raw, PLACE, Wanted(0.25, frozenset({"car"})))
+    assert [one.name for one in cars] == ["car", "car"]
+
+
+def test_a_class_without_a_name_gets_its_number() -> None:
+    raw = np.array([[0, 20, 20, 40, 0.9, 7]], np.float32)
+    assert reader("end_to_end").read(raw, PLACE, ALL)[0].name == "class 7"
+
+
+@pytest.mark.parametrize(
+    ("output", "classes", "end_to_end", "head"),
+    [
+        ((84, 8400), 80, None, "anchors"),
+        ((84, None), 80, None, "anchors"),
+        ((None, None), 80, None, "anchors"),
+        ((6, 8400), 2, None, "anchors"),
+        ((300, 6), 80, None, "end_to_end"),
+        ((300, 6), 80, True, "end_to_end"),
+        ((300, 6), 2, None, "end_to_end"),
+        ((6, 6), 2, True, "end_to_end"),
+        ((None, 6), 80, True, "end_to_end"),
+        ((116, 8400), 80, None, None),
+        ((300, 38), 80, None, None),
+        ((8400, 85), 80, None, None),
+        ((1000,), 1000, None, None),
+        ((3, 80, 80, 85), 80, None, None),
+    ],
+)
+def test_the_head_is_told_by_the_shape_of_the_output(
+    output: tuple[int | None, ...], classes: int, end_to_end: bool | None, head: str | None
+) -> None:
+    assert head_of(output, classes, end_to_end) == head

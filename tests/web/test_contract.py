@@ -1,0 +1,343 @@
+"""The contract on the wire: every event, every field, every form of a frame (DESIGN.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import engineio
+import pytest
+import socketio
+
+from appliance import __version__
+from appliance.values import Limits, Size
+from appliance.vision import decode, scene
+from tests.conftest import Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.camera import camera
+
+NUMBER = (int, float)
+
+
+def picture(seed: int, size: Size = Size(640, 360)) -> bytes:
+    """A small scene; another seed, another picture."""
+    return decode.encode_jpeg(scene.draw(size, seed=seed)[0], 80)
+
+
+def is_limits(limits: Any) -> bool:
+    return (
+        set(limits) == {"min_interval", "max_side", "jpeg_quality", "reason"}
+        and isinstance(limits["min_interval"], NUMBER)
+        and type(limits["max_side"]) is int
+        and type(limits["jpeg_quality"]) is int
+        and isinstance(limits["reason"], str)
+    )
+
+
+async def test_a_camera_is_told_its_name_its_limits_and_the_model(serve: Serve) -> None:
+    async with serve() as running, camera(running.url, "gate") as gate:
+        connected = await gate.first("connected")
+        assert set(connected) == {"status", "compression", "camera", "limits", "model", "version"}
+        assert connected["status"] == "connected"
+        assert connected["compression"] is True
+        assert connected["camera"] == "gate"
+        assert connected["model"] == "fake"
+        assert connected["version"] == __version__
+        assert is_limits(connected["limits"])
+
+
+async def test_who_gives_no_name_is_called_by_its_session_id(serve: Serve) -> None:
+    async with serve() as running, camera(running.url) as nameless:
+        assert (await nameless.first("connected"))["camera"] in (nameless.sid, f"c{nameless.sid}")
+
+
+@pytest.mark.parametrize("first", ["_", "-", "a"])
+async def test_a_nameless_camera_is_answered_whatever_its_session_id_begins_with(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    made = engineio.AsyncServer.generate_id
+    monkeypatch.setattr(engineio.AsyncServer, "generate_id", lambda server: first + made(server)[1:])
+    async with serve() as running, camera(running.url) as nameless, camera(running.url, "viewer") as viewer:
+        name = (await nameless.first("connected"))["camera"]
+        assert await viewer.call("subscribe", {"cameras": [name]}) == {"status": "subscribed", "cameras": [name]}
+        await nameless.push({"image": picture(1), "frame_id": 1})
+        assert (await nameless.answer(1))[0] == "detection_results"
+        assert (await viewer.answer(1))[1]["camera"] == name
+
+
+async def test_detection_results_carry_every_field_with_its_type(serve: Serve) -> None:
+    async with serve() as running, camera(running.url, "gate") as gate:
+        await gate.push({"image": picture(1), "frame_id": "a-7", "captured_at": 1700000000.25})
+        event, found = await gate.answer("a-7")
+        assert event == "detection_results"
+        assert set(found) >= {
+            "detections", "processing_time", "frame_id", "camera", "cached", "model", "image_size", "input_size",
+            "timing",
+        }  # fmt: skip
+        assert isinstance(found["processing_time"], float)
+        assert found["camera"] == "gate"
+        assert found["cached"] is False
+        assert found["model"] == "fake"
+        assert found["captured_at"] == 1700000000.25
+        assert found["image_size"] == {"width": 640, "height": 360}
+        assert found["input_size"] == {"width": 640, "height": 384}
+        assert set(found["timing"]) == {"wait_ms", "decode_ms", "infer_ms", "total_ms"}
+        assert all(isinstance(value, NUMBER) and value >= 0 for value in found["timing"].values())
+        (detection,) = found["detections"]
+        assert set(detection) == {"name", "class", "confidence", "box"}
+        assert detection["name"] == "stop sign"
+        assert type(detection["class"]) is int
+        assert detection["class"] == 2
+        assert detection["confidence"] == pytest.approx(0.9, abs=1e-4)
+        # The picture lies 12 px below the input's upper edge.
+        assert detection["box"] == {"x1": 10, "y1": 8, "x2": 110, "y2": 108}
+
+
+async def test_detections_come_surest_first_and_as_the_frame_wants_them(serve: Serve) -> None:
+    rows = [(0, 20, 50, 60, 0.3, 0), (0, 20, 50, 60, 0.8, 1), (0, 20, 50, 60, 0.6, 0)]
+    async with serve(FakeEngine(rows)) as running, camera(running.url) as eye:
+        data = picture(1)
+        for number, options in enumerate([{}, {"min_confidence": 0.5}, {"classes": ["car"]}, {"classes": "person"}]):
+            await eye.push({"image": data, "frame_id": number, **options})
+        heard = [(await eye.answer(number))[1]["detections"] for number in range(4)]
+        assert [[d["confidence"] for d in found] for found in heard] == [
+            pytest.approx(expected, abs=1e-4) for expected in ([0.8, 0.6, 0.3], [0.8, 0.6], [0.8], [0.6, 0.3])
+        ]
+
+
+async def test_the_acknowledgement_says_queued_then_cached(serve: Serve) -> None:
+    async with serve() as running, camera(running.url) as eye:
+        first = await eye.push({"image": picture(1), "frame_id": 1})
+        assert first["status"] == "queued"
+        assert is_limits(first["limits"])
+        assert "reason" not in first
+        await eye.answer(1)
+        second = await eye.push({"image": picture(1), "frame_id": 2})
+        assert second["status"] == "cached"
+        assert is_limits(second["limits"])
+        _, found = await eye.answer(2)
+        assert found["cached"] == "exact"
+        assert found["frame_id"] == 2
+        assert running.engine.started <= 2  # the canary, and one of them
+
+
+async def test_the_acknowledgement_and_frame_skipped_say_when_to_come_back(serve: Serve) -> None:
+    async with (
+        serve(flow__min_interval_s="50", flow__burst="1") as running,
+        camera(running.url, "slow") as slow,
+    ):
+        assert (await slow.push({"image": picture(1), "frame_id": 1}))["status"] == "queued"
+        ack = await slow.push({"image": picture(2), "frame_id": 2})
+        assert ack["status"] == "skipped"
+        assert ack["reason"] == "rate_limited"
+        assert 40 < ack["retry_after"] <= 50
+        assert ack["limits"]["min_interval"] == 50
+        event, skipped = await slow.answer(2)
+        assert event == "frame_skipped"
+        assert set(skipped) == {"frame_id", "reason", "retry_after"}
+        assert skipped["reason"] == "rate_limited"
+        assert skipped["retry_after"] == ack["retry_after"]
+        assert slow.answers(1)[0][0] == "detection_results"
+
+
+async def test_the_newest_frame_replaces_the_one_that_waits(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS, slots=1)
+    async with serve(engine, wait_ready=True) as running, camera(running.url) as eye:
+        engine.held = True
+        frames = 8
+        for number in range(frames):
+            assert (await eye.push({"image": picture(number), "frame_id": number}))["status"] == "queued"
+        engine.release()
+        event, _ = await eye.answer(frames - 1)
+        assert event == "detection_results"
+        await eye.until(lambda _: eye.count() == frames)
+        superseded = [eye.answers(number)[0] for number in range(frames) if eye.answers(number)[0][0] == "frame_skipped"]
+        assert superseded
+        assert {payload["reason"] for _, payload in superseded} == {"superseded"}
+
+
+async def test_an_overheated_box_says_overloaded(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url) as eye:
+        running.started.health.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
+        ack = await eye.push({"image": picture(1), "frame_id": 1})
+        assert ack["status"] == "skipped"
+        assert ack["reason"] == "overloaded"
+        assert ack["retry_after"] > 0
+        assert (await eye.answer(1))[1]["reason"] == "overloaded"
+
+
+async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:
+    async with serve() as running, camera(running.url, "a") as a, camera(running.url, "b") as b:
+        await a.first("connected")
+        await b.first("connected")
+        running.started.health.detector.apply(Limits(320, 1.5, 1, reason="temperature"))
+        for eye in (a, b):
+            await eye.until(lambda heard: any(p["max_side"] == 320 for event, p in heard if event == "limits"))
+            limits = [p for event, p in eye.heard if event == "limits"][-1]
+            assert is_limits(limits)
+            assert limits["min_interval"] >= 1.5
+            assert limits["reason"] == "temperature"
+
+
+async def test_a_camera_that_joins_later_makes_the_shares_smaller(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "a") as a:
+        alone = (await a.first("connected"))["limits"]["min_interval"]
+        async with camera(running.url, "b"), camera(running.url, "c"):
+            told = await a.first("limits")
+        assert told["min_interval"] > alone
+        assert told["reason"] == "fair_share"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda data: base64.b64encode(data).decode(),
+        lambda data: "data:image/jpeg;base64," + base64.b64encode(data).decode(),
+        lambda data: base64.encodebytes(data).decode(),
+        lambda data: data,
+    ],
+    ids=["base64", "data_url", "mime_base64", "bytes"],
+)
+@pytest.mark.parametrize("in_object", [False, True], ids=["bare", "in_object"])
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_every_form_of_a_frame_is_taken(
+    serve: Serve, form: Callable[[bytes], Any], in_object: bool, transport: str
+) -> None:
+    async with serve() as running, camera(running.url, transports=[transport]) as eye:
+        image = form(picture(1))
+        await eye.push({"image": image} if in_object else image)
+        found = await eye.first("detection_results")
+        assert found["image_size"] == {"width": 640, "height": 360}
+        assert type(found["frame_id"]) is int
+
+
+@pytest.mark.parametrize("kind", [".png", ".webp", ".jpg"])
+async def test_jpeg_png_and_webp_are_read(serve: Serve, kind: str, tmp_path: Path) -> None:
+    import cv2
+
+    path = tmp_path / f"scene{kind}"
+    cv2.imwrite(str(path), scene.draw(Size(320, 240))[0])
+    async with serve() as running, camera(running.url) as eye:
+        await eye.push(path.read_bytes())
+        assert (await eye.first("detection_results"))["image_size"] == {"width": 320, "height": 240}
+
+
+@pytest.mark.parametrize("frame_id", [0, -5, 2**62, "", "gate/7", "ünïcode ✓", "x" * 128])
+async def test_the_frame_id_comes_back_as_it_was_given(serve: Serve, frame_id: int | str) -> None:
+    async with serve() as running, camera(running.url) as eye:
+        await eye.push({"image": picture(1), "frame_id": frame_id})
+        _, payload = await eye.answer(frame_id)
+        assert type(payload["frame_id"]) is type(frame_id)
+
+
+async def test_frames_without_an_id_get_numbers_that_rise(serve: Serve) -> None:
+    async with serve() as running, camera(running.url) as eye:
+        for number in range(3):
+            await eye.push(picture(number))
+            await eye.nth("detection_results", number + 1)
+        ids = [payload["frame_id"] for event, payload in eye.heard if event == "detection_results"]
+        assert ids == sorted(set(ids))
+
+
+async def test_a_client_of_the_first_interface_works_unchanged(serve: Serve) -> None:
+    """Base64 text in; `connected`, `detection_results` and `detection_error` out; nothing else known or asked."""
+    client: Any = socketio.AsyncClient(reconnection=False)
+    told: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+
+    @client.on("connected")  # type: ignore[untyped-decorator]  # socketio has no types
+    def on_connected(data: Any) -> None:
+        told.put_nowait(("connected", data))
+
+    @client.on("detection_results")  # type: ignore[untyped-decorator]
+    def on_results(data: Any) -> None:
+        told.put_nowait(("detection_results", data))
+
+    @client.on("detection_error")  # type: ignore[untyped-decorator]
+    def on_error(data: Any) -> None:
+        told.put_nowait(("detection_error", data))
+
+    async with serve() as running:
+        await client.connect(running.url)
+        assert (await asyncio.wait_for(told.get(), 20))[0] == "connected"
+        await client.emit("process_frame", base64.b64encode(picture(1)).decode())
+        event, found = await asyncio.wait_for(told.get(), 20)
+        assert event == "detection_results"
+        assert found["detections"][0]["class"] == 2
+        assert isinstance(found["processing_time"], float)
+        await client.emit("process_frame", "this is no picture")
+        event, error = await asyncio.wait_for(told.get(), 20)
+        assert event == "detection_error"
+        assert error["error"]
+        await client.disconnect()
+
+
+async def test_a_watcher_hears_the_cameras_it_named_and_no_others(serve: Serve) -> None:
+    async with (
+        serve() as running,
+        camera(running.url, "gate") as gate,
+        camera(running.url, "yard") as yard,
+        camera(running.url, "viewer") as viewer,
+    ):
+        assert await viewer.call("subscribe", {"cameras": ["gate"]}) == {"status": "subscribed", "cameras": ["gate"]}
+        await yard.push({"image": picture(1), "frame_id": "y1"})
+        await gate.push({"image": picture(2), "frame_id": "g1"})
+        event, found = await viewer.answer("g1")
+        assert event == "detection_results"
+        assert found["camera"] == "gate"
+        assert (await viewer.call("unsubscribe", {"cameras": ["gate"]}))["status"] == "unsubscribed"
+        await gate.push({"image": picture(3), "frame_id": "g2"})
+        await gate.answer("g2")
+        assert (await viewer.call("subscribe", {"cameras": "*"})) == {"status": "subscribed", "cameras": ["*"]}
+        await yard.push({"image": picture(4), "frame_id": "y2"})
+        await gate.push({"image": picture(5), "frame_id": "g3"})
+        await viewer.answer("y2")
+        await viewer.answer("g3")
+        assert [p["frame_id"] for event, p in viewer.heard if event == "detection_results"] in (
+            ["g1", "y2", "g3"],
+            ["g1", "g3", "y2"],
+        )
+
+
+async def test_a_watcher_of_all_does_not_hear_its_own_results_twice(serve: Serve) -> None:
+    async with serve() as running, camera(running.url, "both") as both:
+        await both.call("subscribe", {"cameras": "*"})
+        await both.push({"image": picture(1), "frame_id": 1})
+        await both.answer(1)
+        await both.push({"image": picture(2), "frame_id": 2})
+        await both.answer(2)
+        assert len(both.answers(1)) == 1
+
+
+@pytest.mark.parametrize(
+    "payload", [None, 5, "gate", [], {}, {"cameras": "gate"}, {"cameras": [1]}, {"cameras": ["no spaces please"]}]
+)
+async def test_a_subscription_that_makes_no_sense_is_refused(serve: Serve, payload: Any) -> None:
+    async with serve() as running, camera(running.url) as viewer:
+        for event in ("subscribe", "unsubscribe"):
+            ack = await viewer.call(event, payload)
+            assert ack["status"] == "error"
+            assert ack["reason"].startswith("option_invalid")
+
+
+async def test_an_unsubscription_without_a_subscription_does_no_harm(serve: Serve) -> None:
+    async with serve() as running, camera(running.url) as viewer:
+        assert (await viewer.call("unsubscribe", {"cameras": ["gate"]}))["status"] == "unsubscribed"
+        await viewer.push({"image": picture(1), "frame_id": 1})
+        assert (await viewer.answer(1))[0] == "detection_results"
+
+
+async def test_two_connections_of_one_camera_share_its_name_and_its_limits(serve: Serve) -> None:
+    async with serve() as running, camera(running.url, "gate") as one, camera(running.url, "gate") as two:
+        await one.first("connected")
+        await two.first("connected")
+        running.started.health.detector.apply(Limits(320, 0.0, 1, reason="memory"))
+        await one.first("limits")
+        await two.first("limits")
+        await one.push({"image": picture(1), "frame_id": "one"})
+        await one.answer("one")
+        await two.push({"image": picture(2), "frame_id": "two"})
+        await two.answer("two")
+        assert not one.answers("two")  # an answer goes to who asked
