@@ -93,6 +93,7 @@ class OpenVINOEngine:
                 raise EngineError(f"input {size.width}x{size.height} was not prepared")
             self._queues.move_to_end(size)
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # whoever gives up waiting must not cancel it under OpenVINO's thread
         batch = tensor[None]
         # One at a time: start_async picks an idle request and then fills it, and two threads could pick the same one.
         with self._starting:

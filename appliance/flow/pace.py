@@ -77,7 +77,13 @@ class Pace:
         return {name: camera.stats(now, camera.told or self._limits_of(camera, None)) for name, camera in self._book}
 
     def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
-        sending = {name: camera for name, camera in self._book if camera.sending(now_s) and camera is not newcomer}
+        sending = {
+            name: camera
+            for name, camera in self._book
+            if camera.sending(now_s)
+            and camera is not newcomer
+            and not name.startswith("_")  # the canary takes no share
+        }
         if newcomer is not None:
             sending[_NEWCOMER] = newcomer
         demands = {

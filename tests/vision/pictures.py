@@ -67,9 +67,8 @@ def webp_header(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def webp_of_one_colour(side: int) -> bytes:
-    """A whole and valid lossless WebP, 34 bytes of it, whatever its size."""
-    return encode(Image.new("RGB", (side, side)), "WEBP", lossless=True, method=0)
+WHOLE_WEBP_BOMB = bytes.fromhex("524946461a000000574542505650384c0e0000002ffebfff0f071011fd0f4444ff03")
+"""16383x16383 pixels of one colour, whole and valid: `Image.new("RGB", (16383, 16383)).save(…, lossless=True)`."""
 
 
 def corpus() -> list[bytes]:

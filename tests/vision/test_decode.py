@@ -236,13 +236,12 @@ def test_other_formats_are_refused_by_name(data: bytes) -> None:
         pytest.param(pictures.jpeg_header(30_000, 30_000, progressive=True), id="progressive jpeg"),
         pytest.param(pictures.png_header(30_000, 30_000), id="png"),
         pytest.param(pictures.webp_header(30_000, 30_000), id="webp"),
-        pytest.param(pictures.webp_of_one_colour(16_383), id="whole webp"),
+        pytest.param(pictures.WHOLE_WEBP_BOMB, id="whole webp"),
         pytest.param(pictures.png_header(2_000_000_000, 1), id="long png"),
-        pytest.param(pictures.encode(Image.new("1", (30_000, 30_000)), "PNG"), id="whole png"),
     ],
 )
 def test_an_image_bomb_is_refused_at_its_header(bomb: bytes) -> None:
-    assert len(bomb) < 200_000
+    assert len(bomb) < 3_000
     with pytest.raises(BadFrame, match=r"flow\.max_pixels") as caught:
         decode.read_header(bomb, 40_000_000)
     assert caught.value.code == "image_too_large"

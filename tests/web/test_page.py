@@ -1,0 +1,62 @@
+"""The page as a person sees it, in a real browser. `SCREENSHOTS=folder` keeps what was seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Box
+from tests.web import chromium
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(chromium.find() is None, reason="no Chromium on this machine: `apt install chromium`"),
+]
+
+STATE = "document.body.innerText"
+
+
+@pytest.fixture(scope="module")
+def demo(box: Box) -> Iterator[str]:
+    """The box's address, with the demo camera pushing to it."""
+    command = [sys.executable, "-m", "appliance", "camera", "--to", box.url, "--name", "demo", "--quiet"]
+    process = subprocess.Popen(command, cwd=ROOT)
+    yield box.url
+    process.terminate()
+    process.wait(10)
+
+
+async def _keep(tab: chromium.Tab, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        await tab.screenshot(Path(folder, f"{name}.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "dark"), [("desk", 1100, 760, False), ("phone", 390, 844, True)]
+)
+async def test_the_page_shows_moving_pictures_with_boxes(
+    demo: str, name: str, width: int, height: int, dark: bool
+) -> None:
+    async with chromium.tab(demo + "/", width, height, dark=dark) as tab:
+        await tab.until(f"{STATE}.includes('demo') && {STATE}.includes('stop sign')")
+        await tab.until("document.querySelector('canvas').width > 100")
+        first = await tab.evaluate("document.querySelector('canvas').toDataURL()")
+        await tab.until(f"document.querySelector('canvas').toDataURL() !== {first!r}")
+        await tab.until(f"/[1-9][0-9.]*\\s?fps/.test({STATE})")
+        assert "OK" in await tab.evaluate(STATE)
+        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        await _keep(tab, name)
+        # The first look at a camera may come before its first picture.
+        assert [problem for problem in tab.problems if "latest.jpg" not in problem] == []
+
+
+async def test_a_browser_that_asks_for_health_gets_the_page(demo: str) -> None:
+    async with chromium.tab(demo + "/health", 390, 844) as tab:
+        await tab.until(f"{STATE}.includes('OK') && {STATE}.includes('yolo11n')")
+        assert tab.problems == []
