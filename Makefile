@@ -7,7 +7,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint eval clean
+.PHONY: help run setup model test check lint eval bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through 
 
 .cache/eval/yolo11n/source.onnx: | .venv/.installed
 	@$(BIN)/appliance model fetch --keep-source --set model.dir=.cache/eval
+
+bench: .venv/.installed-test $(MODEL) ## speed, fairness and memory beside their references (BENCH="goodput literal …": only those)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 clean: ## remove what was installed and built; the models stay
 	rm -rf .venv .cache build *.egg-info

@@ -200,7 +200,10 @@ def _detect(arguments: argparse.Namespace) -> int:
         elif isinstance(still.outcome, Detected):
             _print_detected(still.path, still.outcome, as_json=arguments.json)
             if arguments.save and still.pixels is not None:
-                arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
+                try:
+                    arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
+                except OSError as error:
+                    worst = _complain(f"{arguments.save} cannot be written: {error.strerror}", FAILED)
     return worst
 
 

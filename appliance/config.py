@@ -7,6 +7,7 @@ before a port opens; an unknown key is an error that names where it stands and t
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -247,7 +248,9 @@ def load(
     tree = {"profile": profile}
     _merge(tree, PROFILES[profile])
     _merge(tree, merged)
-    return msgspec.convert(tree, Settings, strict=False)
+    settings = msgspec.convert(tree, Settings, strict=False)
+    _check_together(settings)
+    return settings
 
 
 def describe(settings: Settings) -> str:
@@ -256,7 +259,7 @@ def describe(settings: Settings) -> str:
     for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
         lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
     for name, camera in settings.cameras.items():
-        lines += ["", f"[cameras.{name}]", *_describe_struct(camera)]
+        lines += ["", f"[cameras.{msgspec.json.encode(name).decode()}]", *_describe_struct(camera)]
     return "\n".join(lines) + "\n"
 
 
@@ -327,7 +330,8 @@ def _check(source: str, tree: Mapping[str, Any]) -> None:
     """Refuse what one source says wrongly, in that source's own words."""
     for key, value in tree.items():
         if key == "profile":
-            _check_value(source, "profile", value, get_type_hints(Settings, include_extras=True)["profile"], "")
+            hint, doc = get_type_hints(Settings, include_extras=True)[key], _field_types(Settings)[key][1]
+            _check_value(source, key, value, hint, doc)
         elif key == "cameras":
             _check_table(source, key, value)
             for name, camera in value.items():
@@ -356,11 +360,23 @@ def _check_table(source: str, where: str, value: Any) -> None:
 def _check_value(source: str, where: str, value: Any, hint: Any, doc: str) -> None:
     from_text = source.startswith(("environment", "--set"))
     try:
-        msgspec.convert(value, hint, strict=not from_text)
+        converted = msgspec.convert(value, hint, strict=not from_text)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise msgspec.ValidationError("Expected a finite number")
     except msgspec.ValidationError as error:
         reason = str(error).split(" - at ")[0]
         note = f" ({doc})" if doc else ""
         raise ConfigError(f"{source}: {where} = {value!r}: {reason}{note}") from None
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that contradict one another, whichever sources they come from."""
+    target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
+    if critical <= target:
+        raise ConfigError(
+            f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
+            "the box slows down at the one and stops at the other"
+        )
 
 
 def _unknown(source: str, where: str, key: str, known: list[str]) -> ConfigError:

@@ -97,7 +97,8 @@ def serve() -> Serve:
                 stop=stop,
             )
         )
-        await asyncio.wait({opened, task}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {opened, task}
+        await asyncio.wait(first, timeout=10, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         try:
@@ -133,8 +134,8 @@ class Box:
 @pytest.fixture(scope="session")
 def box(models_dir: Path) -> Iterator[Box]:
     """The appliance as `make run` starts it, but on a free port and without its camera."""
-    command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--profile", "realtime",
-               "--set", f"model.dir={models_dir}"]  # fmt: skip
+    command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
+               "--profile", "realtime", "--set", f"model.dir={models_dir}"]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
     assert process.stdout is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +18,9 @@ from typing import Any
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
+
+
+_LETTING_GO_S = 0.1
 
 
 class OpenVINOEngine:
@@ -52,7 +56,7 @@ class OpenVINOEngine:
             )
         try:
             self._model = _with_preprocessing(openvino, self._core.read_model(network))
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
             raise EngineError(f"{network} cannot be loaded: {_last_line(error)}") from None
         self.device = device
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
@@ -71,32 +75,34 @@ class OpenVINOEngine:
 
     def prepare(self, size: Size) -> None:
         """Compile for this input size if it is not (about 0.3 s on two x86 cores). Raises EngineError."""
+        retired = []
         with self._lock:
             if size in self._queues:
+                self._queues.move_to_end(size)
                 return
         with self._compiling:
             if size in self._queues:
                 return
             queue = self._compile(size)
-            with self._lock:
+            with self._starting, self._lock:
                 self._queues[size] = queue
-                idle = [other for other, used in self._queues.items() if other != size and used.is_ready()]
-                for victim in idle[: max(0, len(self._queues) - self._most)]:
-                    del self._queues[victim]
+                while len(self._queues) > self._most:
+                    retired.append(self._queues.popitem(last=False)[1])
+        _release(retired)
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
         """Start one inference; waits for a free request, so it is called off the event loop."""
         size = Size(tensor.shape[1], tensor.shape[0])
-        with self._lock:
-            queue = self._queues.get(size)
-            if queue is None:
-                raise EngineError(f"input {size.width}x{size.height} was not prepared")
-            self._queues.move_to_end(size)
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # whoever gives up waiting must not cancel it under OpenVINO's thread
         batch = tensor[None]
         # One at a time: start_async picks an idle request and then fills it, and two threads could pick the same one.
         with self._starting:
+            with self._lock:
+                queue = self._queues.get(size)
+                if queue is None:
+                    raise EngineError(f"input {size.width}x{size.height} was not prepared")
+                self._queues.move_to_end(size)
             try:
                 # The job keeps the tensor alive: the request reads it where it lies instead of copying it.
                 queue.start_async({0: batch}, (future, read, batch), share_inputs=True)
@@ -105,11 +111,10 @@ class OpenVINOEngine:
         return future
 
     def close(self) -> None:
-        with self._lock:
+        with self._starting, self._lock:
             queues = list(self._queues.values())
             self._queues.clear()
-        for queue in queues:
-            queue.wait_all()
+        _release(queues)
 
     def _compile(self, size: Size) -> Any:
         try:
@@ -133,6 +138,16 @@ def _finish(request: Any, job: tuple[Future[Any], Callable[[Raw], Any], Tensor])
         future.set_result(read(request.get_output_tensor(0).data[0]))
     except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the future, not to OpenVINO's thread
         future.set_exception(error)
+
+
+def _release(queues: list[Any]) -> None:
+    """Let go of queues, when they have given their last answers."""
+    for queue in queues:
+        queue.wait_all()  # freed under a request that runs, it would never answer it
+    if queues:
+        # After an answer OpenVINO's thread wants the GIL once more, to free its callback. Freeing the queue waits for
+        # that thread with the GIL held: at the same moment that is for ever (seen on a busy machine, once in 300).
+        time.sleep(_LETTING_GO_S)
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:

@@ -111,6 +111,10 @@ class Camera:
         interval = self.told.min_interval_s if self.told else 0.0
         return now_s - self.last_frame_s < max(SENDING_S, 3 * interval)
 
+    def obeys(self, now_s: float) -> bool:
+        """Whether it keeps to what it was told, give or take a quarter."""
+        return self.told is None or self.received_rate.per_second(now_s) * self.told.min_interval_s < 1.25
+
     def cost(self, engine_s: float) -> None:
         self.cost_s = engine_s if self.cost_s is None else self.cost_s + _SMOOTH * (engine_s - self.cost_s)
 

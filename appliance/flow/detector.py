@@ -38,6 +38,7 @@ from appliance.values import (
 
 log = logging.getLogger(__name__)
 
+_CLOSED = Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
 _RETRY_OVERLOADED_S = 2.0
 _BIG_BYTES = 256_000
 """Above this the digest of a frame takes more than a fraction of a millisecond, and leaves the event loop."""
@@ -101,6 +102,8 @@ class Detector:
             arguments = (frame.picture.data, network.info.name, size, frame.wanted)
             if len(frame.picture.data) > _BIG_BYTES:
                 key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
+                if self._closing:  # meanwhile
+                    return self._refuse(frame, _CLOSED)
             else:
                 key = key_of(*arguments)
             known = self.cache.get(key)
@@ -131,9 +134,9 @@ class Detector:
             self._asked.pop(id(frame), None)
 
     def _refusal(self, frame: Frame, camera: Camera, now_s: float) -> Failed | Skipped | None:
-        """Why this frame is not let in, decided before anything of it is looked at."""
+        """Why this frame is not let in, decided before its pixels are looked at."""
         if self._closing:
-            return Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
+            return _CLOSED
         wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
         if wait_s > 0:
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
@@ -143,12 +146,12 @@ class Detector:
             error = self.model_error or ModelError("no model is loaded")
             return Failed(error.code, str(error))
         unknown = (frame.wanted.classes or frozenset()) - set(self.network.info.classes)
-        if unknown:
-            name = min(unknown)
-            nearest = difflib.get_close_matches(name, self.network.info.classes, n=1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            return Failed("option_invalid", f"the model {self.network.info.name} has no class '{name}'{hint}")
-        return None
+        if not unknown:
+            return None
+        name = min(unknown)
+        nearest = difflib.get_close_matches(name, self.network.info.classes, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        return Failed("option_invalid", f"the model {self.network.info.name} has no class '{name}'{hint}")
 
     def _refuse(self, frame: Frame, outcome: Failed | Skipped) -> Receipt:
         self._finish(frame, outcome)
@@ -173,7 +176,7 @@ class Detector:
         finally:
             self._closing = True
             for frame in self._mailboxes.withdraw_all():
-                self._conclude(frame, Failed("shutting_down", "the box is stopping or restarting; send again"))
+                self._conclude(frame, _CLOSED)
             if self.inference is not None:
                 self.inference.close()
 
@@ -211,7 +214,7 @@ class Detector:
         return max(1, min(self._pace.limits.max_in_flight, self._concurrency.limit))
 
     async def _serve(self, frame: Frame) -> None:
-        outcome: Outcome = Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
+        outcome: Outcome = _CLOSED
         engine_s = 0.0
         camera = self._book.get(frame.camera)
         try:
@@ -220,6 +223,7 @@ class Detector:
             outcome, engine_s = answer.detected, answer.engine_s
             if camera is not None:
                 camera.seen = answer.seen
+                self._pace.waited(camera, answer.detected.timing.wait_ms / 1000)
             self._learn(self.inference.network.engine.slots, camera, answer)
         except ApplianceError as error:
             if isinstance(error, EngineError):
@@ -262,6 +266,8 @@ class Detector:
         if key is not None and self.cache is not None and isinstance(outcome, Detected):
             self.cache.put(key, outcome)
         self._finish(frame, outcome)
+        if key is not None and isinstance(outcome, Skipped):
+            followers = self._promote(key, frame.camera, followers)
         now = self._clock()
         for follower in followers:
             if isinstance(outcome, Detected):
@@ -270,9 +276,24 @@ class Detector:
             else:
                 self._finish(follower, outcome)
 
+    def _promote(self, key: Key, camera: str, followers: list[Frame]) -> list[Frame]:
+        """The frame they followed was skipped: another camera's takes its place. Returns those that share its fate."""
+        for number, heir in enumerate(followers):
+            if heir.camera == camera or self._mailboxes.holds_newer(heir):
+                continue
+            self._followers[key] = [other for other in followers[number + 1 :] if other.camera != camera]
+            self._keys[id(heir)] = key
+            known = self._book.enter(heir.camera)
+            lost = self._mailboxes.offer(heir, weight=known.policy.weight, priority=known.policy.priority)
+            self._drop(lost)
+            return [*followers[:number], *(other for other in followers[number + 1 :] if other.camera == camera)]
+        return followers
+
     def _drop(self, lost: list[Lost]) -> None:
         for frame, reason in lost:
             camera = self._book.get(frame.camera)
+            if camera is not None:
+                self._pace.waited(camera, self._clock() - frame.received_s)
             retry_s = _RETRY_OVERLOADED_S if reason is SkipReason.OVERLOADED else 0.0
             if camera is not None and camera.told is not None:
                 retry_s = max(retry_s, camera.told.min_interval_s)

@@ -41,8 +41,8 @@ class Mailboxes:
         self._most, self._most_bytes, self._max_age_s, self._clock = max_cameras, max_bytes, max_age_s, clock
         self._waiting: dict[str, Frame] = {}
         self._accounts: dict[str, _Account] = {}
-        self._now_s = 0.0
-        """The account of the camera served last: where newcomers start."""
+        self._now_s: dict[int, float] = {}
+        """For each priority the account of the camera served last: where newcomers start."""
         self._arrived = asyncio.Event()
         self.bytes = 0
 
@@ -62,11 +62,16 @@ class Mailboxes:
             lost.append((former, SkipReason.SUPERSEDED))
         account = self._accounts.setdefault(frame.camera, _Account())
         account.weight, account.priority = weight, priority
-        account.used_s = max(account.used_s, self._now_s)
+        account.used_s = max(account.used_s, self._now_s.get(priority, 0.0))
         self._waiting[frame.camera] = frame
         self.bytes += size
         self._arrived.set()
         return lost
+
+    def holds_newer(self, frame: Frame) -> bool:
+        """Whether a frame that came after this one is waiting in its camera's box."""
+        waiting = self._waiting.get(frame.camera)
+        return waiting is not None and waiting.received_s >= frame.received_s
 
     async def take(self) -> tuple[Frame | None, list[Lost]]:
         """Wait for a frame whose turn it is. The frame is None when all that waited had expired."""
@@ -83,7 +88,7 @@ class Mailboxes:
             return None, lost
         camera = min(self._waiting, key=self._turn)
         account = self._accounts[camera]
-        self._now_s = max(self._now_s, account.used_s)
+        self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
         account.booked_s.append(account.typical_s)
         account.used_s += account.typical_s / account.weight
         return self._take_out(camera), lost

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, TokenBucket
-from appliance.flow.shares import Demand, changed, fair_intervals
+from appliance.flow.shares import USE, Demand, changed, fair_intervals
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -14,6 +14,11 @@ Announce = Callable[[str, CameraLimits], None]
 """Tells a camera its new limits; returns at once."""
 
 _NEWCOMER = ""
+_FIRST_USE, _LEAST_USE = 0.7, 0.2
+_TOO_LONG = 0.5
+"""Of its interval, that a frame may wait."""
+_SHORTEST_S = 0.02
+"""A shorter interval is not held to its own jitter, s."""
 _LENIENCE = 0.5
 """Part of its interval below which a camera is refused: clocks and networks are not exact, and a greedy camera may use
 what others leave; its mailbox holds one frame whatever it sends."""
@@ -26,6 +31,9 @@ class Pace:
         self, book: CameraBook, *, limits: Limits, announce: Announce, jpeg_quality: int, clock: Clock
     ) -> None:
         self.limits = limits
+        self.use = _FIRST_USE
+        """Part of the engine that is given away; follows how long the frames of obeying cameras wait."""
+        self._longest_wait = 0.0
         self.slots = 1
         """Inferences the engine runs side by side."""
         self._cost_s = 0.05
@@ -35,6 +43,15 @@ class Pace:
         """What a frame has really cost."""
         self.slots, self._cost_s = slots, cost_s
 
+    def waited(self, camera: Camera, wait_s: float) -> None:
+        """A frame of a camera waited this long for its turn, or in vain.
+
+        Engine time alone does not say what the box can do, since decoding and the network share its cores. But a frame
+        that waits for half its camera's interval says that too much was given away, before any has to be skipped.
+        """
+        if camera.told is not None and camera.obeys(self._clock()):
+            self._longest_wait = max(self._longest_wait, wait_s / max(camera.told.min_interval_s, _SHORTEST_S))
+
     def usable_slots(self) -> int:
         return max(1, min(self.slots, self.limits.max_in_flight))
 
@@ -42,6 +59,8 @@ class Pace:
         """A camera has connected under this name; what it should keep to from its first frame on."""
         camera = self._book.enter(name)
         camera.connections += 1
+        if camera.last_frame_s is None:
+            camera.last_frame_s = self._clock()  # it will send: the next one that joins is to know
         fair = self._fair(self._clock(), camera)  # as if it were sending already, so that its share is one among all
         camera.told = self._limits_of(camera, fair.get(_NEWCOMER))
         return camera.told
@@ -53,11 +72,15 @@ class Pace:
 
     def enforced_interval(self, camera: Camera) -> float:
         """Seconds below which a frame of this camera comes too soon."""
-        told_s = camera.told.min_interval_s if camera.told else 0.0
-        return max(self._floor(camera), told_s * _LENIENCE)
+        floor_s = self._floor(camera)
+        if camera.told is None:
+            return floor_s
+        # Never stricter than what it was told: a floor that has just risen is held against it once it knows.
+        return max(min(floor_s, camera.told.min_interval_s), camera.told.min_interval_s * _LENIENCE)
 
     def tell(self) -> None:
         """Make the shares anew and tell those whose limits have really changed."""
+        self._adjust()
         fair = self._fair(self._clock())
         for name, camera in list(self._book):
             if camera.told is None:
@@ -76,6 +99,13 @@ class Pace:
         now = self._clock()
         return {name: camera.stats(now, camera.told or self._limits_of(camera, None)) for name, camera in self._book}
 
+    def _adjust(self) -> None:
+        if self._longest_wait > _TOO_LONG:
+            self.use = max(_LEAST_USE, self.use * 0.92)
+        elif self._longest_wait < _TOO_LONG / 2:
+            self.use = min(USE, self.use * 1.02)
+        self._longest_wait = 0.0
+
     def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
         sending = {
             name: camera
@@ -90,7 +120,7 @@ class Pace:
             name: Demand(camera.cost_s or self._cost_s, camera.policy.weight, self._floor(camera))
             for name, camera in sending.items()
         }
-        return fair_intervals(demands, self.usable_slots())
+        return fair_intervals(demands, self.usable_slots(), self.use)
 
     def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
         floor_s = self._floor(camera)

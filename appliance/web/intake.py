@@ -23,11 +23,16 @@ FIELDS = ("image", "frame_id", "captured_at", "min_confidence", "classes")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _DATA_URL = re.compile(r"data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
 _LONGEST_ID = 128
+_MOST_CLASSES = 1000
+
+
+HTTP = "http-"
+"""Begins the names of the lanes that HTTP requests take; no camera's own name does."""
 
 
 def is_camera_name(name: object) -> bool:
     """Names go into logs, addresses and metrics: letters, digits, `_.:-`, 64 at the most."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and not name.startswith(HTTP)
 
 
 def frame_id_of(payload: object) -> FrameId | None:
@@ -109,8 +114,12 @@ class Intake:
             classes = [classes]
         if classes is None:
             return Wanted(float(min_confidence))
-        if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
-            raise BadFrame("classes must be a list of class names", "option_invalid")
+        if (
+            not isinstance(classes, (list, tuple))
+            or len(classes) > _MOST_CLASSES
+            or not all(isinstance(name, str) and len(name) <= _LONGEST_ID for name in classes)
+        ):
+            raise BadFrame(f"classes must be a list of up to {_MOST_CLASSES} class names", "option_invalid")
         return Wanted(float(min_confidence), frozenset(classes))
 
     def _from_base64(self, text: str) -> bytes:

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+import anyio
+
 from appliance.values import CameraLimits, Detected, Frame, Outcome
 from appliance.web import payloads
 from appliance.web.payloads import Payload
@@ -24,8 +26,12 @@ Backlog = Callable[[str], int]
 """Packets that the transport of a client has not yet written."""
 
 EVERY = "*"
+MOST_WATCHED = 1000
+"""Names that one client may subscribe to."""
 _IN_TRANSPORT = 8
-_IN_OUTBOX = 16
+_IN_OUTBOX = 32
+_MOST_UNREAD = 64
+"""Acknowledgements go past the outbox: who lets this many lie is not heard until it has read them."""
 _RETRY_S = 0.02
 
 
@@ -33,6 +39,8 @@ _RETRY_S = 0.02
 class _Client:
     camera: str
     outbox: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    limits: Payload | None = None
+    """Not mail but a state: only the newest counts, it goes first, and no mail can push it out."""
     watches: set[str] = field(default_factory=set)
     """Cameras, or EVERY."""
 
@@ -76,11 +84,15 @@ class Publisher:
         client = self._clients.get(sid)
         return client.camera if client else None
 
-    def watch(self, sid: str, cameras: Iterable[str]) -> None:
-        """From now on this client hears of these cameras' results too."""
+    def watch(self, sid: str, cameras: Iterable[str]) -> bool:
+        """This client hears of these cameras' results from now on; False, and nothing done, if they are too many."""
+        cameras = set(cameras)
+        if len(self._clients[sid].watches | cameras) > MOST_WATCHED:
+            return False
         for camera in cameras:
             self._clients[sid].watches.add(camera)
             self._watchers.setdefault(camera, set()).add(sid)
+        return True
 
     def unwatch(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
         client = client or self._clients[sid]
@@ -90,8 +102,8 @@ class Publisher:
             watchers.discard(sid)
             if not watchers:
                 self._watchers.pop(camera, None)
-        if not self._watchers:
-            self._latest.clear()
+        if EVERY not in self._watchers:
+            self._latest = {camera: frame for camera, frame in self._latest.items() if camera in self._watchers}
 
     def latest(self, camera: str) -> Frame | None:
         """The newest answered frame of a camera that is being watched."""
@@ -115,7 +127,9 @@ class Publisher:
     def announce(self, camera: str, limits: CameraLimits) -> None:
         """New limits to every client of this camera."""
         for sid in self._of_camera.get(camera, ()):
-            self.post(sid, "limits", payloads.of_limits(limits))
+            self._clients[sid].limits = payloads.of_limits(limits)
+            self._dirty.add(sid)
+        self._mail.set()
 
     def post(self, sid: str, event: str, payload: Payload) -> None:
         """Put one event into a client's outbox; who is not connected gets none."""
@@ -128,6 +142,11 @@ class Publisher:
         self._dirty.add(sid)
         self._mail.set()
 
+    async def room(self, sid: str) -> None:
+        """Wait until a client has read most of what its transport holds; at once for who reads, or has left."""
+        while sid in self._clients and self._backlog(sid) >= _MOST_UNREAD:  # noqa: ASYNC110  # no transport signals it
+            await asyncio.sleep(_RETRY_S)
+
     async def run(self) -> None:
         """Write what is posted, until cancelled."""
         while True:
@@ -135,14 +154,23 @@ class Publisher:
             self._mail.clear()
             for sid in list(self._dirty):
                 await self._deliver(sid)
-            if self._dirty:  # the rest read slowly: look again in a moment
-                await asyncio.sleep(_RETRY_S)
+            if self._dirty:  # the rest read slowly: look again in a moment, or with the next mail
+                with anyio.move_on_after(_RETRY_S):
+                    await self._mail.wait()
                 self._mail.set()
 
     async def _deliver(self, sid: str) -> None:
-        while (client := self._clients.get(sid)) is not None and client.outbox:
+        while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox):
             if self._backlog(sid) >= _IN_TRANSPORT:
                 return
-            event, payload = client.outbox.popleft()
+            if client.limits is not None and not _greeting(client):
+                event, payload, client.limits = "limits", client.limits, None
+            else:
+                event, payload = client.outbox.popleft()
             await self._emit(event, payload, sid)
         self._dirty.discard(sid)
+
+
+def _greeting(client: _Client) -> bool:
+    """Whether `connected` is still to be sent, which comes before all else."""
+    return bool(client.outbox) and client.outbox[0][0] == "connected"

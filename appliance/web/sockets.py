@@ -17,7 +17,7 @@ import anyio
 import socketio
 
 from appliance import __version__
-from appliance.errors import BadFrame
+from appliance.errors import BadFrame, Refused
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
@@ -25,7 +25,7 @@ from appliance.values import CameraLimits, Receipt
 from appliance.web import payloads
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
 from appliance.web.payloads import Payload
-from appliance.web.publisher import EVERY, Publisher
+from appliance.web.publisher import EVERY, MOST_WATCHED, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Sockets:
             return sid if is_camera_name(sid) else f"c{sid}"  # a session id may begin with _, as only our own may
         if not is_camera_name(name):
             raise socketio.exceptions.ConnectionRefusedError(
-                "the camera's name must be letters, digits and _.:- (64 at most)"
+                "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-"
             )
         policy = self._policies.get(name)
         expected = policy.token if policy else ""
@@ -158,6 +158,7 @@ class Sockets:
             log.info("camera %s left (%s)", camera, reason or "no reason given", extra={"camera": camera})
 
     async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> Payload | None:
+        await self._publisher.room(sid)
         camera = self._publisher.camera_of(sid)
         if camera is None:
             return None
@@ -165,11 +166,14 @@ class Sockets:
         if known is None or known.told is None:
             self._pace.join(camera)
         try:
+            if camera == sid and self._options.require_token:
+                raise Refused("this connection may only watch; give `name` and `token` in auth to send frames")
             if more:
                 raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
             frame = self._intake.frame(payload, camera=camera, sender=sid, frame_id=next(self._numbers))
-        except BadFrame as error:
-            self._book.enter(camera).failed += 1
+        except (BadFrame, Refused) as error:
+            bad = self._book.enter(camera)
+            bad.received, bad.failed = bad.received + 1, bad.failed + 1
             self._publisher.post(
                 sid, "detection_error", payloads.of_error(error.code, str(error), frame_id_of(payload))
             )
@@ -183,7 +187,8 @@ class Sockets:
         cameras = _cameras(payload)
         if cameras is None:
             return {"status": "error", "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}'}
-        self._publisher.watch(sid, cameras)
+        if not self._publisher.watch(sid, cameras):
+            return {"status": "error", "reason": f"option_invalid: at most {MOST_WATCHED} cameras; subscribe to '*'"}
         return {"status": "subscribed", "cameras": sorted(cameras)}
 
     async def unsubscribe(self, sid: str, payload: Any = None) -> Payload:
@@ -202,7 +207,7 @@ def _cameras(payload: Any) -> set[str] | None:
     cameras = payload.get("cameras") if isinstance(payload, Mapping) else None
     if cameras == EVERY:
         return {EVERY}
-    if isinstance(cameras, list) and len(cameras) <= 1000 and all(is_camera_name(name) for name in cameras):
+    if isinstance(cameras, list) and len(cameras) <= MOST_WATCHED and all(is_camera_name(name) for name in cameras):
         return set(cameras)
     return None
 

@@ -10,16 +10,18 @@ import contextlib
 import datetime
 import hmac
 import math
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from appliance import __version__
 from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
 from appliance.flow.detector import Detector
 from appliance.values import Detected, Failed, Skipped
-from appliance.web.intake import Intake
+from appliance.web.intake import HTTP, Intake
 from appliance.web.payloads import Payload
 
 Respond = Callable[[Payload, int], web.Response]
@@ -40,7 +42,7 @@ class VisionApi:
     intake: Intake
     respond: Respond
     api_key: str = ""
-    _free: list[str] = field(default_factory=lambda: [f"http-{number}" for number in range(1, _LANES + 1)])
+    _free: deque[str] = field(default_factory=lambda: deque(f"{HTTP}{number}" for number in range(1, _LANES + 1)))
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -64,7 +66,7 @@ class VisionApi:
         if model is not None and network is not None and model != network.info.name:
             raise ModelError(f"there is no model '{model}' here, only '{network.info.name}'", "model_not_here")
         fields = await self._read(request)
-        if self.api_key and not hmac.compare_digest(_text(fields, "api_key"), self.api_key):
+        if self.api_key and not hmac.compare_digest(_text(fields, "api_key").encode(), self.api_key.encode()):
             raise Refused("Incorrect api key")
         image = fields.get("image")
         if image is None:
@@ -108,7 +110,7 @@ class VisionApi:
                 else:
                     fields[part.name] = (await part.read_chunk(_LONGEST_FIELD + 1))[:_LONGEST_FIELD]
                     await part.release()
-        except ValueError as error:
+        except (ValueError, BadHttpMessage) as error:
             raise BadFrame(f"the form cannot be read: {error}", "frame_type") from None
         return fields
 
@@ -126,7 +128,7 @@ class VisionApi:
     def _lane(self) -> Iterator[str]:
         if not self._free:
             raise Refused(f"{_LANES} requests are under way; try again in a moment", "overloaded")
-        lane = self._free.pop()
+        lane = self._free.popleft()  # the one that has rested longest
         try:
             yield lane
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import time
 from dataclasses import dataclass, field
@@ -37,21 +38,25 @@ class Tally:
 class LoadCamera:
     """One camera. Each frame's bytes differ at their end, so that none is answered from the cache."""
 
-    def __init__(self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int) -> None:
+    def __init__(
+        self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int, text: bool = False
+    ) -> None:
         self.url = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
         self.name, self.pictures, self.mode, self.rate, self.in_flight = name, pictures, mode, rate, in_flight
+        self.text = text
+        """Send base64 text without options, as the first clients did; answers then come without a frame_id."""
         self.tally = Tally()
         self.begun_s = float("inf")
         self.interval_s = 0.0
         self._number = 0
         self._sent_s: dict[int, float] = {}
         self._free = asyncio.Event()
+        self._connected = asyncio.Event()
 
     async def run(self, session: aiohttp.ClientSession, until: asyncio.Event) -> None:
         async with session.ws_connect(self.url, max_msg_size=0, compress=0) as ws:
             await ws.receive()
             await ws.send_str("40" + json.dumps({"name": self.name}))
-            await ws.receive()
             reader = asyncio.create_task(self._read(ws))
             sender = asyncio.create_task(self._send(ws))
             await until.wait()
@@ -61,6 +66,7 @@ class LoadCamera:
             await asyncio.gather(reader, sender, return_exceptions=True)
 
     async def _send(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        await self._connected.wait()
         next_s = time.monotonic()
         while True:
             if self.mode == "closed":
@@ -77,13 +83,18 @@ class LoadCamera:
 
     async def _send_one(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self._number += 1
-        picture = self.pictures[self._number % len(self.pictures)]
+        picture = self.pictures[self._number % len(self.pictures)] + f"{self.name}{self._number:09d}".encode()
         now = time.monotonic()
         if now >= self.begun_s:
             self.tally.sent += 1
         self._sent_s[self._number] = now
-        await ws.send_str(f'451-["process_frame",{{"image":{{"_placeholder":true,"num":0}},"frame_id":{self._number}}}]')
-        await ws.send_bytes(picture + f"{self.name}{self._number:09d}".encode())
+        if self.text:
+            await ws.send_str(f'42["process_frame","{base64.b64encode(picture).decode()}"]')
+            return
+        await ws.send_str(
+            f'451-["process_frame",{{"image":{{"_placeholder":true,"num":0}},"frame_id":{self._number}}}]'
+        )
+        await ws.send_bytes(picture)
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         async for message in ws:
@@ -97,12 +108,14 @@ class LoadCamera:
     def _take(self, event: str, payload: dict[str, Any]) -> None:
         if event in ("connected", "limits"):
             limits = payload.get("limits", payload)
-            self.interval_s = limits["min_interval"]
+            self.interval_s = limits.get("min_interval", 0.0)
+            self._connected.set()
             return
         if event not in ENDS:
             return
         now = time.monotonic()
-        sent_s = self._sent_s.pop(payload["frame_id"], None)
+        oldest = next(iter(self._sent_s), None)
+        sent_s = self._sent_s.pop(oldest if self.text and oldest is not None else payload.get("frame_id", 0), None)
         self._free.set()
         if sent_s is None or sent_s < self.begun_s:
             return
@@ -111,7 +124,8 @@ class LoadCamera:
             self.tally.answered += 1
             self.tally.latencies_ms.append((now - sent_s) * 1000)
             self.tally.answered_at_s.append(since_s)
-            self.tally.oldest_s = max(self.tally.oldest_s, payload["timing"]["total_ms"] / 1000)
+            if "timing" in payload:
+                self.tally.oldest_s = max(self.tally.oldest_s, payload["timing"]["total_ms"] / 1000)
         elif event == "frame_skipped":
             reason = payload["reason"]
             self.tally.skipped[reason] = self.tally.skipped.get(reason, 0) + 1
@@ -149,12 +163,13 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--prefix", default="cam")
+    parser.add_argument("--text", action="store_true", help="base64 text and nothing else")
     arguments = parser.parse_args()
     pictures = [path.read_bytes() for path in arguments.picture]
     cameras = [
         LoadCamera(
             arguments.url, f"{arguments.prefix}{number}", pictures, arguments.mode,
-            arguments.rate[number % len(arguments.rate)], arguments.in_flight,
+            arguments.rate[number % len(arguments.rate)], arguments.in_flight, arguments.text,
         )
         for number in range(arguments.cameras)
     ]  # fmt: skip

@@ -87,9 +87,7 @@ def test_an_answer_larger_than_the_whole_cache_is_not_kept() -> None:
     st.integers(1, 6),
     st.integers(1_000, 20_000),
 )
-def test_the_bounds_hold_whatever_happens(
-    steps: list[tuple[str, int, int]], entries: int, max_bytes: int
-) -> None:
+def test_the_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]], entries: int, max_bytes: int) -> None:
     clock = FakeClock()
     cache = Cache(entries=entries, max_bytes=max_bytes, ttl_s=20, clock=clock)
     stored: dict[int, tuple[float, Detected]] = {}

@@ -37,9 +37,7 @@ async def _keep(tab: chromium.Tab, name: str) -> None:
         await tab.screenshot(Path(folder, f"{name}.png"))
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "height", "dark"), [("desk", 1100, 760, False), ("phone", 390, 844, True)]
-)
+@pytest.mark.parametrize(("name", "width", "height", "dark"), [("desk", 1100, 760, False), ("phone", 390, 844, True)])
 async def test_the_page_shows_moving_pictures_with_boxes(
     demo: str, name: str, width: int, height: int, dark: bool
 ) -> None:

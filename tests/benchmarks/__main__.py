@@ -1,0 +1,35 @@
+"""`make bench`: every benchmark, or those named; a table, JSON and SVG in build/bench. Exit 1 when a goal is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import fairness, goodput, literal, overload, report
+from tests.benchmarks.service import ROOT
+
+BENCHMARKS = {"goodput": goodput.run, "overload": overload.run, "fairness": fairness.run, "literal": literal.run}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench")
+    arguments = parser.parse_args()
+    rows: list[report.Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, name in enumerate(arguments.names or BENCHMARKS, 1):
+            print(f"[{number}/{len(arguments.names or BENCHMARKS)}] {name} …", file=sys.stderr, flush=True)
+            found = BENCHMARKS[name](Path(folder))
+            print(report.show(found), flush=True)
+            report.write(found, arguments.out, name)
+            rows += found
+    missed = [row for row in rows if not row.ok]
+    print(f"{len(rows) - len(missed)} of {len(rows)} goals reached; JSON and SVG in {arguments.out}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

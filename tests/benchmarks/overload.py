@@ -1,0 +1,34 @@
+"""Overload: sixteen cameras offer ten times what the box can do. What it still answers, how old, and whom it skips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks.report import Row
+from tests.benchmarks.service import draw_picture, measure, running
+
+_MAX_AGE_S = 2.0
+
+
+def run(folder: Path) -> list[Row]:
+    picture = draw_picture(folder)
+    with running("flow.max_side=320", f"flow.max_age_s={_MAX_AGE_S}") as service:
+        peak = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
+        rate = 10 * peak.fps / 16
+        flood = measure(
+            service, picture, "--cameras", "16", "--mode", "rate", "--rate", f"{rate:.1f}", "--seconds", "8"
+        )
+        again = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
+        obeying = measure(
+            service, picture, "--cameras", "16", "--mode", "obey", "--rate", "1000", "--seconds", "8", "--warm-up", "2"
+        )
+    best = (peak.fps + again.fps) / 2
+    oldest_s = max(camera["oldest_s"] for camera in flood.cameras.values())
+    offered = flood.total("sent") / flood.seconds
+    return [
+        Row("overload: goodput at 10x / peak", flood.fps / best, 0.95, False,
+            f"{flood.fps:.0f} of {best:.0f} fps, offered {offered:.0f}"),
+        Row("overload: oldest answer / max_age_s", oldest_s / _MAX_AGE_S, 1.0, True, f"{oldest_s * 1000:.0f} ms"),
+        Row("obeying: frames skipped after 2 s", obeying.skipped(), 0, True,
+            f"{obeying.answered} answered, {obeying.fps:.0f} fps"),
+    ]  # fmt: skip

@@ -1,0 +1,135 @@
+"""The service under a benchmark, and what it costs: CPU and memory of its process, read from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from appliance.values import Size
+from appliance.vision import decode, scene
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service and its process."""
+
+    url: str
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        return int(self.process.memory_info().rss)
+
+    def health(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url + "/health", timeout=10) as answer:
+            report: dict[str, Any] = json.loads(answer.read())
+        return report
+
+
+@contextmanager
+def running(*settings: str, toml: str = "") -> Iterator[Service]:
+    """The appliance, ready, on a free port; `settings` are `section.key=value`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "bench.toml")
+        file.write_text(toml)
+        command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
+                   str(file), "--profile", "realtime"]  # fmt: skip
+        for setting in ("log.level=error", *settings):
+            command += ["--set", setting]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().split()[-1].rstrip("/")
+            process.stdout.readline()  # ready
+            yield Service(url, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What cameras saw while the service's CPU was read; see load.py for the tally's fields."""
+
+    cameras: dict[str, dict[str, Any]]
+    seconds: float
+    cpu_s: float
+
+    def total(self, field: str) -> int:
+        return sum(camera[field] for camera in self.cameras.values())
+
+    @property
+    def answered(self) -> int:
+        return self.total("answered")
+
+    @property
+    def fps(self) -> float:
+        return self.answered / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the service, for each answered frame."""
+        return self.cpu_s / max(1, self.answered) * 1000
+
+    def skipped(self) -> int:
+        return sum(sum(camera["skipped"].values()) for camera in self.cameras.values())
+
+    def latency_ms(self, percentile: float, names: Sequence[str] | None = None) -> float:
+        latencies = [
+            value for name, camera in self.cameras.items() if names is None or name in names
+            for value in camera["latencies_ms"]
+        ]  # fmt: skip
+        return float(np.percentile(latencies, percentile)) if latencies else float("nan")
+
+
+@contextmanager
+def load(url: str, picture: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Load cameras in a process of their own; `arguments` are load.py's."""
+    command = [sys.executable, "-m", "tests.benchmarks.load", "--url", url, "--picture", str(picture), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def measure(service: Service, picture: Path, *arguments: str) -> Load:
+    """Let cameras push, and read what the service spent between the load's two marks."""
+    with load(service.url, picture, *arguments) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        cpu_s, begun_s = service.cpu_s(), time.monotonic()
+        assert process.stdout.readline() == "ended\n"
+        cpu_s, seconds = service.cpu_s() - cpu_s, time.monotonic() - begun_s
+        return Load(json.loads(process.stdout.readline()), seconds, cpu_s)
+
+
+def draw_picture(folder: Path, size: Size = Size(1280, 720)) -> Path:
+    """The drawn scene as a camera would send it."""
+    pixels, _ = scene.draw(size)
+    path = folder / f"scene-{size.width}.jpg"
+    path.write_bytes(decode.encode_jpeg(pixels, 80))
+    return path

@@ -1,0 +1,97 @@
+"""Clients that nobody here wrote: the official JavaScript client, python-socketio's own, and curl."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import socketio
+
+from tests.clients.conftest import INSTALLED
+from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.test_contract import is_limits, picture
+
+
+@pytest.fixture(scope="module")
+async def live(serve: Serve) -> AsyncIterator[Running]:
+    """Short pings: a client that only polls is told goodbye with the next one."""
+    settings = {"server__ping_interval_s": "1", "server__ping_timeout_s": "1"}
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def picture_file(tmp_path: Path) -> Path:
+    path = tmp_path / "frame.jpg"
+    path.write_bytes(picture(1))
+    return path
+
+
+async def output_of(*command: str, **environment: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ | environment
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, (out + err).decode()
+    return out.decode()
+
+
+@pytest.mark.parametrize("form", ["text", "binary"])
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_the_official_javascript_client_is_answered(
+    live: Running, node: str, picture_file: Path, transport: str, form: str
+) -> None:
+    script = str(Path(__file__).with_name("client.js"))
+    client = str(INSTALLED / "node_modules" / "socket.io-client")
+    text = await output_of(node, script, live.url, transport, form, str(picture_file), SOCKET_IO_CLIENT=client)
+    told = json.loads(text)
+    assert told["status"] == "answered"
+    assert told["transport"] == transport
+    heard = dict(told["heard"])
+    assert heard["connected"]["camera"] == "javascript"
+    assert heard["ack"]["status"] in ("queued", "cached")
+    assert is_limits(heard["ack"]["limits"])
+    found = heard["detection_results"]
+    assert found["detections"][0]["name"] == "stop sign"
+    assert found["frame_id"] == "js-1" if form == "binary" else isinstance(found["frame_id"], int)
+
+
+@pytest.mark.parametrize("form", ["text", "binary"])
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
+async def test_python_socketios_async_client_is_answered(live: Running, transports: list[str], form: str) -> None:
+    client = socketio.AsyncSimpleClient()
+    await client.connect(live.url, transports=transports)
+    assert (await client.receive(timeout=10))[0] == "connected"
+    data = picture(3)
+    await client.emit("process_frame", base64.b64encode(data).decode() if form == "text" else data)
+    event, found = await client.receive(timeout=10)
+    assert event == "detection_results"
+    assert found["image_size"] == {"width": 640, "height": 360}
+    await client.disconnect()
+
+
+async def test_curl_reads_health_as_json(live: Running, curl: str) -> None:
+    report = json.loads(await output_of(curl, "-sS", "--fail", f"{live.url}/health"))
+    assert report["status"] in ("ok", "degraded")
+    assert report["model_loaded"] is True
+    compressed = json.loads(await output_of(curl, "-sS", "--fail", "--compressed", f"{live.url}/health"))
+    assert compressed.keys() == report.keys()
+
+
+async def test_curl_gets_detections_of_a_form_and_of_a_body(live: Running, curl: str, picture_file: Path) -> None:
+    address = f"{live.url}/v1/vision/detection"
+    form = ("-F", f"image=@{picture_file}", "-F", "min_confidence=0.5")
+    body = ("--data-binary", f"@{picture_file}", "-H", "Content-Type: image/jpeg")
+    posted = ("--data-binary", f"@{picture_file}")  # curl calls it a URL-encoded form
+    for how in (form, body, posted):
+        answer = json.loads(await output_of(curl, "-sS", "--fail", *how, address))
+        assert answer["success"] is True
+        assert [p["label"] for p in answer["predictions"]] == ["stop sign"]
+    refused = await output_of(curl, "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-F", "image=nonsense", address)
+    assert refused == "400"

@@ -1,0 +1,243 @@
+"""What every engine promises (appliance/ports.py), held against each: OpenVINO with a network of known answers, and
+the fake that other tests use in its place.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from appliance.engines import registry
+from appliance.errors import EngineError
+from appliance.ports import Engine, Raw, Tensor
+from appliance.values import Size
+from tests.fakes import FakeEngine
+from tests.models import networks
+
+WAIT_S = 30
+SIZES = [Size(32 * across, 32 * down) for across, down in ((1, 1), (3, 2), (2, 5), (6, 6), (20, 12))]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An engine, and whether its answers belong to its inputs: the fake says the same to all."""
+
+    engine: Engine
+    sees: bool
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return networks.save_ir(networks.colours(), tmp_path_factory.mktemp("network") / "model.xml")
+
+
+@pytest.fixture(params=["openvino", "fake"])
+def subject(request: pytest.FixtureRequest, network: Path) -> Iterator[Subject]:
+    if request.param == "fake":
+        engine: Engine = FakeEngine()
+    else:
+        engine = registry.create(request.param, network, precision="f32", sizes=2)
+    yield Subject(engine, request.param != "fake")
+    engine.close()
+
+
+def seeing(subject: Subject) -> Engine:
+    if not subject.sees:
+        pytest.skip("the fake gives a fixed answer, whatever it is shown and prepared for")
+    return subject.engine
+
+
+def colour(size: Size, seed: int) -> Tensor:
+    """An input of one colour."""
+    return np.full((size.height, size.width, 3), np.random.default_rng(seed).integers(0, 256, 3), np.uint8)
+
+
+def noise(size: Size, seed: int) -> Tensor:
+    return np.random.default_rng(seed).integers(0, 256, (size.height, size.width, 3), np.uint8)
+
+
+def kept(raw: Raw) -> NDArray[np.float32]:
+    """A copy: the array is only valid while it is read."""
+    return np.array(raw, np.float32)
+
+
+def test_an_engine_says_what_it_is_and_how_much_it_does_at_once(subject: Subject) -> None:
+    subject.engine.prepare(SIZES[0])
+    assert subject.engine.name
+    assert subject.engine.device == "CPU"
+    assert subject.engine.precision == "f32"
+    assert subject.engine.slots >= 1
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.width}x{size.height}")
+def test_a_prepared_size_is_answered_in_the_shape_of_a_head(subject: Subject, size: Size) -> None:
+    subject.engine.prepare(size)
+    raw = subject.engine.infer(noise(size, 1), kept).result(WAIT_S)
+    anchors = (size.width // 32) * (size.height // 32)
+    assert raw.shape in ((7, anchors), (1, 6))
+    assert np.isfinite(raw).all()
+
+
+def test_preparing_twice_is_free_and_harmless(subject: Subject) -> None:
+    for _ in range(3):
+        subject.engine.prepare(SIZES[1])
+    assert subject.engine.infer(noise(SIZES[1], 1), kept).result(WAIT_S).ndim == 2
+
+
+def test_the_picture_goes_in_as_rgb_from_0_to_1(subject: Subject) -> None:
+    engine = seeing(subject)
+    for number, size in enumerate(SIZES):
+        engine.prepare(size)
+        tensor = noise(size, number)
+        raw = engine.infer(tensor, kept).result(WAIT_S)
+        np.testing.assert_allclose(raw, networks.expected(tensor), atol=1e-3)
+
+
+def test_what_read_returns_is_the_answer(subject: Subject) -> None:
+    subject.engine.prepare(SIZES[0])
+    assert subject.engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw.ndim)).result(WAIT_S) == ("read", 2)
+
+
+def test_an_error_in_read_reaches_the_future_and_nobody_else(subject: Subject) -> None:
+    def broken(raw: Raw) -> int:
+        raise ZeroDivisionError("read cannot read this")
+
+    subject.engine.prepare(SIZES[0])
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError, match="cannot read this"):
+            subject.engine.infer(noise(SIZES[0], 1), broken).result(WAIT_S)
+    assert subject.engine.infer(noise(SIZES[0], 1), kept).result(WAIT_S).ndim == 2
+
+
+def test_whoever_gives_up_waiting_does_not_harm_the_next_one(subject: Subject) -> None:
+    engine = seeing(subject)
+    engine.prepare(SIZES[0])
+    go_on = threading.Event()
+    for _ in range(3):
+        go_on.clear()
+        given_up = engine.infer(noise(SIZES[0], 1), lambda raw: go_on.wait(WAIT_S))
+        given_up.cancel()
+        go_on.set()
+        tensor = noise(SIZES[0], 2)
+        np.testing.assert_allclose(
+            engine.infer(tensor, kept).result(WAIT_S), networks.expected(tensor), atol=1e-3
+        )  # fmt: skip
+
+
+def test_a_size_that_was_not_prepared_is_refused(subject: Subject) -> None:
+    engine = seeing(subject)
+    engine.prepare(SIZES[0])
+    with pytest.raises(EngineError, match="96x64 was not prepared") as caught:
+        engine.infer(noise(SIZES[1], 1), kept)
+    assert caught.value.code == "engine_failed"
+
+
+def test_the_size_unused_for_longest_makes_room(subject: Subject) -> None:
+    engine = seeing(subject)  # keeps two
+    engine.prepare(SIZES[0])
+    engine.prepare(SIZES[1])
+    engine.infer(noise(SIZES[0], 1), kept).result(WAIT_S)
+    engine.prepare(SIZES[2])
+    engine.infer(noise(SIZES[0], 1), kept).result(WAIT_S)
+    engine.infer(noise(SIZES[2], 1), kept).result(WAIT_S)
+    with pytest.raises(EngineError, match="not prepared"):
+        engine.infer(noise(SIZES[1], 1), kept)
+    engine.prepare(SIZES[1])
+    engine.infer(noise(SIZES[1], 1), kept).result(WAIT_S)
+
+
+def test_a_size_that_makes_room_still_answers_what_it_was_asked(subject: Subject) -> None:
+    engine = seeing(subject)  # keeps two
+
+    def slowly(raw: Raw) -> NDArray[np.float32]:
+        time.sleep(0.02)  # it is dropped meanwhile
+        return kept(raw)
+
+    answers: list[tuple[Tensor, Future[NDArray[np.float32]]]] = []
+    for seed, size in enumerate(SIZES * 3):
+        tensor = noise(size, seed)
+        engine.prepare(size)
+        answers.append((tensor, engine.infer(tensor, slowly)))
+    for tensor, answer in answers:
+        np.testing.assert_allclose(answer.result(WAIT_S), networks.expected(tensor), atol=1e-3)
+
+
+def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject) -> None:
+    """Four threads, five sizes of which two are kept, so that they are compiled and dropped while others run."""
+    engine = subject.engine
+    wrong: list[object] = []
+    answered = [0] * 4
+
+    def camera(number: int) -> None:
+        chance = random.Random(number)
+        waiting: list[tuple[Tensor, Future[NDArray[np.float32]]]] = []
+
+        def take() -> None:
+            tensor, future = waiting.pop(0)
+            raw = future.result(WAIT_S)
+            answered[number] += 1
+            if subject.sees and not np.allclose(raw, networks.expected(tensor), atol=1e-3):
+                wrong.append((number, tensor.shape))
+
+        def slowly(raw: Raw) -> NDArray[np.float32]:
+            time.sleep(chance.random() / 1000)  # another thread's turn
+            return kept(raw)
+
+        try:
+            for round_ in range(25):
+                tensor = colour(chance.choice(SIZES), number * 1000 + round_)
+                while True:
+                    engine.prepare(Size(tensor.shape[1], tensor.shape[0]))
+                    try:
+                        waiting.append((tensor, engine.infer(tensor, slowly)))
+                        break
+                    except EngineError as error:
+                        if "not prepared" not in str(error):
+                            raise
+                if len(waiting) > chance.randint(0, 3):
+                    take()
+            while waiting:
+                take()
+        except Exception as error:  # noqa: BLE001  # shown by the assertion below
+            wrong.append(error)
+
+    threads = [threading.Thread(target=camera, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S * 2)
+    assert wrong == []
+    assert answered == [25] * 4
+
+
+def test_close_waits_for_what_is_running(subject: Subject) -> None:
+    engine = seeing(subject)
+    engine.prepare(SIZES[0])
+    done: list[int] = []
+
+    def slowly(raw: Raw) -> None:
+        time.sleep(0.1)
+        done.append(1)
+
+    futures = [engine.infer(noise(SIZES[0], 1), slowly) for _ in range(engine.slots)]
+    engine.close()
+    assert len(done) == engine.slots
+    for future in futures:
+        future.result(0.5)
+    with pytest.raises(EngineError):
+        engine.infer(noise(SIZES[0], 1), kept)
+
+
+def test_closing_twice_is_harmless(subject: Subject) -> None:
+    subject.engine.prepare(SIZES[0])
+    subject.engine.close()
+    subject.engine.close()

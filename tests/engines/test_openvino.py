@@ -1,0 +1,86 @@
+"""OpenVINO alone: what can be missing or broken before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from appliance.engines import registry
+from appliance.errors import EngineError
+from appliance.values import Size
+from tests.models import networks
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return networks.save_ir(networks.colours(), tmp_path / "model.xml")
+
+
+def start(network: Path, **options: object) -> None:
+    engine = registry.create("openvino", network, **options)
+    engine.prepare(Size(32, 32))
+    engine.infer(np.zeros((32, 32, 3), np.uint8), lambda raw: None).result(30)
+    engine.close()
+
+
+@pytest.mark.parametrize("device", ["GPU", "GPU.1", "NPU"])
+def test_a_device_that_is_not_there_is_named_with_what_is(network: Path, device: str) -> None:
+    if any(found.startswith(device[:3]) for found in openvino.Core().available_devices):
+        pytest.skip(f"this machine has a {device}")
+    with pytest.raises(EngineError, match=rf"no {device} here, only .*CPU.*engine\.device") as caught:
+        registry.create("openvino", network, device=device)
+    assert caught.value.code == "engine_device_missing"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "AUTO"},
+        {"device": "AUTO:CPU"},
+        {"hint": "latency"},
+        {"threads": 1},
+        {"precision": "f32"},
+        {"sizes": 1},
+    ],
+    ids=str,
+)
+def test_every_setting_of_the_engine_runs(network: Path, options: dict[str, object]) -> None:
+    start(network, **options)
+
+
+@pytest.mark.parametrize("content", [b"", b"<net", b"<?xml version='1.0'?><net name='x' version='11'/>"], ids=repr)
+def test_a_damaged_network_is_an_engine_error(network: Path, content: bytes) -> None:
+    network.write_bytes(content)
+    with pytest.raises(EngineError, match=r"model\.xml cannot be loaded: .") as caught:
+        registry.create("openvino", network)
+    assert caught.value.code == "engine_failed"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"half"])
+def test_damaged_or_missing_weights_are_an_engine_error(network: Path, content: bytes | None) -> None:
+    weights = network.with_suffix(".bin")
+    weights.unlink() if content is None else weights.write_bytes(content)
+    with pytest.raises(EngineError) as caught:
+        start(network)
+    assert caught.value.code == "engine_failed"
+
+
+def test_a_network_that_is_not_there_is_an_engine_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        registry.create("openvino", tmp_path / "none.xml")
+
+
+def test_an_input_that_the_network_cannot_take_is_an_engine_error(network: Path) -> None:
+    engine = registry.create("openvino", network)
+    with pytest.raises(EngineError, match="cannot compile the model for CPU at 8x8"):
+        engine.prepare(Size(8, 8))  # its pooling needs 32
+    engine.prepare(Size(32, 32))
+    engine.close()
+
+
+def test_an_engine_that_does_not_exist_is_refused_by_name(network: Path) -> None:
+    with pytest.raises(EngineError, match="no engine 'abacus'; known: openvino"):
+        registry.create("abacus", network)

@@ -1,0 +1,99 @@
+"""A detector around a fake engine, and a record of what it published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from appliance.flow.cache import Cache
+from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.detector import Detector
+from appliance.flow.inference import Inference
+from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.pace import Pace
+from appliance.values import CameraLimits, Frame, Limits, Outcome
+from tests.fakes import FakeClock, FakeEngine, fake_network
+
+FULL = Limits(64, 0.0, 8)
+
+
+class Rig:
+    """One detector and all around it. `published` holds every outcome in its order."""
+
+    def __init__(
+        self,
+        engine: FakeEngine | None = None,
+        *,
+        limits: Limits = FULL,
+        cached: bool = True,
+        deadline_s: float = 20.0,
+        refresh_s: float | None = None,
+        most_waiting: int = 100,
+        burst: int = 3,
+        policies: dict[str, CameraPolicy] | None = None,
+    ) -> None:
+        self.clock = FakeClock()
+        self.engine = engine or FakeEngine()
+        self.published: list[tuple[Frame, Outcome]] = []
+        self.announced: list[tuple[str, CameraLimits]] = []
+        self._news = asyncio.Event()
+        self.book = CameraBook(policies=policies or {}, burst=burst)
+        self.pace = Pace(
+            self.book,
+            limits=limits,
+            announce=lambda name, told: self.announced.append((name, told)),
+            jpeg_quality=80,
+            clock=self.clock,
+        )
+        self.cache = Cache(entries=100, max_bytes=10**6, ttl_s=60, clock=self.clock) if cached else None
+        self.detector = Detector(
+            inference=Inference(
+                fake_network(self.engine), clock=self.clock, deadline_s=deadline_s, refresh_s=refresh_s
+            ),
+            mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
+            cache=self.cache,
+            book=self.book,
+            pace=self.pace,
+            publish=self._publish,
+            clock=self.clock,
+        )
+
+    def _publish(self, frame: Frame, outcome: Outcome) -> None:
+        self.published.append((frame, outcome))
+        self._news.set()
+
+    def outcomes(self, frame: Frame) -> list[Outcome]:
+        return [outcome for other, outcome in self.published if other is frame]
+
+    async def outcome(self, frame: Frame) -> Outcome:
+        """The frame's one outcome, waited for."""
+        await self.until(lambda: bool(self.outcomes(frame)))
+        (outcome,) = self.outcomes(frame)
+        return outcome
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until this holds; looks again whenever something was published, and now and then."""
+        with anyio.fail_after(10):
+            while not holds():
+                self._news.clear()
+                with anyio.move_on_after(0.005):
+                    await self._news.wait()
+
+    async def started(self, inferences: int) -> None:
+        """Wait until the engine has been handed so many."""
+        await self.until(lambda: self.engine.started >= inferences)
+
+
+@asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[Rig]:
+    """The detector at work; cancelled at the end."""
+    task = asyncio.create_task(rig.detector.run())
+    try:
+        yield rig
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        rig.engine.release()

@@ -1,0 +1,405 @@
+"""A frame's way: whatever happens to it, it is answered exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from appliance.errors import ModelError
+from appliance.flow.cameras import CameraPolicy
+from appliance.values import Detected, Failed, Limits, Size, Skipped, SkipReason, Wanted
+from appliance.vision import decode, scene
+from tests.fakes import FakeEngine, broken_engine
+from tests.flow.detectors import FULL, Rig, running
+from tests.flow.frames import frame, jpeg
+
+
+async def test_a_frame_is_answered_with_what_the_engine_saw() -> None:
+    async with running(Rig()) as rig:
+        one = frame()
+        assert (await rig.detector.offer(one)).status == "queued"
+        outcome = await rig.outcome(one)
+        assert isinstance(outcome, Detected)
+        assert outcome.detections[0].name == "stop sign"
+        assert outcome.cached is False
+        assert outcome.image_size == Size(64, 48)
+
+
+async def test_an_engine_that_fails_is_an_error_and_the_next_frame_is_tried_again() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.error = broken_engine()
+        for count in (1, 2, 3):
+            bad = frame()
+            await rig.detector.offer(bad)
+            assert await rig.outcome(bad) == Failed("engine_failed", "the chip is on fire")
+            assert rig.detector.engine_failures == count
+        rig.engine.error = None
+        good = frame()
+        await rig.detector.offer(good)
+        assert isinstance(await rig.outcome(good), Detected)
+        assert rig.detector.engine_failures == 0
+
+
+async def test_an_error_that_nobody_foresaw_is_an_engine_failure_too() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.error = ZeroDivisionError("surprise")
+        bad = frame()
+        await rig.detector.offer(bad)
+        outcome = await rig.outcome(bad)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "engine_failed"
+
+
+async def test_a_failed_answer_is_not_remembered() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.error = broken_engine()
+        first, second = frame(seed=1), frame(seed=1)
+        await rig.detector.offer(first)
+        await rig.outcome(first)
+        rig.engine.error = None
+        assert (await rig.detector.offer(second)).status == "queued"
+        assert isinstance(await rig.outcome(second), Detected)
+
+
+async def test_an_engine_that_never_answers_is_given_up_at_the_deadline() -> None:
+    async with running(Rig(deadline_s=0.05)) as rig:
+        rig.engine.held = True
+        stuck = frame()
+        await rig.detector.offer(stuck)
+        outcome = await rig.outcome(stuck)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "engine_failed"
+        assert rig.detector.engine_failures == 1
+        rig.engine.release()  # late, and too late
+        after = frame()
+        await rig.detector.offer(after)
+        assert isinstance(await rig.outcome(after), Detected)
+        assert len(rig.outcomes(stuck)) == 1
+
+
+async def test_half_a_picture_is_the_senders_fault_and_not_the_engines() -> None:
+    async with running(Rig()) as rig:
+        half = frame(data=jpeg(3, 640, 480)[:9000])
+        await rig.detector.offer(half)
+        outcome = await rig.outcome(half)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "image_corrupt"
+        assert rig.detector.engine_failures == 0
+
+
+async def test_a_waiting_frame_is_superseded_by_a_newer_one() -> None:
+    async with running(Rig(FakeEngine(slots=1), limits=Limits(64, 0.0, 1))) as rig:
+        rig.engine.held = True
+        served, waiting, newest = frame(), frame(), frame()
+        await rig.detector.offer(served)
+        await rig.started(1)
+        await rig.detector.offer(waiting)
+        await rig.detector.offer(newest)
+        outcome = await rig.outcome(waiting)
+        assert isinstance(outcome, Skipped)
+        assert outcome.reason is SkipReason.SUPERSEDED
+        rig.engine.release()
+        assert isinstance(await rig.outcome(served), Detected)
+        assert isinstance(await rig.outcome(newest), Detected)
+        assert rig.engine.started == 2
+
+
+async def test_a_frame_that_waited_too_long_is_expired_and_never_inferred() -> None:
+    async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
+        rig.engine.held = True
+        served, late = frame("a"), frame("b")
+        await rig.detector.offer(served)
+        await rig.started(1)
+        await rig.detector.offer(late)
+        rig.clock.pass_(2.5)
+        rig.engine.release()
+        outcome = await rig.outcome(late)
+        assert isinstance(outcome, Skipped)
+        assert outcome.reason is SkipReason.EXPIRED
+        assert rig.engine.started == 1
+
+
+async def test_a_box_that_admits_nothing_refuses_at_once() -> None:
+    async with running(Rig()) as rig:
+        rig.detector.apply(Limits(64, 0.0, 1, admit=False, reason="critical_temperature"))
+        one = frame()
+        receipt = await rig.detector.offer(one)
+        assert (receipt.status, receipt.reason) == ("skipped", "overloaded")
+        (outcome,) = rig.outcomes(one)
+        assert isinstance(outcome, Skipped)
+        assert outcome.retry_after_s == receipt.retry_after_s
+        assert rig.engine.started == 0
+
+
+async def test_too_many_waiting_cameras_are_told_overloaded() -> None:
+    rig = Rig(most_waiting=1)  # it does not run: everything waits
+    assert (await rig.detector.offer(frame("a"))).status == "queued"
+    late = frame("b")
+    receipt = await rig.detector.offer(late)
+    assert (receipt.status, receipt.reason) == ("skipped", "overloaded")
+    assert receipt.retry_after_s
+    (outcome,) = rig.outcomes(late)
+    assert isinstance(outcome, Skipped)
+
+
+async def test_a_camera_that_comes_too_soon_is_told_when_to_come_back() -> None:
+    async with running(Rig(limits=Limits(64, 2.0, 8), burst=1)) as rig:
+        early = [frame(at_s=rig.clock()) for _ in range(2)]
+        assert (await rig.detector.offer(early[0])).status == "queued"
+        receipt = await rig.detector.offer(early[1])
+        assert (receipt.status, receipt.reason) == ("skipped", "rate_limited")
+        assert receipt.retry_after_s == pytest.approx(2.0)
+        rig.clock.pass_(2.0)
+        again = frame(at_s=rig.clock())
+        assert (await rig.detector.offer(again)).status == "queued"
+        assert isinstance(await rig.outcome(again), Detected)
+
+
+async def test_one_camera_may_have_a_slower_pace_than_the_others() -> None:
+    async with running(Rig(burst=1, policies={"slow": CameraPolicy(min_interval_s=5.0)})) as rig:
+        for name, expected in (("slow", "skipped"), ("fast", "queued")):
+            await rig.detector.offer(frame(name))
+            assert (await rig.detector.offer(frame(name))).status == expected
+
+
+async def test_identical_frames_are_inferred_once_and_all_are_answered() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.held = True
+        same = [frame(name, seed=7) for name in "abcde"]
+        for one in same:
+            assert (await rig.detector.offer(one)).status == "queued"
+        rig.engine.release()
+        outcomes = [await rig.outcome(one) for one in same]
+        assert rig.engine.started == 1
+        assert all(isinstance(outcome, Detected) for outcome in outcomes)
+        assert sorted(str(outcome.cached) for outcome in outcomes if isinstance(outcome, Detected)) == [
+            "False", "exact", "exact", "exact", "exact",
+        ]  # fmt: skip
+
+
+async def test_followers_share_a_failure() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.held, rig.engine.error = True, broken_engine()
+        same = [frame(name, seed=7) for name in "abc"]
+        for one in same:
+            await rig.detector.offer(one)
+        rig.engine.release()
+        assert {await rig.outcome(one) for one in same} == {Failed("engine_failed", "the chip is on fire")}
+
+
+async def test_a_frame_is_not_lost_because_another_camera_sent_something_newer() -> None:
+    async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
+        rig.engine.held = True
+        await rig.detector.offer(frame("busy"))
+        await rig.started(1)
+        leader, follower, newer = frame("a", seed=7), frame("b", seed=7), frame("a")
+        for one in (leader, follower, newer):
+            await rig.detector.offer(one)
+        rig.engine.release()
+        assert isinstance(await rig.outcome(newer), Detected)
+        assert isinstance(await rig.outcome(follower), Detected)
+
+
+async def test_a_known_picture_is_answered_at_once_and_marked_exact() -> None:
+    async with running(Rig()) as rig:
+        first = frame("a", seed=1)
+        await rig.detector.offer(first)
+        await rig.outcome(first)
+        again = frame("b", seed=1)
+        assert (await rig.detector.offer(again)).status == "cached"
+        (outcome,) = rig.outcomes(again)
+        assert isinstance(outcome, Detected)
+        assert outcome.cached == "exact"
+        assert rig.engine.started == 1
+
+
+@pytest.mark.parametrize("change", ["wanted", "max_side", "last_byte", "too_old"])
+async def test_what_is_not_quite_the_same_is_inferred_anew(change: str) -> None:
+    async with running(Rig()) as rig:
+        first = frame(seed=1)
+        await rig.detector.offer(first)
+        await rig.outcome(first)
+        again = frame(seed=1)
+        if change == "wanted":
+            again = frame(seed=1, wanted=Wanted(0.9))
+        elif change == "max_side":
+            rig.detector.apply(Limits(96, 0.0, 8, reason="x"))
+        elif change == "last_byte":
+            again = frame(data=jpeg(1) + b"\0")
+        else:
+            rig.clock.pass_(61)
+            again = frame(seed=1, at_s=rig.clock())
+        assert (await rig.detector.offer(again)).status == "queued"
+        await rig.outcome(again)
+        assert rig.engine.started == 2
+
+
+async def test_without_a_cache_every_frame_is_inferred() -> None:
+    async with running(Rig(cached=False)) as rig:
+        for expected in (1, 2):
+            one = frame(seed=1)
+            await rig.detector.offer(one)
+            await rig.outcome(one)
+            assert rig.engine.started == expected
+
+
+async def test_without_a_model_every_frame_gets_the_models_error() -> None:
+    rig = Rig()
+    rig.detector.inference, rig.detector.model_error = None, ModelError("no such folder", "model_missing")
+    one = frame()
+    receipt = await rig.detector.offer(one)
+    assert (receipt.status, receipt.reason) == ("error", "model_missing")
+    assert rig.outcomes(one) == [Failed("model_missing", "no such folder")]
+
+
+async def test_a_class_that_the_model_does_not_know_is_refused_with_the_nearest() -> None:
+    rig = Rig()
+    one = frame(wanted=Wanted(0.25, frozenset({"car", "persom"})))
+    assert (await rig.detector.offer(one)).reason == "option_invalid"
+    (outcome,) = rig.outcomes(one)
+    assert isinstance(outcome, Failed)
+    assert "did you mean 'person'?" in outcome.message
+
+
+async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> None:
+    rig = Rig(limits=Limits(64, 0.0, 1))
+    frames = [frame("a", seed=1), frame("b", seed=2), frame("c", seed=2), frame("d", seed=1)]
+    async with running(rig):
+        rig.engine.held = True
+        await rig.detector.offer(frames[0])
+        await rig.started(1)
+        for one in frames[1:]:
+            await rig.detector.offer(one)
+        task = asyncio.create_task(rig.detector.drain(0.02))  # nobody answers in time
+        await task
+    for one in frames:
+        (outcome,) = rig.outcomes(one)
+        assert isinstance(outcome, Failed)
+        assert outcome.code == "shutting_down"
+    late = frame()
+    assert (await rig.detector.offer(late)).reason == "shutting_down"
+    assert len(rig.outcomes(late)) == 1
+
+
+async def test_draining_waits_for_frames_that_are_under_way_and_waiting() -> None:
+    async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
+        rig.engine.held = True
+        frames = [frame(name) for name in "abc"]
+        for one in frames:
+            await rig.detector.offer(one)
+        await rig.started(1)
+        draining = asyncio.create_task(rig.detector.drain(10))
+        await asyncio.sleep(0)
+        refused = frame("d")
+        assert (await rig.detector.offer(refused)).reason == "shutting_down"
+        rig.engine.release()
+        await asyncio.wait_for(draining, 5)
+        assert all(isinstance(rig.outcomes(one)[0], Detected) for one in frames)
+
+
+async def test_draining_ends_when_the_last_waiting_frame_expires() -> None:
+    async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
+        rig.engine.held = True
+        served, late = frame("a"), frame("b")
+        await rig.detector.offer(served)
+        await rig.started(1)
+        await rig.detector.offer(late)
+        rig.clock.pass_(3)
+        draining = asyncio.create_task(rig.detector.drain(60))
+        await asyncio.sleep(0)
+        rig.engine.release()
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_a_large_frame_whose_digest_ends_after_shutdown_is_answered_too() -> None:
+    """Its digest is made on a thread; here all threads are busy until the detector has ended."""
+    rig = Rig()
+    large = frame(data=jpeg(1, 1200, 900) + bytes(300_000))
+    busy = threading.Event()
+    loop = asyncio.get_running_loop()
+    async with running(rig):
+        blocked = [loop.run_in_executor(None, busy.wait, 10) for _ in range(64)]
+        offering = asyncio.create_task(rig.detector.offer(large))
+        await asyncio.sleep(0.01)
+        assert not offering.done()
+    busy.set()
+    await offering
+    await asyncio.gather(*blocked)
+    (outcome,) = rig.outcomes(large)
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "shutting_down"
+
+
+async def test_asking_returns_the_outcome_that_is_published() -> None:
+    async with running(Rig()) as rig:
+        one = frame()
+        outcome = await rig.detector.ask(one)
+        assert isinstance(outcome, Detected)
+        assert rig.outcomes(one) == [outcome]
+        rig.detector.apply(Limits(64, 0.0, 1, admit=False))
+        assert isinstance(await rig.detector.ask(frame()), Skipped)
+
+
+async def test_a_camera_that_leaves_while_its_frame_is_under_way_does_no_harm() -> None:
+    async with running(Rig()) as rig:
+        rig.pace.join("gate")
+        rig.engine.held = True
+        one = frame()
+        await rig.detector.offer(one)
+        await rig.started(1)
+        rig.book.leave("gate")
+        rig.engine.release()
+        assert isinstance(await rig.outcome(one), Detected)
+        assert rig.book.get("gate") is None
+
+
+async def test_what_happened_to_frames_is_counted_for_their_camera() -> None:
+    async with running(Rig()) as rig:
+        rig.pace.join("gate")
+        for seed in (1, 1):
+            one = frame(seed=seed)
+            await rig.detector.offer(one)
+            await rig.outcome(one)
+        rig.detector.apply(Limits(64, 0.0, 1, admit=False))
+        await rig.detector.offer(frame())
+        stats = rig.pace.stats()["gate"]
+        assert (stats.received, stats.answered, stats.cached, stats.skipped) == (3, 2, 1, {"overloaded": 1})
+
+
+async def test_never_more_frames_are_under_way_than_the_limits_allow() -> None:
+    async with running(Rig(FakeEngine(slots=4), limits=Limits(64, 0.0, 2))) as rig:
+        rig.engine.held = True
+        for name in "abcdef":
+            await rig.detector.offer(frame(name))
+        await rig.started(2)
+        await asyncio.sleep(0.02)
+        assert rig.engine.started == rig.detector.in_flight == 2
+        rig.detector.apply(FULL)
+        await rig.started(5)  # one more than it has slots
+        await asyncio.sleep(0.02)
+        assert rig.engine.started == 5
+
+
+async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_is_due() -> None:
+    def scenery(seed: int, at: float = 0.5) -> bytes:
+        return decode.encode_jpeg(scene.draw(Size(320, 180), at, seed=seed)[0], 80)
+
+    async with running(Rig(refresh_s=10.0)) as rig:
+        answers = []
+        for data, seconds in (
+            (scenery(1), 0.0),  # inferred
+            (scenery(2), 1.0),  # the same street: only its grain differs
+            (scenery(3, at=0.1), 1.0),  # the sign has moved
+            (scenery(4, at=0.1), 1.0),
+            (scenery(5, at=0.1), 10.0),  # due
+        ):
+            rig.clock.pass_(seconds)
+            one = frame(data=data, at_s=rig.clock())
+            await rig.detector.offer(one)
+            outcome = await rig.outcome(one)
+            assert isinstance(outcome, Detected)
+            answers.append(outcome.cached)
+        assert answers == [False, "unchanged", False, "unchanged", False]
+        assert rig.engine.started == 3

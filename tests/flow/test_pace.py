@@ -1,0 +1,138 @@
+"""What cameras are told: their share when they join, and news only when it is news."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.pace import Pace
+from appliance.flow.shares import CHANGE, USE
+from appliance.values import CameraLimits, Limits
+from tests.fakes import FakeClock
+
+FULL = Limits(640, 0.0, 8)
+
+
+class Site:
+    """Cameras that send as they are told to, on a clock of their own."""
+
+    def __init__(self, limits: Limits = FULL, **policies: CameraPolicy) -> None:
+        self.clock = FakeClock()
+        self.book = CameraBook(policies=policies, burst=3)
+        self.told: list[tuple[str, CameraLimits]] = []
+        self.pace = Pace(
+            self.book,
+            limits=limits,
+            announce=lambda name, told: self.told.append((name, told)),
+            jpeg_quality=80,
+            clock=self.clock,
+        )
+
+    def arrive(self, *names: str) -> None:
+        for name in names:
+            self.book.enter(name).arrived(self.clock())
+
+    def interval(self, name: str) -> float:
+        camera = self.book.get(name)
+        assert camera is not None
+        assert camera.told is not None
+        return camera.told.min_interval_s
+
+
+def alone_s(cost_s: float) -> float:
+    """The interval of a camera that has a box to itself."""
+    site = Site()
+    site.pace.learn(1, cost_s)
+    return site.pace.join("gate").min_interval_s
+
+
+def test_one_camera_alone_gets_all_that_is_given_away() -> None:
+    site = Site()
+    site.pace.learn(2, 0.1)
+    told = site.pace.join("gate")
+    assert 0.1 / 2 / USE <= told.min_interval_s <= 0.1 / 2 / 0.2
+    assert (told.max_side, told.jpeg_quality, told.reason) == (640, 80, "fair_share")
+    assert site.told == []  # it hears of it in its greeting
+
+
+def test_cameras_that_send_share_by_weight() -> None:
+    site = Site(heavy=CameraPolicy(weight=4.0))
+    site.pace.learn(1, 0.1)
+    for name in ("heavy", "light"):
+        site.pace.join(name)
+    site.arrive("heavy", "light")
+    site.pace.tell()
+    assert site.interval("light") / site.interval("heavy") == pytest.approx(4, rel=CHANGE)
+
+
+def test_a_camera_that_falls_silent_leaves_its_share_to_the_others() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    for name in ("a", "b"):
+        site.pace.join(name)
+    site.arrive("a", "b")
+    site.pace.tell()
+    shared = site.interval("a")
+    for _ in range(10):
+        site.clock.pass_(1.0)
+        site.arrive("a")
+        site.pace.tell()
+    assert site.interval("a") < shared * 0.6
+
+
+def test_the_canary_takes_no_share() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    site.arrive("_canary")
+    with_canary = site.pace.join("gate").min_interval_s
+    assert with_canary == alone_s(0.1)
+
+
+def test_new_limits_are_told_once_to_each_camera_and_say_why() -> None:
+    site = Site(Limits(640, 5.0, 8))
+    for name in ("a", "b"):
+        site.pace.join(name)
+    site.pace.limits = Limits(320, 10.0, 1, reason="temperature")
+    for _ in range(3):
+        site.pace.tell()
+    assert sorted(name for name, _ in site.told) == ["a", "b"]
+    assert {(told.max_side, told.min_interval_s, told.reason) for _, told in site.told} == {(320, 10.0, "temperature")}
+
+
+def test_another_reason_alone_is_no_news() -> None:
+    site = Site(Limits(640, 5.0, 8))
+    site.pace.join("a")
+    site.pace.limits = Limits(640, 5.0, 8, reason="memory")
+    site.pace.tell()
+    assert site.told == []
+
+
+def test_what_only_looks_on_takes_no_share() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    for _ in range(10):
+        site.pace.preview()
+    assert site.pace.join("gate").min_interval_s == alone_s(0.1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.05, 2), st.floats(0.001, 0.5)), max_size=40),
+    st.sampled_from([0.0, 0.7, 3.0]),
+)
+def test_a_camera_that_does_what_it_is_told_is_let_in(steps: list[tuple[str, float, float]], floor_s: float) -> None:
+    """Whatever the engine costs and whoever joins: the interval told is never shorter than the one enforced."""
+    site = Site(Limits(640, floor_s, 8), b=CameraPolicy(min_interval_s=1.0))
+    for name in "abc":
+        site.pace.join(name)
+    for name, gap_s, cost_s in steps:
+        site.clock.pass_(gap_s)
+        site.arrive(name)
+        site.pace.learn(2, cost_s)
+        site.pace.tell()
+        for other, camera in site.book:
+            assert site.pace.enforced_interval(camera) <= site.interval(other) + 1e-9
+            assert site.interval(other) >= floor_s
+            if other == "b":
+                assert site.interval(other) >= 1.0

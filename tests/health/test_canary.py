@@ -1,0 +1,144 @@
+"""The proof that the box sees: what counts as one, what does not, and when it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from appliance.health.canary import CAMERA, Canary
+from appliance.values import Box, Detected, Detection, Failed, Frame, Outcome, Size, Skipped, SkipReason, Timing
+from appliance.vision import scene
+
+SIZE = Size(1280, 720)
+_, SIGN = scene.draw(SIZE, 0.5)
+
+
+def seen(*boxes: tuple[str, Box]) -> Detected:
+    found = tuple(Detection(name, 2, 0.9, box) for name, box in boxes)
+    return Detected(found, SIZE, Size(640, 384), "fake", Timing(1, 2, 3, 6))
+
+
+RIGHT = seen((scene.SIGN, SIGN))
+SKIPPED = Skipped(SkipReason.OVERLOADED, 2.0)
+BROKEN = Failed("engine_failed", "the chip is on fire")
+
+
+class SeeingBox:
+    """Answers frames with these outcomes, one after another; the last one stays."""
+
+    def __init__(self, outcomes: Iterable[Outcome], classes: tuple[str, ...] = ("person", scene.SIGN)) -> None:
+        self._outcomes: Iterator[Outcome] = iter(outcomes)
+        self._last: Outcome = RIGHT
+        self.asked: list[tuple[float, Frame]] = []
+        self.busy = False
+        self.canary = Canary(
+            ask=self._ask,
+            idle=lambda: not self.busy,
+            classes=lambda: classes,
+            clock=lambda: asyncio.get_running_loop().time(),
+        )
+
+    async def _ask(self, frame: Frame) -> Outcome:
+        self.asked.append((asyncio.get_running_loop().time(), frame))
+        self._last = next(self._outcomes, self._last)
+        return self._last
+
+    async def run(self, seconds: float) -> list[float]:
+        """Let it run so long; how many seconds after the start it was asked."""
+        start_s = asyncio.get_running_loop().time()
+        task = asyncio.create_task(self.canary.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.wait({task})
+        return [at_s - start_s for at_s, _ in self.asked]
+
+
+async def test_the_sign_where_it_was_drawn_is_a_proof() -> None:
+    box = SeeingBox([RIGHT])
+    assert not box.canary.ready
+    state = await box.canary.prove()
+    assert state.proved
+    assert box.canary.ready
+    assert state.infer_ms == 3
+    assert state.failures == 0
+    (_, frame) = box.asked[0]
+    assert frame.camera == CAMERA
+
+
+async def test_anything_else_is_none_and_says_why() -> None:
+    moved = Box(SIGN.x1 + 200, SIGN.y1, SIGN.x2 + 200, SIGN.y2)
+    for outcome in (seen(), seen(("person", SIGN)), seen((scene.SIGN, moved)), seen((scene.SIGN, Box(5, 5, 5, 5)))):
+        box = SeeingBox([outcome])
+        state = await box.canary.prove()
+        assert (state.proved, state.failures) == (False, 1)
+        assert "stop sign was not found" in state.message
+        assert not box.canary.ready
+    state = await SeeingBox([BROKEN]).canary.prove()
+    assert (state.failures, state.message) == (1, "the chip is on fire")
+
+
+async def test_other_things_in_the_picture_do_no_harm() -> None:
+    assert (await SeeingBox([seen(("person", Box(0, 0, 9, 9)), (scene.SIGN, SIGN))]).canary.prove()).proved
+
+
+async def test_a_skipped_try_says_nothing_of_the_boxs_sight() -> None:
+    box = SeeingBox([SKIPPED, RIGHT, SKIPPED])
+    before = box.canary.state
+    assert await box.canary.prove() == before
+    await box.canary.prove()
+    proved = box.canary.state
+    assert await box.canary.prove() == proved
+    assert box.canary.ready
+
+
+async def test_two_failures_in_a_row_are_forgiven_and_three_are_not() -> None:
+    box = SeeingBox([RIGHT, BROKEN, BROKEN, RIGHT, BROKEN, BROKEN, BROKEN, RIGHT])
+    ready = []
+    for _ in range(8):
+        await box.canary.prove()
+        ready.append(box.canary.ready)
+    assert ready == [True, True, True, True, True, True, False, True]
+
+
+async def test_a_model_without_stop_signs_is_proved_by_running() -> None:
+    box = SeeingBox([seen()], classes=("cat", "dog"))
+    state = await box.canary.prove()
+    assert state.proved
+    assert "knows no stop sign" in state.message
+    failed = await SeeingBox([BROKEN], classes=("cat", "dog")).canary.prove()
+    assert not failed.proved
+
+
+async def test_each_try_is_another_picture() -> None:
+    box = SeeingBox([RIGHT])
+    for _ in range(5):
+        await box.canary.prove()
+    assert len({frame.picture.data for _, frame in box.asked}) == 5
+
+
+async def test_it_is_asked_at_start_and_then_once_a_minute() -> None:
+    assert [round(at_s) for at_s in await SeeingBox([RIGHT]).run(200)] == [0, 60, 120, 180]
+
+
+async def test_it_is_not_asked_while_cameras_send() -> None:
+    box = SeeingBox([RIGHT])
+    box.busy = True
+    assert [round(at_s) for at_s in await box.run(200)] == [0]  # at start it is asked all the same
+
+
+async def test_a_failure_is_tried_again_soon() -> None:
+    assert [round(at_s) for at_s in await SeeingBox([BROKEN, BROKEN, RIGHT]).run(70)] == [0, 2, 4, 64]
+
+
+async def test_a_start_that_was_skipped_is_tried_again_soon() -> None:
+    assert [round(at_s) for at_s in await SeeingBox([SKIPPED, SKIPPED, RIGHT]).run(70)] == [0, 2, 4, 64]
+
+
+async def test_a_proof_is_as_old_as_its_last_try() -> None:
+    box = SeeingBox([RIGHT, SKIPPED])
+    await box.run(70)
+    first_s = box.asked[0][0]
+    assert box.canary.state.at_s is not None
+    assert abs(box.canary.state.at_s - first_s) < 1
+    assert replace(box.canary.state, at_s=None).proved

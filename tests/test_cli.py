@@ -1,0 +1,278 @@
+"""The command line: what is printed, and the exit codes that scripts count on."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from appliance import __version__, cli
+from appliance.models import fetch
+from tests.models import networks
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [
+    "serve",
+    "camera",
+    "detect",
+    "doctor",
+    "config",
+    "config show",
+    "config check",
+    "model",
+    "model list",
+    "model fetch",
+]
+
+
+@pytest.fixture(autouse=True)
+def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The commands set up logging for a whole process; give it back. No settings come from this machine."""
+    for name in os.environ:
+        if name.startswith("APPLIANCE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("APPLIANCE_CONFIG", os.devnull)
+    root, ours = logging.getLogger(), logging.getLogger("appliance")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], level, our_level = before
+    root.setLevel(level)
+    ours.setLevel(our_level)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> str:
+    """A setting for a folder with one model, that finds colours."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(tmp_path / "models", lambda _: None, sources=[])
+    return f"model.dir={tmp_path / 'models'}"
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """A red picture, 640x384."""
+    path = tmp_path / "red.png"
+    Image.new("RGB", (640, 384), (230, 10, 20)).save(path)
+    return path
+
+
+def run(*arguments: str) -> int:
+    return cli.main(list(arguments))
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*command.split(), "--help")
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: appliance {command}".rstrip())
+    assert len(out) > 100
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["detect"], ["config"], ["serve", "--prot", "80"]], ids=str)
+def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    assert "usage: appliance" in capsys.readouterr().err
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("--version")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"appliance {__version__}\n"
+
+
+def test_detect_prints_a_table(models: str, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", "--set", models, str(red)) == 0
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{red}  640x384")
+    (row,) = rows
+    assert row.split() == ["red", "90%", "38", "32", "58", "48"]
+
+
+def test_detect_says_when_there_is_nothing(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (100, 100)).save(tmp_path / "night.jpg")
+    assert run("detect", "--set", models, str(tmp_path / "night.jpg")) == 0
+    assert "nothing found" in capsys.readouterr().out
+
+
+def test_detect_prints_one_json_object_a_picture(models: str, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", "--set", models, "--json", str(red), str(red)) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 2
+    assert lines[0]["file"] == str(red)
+    assert lines[0]["image_size"] == {"width": 640, "height": 384}
+    (found,) = lines[0]["detections"]
+    assert (found["name"], found["class"]) == ("red", 0)
+    assert found["box"] == pytest.approx({"x1": 38, "y1": 32, "x2": 58, "y2": 48}, abs=0.1)
+
+
+def test_detect_saves_the_picture_with_its_boxes(models: str, red: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "boxes.jpg"
+    assert run("detect", "--set", models, "--save", str(saved), str(red)) == 0
+    with Image.open(saved) as image:
+        pixels = np.asarray(image).astype(int)
+    assert pixels.shape == (384, 640, 3)
+    differs = np.abs(pixels - (230, 10, 20)).max(axis=2) > 60
+    assert differs[20:60, 30:70].any()
+    assert not differs[100:, 200:].any()
+
+
+def test_one_file_cannot_hold_the_boxes_of_two_pictures(models: str, red: Path, tmp_path: Path) -> None:
+    assert run("detect", "--set", models, "--save", str(tmp_path / "out.jpg"), str(red), str(red)) == 2
+
+
+def test_a_place_that_cannot_be_written_is_said_in_a_line(
+    models: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("detect", "--set", models, "--save", str(tmp_path / "no" / "where.jpg"), str(red)) == 1
+    assert "where.jpg" in capsys.readouterr().err
+
+
+def test_a_bad_picture_is_exit_code_1_and_the_others_are_still_looked_at(
+    models: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, half, missing = tmp_path / "text.jpg", tmp_path / "half.jpg", tmp_path / "missing.jpg"
+    text.write_text("not a picture")
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)).save(file, "JPEG")
+    half.write_bytes(file.getvalue()[:3000])
+    assert run("detect", "--set", models, *map(str, (text, half, missing, tmp_path, red))) == 1
+    shown = capsys.readouterr()
+    assert "red" in shown.out
+    errors = shown.err.splitlines()
+    assert len(errors) == 4
+    assert all(line.startswith("appliance: ") for line in errors)
+    for path, code, line in zip(
+        (text, half, missing, tmp_path),
+        ("image_unsupported", "image_corrupt", "file_unreadable", "file_unreadable"),
+        errors,
+        strict=True,
+    ):
+        assert str(path) in line
+        assert code in line
+
+
+def test_without_a_model_the_exit_code_is_3(tmp_path: Path, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", "--set", f"model.dir={tmp_path}", str(red)) == 3
+    assert capsys.readouterr().err.startswith("appliance: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "server.prot=80"], "did you mean 'port'?"),
+        (["--set", "sever.port=80"], "did you mean 'server'?"),
+        (["--set", "server.port"], "write SECTION.KEY=VALUE"),
+        (["--set", "server.port=eighty"], "server.port"),
+        (["--profile", "holiday"], "development, production or realtime"),
+        (["--config", "/nowhere/appliance.toml"], "/nowhere/appliance.toml: cannot be read"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", ["config show", "serve", "doctor", "model list"])
+def test_a_wrong_setting_is_exit_code_2(
+    command: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command.split(), *arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert message in line
+
+
+def test_flags_reach_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("config", "show", "--profile", "realtime", "--set", "flow.burst = 7", "--set", "server.cors_origins=a,b")
+        == 0
+    )
+    out = capsys.readouterr().out
+    for line in ('profile = "realtime"', "burst = 7", 'cors_origins = ["a", "b"]'):
+        assert line in out.splitlines()
+
+
+def test_the_environment_reaches_the_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_SERVER_PORT", "8123")
+    assert run("config", "show") == 0
+    assert "port = 8123" in capsys.readouterr().out
+    monkeypatch.setenv("APPLIANCE_SERVER_PROT", "8123")
+    assert run("config", "show") == 2
+    assert "APPLIANCE_SERVER_PROT" in capsys.readouterr().err
+
+
+def test_a_settings_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text("[server]\nport = 81\n")
+    assert run("config", "check", str(path)) == 0
+    assert capsys.readouterr().out == f"{path}: good\n"
+    path.write_text("[server]\nprot = 81\n")
+    assert run("config", "check", str(path)) == 2
+    assert "did you mean 'port'?" in capsys.readouterr().err
+
+
+def test_what_config_show_prints_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("config", "show") == 0
+    path = tmp_path / "shown.toml"
+    path.write_text(capsys.readouterr().out)
+    assert run("config", "check", str(path)) == 0
+
+
+def test_models_are_listed(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "models" / "broken").mkdir()
+    assert run("model", "list", "--set", models) == 0
+    broken, good = capsys.readouterr().out.splitlines()
+    assert broken.split()[:2] == ["broken", "broken:"]
+    assert good.startswith("* yolo11n")
+    assert good.endswith("detect, 3 classes, any size, AGPL-3.0")
+    assert run("model", "list", "--set", models, "--set", "model.name=broken") == 3
+    assert run("model", "list", "--set", models, "--set", "model.name=other") == 3
+    assert "other is not here" in capsys.readouterr().out
+
+
+def test_a_model_that_is_there_is_not_fetched(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("model", "fetch", "--set", models) == 0
+    assert "yolo11n is ready in" in capsys.readouterr().out
+
+
+def test_a_port_in_use_is_exit_code_1_and_one_line(models: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", port, "--set", models],
+            cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert f"127.0.0.1:{port}" in line
+    assert "--port" in line
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "config", "show"],
+        cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    process.wait(30)

@@ -1,0 +1,305 @@
+"""Settings: who wins, what is refused and in which words, and that what is shown can be loaded again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance import config
+from appliance.config import Settings
+from appliance.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load(
+    text: str = "", environ: dict[str, str] | None = None, flags: dict[str, str] | None = None, *, folder: Path
+) -> Settings:
+    path = folder / "appliance.toml"
+    path.write_text(text, encoding="utf-8")
+    return config.load(path, environ, flags)
+
+
+def refused(text: str = "", *, folder: Path, **sources: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(text, **sources, folder=folder)
+    assert caught.value.code == "config_invalid"
+    return str(caught.value)
+
+
+def test_without_any_source_the_defaults_of_production_hold() -> None:
+    loaded = config.load()
+    assert loaded.profile == "production"
+    assert loaded.flow.min_interval_s == 1.0
+    assert loaded.server.port == 8080
+
+
+def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
+    toml, environ, flags = (
+        "[flow]\nmin_interval_s = 3",
+        {"APPLIANCE_FLOW_MIN_INTERVAL_S": "4"},
+        {"flow.min_interval_s": "5"},
+    )
+    bare = 'profile = "development"\n'
+    assert Settings().flow.min_interval_s == 0.0
+    assert load(bare, folder=tmp_path).flow.min_interval_s == 2.0
+    assert load(bare + toml, folder=tmp_path).flow.min_interval_s == 3.0
+    assert load(bare + toml, environ, folder=tmp_path).flow.min_interval_s == 4.0
+    assert load(bare + toml, environ, flags, folder=tmp_path).flow.min_interval_s == 5.0
+
+
+def test_the_profile_itself_may_come_from_each_source(tmp_path: Path) -> None:
+    toml, environ = 'profile = "development"', {"APPLIANCE_PROFILE": "realtime"}
+    assert load(toml, folder=tmp_path).profile == "development"
+    assert load(toml, environ, folder=tmp_path).profile == "realtime"
+    assert load(toml, environ, {"profile": "production"}, folder=tmp_path).profile == "production"
+
+
+def test_a_source_changes_only_what_it_names(tmp_path: Path) -> None:
+    loaded = load(
+        "[server]\nhost = '10.0.0.1'", {"APPLIANCE_SERVER_PORT": "81"}, {"log.level": "error"}, folder=tmp_path
+    )
+    assert (loaded.server.host, loaded.server.port, loaded.log.level) == ("10.0.0.1", 81, "error")
+    assert loaded.server.max_frame_bytes == Settings().server.max_frame_bytes
+    assert loaded.model == Settings().model
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("development", {"flow.min_interval_s": 2.0, "flow.max_side": 640, "log.level": "debug"}),
+        ("production", {"flow.min_interval_s": 1.0, "log.level": "warning"}),
+        ("realtime", {"flow.min_interval_s": 0.0}),
+    ],
+)  # fmt: skip
+def test_a_profile_sets_what_the_design_says(profile: str, expected: dict[str, object]) -> None:
+    loaded = config.load(flags={"profile": profile})
+    for key, value in expected.items():
+        section, name = key.split(".")
+        assert getattr(getattr(loaded, section), name) == value, key
+    assert loaded.cache.enabled
+    assert loaded.governor.enabled
+
+
+@pytest.mark.parametrize("profile", sorted(config.PROFILES))
+def test_every_entry_of_a_profile_is_a_setting(profile: str) -> None:
+    for section, entries in config.PROFILES[profile].items():
+        for key, value in entries.items():
+            loaded = getattr(getattr(config.load(flags={"profile": profile}), section), key)
+            assert loaded == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_an_unknown_key_is_named_with_its_source_and_the_nearest_one(tmp_path: Path) -> None:
+    text = refused("[server]\nprot = 80", folder=tmp_path)
+    assert str(tmp_path / "appliance.toml") in text
+    assert "'server.prot'" in text
+    assert "did you mean 'port'?" in text
+    text = refused(environ={"APPLIANCE_FLOW_MAXSIDE": "640"}, folder=tmp_path)
+    assert "APPLIANCE_FLOW_MAXSIDE" in text
+    assert "did you mean 'max_side'?" in text
+    text = refused(flags={"cache.entrys": "5"}, folder=tmp_path)
+    assert "--set cache.entrys" in text
+    assert "did you mean 'entries'?" in text
+
+
+def test_an_unknown_section_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    assert "did you mean 'server'?" in refused("[sever]\nport = 80", folder=tmp_path)
+    assert "did you mean 'governor'?" in refused(environ={"APPLIANCE_GOVERNER_ENABLED": "0"}, folder=tmp_path)
+    assert "did you mean 'model'?" in refused(flags={"modle.name": "x"}, folder=tmp_path)
+    assert "did you mean 'profile'?" in refused(flags={"profil": "x"}, folder=tmp_path)
+
+
+def test_where_nothing_is_near_all_are_named(tmp_path: Path) -> None:
+    assert "known here: enabled, entries, max_bytes, ttl_s" in refused("[cache]\nzzz = 1", folder=tmp_path)
+
+
+def test_an_unknown_key_of_a_camera_is_named_with_it(tmp_path: Path) -> None:
+    text = refused("[cameras.gate]\nwieght = 2", folder=tmp_path)
+    assert "'cameras.gate.wieght'" in text
+    assert "did you mean 'weight'?" in text
+
+
+@pytest.mark.parametrize(
+    ("toml", "parts"),
+    [
+        ("[server]\nport = '80'", ["server.port = '80'", "int", "str", "TCP port"]),
+        ("[server]\nport = 99999", ["server.port", "65535"]),
+        ("[server]\nport = true", ["server.port", "int"]),
+        ("[server]\ncompression = 1", ["server.compression", "bool"]),
+        ("[server]\ncors_origins = 'all'", ["server.cors_origins", "array"]),
+        ("[server]\ncors_origins = [5]", ["server.cors_origins", "str"]),
+        ("[model]\nmin_confidence = 0", ["model.min_confidence", "> 0"]),
+        ("[model]\nmin_confidence = 1.0", ["model.min_confidence", "< 1"]),
+        ("[model]\nname = ''", ["model.name", "length"]),
+        ("[engine]\ndevice = 'TPU'", ["engine.device", "CPU, GPU, NPU or AUTO"]),
+        ("[engine]\nkind = 'abacus'", ["engine.kind", "abacus"]),
+        ("[flow]\nmax_side = 63", ["flow.max_side", "64"]),
+        ("[log]\nlevel = 'loud'", ["log.level", "loud"]),
+        ("profile = 'holiday'", ["profile", "holiday", "development, production or realtime"]),
+        ("profile = 5", ["profile"]),
+        ("[cameras.gate]\npriority = 12", ["cameras.gate.priority", "9"]),
+        ("server = 5", ["server is a section", "[server]"]),
+        ("cameras = 5", ["cameras is a section"]),
+        ("[cameras]\ngate = 'token'", ["cameras.gate is a section", "[cameras.gate]"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(toml: str, parts: list[str], tmp_path: Path) -> None:
+    text = refused(toml, folder=tmp_path)
+    for part in [str(tmp_path / "appliance.toml"), *parts]:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("server.port", "eighty"),
+        ("server.port", "-1"),
+        ("server.compression", "perhaps"),
+        ("flow.min_interval_s", "-0.1"),
+        ("flow.burst", "2.5"),
+        ("model.iou", "1.01"),
+        ("profile", "holiday"),
+        ("server", "5"),
+        ("cameras.gate", "token"),
+    ],
+)
+def test_a_wrong_value_as_text_is_refused_too(key: str, value: str, tmp_path: Path) -> None:
+    assert f"--set {key}" in refused(flags={key: value}, folder=tmp_path)
+    name = config.PREFIX + key.upper().replace(".", "_")
+    assert name in refused(environ={name: value}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("key", ["flow.min_interval_s", "governor.target_temp_c", "server.drain_s", "cache.ttl_s"])
+def test_a_number_must_be_finite(key: str, value: str, tmp_path: Path) -> None:
+    section, name = key.split(".")
+    assert key in refused(f"[{section}]\n{name} = {value}", folder=tmp_path)
+    assert key in refused(flags={key: value}, folder=tmp_path)
+
+
+def test_text_from_the_environment_becomes_what_the_setting_is(tmp_path: Path) -> None:
+    environ = {
+        "APPLIANCE_SERVER_PORT": "9000",
+        "APPLIANCE_SERVER_COMPRESSION": "false",
+        "APPLIANCE_FLOW_MAX_AGE_S": "0.5",
+        "APPLIANCE_SERVER_CORS_ORIGINS": "http://a.example, https://b.example:8443 ,",
+        "APPLIANCE_MODEL_NAME": "007",
+        "HOME": "/root",
+    }
+    loaded = load("", environ, folder=tmp_path)
+    assert loaded.server.port == 9000
+    assert loaded.server.compression is False
+    assert loaded.flow.max_age_s == 0.5
+    assert loaded.server.cors_origins == ("http://a.example", "https://b.example:8443")
+    assert loaded.model.name == "007"
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"), [("*", ("*",)), ("", ()), ("a", ("a",)), ("a,b", ("a", "b")), (" , ", ())]
+)
+def test_commas_make_a_list(text: str, origins: tuple[str, ...]) -> None:
+    assert config.load(flags={"server.cors_origins": text}).server.cors_origins == origins
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    assert config.load(environ={"APPLIANCE_CONFIG": "/x", "APPLIANCE_TOKEN": "t", "PATH": "/bin"}) == config.load()
+
+
+def test_cameras_have_sections_of_their_own(tmp_path: Path) -> None:
+    loaded = load('[cameras.gate]\nweight = 2\ntoken = "abc"\n[cameras."yard.2"]\npriority = 3', folder=tmp_path)
+    assert list(loaded.cameras) == ["gate", "yard.2"]
+    assert (loaded.cameras["gate"].weight, loaded.cameras["gate"].token) == (2.0, "abc")
+    assert (loaded.cameras["yard.2"].weight, loaded.cameras["yard.2"].priority) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"[server\n", "not valid TOML"), (b"\xff\xfe", "not valid TOML"), (b"a=1\na=2", "not valid TOML")],
+)
+def test_a_file_that_is_not_toml_is_refused(content: bytes, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"broken\.toml: is {what}"):
+        config.load(path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        config.load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize(("target", "critical"), [("84", "84"), ("90", "84"), ("75", "60")])
+def test_the_critical_temperature_lies_above_the_target(target: str, critical: str, tmp_path: Path) -> None:
+    flags = {"governor.target_temp_c": target, "governor.critical_temp_c": critical}
+    text = refused(flags=flags, folder=tmp_path)
+    assert "governor.critical_temp_c" in text
+    assert "governor.target_temp_c" in text
+    assert config.load(flags=flags | {"governor.critical_temp_c": "110"}).governor.critical_temp_c == 110
+
+
+def test_every_setting_has_its_line() -> None:
+    described = config.describe(config.load())
+    lines = described.splitlines()
+    for number, line in enumerate(lines):
+        if " = " in line and not line.startswith("#"):
+            assert lines[number - 1].startswith("# ")
+            assert len(lines[number - 1]) > 10, line
+
+
+@pytest.mark.parametrize("profile", sorted(config.PROFILES))
+def test_what_is_shown_loads_back_to_the_same_settings(profile: str, tmp_path: Path) -> None:
+    loaded = config.load(flags={"profile": profile})
+    assert load(config.describe(loaded), folder=tmp_path) == loaded
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    loaded = load('[server]\napi_key = "k3y"\nviewer_token = "v13w"\n[cameras.gate]\ntoken = "t0ken"', folder=tmp_path)
+    described = config.describe(loaded)
+    for secret in ("k3y", "v13w", "t0ken"):
+        assert secret not in described
+    assert described.count('"(set)"') == 3
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+cameras = st.builds(
+    config.Camera,
+    weight=st.floats(0.01, 100),
+    priority=st.integers(0, 9),
+    min_interval_s=st.floats(0, 1e6),
+)
+
+
+@st.composite
+def all_settings(draw: st.DrawFn) -> Settings:
+    """Settings other than the defaults, some of them odd."""
+    return Settings(
+        profile=draw(st.sampled_from(("development", "production", "realtime"))),
+        server=config.Server(
+            host=draw(names),
+            port=draw(st.integers(0, 65535)),
+            cors_origins=tuple(draw(st.lists(names, max_size=3))),
+            ping_interval_s=draw(st.floats(1e-3, 1e9)),
+            compression=draw(st.booleans()),
+        ),
+        model=config.Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
+        flow=config.Flow(min_interval_s=draw(st.floats(0, 1e20)), max_waiting_bytes=draw(st.integers(10**6, 10**15))),
+        cameras=draw(st.dictionaries(names, cameras, max_size=3)),
+    )
+
+
+@given(all_settings())
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_shown_is_toml_that_means_the_same(chosen: Settings) -> None:
+    tree = tomllib.loads(config.describe(chosen))
+    assert msgspec.convert(tree, Settings, strict=True) == chosen

@@ -1,0 +1,59 @@
+"""Rules of this code that no tool holds for us."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "appliance"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def names(path: Path) -> set[str]:
+    """Every attribute and name that a file uses."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {
+        node.id for node in nodes if isinstance(node, ast.Name)
+    }
+
+
+def test_the_service_never_loads_what_only_a_workstation_needs() -> None:
+    """Rule of the design: the device never imports torch. Loaded by a library of ours it would count as well."""
+    program = (
+        "import sys, appliance.run, appliance.cli, appliance.doctor, appliance.camera.agent, appliance.camera.sources;"
+        "import appliance.engines.openvino, appliance.models.fetch, openvino, openvino.preprocess;"
+        "print(sorted({'torch', 'ultralytics', 'nncf', 'matplotlib', 'onnx', 'tensorflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=PACKAGE.parent
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_answers_before_anything_heavy_is_loaded() -> None:
+    program = "import sys, appliance.cli; print(sorted({'openvino', 'cv2', 'numpy', 'aiohttp'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent
+    )
+    assert done.stdout.strip() in ("[]", "['numpy']")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_task_lives_outside_the_group(path: Path) -> None:
+    """Rule 25: a task that nobody owns ends unseen."""
+    assert not {"create_task", "ensure_future"} & names(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_file_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or path.name == "__main__.py"
+
+
+def test_no_file_is_called_after_nothing() -> None:
+    """Rule 7."""
+    assert not {"utils", "util", "helpers", "common", "manager", "misc"} & {path.stem for path in PACKAGE.rglob("*")}

@@ -1,0 +1,387 @@
+"""Whatever a stranger sends: exactly one error with its stable code, and everybody else is served meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import itertools
+import json
+import struct
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from appliance.config import Settings
+from appliance.errors import ModelError
+from appliance.flow.inference import Network
+from tests.conftest import Running, Serve
+from tests.web.camera import Camera, camera
+from tests.web.test_contract import picture
+
+_seeds = itertools.count(10_000)
+
+GOOD = picture(1)
+MOST = 200_000
+"""Largest frame of the `live` service, bytes."""
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says this size and holds nothing."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    head = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 100) + b"IDAT" + zlib.compress(bytes(1000))
+
+
+def jpeg_with_size(width: int, height: int) -> bytes:
+    """A JPEG whose header lies about its size."""
+    at = GOOD.index(b"\xff\xc0") + 5
+    return GOOD[:at] + struct.pack(">HH", height, width) + GOOD[at + 4 :]
+
+
+def saved(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+CORPUS: dict[str, tuple[Any, str]] = {
+    "nothing": (None, "frame_type"),
+    "number": (7, "frame_type"),
+    "fraction": (1.5, "frame_type"),
+    "true": (True, "frame_type"),
+    "list": ([GOOD], "frame_type"),
+    "empty_object": ({}, "frame_type"),
+    "object_in_object": ({"image": {"image": "x"}}, "frame_type"),
+    "list_in_object": ({"image": [1, 2, 3]}, "frame_type"),
+    "none_in_object": ({"image": None}, "frame_type"),
+    "empty_text": ("", "frame_empty"),
+    "empty_bytes": (b"", "frame_empty"),
+    "empty_data_url": ("data:image/jpeg;base64,", "frame_empty"),
+    "empty_in_object": ({"image": b""}, "frame_empty"),
+    "wrong_base64": ("@@@@", "base64_invalid"),
+    "cut_base64": (base64.b64encode(GOOD).decode()[:-1], "base64_invalid"),
+    "url_safe_base64": ("_-_-", "base64_invalid"),
+    "umlauts": ("äöü" * 10, "base64_invalid"),
+    "lone_surrogate": ("\ud800\udc00\ud800", "base64_invalid"),
+    "data_url_without_base64": ("data:image/jpeg,%FF%D8", "base64_invalid"),
+    "text_in_base64": (base64.b64encode(b"hello, this is no picture").decode(), "image_unsupported"),
+    "gif": (saved("GIF"), "image_unsupported"),
+    "bmp": (saved("BMP"), "image_unsupported"),
+    "zeroes": (bytes(1000), "image_unsupported"),
+    "one_byte": (b"\xff", "image_unsupported"),
+    "jpeg_magic_alone": (b"\xff\xd8\xff", "image_corrupt"),
+    "png_magic_alone": (b"\x89PNG\r\n\x1a\n", "image_corrupt"),
+    "webp_magic_alone": (b"RIFF\x10\0\0\0WEBP", "image_corrupt"),
+    "half_a_jpeg": (GOOD[: len(GOOD) // 2], "image_corrupt"),
+    "half_a_png": (saved("PNG")[:2000], "image_corrupt"),
+    "half_a_webp": (saved("WEBP")[:600], "image_corrupt"),
+    "png_bomb": (png_header(30_000, 30_000), "image_too_large"),
+    "jpeg_bomb": (jpeg_with_size(30_000, 30_000), "image_too_large"),
+    "no_pixels": (png_header(0, 10), "image_corrupt"),
+    "too_large": (GOOD + bytes(MOST), "frame_too_large"),
+    "too_large_base64": (base64.b64encode(GOOD + bytes(MOST)).decode(), "frame_too_large"),
+    "too_large_in_object": ({"image": GOOD + bytes(MOST)}, "frame_too_large"),
+    "unknown_field": ({"image": GOOD, "frameid": 1}, "unknown_field"),
+    "confidence_text": ({"image": GOOD, "min_confidence": "0.5"}, "option_invalid"),
+    "confidence_true": ({"image": GOOD, "min_confidence": True}, "option_invalid"),
+    "confidence_above_one": ({"image": GOOD, "min_confidence": 1.01}, "option_invalid"),
+    "confidence_nan": ({"image": GOOD, "min_confidence": float("nan")}, "option_invalid"),
+    "classes_number": ({"image": GOOD, "classes": 5}, "option_invalid"),
+    "classes_of_numbers": ({"image": GOOD, "classes": [1]}, "option_invalid"),
+    "classes_object": ({"image": GOOD, "classes": {"car": True}}, "option_invalid"),
+    "class_unknown": ({"image": GOOD, "classes": ["unicorn"]}, "option_invalid"),
+    "class_of_a_megabyte": ({"image": GOOD, "classes": ["x" * 500_000]}, "option_invalid"),
+    "very_many_classes": ({"image": GOOD, "classes": ["car"] * 50_000}, "option_invalid"),
+    "class_surrogate": ({"image": GOOD, "classes": ["\ud800"]}, "option_invalid"),
+    "captured_at_text": ({"image": GOOD, "captured_at": "noon"}, "option_invalid"),
+    "captured_at_infinite": ({"image": GOOD, "captured_at": float("inf")}, "option_invalid"),
+    "frame_id_list": ({"image": GOOD, "frame_id": [1]}, "option_invalid"),
+    "frame_id_true": ({"image": GOOD, "frame_id": True}, "option_invalid"),
+    "frame_id_fraction": ({"image": GOOD, "frame_id": 1.5}, "option_invalid"),
+    "frame_id_long": ({"image": GOOD, "frame_id": "x" * 129}, "option_invalid"),
+    "frame_id_huge": ({"image": GOOD, "frame_id": 2**63}, "option_invalid"),
+}
+
+
+@pytest.fixture(scope="module")
+async def stranger(live: Running) -> AsyncIterator[Camera]:
+    async with camera(live.url, "stranger") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def neighbour(live: Running) -> AsyncIterator[Camera]:
+    async with camera(live.url, "neighbour") as opened:
+        yield opened
+
+
+async def is_served(eye: Camera) -> None:
+    """A good frame of this camera gets its results."""
+    number = next(_seeds)
+    await eye.push({"image": picture(number), "frame_id": number})
+    event, payload = await eye.answer(number)
+    assert event == "detection_results", payload
+
+
+async def is_refused(eye: Camera, payload: Any) -> dict[str, Any]:
+    """Send it: the one answer it gets, an error."""
+    before = eye.count()
+    ack = await eye.push(payload)
+    await eye.until(lambda _: eye.count() > before)
+    await is_served(eye)  # on the same connection; a second answer would have come before this one's
+    assert eye.count() == before + 2
+    answers = [heard for heard in eye.heard if heard[0] in ("detection_results", "detection_error", "frame_skipped")]
+    event, error = answers[before]
+    assert event == "detection_error"
+    assert set(error) == {"error", "code", "frame_id"}
+    assert error["error"]
+    assert isinstance(error["error"], str)
+    assert len(error["error"]) < 500
+    assert ack["status"] in ("error", "queued")  # queued: its header was fine
+    if ack["status"] == "error":
+        assert ack["reason"] == error["code"]
+        assert ack["limits"]["max_side"] > 0
+    assert isinstance(error, dict)
+    return error
+
+
+@pytest.mark.parametrize("name", CORPUS)
+async def test_each_gets_one_error_with_its_code(stranger: Camera, neighbour: Camera, name: str) -> None:
+    payload, code = CORPUS[name]
+    error, _ = await asyncio.gather(is_refused(stranger, payload), is_served(neighbour))
+    assert error["code"] == code
+
+
+@pytest.mark.parametrize("name", ["too_large", "class_unknown", "unknown_field"])
+async def test_an_error_names_the_frame_it_is_about(stranger: Camera, name: str) -> None:
+    payload, code = CORPUS[name]
+    options = payload if isinstance(payload, dict) else {"image": payload}
+    error = await is_refused(stranger, {**options, "frame_id": f"frame of {name}"})
+    assert (error["frame_id"], error["code"]) == (f"frame of {name}", code)
+
+
+@pytest.mark.parametrize(
+    ("field", "nearest"),
+    [("frameid", "frame_id"), ("img", "image"), ("minconfidence", "min_confidence"), ("class", "classes")],
+)
+async def test_an_unknown_field_is_named_with_the_nearest_one(stranger: Camera, field: str, nearest: str) -> None:
+    error = await is_refused(stranger, {"image": GOOD, field: 1})
+    assert f"'{field}'" in error["error"]
+    assert f"did you mean '{nearest}'?" in error["error"]
+
+
+async def test_a_frame_of_two_arguments_is_refused(stranger: Camera) -> None:
+    error = await is_refused(stranger, (GOOD, {"frame_id": 1}))
+    assert error["code"] == "frame_type"
+
+
+async def test_the_usual_bound_of_ten_megabytes_is_said_and_not_closed_on(serve: Serve) -> None:
+    """Just below it is taken, as bytes and as base64; above it is answered on the same connection."""
+    noise = GOOD[:-2] + bytes(10_000_000 - len(GOOD)) + GOOD[-2:]
+    async with serve() as running, camera(running.url) as eye:
+        for number, image in enumerate((noise, base64.b64encode(noise).decode())):
+            assert (await eye.push({"image": image, "frame_id": number}))["status"] in ("queued", "cached")
+            await eye.answer(number)
+        for image in (noise + b"\0", base64.b64encode(noise + b"\0\0\0").decode(), bytes(15_000_000)):
+            error = await is_refused(eye, image)
+            assert error["code"] == "frame_too_large"
+            assert "10000000" in error["error"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | st.binary(max_size=50),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=10,
+)
+OPTIONS = st.dictionaries(
+    st.sampled_from(["image", "frame_id", "captured_at", "min_confidence", "classes", "Image"]), JSON, max_size=5
+)
+
+
+@given(payload=st.one_of(JSON, OPTIONS))
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_value_at_all_gets_one_answer(stranger: Camera, payload: Any) -> None:
+    before = stranger.count()
+    await stranger.push(payload)
+    await stranger.until(lambda _: stranger.count() == before + 1)
+    event, answer = next(heard for heard in reversed(stranger.heard) if heard[0] != "limits")
+    assert event == "detection_error"
+    assert answer["code"] in {code for _, code in CORPUS.values()}
+
+
+@given(
+    original=st.sampled_from([GOOD, saved("PNG"), saved("WEBP"), saved("JPEG")]),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    cut=st.floats(0, 1),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_damaged_picture_is_read_or_is_the_senders_fault(
+    stranger: Camera, original: bytes, changes: list[tuple[float, int]], cut: float
+) -> None:
+    data = bytearray(original)
+    for place, value in changes:
+        data[int(place * (len(data) - 1))] = value
+    if cut < 0.5:
+        del data[int(cut * 2 * len(data)) :]
+    before = stranger.count()
+    await stranger.push(bytes(data))
+    await stranger.until(lambda _: stranger.count() == before + 1)
+    event, answer = next(heard for heard in reversed(stranger.heard) if heard[0] != "limits")
+    if event == "detection_error":
+        assert answer["code"] in ("frame_empty", "image_unsupported", "image_corrupt", "image_too_large")
+    else:
+        assert event == "detection_results"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "4", "9", "42", "42[", '42["process_frame"', "42[]", "42{}", '42["connect"]', "451-", "40", "4" * 999],
+)
+async def test_nonsense_below_socket_io_ends_at_most_its_own_connection(
+    live: Running, neighbour: Camera, text: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(live.url + "/socket.io/?EIO=4&transport=websocket") as raw,
+    ):
+        await raw.receive_str()
+        await raw.send_str("40")
+        await raw.receive_str()
+        await raw.send_str(text)
+        await raw.send_bytes(b"\x00\x01\x02")
+        await is_served(neighbour)
+    assert (await neighbour.push(picture(next(_seeds))))["status"] == "queued"
+
+
+# -- the same over HTTP ----------------------------------------------------------------------------------------------
+
+STATUS = {"frame_too_large": 413}
+
+
+def form(**fields: bytes | str) -> aiohttp.FormData:
+    data = aiohttp.FormData()
+    for name, value in fields.items():
+        data.add_field(name, value, filename="f.jpg" if isinstance(value, bytes) else None)
+    return data
+
+
+@pytest.mark.parametrize("name", [name for name, (value, _) in CORPUS.items() if isinstance(value, bytes)])
+async def test_the_same_pictures_over_http_get_a_refusal_with_the_same_code(live: Running, name: str) -> None:
+    image, code = CORPUS[name]
+    async with aiohttp.ClientSession(live.url) as session:
+        for data in (form(image=image), image):
+            if code == "frame_empty" and data == image:
+                continue  # no body at all
+            async with session.post("/v1/vision/detection", data=data) as answer:
+                body = await answer.json()
+                assert answer.status == STATUS.get(code, 400)
+                assert body["success"] is False
+                assert body["code"] == code
+                assert body["error"]
+                assert body["duration"] == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda: form(other=b"x"), "frame_empty"),
+        (lambda: form(image=GOOD, min_confidence="much"), "option_invalid"),
+        (lambda: form(image=GOOD, min_confidence="2"), "option_invalid"),
+        (lambda: form(image=GOOD, min_confidence="nan"), "option_invalid"),
+        (lambda: None, "frame_empty"),
+    ],
+    ids=["no_image", "confidence_text", "confidence_above_one", "confidence_nan", "no_body"],
+)
+async def test_a_form_that_makes_no_sense_is_refused(
+    live: Running, make: Callable[[], aiohttp.FormData | None], code: str
+) -> None:
+    async with aiohttp.ClientSession(live.url) as session, session.post("/v1/vision/detection", data=make()) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["code"] == code
+
+
+BOUNDARY = b"xxBOUNDARYxx"
+PART = b'Content-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"garbage",
+        b"--" + BOUNDARY,
+        b"--" + BOUNDARY + b"\r\n",
+        b"--" + BOUNDARY + b"\r\n" + PART,
+        b"--" + BOUNDARY + b"\r\n" + PART + GOOD,
+        b"--" + BOUNDARY + b"\r\n" + PART + GOOD + b"\r\n--" + BOUNDARY,
+        b"--" + BOUNDARY + b"\r\nno header at all\r\n\r\nx\r\n--" + BOUNDARY + b"--\r\n",
+        b"--" + BOUNDARY + b"\r\nContent-Disposition: form-data\r\n\r\nx\r\n--" + BOUNDARY + b"--\r\n",
+        b"--" + BOUNDARY + b"\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--" + BOUNDARY + b"--\r\n",
+        b"--" + BOUNDARY + b"\r\nContent-Length: x\r\n" + PART + GOOD + b"\r\n--" + BOUNDARY + b"--\r\n",
+        b"--" + BOUNDARY + b"\r\nContent-Transfer-Encoding: base64\r\n" + PART + b"@@\r\n--" + BOUNDARY + b"--\r\n",
+    ],
+    ids=[
+        "empty", "garbage", "boundary", "boundary_line", "no_content", "cut_in_the_picture", "no_last_boundary",
+        "no_header", "no_name", "nested", "length_text", "wrong_base64",
+    ],
+)  # fmt: skip
+async def test_a_broken_form_is_the_senders_fault(live: Running, body: bytes) -> None:
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
+    async with (
+        aiohttp.ClientSession(live.url) as session,
+        session.post("/v1/vision/detection", data=body, headers=headers) as answer,
+    ):
+        assert answer.status in (200, 400), await answer.text()  # 200: the picture was whole
+        assert (await answer.json())["success"] is (answer.status == 200)
+
+
+async def test_a_form_without_a_boundary_is_the_senders_fault(live: Running) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    async with (
+        aiohttp.ClientSession(live.url) as session,
+        session.post("/v1/vision/detection", data=GOOD, headers=headers) as answer,
+    ):
+        assert answer.status == 400
+
+
+# -- a box without a model -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["model_missing", "model_corrupt", "model_unsupported"])
+async def test_a_box_without_a_model_says_so_everywhere_and_stays_alive(serve: Serve, code: str) -> None:
+    def load(_: Settings) -> Network:
+        raise ModelError(f"the model is gone ({code})", code)
+
+    async with serve(load=load) as running, aiohttp.ClientSession(running.url) as session:
+        async with camera(running.url) as eye:
+            connected = await eye.first("connected")
+            assert connected["model"] is None
+            ack = await eye.push({"image": GOOD, "frame_id": 1})
+            assert (ack["status"], ack["reason"]) == ("error", code)
+            event, error = await eye.answer(1)
+            assert (event, error["code"]) == ("detection_error", code)
+            assert "is gone" in error["error"]
+        async with session.post("/v1/vision/detection", data=form(image=GOOD)) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert (await answer.json())["code"] == code
+        async with session.post("/v1/vision/custom/list") as answer:
+            assert (await answer.json())["models"] == []
+        async with session.get("/health") as answer:
+            assert answer.status == 503
+            report = await answer.json()
+            assert report["status"] == "critical"
+            assert report["model_loaded"] is False
+            assert "is gone" in json.dumps(report["findings"])
+        async with session.get("/health/ready") as answer:
+            assert answer.status == 503
+        async with session.get("/health/live") as answer:
+            assert answer.status == 200

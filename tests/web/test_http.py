@@ -1,0 +1,359 @@
+"""What is asked over HTTP: health, metrics, pictures, and the shape that DeepStack clients speak."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance import __version__
+from appliance.values import Limits
+from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
+from tests.web.camera import camera
+from tests.web.test_bad_input import form
+from tests.web.test_contract import is_limits, picture
+
+
+async def get(url: str, path: str, **headers: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession(url, headers=headers) as session, session.get(path) as answer:
+        return answer.status, json.loads(await answer.text())
+
+
+async def detect(
+    session: aiohttp.ClientSession, image: bytes, path: str = "/v1/vision/detection", **fields: str
+) -> tuple[int, Any]:
+    async with session.post(path, data=form(image=image, **fields)) as answer:
+        return answer.status, await answer.json()
+
+
+# -- health ----------------------------------------------------------------------------------------------------------
+
+
+async def test_health_carries_the_whole_report(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
+        await gate.push(picture(1))
+        await gate.first("detection_results")
+        status, report = await get(running.url, "/health")
+    assert status == 200
+    assert report["status"] in ("ok", "degraded")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", report["timestamp"])
+    assert report["model_loaded"] is True
+    assert report["active_connections"] == 1
+    assert report["cache_size"] >= 1
+    assert report["version"] == __version__
+    assert isinstance(report["findings"], list)
+    assert {"board", "soc_temp_c", "memory_available_bytes"} <= set(report["device"])
+    assert {"cooling_state", "max_state", "transitions", "limits"} <= set(report["governor"])
+    assert report["engine"]["model"] == "fake"
+    assert report["engine"]["canary"]["proved"] is True
+    gate_report = report["cameras"]["gate"]
+    assert gate_report["received"] == gate_report["answered"] == 1
+    assert is_limits(gate_report["limits"])
+    assert not any(name.startswith("_") for name in report["cameras"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+    ],
+)
+async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Running, accept: str, kind: str) -> None:
+    async with (
+        aiohttp.ClientSession(live.url, headers={"Accept": accept}) as session,
+        session.get("/health") as answer,
+    ):
+        assert answer.status == 200
+        assert answer.content_type == kind
+
+
+async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    engine.held = True
+    async with serve(engine) as running:
+        assert (await get(running.url, "/health/ready"))[0] == 503
+        assert (await get(running.url, "/health/live"))[0] == 200
+        engine.release()
+        while (await get(running.url, "/health/ready"))[0] != 200:
+            await asyncio.sleep(0.01)
+        assert (await get(running.url, "/health"))[1]["engine"]["canary"]["proved"] is True
+
+
+async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> None:
+    async with serve(FakeEngine([])) as running:
+        while not running.started.health.canary.state.failures:
+            await asyncio.sleep(0.01)
+        status, answer = await get(running.url, "/health/ready")
+        assert status == 503
+        assert "stop sign was not found" in answer["canary"]
+        status, report = await get(running.url, "/health")
+        assert (status, report["status"]) == (503, "critical")
+        assert report["findings"][0]["code"] == "canary_failed"
+        assert (await get(running.url, "/health/live"))[0] == 200
+
+
+async def test_an_engine_that_keeps_failing_turns_health_red_and_back(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    async with serve(engine, wait_ready=True) as running, camera(running.url, "gate") as gate:
+        engine.error = broken_engine()
+        for number in range(3):
+            await gate.push({"image": picture(number), "frame_id": number})
+            assert (await gate.answer(number))[1]["code"] == "engine_failed"
+        status, report = await get(running.url, "/health")
+        assert status == 503
+        assert "engine_failing" in [finding["code"] for finding in report["findings"]]
+        engine.error = None
+        await gate.push({"image": picture(9), "frame_id": 9})
+        assert (await gate.answer(9))[0] == "detection_results"
+        assert (await get(running.url, "/health"))[0] == 200
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
+        await gate.push({"image": picture(100), "frame_id": 1})
+        await gate.answer(1)
+        await gate.push({"image": b"x", "frame_id": 2})
+        await gate.answer(2)
+        async with aiohttp.ClientSession(running.url) as session, session.get("/metrics") as answer:
+            assert answer.status == 200
+            assert answer.content_type == "text/plain"
+            text = await answer.text()
+    samples = {
+        (sample.name, sample.labels.get("camera")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["appliance_model_loaded", None] == 1
+    assert samples["appliance_connections", None] == 1
+    assert samples["appliance_cooling_state", None] == 0
+    assert samples["appliance_frames_answered_total", "gate"] == 1
+    assert samples["appliance_frames_failed_total", "gate"] == 1
+    assert ("appliance_frames_received_total", "_canary") not in samples
+    assert all(name.startswith("appliance_") for name, _ in samples)
+
+
+# -- DeepStack and CodeProject.AI ------------------------------------------------------------------------------------
+
+
+async def test_detection_answers_in_deepstacks_shape_surest_first(serve: Serve) -> None:
+    rows = [(0, 20, 50, 60, 0.5, 0), (100, 112, 200, 212, 0.9, 1), (0, 20, 50, 60, 0.3, 2)]
+    async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
+        status, answer = await detect(session, picture(1))
+        assert status == 200
+        assert answer["success"] is True
+        assert isinstance(answer["duration"], float | int)
+        assert [p["label"] for p in answer["predictions"]] == ["car", "person"]  # 0.40 is DeepStack's bound
+        assert answer["predictions"][0] == {
+            "confidence": pytest.approx(0.9, abs=1e-4),
+            "label": "car",
+            "x_min": 100, "y_min": 100, "x_max": 200, "y_max": 200,
+        }  # fmt: skip
+        assert {
+            "count", "message", "command", "moduleId", "executionProvider", "canUseGPU", "inferenceMs", "processMs",
+            "analysisRoundTripMs", "timestampUTC",
+        } <= set(answer)  # fmt: skip
+        assert answer["count"] == 2
+        assert answer["message"] == "Found car, person"
+
+
+@pytest.mark.parametrize("field", ["min_confidence", "minconfidence"])
+async def test_detection_keeps_what_is_sure_enough(serve: Serve, field: str) -> None:
+    rows = [(0, 20, 50, 60, confidence, 0) for confidence in (0.1, 0.35, 0.6, 0.85)]
+    async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
+        for least, count in (("0.8", 1), ("0.3", 3), ("0", 4)):
+            _, answer = await detect(session, picture(count), **{field: least})
+            confidences = [p["confidence"] for p in answer["predictions"]]
+            assert len(confidences) == count
+            assert confidences == sorted(confidences, reverse=True)
+
+
+async def test_the_picture_may_be_the_whole_body(live: Running) -> None:
+    async with (
+        aiohttp.ClientSession(live.url) as session,
+        session.post("/v1/vision/detection?min_confidence=0.95", data=picture(7)) as answer,
+    ):
+        assert answer.status == 200
+        assert (await answer.json())["predictions"] == []
+
+
+@pytest.mark.parametrize("given", [{}, {"api_key": "wrong"}, {"api_key": "schlüssel"}, {"api_key": ""}])
+async def test_without_the_api_key_nothing_is_detected(serve: Serve, given: dict[str, str]) -> None:
+    async with serve(server__api_key="secret") as running, aiohttp.ClientSession(running.url) as session:
+        status, answer = await detect(session, picture(1), **given)
+        assert status == 401
+        assert answer == {"success": False, "error": "Incorrect api key", "code": "unauthorized", "duration": 0}
+        status, answer = await detect(session, picture(1), api_key="secret")
+        assert (status, answer["success"]) == (200, True)
+
+
+async def test_the_models_are_listed_and_each_has_its_own_address(live: Running) -> None:
+    async with aiohttp.ClientSession(live.url) as session:
+        async with session.post("/v1/vision/custom/list") as listed:
+            assert await listed.json() == {"success": True, "models": ["fake"]}
+        status, answer = await detect(session, picture(1), "/v1/vision/custom/fake")
+        assert (status, answer["success"]) == (200, True)
+        status, answer = await detect(session, picture(1), "/v1/vision/custom/ipcam-animal")
+        assert (status, answer["success"], answer["code"]) == (404, False, "model_not_here")
+        assert "fake" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("ping", {"success": True, "message": "pong"}),
+        ("version", {"success": True, "version": __version__}),
+        ("updateavailable", {"success": True, "updateAvailable": False}),
+    ],
+)
+async def test_the_status_that_clients_ask_for(live: Running, path: str, fields: dict[str, Any]) -> None:
+    status, answer = await get(live.url, f"/v1/status/{path}")
+    assert status == 200
+    assert fields.items() <= answer.items()
+
+
+async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    async with serve(engine, wait_ready=True) as running, aiohttp.ClientSession(running.url) as session:
+        engine.held = True
+        asked = [asyncio.create_task(detect(session, picture(number))) for number in range(8)]
+        detector = running.started.health.detector
+        while detector.in_flight + detector.waiting < 8:
+            await asyncio.sleep(0.005)
+        async with session.post("/v1/vision/detection", data=form(image=picture(99))) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) >= 1
+            body = await answer.json()
+            assert (body["success"], body["code"]) == (False, "overloaded")
+        engine.release()
+        assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 8
+
+
+async def test_an_overheated_box_refuses_over_http_too(serve: Serve) -> None:
+    async with (
+        serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        running.started.health.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
+        async with session.post("/v1/vision/detection", data=form(image=picture(1))) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) >= 10
+            assert (await answer.json())["code"] == "overloaded"
+
+
+async def test_an_engine_failure_is_a_500(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    async with serve(engine, wait_ready=True) as running, aiohttp.ClientSession(running.url) as session:
+        engine.error = broken_engine()
+        status, answer = await detect(session, picture(1))
+        assert (status, answer["code"], answer["success"]) == (500, "engine_failed", False)
+
+
+# -- pictures and headers --------------------------------------------------------------------------------------------
+
+
+async def test_the_latest_picture_is_there_only_while_somebody_watches(live: Running) -> None:
+    address = "/cameras/filmed/latest.jpg"
+    async with aiohttp.ClientSession(live.url) as session, camera(live.url, "filmed") as filmed:
+        await filmed.push({"image": picture(1), "frame_id": 1})
+        await filmed.answer(1)
+        async with session.get(address) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["code"] == "no_picture"
+        async with camera(live.url) as viewer, camera(live.url) as other:
+            await viewer.call("subscribe", {"cameras": ["filmed"]})
+            await other.call("subscribe", {"cameras": ["elsewhere"]})
+            await filmed.push({"image": picture(2), "frame_id": 2})
+            await filmed.answer(2)
+            async with session.get(address) as answer:
+                assert answer.status == 200
+                assert answer.content_type == "image/jpeg"
+                assert answer.headers["X-Frame-Id"] == "2"
+                assert answer.headers["Cache-Control"] == "no-store"
+                assert await answer.read() == picture(2)
+            await viewer.call("unsubscribe", {"cameras": ["filmed"]})
+            async with session.get(address) as answer:
+                assert answer.status == 404
+
+
+async def test_the_latest_picture_needs_the_viewer_token_where_there_is_one(serve: Serve) -> None:
+    async with (
+        serve(server__viewer_token="let me see") as running,
+        aiohttp.ClientSession(running.url) as session,
+        camera(running.url, token="let me see") as viewer,
+        camera(running.url, "gate") as gate,
+    ):
+        await viewer.call("subscribe", {"cameras": "*"})
+        await gate.push({"image": picture(1), "frame_id": 1})
+        await gate.answer(1)
+        for query, status in (("", 401), ("?token=wrong", 401), ("?token=schl%C3%BCssel", 401)):
+            async with session.get(f"/cameras/gate/latest.jpg{query}") as answer:
+                assert answer.status == status
+        async with session.get("/cameras/gate/latest.jpg", params={"token": "let me see"}) as answer:
+            assert answer.status == 200
+
+
+async def test_long_json_is_compressed_for_who_can_read_it(serve: Serve) -> None:
+    async with (
+        serve(server__compression_min_bytes="300") as running,
+        aiohttp.ClientSession(running.url, auto_decompress=False, headers={"Accept-Encoding": "gzip"}) as session,
+    ):
+        async with session.get("/health") as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+        async with session.get("/health/live") as answer:  # too short to be worth it
+            assert "Content-Encoding" not in answer.headers
+        async with session.get("/health", headers={"Accept-Encoding": "identity"}) as answer:
+            assert "Content-Encoding" not in answer.headers
+            json.loads(await answer.read())
+
+
+async def test_compression_can_be_switched_off(serve: Serve) -> None:
+    async with (
+        serve(server__compression="false") as running,
+        aiohttp.ClientSession(running.url, auto_decompress=False, headers={"Accept-Encoding": "gzip"}) as session,
+        session.get("/health") as answer,
+        camera(running.url) as eye,
+    ):
+        assert "Content-Encoding" not in answer.headers
+        assert (await eye.first("connected"))["compression"] is False
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/page/page.js", "/metrics", "/v1/status/ping", "/nowhere"])
+async def test_every_answer_tells_browsers_to_trust_nothing_from_elsewhere(live: Running, path: str) -> None:
+    async with aiohttp.ClientSession(live.url) as session, session.get(path) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe-inline" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e%2fapp.py", "/page/nothing.js", "/page/"])
+async def test_only_the_pages_own_files_are_given_out(live: Running, path: str) -> None:
+    from yarl import URL
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(URL(live.url + path, encoded=True)) as answer,
+    ):
+        assert answer.status == 404
+
+
+async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
+    import appliance.web.health
+
+    for part in Path(appliance.web.health.PAGE).iterdir():
+        if part.suffix in (".html", ".css", ".js"):
+            assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?https?://""", part.read_text()), part
+            async with aiohttp.ClientSession(live.url) as session, session.get(f"/page/{part.name}") as answer:
+                assert answer.status == 200

@@ -1,0 +1,236 @@
+"""Outgoing mail: nothing waits for a slow reader, and nothing grows because of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Timing
+from appliance.web.publisher import EVERY, Publisher
+from tests.flow.frames import frame
+
+FOUND = Detected((), Size(64, 48), Size(64, 64), "fake", Timing(0, 0, 0, 0))
+LIMITS = CameraLimits(0.5, 640, 80, "normal")
+
+
+class Transport:
+    """Clients that read, or do not: `stuck` ones keep what they were sent in their transport."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, Any]] = []
+        self.stuck: set[str] = set()
+        self.unread: Counter[str] = Counter()
+
+    async def emit(self, event: str, payload: dict[str, Any], sid: str) -> None:
+        self.sent.append((sid, event, payload))
+        if sid in self.stuck:
+            self.unread[sid] += 1
+
+    def backlog(self, sid: str) -> int:
+        return self.unread[sid]
+
+    def to(self, sid: str, event: str = "detection_results") -> list[Any]:
+        return [payload for receiver, name, payload in self.sent if receiver == sid and name == event]
+
+
+@asynccontextmanager
+async def working(publisher: Publisher) -> AsyncIterator[None]:
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until_sent(transport: Transport, count: int) -> None:
+    with anyio.fail_after(5):
+        while len(transport.sent) < count:
+            await asyncio.sleep(0.001)
+
+
+def made() -> tuple[Transport, Publisher]:
+    transport = Transport()
+    return transport, Publisher(emit=transport.emit, backlog=transport.backlog)
+
+
+def of(sid: str, camera: str | None = None) -> Frame:
+    return replace(frame(camera or sid), sender=sid)
+
+
+async def test_a_slow_reader_keeps_its_newest_mail_and_the_loss_is_counted() -> None:
+    transport, publisher = made()
+    publisher.join("slow", "slow")
+    publisher.join("fast", "fast")
+    transport.stuck.add("slow")
+    async with working(publisher):
+        for number in range(1000):
+            publisher.publish(replace(of("slow"), frame_id=number), FOUND)
+            publisher.publish(replace(of("fast"), frame_id=number), FOUND)
+            await asyncio.sleep(0)
+        with anyio.fail_after(5):
+            while len(transport.to("fast")) < 1000:
+                await asyncio.sleep(0.001)
+        before = len(transport.to("slow"))
+        assert before < 50
+        transport.stuck.clear()
+        transport.unread.clear()
+        with anyio.fail_after(5):
+            while not transport.to("slow") or transport.to("slow")[-1]["frame_id"] != 999:
+                await asyncio.sleep(0.001)
+    ids = [payload["frame_id"] for payload in transport.to("slow")]
+    assert len(ids) < 100
+    assert ids == sorted(ids)
+    assert publisher.dropped == 1000 - len(ids)
+    after = ids[before:]
+    assert after == list(range(1000 - len(after), 1000))
+
+
+async def test_results_go_to_the_sender_and_to_its_watchers_and_errors_to_the_sender_alone() -> None:
+    transport, publisher = made()
+    for sid in ("gate", "one", "all", "none"):
+        publisher.join(sid, sid)
+    publisher.watch("one", ["gate"])
+    publisher.watch("all", [EVERY])
+    async with working(publisher):
+        publisher.publish(of("gate"), FOUND)
+        await until_sent(transport, 3)
+        publisher.publish(of("gate"), Failed("image_corrupt", "damaged"))
+        await until_sent(transport, 4)
+    assert sorted(sid for sid, event, _ in transport.sent if event == "detection_results") == ["all", "gate", "one"]
+    assert [sid for sid, event, _ in transport.sent if event == "detection_error"] == ["gate"]
+
+
+async def test_who_watches_in_two_ways_hears_it_once() -> None:
+    transport, publisher = made()
+    publisher.join("viewer", "viewer")
+    publisher.watch("viewer", ["gate", EVERY])
+    async with working(publisher):
+        publisher.publish(of("gate"), FOUND)
+        publisher.post("viewer", "last", {})
+        await until_sent(transport, 2)
+    assert len(transport.to("viewer")) == 1
+
+
+async def test_the_canary_is_never_published() -> None:
+    transport, publisher = made()
+    publisher.join("viewer", "viewer")
+    publisher.watch("viewer", [EVERY])
+    async with working(publisher):
+        publisher.publish(of("_canary"), FOUND)
+        publisher.post("viewer", "last", {})
+        await until_sent(transport, 1)
+    assert [event for _, event, _ in transport.sent] == ["last"]
+    assert publisher.latest("_canary") is None
+
+
+async def test_limits_reach_every_connection_of_the_camera_after_its_greeting() -> None:
+    transport, publisher = made()
+    for sid in ("first", "second"):
+        publisher.join(sid, "gate")
+        publisher.post(sid, "connected", {})
+    publisher.join("other", "yard")
+    publisher.announce("gate", LIMITS)
+    async with working(publisher):
+        await until_sent(transport, 4)
+    for sid in ("first", "second"):
+        assert [event for receiver, event, _ in transport.sent if receiver == sid] == ["connected", "limits"]
+    assert not transport.to("other", "limits")
+
+
+async def test_who_has_left_gets_nothing_and_leaves_nothing_behind() -> None:
+    transport, publisher = made()
+    publisher.join("gate", "gate")
+    publisher.join("viewer", "viewer")
+    publisher.watch("viewer", ["gate"])
+    publisher.publish(of("gate"), FOUND)
+    assert publisher.latest("gate") is not None
+    assert publisher.leave("gate") == "gate"
+    assert publisher.latest("gate") is None
+    assert publisher.leave("viewer") == "viewer"
+    assert publisher.leave("viewer") is None
+    assert publisher.camera_of("gate") is None
+    assert len(publisher) == 0
+    publisher.publish(of("gate"), FOUND)
+    publisher.announce("gate", LIMITS)
+    async with working(publisher):
+        await asyncio.sleep(0.01)
+    assert transport.sent == []
+
+
+async def test_pictures_are_kept_only_for_cameras_that_somebody_watches() -> None:
+    _, publisher = made()
+    for sid in ("gate", "yard", "one", "two"):
+        publisher.join(sid, sid)
+    publisher.watch("one", ["gate"])
+    publisher.watch("two", ["yard"])
+    newest = of("gate")
+    for shown in (of("gate"), newest, of("yard")):
+        publisher.publish(shown, FOUND)
+    assert publisher.latest("gate") is newest
+    publisher.unwatch("one", ["gate"])
+    assert publisher.latest("gate") is None
+    assert publisher.latest("yard") is not None
+    publisher.watch("one", [EVERY])
+    publisher.publish(of("gate"), FOUND)
+    assert publisher.latest("gate") is not None
+    publisher.leave("one")
+    assert publisher.latest("gate") is None
+
+
+SIDS = ("a", "b", "c")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["join", "leave", "watch", "unwatch", "publish", "announce", "stick", "flow"]),
+            st.sampled_from(SIDS),
+            st.sampled_from([*SIDS, EVERY]),
+        ),
+        max_size=60,
+    )
+)
+@settings(deadline=None)
+def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple[str, str, str]]) -> None:
+    async def run() -> None:
+        transport, publisher = made()
+        inside: set[str] = set()
+        async with working(publisher):
+            for act, sid, other in steps:
+                if act == "join" and sid not in inside:
+                    publisher.join(sid, sid)
+                    inside.add(sid)
+                elif act == "leave":
+                    assert (publisher.leave(sid) == sid) is (sid in inside)
+                    inside.discard(sid)
+                elif act in ("watch", "unwatch") and sid in inside:
+                    getattr(publisher, act)(sid, [other])
+                elif act == "publish":
+                    publisher.publish(of(sid), FOUND)
+                elif act == "announce":
+                    publisher.announce(sid, LIMITS)
+                elif act == "stick":
+                    transport.stuck.add(sid)
+                elif act == "flow":
+                    transport.stuck.discard(sid)
+                    transport.unread[sid] = 0
+                assert len(publisher) == len(inside)
+                await asyncio.sleep(0)
+            for sid in list(inside):
+                publisher.leave(sid)
+        assert len(publisher) == 0
+        assert not publisher._watchers
+        assert not publisher._latest
+        assert not publisher._of_camera
+        assert not publisher._dirty
+
+    anyio.run(run)

@@ -1,0 +1,126 @@
+"""Clients that stop reading: what is kept for them is bounded, and all others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.conftest import Running, Serve
+from tests.fakes import FakeEngine
+from tests.web.camera import camera
+from tests.web.test_contract import picture
+
+MANY = [(0, 20, 50, 60, 0.9 - n / 1000, n % 3) for n in range(300)]
+"""Results of about 30 kB, so that a client's buffers are soon full."""
+
+
+class Mute:
+    """A websocket that writes, and reads only until it is connected."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    async def write(self, text: str, data: bytes | None = None) -> None:
+        """An Engine.IO message, and one binary attachment."""
+        await self._frame(0x1, text.encode())
+        if data is not None:
+            await self._frame(0x2, data)
+
+    async def read_until(self, needle: bytes) -> bytes:
+        got = b""
+        while needle not in got:
+            got += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 1024), 10)
+        return got
+
+    async def _frame(self, opcode: int, body: bytes) -> None:
+        if len(body) < 126:
+            head = struct.pack("!BB", 0x80 | opcode, 0x80 | len(body))
+        elif len(body) < 65536:
+            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, len(body))
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, len(body))
+        await asyncio.get_running_loop().sock_sendall(self._socket, head + bytes(4) + body)
+
+
+@asynccontextmanager
+async def mute(url: str, name: str) -> AsyncIterator[Mute]:
+    """Connected and greeted; from then on it never reads again."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        opened.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(opened, (host, int(port)))
+        request = (
+            f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await loop.sock_sendall(opened, request.encode())
+        client = Mute(opened)
+        await client.read_until(b"pingTimeout")
+        await client.write("40" + json.dumps({"name": name}))
+        await client.read_until(b"connected")
+        yield client
+
+
+def kept_for(running: Running, name: str) -> int:
+    """Packets and mail that the service keeps for the clients of this name."""
+    publisher = running.started.health.publisher
+    sids = publisher._of_camera.get(name, set())
+    return sum(publisher._backlog(sid) + len(publisher._clients[sid].outbox) for sid in sids)
+
+
+async def test_a_viewer_that_stops_reading_keeps_nobody_from_their_results(serve: Serve) -> None:
+    async with serve(FakeEngine(MANY), flow__burst="100") as running, mute(running.url, "mute") as viewer:
+        await viewer.write('42["subscribe",{"cameras":"*"}]')
+        async with camera(running.url, "gate") as gate:
+            most = 0
+            for number in range(200):
+                await gate.push({"image": picture(number % 20), "frame_id": number})
+                await gate.answer(number)
+                most = max(most, kept_for(running, "mute"))
+        assert running.started.health.publisher.dropped > 0
+        assert 0 < most < 60
+
+
+async def test_a_camera_that_asks_for_acknowledgements_and_reads_none_is_held_back(serve: Serve) -> None:
+    """It can push only as much as its own unread acknowledgements allow: TCP holds it back, nothing piles up."""
+    async with serve() as running, mute(running.url, "mute") as pushy:
+
+        async def push() -> None:
+            for number in range(60_000):
+                await pushy.write(f'42{number}["process_frame","' + "@" * 100 + '"]')
+
+        pushing = asyncio.create_task(push())
+        most = 0
+        async with camera(running.url, "gate") as gate:
+            for number in range(100):
+                await gate.push({"image": picture(number % 5), "frame_id": number})
+                assert (await gate.answer(number))[0] != "detection_error"
+                most = max(most, kept_for(running, "mute"))
+                await asyncio.sleep(0.01)
+        pushing.cancel()
+        await asyncio.wait({pushing})
+        assert most < 1000
+
+
+async def test_clients_that_vanish_in_the_middle_do_no_harm(serve: Serve) -> None:
+    async with serve(FakeEngine(MANY)) as running, camera(running.url, "gate") as gate:
+        for number in range(20):
+            async with mute(running.url, "gone") as gone:
+                placeholder = '451-["process_frame",{"_placeholder":true,"num":0}]'
+                data = picture(number)
+                await gone.write(placeholder, data)
+                await gone.write(placeholder, data[: os.urandom(1)[0]])
+                await gone.write(placeholder)
+            await gate.push({"image": picture(100 + number), "frame_id": number})
+            await gate.answer(number)
+        publisher = running.started.health.publisher
+        while len(publisher) > 1:
+            await asyncio.sleep(0.01)
+        assert running.started.health.pace.stats().keys() <= {"gate", "_canary"}
