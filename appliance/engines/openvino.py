@@ -1,26 +1,27 @@
 """OpenVINO: one network, compiled once for each input size that cameras need.
 
 The network takes the letterboxed picture as it is, (1, height, width, 3) u8: conversion and scaling to 0-1 are part of
-the compiled graph. Answers come through an AsyncInferQueue, on a thread of OpenVINO's own.
+the compiled graph. As many inferences run side by side as OpenVINO finds best, each on a thread of its own that waits
+for its request without the GIL; why this is not an AsyncInferQueue is in docs/decisions/0004.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
-
-_LETTING_GO_S = 0.1
+_MOST_SLOTS = 8
+"""Inferences side by side; a small box does best with one to four."""
 
 
 class OpenVINOEngine:
@@ -67,87 +68,80 @@ class OpenVINOEngine:
         self.precision = precision or "auto"
         self.slots = 1
         self._most = sizes
-        self._queues: OrderedDict[Size, Any] = OrderedDict()
+        self._prepared: OrderedDict[Size, _Prepared] = OrderedDict()
         self._lock = threading.Lock()
         self._compiling = threading.Lock()
-        self._starting = threading.Lock()
-        self._make_queue = openvino.AsyncInferQueue
+        self._pool = ThreadPoolExecutor(_MOST_SLOTS, "infer")
 
     def prepare(self, size: Size) -> None:
         """Compile for this input size if it is not (about 0.3 s on two x86 cores). Raises EngineError."""
-        retired = []
-        with self._lock:
-            if size in self._queues:
-                self._queues.move_to_end(size)
-                return
-        with self._compiling:
-            if size in self._queues:
-                return
-            queue = self._compile(size)
-            with self._starting, self._lock:
-                self._queues[size] = queue
-                while len(self._queues) > self._most:
-                    retired.append(self._queues.popitem(last=False)[1])
-        _release(retired)
+        self._get(size)
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
-        """Start one inference; waits for a free request, so it is called off the event loop."""
-        size = Size(tensor.shape[1], tensor.shape[0])
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # whoever gives up waiting must not cancel it under OpenVINO's thread
-        batch = tensor[None]
-        # One at a time: start_async picks an idle request and then fills it, and two threads could pick the same one.
-        with self._starting:
-            with self._lock:
-                queue = self._queues.get(size)
-                if queue is None:
-                    raise EngineError(f"input {size.width}x{size.height} was not prepared")
-                self._queues.move_to_end(size)
-            try:
-                # The job keeps the tensor alive: the request reads it where it lies instead of copying it.
-                queue.start_async({0: batch}, (future, read, batch), share_inputs=True)
-            except RuntimeError as error:
-                raise EngineError(f"inference did not start: {_last_line(error)}") from None
-        return future
+        """Run the network on a thread of the pool, and `read` its output there."""
+        prepared = self._get(Size(tensor.shape[1], tensor.shape[0]))
+        try:
+            return self._pool.submit(prepared.run, tensor, read)
+        except RuntimeError:
+            raise EngineError("the engine is closed") from None
 
     def close(self) -> None:
-        with self._starting, self._lock:
-            queues = list(self._queues.values())
-            self._queues.clear()
-        _release(queues)
+        self._pool.shutdown(wait=True)
+        with self._lock:
+            self._prepared.clear()
 
-    def _compile(self, size: Size) -> Any:
+    def _get(self, size: Size) -> _Prepared:
+        """The compiled network for a size, which is now the one used last. What runs on an evicted one still ends."""
+        with self._lock:
+            if size in self._prepared:
+                self._prepared.move_to_end(size)
+                return self._prepared[size]
+        with self._compiling:
+            if size in self._prepared:
+                return self._prepared[size]
+            prepared = self._compile(size)
+            with self._lock:
+                self._prepared[size] = prepared
+                while len(self._prepared) > self._most:
+                    self._prepared.popitem(last=False)
+            return prepared
+
+    def _compile(self, size: Size) -> _Prepared:
         try:
             model = self._model.clone()
             model.reshape([1, size.height, size.width, 3])
             compiled = self._core.compile_model(model, self.device, self._options)
-            self.slots = max(self.slots, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+            best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            self.slots = min(_MOST_SLOTS, max(self.slots, best))
             self.precision = _precision(compiled) or self.precision
+            return _Prepared(compiled, self.slots)
         except RuntimeError as error:
             raise EngineError(
                 f"cannot compile the model for {self.device} at {size.width}x{size.height}: {_last_line(error)}"
             ) from None
-        queue = self._make_queue(compiled, self.slots)
-        queue.set_callback(_finish)
-        return queue
 
 
-def _finish(request: Any, job: tuple[Future[Any], Callable[[Raw], Any], Tensor]) -> None:
-    future, read, _ = job
-    try:
-        future.set_result(read(request.get_output_tensor(0).data[0]))
-    except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the future, not to OpenVINO's thread
-        future.set_exception(error)
+class _Prepared:
+    """The network compiled for one input size, and its requests that are free."""
 
+    def __init__(self, compiled: Any, slots: int) -> None:
+        self._compiled = compiled
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(slots):
+            self._free.put(compiled.create_infer_request())
 
-def _release(queues: list[Any]) -> None:
-    """Let go of queues, when they have given their last answers."""
-    for queue in queues:
-        queue.wait_all()  # freed under a request that runs, it would never answer it
-    if queues:
-        # After an answer OpenVINO's thread wants the GIL once more, to free its callback. Freeing the queue waits for
-        # that thread with the GIL held: at the same moment that is for ever (seen on a busy machine, once in 300).
-        time.sleep(_LETTING_GO_S)
+    def run(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+        """One inference, start to end, on the calling thread."""
+        request = self._free.get()
+        try:
+            try:
+                # Shared: the request reads the picture, and `read` the output, where they lie.
+                request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
+            except RuntimeError as error:
+                raise EngineError(f"inference failed: {_last_line(error)}") from error
+            return read(request.get_output_tensor(0).data[0])
+        finally:
+            self._free.put(request)
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:

@@ -7,10 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fairness, goodput, literal, overload, report
+from tests.benchmarks import fairness, goodput, literal, memory, overload, report
 from tests.benchmarks.service import ROOT
 
-BENCHMARKS = {"goodput": goodput.run, "overload": overload.run, "fairness": fairness.run, "literal": literal.run}
+BENCHMARKS = {
+    "goodput": goodput.run,
+    "overload": overload.run,
+    "fairness": fairness.run,
+    "literal": literal.run,
+    "memory": memory.run,
+}
 
 
 def main() -> int:
