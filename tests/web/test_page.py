@@ -31,6 +31,11 @@ def demo(box: Box) -> Iterator[str]:
     process.wait(10)
 
 
+def _problems(tab: chromium.Tab) -> list[str]:
+    """What went wrong in the page; its first look at a camera may come before the first picture."""
+    return [problem for problem in tab.problems if "latest.jpg" not in problem]
+
+
 async def _keep(tab: chromium.Tab, name: str) -> None:
     folder = os.environ.get("SCREENSHOTS")
     if folder:
@@ -50,11 +55,10 @@ async def test_the_page_shows_moving_pictures_with_boxes(
         assert "OK" in await tab.evaluate(STATE)
         assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         await _keep(tab, name)
-        # The first look at a camera may come before its first picture.
-        assert [problem for problem in tab.problems if "latest.jpg" not in problem] == []
+        assert _problems(tab) == []
 
 
 async def test_a_browser_that_asks_for_health_gets_the_page(demo: str) -> None:
     async with chromium.tab(demo + "/health", 390, 844) as tab:
         await tab.until(f"{STATE}.includes('OK') && {STATE}.includes('yolo11n')")
-        assert tab.problems == []
+        assert _problems(tab) == []
