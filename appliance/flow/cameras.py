@@ -84,6 +84,8 @@ class Camera:
     policy: CameraPolicy
     bucket: TokenBucket
     told: CameraLimits | None = None
+    fair_s: float | None = None
+    """Its present share as an interval, s; None while it is not sending."""
     connections: int = 0
     last_frame_s: float | None = None
     cost_s: float | None = None

@@ -19,7 +19,6 @@ import anyio
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
-from appliance.flow.concurrency import Concurrency
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import Pace
@@ -74,7 +73,6 @@ class Detector:
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
         self._jobs: set[int] = set()
         self._slot_free = asyncio.Event()
-        self._concurrency = Concurrency(inference.network.engine.slots + 1 if inference else 1)
         self._closing = False
         self.infer_ms: float | None = None
         self.engine_failures = 0
@@ -139,6 +137,7 @@ class Detector:
             return _CLOSED
         wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
         if wait_s > 0:
+            self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
         if not self._pace.limits.admit:
             return Skipped(SkipReason.OVERLOADED, _RETRY_OVERLOADED_S * 5)
@@ -211,7 +210,9 @@ class Detector:
             await self._slot_free.wait()
 
     def _in_flight_limit(self) -> int:
-        return max(1, min(self._pace.limits.max_in_flight, self._concurrency.limit))
+        """One more than the engine has slots, so that the next frame is decoded meanwhile; docs/decisions/0005."""
+        slots = self.network.engine.slots if self.network is not None else 1
+        return max(1, min(self._pace.limits.max_in_flight, slots + 1))
 
     async def _serve(self, frame: Frame) -> None:
         outcome: Outcome = _CLOSED
@@ -254,8 +255,6 @@ class Detector:
         infer_ms = answer.engine_s * 1000
         self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
         self._pace.learn(slots, self.infer_ms / 1000)
-        self._concurrency.most = slots + 1  # one more, so that the next frame is decoded meanwhile
-        self._concurrency.sample(answer.detected.input_size, answer.engine_s, len(self._jobs))
         if camera is not None:
             camera.cost(answer.engine_s)
 

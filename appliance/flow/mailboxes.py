@@ -4,7 +4,8 @@ Rules of this file:
 - A camera's new frame replaces its waiting one: an answer about a moment that has passed is worth less.
 - Higher priority goes first. Within one priority, cameras take turns by weighted engine TIME: each has an account of
   the time it has used divided by its weight, and the lowest account is served (stride scheduling, Waldspurger 1995).
-- Who was away does not save up credit: a camera that comes back starts at the account of who is being served now.
+- Who was away saves up no credit: a camera that comes back starts at the account of who is being served now, or a
+  moment before it.
 - A turn is booked at the camera's typical cost when it is given and corrected when the true cost is known, so that a
   camera with several frames in flight does not get turns for free.
 - A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
@@ -22,6 +23,8 @@ from appliance.values import Frame, SkipReason
 Lost = tuple[Frame, SkipReason]
 
 _SMOOTH = 0.2
+_CREDIT_S = 0.05
+"""Engine time that a camera may be behind and still catch up: a box that was empty for a moment loses no turn by it."""
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Mailboxes:
             lost.append((former, SkipReason.SUPERSEDED))
         account = self._accounts.setdefault(frame.camera, _Account())
         account.weight, account.priority = weight, priority
-        account.used_s = max(account.used_s, self._now_s.get(priority, 0.0))
+        account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
         self._waiting[frame.camera] = frame
         self.bytes += size
         self._arrived.set()

@@ -19,9 +19,9 @@ _TOO_LONG = 0.5
 """Of its interval, that a frame may wait."""
 _SHORTEST_S = 0.02
 """A shorter interval is not held to its own jitter, s."""
-_LENIENCE = 0.5
-"""Part of its interval below which a camera is refused: clocks and networks are not exact, and a greedy camera may use
-what others leave; its mailbox holds one frame whatever it sends."""
+_LENIENCE = 0.8
+"""Part of its interval below which a camera is refused: clocks and networks are not exact."""
+_MOST_SLACK = 2.0
 
 
 class Pace:
@@ -33,7 +33,10 @@ class Pace:
         self.limits = limits
         self.use = _FIRST_USE
         """Part of the engine that is given away; follows how long the frames of obeying cameras wait."""
+        self.slack = 1.0
+        """How many times their share greedy cameras may send, while nobody who obeys has to wait for it."""
         self._longest_wait = 0.0
+        self._refused = 0
         self.slots = 1
         """Inferences the engine runs side by side."""
         self._cost_s = 0.05
@@ -51,6 +54,10 @@ class Pace:
         """
         if camera.told is not None and camera.obeys(self._clock()):
             self._longest_wait = max(self._longest_wait, wait_s / max(camera.told.min_interval_s, _SHORTEST_S))
+
+    def refused(self) -> None:
+        """A frame came too soon: there is more to do than was given away."""
+        self._refused += 1
 
     def usable_slots(self) -> int:
         return max(1, min(self.slots, self.limits.max_in_flight))
@@ -75,14 +82,18 @@ class Pace:
         floor_s = self._floor(camera)
         if camera.told is None:
             return floor_s
-        # Never stricter than what it was told: a floor that has just risen is held against it once it knows.
-        return max(min(floor_s, camera.told.min_interval_s), camera.told.min_interval_s * _LENIENCE)
+        # Never stricter than what it was told: a floor that has just risen is held against it once it knows. The share
+        # is the present one: what was told is rounded so that it does not flutter.
+        told_s = camera.told.min_interval_s
+        share_s = told_s if camera.fair_s is None else min(camera.fair_s, told_s / _LENIENCE)
+        return max(min(floor_s, told_s), min(share_s * _LENIENCE, told_s) / self.slack)
 
     def tell(self) -> None:
         """Make the shares anew and tell those whose limits have really changed."""
         self._adjust()
         fair = self._fair(self._clock())
         for name, camera in list(self._book):
+            camera.fair_s = fair.get(name)
             if camera.told is None:
                 continue
             limits = self._limits_of(camera, fair.get(name))
@@ -101,10 +112,11 @@ class Pace:
 
     def _adjust(self) -> None:
         if self._longest_wait > _TOO_LONG:
-            self.use = max(_LEAST_USE, self.use * 0.92)
+            self.use, self.slack = max(_LEAST_USE, self.use * 0.92), 1.0
         elif self._longest_wait < _TOO_LONG / 2:
             self.use = min(USE, self.use * 1.02)
-        self._longest_wait = 0.0
+            self.slack = min(_MOST_SLACK, self.slack * 1.2) if self._refused else max(1.0, self.slack / 1.2)
+        self._longest_wait, self._refused = 0.0, 0
 
     def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
         sending = {

@@ -39,6 +39,8 @@ _RETRY_S = 0.02
 class _Client:
     camera: str
     outbox: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    skips: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    """Behind all else: a camera that floods would push its own answers out of the outbox with them."""
     limits: Payload | None = None
     """Not mail but a state: only the newest counts, it goes first, and no mail can push it out."""
     watches: set[str] = field(default_factory=set)
@@ -136,9 +138,10 @@ class Publisher:
         client = self._clients.get(sid)
         if client is None:
             return
-        if len(client.outbox) == _IN_OUTBOX:
+        box = client.skips if event == "frame_skipped" else client.outbox
+        if len(box) == _IN_OUTBOX:
             self.dropped += 1
-        client.outbox.append((event, payload))
+        box.append((event, payload))
         self._dirty.add(sid)
         self._mail.set()
 
@@ -160,13 +163,13 @@ class Publisher:
                 self._mail.set()
 
     async def _deliver(self, sid: str) -> None:
-        while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox):
+        while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox or client.skips):
             if self._backlog(sid) >= _IN_TRANSPORT:
                 return
             if client.limits is not None and not _greeting(client):
                 event, payload, client.limits = "limits", client.limits, None
             else:
-                event, payload = client.outbox.popleft()
+                event, payload = (client.outbox or client.skips).popleft()
             await self._emit(event, payload, sid)
         self._dirty.discard(sid)
 

@@ -35,7 +35,7 @@ def run(folder: Path) -> list[Row]:
         mixed = Row("memory: growth over mixed frames, MB", (_settled(service) - before) / 1e6, 5.0, True,
                     f"{FRAMES} frames in {time.monotonic() - begun_s:.0f} s, {answered}")  # fmt: skip
     with running("flow.max_side=320") as service:
-        asyncio.run(_churn(service, 10))
+        asyncio.run(_churn(service, max(15.0, CHURN_S / 2)))
         before = _settled(service)
         count = asyncio.run(_churn(service, CHURN_S))
         churn = Row("memory: growth over connects and disconnects, MB", (_settled(service) - before) / 1e6, 5.0, True,
