@@ -188,12 +188,12 @@ def _detect(arguments: argparse.Namespace) -> int:
         return _complain("--save takes one picture", USAGE)
     settings = _settings(arguments)
     logs.set_up("warning")
-    from appliance import run
+    from appliance.still import detect_files
     from appliance.vision.decode import encode_jpeg
     from appliance.vision.draw import draw_detections
 
     worst = OK
-    for still in run.detect_files(settings, arguments.pictures):
+    for still in detect_files(settings, arguments.pictures):
         if isinstance(still.outcome, Failed):
             worst = FAILED
             _complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)

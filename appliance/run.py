@@ -11,21 +11,19 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
-import numpy as np
 import psutil
 from aiohttp import web
-from numpy.typing import NDArray
 
 from appliance.config import Settings
 from appliance.device import sensors, systemd
 from appliance.engines import registry
-from appliance.errors import BadFrame, EngineError, ModelError
+from appliance.errors import EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
@@ -37,8 +35,7 @@ from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.models import bundle
 from appliance.ports import Clock, Notifier
-from appliance.values import Detected, Failed, Frame, Limits, ModelInfo, Outcome, Size, Timing
-from appliance.vision import decode, letterbox
+from appliance.values import Limits, ModelInfo, Size
 from appliance.vision.heads import Reader
 from appliance.web import health as health_routes
 from appliance.web import metrics, sockets
@@ -168,7 +165,7 @@ async def serve(
     )
 
     # The way in.
-    intake = _intake(settings, clock)
+    intake = make_intake(settings, clock)
     sockets.Sockets(
         socket_server,
         options=socket_options,
@@ -301,7 +298,8 @@ def _policy(settings: Settings) -> Policy | None:
     return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes)
 
 
-def _intake(settings: Settings, clock: Clock) -> Intake:
+def make_intake(settings: Settings, clock: Clock) -> Intake:
+    """The reader of what strangers send, with the settings' bounds."""
     return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
 
 
@@ -337,43 +335,3 @@ def addresses(host: str, port: int) -> list[str]:
         if address.family.name == "AF_INET" and not address.address.startswith("127.")
     ]
     return [f"http://{name}:{port}/" for name in ("127.0.0.1", *found)]
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """One picture file and what came of it: its pixels (height, width, 3, RGB) where it is a picture at all."""
-
-    path: Path
-    pixels: NDArray[np.uint8] | None
-    outcome: Outcome
-
-
-def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
-    """Detections in picture files, without a service. Raises ModelError or EngineError."""
-    network = load_network(settings, prepare=False)
-    intake = _intake(settings, time.monotonic)
-    try:
-        for path in paths:
-            try:
-                frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
-                yield Still(path, decode.decode(frame.picture), _detect_one(network, frame, settings.flow.max_side))
-            except OSError as error:
-                yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))
-            except BadFrame as error:
-                yield Still(path, None, Failed(error.code, str(error)))
-    finally:
-        network.engine.close()
-
-
-def _detect_one(network: Network, frame: Frame, max_side: int) -> Detected:
-    size = network.input_size(frame.picture.size, max_side)
-    network.engine.prepare(size)
-    place = letterbox.fit(frame.picture.size, size)
-    started_s = time.monotonic()
-    tensor = decode.load(frame.picture, place)
-    decoded_s = time.monotonic()
-    found = network.engine.infer(tensor, lambda raw: network.reader.read(raw, place, frame.wanted)).result()
-    done_s = time.monotonic()
-    decode_ms, infer_ms = (decoded_s - started_s) * 1000, (done_s - decoded_s) * 1000
-    timing = Timing(0.0, round(decode_ms, 2), round(infer_ms, 2), round(decode_ms + infer_ms, 2))
-    return Detected(found, frame.picture.size, size, network.info.name, timing)

@@ -83,8 +83,6 @@ class Detector:
         """The loaded model, if there is one."""
         return self.inference.network if self.inference is not None else None
 
-    # -- a frame comes in ----------------------------------------------------------------------------------------
-
     async def offer(self, frame: Frame) -> Receipt:
         """Take a frame or refuse it; never waits for the engine."""
         now = self._clock()
@@ -157,8 +155,6 @@ class Detector:
         if isinstance(outcome, Failed):
             return Receipt("error", outcome.code)
         return Receipt("skipped", outcome.reason.value, outcome.retry_after_s)
-
-    # -- frames are served ---------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve frames until cancelled; then every frame still waiting is answered."""
@@ -306,8 +302,6 @@ class Detector:
         if asked is not None and not asked.done():
             asked.set_result(outcome)
         self._publish(frame, outcome)
-
-    # -- what others may know ------------------------------------------------------------------------------------
 
     def capacity_fps(self) -> float | None:
         """Frames a second that the engine can do now, as measured; None before the first."""
