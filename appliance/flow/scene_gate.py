@@ -41,7 +41,8 @@ def compare(reference: Cells, now: Cells) -> Change:
     gain, offset = _light(reference, now)
     if abs(gain - 1) > MOST_GAIN or abs(offset) > 255 * MOST_GAIN:
         return Change(float("inf"), 0.0)
-    difference = np.abs(now - (reference * np.float32(gain) + np.float32(offset)))
+    expected = np.clip(reference * np.float32(gain) + np.float32(offset), 0, 255)  # white cannot become whiter
+    difference = np.abs(now - expected)
     noise = float(np.median(difference))
     if noise > MOST_NOISE:
         return Change(float("inf"), noise)

@@ -1,0 +1,93 @@
+"""The scene gate on made sequences: what is no change, and what must be seen at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from appliance.flow.scene_gate import Cells, compare
+from appliance.values import Size
+from appliance.vision import decode, scene, thumbnail
+
+Pixels = NDArray[np.uint8]
+SIZE = Size(1280, 720)
+
+
+def cells(pixels: Pixels) -> Cells:
+    """As the gate gets them: through a camera's JPEG."""
+    found = thumbnail.cells(decode.read_header(decode.encode_jpeg(pixels, 80), 10**7))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def street() -> Pixels:
+    pixels, _ = scene.draw(SIZE)
+    return pixels
+
+
+def noisy(pixels: Pixels, sigma: float, seed: int) -> Pixels:
+    noise = np.random.default_rng(seed).normal(0, sigma, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+
+
+def lit(pixels: Pixels, gain: float, offset: float = 0) -> Pixels:
+    return np.clip(pixels * gain + offset, 0, 255).astype(np.uint8)
+
+
+STILL: dict[str, Callable[[Pixels], Pixels]] = {
+    "the same picture": lambda p: p,
+    "sensor noise": lambda p: noisy(p, 6, 1),
+    "night gain: much noise": lambda p: noisy(p, 14, 2),
+    "a flickering lamp": lambda p: lit(p, 0.95),
+    "a cloud": lambda p: lit(p, 0.9, -3),
+    "light and noise": lambda p: noisy(lit(p, 0.94), 6, 3),
+}
+
+
+@pytest.mark.parametrize("name", STILL)
+def test_what_is_no_change_is_not_taken_for_one(street: Pixels, name: str) -> None:
+    assert compare(cells(noisy(street, 3, 0)), cells(STILL[name](street))).strongest < 1
+
+
+@pytest.mark.parametrize("sigma", [0, 6, 14])
+@pytest.mark.parametrize("contrast", [-40, 40])
+@pytest.mark.parametrize("at", [(100, 100), (640, 500), (1201, 613)])
+def test_an_object_of_24_pixels_in_the_input_is_seen_at_once(
+    street: Pixels, sigma: float, contrast: int, at: tuple[int, int]
+) -> None:
+    side = 48  # in a 1280 px picture: 24 in a 640 px input
+    entered = street.astype(np.int32)
+    entered[at[1] : at[1] + side, at[0] : at[0] + side] += contrast
+    after = noisy(np.clip(entered, 0, 255).astype(np.uint8), sigma, 5)
+    assert compare(cells(noisy(street, sigma, 4)), cells(after)).strongest >= 1
+
+
+def test_an_object_that_leaves_is_seen_too(street: Pixels) -> None:
+    empty, _ = scene.draw(SIZE, at=0.2)
+    assert compare(cells(street), cells(empty)).strongest >= 1
+
+
+def test_a_camera_that_shakes_is_not_still(street: Pixels) -> None:
+    shifted = np.asarray(cv2.warpAffine(street, np.array([[1, 0, 9], [0, 1, 5]], np.float32), (1280, 720)), np.uint8)
+    assert compare(cells(street), cells(shifted)).strongest >= 1
+
+
+def test_slow_changes_add_up_since_the_reference_is_the_last_inferred_picture(street: Pixels) -> None:
+    first = cells(street)
+    steps = [street.astype(np.int32) for _ in range(8)]
+    for number, step in enumerate(steps):
+        step[300:360, 300:360] += number * 4  # less than the gate's step from one picture to the next
+    changes = [compare(first, cells(np.clip(step, 0, 255).astype(np.uint8))).strongest for step in steps]
+    assert changes[0] < 1
+    assert changes[-1] >= 1
+
+
+def test_another_size_and_too_much_light_are_changes(street: Pixels) -> None:
+    reference = cells(street)
+    assert compare(reference, reference[:-1]).strongest == float("inf")
+    assert compare(reference, cells(lit(street, 0.5))).strongest == float("inf")
