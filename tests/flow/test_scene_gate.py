@@ -36,7 +36,7 @@ def noisy(pixels: Pixels, sigma: float, seed: int) -> Pixels:
 
 
 def lit(pixels: Pixels, gain: float, offset: float = 0) -> Pixels:
-    return np.clip(pixels * gain + offset, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels * gain + offset, 0, 255), np.uint8)
 
 
 STILL: dict[str, Callable[[Pixels], Pixels]] = {
