@@ -6,7 +6,6 @@ before a port opens; an unknown key is an error that names where it stands and t
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import sys
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -380,8 +379,7 @@ def _check_together(settings: Settings) -> None:
 
 
 def _unknown(source: str, where: str, key: str, known: list[str]) -> ConfigError:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; known here: {', '.join(sorted(known))}"
+    hint = did_you_mean(key, known, cutoff=0.5) or f"; known here: {', '.join(sorted(known))}"
     return ConfigError(f"{source}: unknown key '{where}'{hint}")
 
 

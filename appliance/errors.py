@@ -6,6 +6,9 @@ technician: they say what is wrong, and what to do where that can be known.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ApplianceError(Exception):
     """Root of all errors that have a meaning outside the process."""
@@ -56,3 +59,12 @@ class SourceError(ApplianceError):
     """A camera's source cannot be opened or has gone."""
 
     code = "source_failed"
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a sentence about an unknown word: "; did you mean 'x'?", or nothing when none is near.
+
+    `cutoff`: how alike they must be, 0-1.
+    """
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""

@@ -10,13 +10,12 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 from dataclasses import replace
 
 import anyio
 
-from appliance.errors import ApplianceError, EngineError, ModelError
+from appliance.errors import ApplianceError, EngineError, ModelError, did_you_mean
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
@@ -146,8 +145,7 @@ class Detector:
         if not unknown:
             return None
         name = min(unknown)
-        nearest = difflib.get_close_matches(name, self.network.info.classes, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        hint = did_you_mean(name, self.network.info.classes)
         return Failed("option_invalid", f"the model {self.network.info.name} has no class '{name}'{hint}")
 
     def _refuse(self, frame: Frame, outcome: Failed | Skipped) -> Receipt:
@@ -238,7 +236,7 @@ class Detector:
             self._conclude(frame, outcome)
 
     def _learn(self, slots: int, camera: Camera | None, answer: Answer) -> None:
-        """What a frame has really cost: for the shares, the limit of concurrency, and whoever reads the log."""
+        """What a frame has really cost: for the shares, and for whoever reads the log."""
         self.engine_failures = 0
         timing = answer.detected.timing
         if timing.total_ms > self._slow_frame_s * 1000:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.errors import BadFrame
+from appliance.errors import BadFrame, did_you_mean
 from appliance.ports import Clock
 from appliance.values import Frame, FrameId, Wanted
 from appliance.vision.decode import read_header
@@ -150,8 +149,7 @@ class Intake:
 def _check_fields(payload: Mapping[object, object]) -> None:
     for key in payload:
         if key not in FIELDS:
-            nearest = difflib.get_close_matches(str(key)[:64], FIELDS, n=1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(FIELDS)}"
+            hint = did_you_mean(str(key)[:64], FIELDS) or f"; known: {', '.join(FIELDS)}"
             raise BadFrame(f"unknown field '{str(key)[:64]}'{hint}", "unknown_field")
     if "image" not in payload:
         raise BadFrame("the object has no 'image'", "frame_type")
