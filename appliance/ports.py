@@ -44,8 +44,9 @@ class Engine(Protocol):
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
         """Run the network and hand its output to `read`, on a thread of the engine's own.
 
-        The array is only valid inside `read`. A size that is not prepared, or no longer, is prepared first, in the
-        caller's time. Raises EngineError; what goes wrong later is in the future, from `read` as it was raised.
+        May wait for its turn, so it is called off the event loop. The array is only valid inside `read`. A size that
+        is not prepared, or no longer, is prepared first, in the caller's time. Raises EngineError; what goes wrong
+        later is in the future, from `read` as it was raised.
         """
 
     def close(self) -> None:

@@ -78,12 +78,16 @@ class OpenVINOEngine:
         self._get(size)
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
-        """Run the network on a thread of the pool, and `read` its output there."""
-        prepared = self._get(Size(tensor.shape[1], tensor.shape[0]))
+        """Wait for a free request, then run the network on a thread of the pool and `read` its output there."""
+        free = self._get(Size(tensor.shape[1], tensor.shape[0])).free
+        request = free.get()
         try:
-            return self._pool.submit(prepared.run, tensor, read)
+            future = self._pool.submit(_run, request, tensor, read)
         except RuntimeError:
+            free.put(request)
             raise EngineError("the engine is closed") from None
+        future.add_done_callback(lambda _: free.put(request))
+        return future
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
@@ -122,26 +126,22 @@ class OpenVINOEngine:
 
 
 class _Prepared:
-    """The network compiled for one input size, and its requests that are free."""
+    """The network compiled for one input size: its requests that are free."""
 
     def __init__(self, compiled: Any, slots: int) -> None:
-        self._compiled = compiled
-        self._free: SimpleQueue[Any] = SimpleQueue()
+        self.free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(slots):
-            self._free.put(compiled.create_infer_request())
+            self.free.put(compiled.create_infer_request())
 
-    def run(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
-        """One inference, start to end, on the calling thread."""
-        request = self._free.get()
-        try:
-            try:
-                # Shared: the request reads the picture, and `read` the output, where they lie.
-                request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
-            except RuntimeError as error:
-                raise EngineError(f"inference failed: {_last_line(error)}") from error
-            return read(request.get_output_tensor(0).data[0])
-        finally:
-            self._free.put(request)
+
+def _run(request: Any, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+    """One inference, start to end, on the calling thread."""
+    try:
+        # Shared: the request reads the picture, and `read` the output, where they lie.
+        request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
+    except RuntimeError as error:
+        raise EngineError(f"inference failed: {_last_line(error)}") from error
+    return read(request.get_output_tensor(0).data[0])
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:
