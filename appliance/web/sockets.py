@@ -33,6 +33,11 @@ _TRANSPORT_FACTOR = 3
 """The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
 third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
 
+_BAD_CAMERAS: Payload = {
+    "status": "error",
+    "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}',
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SocketOptions:
@@ -138,7 +143,7 @@ class Sockets:
             viewer = self._options.viewer_token
             if self._options.require_token and not (viewer and _same(token, viewer)):
                 raise socketio.exceptions.ConnectionRefusedError("unauthorized: give `name` and `token` in auth")
-            return sid if is_camera_name(sid) else f"c{sid}"  # a session id may begin with _, as only our own may
+            return _nameless(sid)
         if not is_camera_name(name):
             raise socketio.exceptions.ConnectionRefusedError(
                 "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-"
@@ -166,7 +171,7 @@ class Sockets:
         if known is None or known.told is None:
             self._pace.join(camera)
         try:
-            if camera == sid and self._options.require_token:
+            if camera == _nameless(sid) and self._options.require_token:
                 raise Refused("this connection may only watch; give `name` and `token` in auth to send frames")
             if more:
                 raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
@@ -186,7 +191,7 @@ class Sockets:
             return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload)
         if cameras is None:
-            return {"status": "error", "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}'}
+            return _BAD_CAMERAS
         if not self._publisher.watch(sid, cameras):
             return {"status": "error", "reason": f"option_invalid: at most {MOST_WATCHED} cameras; subscribe to '*'"}
         return {"status": "subscribed", "cameras": sorted(cameras)}
@@ -194,13 +199,18 @@ class Sockets:
     async def unsubscribe(self, sid: str, payload: Any = None) -> Payload:
         cameras = _cameras(payload)
         if cameras is None:
-            return {"status": "error", "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}'}
+            return _BAD_CAMERAS
         self._publisher.unwatch(sid, cameras)
         return {"status": "unsubscribed", "cameras": sorted(cameras)}
 
     def _limits(self, camera: str) -> CameraLimits:
         known = self._book.get(camera)
         return known.told if known is not None and known.told is not None else self._pace.preview()
+
+
+def _nameless(sid: str) -> str:
+    """The camera's name of a client that gave none; a session id may begin with _, as only our own names may."""
+    return sid if is_camera_name(sid) else f"c{sid}"
 
 
 def _cameras(payload: Any) -> set[str] | None:
