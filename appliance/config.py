@@ -124,9 +124,6 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pixels: Annotated[
         int, Meta(ge=10_000, description="Largest picture taken, width x height; 40 million holds 8K.")
     ] = 40_000_000
-    decode_threads: Annotated[
-        int, Meta(ge=1, le=16, description="Threads that decode; 2 keep a small box's engine fed.")
-    ] = 2
     slow_frame_s: Annotated[
         float, Meta(gt=0, description="A frame that takes longer is a warning in the log, with its timings, s.")
     ] = 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -41,12 +40,11 @@ class Engine(Protocol):
         Raises EngineError when it cannot run at this size.
         """
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
-        """Run the network and hand its output to `read`, on a thread of the engine's own.
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+        """Run the network on the calling thread and return what `read` makes of its output.
 
-        May wait for its turn, so it is called off the event loop. The array is only valid inside `read`. A size that
-        is not prepared, or no longer, is prepared first, in the caller's time. Raises EngineError; what goes wrong
-        later is in the future, from `read` as it was raised.
+        Waits, without the GIL, while as many inferences run as there are slots. The array is only valid inside `read`.
+        A size that is not prepared, or no longer, is prepared first. Raises EngineError, and what `read` raises.
         """
 
     def close(self) -> None:

@@ -281,7 +281,7 @@ def _inference(settings: Settings, network: Network | None, clock: Clock) -> Inf
     if network is None:
         return None
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
-    return Inference(network, clock=clock, decode_threads=settings.flow.decode_threads, refresh_s=refresh_s)
+    return Inference(network, clock=clock, refresh_s=refresh_s)
 
 
 def _cache(settings: Settings, clock: Clock) -> Cache | None:

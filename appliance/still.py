@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from appliance.config import Settings
 from appliance.errors import BadFrame
-from appliance.flow.inference import Network
+from appliance.flow.inference import Inference
 from appliance.run import load_network, make_intake
-from appliance.values import Detected, Failed, Frame, Outcome, Timing
-from appliance.vision import decode, letterbox
+from appliance.values import Failed, Outcome
+from appliance.vision import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,16 @@ class Still:
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
     """Detections in picture files, without a service. Raises ModelError or EngineError."""
     network = load_network(settings, prepare=False)
+    inference = Inference(network, clock=time.monotonic)
     intake = make_intake(settings, time.monotonic)
     try:
         for path in paths:
             try:
                 frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
-                yield Still(path, decode.decode(frame.picture), _detect_one(network, frame, settings.flow.max_side))
+                yield Still(path, decode.decode(frame.picture), inference.run(frame, settings.flow.max_side).detected)
             except OSError as error:
                 yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))
             except BadFrame as error:
                 yield Still(path, None, Failed(error.code, str(error)))
     finally:
         network.engine.close()
-
-
-def _detect_one(network: Network, frame: Frame, max_side: int) -> Detected:
-    size = network.input_size(frame.picture.size, max_side)
-    network.engine.prepare(size)
-    place = letterbox.fit(frame.picture.size, size)
-    started_s = time.monotonic()
-    tensor = decode.load(frame.picture, place)
-    decoded_s = time.monotonic()
-    found = network.engine.infer(tensor, lambda raw: network.reader.read(raw, place, frame.wanted)).result()
-    done_s = time.monotonic()
-    decode_ms, infer_ms = (decoded_s - started_s) * 1000, (done_s - decoded_s) * 1000
-    timing = Timing(0.0, round(decode_ms, 2), round(infer_ms, 2), round(decode_ms + infer_ms, 2))
-    return Detected(found, frame.picture.size, size, network.info.name, timing)

@@ -134,6 +134,13 @@ class Receipt:
     reason: str | None = None
     retry_after_s: float | None = None
 
+    @staticmethod
+    def of(refusal: Failed | Skipped) -> Receipt:
+        """Of a frame that was not let in."""
+        if isinstance(refusal, Failed):
+            return Receipt("error", refusal.code)
+        return Receipt("skipped", refusal.reason.value, refusal.retry_after_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

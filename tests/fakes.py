@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class FakeClock:
 class FakeEngine:
     """An Engine whose answer is fixed: rows of (x1, y1, x2, y2, confidence, class) in the input's pixels.
 
-    `held`: inferences wait until `release`. `error`: inferences fail with it.
+    `error`: inferences fail with it.
     """
 
     name = "fake"
@@ -47,12 +46,11 @@ class FakeEngine:
         self.rows = np.array(rows, np.float32).reshape(-1, 6)
         self.slots = slots
         self.error: Exception | None = None
-        self.held = False
+        self._goes_on = threading.Event()
+        self._goes_on.set()
         self.prepared: list[Size] = []
         self.tensors: list[Tensor] = []
         self.closed = False
-        self._pending: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
 
     @property
     def started(self) -> int:
@@ -61,35 +59,20 @@ class FakeEngine:
     def prepare(self, size: Size) -> None:
         self.prepared.append(size)
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
-        future: Future[T] = Future()
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
         self.tensors.append(tensor)
+        self._goes_on.wait(30)
+        if self.error is not None:
+            raise self.error
+        return read(self.rows)
 
-        def finish() -> None:
-            if not future.set_running_or_notify_cancel():
-                return  # nobody waits for it any more
-            if self.error is not None:
-                future.set_exception(self.error)
-                return
-            try:
-                future.set_result(read(self.rows))
-            except Exception as error:  # noqa: BLE001  # it belongs to the future, as in a real engine
-                future.set_exception(error)
-
-        with self._lock:
-            if self.held:
-                self._pending.append(finish)
-                return future
-        finish()
-        return future
+    def hold(self) -> None:
+        """From now on inferences wait until `release`."""
+        self._goes_on.clear()
 
     def release(self) -> None:
         """Let all inferences that wait finish, and later ones run through."""
-        with self._lock:
-            self.held = False
-            pending, self._pending = self._pending, []
-        for finish in pending:
-            finish()
+        self._goes_on.set()
 
     def close(self) -> None:
         self.closed = True

@@ -1,8 +1,8 @@
 """OpenVINO: one network, compiled once for each input size that cameras need.
 
 The network takes the letterboxed picture as it is, (1, height, width, 3) u8: conversion and scaling to 0-1 are part of
-the compiled graph. As many inferences run side by side as OpenVINO finds best, each on a thread of its own that waits
-for its request without the GIL; why this is not an AsyncInferQueue is in docs/decisions/0004.
+the compiled graph. As many inferences run side by side as OpenVINO finds best, each on the thread that asks for it,
+without the GIL; why this is not an AsyncInferQueue is in docs/decisions/0004.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -71,31 +70,37 @@ class OpenVINOEngine:
         self._prepared: OrderedDict[Size, _Prepared] = OrderedDict()
         self._lock = threading.Lock()
         self._compiling = threading.Lock()
-        self._pool = ThreadPoolExecutor(_MOST_SLOTS, "infer")
+        self._closed = False
 
     def prepare(self, size: Size) -> None:
         """Compile for this input size if it is not (about 0.3 s on two x86 cores). Raises EngineError."""
         self._get(size)
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> Future[T]:
-        """Wait for a free request, then run the network on a thread of the pool and `read` its output there."""
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+        """Wait for a free request, run the network with it, and `read` its output where it lies."""
         free = self._get(Size(tensor.shape[1], tensor.shape[0])).free
         request = free.get()
         try:
-            future = self._pool.submit(_run, request, tensor, read)
-        except RuntimeError:
+            self._check_open()
+            _run(request, tensor)
+            return read(request.get_output_tensor(0).data[0])
+        finally:
             free.put(request)
-            raise EngineError("the engine is closed") from None
-        future.add_done_callback(lambda _: free.put(request))
-        return future
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True)
+        self._closed = True
         with self._lock:
-            self._prepared.clear()
+            while self._prepared:
+                _, prepared = self._prepared.popitem()
+                prepared.wait_until_idle()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("the engine is closed")
 
     def _get(self, size: Size) -> _Prepared:
         """The compiled network for a size, which is now the one used last. What runs on an evicted one still ends."""
+        self._check_open()
         with self._lock:
             if size in self._prepared:
                 self._prepared.move_to_end(size)
@@ -130,18 +135,22 @@ class _Prepared:
 
     def __init__(self, compiled: Any, slots: int) -> None:
         self.free: SimpleQueue[Any] = SimpleQueue()
+        self._slots = slots
         for _ in range(slots):
             self.free.put(compiled.create_infer_request())
 
+    def wait_until_idle(self) -> None:
+        requests = [self.free.get() for _ in range(self._slots)]
+        for request in requests:
+            self.free.put(request)
 
-def _run(request: Any, tensor: Tensor, read: Callable[[Raw], T]) -> T:
-    """One inference, start to end, on the calling thread."""
+
+def _run(request: Any, tensor: Tensor) -> None:
     try:
-        # Shared: the request reads the picture, and `read` the output, where they lie.
+        # Shared: the request reads the picture where it lies, and its output is read where it lies.
         request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
         raise EngineError(f"inference failed: {_last_line(error)}") from error
-    return read(request.get_output_tensor(0).data[0])
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:

@@ -1,17 +1,23 @@
 """The service that moves a frame along: offered, waiting, decoded, inferred, published.
 
 Rules of this file:
-- Every frame that is offered is published exactly once: as Detected, Failed or Skipped.
+- Every frame that is offered is published exactly once: as Detected, Failed or Skipped. From `offer` until then it is
+  in `_open`, or follows one that is.
 - What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
-- Nothing here waits for the engine but `_serve`; `offer` returns at once.
+- Threads take frames from the mailboxes and look at them (`_work`), so the engine never waits for the event loop; all
+  else is the event loop's alone.
 - A frame with the same bytes as one that is waiting or being inferred follows it and gets the same answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -41,8 +47,6 @@ _RETRY_OVERLOADED_S = 2.0
 _BIG_BYTES = 256_000
 """Above this the digest of a frame takes more than a fraction of a millisecond, and leaves the event loop."""
 _SMOOTH = 0.1
-_TICK_S = 0.5
-"""Shares are made anew this often."""
 
 
 class Detector:
@@ -60,18 +64,19 @@ class Detector:
         publish: Publish,
         clock: Clock,
         slow_frame_s: float = 2.0,
+        deadline_s: float = 20.0,
+        tick_s: float = 0.5,
     ) -> None:
         self.inference = inference
         self.model_error = model_error
         self.cache = cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
         self._publish, self._clock = publish, clock
-        self._slow_frame_s = slow_frame_s
+        self._slow_frame_s, self._deadline_s, self._tick_s = slow_frame_s, deadline_s, tick_s
+        self._open: dict[int, tuple[Frame, Key | None]] = {}
         self._followers: dict[Key, list[Frame]] = {}
-        self._keys: dict[int, Key] = {}
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
-        self._jobs: set[int] = set()
-        self._slot_free = asyncio.Event()
+        self._concluded = asyncio.Event()
         self._closing = False
         self.infer_ms: float | None = None
         self.engine_failures = 0
@@ -84,14 +89,35 @@ class Detector:
 
     async def offer(self, frame: Frame) -> Receipt:
         """Take a frame or refuse it; never waits for the engine."""
+        refusal = self.admit(frame.camera)
+        if refusal is None:
+            return await self.take(frame)
+        self._tell(frame, refusal)
+        return Receipt.of(refusal)
+
+    def admit(self, name: str) -> Failed | Skipped | None:
+        """Whether a camera's next frame is let in (None), decided before any of it is looked at; a refusal is counted
+        here and published by the caller.
+        """
         now = self._clock()
-        camera = self._book.enter(frame.camera)
+        camera = self._book.enter(name)
         camera.arrived(now)
-        refusal = self._refusal(frame, camera, now)
+        refusal = self._refusal(camera, now)
         if refusal is not None:
-            return self._refuse(frame, refusal)
-        network = self.network
-        assert network is not None  # _refusal has checked
+            camera.outcome(refusal, now)
+        return refusal
+
+    async def take(self, frame: Frame) -> Receipt:
+        """Take a frame that was admitted."""
+        camera, network = self._book.enter(frame.camera), self.network
+        if self._closing or network is None:
+            return self._refuse(frame, _CLOSED if self._closing else self._no_model())
+        unknown = (frame.wanted.classes or frozenset()) - set(network.info.classes)
+        if unknown:
+            hint = did_you_mean(min(unknown), network.info.classes)
+            what = f"the model {network.info.name} has no class '{min(unknown)}'{hint}"
+            return self._refuse(frame, Failed("option_invalid", what))
+        key = None
         if self.cache is not None:
             size = network.input_size(frame.picture.size, self._pace.limits.max_side)
             arguments = (frame.picture.data, network.info.name, size, frame.wanted)
@@ -103,20 +129,16 @@ class Detector:
                 key = key_of(*arguments)
             known = self.cache.get(key)
             if known is not None:
-                timing = Timing(0.0, 0.0, 0.0, ms(self._clock() - frame.received_s))
-                self._finish(frame, replace(known, cached="exact", timing=timing))
+                self._finish(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
                 return Receipt("cached")
             if key in self._followers:
                 self._followers[key].append(frame)
                 return Receipt("queued")
             self._followers[key] = []
-            self._keys[id(frame)] = key
-        policy = camera.policy
-        lost = self._mailboxes.offer(frame, weight=policy.weight, priority=policy.priority)
-        self._drop(lost)
-        if any(other is frame for other, _ in lost):
-            return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
-        return Receipt("queued")
+        self._put(frame, camera, key)
+        if id(frame) in self._open:
+            return Receipt("queued")
+        return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
 
     async def ask(self, frame: Frame) -> Outcome:
         """Offer a frame and wait for its outcome, which is published as well."""
@@ -128,8 +150,7 @@ class Detector:
         finally:
             self._asked.pop(id(frame), None)
 
-    def _refusal(self, frame: Frame, camera: Camera, now_s: float) -> Failed | Skipped | None:
-        """Why this frame is not let in, decided before its pixels are looked at."""
+    def _refusal(self, camera: Camera, now_s: float) -> Failed | Skipped | None:
         if self._closing:
             return _CLOSED
         wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
@@ -138,107 +159,118 @@ class Detector:
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
         if not self._pace.limits.admit:
             return Skipped(SkipReason.OVERLOADED, _RETRY_OVERLOADED_S * 5)
-        if self.network is None:
-            error = self.model_error or ModelError("no model is loaded")
-            return Failed(error.code, str(error))
-        unknown = (frame.wanted.classes or frozenset()) - set(self.network.info.classes)
-        if not unknown:
-            return None
-        name = min(unknown)
-        hint = did_you_mean(name, self.network.info.classes)
-        return Failed("option_invalid", f"the model {self.network.info.name} has no class '{name}'{hint}")
+        return self._no_model() if self.network is None else None
 
-    def _refuse(self, frame: Frame, outcome: Failed | Skipped) -> Receipt:
+    def _no_model(self) -> Failed:
+        error = self.model_error or ModelError("no model is loaded")
+        return Failed(error.code, str(error))
+
+    def _refuse(self, frame: Frame, outcome: Failed) -> Receipt:
         self._finish(frame, outcome)
-        if isinstance(outcome, Failed):
-            return Receipt("error", outcome.code)
-        return Receipt("skipped", outcome.reason.value, outcome.retry_after_s)
+        return Receipt.of(outcome)
+
+    def _put(self, frame: Frame, camera: Camera, key: Key | None) -> None:
+        """Into its camera's mailbox; afterwards it is open, or has been answered at once."""
+        self._open[id(frame)] = frame, key
+        self._drop(self._mailboxes.offer(frame, weight=camera.policy.weight, priority=camera.policy.priority))
 
     async def run(self) -> None:
-        """Serve frames until cancelled; then every frame still waiting is answered."""
+        """Serve frames until cancelled; then every frame still open is answered."""
+        loop = asyncio.get_running_loop()
+        if self.inference is not None:
+            # One more than the engine has slots, so that the next frame is decoded meanwhile; docs/decisions/0005.
+            for number in range(self.inference.network.engine.slots + 1):
+                work = threading.Thread(target=self._work, args=(loop, self.inference), name=f"frame-{number}")
+                work.daemon = True  # a chip that hangs must not keep the process from ending
+                work.start()
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._tick, name="pace")
-                while True:
-                    await self._free_slot()
-                    frame, lost = await self._mailboxes.take()
-                    self._drop(lost)
-                    if frame is not None:
-                        self._jobs.add(id(frame))
-                        group.start_soon(self._serve, frame, name="frame")
+            while True:
+                await asyncio.sleep(self._tick_s)
+                self._tidy()
         finally:
             self._closing = True
-            for frame in self._mailboxes.withdraw_all():
+            self._mailboxes.close()
+            for frame, _ in list(self._open.values()):
                 self._conclude(frame, _CLOSED)
-            if self.inference is not None:
-                self.inference.close()
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_S)
-            self._pace.tell()
-            for name in self._book.forget_silent(self._clock()):
-                self._mailboxes.forget(name)
-            if self.cache is not None:
-                self.cache.sweep()
+    def _tidy(self) -> None:
+        """What is to be done now and then: tell the cameras their pace, and give up what nobody will answer."""
+        now = self._clock()
+        self._pace.tell()
+        for name in self._book.forget_silent(now):
+            self._mailboxes.forget(name)
+        if self.cache is not None:
+            self.cache.sweep()
+        self._drop(self._mailboxes.expire())
+        latest_s = now - self._mailboxes.max_age_s - self._deadline_s  # no frame waits longer than max_age_s
+        for frame, _ in [entry for entry in self._open.values() if entry[0].received_s < latest_s]:
+            self._failed(frame, EngineError(f"the engine gave no answer within {self._deadline_s:.0f} s"))
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new frames and give those already taken this long to be answered."""
         self._closing = True
         with anyio.move_on_after(timeout_s):
-            while self._jobs or len(self._mailboxes):
-                self._slot_free.clear()
-                await self._slot_free.wait()
+            while self._open:
+                self._concluded.clear()
+                await self._concluded.wait()
 
     def apply(self, limits: Limits) -> None:
         """The governor's word: for the next frame on, and told to the cameras."""
         if limits == self._pace.limits:
             return
         self._pace.limits = limits
-        self._slot_free.set()
+        self._mailboxes.wake()
         self._pace.tell()
 
-    async def _free_slot(self) -> None:
-        while len(self._jobs) >= self._in_flight_limit():
-            self._slot_free.clear()
-            await self._slot_free.wait()
+    # On the threads that look at frames.
 
-    def _in_flight_limit(self) -> int:
-        """One more than the engine has slots, so that the next frame is decoded meanwhile; docs/decisions/0005."""
-        slots = self.network.engine.slots if self.network is not None else 1
-        return max(1, min(self._pace.limits.max_in_flight, slots + 1))
+    def _work(self, loop: asyncio.AbstractEventLoop, inference: Inference) -> None:
+        """Take one frame after another, from its bytes to its boxes, and hand what came of it to the event loop."""
+        while (frame := self._mailboxes.take(lambda: self._pace.limits.max_in_flight)) is not None:
+            camera = self._book.get(frame.camera)
+            engine_s = 0.0
+            report: Callable[[Frame, Any], None] = self._answered
+            try:
+                result: Any = inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
+                engine_s = result.engine_s
+            except Exception as error:  # noqa: BLE001  # whatever it was, the frame is answered
+                report, result = self._failed, error
+            self._mailboxes.done(frame.camera, engine_s)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: this frame was answered when it stopped
+                loop.call_soon_threadsafe(report, frame, result)
 
-    async def _serve(self, frame: Frame) -> None:
-        outcome: Outcome = _CLOSED
-        engine_s = 0.0
+    # Back on the event loop.
+
+    def _answered(self, frame: Frame, answer: Answer) -> None:
+        if id(frame) not in self._open:
+            return  # too late: it was given up
         camera = self._book.get(frame.camera)
-        try:
-            assert self.inference is not None  # offer lets nothing in without it
-            answer = await self.inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
-            outcome, engine_s = answer.detected, answer.engine_s
-            if camera is not None:
-                camera.seen = answer.seen
-                self._pace.waited(camera, answer.detected.timing.wait_ms / 1000)
-            self._learn(self.inference.network.engine.slots, camera, answer)
-        except ApplianceError as error:
-            if isinstance(error, EngineError):
-                self.engine_failures += 1
-                log.error("the engine failed: %s", error, extra={"kind": "engine", "code": error.code})
-            outcome = Failed(error.code, str(error))
-        except Exception as error:
-            self.engine_failures += 1
-            outcome = Failed("engine_failed", f"the engine failed: {error}")
-            log.exception("a frame of camera %s failed", frame.camera, extra={"kind": "frame", "camera": frame.camera})
-        finally:
-            self._mailboxes.charge(frame.camera, engine_s)
-            self._jobs.discard(id(frame))
-            self._slot_free.set()
-            self._conclude(frame, outcome)
+        timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
+        if camera is not None:
+            camera.seen = answer.seen
+            self._pace.waited(camera, timing.wait_ms / 1000)
+        self._learn(camera, answer, timing)
+        self._conclude(frame, replace(answer.detected, timing=timing))
 
-    def _learn(self, slots: int, camera: Camera | None, answer: Answer) -> None:
+    def _failed(self, frame: Frame, error: Exception) -> None:
+        if id(frame) not in self._open:
+            return
+        if isinstance(error, ApplianceError):
+            outcome = Failed(error.code, str(error))
+        else:
+            outcome = Failed("engine_failed", f"the engine failed: {error}")
+        if isinstance(error, EngineError) or not isinstance(error, ApplianceError):
+            self.engine_failures += 1
+            known = isinstance(error, EngineError)
+            log.error(
+                "the engine failed on a frame of camera %s: %s", frame.camera, error, exc_info=None if known else error,
+                extra={"kind": "engine", "camera": frame.camera, "code": outcome.code},
+            )  # fmt: skip
+        self._conclude(frame, outcome)
+
+    def _learn(self, camera: Camera | None, answer: Answer, timing: Timing) -> None:
         """What a frame has really cost: for the shares, and for whoever reads the log."""
         self.engine_failures = 0
-        timing = answer.detected.timing
         if timing.total_ms > self._slow_frame_s * 1000:
             log.warning(
                 "slow frame: %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
@@ -248,37 +280,35 @@ class Detector:
             return
         infer_ms = answer.engine_s * 1000
         self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
-        self._pace.learn(slots, self.infer_ms / 1000)
+        self._pace.learn(self.network.engine.slots if self.network else 1, self.infer_ms / 1000)
         if camera is not None:
             camera.cost(answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
-        """Publish a served frame's outcome, and to those that followed it as well."""
-        key = self._keys.pop(id(frame), None)
+        """Publish an open frame's outcome, and to those that followed it as well."""
+        _, key = self._open.pop(id(frame))
+        self._concluded.set()
         followers = self._followers.pop(key, []) if key is not None else []
         if key is not None and self.cache is not None and isinstance(outcome, Detected):
             self.cache.put(key, outcome)
         self._finish(frame, outcome)
         if key is not None and isinstance(outcome, Skipped):
             followers = self._promote(key, frame.camera, followers)
-        now = self._clock()
         for follower in followers:
             if isinstance(outcome, Detected):
-                timing = replace(outcome.timing, total_ms=ms(now - follower.received_s))
+                timing = replace(outcome.timing, total_ms=self._age_ms(follower))
                 self._finish(follower, replace(outcome, cached="exact", timing=timing))
             else:
                 self._finish(follower, outcome)
 
     def _promote(self, key: Key, camera: str, followers: list[Frame]) -> list[Frame]:
         """The frame they followed was skipped: another camera's takes its place. Returns those that share its fate."""
+        oldest_s = self._clock() - self._mailboxes.max_age_s
         for number, heir in enumerate(followers):
-            if heir.camera == camera or self._mailboxes.holds_newer(heir):
+            if heir.camera == camera or heir.received_s < oldest_s or self._mailboxes.holds_newer(heir):
                 continue
             self._followers[key] = [other for other in followers[number + 1 :] if other.camera != camera]
-            self._keys[id(heir)] = key
-            known = self._book.enter(heir.camera)
-            lost = self._mailboxes.offer(heir, weight=known.policy.weight, priority=known.policy.priority)
-            self._drop(lost)
+            self._put(heir, self._book.enter(heir.camera), key)
             return [*followers[:number], *(other for other in followers[number + 1 :] if other.camera == camera)]
         return followers
 
@@ -296,10 +326,16 @@ class Detector:
         camera = self._book.get(frame.camera)
         if camera is not None:
             camera.outcome(outcome, self._clock())
+        self._tell(frame, outcome)
+
+    def _tell(self, frame: Frame, outcome: Outcome) -> None:
         asked = self._asked.get(id(frame))
         if asked is not None and not asked.done():
             asked.set_result(outcome)
         self._publish(frame, outcome)
+
+    def _age_ms(self, frame: Frame) -> float:
+        return ms(self._clock() - frame.received_s)
 
     def capacity_fps(self) -> float | None:
         """Frames a second that the engine can do now, as measured; None before the first."""
@@ -309,7 +345,8 @@ class Detector:
 
     @property
     def in_flight(self) -> int:
-        return len(self._jobs)
+        """Frames that are being looked at."""
+        return self._mailboxes.under_way
 
     @property
     def waiting(self) -> int:

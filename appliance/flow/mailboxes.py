@@ -9,12 +9,15 @@ Rules of this file:
 - A turn is booked at the camera's typical cost when it is given and corrected when the true cost is known, so that a
   camera with several frames in flight does not get turns for free.
 - A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
+- Frames are put in by the event loop and taken out by the threads that look at them; one lock guards it all, and
+  nothing slow is done under it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.ports import Clock
@@ -38,85 +41,108 @@ class _Account:
 
 
 class Mailboxes:
-    """Waiting frames of all cameras."""
+    """Waiting frames of all cameras. Every method may be called from any thread."""
 
     def __init__(self, *, max_cameras: int, max_bytes: int, max_age_s: float, clock: Clock) -> None:
-        self._most, self._most_bytes, self._max_age_s, self._clock = max_cameras, max_bytes, max_age_s, clock
+        self.max_age_s = max_age_s
+        self._most, self._most_bytes, self._clock = max_cameras, max_bytes, clock
         self._waiting: dict[str, Frame] = {}
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
         """For each priority the account of the camera served last: where newcomers start."""
-        self._arrived = asyncio.Event()
+        self._changed = threading.Condition()
+        self._closed = False
         self.bytes = 0
+        self.under_way = 0
+        """Frames that were taken and are not done."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0) -> list[Lost]:
         """Put a frame in its camera's box; returns the frames that are lost by it, which may be this one."""
-        lost: list[Lost] = []
-        former = self._waiting.get(frame.camera)
-        size = len(frame.picture.data)
-        others = self.bytes - (len(former.picture.data) if former else 0)
-        if (former is None and len(self._waiting) >= self._most) or others + size > self._most_bytes:
-            return [(frame, SkipReason.OVERLOADED)]
-        if former is not None:
-            self._take_out(frame.camera)
-            lost.append((former, SkipReason.SUPERSEDED))
-        account = self._accounts.setdefault(frame.camera, _Account())
-        account.weight, account.priority = weight, priority
-        account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
-        self._waiting[frame.camera] = frame
-        self.bytes += size
-        self._arrived.set()
-        return lost
+        with self._changed:
+            former = self._waiting.get(frame.camera)
+            size = len(frame.picture.data)
+            others = self.bytes - (len(former.picture.data) if former else 0)
+            if (former is None and len(self._waiting) >= self._most) or others + size > self._most_bytes:
+                return [(frame, SkipReason.OVERLOADED)]
+            if former is not None:
+                self._take_out(frame.camera)
+            account = self._accounts.setdefault(frame.camera, _Account())
+            account.weight, account.priority = weight, priority
+            account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
+            self._waiting[frame.camera] = frame
+            self.bytes += size
+            self._changed.notify()
+            return [] if former is None else [(former, SkipReason.SUPERSEDED)]
 
     def holds_newer(self, frame: Frame) -> bool:
         """Whether a frame that came after this one is waiting in its camera's box."""
         waiting = self._waiting.get(frame.camera)
         return waiting is not None and waiting.received_s >= frame.received_s
 
-    async def take(self) -> tuple[Frame | None, list[Lost]]:
-        """Wait for a frame whose turn it is. The frame is None when all that waited had expired."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-        now = self._clock()
-        lost: list[Lost] = []
-        for camera, frame in list(self._waiting.items()):
-            if now - frame.received_s > self._max_age_s:
-                self._take_out(camera)
-                lost.append((frame, SkipReason.EXPIRED))
-        if not self._waiting:
-            return None, lost
-        camera = min(self._waiting, key=self._turn)
-        account = self._accounts[camera]
-        self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
-        account.booked_s.append(account.typical_s)
-        account.used_s += account.typical_s / account.weight
-        return self._take_out(camera), lost
+    def take(self, most: Callable[[], int]) -> Frame | None:
+        """Wait for a frame whose turn it is, while `most` or more are under way; None once closed.
 
-    def charge(self, camera: str, engine_s: float) -> None:
-        """Book what a frame that was taken has cost; call it once for each frame taken."""
-        account = self._accounts.get(camera)
-        if account is None or not account.booked_s:
-            return
-        account.used_s += (engine_s - account.booked_s.popleft()) / account.weight
-        if engine_s > 0:
-            account.typical_s += (engine_s - account.typical_s) * (_SMOOTH if account.typical_s else 1.0)
+        Each frame taken is to be given back with `done`.
+        """
+        with self._changed:
+            while not self._closed:
+                camera = self._next() if self.under_way < most() else None
+                if camera is not None:
+                    account = self._accounts[camera]
+                    self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
+                    account.booked_s.append(account.typical_s)
+                    account.used_s += account.typical_s / account.weight
+                    self.under_way += 1
+                    return self._take_out(camera)
+                self._changed.wait()
+            return None
+
+    def done(self, camera: str, engine_s: float) -> None:
+        """A frame that was taken has cost so much engine time."""
+        with self._changed:
+            self.under_way -= 1  # nobody is notified: the thread that calls this takes the next one itself
+            account = self._accounts.get(camera)
+            if account is None or not account.booked_s:
+                return
+            account.used_s += (engine_s - account.booked_s.popleft()) / account.weight
+            if engine_s > 0:
+                account.typical_s += (engine_s - account.typical_s) * (_SMOOTH if account.typical_s else 1.0)
+
+    def expire(self) -> list[Lost]:
+        """Take out what has become too old while it waited."""
+        with self._changed:
+            oldest_s = self._clock() - self.max_age_s
+            old = [camera for camera, frame in self._waiting.items() if frame.received_s < oldest_s]
+            return [(self._take_out(camera), SkipReason.EXPIRED) for camera in old]
+
+    def wake(self) -> None:
+        """Ask again how many may be under way."""
+        with self._changed:
+            self._changed.notify_all()
 
     def forget(self, camera: str) -> None:
         """The camera has left; its waiting frame, if any, is still served."""
-        account = self._accounts.get(camera)
-        if account is not None and camera not in self._waiting and not account.booked_s:
-            del self._accounts[camera]
+        with self._changed:
+            account = self._accounts.get(camera)
+            if account is not None and camera not in self._waiting and not account.booked_s:
+                del self._accounts[camera]
 
-    def withdraw_all(self) -> list[Frame]:
-        """Empty every box, for shutdown."""
-        frames = list(self._waiting.values())
-        self._waiting.clear()
-        self.bytes = 0
-        return frames
+    def close(self) -> None:
+        """Empty every box and send away all who wait for a frame."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self.bytes = 0
+            self._changed.notify_all()
+
+    def _next(self) -> str | None:
+        """The camera whose turn it is, among those whose frame is young enough."""
+        oldest_s = self._clock() - self.max_age_s
+        young = (camera for camera, frame in self._waiting.items() if frame.received_s >= oldest_s)
+        return min(young, key=self._turn, default=None)
 
     def _turn(self, camera: str) -> tuple[int, float, float]:
         account = self._accounts[camera]

@@ -15,6 +15,7 @@ from appliance.values import (
     Outcome,
     Receipt,
     Size,
+    Skipped,
 )
 
 Payload: TypeAlias = dict[str, Any]
@@ -24,13 +25,16 @@ def of_outcome(frame: Frame, outcome: Outcome) -> tuple[str, Payload]:
     """The event that answers a frame, and its payload."""
     if isinstance(outcome, Detected):
         return "detection_results", of_detected(frame, outcome)
+    return of_refusal(frame.frame_id, outcome)
+
+
+def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str, Payload]:
+    """The event for a frame without an answer."""
     if isinstance(outcome, Failed):
-        return "detection_error", of_error(outcome.code, outcome.message, frame.frame_id)
+        return "detection_error", {"error": outcome.message, "code": outcome.code, "frame_id": frame_id}
     return "frame_skipped", {
-        "frame_id": frame.frame_id,
-        "reason": outcome.reason.value,
-        "retry_after": outcome.retry_after_s,
-    }
+        "frame_id": frame_id, "reason": outcome.reason.value, "retry_after": outcome.retry_after_s
+    }  # fmt: skip
 
 
 def of_detected(frame: Frame, found: Detected) -> Payload:
@@ -63,10 +67,6 @@ def of_detection(detection: Detection) -> Payload:
         "confidence": round(detection.confidence, 5),
         "box": {"x1": round(box.x1, 2), "y1": round(box.y1, 2), "x2": round(box.x2, 2), "y2": round(box.y2, 2)},
     }
-
-
-def of_error(code: str, message: str, frame_id: FrameId | None) -> Payload:
-    return {"error": message, "code": code, "frame_id": frame_id}
 
 
 def of_size(size: Size) -> Payload:

@@ -21,7 +21,7 @@ from appliance.errors import BadFrame, Refused
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
-from appliance.values import CameraLimits, Receipt
+from appliance.values import CameraLimits, Failed, Receipt
 from appliance.web import payloads
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
 from appliance.web.payloads import Payload
@@ -170,21 +170,22 @@ class Sockets:
         known = self._book.get(camera)
         if known is None or known.told is None:
             self._pace.join(camera)
+        number = next(self._numbers)
+        refusal = self._detector.admit(camera)
         try:
             if camera == _nameless(sid) and self._options.require_token:
                 raise Refused("this connection may only watch; give `name` and `token` in auth to send frames")
             if more:
                 raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
-            frame = self._intake.frame(payload, camera=camera, sender=sid, frame_id=next(self._numbers))
+            if refusal is None:
+                frame = self._intake.frame(payload, camera=camera, sender=sid, frame_id=number)
+                return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
         except (BadFrame, Refused) as error:
-            bad = self._book.enter(camera)
-            bad.received, bad.failed = bad.received + 1, bad.failed + 1
-            self._publisher.post(
-                sid, "detection_error", payloads.of_error(error.code, str(error), frame_id_of(payload))
-            )
-            return payloads.of_receipt(Receipt("error", error.code), self._limits(camera))
-        receipt = await self._detector.offer(frame)
-        return payloads.of_receipt(receipt, self._limits(camera))
+            refusal = Failed(error.code, str(error))
+            self._book.enter(camera).failed += 1
+        frame_id = frame_id_of(payload)
+        self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
+        return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
     async def subscribe(self, sid: str, payload: Any = None) -> Payload:
         if sid not in self._may_watch:

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_an_engine_says_what_it_is_and_how_much_it_does_at_once(subject: Subject
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.width}x{size.height}")
 def test_a_prepared_size_is_answered_in_the_shape_of_a_head(subject: Subject, size: Size) -> None:
     subject.engine.prepare(size)
-    raw = subject.engine.infer(noise(size, 1), kept).result(WAIT_S)
+    raw = subject.engine.infer(noise(size, 1), kept)
     anchors = (size.width // 32) * (size.height // 32)
     assert raw.shape in ((7, anchors), (1, 6))
     assert np.isfinite(raw).all()
@@ -90,7 +89,7 @@ def test_a_prepared_size_is_answered_in_the_shape_of_a_head(subject: Subject, si
 def test_preparing_twice_is_free_and_harmless(subject: Subject) -> None:
     for _ in range(3):
         subject.engine.prepare(SIZES[1])
-    assert subject.engine.infer(noise(SIZES[1], 1), kept).result(WAIT_S).ndim == 2
+    assert subject.engine.infer(noise(SIZES[1], 1), kept).ndim == 2
 
 
 def test_the_picture_goes_in_as_rgb_from_0_to_1(subject: Subject) -> None:
@@ -98,69 +97,38 @@ def test_the_picture_goes_in_as_rgb_from_0_to_1(subject: Subject) -> None:
     for number, size in enumerate(SIZES):
         engine.prepare(size)
         tensor = noise(size, number)
-        raw = engine.infer(tensor, kept).result(WAIT_S)
+        raw = engine.infer(tensor, kept)
         np.testing.assert_allclose(raw, networks.expected(tensor), atol=1e-3)
 
 
 def test_what_read_returns_is_the_answer(subject: Subject) -> None:
     subject.engine.prepare(SIZES[0])
-    assert subject.engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw.ndim)).result(WAIT_S) == ("read", 2)
+    assert subject.engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw.ndim)) == ("read", 2)
 
 
-def test_an_error_in_read_reaches_the_future_and_nobody_else(subject: Subject) -> None:
+def test_an_error_in_read_reaches_the_caller_and_harms_nobody_else(subject: Subject) -> None:
     def broken(raw: Raw) -> int:
-        raise ZeroDivisionError("read cannot read this")
+        raise RuntimeError("read cannot read this")
 
     subject.engine.prepare(SIZES[0])
     for _ in range(5):
-        with pytest.raises(ZeroDivisionError, match="cannot read this"):
-            subject.engine.infer(noise(SIZES[0], 1), broken).result(WAIT_S)
-    assert subject.engine.infer(noise(SIZES[0], 1), kept).result(WAIT_S).ndim == 2
-
-
-def test_whoever_gives_up_waiting_does_not_harm_the_next_one(subject: Subject) -> None:
-    engine = seeing(subject)
-    engine.prepare(SIZES[0])
-    go_on = threading.Event()
-    for _ in range(3):
-        go_on.clear()
-        given_up = engine.infer(noise(SIZES[0], 1), lambda raw: go_on.wait(WAIT_S))
-        given_up.cancel()
-        go_on.set()
-        tensor = noise(SIZES[0], 2)
-        np.testing.assert_allclose(
-            engine.infer(tensor, kept).result(WAIT_S), networks.expected(tensor), atol=1e-3
-        )  # fmt: skip
+        with pytest.raises(RuntimeError, match=r"^read cannot read this$"):
+            subject.engine.infer(noise(SIZES[0], 1), broken)
+    assert subject.engine.infer(noise(SIZES[0], 1), kept).ndim == 2
 
 
 def test_a_size_that_was_not_prepared_is_prepared_when_it_comes(subject: Subject) -> None:
     engine = seeing(subject)
     engine.prepare(SIZES[0])
     tensor = noise(SIZES[1], 1)
-    np.testing.assert_allclose(engine.infer(tensor, kept).result(WAIT_S), networks.expected(tensor), atol=1e-3)
+    np.testing.assert_allclose(engine.infer(tensor, kept), networks.expected(tensor), atol=1e-3)
 
 
 def test_sizes_come_and_go_and_each_is_answered(subject: Subject) -> None:
     engine = seeing(subject)  # keeps two
     for number, size in enumerate((*SIZES, *SIZES[::-1], SIZES[0])):
         tensor = noise(size, number)
-        np.testing.assert_allclose(engine.infer(tensor, kept).result(WAIT_S), networks.expected(tensor), atol=1e-3)
-
-
-def test_a_size_that_makes_room_still_answers_what_it_was_asked(subject: Subject) -> None:
-    engine = seeing(subject)  # keeps two
-
-    def slowly(raw: Raw) -> NDArray[np.float32]:
-        time.sleep(0.02)  # it is dropped meanwhile
-        return kept(raw)
-
-    answers: list[tuple[Tensor, Future[NDArray[np.float32]]]] = []
-    for seed, size in enumerate(SIZES * 3):
-        tensor = noise(size, seed)
-        engine.prepare(size)
-        answers.append((tensor, engine.infer(tensor, slowly)))
-    for tensor, answer in answers:
-        np.testing.assert_allclose(answer.result(WAIT_S), networks.expected(tensor), atol=1e-3)
+        np.testing.assert_allclose(engine.infer(tensor, kept), networks.expected(tensor), atol=1e-3)
 
 
 def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject) -> None:
@@ -171,34 +139,20 @@ def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject)
 
     def camera(number: int) -> None:
         chance = random.Random(number)
-        waiting: list[tuple[Tensor, Future[NDArray[np.float32]]]] = []
-
-        def take() -> None:
-            tensor, future = waiting.pop(0)
-            raw = future.result(WAIT_S)
-            answered[number] += 1
-            if subject.sees and not np.allclose(raw, networks.expected(tensor), atol=1e-3):
-                wrong.append((number, tensor.shape))
 
         def slowly(raw: Raw) -> NDArray[np.float32]:
-            time.sleep(chance.random() / 1000)  # another thread's turn
+            time.sleep(chance.random() / 1000)  # another thread's turn; the size may be dropped meanwhile
             return kept(raw)
 
         try:
             for round_ in range(25):
                 tensor = colour(chance.choice(SIZES), number * 1000 + round_)
-                while True:
+                if chance.random() < 0.5:
                     engine.prepare(Size(tensor.shape[1], tensor.shape[0]))
-                    try:
-                        waiting.append((tensor, engine.infer(tensor, slowly)))
-                        break
-                    except EngineError as error:
-                        if "not prepared" not in str(error):
-                            raise
-                if len(waiting) > chance.randint(0, 3):
-                    take()
-            while waiting:
-                take()
+                raw = engine.infer(tensor, slowly)
+                answered[number] += 1
+                if subject.sees and not np.allclose(raw, networks.expected(tensor), atol=1e-3):
+                    wrong.append((number, tensor.shape))
         except Exception as error:  # noqa: BLE001  # shown by the assertion below
             wrong.append(error)
 
@@ -211,21 +165,33 @@ def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject)
     assert answered == [25] * 4
 
 
-def test_close_waits_for_what_is_running(subject: Subject) -> None:
+def test_close_waits_for_what_is_running_and_then_nothing_more_runs(subject: Subject) -> None:
     engine = seeing(subject)
     engine.prepare(SIZES[0])
-    done: list[int] = []
+    running, done, refused = threading.Semaphore(0), [], []
 
     def slowly(raw: Raw) -> None:
+        running.release()
         time.sleep(0.1)
         done.append(1)
 
-    futures = [engine.infer(noise(SIZES[0], 1), slowly) for _ in range(engine.slots)]
+    def one_more() -> None:
+        try:
+            engine.infer(noise(SIZES[0], 1), slowly)
+        except EngineError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=one_more) for _ in range(engine.slots + 1)]  # the last one waits for its turn
+    for thread in threads:
+        thread.start()
+    for _ in range(engine.slots):
+        assert running.acquire(timeout=WAIT_S)
     engine.close()
-    assert len(done) == engine.slots
-    for future in futures:
-        future.result(0.5)
-    with pytest.raises(EngineError):
+    assert len(done) >= engine.slots
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert len(done) + len(refused) == engine.slots + 1
+    with pytest.raises(EngineError, match="closed"):
         engine.infer(noise(SIZES[0], 1), kept)
 
 

@@ -29,7 +29,6 @@ class Rig:
         *,
         limits: Limits = FULL,
         cached: bool = True,
-        deadline_s: float = 20.0,
         refresh_s: float | None = None,
         most_waiting: int = 100,
         burst: int = 3,
@@ -50,15 +49,14 @@ class Rig:
         )
         self.cache = Cache(entries=100, max_bytes=10**6, ttl_s=60, clock=self.clock) if cached else None
         self.detector = Detector(
-            inference=Inference(
-                fake_network(self.engine), clock=self.clock, deadline_s=deadline_s, refresh_s=refresh_s
-            ),
+            inference=Inference(fake_network(self.engine), clock=self.clock, refresh_s=refresh_s),
             mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
             cache=self.cache,
             book=self.book,
             pace=self.pace,
             publish=self._publish,
             clock=self.clock,
+            tick_s=0.005,
         )
 
     def _publish(self, frame: Frame, outcome: Outcome) -> None:

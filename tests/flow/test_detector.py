@@ -64,16 +64,21 @@ async def test_a_failed_answer_is_not_remembered() -> None:
 
 
 async def test_an_engine_that_never_answers_is_given_up_at_the_deadline() -> None:
-    async with running(Rig(deadline_s=0.05)) as rig:
-        rig.engine.held = True
+    async with running(Rig()) as rig:
+        rig.engine.hold()
         stuck = frame()
         await rig.detector.offer(stuck)
+        await rig.started(1)
+        rig.clock.pass_(21)
+        await asyncio.sleep(0.05)
+        assert rig.outcomes(stuck) == []  # it may have waited for its turn before
+        rig.clock.pass_(2)
         outcome = await rig.outcome(stuck)
         assert isinstance(outcome, Failed)
         assert outcome.code == "engine_failed"
         assert rig.detector.engine_failures == 1
         rig.engine.release()  # late, and too late
-        after = frame()
+        after = frame(at_s=rig.clock())
         await rig.detector.offer(after)
         assert isinstance(await rig.outcome(after), Detected)
         assert len(rig.outcomes(stuck)) == 1
@@ -91,7 +96,7 @@ async def test_half_a_picture_is_the_senders_fault_and_not_the_engines() -> None
 
 async def test_a_waiting_frame_is_superseded_by_a_newer_one() -> None:
     async with running(Rig(FakeEngine(slots=1), limits=Limits(64, 0.0, 1))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         served, waiting, newest = frame(), frame(), frame()
         await rig.detector.offer(served)
         await rig.started(1)
@@ -108,7 +113,7 @@ async def test_a_waiting_frame_is_superseded_by_a_newer_one() -> None:
 
 async def test_a_frame_that_waited_too_long_is_expired_and_never_inferred() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         served, late = frame("a"), frame("b")
         await rig.detector.offer(served)
         await rig.started(1)
@@ -166,7 +171,7 @@ async def test_one_camera_may_have_a_slower_pace_than_the_others() -> None:
 
 async def test_identical_frames_are_inferred_once_and_all_are_answered() -> None:
     async with running(Rig()) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         same = [frame(name, seed=7) for name in "abcde"]
         for one in same:
             assert (await rig.detector.offer(one)).status == "queued"
@@ -181,7 +186,8 @@ async def test_identical_frames_are_inferred_once_and_all_are_answered() -> None
 
 async def test_followers_share_a_failure() -> None:
     async with running(Rig()) as rig:
-        rig.engine.held, rig.engine.error = True, broken_engine()
+        rig.engine.error = broken_engine()
+        rig.engine.hold()
         same = [frame(name, seed=7) for name in "abc"]
         for one in same:
             await rig.detector.offer(one)
@@ -191,7 +197,7 @@ async def test_followers_share_a_failure() -> None:
 
 async def test_a_frame_is_not_lost_because_another_camera_sent_something_newer() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         await rig.detector.offer(frame("busy"))
         await rig.started(1)
         leader, follower, newer = frame("a", seed=7), frame("b", seed=7), frame("a")
@@ -267,7 +273,7 @@ async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> N
     rig = Rig(limits=Limits(64, 0.0, 1))
     frames = [frame("a", seed=1), frame("b", seed=2), frame("c", seed=2), frame("d", seed=1)]
     async with running(rig):
-        rig.engine.held = True
+        rig.engine.hold()
         await rig.detector.offer(frames[0])
         await rig.started(1)
         for one in frames[1:]:
@@ -285,7 +291,7 @@ async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> N
 
 async def test_draining_waits_for_frames_that_are_under_way_and_waiting() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         frames = [frame(name) for name in "abc"]
         for one in frames:
             await rig.detector.offer(one)
@@ -301,7 +307,7 @@ async def test_draining_waits_for_frames_that_are_under_way_and_waiting() -> Non
 
 async def test_draining_ends_when_the_last_waiting_frame_expires() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         served, late = frame("a"), frame("b")
         await rig.detector.offer(served)
         await rig.started(1)
@@ -345,7 +351,7 @@ async def test_asking_returns_the_outcome_that_is_published() -> None:
 async def test_a_camera_that_leaves_while_its_frame_is_under_way_does_no_harm() -> None:
     async with running(Rig()) as rig:
         rig.pace.join("gate")
-        rig.engine.held = True
+        rig.engine.hold()
         one = frame()
         await rig.detector.offer(one)
         await rig.started(1)
@@ -370,16 +376,17 @@ async def test_what_happened_to_frames_is_counted_for_their_camera() -> None:
 
 async def test_never_more_frames_are_under_way_than_the_limits_allow() -> None:
     async with running(Rig(FakeEngine(slots=4), limits=Limits(64, 0.0, 2))) as rig:
-        rig.engine.held = True
+        rig.engine.hold()
         for name in "abcdef":
             await rig.detector.offer(frame(name))
         await rig.started(2)
         await asyncio.sleep(0.02)
         assert rig.engine.started == rig.detector.in_flight == 2
         rig.detector.apply(FULL)
-        await rig.started(5)  # one more than it has slots
+        await rig.until(lambda: rig.detector.in_flight == 5)  # one more than it has slots
         await asyncio.sleep(0.02)
-        assert rig.engine.started == 5
+        assert rig.detector.in_flight == 5
+        assert rig.engine.started == 4
 
 
 async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_is_due() -> None:

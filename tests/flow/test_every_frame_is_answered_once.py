@@ -40,10 +40,14 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
     def _steps(self, seconds: float = 0.0) -> None:
         self._await(asyncio.sleep(seconds))
 
-    @rule(camera=st.sampled_from(CAMERAS), data=st.sampled_from(DATA), wanted=st.sampled_from([None, "car", "carr"]))
-    def offer(self, camera: str, data: bytes, wanted: str | None) -> None:
+    @rule(
+        camera=st.sampled_from(CAMERAS),
+        picture=st.integers(0, len(DATA) - 1),
+        wanted=st.sampled_from([None, "car", "carr"]),
+    )
+    def offer(self, camera: str, picture: int, wanted: str | None) -> None:
         asked = Wanted(0.25, frozenset({wanted}) if wanted else None)
-        one = frame(camera, data=data, at_s=self.rig.clock(), wanted=asked)
+        one = frame(camera, data=DATA[picture], at_s=self.rig.clock(), wanted=asked)
         self.offered.append((one, self.loop.create_task(self.rig.detector.offer(one))))
         self._steps()
 
@@ -57,7 +61,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
 
     @rule()
     def the_engine_holds(self) -> None:
-        self.rig.engine.held = True
+        self.rig.engine.hold()
 
     @rule()
     def the_engine_goes_on(self) -> None:
@@ -132,9 +136,11 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
                 assert isinstance(outcome, fits)
                 if isinstance(outcome, Failed):
                     assert outcome.code in ("engine_failed", "image_corrupt", "shutting_down", "option_invalid")
-            assert self.rig.detector.waiting == self.rig.detector.in_flight == 0
+            self.rig.engine.release()
+            self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))
+            assert self.rig.detector.waiting == 0
             assert not self.rig.detector._followers
-            assert not self.rig.detector._keys
+            assert not self.rig.detector._open
         finally:
             self._await(self.loop.shutdown_default_executor())
             self.loop.close()
@@ -144,7 +150,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
 
 
 EveryFrameIsAnsweredOnce.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.mailboxes import Mailboxes
-from appliance.values import SkipReason
+from appliance.values import Frame, SkipReason
 from tests.fakes import FakeClock
 from tests.flow.frames import frame, jpeg
 
@@ -23,25 +24,24 @@ def mailboxes(clock: FakeClock | None = None, **bounds: Any) -> Mailboxes:
     )
 
 
-async def taken(boxes: Mailboxes) -> str:
-    with anyio.fail_after(5):
-        given_out, _ = await boxes.take()
+def taken(boxes: Mailboxes) -> str:
+    given_out = boxes.take(lambda: 1000)
     assert given_out is not None
     return given_out.camera
 
 
-async def test_the_newest_frame_replaces_the_waiting_one() -> None:
+def test_the_newest_frame_replaces_the_waiting_one() -> None:
     boxes = mailboxes()
     old, new = frame(), frame()
     assert boxes.offer(old) == []
     assert boxes.offer(new) == [(old, SkipReason.SUPERSEDED)]
     assert len(boxes) == 1
     assert boxes.bytes == len(new.picture.data)
-    assert await boxes.take() == (new, [])
+    assert boxes.take(lambda: 1) is new
     assert boxes.bytes == 0
 
 
-async def test_a_frame_that_waited_too_long_is_expired_and_not_served() -> None:
+def test_a_frame_that_waited_too_long_is_expired_and_not_served() -> None:
     clock = FakeClock()
     boxes = mailboxes(clock)
     old = frame("a", at_s=clock())
@@ -49,17 +49,54 @@ async def test_a_frame_that_waited_too_long_is_expired_and_not_served() -> None:
     clock.pass_(2.001)
     young = frame("b", at_s=clock())
     boxes.offer(young)
-    assert await boxes.take() == (young, [(old, SkipReason.EXPIRED)])
+    assert boxes.take(lambda: 1) is young
+    assert boxes.expire() == [(old, SkipReason.EXPIRED)]
     assert len(boxes) == 0
+    assert boxes.expire() == []
 
 
-async def test_when_all_have_expired_no_frame_is_taken() -> None:
-    clock = FakeClock()
-    boxes = mailboxes(clock)
-    old = frame(at_s=clock())
-    boxes.offer(old)
-    clock.pass_(3)
-    assert await boxes.take() == (None, [(old, SkipReason.EXPIRED)])
+def taking(boxes: Mailboxes, most: Callable[[], int]) -> tuple[threading.Thread, list[Frame | None]]:
+    """A thread that takes one frame, and what it got; None while it waits is no frame at all."""
+    got: list[Frame | None] = []
+    thread = threading.Thread(target=lambda: got.append(boxes.take(most)), daemon=True)
+    thread.start()
+    return thread, got
+
+
+def test_who_waits_for_a_frame_gets_the_next_one_that_is_offered() -> None:
+    boxes = mailboxes()
+    thread, got = taking(boxes, lambda: 1)
+    one = frame()
+    boxes.offer(one)
+    thread.join(10)
+    assert got == [one]
+    assert boxes.under_way == 1
+
+
+def test_no_more_frames_are_given_out_than_may_be_under_way_until_more_may() -> None:
+    most = [1]
+    boxes = mailboxes()
+    first, second = frame("a"), frame("b")
+    boxes.offer(first)
+    boxes.offer(second)
+    assert boxes.take(lambda: most[0]) is first
+    thread, got = taking(boxes, lambda: most[0])
+    thread.join(0.05)
+    assert got == []
+    most[0] = 2
+    boxes.wake()
+    thread.join(10)
+    assert got == [second]
+
+
+def test_closing_sends_away_who_waits_and_whoever_comes_later() -> None:
+    boxes = mailboxes()
+    waiting = [taking(boxes, lambda: 1) for _ in range(3)]
+    boxes.close()
+    for thread, got in waiting:
+        thread.join(10)
+        assert got == [None]
+    assert boxes.take(lambda: 1) is None
 
 
 def test_too_many_waiting_cameras_refuse_the_next_one_but_not_the_known_ones() -> None:
@@ -86,26 +123,25 @@ def test_too_many_waiting_bytes_refuse_the_next_frame_and_keep_the_waiting_one()
     assert lost[1] is SkipReason.SUPERSEDED
 
 
-async def test_a_higher_priority_goes_first_whenever_it_has_a_frame() -> None:
+def test_a_higher_priority_goes_first_whenever_it_has_a_frame() -> None:
     boxes = mailboxes()
     for _ in range(5):
         boxes.offer(frame("low"))
         boxes.offer(frame("high"), priority=5)
-        assert await taken(boxes) == "high"
-        boxes.charge("high", 10.0)
-    assert await taken(boxes) == "low"
+        assert taken(boxes) == "high"
+        boxes.done("high", 10.0)
+    assert taken(boxes) == "low"
 
 
-async def test_withdrawing_empties_every_box() -> None:
+def test_closing_empties_every_box() -> None:
     boxes = mailboxes()
-    frames = [frame(name) for name in "abc"]
-    for one in frames:
-        boxes.offer(one)
-    assert boxes.withdraw_all() == frames
+    for name in "abc":
+        boxes.offer(frame(name))
+    boxes.close()
     assert (len(boxes), boxes.bytes) == (0, 0)
 
 
-async def simulate(
+def simulate(
     boxes: Mailboxes,
     clock: FakeClock,
     cameras: dict[str, tuple[float, float, int]],
@@ -125,24 +161,24 @@ async def simulate(
                 boxes.offer(frame(name, seed=1, at_s=clock()), weight=weight, priority=priority)
                 waiting.add(name)
         while len(running) < slots and len(boxes):
-            name = await taken(boxes)
+            name = taken(boxes)
             waiting.remove(name)
             heapq.heappush(running, (clock() + cameras[name][1], name))
         done_s, name = heapq.heappop(running)
         clock.pass_(done_s - clock())
-        boxes.charge(name, cameras[name][1])
+        boxes.done(name, cameras[name][1])
         used[name] += cameras[name][1]  # type: ignore[assignment]  # seconds, counted in fractions
     return used
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])
 @pytest.mark.parametrize("costs", [(0.05, 0.05, 0.05), (0.02, 0.05, 0.08), (0.15, 0.05, 0.03)])
-async def test_weights_one_two_four_get_engine_time_one_two_four(slots: int, costs: tuple[float, float, float]) -> None:
+def test_weights_one_two_four_get_engine_time_one_two_four(slots: int, costs: tuple[float, float, float]) -> None:
     clock = FakeClock()
     cameras = {name: (float(2**n), cost, 0) for n, (name, cost) in enumerate(zip("abc", costs, strict=True))}
     if slots == 4:
         cameras |= dict.fromkeys("defghijk", (1.0, 0.05, 0))  # else there is a slot for everybody
-    used = await simulate(mailboxes(clock), clock, cameras, slots=slots, seconds=300)
+    used = simulate(mailboxes(clock), clock, cameras, slots=slots, seconds=300)
     unit = used["a"]
     if slots < 2:
         assert used["b"] / unit == pytest.approx(2, rel=0.05)
@@ -155,7 +191,7 @@ async def test_weights_one_two_four_get_engine_time_one_two_four(slots: int, cos
         assert used["b"] / unit == pytest.approx(2, rel=0.1)
 
 
-async def test_weights_hold_among_the_lower_while_a_higher_priority_is_served() -> None:
+def test_weights_hold_among_the_lower_while_a_higher_priority_is_served() -> None:
     clock = FakeClock()
     boxes = mailboxes(clock)
     used: Counter[str] = Counter()
@@ -167,57 +203,58 @@ async def test_weights_hold_among_the_lower_while_a_higher_priority_is_served() 
             if name not in waiting:
                 boxes.offer(frame(name, seed=1, at_s=clock()), weight=weight)
                 waiting.add(name)
-        name = await taken(boxes)
+        name = taken(boxes)
         waiting.discard(name)
         clock.pass_(0.05)
-        boxes.charge(name, 0.05)
+        boxes.done(name, 0.05)
         used[name] += 1
     assert used["first"] == 2000
     assert used["b"] / used["a"] == pytest.approx(4, rel=0.05)
 
 
-async def test_a_newcomer_has_no_credit_from_before_it_came() -> None:
+def test_a_newcomer_has_no_credit_from_before_it_came() -> None:
     clock = FakeClock()
     boxes = mailboxes(clock)
     cameras = {"old": (1.0, 0.05, 0), "new": (1.0, 0.05, 0)}
-    used = await simulate(boxes, clock, cameras, seconds=400, from_s={"new": 200.0})
+    used = simulate(boxes, clock, cameras, seconds=400, from_s={"new": 200.0})
     assert used["new"] == pytest.approx(100, rel=0.05)
     assert used["old"] == pytest.approx(300, rel=0.05)
 
 
-async def test_who_was_away_does_not_save_up_turns() -> None:
+def test_who_was_away_does_not_save_up_turns() -> None:
     clock = FakeClock()
     boxes = mailboxes(clock)
     both = {"a": (1.0, 0.05, 0), "b": (1.0, 0.05, 0)}
-    await simulate(boxes, clock, both, seconds=10)
-    boxes.withdraw_all()
-    await simulate(boxes, clock, {"a": both["a"]}, seconds=100)
-    used = await simulate(boxes, clock, both, seconds=20)
+    simulate(boxes, clock, both, seconds=10)
+    clock.pass_(3)
+    boxes.expire()
+    simulate(boxes, clock, {"a": both["a"]}, seconds=100)
+    used = simulate(boxes, clock, both, seconds=20)
     assert used["b"] == pytest.approx(10, rel=0.1)
 
 
-async def test_a_camera_with_several_frames_under_way_gets_no_turns_for_free() -> None:
+def test_a_camera_with_several_frames_under_way_gets_no_turns_for_free() -> None:
     boxes = mailboxes()
     for name in "ab":  # both have a known cost
         boxes.offer(frame(name))
-        await taken(boxes)
-        boxes.charge(name, 0.1)
+        taken(boxes)
+        boxes.done(name, 0.1)
     turns = []
     for _ in range(6):
         for name in "ab":
             boxes.offer(frame(name))
-        turns.append(await taken(boxes))  # nothing is charged yet
+        turns.append(taken(boxes))  # nothing is charged yet
     assert sorted(turns) == list("aaabbb")
 
 
-async def test_a_forgotten_camera_still_gets_its_waiting_frame_served() -> None:
+def test_a_forgotten_camera_still_gets_its_waiting_frame_served() -> None:
     boxes = mailboxes()
     boxes.offer(frame("a"))
     boxes.forget("a")
-    assert await taken(boxes) == "a"
+    assert taken(boxes) == "a"
     boxes.forget("a")
-    boxes.charge("a", 0.1)
-    boxes.charge("nobody", 0.1)
+    boxes.done("a", 0.1)
+    boxes.done("nobody", 0.1)
     boxes.forget("a")
 
 
@@ -236,27 +273,28 @@ def test_every_frame_leaves_exactly_once_and_the_bounds_hold(steps: list[tuple[s
         assert isinstance(number, int)
         inside.remove(number)
 
-    async def run() -> None:
-        for camera, side, take, seconds in steps:
-            one = frame(camera, data=jpeg(side, side, side), at_s=clock())
-            inside.add(int(one.frame_id))
-            for lost, _ in boxes.offer(one):
-                left(lost.frame_id)
-            assert len(boxes) == len(inside) <= 3
-            assert boxes.bytes <= 30_000
-            clock.pass_(seconds)
-            if take and len(boxes):
-                served, expired = await boxes.take()
-                for lost, reason in expired:
-                    assert reason is SkipReason.EXPIRED
-                    left(lost.frame_id)
-                if served is not None:
-                    assert clock() - served.received_s <= 2.0
-                    left(served.frame_id)
-                    boxes.charge(served.camera, seconds)
-        for rest in boxes.withdraw_all():
-            left(rest.frame_id)
-        assert not inside
-        assert boxes.bytes == 0
+    def expire() -> None:
+        for lost, reason in boxes.expire():
+            assert reason is SkipReason.EXPIRED
+            assert clock() - lost.received_s > 2.0
+            left(lost.frame_id)
 
-    anyio.run(run)
+    for camera, side, take, seconds in steps:
+        one = frame(camera, data=jpeg(side, side, side), at_s=clock())
+        inside.add(int(one.frame_id))
+        for lost, _ in boxes.offer(one):
+            left(lost.frame_id)
+        assert len(boxes) == len(inside) <= 3
+        assert boxes.bytes <= 30_000
+        clock.pass_(seconds)
+        expire()
+        if take and len(boxes):
+            served = boxes.take(lambda: 1)
+            assert served is not None
+            assert clock() - served.received_s <= 2.0
+            left(served.frame_id)
+            boxes.done(served.camera, seconds)
+    clock.pass_(3)
+    expire()
+    assert not inside
+    assert boxes.bytes == 0

@@ -162,7 +162,7 @@ def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
     engine = registry.create("openvino", read.network, precision="f32")
     engine.prepare(Size(96, 64))
     tensor = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    raw = engine.infer(tensor, np.array).result(30)
+    raw = engine.infer(tensor, np.array)
     engine.close()
     np.testing.assert_allclose(raw, networks.expected(tensor), atol=1e-3)
 
@@ -244,7 +244,7 @@ def test_the_default_model_exported_by_ultralytics_finds_the_sign(
     picture = decode.read_header(scene_jpeg, 10_000_000)
     place = fit(picture.size, Size(640, 384))
     reader = Reader(theirs.head, theirs.classes, 0.7, 300)
-    (sign,) = engine.infer(decode.load(picture, place), lambda raw: reader.read(raw, place, WANTED)).result(30)
+    (sign,) = engine.infer(decode.load(picture, place), lambda raw: reader.read(raw, place, WANTED))
     engine.close()
     assert sign.name == scene.SIGN
     _, drawn = scene.draw(picture.size)

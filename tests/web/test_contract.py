@@ -148,7 +148,7 @@ async def test_the_acknowledgement_and_frame_skipped_say_when_to_come_back(serve
 async def test_the_newest_frame_replaces_the_one_that_waits(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS, slots=1)
     async with serve(engine, wait_ready=True) as running, camera(running.url) as eye:
-        engine.held = True
+        engine.hold()
         frames = 8
         for number in range(frames):
             assert (await eye.push({"image": picture(number), "frame_id": number}))["status"] == "queued"
@@ -188,7 +188,7 @@ async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:
 
 async def test_a_camera_is_told_to_slow_down_when_others_send_too(serve: Serve) -> None:
     engine = FakeEngine()
-    engine.held = True  # nothing is measured yet: the box assumes a frame's cost
+    engine.hold()  # nothing is measured yet: the box assumes a frame's cost
     async with serve(engine) as running, camera(running.url, "a") as a:
         alone = (await a.first("connected"))["limits"]["min_interval"]
         async with camera(running.url, "b") as b, camera(running.url, "c") as c:

@@ -78,7 +78,7 @@ async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Runn
 
 async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
-    engine.held = True
+    engine.hold()
     async with serve(engine) as running:
         assert (await get(running.url, "/health/ready"))[0] == 503
         assert (await get(running.url, "/health/live"))[0] == 200
@@ -226,7 +226,7 @@ async def test_the_status_that_clients_ask_for(live: Running, path: str, fields:
 async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
     async with serve(engine, wait_ready=True) as running, aiohttp.ClientSession(running.url) as session:
-        engine.held = True
+        engine.hold()
         asked = [asyncio.create_task(detect(session, picture(number))) for number in range(8)]
         detector = running.started.health.detector
         while detector.in_flight + detector.waiting < 8:
