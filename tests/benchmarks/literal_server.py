@@ -1,7 +1,7 @@
 """The literal version of the service, as one would write it in an afternoon: the baseline of literal.py.
 
 Flask-SocketIO in threads, `YOLO('yolo26n.pt')` called in the handler, base64 text. Runs in the environment of
-tests/evaluation, never in the appliance's own. Usage: literal_server.py WEIGHTS PORT
+tests/evaluation, never in the appliance's own. Usage: literal_server.py WEIGHTS PORT [LOWEST-CONFIDENCE]
 """
 
 # mypy: ignore-errors
@@ -21,6 +21,7 @@ from ultralytics import YOLO
 app = Flask(__name__)
 socketio = SocketIO(app, async_mode="threading", cors_allowed_origins="*", max_http_buffer_size=10_000_000)
 model = YOLO(sys.argv[1])
+lowest = float(sys.argv[3]) if len(sys.argv) > 3 else 0.25  # Ultralytics' default
 # On the CPU the warm-up is nothing but `import torchvision`, which this environment does without.
 model.add_callback("on_predict_start", lambda predictor: setattr(predictor, "done_warmup", True))
 
@@ -35,7 +36,7 @@ def process_frame(data):
     started = time.time()
     try:
         image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-        result = model(image, verbose=False)[0]
+        result = model(image, conf=lowest, verbose=False)[0]
         emit("detection_results", {"detections": result.summary(), "processing_time": time.time() - started})
     except Exception as error:  # noqa: BLE001  # the literal version would
         emit("detection_error", {"error": str(error)})

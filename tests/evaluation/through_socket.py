@@ -112,7 +112,7 @@ async def detect(url: str, pictures: list[LabelledPicture], min_confidence: floa
             answer = await _ask(client, answers, picture, min_confidence)
             size = answer["input_size"]
             sizes[str(picture.image_id)] = f"{size['width']}x{size['height']}"
-            dets += [_det(picture.image_id, found) for found in answer["detections"]]
+            dets += [det(picture.image_id, found) for found in answer["detections"]]
     finally:
         await client.disconnect()
     return {"by": f"appliance {hello['version']}, model {hello['model']}", "input_sizes": sizes, "dets": dets}
@@ -146,7 +146,8 @@ async def _ask(client: Any, answers: Answers, picture: LabelledPicture, min_conf
     raise RuntimeError(f"{picture.path.name} got no answer of its own: {payload}")
 
 
-def _det(image_id: int, found: Mapping[str, Any]) -> Det:
+def det(image_id: int, found: Mapping[str, Any]) -> Det:
+    """A detection as it came over the wire, as pycocotools reads it."""
     box = found["box"]
     box_px = [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
     return {"image_id": image_id, "category_id": found["class"], "bbox": box_px, "score": found["confidence"]}

@@ -247,6 +247,21 @@ def test_a_camera_with_several_frames_under_way_gets_no_turns_for_free() -> None
     assert sorted(turns) == list("aaabbb")
 
 
+def test_a_camera_has_no_more_than_its_part_under_way_and_others_do_not_wait_for_it() -> None:
+    boxes = mailboxes()
+    boxes.offer(frame("noisy"), most=1)
+    assert taken(boxes) == "noisy"
+    boxes.offer(frame("noisy"), most=1)
+    thread, got = taking(boxes, lambda: 3)
+    thread.join(0.05)
+    assert got == []  # there is room, but not for it
+    boxes.offer(frame("quiet"), most=1)
+    thread.join(10)
+    assert [one.camera for one in got if one] == ["quiet"]
+    boxes.done("noisy", 0.01)
+    assert taken(boxes) == "noisy"
+
+
 def test_a_forgotten_camera_still_gets_its_waiting_frame_served() -> None:
     boxes = mailboxes()
     boxes.offer(frame("a"))

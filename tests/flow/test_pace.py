@@ -67,6 +67,23 @@ def test_cameras_that_send_share_by_weight() -> None:
     assert site.interval("light") / site.interval("heavy") == pytest.approx(4, rel=CHANGE)
 
 
+def test_each_sending_camera_may_have_its_part_of_the_frames_under_way_rounded_up() -> None:
+    site = Site(c=CameraPolicy(weight=4), b=CameraPolicy(weight=2), first=CameraPolicy(priority=1))
+    site.pace.learn(2, 0.05)  # two slots: three frames under way
+
+    def parts(*names: str) -> list[int]:
+        site.clock.pass_(6)  # who sent before is silent by now
+        site.arrive(*names)
+        site.pace.tell()
+        return [site.book.enter(name).most_under_way for name in names]
+
+    assert parts("a") == [3]
+    assert parts("a", "x") == [2, 2]
+    assert parts(*"defghijk") == [1] * 8
+    assert parts("a", "b", "c") == [1, 1, 2]
+    assert parts("a", "x", "first") == [1, 1, 3]  # nobody is before it
+
+
 def test_a_camera_that_falls_silent_leaves_its_share_to_the_others() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
