@@ -7,6 +7,8 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 FrameId: TypeAlias = str | int
+BIG_BYTES = 128_000
+"""Whoever does something with each byte of a frame larger than this leaves the event loop for it."""
 Cached: TypeAlias = Literal[False, "exact", "unchanged"]
 
 
@@ -153,6 +155,8 @@ class Limits:
     max_in_flight: int
     admit: bool = True
     """False: refuse frames, stay reachable."""
+    next_side: int = 0
+    """The longest side that may come after this one, to be made ready; 0: none."""
     reason: str = "normal"
 
 
@@ -191,7 +195,12 @@ class ModelInfo:
     engine: str
     device: str
     precision: str
+    """`int8` for a quantised model; otherwise what the engine was asked for, `auto` or a number format."""
     classes: tuple[str, ...]
+
+    def computed_in(self, engine_precision: str) -> str:
+        """The number format of its inference: of the model if it was quantised, otherwise what the engine chose."""
+        return self.precision if self.precision == "int8" else engine_precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import Pace
 from appliance.ports import Clock, Publish
 from appliance.values import (
+    BIG_BYTES,
     Detected,
     Failed,
     Frame,
@@ -41,8 +42,6 @@ log = logging.getLogger(__name__)
 
 _CLOSED = Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
 _RETRY_OVERLOADED_S = 2.0
-_BIG_BYTES = 256_000
-"""Above this the digest of a frame takes more than a fraction of a millisecond, and leaves the event loop."""
 _SMOOTH = 0.1
 
 
@@ -116,9 +115,9 @@ class Detector:
             return self._refuse(frame, Failed("option_invalid", what))
         key = None
         if self.cache is not None:
-            size = network.input_size(frame.picture.size, self._pace.limits.max_side)
+            size = network.sizes.best(frame.picture.size, self._pace.limits.max_side)
             arguments = (frame.picture.data, network.info.name, size, frame.wanted)
-            if len(frame.picture.data) > _BIG_BYTES:
+            if len(frame.picture.data) > BIG_BYTES:
                 key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
                 if self._closing:  # meanwhile
                     return self._refuse(frame, _CLOSED)
@@ -231,8 +230,8 @@ class Detector:
 
     def _look(self, frame: Frame) -> Answer:
         assert self.inference is not None  # nothing is let in without it
-        camera = self._book.get(frame.camera)
-        return self.inference.run(frame, self._pace.limits.max_side, camera.seen if camera else None)
+        camera, limits = self._book.get(frame.camera), self._pace.limits
+        return self.inference.run(frame, limits.max_side, camera.seen if camera else None, limits.next_side)
 
     def _most_under_way(self) -> int:
         return self._pace.limits.max_in_flight

@@ -109,7 +109,10 @@ class Health:
             "model": info.name if info else None,
             "engine": info.engine if info else None,
             "device": info.device if info else None,
-            "precision": detector.network.engine.precision if detector.network else None,
+            "precision": info.computed_in(detector.network.engine.precision) if info and detector.network else None,
+            "sizes": [f"{size.width}x{size.height}" for size in detector.network.engine.ready()]
+            if detector.network
+            else [],
             "infer_ms": None if detector.infer_ms is None else round(detector.infer_ms, 2),
             "capacity_fps": None if capacity is None else round(capacity, 1),
             "in_flight": detector.in_flight,

@@ -73,7 +73,7 @@ class VisionApi:
             raise BadFrame("no image: send it as the multipart field 'image', or as the whole body", "frame_empty")
         confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
         with self._lane() as lane:
-            frame = self.intake.frame(
+            frame = await self.intake.read(
                 {"image": image, "min_confidence": _number(confidence)}, camera=lane, sender=lane, frame_id=0
             )
             outcome = await self.detector.ask(frame)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import engineio  # type: ignore[import-untyped]
+import engineio
 import pytest
 import socketio
 

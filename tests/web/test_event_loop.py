@@ -1,0 +1,99 @@
+"""The event loop is never held up: what any one callback of it costs, under all that cameras and browsers send.
+
+Measured is the loop thread's own CPU time, which a busy machine does not change; the clients have a loop and thread of
+their own. Frames go up to a megabyte: from about 3 MB as base64 on, the websocket's own parsing takes longer than this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.values import Size
+from appliance.vision import decode, scene
+from tests.conftest import Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.camera import camera
+
+LONGEST_MS = 5.0
+
+
+class Monitor:
+    """What the callbacks of this thread's loop cost, CPU ms, the dearest first."""
+
+    def __init__(self) -> None:
+        self.costs: list[tuple[float, str]] = []
+
+    def dearest(self) -> list[tuple[float, str]]:
+        return sorted(self.costs, reverse=True)[:5]
+
+
+@pytest.fixture
+def monitor(monkeypatch: pytest.MonkeyPatch) -> Monitor:
+    watch, ours, run = Monitor(), threading.get_ident(), asyncio.Handle._run
+
+    def timed(handle: Any) -> None:
+        if threading.get_ident() != ours:
+            run(handle)
+            return
+        begun_s = time.thread_time()
+        run(handle)
+        cost_ms = (time.thread_time() - begun_s) * 1000
+        if cost_ms > 1:
+            watch.costs.append((cost_ms, repr(handle)[:300]))
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    return watch
+
+
+def pictures() -> dict[str, bytes]:
+    rough = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8)
+    street, _ = scene.draw(Size(3840, 2160))
+    return {
+        "720p": decode.encode_jpeg(scene.draw(Size(1280, 720))[0], 80),
+        "4K": decode.encode_jpeg(street, 90),
+        "1080p, noise": decode.encode_jpeg(rough, 60),  # a megabyte
+        "4K, cut off": decode.encode_jpeg(street, 90)[:-300_000],
+    }
+
+
+def get(url: str, body: bytes | None) -> None:
+    """An answer, whatever it says."""
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(url, body, timeout=10) as answer:
+        answer.read()
+
+
+async def push_all(url: str) -> dict[str, int]:
+    """Every picture as bytes and as base64, alone and in bursts, and what browsers ask for beside it; the answers."""
+    answers: dict[str, int] = {}
+    async with camera(url, "gate") as gate, camera(url, "yard") as yard:
+        taken = pictures()
+        for name, data in taken.items():
+            for number, image in enumerate((data, base64.b64encode(data).decode(), "data:;base64," + "?" * len(data))):
+                for sender in (gate, yard):
+                    ack = await sender.push({"image": image, "frame_id": f"{name}-{number}"})
+                    answers[ack["status"]] = answers.get(ack["status"], 0) + 1
+                    await asyncio.sleep(0.1)
+        for number in range(60):
+            await gate.push_blind({"image": taken["720p"] + bytes([number]), "frame_id": number})
+        for path in ("/", "/health", "/metrics", "/v1/vision/detection"):
+            await asyncio.to_thread(get, url + path, b"no picture" if "vision" in path else None)
+        await gate.answer(59)
+    return answers
+
+
+async def test_no_callback_holds_up_the_event_loop(serve: Serve, monitor: Monitor) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
+        monitor.costs.clear()  # the start may take longer
+        answers = await asyncio.to_thread(lambda: asyncio.run(push_all(running.url)))
+    assert set(answers) >= {"queued", "error"}
+    assert all(cost_ms < LONGEST_MS for cost_ms, _ in monitor.costs), monitor.dearest()
