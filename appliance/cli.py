@@ -72,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("--json", action="store_true", help="print one JSON object a picture")
     detect.add_argument("--save", type=Path, metavar="FILE", help="write the picture with its boxes (one PICTURE)")
 
+    bench = _command(commands, "bench", _bench, "measure what this machine can do with its model")
+    _add_settings(bench)
+    bench.add_argument(
+        "--sides", default="", metavar="640,512,…", help="longest sides to measure, px (default: ladder)"
+    )
+    bench.add_argument("--seconds", default="5", help="how long each is measured (default: %(default)s)")
+    bench.add_argument(
+        "--soak", default="", metavar="30m", help="then work this long at the largest one, to see it hot"
+    )
+    bench.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    bench.add_argument("--svg", type=Path, metavar="FILE", help="also draw them there")
+
     doctor = _command(commands, "doctor", _doctor, "check that this machine can do the work, and say what to mend")
     _add_settings(doctor)
 
@@ -82,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(settings_commands, "check", _config_check, "check a settings file; exit 2 if it is wrong")
     check.add_argument("file", nargs="?", type=Path, help="default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml")
 
-    model = commands.add_parser("model", help="list or fetch models")
+    model = commands.add_parser("model", help="list, fetch or quantize models")
     model_commands = model.add_subparsers(required=True, metavar="COMMAND")
     list_ = _command(model_commands, "list", _model_list, "list the bundles, checked")
     _add_settings(list_)
@@ -90,6 +102,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(fetch)
     fetch.add_argument("--force", action="store_true", help="bring it again")
     fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
+    quantize = _command(model_commands, "quantize", _model_quantize, "make an INT8 model of one, if it sees as well")
+    _add_settings(quantize)
+    quantize.add_argument("name", metavar="NAME", help="the model, as `appliance model list` names it")
+    quantize.add_argument(
+        "--calibration", type=Path, required=True, metavar="FOLDER", help="pictures like those of your cameras"
+    )
+    quantize.add_argument("--labels", type=Path, metavar="FOLDER", help="YOLO's .txt labels (default: ../labels)")
+    quantize.add_argument("--out", metavar="NAME", help="the new model's name (default: NAME-int8)")
+    quantize.add_argument(
+        "--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy it may lose (default: %(default)s)"
+    )
+    quantize.add_argument(
+        "--pictures", type=int, default=300, metavar="N", help="use at most so many, half of them to judge by (300)"
+    )
     return parser
 
 
@@ -136,7 +162,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def ready(running: run.Started) -> None:
         network = running.health.detector.network
-        model = f"{network.info.name} on {network.info.device}, {network.engine.precision}" if network else "no model"
+        model = "no model"
+        if network:
+            info = network.info
+            model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
         print(f"  ready after {time.monotonic() - begun:.1f} s: {model}. Ctrl-C stops it.", flush=True)
 
     try:
@@ -237,6 +266,30 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return worst
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    logs.set_up("warning")
+    from appliance.bench import measure, plan, plot, report
+    from appliance.bench.progress import Progress
+
+    wanted = plan.make_plan(
+        sides=arguments.sides, seconds=arguments.seconds, soak=arguments.soak, usual_side=settings.flow.max_side
+    )
+    progress = Progress(sys.stderr, measure.expected_s(settings, wanted))
+    try:
+        found = measure.measure(settings, wanted, progress)
+    finally:
+        progress.clear()
+    print(report.table(found))
+    for path, content in ((arguments.json, report.to_json), (arguments.svg, plot.svg)):
+        try:
+            if path:
+                path.write_bytes(content(found))
+        except OSError as error:
+            return _complain(f"{path} cannot be written: {error.strerror}", FAILED)
+    return OK
+
+
 def _config_show(arguments: argparse.Namespace) -> int:
     print(config.describe(_settings(arguments)), end="")
     return OK
@@ -260,7 +313,8 @@ def _model_list(arguments: argparse.Namespace) -> int:
             print(f"{mark} {name:<16} broken: {entry}")
             continue
         sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
-        print(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {entry.license}")
+        precision = entry.precision or "float"
+        print(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {precision}, {entry.license}")
     if settings.model.name not in found:
         print(f"  {settings.model.name} is not here; `appliance model fetch` brings the default model")
     return NO_MODEL if isinstance(found.get(settings.model.name), (ModelError, type(None))) else OK
@@ -273,6 +327,23 @@ def _model_fetch(arguments: argparse.Namespace) -> int:
     bundle = fetch.fetch(models_dir, lambda line: print(line, flush=True), force=arguments.force,
                          keep_source=arguments.keep_source)  # fmt: skip
     print(f"{bundle.name} is ready in {models_dir / bundle.name}")
+    return OK
+
+
+def _model_quantize(arguments: argparse.Namespace) -> int:
+    settings, out = _settings(arguments), arguments.out or f"{arguments.name}-int8"
+    logs.set_up("warning")
+    from appliance.quantize import quantize
+
+    try:
+        quantize(settings, arguments.name, pictures=arguments.calibration, labels=arguments.labels, out=out,
+                        max_drop=arguments.max_drop, most=arguments.pictures,
+                        say=lambda line: print(line, flush=True))  # fmt: skip
+    except ModelError as error:
+        known = error.code.startswith("model_") and error.code != "model_accuracy"
+        return _complain(f"{error}{'. `appliance model list` shows what is there' if known else ''}",
+                         NO_MODEL if known else FAILED)  # fmt: skip
+    print(f'{out} is ready in {Path(settings.model.dir) / out}. Use it with model.name = "{out}"')
     return OK
 
 

@@ -98,6 +98,12 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sizes: Annotated[
         int, Meta(ge=1, le=32, description="Input sizes kept compiled, about 40 MB each; least used goes first.")
     ] = 4
+    exact_sizes: Annotated[
+        bool, Meta(description="Wait for the best input size to compile, even where a nearly as good one is ready.")
+    ] = False
+    cache: Annotated[
+        bool, Meta(description="Keep compiled networks on disk (.compiled in model.dir, 100 MB): starts faster.")
+    ] = True
 
 
 class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

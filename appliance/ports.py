@@ -40,6 +40,9 @@ class Engine(Protocol):
         Raises EngineError when it cannot run at this size.
         """
 
+    def ready(self) -> tuple[Size, ...]:
+        """The sizes that need no preparation now."""
+
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
         """Run the network on the calling thread and return what `read` makes of its output.
 

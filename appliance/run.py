@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ import psutil
 from aiohttp import web
 
 from appliance.config import Settings
-from appliance.device import sensors, systemd
+from appliance.device import cpus, profile, sensors, systemd
 from appliance.engines import registry
 from appliance.errors import EngineError, ModelError
 from appliance.flow.cache import Cache
@@ -30,7 +31,8 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
-from appliance.governor.policy import Policy
+from appliance.flow.sizes import Sizes
+from appliance.governor.policy import Policy, State, limits_of
 from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.models import bundle
@@ -74,15 +76,17 @@ def load_network(settings: Settings, prepare: bool = True) -> Network:
         found.network,
         device=settings.engine.device,
         precision=settings.engine.precision,
-        threads=settings.engine.threads,
+        threads=settings.engine.threads or cpus.restricted_to(),
         hint=settings.engine.hint,
         sizes=settings.engine.sizes,
+        cache=_compiled(settings),
     )
     reader = Reader(found.head, found.classes, settings.model.iou, settings.model.max_detections)
-    info = ModelInfo(found.name, engine.name, engine.device, engine.precision, found.classes)
-    network = Network(info, engine, reader, found.stride, found.fixed_size)
+    info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
+    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes, exact=settings.engine.exact_sizes)
+    network = Network(info, engine, reader, sizes)
     if prepare:
-        engine.prepare(network.input_size(_USUAL_IMAGE, settings.flow.max_side))
+        engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
     return network
 
 
@@ -106,7 +110,10 @@ async def serve(
     notifier = systemd.notifier()
 
     # What the box may do, and what is known of its cameras.
+    policy = _policy(settings)
     limits = Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
+    if policy is not None:
+        limits = limits_of(State(), limits)
     policies = {
         name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
         for name, camera in settings.cameras.items()
@@ -122,6 +129,7 @@ async def serve(
     # The way through.
     network, model_error = await asyncio.get_running_loop().run_in_executor(None, _try, load, settings)
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
+    _learn_first_cost(settings, network, pace)
     detector = Detector(
         inference=_inference(settings, network, clock),
         model_error=model_error,
@@ -142,7 +150,7 @@ async def serve(
     # Heat and health.
     governor = Governor(
         sensors=sensors.MachineSensors(disk=Path(settings.model.dir), clock=clock),
-        policy=_policy(settings),
+        policy=policy,
         full=limits,
         apply=detector.apply,
     )
@@ -215,6 +223,7 @@ async def serve(
     finally:
         await runner.cleanup()
         if network is not None:
+            network.sizes.close()
             network.engine.close()
 
 
@@ -275,6 +284,25 @@ def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | E
     except (ModelError, EngineError) as error:
         log.error("no working model: %s", error)
         return None, error
+
+
+def _compiled(settings: Settings) -> Path | None:
+    """Where OpenVINO keeps what it has compiled."""
+    if not settings.engine.cache:
+        return None
+    own = os.environ.get("CACHE_DIRECTORY")  # systemd's CacheDirectory=
+    return Path(own.partition(":")[0]) / "compiled" if own else Path(settings.model.dir) / ".compiled"
+
+
+def _learn_first_cost(settings: Settings, network: Network | None, pace: Pace) -> None:
+    """What `appliance bench` measured on this box, if it ran: the first cameras are then told a pace that it keeps."""
+    if network is None:
+        return
+    path = profile.path_in(Path(settings.model.dir), settings.model.name)
+    known = profile.read(path, profile.subject_of(network.info))
+    rung = known.cost(settings.flow.max_side) if known else None
+    if rung is not None:
+        pace.learn(network.engine.slots, rung.infer_ms / 1000)
 
 
 def _inference(settings: Settings, network: Network | None, clock: Clock) -> Inference | None:

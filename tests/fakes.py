@@ -9,6 +9,7 @@ import numpy as np
 
 from appliance.errors import EngineError
 from appliance.flow.inference import Network
+from appliance.flow.sizes import Sizes
 from appliance.ports import Raw, T, Tensor
 from appliance.values import ModelInfo, Size
 from appliance.vision.heads import Reader
@@ -59,6 +60,9 @@ class FakeEngine:
     def prepare(self, size: Size) -> None:
         self.prepared.append(size)
 
+    def ready(self) -> tuple[Size, ...]:
+        return tuple(self.prepared)
+
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
         self.tensors.append(tensor)
         self._goes_on.wait(30)
@@ -81,7 +85,7 @@ class FakeEngine:
 def fake_network(engine: FakeEngine) -> Network:
     """A network of three classes around a fake engine."""
     info = ModelInfo("fake", engine.name, engine.device, engine.precision, CLASSES)
-    return Network(info, engine, Reader("end_to_end", CLASSES, 0.7, 300), 32, None)
+    return Network(info, engine, Reader("end_to_end", CLASSES, 0.7, 300), Sizes(engine, 32, None))
 
 
 def broken_engine() -> EngineError:

@@ -25,6 +25,7 @@ COMMANDS = [
     "serve",
     "camera",
     "detect",
+    "bench",
     "doctor",
     "config",
     "config show",
@@ -239,7 +240,7 @@ def test_models_are_listed(models: str, tmp_path: Path, capsys: pytest.CaptureFi
     broken, good = capsys.readouterr().out.splitlines()
     assert broken.split()[:2] == ["broken", "broken:"]
     assert good.startswith("* yolo11n")
-    assert good.endswith("detect, 3 classes, any size, AGPL-3.0")
+    assert good.endswith("detect, 3 classes, any size, float, AGPL-3.0")
     assert run("model", "list", "--set", models, "--set", "model.name=broken") == 3
     assert run("model", "list", "--set", models, "--set", "model.name=other") == 3
     assert "other is not here" in capsys.readouterr().out

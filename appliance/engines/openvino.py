@@ -7,6 +7,8 @@ without the GIL; why this is not an AsyncInferQueue is in docs/decisions/0004.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import threading
 from collections import OrderedDict
@@ -19,6 +21,8 @@ from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
+_MOST_CACHED = 16
+"""Compiled sizes kept on disk, about 6 MB each for a nano network."""
 _MOST_SLOTS = 8
 """Inferences side by side; a small box does best with one to four."""
 
@@ -26,8 +30,9 @@ _MOST_SLOTS = 8
 class OpenVINOEngine:
     """An Engine on CPU, GPU, NPU or AUTO.
 
-    `sizes`: how many input sizes stay compiled; the one unused for longest goes first. Raises EngineError when the
-    device is not there (engine_device_missing) or the network cannot be loaded (engine_failed).
+    `sizes`: how many input sizes stay compiled; the one unused for longest goes first. `cache`: a folder where what was
+    compiled is kept for the next start. Raises EngineError when the device is not there (engine_device_missing) or the
+    network cannot be loaded (engine_failed).
     """
 
     name = "openvino"
@@ -41,25 +46,24 @@ class OpenVINOEngine:
         threads: int = 0,
         hint: str = "throughput",
         sizes: int = 4,
+        cache: Path | None = None,
     ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY_CONSENT", "0")  # the box tells nobody anything
         import openvino
 
+        # Its table of types is filled at the first use, and two threads that do so at once wait for each other with the
+        # GIL held (2026.4.1): the first two frames of a process would freeze it.
+        openvino.Type.u8.to_dtype()
         self._core = openvino.Core()
-        present = self._core.available_devices
-        if device != "AUTO" and not device.startswith("AUTO:") and device.partition(".")[0] not in {
-            name.partition(".")[0] for name in present
-        }:  # fmt: skip
-            raise EngineError(
-                f"OpenVINO finds no {device} here, only {', '.join(present)}; set engine.device",
-                "engine_device_missing",
-            )
-        try:
-            self._model = _with_preprocessing(openvino, self._core.read_model(network))
-        except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
-            raise EngineError(f"{network} cannot be loaded: {_last_line(error)}") from None
+        if device != "CPU" and not device.startswith("AUTO"):  # asking loads every plugin, 14 MB that a CPU needs not
+            _check_present(device, self._core.available_devices)
+        self._network = network
+        self._model: Any = self._read()
         self.device = device
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
+        self._cache = cache
+        if cache is not None and _usable(cache):
+            self._core.set_property({"CACHE_DIR": str(cache)})
         if precision:
             self._options["INFERENCE_PRECISION_HINT"] = precision
         if device == "CPU" and threads:
@@ -75,6 +79,10 @@ class OpenVINOEngine:
     def prepare(self, size: Size) -> None:
         """Compile for this input size if it is not (about 0.3 s on two x86 cores). Raises EngineError."""
         self._get(size)
+
+    def ready(self) -> tuple[Size, ...]:
+        with self._lock:
+            return tuple(self._prepared)
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
         """Wait for a free request, run the network with it, and `read` its output where it lies."""
@@ -115,11 +123,24 @@ class OpenVINOEngine:
                     self._prepared.popitem(last=False)
             return prepared
 
+    def _read(self) -> Any:
+        """The network, not yet compiled: kept for the first size only, and read again for each other."""
+        import openvino
+
+        try:
+            return _with_preprocessing(openvino, self._core.read_model(self._network))
+        except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
+            raise EngineError(f"{self._network} cannot be loaded: {_last_line(error)}") from None
+
     def _compile(self, size: Size) -> _Prepared:
         try:
-            model = self._model.clone()
+            model, self._model = self._model or self._read(), None
             model.reshape([1, size.height, size.width, 3])
             compiled = self._core.compile_model(model, self.device, self._options)
+            del model
+            _give_back_memory()
+            if self._cache is not None:
+                _prune(self._cache)
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             self.slots = min(_MOST_SLOTS, max(self.slots, best))
             self.precision = _precision(compiled) or self.precision
@@ -128,6 +149,34 @@ class OpenVINOEngine:
             raise EngineError(
                 f"cannot compile the model for {self.device} at {size.width}x{size.height}: {_last_line(error)}"
             ) from None
+
+
+def _check_present(device: str, present: list[str]) -> None:
+    if device.partition(".")[0] not in {name.partition(".")[0] for name in present}:
+        raise EngineError(
+            f"OpenVINO finds no {device} here, only {', '.join(present)}; set engine.device", "engine_device_missing"
+        )
+
+
+def _give_back_memory() -> None:
+    """Compiling leaves some 10 MB that glibc would keep for itself."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _usable(cache: Path) -> bool:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        return os.access(cache, os.W_OK)
+    except OSError:
+        return False  # a read-only model folder: each start compiles anew
+
+
+def _prune(cache: Path) -> None:
+    """Keep the newest files: each network, size, setting and version of OpenVINO has one of its own."""
+    with contextlib.suppress(OSError):  # somebody else prunes as well
+        for file in sorted(cache.glob("*.blob"), key=lambda file: file.stat().st_mtime)[:-_MOST_CACHED]:
+            file.unlink()
 
 
 class _Prepared:

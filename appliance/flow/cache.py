@@ -9,11 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from appliance.ports import Clock
 from appliance.values import Detected, Size, Wanted
 
-Key = bytes
+
+class Key(NamedTuple):
+    """What makes two frames' answers the same."""
+
+    digest: bytes
+    input_size: Size
+    """The one that fits best: an answer that was found at another one is not kept."""
+
 
 _BYTES_OF_AN_ANSWER = 600
 _BYTES_OF_A_DETECTION = 350
@@ -24,8 +32,8 @@ def key_of(data: bytes, model: str, input_size: Size, wanted: Wanted) -> Key:
     """256 bits of all that decides an answer: the bytes, the model, its input and what was asked for."""
     classes = "*" if wanted.classes is None else ",".join(sorted(wanted.classes))
     digest = hashlib.blake2b(data, digest_size=32)
-    digest.update(f"|{model}|{input_size.width}x{input_size.height}|{wanted.min_confidence}|{classes}".encode())
-    return digest.digest()
+    digest.update(f"|{model}|{wanted.min_confidence}|{classes}".encode())
+    return Key(digest.digest(), input_size)
 
 
 @dataclass(slots=True)
@@ -62,7 +70,9 @@ class Cache:
         return entry.answer
 
     def put(self, key: Key, answer: Detected) -> None:
-        """Remember an answer; forgets as many old ones as the bounds ask for."""
+        """Remember an answer that was found at the key's input size; forgets as many old ones as the bounds ask for."""
+        if answer.input_size != key.input_size:
+            return
         if key in self._entries:
             self._drop(key)
         cost = _BYTES_OF_AN_ANSWER + _BYTES_OF_A_DETECTION * len(answer.detections)

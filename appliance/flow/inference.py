@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from appliance.flow import scene_gate
+from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted
 from appliance.vision import decode, letterbox, thumbnail
@@ -17,16 +18,12 @@ from appliance.vision.heads import Reader
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A loaded model: the engine that runs it, the reader of its output, and what its input may be."""
+    """A loaded model: the engine that runs it, the reader of its output, and the sizes of its input."""
 
     info: ModelInfo
     engine: Engine
     reader: Reader
-    stride: int
-    fixed_size: Size | None
-
-    def input_size(self, image: Size, max_side: int) -> Size:
-        return self.fixed_size or letterbox.input_size(image, max_side, self.stride)
+    sizes: Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +53,21 @@ class Inference:
         self._clock, self._refresh_s = clock, refresh_s
         self._slot = threading.Semaphore(network.engine.slots)
 
-    def run(self, frame: Frame, max_side: int, seen: Seen | None = None) -> Answer:
+    def run(self, frame: Frame, max_side: int, seen: Seen | None = None, next_side: int = 0) -> Answer:
         """The answer to a frame; `seen` is what its camera showed last. May be called from many threads.
+
+        `max_side`: longest side of the network's input, px; `next_side`: the one that may come next, 0 for none.
 
         Raises BadFrame when its pixels cannot be decoded, EngineError when the engine fails.
         """
         network = self.network
         started_s = self._clock()
-        size = network.input_size(frame.picture.size, max_side)
+        size = network.sizes.choose(frame.picture.size, max_side, next_side)
         cells = thumbnail.cells(frame.picture) if self._refresh_s is not None else None
         if cells is not None and seen is not None and self._holds(seen, frame, size, cells, started_s):
             timing = _timing(frame, started_s, self._clock(), 0.0)
             return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)
 
-        network.engine.prepare(size)
         place = letterbox.fit(frame.picture.size, size)
         tensor = decode.load(frame.picture, place)
         decoded_s = self._clock()

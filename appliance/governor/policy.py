@@ -71,16 +71,23 @@ def decide(state: State, reading: Reading, policy: Policy, full: Limits) -> tupl
 
 def limits_of(state: State, full: Limits) -> Limits:
     """What a cooling state allows."""
+    next_side = _side(state.cooling + 1, full)
     if state.cooling == 0:
-        return replace(full, reason="normal")
-    side, interval_s = RUNGS[min(state.cooling, MAX_STATE - 1)]
+        return replace(full, reason="normal", next_side=next_side)
+    _, interval_s = RUNGS[min(state.cooling, MAX_STATE - 1)]
     return Limits(
-        max_side=max(_STRIDE * 2, round(full.max_side * side / _STRIDE) * _STRIDE),
+        max_side=_side(state.cooling, full),
+        next_side=next_side,
         min_interval_s=max(full.min_interval_s, interval_s),
         max_in_flight=1 if state.cooling >= 3 else full.max_in_flight,
         admit=state.cooling < MAX_STATE,
         reason=state.reason,
     )
+
+
+def _side(cooling: int, full: Limits) -> int:
+    part, _ = RUNGS[min(cooling, MAX_STATE - 1)]
+    return full.max_side if part == 1 else max(_STRIDE * 2, round(full.max_side * part / _STRIDE) * _STRIDE)
 
 
 def _pressure(reading: Reading, policy: Policy) -> tuple[bool, str]:

@@ -7,15 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fairness, goodput, literal, memory, overload, report
+from tests.benchmarks import fairness, gate, goodput, ladder, literal, memory, overload, report
 from tests.benchmarks.service import ROOT
 
 BENCHMARKS = {
     "goodput": goodput.run,
     "overload": overload.run,
     "fairness": fairness.run,
+    "gate": gate.run,
     "literal": literal.run,
     "memory": memory.run,
+    "ladder": ladder.run,
 }
 
 

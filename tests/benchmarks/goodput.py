@@ -34,7 +34,7 @@ def run(folder: Path) -> list[Row]:
                 load = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
             reference_ms = _cpu_ms(side)
             with thrown_away(picture, cameras=4, rate=load.fps / 4):
-                _, reference_fps = _one_run(side, _SHAPES[side][2])
+                _, reference_fps = benchmark_app(side, _SHAPES[side][2])
             cpu_ratios.append(load.cpu_ms / reference_ms)
             fps_ratios.append(load.fps / reference_fps)
             details.append(f"{load.cpu_ms:.1f}/{reference_ms:.1f} ms, {load.fps:.0f}/{reference_fps:.0f} fps")
@@ -55,12 +55,12 @@ def run(folder: Path) -> list[Row]:
 def _cpu_ms(side: int) -> float:
     """CPU ms of one inference of the bare engine."""
     _, _, count = _SHAPES[side]
-    short_s, _ = _one_run(side, count // 4)
-    long_s, _ = _one_run(side, count)
+    short_s, _ = benchmark_app(side, count // 4)
+    long_s, _ = benchmark_app(side, count)
     return (long_s - short_s) / (count - count // 4) * 1000
 
 
-def _one_run(side: int, count: int) -> tuple[float, float]:
+def benchmark_app(side: int, count: int) -> tuple[float, float]:
     """CPU seconds and inferences a second of benchmark_app."""
     height, width, _ = _SHAPES[side]
     command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(ROOT / "models/yolo11n/model.xml"),

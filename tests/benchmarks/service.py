@@ -124,7 +124,14 @@ def measure(service: Service, picture: Path, *arguments: str) -> Load:
         cpu_s, begun_s = service.cpu_s(), time.monotonic()
         assert process.stdout.readline() == "ended\n"
         cpu_s, seconds = service.cpu_s() - cpu_s, time.monotonic() - begun_s
-        return Load(json.loads(process.stdout.readline()), seconds, cpu_s)
+        return Load(read_load(process), seconds, cpu_s)
+
+
+def read_load(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+    """What the cameras saw, after they have ended: load.py's tallies by name."""
+    assert process.stdout is not None
+    cameras: dict[str, dict[str, Any]] = json.loads(process.stdout.readline())
+    return cameras
 
 
 def draw_picture(folder: Path, size: Size = Size(1280, 720)) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from appliance.engines import registry
 from appliance.errors import EngineError
 from appliance.values import Size
+from tests.conftest import ROOT
 from tests.models import networks
 
 
@@ -84,3 +87,63 @@ def test_an_input_that_the_network_cannot_take_is_an_engine_error(network: Path)
 def test_an_engine_that_does_not_exist_is_refused_by_name(network: Path) -> None:
     with pytest.raises(EngineError, match="no engine 'abacus'; known: openvino"):
         registry.create("abacus", network)
+
+
+def test_what_was_compiled_is_kept_for_the_next_start(network: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "deep" / "compiled"
+    start(network, cache=cache)
+    (kept,) = cache.glob("*.blob")
+    before = kept.stat().st_mtime_ns
+    start(network, cache=cache)
+    assert [file.stat().st_mtime_ns for file in cache.glob("*.blob")] == [before]
+
+
+@pytest.mark.parametrize("content", [b"", b"half", None])
+def test_a_damaged_cache_costs_a_compilation_and_nothing_else(
+    network: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    start(network, cache=tmp_path / "compiled")
+    (kept,) = (tmp_path / "compiled").glob("*.blob")
+    kept.chmod(0o600)
+    kept.write_bytes(kept.read_bytes()[:-100] if content is None else content)
+    start(network, cache=tmp_path / "compiled")
+
+
+def test_the_cache_is_bounded(network: Path, tmp_path: Path) -> None:
+    engine = registry.create("openvino", network, cache=tmp_path)
+    for number in range(1, 21):
+        engine.prepare(Size(32 * number, 32))
+    assert len(list(tmp_path.glob("*.blob"))) == 16
+    engine.close()
+
+
+def test_a_folder_that_cannot_be_written_means_no_cache(network: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    start(network, cache=tmp_path / "file" / "compiled")
+
+
+_FIRST_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+import openvino
+from appliance.engines import registry
+
+registry.create("openvino", Path(sys.argv[1]))
+together = threading.Barrier(4)
+
+def work():
+    together.wait()
+    openvino.Type.u8.to_dtype()  # as each inference does
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_inferences_of_a_process_may_come_at_once(network: Path) -> None:
+    """OpenVINO 2026.4.1 froze there, GIL and all, in about half of all tries."""
+    for _ in range(6):
+        subprocess.run([sys.executable, "-c", _FIRST_AT_ONCE, str(network)], check=True, timeout=30, cwd=ROOT)

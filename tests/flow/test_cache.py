@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.cache import Cache, key_of
+from appliance.flow.cache import Cache, Key, key_of
 from appliance.values import Box, Detected, Detection, Size, Timing, Wanted
 from tests.fakes import FakeClock
 
@@ -16,8 +16,8 @@ def answer(detections: int = 1) -> Detected:
     return Detected(found, Size(64, 48), Size(64, 64), "fake", Timing(0, 0, 0, 0))
 
 
-def key(number: int) -> bytes:
-    return number.to_bytes(4, "big")
+def key(number: int) -> Key:
+    return Key(number.to_bytes(32, "big"), answer().input_size)
 
 
 def test_what_was_put_is_got_until_it_is_too_old() -> None:
@@ -134,4 +134,10 @@ def test_the_key_does_not_depend_on_the_order_of_classes() -> None:
     one = Wanted(0.25, frozenset(["car", "person", "dog"]))
     other = Wanted(0.25, frozenset(["dog", "person", "car"]))
     assert key_of(*BASE[:3], one) == key_of(*BASE[:3], other)
-    assert len(key_of(*BASE)) == 32
+    assert len(key_of(*BASE).digest) == 32
+
+
+def test_an_answer_from_another_input_size_is_not_kept() -> None:
+    cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
+    cache.put(Key(b"1", Size(640, 384)), answer())
+    assert len(cache) == 0

@@ -12,7 +12,7 @@ from appliance.governor.policy import MAX_STATE, Policy, State, decide, limits_o
 from appliance.values import Limits, Reading
 
 POLICY = Policy(target_temp_c=75, critical_temp_c=84, min_available_bytes=100_000_000)
-FULL = Limits(640, 0.0, 8)
+FULL = Limits(640, 0.0, 8, next_side=512)
 ENOUGH, TOO_LITTLE = 500_000_000, 50_000_000
 
 temps = st.one_of(st.none(), st.floats(-20, 120))

@@ -13,7 +13,7 @@ from appliance.governor.service import Governor
 from appliance.values import Limits, Reading
 
 POLICY = Policy(75, 84, 100_000_000)
-FULL = Limits(640, 0.0, 8)
+FULL = Limits(640, 0.0, 8, next_side=512)
 
 
 class FakeSensors:

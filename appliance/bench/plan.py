@@ -1,0 +1,57 @@
+"""What to measure, and for how long, as the command line says it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from appliance.errors import ConfigError
+
+LADDER = (640, 512, 416, 320, 256)
+"""The longest sides that the box goes down when it has to do less, px."""
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`sides`: px, largest first. `seconds`: on each. `soak_s`: on the largest one, afterwards; 0: not at all."""
+
+    sides: tuple[int, ...]
+    seconds: float = 5.0
+    soak_s: float = 0.0
+
+
+def make_plan(*, sides: str = "", seconds: str = "5", soak: str = "", usual_side: int = 640) -> Plan:
+    """A plan from three options; without sides the ladder, and the side that the service uses. Raises ConfigError."""
+    wanted = _sides(sides) if sides else {*LADDER, usual_side}
+    return Plan(tuple(sorted(wanted, reverse=True)), _seconds(seconds), _duration_s(soak) if soak else 0.0)
+
+
+def _sides(text: str) -> set[int]:
+    try:
+        sides = {int(word) for word in text.split(",")}
+    except ValueError:
+        sides = set()
+    if not sides or min(sides) < 64 or max(sides) > 2048:
+        raise ConfigError(f"--sides {text}: write sides from 64 to 2048 px, for example --sides 640,416,256")
+    return sides
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ConfigError(f"--seconds {text}: write how long each size is measured, for example --seconds 5")
+    return seconds
+
+
+def _duration_s(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,6})([smh])", text)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ConfigError(f"--soak {text}: write a time with its unit, for example --soak 30m")
+    return float(seconds)

@@ -1,0 +1,198 @@
+"""The engine's ladder: what a size costs, what a switch of sizes costs, how long a start takes, and the bare engine.
+
+The service runs in a child of this file's own, which changes its limits when it is told to on its standard input, as
+the governor would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from appliance import config
+from appliance import run as service
+from appliance.engines import registry
+from appliance.values import Size
+from tests.benchmarks.goodput import benchmark_app
+from tests.benchmarks.report import Row
+from tests.benchmarks.service import ROOT, Service, draw_picture, load, measure, read_load
+
+_SIDES = (640, 512, 416, 320)
+_CLOSED = ("--cameras", "4", "--in-flight", "1")
+
+
+def run(folder: Path) -> list[Row]:
+    picture = draw_picture(folder)
+    return [*_memory(picture), *_switch(picture), *_start(), _bare_engine()]
+
+
+def _memory(picture: Path) -> list[Row]:
+    resident = []
+    with _told() as (box, tell):
+        for side, lower in zip(_SIDES, (*_SIDES[1:], 0), strict=True):
+            tell(side, 0)
+            measure(box, picture, *_CLOSED, "--seconds", "3")
+            resident.append(box.resident_bytes() / 1e6)
+            tell(side, lower)
+    detail = ", ".join(f"{side} px: {megabytes:.0f} MB" for side, megabytes in zip(_SIDES, resident, strict=True))
+    return [
+        Row("ladder: resident with one size, MB", resident[0], 200, True, detail),
+        Row("ladder: resident with four sizes, MB", resident[3], 300, True, ""),
+    ]
+
+
+def _switch(picture: Path) -> list[Row]:
+    """Down a size and up again under load; answers within a second of either switch against the median."""
+    with _told() as (box, tell):
+        tell(640, 512)
+        measure(box, picture, *_CLOSED, "--seconds", "2")  # meanwhile 512 is compiled
+        with load(box.url, picture, *_CLOSED, "--seconds", "12", "--warm-up", "1") as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            for side, seconds in ((512, 4.0), (640, 4.0)):
+                time.sleep(seconds)
+                tell(side, 512)
+            process.stdout.readline()
+            cameras = read_load(process)
+    latencies = [value for camera in cameras.values() for value in camera["latencies_ms"]]
+    near = [
+        value
+        for camera in cameras.values()
+        for value, at_s in zip(camera["latencies_ms"], camera["answered_at_s"], strict=True)
+        if 4 <= at_s <= 5 or 8 <= at_s <= 9
+    ]
+    lost = sum(camera["sent"] - camera["answered"] - sum(camera["skipped"].values()) for camera in cameras.values())
+    median = statistics.median(latencies)
+    return [
+        Row(
+            "ladder: slowest answer at a switch / median",
+            max(near) / median,
+            2.0,
+            True,
+            f"{max(near):.0f}/{median:.0f} ms",
+        ),
+        Row("ladder: frames lost over the switches", max(0, lost - len(cameras)), 0, True, "one of each is under way"),
+    ]
+
+
+def _start() -> list[Row]:
+    """`appliance serve` to ready, as systemd would see it; the compiled networks kept, and not."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models")
+        shutil.copytree(ROOT / "models/yolo11n", models / "yolo11n")
+        seconds = [_seconds_to_ready(models) for _ in range(4)]
+    return [
+        Row("start: seconds to ready, first", seconds[0], 4.0, True, ""),
+        Row("start: seconds to ready, later", statistics.median(seconds[1:]), 1.5, True, f"{seconds[1:]}"),
+    ]
+
+
+def _seconds_to_ready(models: Path) -> float:
+    command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
+    begun_s = time.monotonic()
+    process = subprocess.Popen([*command, "--set", f"model.dir={models}"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    try:
+        while "ready after" not in process.stdout.readline():
+            assert process.poll() is None, "the service did not start"
+        return round(time.monotonic() - begun_s, 2)
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+def _bare_engine() -> Row:
+    """Inferences a second of our engine, called by as many threads as it has slots, against benchmark_app, in turns."""
+    engine = registry.create("openvino", ROOT / "models/yolo11n/model.xml")
+    engine.prepare(Size(640, 384))
+    ratios, details = [], []
+    for _ in range(3):
+        _, reference = benchmark_app(640, 500)
+        ours = _inferences_a_second(
+            lambda: engine.infer(np.zeros((384, 640, 3), np.uint8), lambda raw: None), engine.slots
+        )
+        ratios.append(ours / reference)
+        details.append(f"{ours:.0f}/{reference:.0f}")
+    engine.close()
+    return Row(
+        "engine: inferences a second / benchmark_app", statistics.median(ratios), 0.98, False, "; ".join(details)
+    )
+
+
+def _inferences_a_second(infer: Callable[[], None], threads: int, count: int = 250) -> float:
+    def work() -> None:
+        for _ in range(count):
+            infer()
+
+    infer()
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    begun_s = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return count * threads / (time.monotonic() - begun_s)
+
+
+@contextmanager
+def _told() -> Iterator[tuple[Service, Callable[[int, int], None]]]:
+    """A service, and what changes its longest side and the next one."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.ladder"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    orders = process.stdin
+
+    def tell(side: int, next_side: int) -> None:
+        orders.write(f"{side} {next_side}\n")
+        orders.flush()
+
+    try:
+        yield Service(process.stdout.readline().strip(), psutil.Process(process.pid)), tell
+    finally:
+        orders.close()  # it stops
+        process.wait(30)
+        process.stdout.close()
+
+
+async def _serve_and_obey() -> None:
+    settings = config.load(
+        None, {}, {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "log.level": "error",
+                   "governor.enabled": "false"},
+    )  # fmt: skip
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def obey(running: service.Started) -> None:
+        detector = running.health.detector
+        for line in sys.stdin:
+            side, next_side = map(int, line.split())
+            limits = replace(running.health.governor.limits, max_side=side, next_side=next_side)
+            loop.call_soon_threadsafe(detector.apply, limits)
+        loop.call_soon_threadsafe(stop.set)
+
+    def ready(running: service.Started) -> None:
+        print(f"http://127.0.0.1:{running.port}", flush=True)
+        threading.Thread(target=obey, args=(running,), daemon=True).start()
+
+    await service.serve(settings, started=lambda _: None, ready=ready, stop=stop)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_and_obey())
