@@ -57,7 +57,8 @@ def _model(settings: Settings) -> Iterator[Check]:
         yield Check("engine", False, str(error), "Set engine.device to CPU, or install the device's driver.")
         return
     network.engine.close()
-    yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {network.engine.precision}")
+    precision = network.info.computed_in(network.engine.precision)
+    yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
 
 
 def _port(settings: Settings) -> Check:

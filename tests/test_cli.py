@@ -33,6 +33,7 @@ COMMANDS = [
     "model",
     "model list",
     "model fetch",
+    "model quantize",
 ]
 
 

@@ -25,6 +25,24 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Quantized:
+    """What an INT8 network was made from, and what it lost by it."""
+
+    made_from: str
+    """The bundle it was made from."""
+    measure: str
+    """How accuracy was measured: `map50_95` (against labels) or `likeness` (against the original's boxes)."""
+    points_before: float
+    """Accuracy of the original, 0-100."""
+    points_after: float
+    judged_by: int
+    """Pictures that accuracy was measured on, none of which calibrated."""
+    calibrated_by: int
+    floating: tuple[str, ...]
+    """Groups of layers left in floating point."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """What is known of one model."""
 
@@ -41,6 +59,9 @@ class Bundle:
     source: str
     files: dict[str, str]
     """sha256 of each file; empty for a folder of somebody else's."""
+    precision: str = ""
+    """`int8` where the network was quantised; "": the engine computes as it likes best."""
+    quantized: Quantized | None = None
 
 
 def read(folder: Path) -> Bundle:
@@ -153,9 +174,15 @@ def _from_manifest(folder: Path) -> Bundle:
             license=manifest["license"],
             source=manifest["source"],
             files=dict(manifest["files"]),
+            precision=str(manifest.get("precision", "")),
+            quantized=_quantized(manifest.get("quantized")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None
+
+
+def _quantized(told: Mapping[str, Any] | None) -> Quantized | None:
+    return Quantized(**{**told, "floating": tuple(told["floating"])}) if told else None
 
 
 def _from_ultralytics(folder: Path) -> Bundle:
