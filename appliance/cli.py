@@ -333,7 +333,7 @@ def _model_fetch(arguments: argparse.Namespace) -> int:
 def _model_quantize(arguments: argparse.Namespace) -> int:
     settings, out = _settings(arguments), arguments.out or f"{arguments.name}-int8"
     logs.set_up("warning")
-    from appliance.quantize import quantize
+    from appliance.quantize.quantize import quantize
 
     try:
         quantize(settings, arguments.name, pictures=arguments.calibration, labels=arguments.labels, out=out,

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.models import layer_times, layers
-from appliance.models.layers import Group, Trial
+from appliance.quantize import layer_times, layers
+from appliance.quantize.layers import Group, Trial
 
 ONNX = [
     ("images", "Parameter"),

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appliance.models import accuracy
-from appliance.models.accuracy import Found, Label
-from appliance.models.calibration import Sample
+from appliance.quantize import accuracy
+from appliance.quantize.accuracy import Found, Label
+from appliance.quantize.calibration import Sample
 from appliance.values import Size
 
 _QUICK_SIZES = 3

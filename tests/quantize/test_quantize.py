@@ -15,14 +15,15 @@ from appliance import cli, config
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import fetch, nncf_environment
+from appliance.models import fetch
 from appliance.models.bundle import Bundle
-from appliance.models.calibration import Say
-from appliance.quantize import Start, quantize
+from appliance.quantize import nncf_environment
+from appliance.quantize.calibration import Say
+from appliance.quantize.quantize import Start, quantize
 from appliance.run import load_network
 from appliance.values import Size
 from tests.models import networks
-from tests.models.test_calibration import make_pictures
+from tests.quantize.test_calibration import make_pictures
 from tests.test_cli import untouched
 
 __all__ = ["untouched"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import ModelError
-from appliance.models import calibration
+from appliance.quantize import calibration
 from appliance.values import Box, Size
 from appliance.vision import decode
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.models import accuracy
-from appliance.models.accuracy import Label
+from appliance.quantize import accuracy
+from appliance.quantize.accuracy import Label
 from appliance.values import Box, Detection
 
 HERE, THERE = Box(0, 0, 10, 10), Box(100, 100, 120, 120)

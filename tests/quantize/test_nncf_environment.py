@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ModelError
-from appliance.models import nncf_environment
+from appliance.quantize import nncf_environment
 
 PACKAGE = Path(nncf_environment.__file__).parent.parent
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.models.layers import Group, group_of, head_of
+from appliance.quantize.layers import Group, group_of, head_of
 from appliance.values import Size
 
 _TURNS = 60

@@ -18,13 +18,13 @@ from appliance.config import Settings
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import calibration, layer_times, nncf_environment, quantized
-from appliance.models.accuracy import LEAST_CONFIDENCE, Found, Label
 from appliance.models.bundle import Bundle, Quantized
-from appliance.models.calibration import Sample, Say
-from appliance.models.judge import Judge
-from appliance.models.layers import Trial
-from appliance.models.trials import Quantizer, Times, Trials
+from appliance.quantize import calibration, layer_times, nncf_environment, quantized
+from appliance.quantize.accuracy import LEAST_CONFIDENCE, Found, Label
+from appliance.quantize.calibration import Sample, Say
+from appliance.quantize.judge import Judge
+from appliance.quantize.layers import Trial
+from appliance.quantize.trials import Quantizer, Times, Trials
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import letterbox
 from appliance.vision.heads import Reader

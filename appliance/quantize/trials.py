@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from appliance.models import layer_times, layers
-from appliance.models.calibration import Say
-from appliance.models.judge import Judge
-from appliance.models.layers import Group, Trial
+from appliance.quantize import layer_times, layers
+from appliance.quantize.calibration import Say
+from appliance.quantize.judge import Judge
+from appliance.quantize.layers import Group, Trial
 
 _MOST = 3
 """Groups that are tried for speed."""

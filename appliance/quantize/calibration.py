@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from appliance.errors import BadFrame, ModelError
-from appliance.models.accuracy import Label
 from appliance.ports import Tensor
+from appliance.quantize.accuracy import Label
 from appliance.values import Box, Picture, Size
 from appliance.vision import decode, letterbox
 
