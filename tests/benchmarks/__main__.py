@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fairness, gate, goodput, ladder, literal, memory, overload, report
+from tests.benchmarks import fairness, gate, goodput, int8, ladder, literal, memory, overload, report
 from tests.benchmarks.service import ROOT
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "literal": literal.run,
     "memory": memory.run,
     "ladder": ladder.run,
+    "int8": int8.run,
 }
 
 
