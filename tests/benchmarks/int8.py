@@ -1,8 +1,8 @@
 """INT8 through the whole service against the naive path: frames a CPU second, 1280x720 JPEG.
 
 The naive path: OpenCV decodes the picture in full, it is letterboxed to a square of 640 px, and one synchronous request
-of the floating-point network gets it, in f32 and in what the chip has that is faster. Needs the model `yolo11n-int8`: see
-docs/models.md.
+of the floating-point network gets it, in f32 and in the chip's fastest float. Needs the model `yolo11n-int8`:
+docs/models.md says how to make it.
 """
 
 from __future__ import annotations
