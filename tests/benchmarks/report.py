@@ -49,9 +49,9 @@ def write(rows: Sequence[Row], folder: Path, name: str) -> None:
 
 def _svg(rows: Sequence[Row]) -> str:
     """A bar a claim, as a part of its goal; the goal is the line in the middle."""
-    height, middle, unit = 34, 560, 200
+    height, middle, unit = 34, 680, 200
     body = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{len(rows) * height + 40}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="1140" height="{len(rows) * height + 40}" '
         'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<line x1="{middle}" y1="8" x2="{middle}" y2="{len(rows) * height + 16}" stroke="#444"/>',
@@ -64,7 +64,7 @@ def _svg(rows: Sequence[Row]) -> str:
         body += [
             f'<text x="{middle - unit - 10}" y="{y + 17}" text-anchor="end">{escape(row.claim)}</text>',
             f'<rect x="{middle - unit}" y="{y + 4}" width="{max(1.0, part * unit):.0f}" height="18" fill="{colour}"/>',
-            f'<text x="{middle - unit + part * unit + 6:.0f}" y="{y + 17}">{row.value:.3g} '
+            f'<text x="{max(middle, middle - unit + part * unit) + 6:.0f}" y="{y + 17}">{row.value:.3g} '
             f"({'≤' if row.at_most else '≥'} {row.goal:g})</text>",
         ]
     return "\n".join([*body, "</svg>"]) + "\n"
