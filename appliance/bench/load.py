@@ -42,18 +42,14 @@ class FullLoad:
 
     def __init__(self, inference: Inference, picture: Picture, side: int, wanted: Wanted) -> None:
         self._inference, self._picture, self._side, self._wanted = inference, picture, side, wanted
-        self._threads = inference.network.engine.slots + 1
-        """As in flow/detector.py: one frame is decoded while the others are in the engine."""
         self._stopping = threading.Event()
         self._done: list[tuple[float, float]] = []
         self._workers: list[Future[None]] = []
 
     def __enter__(self) -> FullLoad:
-        # Alone: OpenVINO 2026.4's Python binding makes its table of types at the first inference, and two threads that
-        # do so at once wait for each other for ever, with the GIL held.
-        self._look()
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bench")
-        self._workers = [self._executor.submit(self._work) for _ in range(self._threads)]
+        threads = self._inference.threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="bench")
+        self._workers = [self._executor.submit(self._work) for _ in range(threads)]
         return self
 
     def __exit__(self, *_: object) -> None:

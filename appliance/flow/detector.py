@@ -184,9 +184,7 @@ class Detector:
                 loop.call_soon_threadsafe(self._returned, frame, result)
 
         if self.inference is not None:
-            # One more than the engine has slots, so that the next frame is decoded meanwhile; docs/decisions/0005.
-            count = self.inference.network.engine.slots + 1
-            workers.start(count, self._mailboxes, self._look, report, self._most_under_way)
+            workers.start(self.inference.threads, self._mailboxes, self._look, report, self._most_under_way)
         try:
             while True:
                 await asyncio.sleep(self._tick_s)

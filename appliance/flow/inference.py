@@ -53,6 +53,13 @@ class Inference:
         self._clock, self._refresh_s = clock, refresh_s
         self._slot = threading.Semaphore(network.engine.slots)
 
+    @property
+    def threads(self) -> int:
+        """That keep the engine busy: one more than it has slots, so that the next frame is decoded meanwhile; see
+        docs/decisions/0005.
+        """
+        return self.network.engine.slots + 1
+
     def run(self, frame: Frame, max_side: int, seen: Seen | None = None, next_side: int = 0) -> Answer:
         """The answer to a frame; `seen` is what its camera showed last. May be called from many threads.
 

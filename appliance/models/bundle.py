@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,18 @@ def verify(bundle: Bundle) -> None:
             raise ModelError(f"{path} is missing", "model_corrupt")
         if sha256(path) != expected:
             raise ModelError(f"{path} is damaged (wrong sha256)", "model_corrupt")
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `folder` at the end, whole or not at all, in place of what was there."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        fresh = Path(scratch, folder.name)
+        fresh.mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        fresh.rename(folder)
 
 
 def write_manifest(bundle: Bundle, tools: Mapping[str, str]) -> None:

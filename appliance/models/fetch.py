@@ -92,17 +92,12 @@ def build(onnx: Path, folder: Path, source: str, *, keep_source: bool = False, d
     if dynamic and fixed is not None:
         raise ModelError("its input has a fixed size; the input should follow the camera's shape", "model_unsupported")
     draft = bundles.from_metadata(folder.name, onnx, metadata, fixed, output)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch, folder.name)
-        fresh.mkdir()
+    with bundles.appearing(folder) as fresh:
         openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
         if keep_source:
             shutil.copyfile(onnx, fresh / "source.onnx")
         bundle = replace(draft, network=fresh / "model.xml", source=source)
         bundles.write_manifest(bundle, {"openvino": openvino.get_version()})
-        if folder.exists():
-            folder.rename(Path(scratch, "old"))
-        fresh.rename(folder)
     return bundles.read(folder)
 
 

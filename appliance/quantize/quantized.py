@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,16 +30,11 @@ def write(network: Path, folder: Path, original: Bundle, told: Quantized, tools:
 
     `network`: the .xml file; its weights lie beside it.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch, folder.name)
-        fresh.mkdir()
+    with bundles.appearing(folder) as fresh:
         for suffix in (".xml", ".bin"):
             shutil.copyfile(network.with_suffix(suffix), fresh / f"model{suffix}")
         bundle = replace(
             original, name=folder.name, network=fresh / "model.xml", precision="int8", quantized=told, files={}
         )
         bundles.write_manifest(bundle, tools)
-        if folder.exists():
-            folder.rename(Path(scratch, "old"))
-        fresh.rename(folder)
     return bundles.read(folder)
