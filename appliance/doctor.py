@@ -74,11 +74,11 @@ def _port(settings: Settings) -> Check:
 def _sensors(settings: Settings) -> Iterator[Check]:
     models = Path(settings.model.dir).absolute()
     reading = MachineSensors(disk=models if models.exists() else Path("/")).read()
-    temp, free = reading.soc_temp_c, reading.disk_free_bytes
+    temp, free = reading.thermal.soc_temp_c, reading.storage.free_bytes
     yield Check("temperature", True, "no sensor found: heat cannot be governed" if temp is None else f"{temp:.0f} °C")
     yield Check("disk", free is None or free > _ENOUGH_DISK,
                 "unknown" if free is None else f"{free / 1e9:.1f} GB free", "Free at least 200 MB.")  # fmt: skip
-    available = reading.memory_available_bytes
+    available = reading.memory.available_bytes
     yield Check("memory", available is None or available > 300_000_000,
                 "unknown" if available is None else f"{available / 1e9:.1f} GB available",
                 "The service needs about 250 MB: stop something else.")  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.values import Frame, Outcome, Reading, Size
+from appliance.readings import Reading
+from appliance.values import Frame, Outcome, Size
 
 T = TypeVar("T")
 

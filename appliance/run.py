@@ -255,7 +255,7 @@ async def _tell_manager(notifier: Notifier, running: Started, ready: Callable[[S
 
 def _status_line(health: Health) -> str:
     reading = health.governor.reading
-    temp = reading.soc_temp_c if reading else None
+    temp = reading.thermal.soc_temp_c if reading else None
     cameras = [stats for name, stats in health.pace.stats().items() if not name.startswith("_")]
     fps = sum(stats.answered_fps for stats in cameras)
     shown = "unknown" if temp is None else f"{temp:.0f} °C"

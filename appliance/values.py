@@ -157,6 +157,16 @@ class Limits:
     """False: refuse frames, stay reachable."""
     next_side: int = 0
     """The longest side that may come after this one, to be made ready; 0: none."""
+    duty: float = 1.0
+    """Part of the engine's time that may be given away, 0-1: what is left undone is heat that is not made."""
+    lowest_priority: int = 0
+    """Cameras below this priority are refused."""
+    new_cameras: bool = True
+    """False: no camera that is not known yet is let in."""
+    cache_part: float = 1.0
+    """Part of its bounds that the cache may fill, 0-1."""
+    most_sizes: int | None = None
+    """Input sizes kept compiled; None: as configured."""
     reason: str = "normal"
 
 
@@ -201,23 +211,6 @@ class ModelInfo:
     def computed_in(self, engine_precision: str) -> str:
         """The number format of its inference: of the model if it was quantised, otherwise what the engine chose."""
         return self.precision if self.precision == "int8" else engine_precision
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the sensors say at one moment; None is unknown, never a number that stands for it."""
-
-    at_s: float
-    """Monotonic."""
-    soc_temp_c: float | None = None
-    trip_temp_c: float | None = None
-    """Where the firmware or kernel begins to throttle."""
-    cpu_percent: float | None = None
-    memory_available_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    resident_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    uptime_s: float | None = None
 
 
 class Severity(str, Enum):

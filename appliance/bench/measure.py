@@ -106,18 +106,18 @@ class _Bench:
                 before = throttle.read()
                 window = load.window(min(_MINUTE_S, self.plan.soak_s - at_s), self.progress.advance)
                 at_s += window.seconds
-                temp_c, after = self.sensors.read().soc_temp_c, throttle.read()
+                temp_c, after = self.sensors.read().thermal.soc_temp_c, throttle.read()
                 slowed = throttle.slowed(before, after)
                 yield Minute(round(at_s, 1), round(window.fps, 2), temp_c, after.mhz, slowed, window.others_percent)
 
     def _rung(self, network: Network, size: Size, side: int) -> Rung:
-        bytes_before = self.sensors.read().resident_bytes or 0
+        bytes_before = self.sensors.read().memory.resident_bytes or 0
         with self._full_load(network, size, side) as load:
             load.window(_warm_s(self.plan), self.progress.advance)
             before = throttle.read()
             window = load.window(self.plan.seconds, self.progress.advance)
             reading, after = self.sensors.read(), throttle.read()  # while it works: it clocks down a moment later
-        resident_bytes = reading.resident_bytes or 0
+        resident_bytes = reading.memory.resident_bytes or 0
         return Rung(
             side=side,
             size=size,
@@ -127,7 +127,7 @@ class _Bench:
             fps=round(window.fps, 2),
             added_bytes=resident_bytes - bytes_before,
             resident_bytes=resident_bytes,
-            temp_c=reading.soc_temp_c,
+            temp_c=reading.thermal.soc_temp_c,
             mhz=after.mhz,
             throttled=throttle.slowed(before, after),
             others_percent=window.others_percent,

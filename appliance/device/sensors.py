@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from appliance.ports import Clock
-from appliance.values import Reading
+from appliance.readings import Cpu, Memory, Reading, Storage, System, Thermal
 
 _CHIPS = ("cpu_thermal", "soc_thermal", "coretemp", "k10temp", "zenpower", "cpu-thermal", "CPU-therm", "acpitz")
 """Names under which kernels report the processor's temperature, best first."""
@@ -28,16 +28,15 @@ class MachineSensors:
             disk_free: int | None = psutil.disk_usage(str(self._disk)).free
         except OSError:
             disk_free = None
+        now = self._clock()
+        resident = self._process.memory_info().rss
         return Reading(
-            at_s=self._clock(),
-            soc_temp_c=_soc_temp(),
-            trip_temp_c=self._trip_temp(),
-            cpu_percent=psutil.cpu_percent(),
-            memory_available_bytes=memory.available,
-            memory_total_bytes=memory.total,
-            resident_bytes=self._process.memory_info().rss,
-            disk_free_bytes=disk_free,
-            uptime_s=round(time.time() - psutil.boot_time(), 1),
+            at_s=now,
+            thermal=Thermal(now, _soc_temp(), self._trip_temp()),
+            memory=Memory(now, memory.available, memory.total, resident_bytes=resident),
+            cpu=Cpu(now, psutil.cpu_percent()),
+            storage=Storage(now, disk_free),
+            system=System(now, round(time.time() - psutil.boot_time(), 1)),
         )
 
     def _trip_temp(self) -> float | None:

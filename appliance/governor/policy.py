@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from appliance.values import Limits, Reading
+from appliance.readings import Reading
+from appliance.values import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ def decide(state: State, reading: Reading, policy: Policy, full: Limits) -> tupl
     """The next state and the limits that go with it; `full` are those of a cool box."""
     hot, reason = _pressure(reading, policy)
     now = reading.at_s
-    if reading.soc_temp_c is not None:
-        state = replace(state, warm=reading.soc_temp_c >= policy.target_temp_c - policy.hysteresis_c)
-    if reading.soc_temp_c is not None and reading.soc_temp_c >= policy.critical_temp_c:
+    if reading.thermal.soc_temp_c is not None:
+        state = replace(state, warm=reading.thermal.soc_temp_c >= policy.target_temp_c - policy.hysteresis_c)
+    if reading.thermal.soc_temp_c is not None and reading.thermal.soc_temp_c >= policy.critical_temp_c:
         state = replace(_move(state, MAX_STATE, now, "critical_temperature"), cool_since_s=None)
     elif hot:
         if now - state.since_s >= policy.dwell_s:
@@ -91,10 +92,10 @@ def _side(cooling: int, full: Limits) -> int:
 
 
 def _pressure(reading: Reading, policy: Policy) -> tuple[bool, str]:
-    available = reading.memory_available_bytes
+    available = reading.memory.available_bytes
     if available is not None and available < policy.min_available_bytes:
         return True, "memory"
-    if reading.soc_temp_c is not None and reading.soc_temp_c >= policy.target_temp_c:
+    if reading.thermal.soc_temp_c is not None and reading.thermal.soc_temp_c >= policy.target_temp_c:
         return True, "temperature"
     return False, "normal"
 

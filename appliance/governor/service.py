@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from appliance.governor.policy import Policy, State, decide
 from appliance.ports import Sensors
-from appliance.values import Limits, Reading
+from appliance.readings import Reading
+from appliance.values import Limits
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Governor:
             log.warning(
                 "cooling state %d (%s): input %d px, interval %.1f s, admit %s; %s °C, %s MB free",
                 self.state.cooling, limits.reason, limits.max_side, limits.min_interval_s, limits.admit,
-                reading.soc_temp_c, (reading.memory_available_bytes or 0) // 1_000_000,
+                reading.thermal.soc_temp_c, (reading.memory.available_bytes or 0) // 1_000_000,
             )  # fmt: skip
             self.limits = limits
             self._apply(limits)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from appliance.values import CanaryState, Finding, Limits, Reading, Severity
+from appliance.readings import Reading
+from appliance.values import CanaryState, Finding, Limits, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _engine(facts: Facts) -> Finding | None:
 
 
 def _temperature(facts: Facts) -> Finding | None:
-    temp = facts.reading.soc_temp_c if facts.reading else None
+    temp = facts.reading.thermal.soc_temp_c if facts.reading else None
     if temp is not None and temp >= facts.critical_temp_c:
         return Finding(
             "too_hot", Severity.CRITICAL, f"The chip is at {temp:.0f} °C; inference is stopped until it has cooled.",
@@ -71,7 +72,7 @@ def _temperature(facts: Facts) -> Finding | None:
 
 
 def _memory(facts: Facts) -> Finding | None:
-    available = facts.reading.memory_available_bytes if facts.reading else None
+    available = facts.reading.memory.available_bytes if facts.reading else None
     if available is None or available >= facts.min_available_bytes:
         return None
     return Finding(
@@ -81,7 +82,7 @@ def _memory(facts: Facts) -> Finding | None:
 
 
 def _disk(facts: Facts) -> Finding | None:
-    free = facts.reading.disk_free_bytes if facts.reading else None
+    free = facts.reading.storage.free_bytes if facts.reading else None
     if free is None or free >= 100_000_000:
         return None
     return Finding(

@@ -17,6 +17,7 @@ from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.health.findings import Facts, examine, status_of
 from appliance.ports import Clock
+from appliance.readings import Reading
 from appliance.values import Finding
 from appliance.web import payloads
 from appliance.web.payloads import Payload
@@ -79,12 +80,19 @@ class Health:
         return self.detector.network is not None and self.canary.ready
 
     def _device(self) -> Payload:
-        reading = self.governor.reading
-        names = (
-            "soc_temp_c", "trip_temp_c", "cpu_percent", "memory_available_bytes", "memory_total_bytes",
-            "resident_bytes", "disk_free_bytes", "uptime_s",
-        )  # fmt: skip
-        return {"board": self.board, **{name: getattr(reading, name, None) for name in names}}
+        reading = self.governor.reading or Reading(at_s=0.0)
+        thermal, memory, cpu = reading.thermal, reading.memory, reading.cpu
+        return {
+            "board": self.board,
+            "soc_temp_c": thermal.soc_temp_c,
+            "trip_temp_c": thermal.passive_temp_c,
+            "cpu_percent": cpu.percent,
+            "memory_available_bytes": memory.available_bytes,
+            "memory_total_bytes": memory.total_bytes,
+            "resident_bytes": memory.resident_bytes,
+            "disk_free_bytes": reading.storage.free_bytes,
+            "uptime_s": reading.system.uptime_s,
+        }
 
     def _governor(self) -> Payload:
         state, limits = self.governor.state, self.governor.limits

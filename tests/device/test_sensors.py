@@ -21,7 +21,7 @@ def zone(root: Path, number: int, *trips: tuple[str, str]) -> None:
 
 
 def trip(root: Path) -> float | None:
-    return MachineSensors(root=root).read().trip_temp_c
+    return MachineSensors(root=root).read().thermal.passive_temp_c
 
 
 def test_the_lowest_passive_trip_point_is_where_throttling_begins(tmp_path: Path) -> None:
@@ -89,18 +89,18 @@ def test_this_machine_is_read_with_the_clock_that_was_given(tmp_path: Path) -> N
     clock = FakeClock(42.0)
     reading = MachineSensors(disk=tmp_path, clock=clock).read()
     assert reading.at_s == 42.0
-    assert reading.memory_available_bytes is not None
-    assert reading.memory_total_bytes is not None
-    assert 0 < reading.memory_available_bytes <= reading.memory_total_bytes
-    assert reading.resident_bytes is not None
-    assert reading.resident_bytes > 1_000_000
-    assert reading.disk_free_bytes is not None
-    assert reading.uptime_s is not None
-    assert reading.uptime_s > 0
-    assert reading.cpu_percent is not None
-    assert 0 <= reading.cpu_percent <= 100
-    assert reading.soc_temp_c is None or -40 < reading.soc_temp_c < 130
+    assert reading.memory.available_bytes is not None
+    assert reading.memory.total_bytes is not None
+    assert 0 < reading.memory.available_bytes <= reading.memory.total_bytes
+    assert reading.memory.resident_bytes is not None
+    assert reading.memory.resident_bytes > 1_000_000
+    assert reading.storage.free_bytes is not None
+    assert reading.system.uptime_s is not None
+    assert reading.system.uptime_s > 0
+    assert reading.cpu.percent is not None
+    assert 0 <= reading.cpu.percent <= 100
+    assert reading.thermal.soc_temp_c is None or -40 < reading.thermal.soc_temp_c < 130
 
 
 def test_a_disk_that_has_gone_is_unknown(tmp_path: Path) -> None:
-    assert MachineSensors(disk=tmp_path / "gone").read().disk_free_bytes is None
+    assert MachineSensors(disk=tmp_path / "gone").read().storage.free_bytes is None

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.governor.policy import MAX_STATE, Policy, State, decide, limits_of
-from appliance.values import Limits, Reading
+from appliance.readings import Memory, Reading, Thermal
+from appliance.values import Limits
 
 POLICY = Policy(target_temp_c=75, critical_temp_c=84, min_available_bytes=100_000_000)
 FULL = Limits(640, 0.0, 8, next_side=512)
@@ -27,7 +28,7 @@ steps = st.lists(st.tuples(st.floats(0.5, 40), temps, memories), max_size=80)
 
 
 def reading(at_s: float, temp_c: float | None = 50.0, memory: int | None = ENOUGH) -> Reading:
-    return Reading(at_s=at_s, soc_temp_c=temp_c, memory_available_bytes=memory)
+    return Reading(at_s, Thermal(soc_temp_c=temp_c), memory=Memory(available_bytes=memory))
 
 
 def walk(
@@ -103,7 +104,7 @@ def test_a_steady_reading_is_answered_by_a_steady_state(
 @given(steps)
 def test_the_critical_point_stops_inference_at_once(steps: list[tuple[float, float | None, int | None]]) -> None:
     for now, state, limits in walk(steps):
-        if now.soc_temp_c is not None and now.soc_temp_c >= POLICY.critical_temp_c:
+        if now.thermal.soc_temp_c is not None and now.thermal.soc_temp_c >= POLICY.critical_temp_c:
             assert state.cooling == MAX_STATE
             assert not limits.admit
 
@@ -114,8 +115,8 @@ def test_while_it_is_hot_or_short_of_memory_the_box_never_takes_more_work(
 ) -> None:
     former = State()
     for now, state, _ in walk(steps):
-        hot = now.soc_temp_c is not None and now.soc_temp_c >= POLICY.target_temp_c
-        if hot or now.memory_available_bytes == TOO_LITTLE:
+        hot = now.thermal.soc_temp_c is not None and now.thermal.soc_temp_c >= POLICY.target_temp_c
+        if hot or now.memory.available_bytes == TOO_LITTLE:
             assert state.cooling >= former.cooling
         former = state
 
@@ -130,8 +131,8 @@ def test_more_work_is_taken_only_after_a_while_of_being_clearly_cooler(
             assert state.cooling == former.cooling - 1
             recent = [r for r, _, _ in way if now.at_s - POLICY.recover_s < r.at_s <= now.at_s]
             for r in recent:
-                assert r.soc_temp_c is None or r.soc_temp_c < POLICY.target_temp_c - POLICY.hysteresis_c
-                assert r.memory_available_bytes != TOO_LITTLE
+                assert r.thermal.soc_temp_c is None or r.thermal.soc_temp_c < POLICY.target_temp_c - POLICY.hysteresis_c
+                assert r.memory.available_bytes != TOO_LITTLE
 
 
 @given(steps, st.floats(75, 100), st.integers(1, 400))

@@ -10,7 +10,8 @@ import pytest
 
 from appliance.governor.policy import MAX_STATE, Policy
 from appliance.governor.service import Governor
-from appliance.values import Limits, Reading
+from appliance.readings import Reading, Thermal
+from appliance.values import Limits
 
 POLICY = Policy(75, 84, 100_000_000)
 FULL = Limits(640, 0.0, 8, next_side=512)
@@ -27,7 +28,7 @@ class FakeSensors:
     def read(self) -> Reading:
         number = next(self._numbers)
         self.reads += 1
-        return Reading(at_s=number * self._step_s, soc_temp_c=self._temps_c[min(number, len(self._temps_c) - 1)])
+        return Reading(number * self._step_s, Thermal(soc_temp_c=self._temps_c[min(number, len(self._temps_c) - 1)]))
 
 
 async def run_through(
@@ -66,7 +67,7 @@ async def test_a_governor_without_a_policy_only_watches() -> None:
     assert applied == []
     assert governor.limits == FULL
     assert governor.reading is not None
-    assert governor.reading.soc_temp_c == 90.0
+    assert governor.reading.thermal.soc_temp_c == 90.0
 
 
 async def test_the_log_tells_of_each_change(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,10 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.health.findings import Facts, examine, status_of
-from appliance.values import CanaryState, Finding, Limits, Reading, Severity
+from appliance.readings import Memory, Reading, Storage, Thermal
+from appliance.values import CanaryState, Finding, Limits, Severity
 
 GB = 1_000_000_000
-COOL = Reading(at_s=0, soc_temp_c=50, memory_available_bytes=GB, disk_free_bytes=GB)
+
+
+def cool_but(temp_c: float | None = 50, available_bytes: int = GB, free_bytes: int = GB) -> Reading:
+    return Reading(
+        0,
+        Thermal(soc_temp_c=temp_c),
+        memory=Memory(available_bytes=available_bytes),
+        storage=Storage(free_bytes=free_bytes),
+    )
+
+
+COOL = cool_but()
 PROVED = CanaryState(proved=True, message="fine", at_s=1.0)
 FULL = Limits(640, 0.0, 8)
 WELL = Facts(
@@ -32,11 +44,11 @@ APPEARS = {
     "not_proved_again": (replace(WELL, canary=replace(PROVED, failures=2)), "canary_failed", "degraded"),
     "blind": (replace(WELL, canary=replace(PROVED, failures=3)), "canary_failed", "critical"),
     "engine": (replace(WELL, engine_failures=3), "engine_failing", "critical"),
-    "critical": (replace(WELL, reading=replace(COOL, soc_temp_c=84)), "too_hot", "critical"),
-    "hot": (replace(WELL, reading=replace(COOL, soc_temp_c=80), limits=HOT), "hot", "degraded"),
-    "hot_and_silent": (replace(WELL, reading=replace(COOL, soc_temp_c=None), limits=HOT), "hot", "degraded"),
-    "memory": (replace(WELL, reading=replace(COOL, memory_available_bytes=99_999_999)), "memory_low", "degraded"),
-    "disk": (replace(WELL, reading=replace(COOL, disk_free_bytes=99_999_999)), "disk_low", "degraded"),
+    "critical": (replace(WELL, reading=cool_but(temp_c=84)), "too_hot", "critical"),
+    "hot": (replace(WELL, reading=cool_but(temp_c=80), limits=HOT), "hot", "degraded"),
+    "hot_and_silent": (replace(WELL, reading=cool_but(temp_c=None), limits=HOT), "hot", "degraded"),
+    "memory": (replace(WELL, reading=cool_but(available_bytes=99_999_999)), "memory_low", "degraded"),
+    "disk": (replace(WELL, reading=cool_but(free_bytes=99_999_999)), "disk_low", "degraded"),
 }
 
 
@@ -54,11 +66,9 @@ STAYS_AWAY = {
     "well": WELL,
     "not_yet_tried": replace(WELL, canary=CanaryState()),
     "two_failures": replace(WELL, engine_failures=2),
-    "just_below_critical": replace(WELL, reading=replace(COOL, soc_temp_c=83.9)),
+    "just_below_critical": replace(WELL, reading=cool_but(temp_c=83.9)),
     "short_of_memory_is_no_heat": replace(WELL, limits=replace(FULL, reason="memory")),
-    "just_enough": replace(
-        WELL, reading=replace(COOL, memory_available_bytes=100_000_000, disk_free_bytes=100_000_000)
-    ),
+    "just_enough": replace(WELL, reading=cool_but(available_bytes=100_000_000, free_bytes=100_000_000)),
     "nothing_is_known": replace(WELL, reading=None),
     "no_sensor_works": replace(WELL, reading=Reading(at_s=0)),
 }
@@ -76,9 +86,7 @@ def test_a_box_without_a_model_is_not_blamed_for_its_canary_as_well() -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    facts = replace(
-        WELL, engine_failures=5, reading=replace(COOL, memory_available_bytes=1, disk_free_bytes=1, soc_temp_c=90)
-    )
+    facts = replace(WELL, engine_failures=5, reading=cool_but(available_bytes=1, free_bytes=1, temp_c=90))
     severities = [finding.severity for finding in examine(facts)]
     assert severities == sorted(severities, key=lambda severity: -list(Severity).index(severity))
     assert severities[0] is Severity.CRITICAL
