@@ -160,9 +160,9 @@ class Limits:
     duty: float = 1.0
     """Part of the engine's time that may be given away, 0-1: what is left undone is heat that is not made."""
     lowest_priority: int = 0
-    """Cameras below this priority are refused."""
+    """Cameras below this priority are refused while one at or above it is sending."""
     new_cameras: bool = True
-    """False: no camera that is not known yet is let in."""
+    """False: no camera is let in that has not been answered yet."""
     cache_part: float = 1.0
     """Part of its bounds that the cache may fill, 0-1."""
     most_sizes: int | None = None

@@ -47,6 +47,7 @@ class Cache:
     """The last answers, oldest out first."""
 
     def __init__(self, *, entries: int, max_bytes: int, ttl_s: float, clock: Clock) -> None:
+        self._bounds = entries, max_bytes
         self._most_entries, self._most_bytes, self._ttl_s, self._clock = entries, max_bytes, ttl_s, clock
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self.bytes = 0
@@ -80,8 +81,12 @@ class Cache:
             return
         self._entries[key] = _Entry(answer, self._clock(), cost)
         self.bytes += cost
-        while len(self._entries) > self._most_entries or self.bytes > self._most_bytes:
-            self._drop(next(iter(self._entries)))
+        self._keep_bounds()
+
+    def shrink(self, part: float) -> None:
+        """Keep to this part (0-1) of the bounds from now on; 1 is all of them again."""
+        self._most_entries, self._most_bytes = (int(bound * part) for bound in self._bounds)
+        self._keep_bounds()
 
     def sweep(self) -> None:
         """Drop what is too old."""
@@ -92,6 +97,10 @@ class Cache:
     def clear(self) -> None:
         self._entries.clear()
         self.bytes = 0
+
+    def _keep_bounds(self) -> None:
+        while len(self._entries) > self._most_entries or self.bytes > self._most_bytes:
+            self._drop(next(iter(self._entries)))
 
     def _drop(self, key: Key) -> None:
         self.bytes -= self._entries.pop(key).cost_bytes

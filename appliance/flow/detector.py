@@ -23,7 +23,7 @@ from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.mailboxes import Lost, Mailboxes
-from appliance.flow.pace import Pace
+from appliance.flow.pace import REFUSED_S, Pace
 from appliance.ports import Clock, Publish
 from appliance.values import (
     BIG_BYTES,
@@ -98,7 +98,7 @@ class Detector:
         now = self._clock()
         camera = self._book.enter(name)
         camera.arrived(now)
-        refusal = self._refusal(camera, now)
+        refusal = self._refusal(name, camera, now)
         if refusal is not None:
             camera.outcome(refusal, now)
         return refusal
@@ -146,15 +146,15 @@ class Detector:
         finally:
             self._asked.pop(id(frame), None)
 
-    def _refusal(self, camera: Camera, now_s: float) -> Failed | Skipped | None:
+    def _refusal(self, name: str, camera: Camera, now_s: float) -> Failed | Skipped | None:
         if self._closing:
             return _CLOSED
         wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
         if wait_s > 0:
             self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
-        if not self._pace.limits.admit:
-            return Skipped(SkipReason.OVERLOADED, _RETRY_OVERLOADED_S * 5)
+        if not self._pace.lets_in(name, camera):
+            return Skipped(SkipReason.OVERLOADED, REFUSED_S)
         return self._no_model() if self.network is None else None
 
     def _no_model(self) -> Failed:
@@ -221,6 +221,8 @@ class Detector:
         if limits == self._pace.limits:
             return
         self._pace.limits = limits
+        if self.cache is not None:
+            self.cache.shrink(limits.cache_part)
         self._mailboxes.wake()
         self._pace.tell()
 

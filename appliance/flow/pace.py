@@ -23,6 +23,8 @@ _SHORTEST_S = 0.02
 _LENIENCE = 0.8
 """Part of its interval below which a camera is refused: clocks and networks are not exact."""
 _MOST_SLACK = 2.0
+REFUSED_S = 10.0
+"""When a camera that is not let in may try again, s."""
 
 
 class Pace:
@@ -40,6 +42,7 @@ class Pace:
         self._refused = 0
         self.slots = 1
         """Inferences the engine runs side by side."""
+        self._lowest_priority = 0
         self._cost_s = 0.05
         self._book, self._announce, self._jpeg_quality, self._clock = book, announce, jpeg_quality, clock
 
@@ -59,6 +62,15 @@ class Pace:
     def refused(self) -> None:
         """A frame came too soon: there is more to do than was given away."""
         self._refused += 1
+
+    def lets_in(self, name: str, camera: Camera) -> bool:
+        """Whether this camera's frames are looked at at all; the canary's always are, one a minute."""
+        limits = self.limits
+        return name.startswith("_") or (
+            limits.admit
+            and camera.policy.priority >= self._lowest_priority
+            and (limits.new_cameras or camera.answered > 0)
+        )
 
     def _under_way(self) -> int:
         return self.usable_slots() + 1  # one is decoded meanwhile
@@ -82,13 +94,13 @@ class Pace:
         if camera.last_frame_s is None:
             camera.last_frame_s = self._clock()  # it will send: the next one that joins is to know
         fair = self._fair(self._clock(), camera)  # as if it were sending already, so that its share is one among all
-        camera.told = self._limits_of(camera, fair.get(_NEWCOMER))
+        camera.told = self._limits_of(name, camera, fair.get(_NEWCOMER))
         return camera.told
 
     def preview(self) -> CameraLimits:
         """What a camera would be asked if it began to send now."""
         newcomer = Camera(CameraPolicy(), TokenBucket(1))
-        return self._limits_of(newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
+        return self._limits_of(_NEWCOMER, newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
 
     def enforced_interval(self, camera: Camera) -> float:
         """Seconds below which a frame of this camera comes too soon."""
@@ -104,14 +116,18 @@ class Pace:
     def tell(self) -> None:
         """Make the shares anew and tell those whose limits have really changed."""
         self._adjust()
-        fair = self._fair(self._clock())
+        now_s = self._clock()
+        lowest = self.limits.lowest_priority
+        high = any(camera.policy.priority >= lowest and camera.sending(now_s) for _, camera in self._book)
+        self._lowest_priority = lowest if high else 0
+        fair = self._fair(now_s)
         parts = self._parts(fair)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_under_way = parts.get(name, self._under_way())
             if camera.told is None:
                 continue
-            limits = self._limits_of(camera, fair.get(name))
+            limits = self._limits_of(name, camera, fair.get(name))
             interval_s = camera.told.min_interval_s
             # The reason alone is no news, and neither is a small change of pace: cameras are not to flutter.
             if replace(limits, min_interval_s=interval_s, reason=camera.told.reason) != camera.told or changed(
@@ -123,7 +139,9 @@ class Pace:
     def stats(self) -> dict[str, CameraStats]:
         """Every camera's counters and limits by name."""
         now = self._clock()
-        return {name: camera.stats(now, camera.told or self._limits_of(camera, None)) for name, camera in self._book}
+        return {
+            name: camera.stats(now, camera.told or self._limits_of(name, camera, None)) for name, camera in self._book
+        }
 
     def _adjust(self) -> None:
         if self._longest_wait > _TOO_LONG:
@@ -131,6 +149,8 @@ class Pace:
         elif self._longest_wait < _TOO_LONG / 2:
             self.use = min(USE, self.use * 1.02)
             self.slack = min(_MOST_SLACK, self.slack * 1.2) if self._refused else max(1.0, self.slack / 1.2)
+        if self.limits.duty < 1:
+            self.slack = 1.0  # what is not given away is to be left undone
         self._longest_wait, self._refused = 0.0, 0
 
     def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
@@ -140,6 +160,7 @@ class Pace:
             if camera.sending(now_s)
             and camera is not newcomer
             and not name.startswith("_")  # the canary takes no share
+            and self.lets_in(name, camera)
         }
         if newcomer is not None:
             sending[_NEWCOMER] = newcomer
@@ -147,12 +168,14 @@ class Pace:
             name: Demand(camera.cost_s or self._cost_s, camera.policy.weight, self._floor(camera))
             for name, camera in sending.items()
         }
-        return fair_intervals(demands, self.usable_slots(), self.use)
+        return fair_intervals(demands, self.usable_slots(), self.use * self.limits.duty)
 
-    def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
+    def _limits_of(self, name: str, camera: Camera, fair_s: float | None) -> CameraLimits:
         floor_s = self._floor(camera)
         told_s = camera.told.min_interval_s if camera.told else 0.0
         interval_s = max(floor_s, told_s if fair_s is None else fair_s)
+        if not self.lets_in(name, camera):
+            interval_s = max(interval_s, REFUSED_S)
         reason = self.limits.reason
         if reason == "normal" and interval_s > floor_s:
             reason = "fair_share"

@@ -72,6 +72,21 @@ def test_clearing_forgets_all() -> None:
     assert (len(cache), cache.bytes) == (0, 0)
 
 
+def test_a_shrunken_cache_forgets_the_oldest_and_grows_again() -> None:
+    cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
+    for number in range(10):
+        cache.put(key(number), answer())
+    cache.shrink(0.3)
+    assert [number for number in range(10) if cache.get(key(number))] == [7, 8, 9]
+    cache.shrink(0)
+    cache.put(key(1), answer())
+    assert (len(cache), cache.bytes) == (0, 0)
+    cache.shrink(1)
+    for number in range(10):
+        cache.put(key(number), answer())
+    assert len(cache) == 10
+
+
 def test_an_answer_larger_than_the_whole_cache_is_not_kept() -> None:
     cache = Cache(entries=10, max_bytes=10_000, ttl_s=60, clock=FakeClock())
     cache.put(key(1), answer())

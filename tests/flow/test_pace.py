@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.cameras import CameraBook, CameraPolicy
-from appliance.flow.pace import Pace
+from appliance.flow.pace import REFUSED_S, Pace
 from appliance.flow.shares import CHANGE, USE
 from appliance.values import CameraLimits, Limits
 from tests.fakes import FakeClock
@@ -124,6 +126,66 @@ def test_another_reason_alone_is_no_news() -> None:
     site.pace.limits = Limits(640, 5.0, 8, reason="memory")
     site.pace.tell()
     assert site.told == []
+
+
+def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    site.pace.join("gate")
+    for _ in range(20):
+        site.arrive("gate")
+        site.pace.refused()  # it sends far too much
+        site.pace.tell()
+    full_s = site.interval("gate")
+    camera = site.book.enter("gate")
+    assert site.pace.slack > 1
+    site.pace.limits = replace(FULL, duty=0.5)
+    for _ in range(3):
+        site.arrive("gate")
+        site.pace.refused()
+        site.pace.tell()
+    assert site.interval("gate") == pytest.approx(2 * full_s, rel=CHANGE)
+    assert site.pace.slack == 1
+    assert site.pace.enforced_interval(camera) > full_s
+
+
+def test_low_priorities_are_refused_only_while_somebody_of_a_higher_one_is_sending() -> None:
+    site = Site(first=CameraPolicy(priority=1))
+    for name in ("gate", "first"):
+        site.pace.join(name)
+    site.pace.limits = replace(FULL, lowest_priority=1)
+    gate, first = site.book.enter("gate"), site.book.enter("first")
+
+    def let_in() -> list[bool]:
+        site.pace.tell()
+        return [site.pace.lets_in("gate", gate), site.pace.lets_in("first", first)]
+
+    site.arrive("gate", "first")
+    assert let_in() == [False, True]
+    assert site.interval("gate") == REFUSED_S  # and it is asked to try more rarely
+    site.clock.pass_(60)
+    site.arrive("gate")
+    assert let_in() == [True, True]
+    assert site.interval("gate") < REFUSED_S
+
+
+def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
+    site = Site()
+    site.pace.join("old")
+    old, new = site.book.enter("old"), site.book.enter("new")
+    old.answered = 1
+    site.pace.limits = replace(FULL, new_cameras=False, reason="memory")
+    assert [site.pace.lets_in(name, camera) for name, camera in (("old", old), ("new", new))] == [True, False]
+    assert site.pace.join("new").min_interval_s == REFUSED_S
+    assert site.pace.join("new").reason == "memory"
+
+
+def test_the_canary_is_always_let_in() -> None:
+    site = Site()
+    site.pace.limits = replace(FULL, admit=False, new_cameras=False, lowest_priority=9)
+    site.pace.tell()
+    assert site.pace.lets_in("_canary", site.book.enter("_canary"))
+    assert not site.pace.lets_in("gate", site.book.enter("gate"))
 
 
 def test_what_only_looks_on_takes_no_share() -> None:
