@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Settings
-from appliance.device.sensors import MachineSensors, board_name
+from appliance.device.board import board_name
+from appliance.device.sensors import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.models import bundle
 from appliance.run import load_network

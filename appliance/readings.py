@@ -95,6 +95,8 @@ class Memory:
     cgroup_cache_bytes: int | None = None
     cgroup_limit_bytes: int | None = None
     """None also where there is no limit."""
+    cgroup_high_bytes: int | None = None
+    """Above it the kernel slows the group down and takes its memory back; None also where there is no such limit."""
     pressure_percent: float | None = None
     """Of the last 10 s in which some task waited for memory (PSI)."""
 
@@ -125,7 +127,9 @@ class Storage:
     total_bytes: int | None = None
     read_only: bool | None = None
     wear_percent: float | None = None
-    """Of its life that an eMMC or SD card says is used up."""
+    """Of its life that an eMMC or SD card says is used up, at most."""
+    reserve_low: bool | None = None
+    """The card has used up most of the blocks that it holds back to replace worn ones."""
 
 
 @dataclass(frozen=True, slots=True)

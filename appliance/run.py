@@ -22,7 +22,7 @@ import psutil
 from aiohttp import web
 
 from appliance.config import Settings
-from appliance.device import cpus, profile, sensors, systemd
+from appliance.device import board, cpus, profile, sensors, systemd
 from appliance.engines import registry
 from appliance.errors import EngineError, ModelError
 from appliance.flow.cache import Cache
@@ -166,7 +166,7 @@ async def serve(
         governor=governor,
         canary=canary,
         publisher=publisher,
-        board=sensors.board_name(),
+        board=board.board_name(),
         critical_temp_c=settings.governor.critical_temp_c,
         min_available_bytes=settings.governor.min_available_bytes,
         clock=clock,

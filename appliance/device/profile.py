@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.device.board import board_name
 from appliance.device.cpus import usable_cpus
-from appliance.device.sensors import board_name
 from appliance.values import ModelInfo, Size
 
 log = logging.getLogger(__name__)

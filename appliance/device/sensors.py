@@ -1,79 +1,77 @@
-"""Readings of the machine. What cannot be read is None; nonsense counts as not read."""
+"""All sensors of the machine, read in rounds.
+
+Rules of this file:
+- Each group answers for itself (rounds.py); a reading is what all of them know now, each with its own time.
+- What changes with the work is read every round, what does not every ten seconds.
+- psutil gives what it can (memory, processor time, disk, network), and always of this machine; the rest is read from
+  files under `root`.
+"""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from appliance.device import cpu, memory, power, storage, system, thermal
+from appliance.device.rounds import Watched
 from appliance.ports import Clock
-from appliance.readings import Cpu, Memory, Reading, Storage, System, Thermal
+from appliance.readings import Cpu, Memory, Power, Reading, Storage, System, Thermal
 
-_CHIPS = ("cpu_thermal", "soc_thermal", "coretemp", "k10temp", "zenpower", "cpu-thermal", "CPU-therm", "acpitz")
-"""Names under which kernels report the processor's temperature, best first."""
+_SLOW_S = 10.0
 
 
 class MachineSensors:
-    """Sensors through psutil, and through files under `root` for what psutil does not give."""
+    """Implements Sensors. `disk` lies on the file system to watch; a round waits `patience_s` at most."""
 
-    def __init__(self, *, root: Path = Path("/"), disk: Path = Path("/"), clock: Clock = time.monotonic) -> None:
-        self._root, self._disk, self._clock = root, disk, clock
-        self._process = psutil.Process()
-        psutil.cpu_percent()  # the first call has nothing to compare with
+    def __init__(
+        self,
+        *,
+        root: Path = Path("/"),
+        disk: Path = Path("/"),
+        clock: Clock = time.monotonic,
+        patience_s: float = 1.0,
+    ) -> None:
+        process, usage = psutil.Process(), cpu.Usage()
+        self._clock, self._patience_s = clock, patience_s
+        self._thermal = Watched(Thermal(), lambda: partial(thermal.read, thermal.find(root)), clock=clock)
+        self._power = Watched(Power(), lambda: partial(power.read, power.find(root, clock)), clock=clock)
+        self._memory = Watched(Memory(), lambda: partial(memory.read, memory.find(root), process), clock=clock)
+        self._cpu = Watched(Cpu(), lambda: partial(cpu.read, cpu.find(root), usage), clock=clock)
+        self._storage = Watched(
+            Storage(), lambda: partial(storage.read, storage.find(disk, root)), clock=clock, period_s=_SLOW_S
+        )
+        self._system = Watched(System(), lambda: partial(system.read, root), clock=clock, period_s=_SLOW_S)
 
     def read(self) -> Reading:
-        memory = psutil.virtual_memory()
-        try:
-            disk_free: int | None = psutil.disk_usage(str(self._disk)).free
-        except OSError:
-            disk_free = None
-        now = self._clock()
-        resident = self._process.memory_info().rss
+        """One round. May be called from any thread, from one at a time."""
+        groups: tuple[Watched[Any], ...] = (
+            self._thermal, self._power, self._memory, self._cpu, self._storage, self._system
+        )  # fmt: skip
+        asked = [group for group in groups if group.ask()]
+        until = time.monotonic() + self._patience_s
+        for group in asked:
+            group.wait(until - time.monotonic())
+        heat, supply, space = self._thermal.answer(), self._power.answer(), self._memory.answer()
+        work, disk, machine = self._cpu.answer(), self._storage.answer(), self._system.answer()
+        why = {
+            "thermal": heat.why,
+            "power": supply.why,
+            "memory": space.why,
+            "cpu": work.why,
+            "storage": disk.why,
+            "system": machine.why,
+        }
         return Reading(
-            at_s=now,
-            thermal=Thermal(now, _soc_temp(), self._trip_temp()),
-            memory=Memory(now, memory.available, memory.total, resident_bytes=resident),
-            cpu=Cpu(now, psutil.cpu_percent()),
-            storage=Storage(now, disk_free),
-            system=System(now, round(time.time() - psutil.boot_time(), 1)),
+            at_s=self._clock(),
+            thermal=heat.group,
+            power=supply.group,
+            memory=space.group,
+            cpu=work.group,
+            storage=disk.group,
+            system=machine.group,
+            unknown={f"{name}.{field}": reason for name, whys in why.items() for field, reason in whys.items()},
         )
-
-    def _trip_temp(self) -> float | None:
-        """The lowest passive trip point of any thermal zone (Documentation/driver-api/thermal/sysfs-api.rst)."""
-        trips = []
-        for kind in self._root.glob("sys/class/thermal/thermal_zone*/trip_point_*_type"):
-            try:
-                if kind.read_text().strip() == "passive":
-                    trips.append(int(kind.with_name(kind.name.replace("_type", "_temp")).read_text()) / 1000)
-            except (OSError, ValueError):
-                continue
-        return min((trip for trip in trips if _plausible(trip)), default=None)
-
-
-def board_name(root: Path = Path("/")) -> str | None:
-    """What this machine calls itself: the device tree's model, else DMI's product name."""
-    for source in ("proc/device-tree/model", "sys/class/dmi/id/product_name"):
-        try:
-            name = (root / source).read_text(errors="replace").strip("\0 \n")
-        except OSError:
-            continue
-        if name:
-            return name
-    return None
-
-
-def _soc_temp() -> float | None:
-    try:
-        chips = psutil.sensors_temperatures()
-    except (AttributeError, OSError, ValueError):
-        return None
-    for name in (*_CHIPS, *chips):
-        temps = [sensor.current for sensor in chips.get(name, []) if _plausible(sensor.current)]
-        if temps:
-            return round(max(temps), 1)
-    return None
-
-
-def _plausible(temp_c: float | None) -> bool:
-    return temp_c is not None and -40 < temp_c < 130 and temp_c != 0

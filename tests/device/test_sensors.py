@@ -1,106 +1,169 @@
-"""Readings of the machine, and of boards whose files are laid out here as their kernels do."""
+"""All sensors together: of this machine, of boards that change and hang, and of files with anything in them."""
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from appliance.device.sensors import MachineSensors, board_name
+from appliance.device import board, cpu, memory, power, storage, system, thermal
+from appliance.device.answer import Answer, unknowns
+from appliance.device.sensors import MachineSensors
+from appliance.readings import Power
+from tests import boards
 from tests.fakes import FakeClock
 
-
-def zone(root: Path, number: int, *trips: tuple[str, str]) -> None:
-    """A thermal zone with trip points (Documentation/driver-api/thermal/sysfs-api.rst): type, millidegrees."""
-    folder = root / f"sys/class/thermal/thermal_zone{number}"
-    folder.mkdir(parents=True)
-    (folder / "type").write_text("cpu-thermal\n")
-    for point, (kind, temp) in enumerate(trips):
-        (folder / f"trip_point_{point}_type").write_text(f"{kind}\n")
-        (folder / f"trip_point_{point}_temp").write_text(f"{temp}\n")
-
-
-def trip(root: Path) -> float | None:
-    return MachineSensors(root=root).read().thermal.passive_temp_c
-
-
-def test_the_lowest_passive_trip_point_is_where_throttling_begins(tmp_path: Path) -> None:
-    zone(tmp_path, 0, ("critical", "110000"), ("active", "50000"), ("passive", "85000"))
-    zone(tmp_path, 1, ("hot", "90000"), ("passive", "80500"))
-    assert trip(tmp_path) == 80.5
-
-
-@pytest.mark.parametrize(
-    "trips",
-    [
-        [],
-        [("critical", "110000")],
-        [("passive", "0")],
-        [("passive", "-274000")],
-        [("passive", "2147483647")],
-        [("passive", "soon")],
-        [("passive", "")],
-    ],
-    ids=str,
-)
-def test_nonsense_is_unknown(trips: list[tuple[str, str]], tmp_path: Path) -> None:
-    zone(tmp_path, 0, *trips)
-    assert trip(tmp_path) is None
-
-
-def test_one_broken_trip_point_does_not_hide_the_others(tmp_path: Path) -> None:
-    zone(tmp_path, 0, ("passive", "soon"), ("passive", "85000"))
-    (tmp_path / "sys/class/thermal/thermal_zone0/trip_point_0_temp").unlink()
-    assert trip(tmp_path) == 85.0
-
-
-def test_a_machine_without_thermal_zones_has_no_trip_point(tmp_path: Path) -> None:
-    assert trip(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("path", "content", "name"),
-    [
-        ("proc/device-tree/model", b"Raspberry Pi 5 Model B Rev 1.0\0", "Raspberry Pi 5 Model B Rev 1.0"),
-        ("proc/device-tree/model", b"NVIDIA Jetson Orin Nano Developer Kit\0", "NVIDIA Jetson Orin Nano Developer Kit"),
-        ("sys/class/dmi/id/product_name", b"NUC12WSKi5\n", "NUC12WSKi5"),
-        ("sys/class/dmi/id/product_name", b"\xff\xfeodd\n", "\ufffd\ufffdodd"),
-        ("sys/class/dmi/id/product_name", b"\n", None),
-        ("elsewhere", b"x", None),
-    ],
-)
-def test_a_board_says_its_name(path: str, content: bytes, name: str | None, tmp_path: Path) -> None:
-    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / path).write_bytes(content)
-    assert board_name(tmp_path) == name
-
-
-def test_the_device_tree_is_believed_before_dmi(tmp_path: Path) -> None:
-    for path, name in (("proc/device-tree/model", "Jetson"), ("sys/class/dmi/id/product_name", "")):
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text(name)
-    assert board_name(tmp_path) == "Jetson"
-    (tmp_path / "proc/device-tree/model").write_text("\0")
-    (tmp_path / "sys/class/dmi/id/product_name").write_text("NUC")
-    assert board_name(tmp_path) == "NUC"
+PI4_TEMP = "sys/devices/virtual/thermal/thermal_zone0/temp"
 
 
 def test_this_machine_is_read_with_the_clock_that_was_given(tmp_path: Path) -> None:
-    clock = FakeClock(42.0)
-    reading = MachineSensors(disk=tmp_path, clock=clock).read()
+    reading = MachineSensors(disk=tmp_path, clock=FakeClock(42.0)).read()
+    groups = (reading.thermal, reading.power, reading.memory, reading.cpu, reading.storage, reading.system)
     assert reading.at_s == 42.0
+    assert [group.at_s for group in groups] == [42.0] * 6
     assert reading.memory.available_bytes is not None
     assert reading.memory.total_bytes is not None
     assert 0 < reading.memory.available_bytes <= reading.memory.total_bytes
-    assert reading.memory.resident_bytes is not None
-    assert reading.memory.resident_bytes > 1_000_000
-    assert reading.storage.free_bytes is not None
-    assert reading.system.uptime_s is not None
-    assert reading.system.uptime_s > 0
-    assert reading.cpu.percent is not None
-    assert 0 <= reading.cpu.percent <= 100
+    assert (reading.memory.resident_bytes or 0) > 1_000_000
+    assert (reading.storage.total_bytes or 0) >= (reading.storage.free_bytes or 0) > 0
+    assert reading.storage.read_only is False
+    assert (reading.system.uptime_s or 0) > 0
+    assert "lo" not in {link.name for link in reading.system.links}
     assert reading.thermal.soc_temp_c is None or -40 < reading.thermal.soc_temp_c < 130
 
 
-def test_a_disk_that_has_gone_is_unknown(tmp_path: Path) -> None:
-    assert MachineSensors(disk=tmp_path / "gone").read().storage.free_bytes is None
+def test_each_round_sees_what_changed(tmp_path: Path) -> None:
+    clock = FakeClock(100.0)
+    sensors = MachineSensors(root=boards.lay_out("pi4", tmp_path), disk=tmp_path, clock=clock)
+    assert sensors.read().thermal.soc_temp_c == 74.0
+    clock.pass_(1)
+    boards.put(tmp_path, PI4_TEMP, "81250\n")
+    boards.put(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", "e0008\n")
+    reading = sensors.read()
+    assert (reading.thermal.at_s, reading.thermal.soc_temp_c) == (101.0, 81.2)
+    assert (reading.power.soft_limit, reading.power.throttled) == (True, False)
+
+
+def test_a_sensor_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
+    """A FIFO that nobody writes to: the kernel's own way to let a read never return."""
+    clock = FakeClock(100.0)
+    sensors = MachineSensors(root=boards.lay_out("pi4", tmp_path), disk=tmp_path, clock=clock, patience_s=2.0)
+    first = sensors.read()
+    (tmp_path / PI4_TEMP).unlink()
+    os.mkfifo(tmp_path / PI4_TEMP)
+    try:
+        clock.pass_(1)
+        reading = sensors.read()
+        assert reading.thermal == first.thermal
+        assert (reading.power.at_s, reading.memory.at_s, reading.cpu.at_s) == (101.0, 101.0, 101.0)
+        clock.pass_(12)
+        reading = sensors.read()
+        assert reading.thermal.soc_temp_c is None
+        assert reading.thermal.at_s == 100.0
+        assert reading.unknown["thermal.soc_temp_c"] == "did not answer for 12 s"
+        assert (reading.power.at_s, reading.storage.at_s, reading.system.at_s) == (113.0, 113.0, 113.0)
+        hung = [thread for thread in threading.enumerate() if thread.name == "sensors thermal"]
+        assert len(hung) == 1
+    finally:
+        with (tmp_path / PI4_TEMP).open("w") as release:
+            release.write("45000\n")
+    hung[0].join(10)
+    (tmp_path / PI4_TEMP).unlink()
+    boards.put(tmp_path, PI4_TEMP, "46000\n")
+    assert sensors.read().thermal.soc_temp_c == 46.0
+
+
+def test_the_processors_use_is_known_from_the_second_reading_on() -> None:
+    usage = cpu.Usage()
+    assert usage.look() == (None, None)
+    before = psutil.cpu_times()
+    while sum(psutil.cpu_times()) - sum(before) < 1.0:
+        pass
+    percent, own_percent = usage.look()
+    assert percent is not None
+    assert own_percent is not None
+    assert 0 < own_percent <= 100
+    assert 0 < percent <= 100
+
+
+BOUNDS = {
+    "soc_temp_c": (-40, 130), "passive_temp_c": (-40, 130), "critical_temp_c": (-40, 130),
+    "pressure_percent": (0, 100), "percent": (0, 100), "own_percent": (0, 100), "gpu_percent": (0, 100),
+    "wear_percent": (0, 100), "mhz": (1, 10_000), "max_mhz": (1, 10_000), "limit_w": (0.1, 500),
+    "throttle_events": (0, 1e22), "uptime_s": (0, 1e12),
+    "cgroup_used_bytes": (0, 2**60), "cgroup_cache_bytes": (0, 2**61),
+    "cgroup_limit_bytes": (0, 2**60), "cgroup_high_bytes": (0, 2**60),
+}  # fmt: skip
+
+
+def everything(root: Path) -> Iterator[Answer[Any]]:
+    yield thermal.read(thermal.find(root), dict)
+    yield power.read(power.find(root))
+    yield memory.read(memory.find(root), psutil.Process())
+    yield cpu.read(cpu.find(root), cpu.Usage())
+    yield storage.read(storage.find(root, root))
+    yield system.read(root, lambda: None)
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Path]]:
+    """Every board's root, and its files."""
+    roots = [boards.lay_out(name, tmp_path_factory.mktemp(name)) for name in boards.NAMES]
+    return {
+        root: sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()) for root in roots
+    }
+
+
+CONTENT = st.one_of(
+    st.binary(max_size=40),
+    st.text(alphabet="0123456789-+.xabc \n\0", max_size=24).map(str.encode),
+    st.integers().map(lambda number: b"%d\n" % number),
+    st.sampled_from([b"", b"\n", b"max\n", b"0x0b 0x0b", b"ffffffff", b"9" * 5000, b"1" * 10_000_000]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), content=CONTENT)
+def test_whatever_stands_in_a_file_nothing_fails_and_nothing_impossible_is_said(
+    trees: dict[Path, list[Path]], data: st.DataObject, content: bytes
+) -> None:
+    root = data.draw(st.sampled_from(list(trees)))
+    file = data.draw(st.sampled_from(trees[root]))
+    before = file.read_bytes()
+    file.write_bytes(content)
+    try:
+        for answer in everything(root):
+            assert list(answer.why) == unknowns(answer.group)
+            for field, (least, most) in BOUNDS.items():
+                value = getattr(answer.group, field, None)
+                assert value is None or least <= value <= most, field
+            if isinstance(answer.group, Power):
+                assert all(0 <= watts <= 500 for watts in answer.group.watts.values())
+        for part in (found := board.identify(root)).name, found.revision, found.serial:
+            assert part is None or (part.isprintable() and len(part) <= 128)
+    finally:
+        file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", boards.NAMES)
+def test_a_board_whose_files_all_vanish_is_unknown(name: str, tmp_path: Path) -> None:
+    clock = FakeClock()
+    sensors = MachineSensors(root=boards.lay_out(name, tmp_path), disk=tmp_path, clock=clock)
+    sensors.read()
+    for path in tmp_path.rglob("*"):
+        if path.is_file() or path.is_symlink():
+            path.unlink()
+    clock.pass_(1)
+    reading = sensors.read()
+    assert reading.thermal.soc_temp_c is None
+    assert reading.power.watts == {}
+    assert reading.power.under_voltage is None
+    assert reading.cpu.mhz is None
+    assert reading.memory.available_bytes is not None

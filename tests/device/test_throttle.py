@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.device import throttle
 from appliance.device.throttle import Clocks, read, slowed
+from tests.fakes import FakeClock
 
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
 CPU = "sys/devices/system/cpu/cpu{}/{}"
@@ -46,3 +48,49 @@ def test_an_intel_chip_counts_how_often_it_throttled(tmp_path: Path) -> None:
     assert slowed(before, before) is False
     put(tmp_path, CPU.format(1, "thermal_throttle/core_throttle_count"), "8\n")
     assert slowed(before, read(tmp_path)) is True
+
+
+def vcgencmd(root: Path, script: str) -> Path:
+    """The firmware's own program on a Raspberry Pi whose kernel has no file; it notes each call in `calls`."""
+    put(root, "proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0")
+    put(root, "usr/bin/vcgencmd", f'#!/bin/sh\necho "$@" >> {root}/calls\n{script}\n')
+    (root / "usr/bin/vcgencmd").chmod(0o755)
+    return root / "calls"
+
+
+@pytest.mark.parametrize(
+    ("script", "word"),
+    [
+        ("echo throttled=0x50005", 0x50005),
+        ("echo throttled=0x0", 0),
+        ("echo throttled=", None),
+        ("echo error=1 error_msg='Command not registered'", None),
+        ("echo VCHI initialization failed >&2; exit 255", None),
+        ("printf '\\377\\376'", None),
+        ("exec sleep 60", None),
+    ],
+)
+def test_without_a_file_the_firmwares_program_is_asked(script: str, word: int | None, tmp_path: Path) -> None:
+    calls = vcgencmd(tmp_path, script)
+    assert throttle.word(throttle.find(tmp_path)) == word
+    assert calls.read_text() == "get_throttled\n"
+
+
+def test_the_program_is_asked_seldom_whether_it_answers_or_not(tmp_path: Path) -> None:
+    clock = FakeClock()
+    calls = vcgencmd(tmp_path, "exit 1")
+    files = throttle.find(tmp_path, clock)
+    for _ in range(25):
+        assert throttle.word(files) is None
+        clock.pass_(1)
+    assert len(calls.read_text().splitlines()) == 3
+
+
+def test_the_program_is_not_asked_where_there_is_a_file_or_another_board(tmp_path: Path) -> None:
+    calls = vcgencmd(tmp_path, "echo throttled=0x4")
+    put(tmp_path, PI, "1\n")
+    assert read(tmp_path).word == 1
+    (tmp_path / PI).unlink()
+    put(tmp_path, "proc/device-tree/compatible", "nvidia,tegra234\0")
+    assert read(tmp_path).word is None
+    assert not calls.exists()

@@ -1,0 +1,65 @@
+"""What a control group counts: use apart from cache, and the limits above us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from appliance.device import memory
+from appliance.readings import Memory
+from tests import boards
+
+V2 = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"
+V1 = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+OURS = "sys/fs/cgroup/a.slice/b.service/memory.{}"
+ABOVE = "sys/fs/cgroup/a.slice/memory.{}"
+
+
+def read(root: Path) -> Memory:
+    return memory.read(memory.find(root), psutil.Process()).group
+
+
+def v2(root: Path, stat: str = "anon 1\nfile 500\nshmem 100\nactive_file 300\ninactive_file 100\n") -> None:
+    boards.put(root, "proc/self/cgroup", "0::/a.slice/b.service\n")
+    boards.put(root, "proc/self/mountinfo", V2)
+    boards.put(root, OURS.format("current"), "1000\n")
+    boards.put(root, OURS.format("stat"), stat)
+
+
+def test_cache_is_not_use_but_shared_memory_is(tmp_path: Path) -> None:
+    v2(tmp_path)
+    found = read(tmp_path)
+    assert (found.cgroup_used_bytes, found.cgroup_cache_bytes) == (600, 400)
+
+
+@pytest.mark.parametrize("stat", ["", "active_file 300\n", "active_file x\ninactive_file 1\n", "active_file\n", "\0"])
+def test_without_figures_of_the_cache_use_is_unknown(stat: str, tmp_path: Path) -> None:
+    v2(tmp_path, stat)
+    found = read(tmp_path)
+    assert (found.cgroup_used_bytes, found.cgroup_cache_bytes) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "above", "limit"),
+    [("max", "max", None), ("5000", "max", 5000), ("max", "4000", 4000), ("5000", "4000", 4000), ("-5", "", None)],
+)
+def test_the_tightest_limit_on_the_way_up_counts(ours: str, above: str, limit: int | None, tmp_path: Path) -> None:
+    v2(tmp_path)
+    for kind in ("max", "high"):
+        boards.put(tmp_path, OURS.format(kind), ours)
+        boards.put(tmp_path, ABOVE.format(kind), above)
+    found = read(tmp_path)
+    assert (found.cgroup_limit_bytes, found.cgroup_high_bytes) == (limit, limit)
+
+
+def test_on_a_hybrid_system_the_hierarchy_that_counts_memory_is_read(tmp_path: Path) -> None:
+    unified = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw"
+    boards.put(tmp_path, "proc/self/cgroup", "4:memory:/box\n0::/\n")
+    boards.put(tmp_path, "proc/self/mountinfo", f"{unified}\n{V1}\n")
+    boards.put(tmp_path, "sys/fs/cgroup/memory/box/memory.usage_in_bytes", "1000")
+    stat = "cache 500\nhierarchical_memory_limit 9000\ntotal_active_file 300\ntotal_inactive_file 100\n"
+    boards.put(tmp_path, "sys/fs/cgroup/memory/box/memory.stat", stat)
+    found = read(tmp_path)
+    assert (found.cgroup_used_bytes, found.cgroup_cache_bytes, found.cgroup_limit_bytes) == (600, 400, 9000)

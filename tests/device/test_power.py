@@ -1,0 +1,95 @@
+"""The supply: words of a firmware, alarms, rails, modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.device import power
+from appliance.readings import Power
+from tests import boards
+
+HWMON = "sys/class/hwmon/hwmon{}/{}"
+
+
+def read(root: Path) -> Power:
+    return power.read(power.find(root)).group
+
+
+def rail(root: Path, number: int, name: str, millivolts: str, milliamperes: str) -> None:
+    boards.put(root, HWMON.format(1, "name"), "ina3221\n")
+    for file, content in ((f"in{number}_label", name), (f"in{number}_input", millivolts)):
+        boards.put(root, HWMON.format(1, file), f"{content}\n")
+    boards.put(root, HWMON.format(1, f"curr{number}_input"), f"{milliamperes}\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "now", "since_boot"),
+    [
+        ("0", [False] * 4, [False] * 4),
+        ("1", [True, False, False, False], [False] * 4),
+        ("2", [False, True, False, False], [False] * 4),
+        ("4", [False, False, True, False], [False] * 4),
+        ("8", [False, False, False, True], [False] * 4),
+        ("a0000", [False] * 4, [False, True, False, True]),
+        ("50005", [True, False, True, False], [True, False, True, False]),
+        ("ffffffff", [None] * 4, [None] * 4),
+        ("what", [None] * 4, [None] * 4),
+    ],
+)
+def test_a_raspberry_pi_says_in_one_word_what_is_and_what_was(
+    word: str, now: list[bool | None], since_boot: list[bool | None], tmp_path: Path
+) -> None:
+    boards.put(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", f"{word}\n")
+    supply = read(tmp_path)
+    assert [supply.under_voltage, supply.frequency_capped, supply.throttled, supply.soft_limit] == now
+    assert [
+        supply.under_voltage_since_boot,
+        supply.frequency_capped_since_boot,
+        supply.throttled_since_boot,
+        supply.soft_limit_since_boot,
+    ] == since_boot
+
+
+@pytest.mark.parametrize(("alarm", "under_voltage"), [("0", False), ("1", True), ("2", None), ("", None)])
+def test_without_that_word_the_alarm_tells_of_under_voltage(
+    alarm: str, under_voltage: bool | None, tmp_path: Path
+) -> None:
+    boards.put(tmp_path, HWMON.format(0, "name"), "rpi_volt\n")
+    boards.put(tmp_path, HWMON.format(0, "in0_lcrit_alarm"), f"{alarm}\n")
+    assert read(tmp_path).under_voltage is under_voltage
+
+
+def test_a_firmware_that_is_silent_is_not_taken_for_a_board_without_one(tmp_path: Path) -> None:
+    boards.put(tmp_path, "proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0")
+    why = power.read(power.find(tmp_path)).why
+    assert (
+        why["throttled"] == why["under_voltage"] == "the firmware does not answer; as root try `vcgencmd get_throttled`"
+    )
+    assert why["mode"] == "only a Jetson has power modes"
+
+
+def test_a_rails_power_is_its_voltage_times_its_current(tmp_path: Path) -> None:
+    rail(tmp_path, 1, "VDD_IN", "5000", "1500")
+    rail(tmp_path, 2, "NC", "5000", "1500")
+    rail(tmp_path, 3, "VDD_SOC", "5000", "-1")
+    rail(tmp_path, 4, "VDD_GPU", "soon", "1")
+    rail(tmp_path, 5, "VDD_CV", "2147483647", "2147483647")
+    assert read(tmp_path).watts == {"VDD_IN": 7.5}
+
+
+@pytest.mark.parametrize(
+    ("status", "mode"),
+    [
+        ("pmode:0002", "MAXN_SUPER"),
+        ("pmode:0000 fmode:fanNull", "15W"),
+        ("pmode:0007", "7"),
+        ("mode:1", None),
+        ("", None),
+    ],
+)
+def test_a_jetson_names_its_mode(status: str, mode: str | None, tmp_path: Path) -> None:
+    boards.put(tmp_path, "var/lib/nvpmodel/status", status)
+    boards.put(tmp_path, "etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n")
+    assert read(tmp_path).mode == mode
