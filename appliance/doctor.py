@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config import Settings
-from appliance.device.board import board_name
+from appliance.device.board import identify
 from appliance.device.sensors import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.models import bundle
+from appliance.readings import Reading
 from appliance.run import load_network
 
 _ENOUGH_DISK = 200_000_000
+_ENOUGH_MEMORY = 300_000_000
+_WORN_PERCENT = 90
 _CLOCK_IS_SANE_AFTER = 1_700_000_000
 """November 2023: a board without a clock boots in 1970, or where its image was made."""
 
@@ -35,13 +38,20 @@ def examine(settings: Settings) -> Iterator[Check]:
     """The checks, each made when it is asked for."""
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
-    yield Check("board", True, board_name() or "unknown machine")
+    yield _board()
     yield from _model(settings)
     yield _port(settings)
     yield from _sensors(settings)
-    now = time.time()
-    yield Check("clock", now > _CLOCK_IS_SANE_AFTER, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)),
-                "Let the box reach a time server: `timedatectl set-ntp true`.")  # fmt: skip
+
+
+def _board() -> Check:
+    board = identify()
+    parts = [
+        board.name or "unknown machine",
+        board.revision and f"revision {board.revision}",
+        board.serial and f"serial number {board.serial}",
+    ]
+    return Check("board", True, ", ".join(part for part in parts if part))
 
 
 def _model(settings: Settings) -> Iterator[Check]:
@@ -74,12 +84,69 @@ def _port(settings: Settings) -> Check:
 
 def _sensors(settings: Settings) -> Iterator[Check]:
     models = Path(settings.model.dir).absolute()
-    reading = MachineSensors(disk=models if models.exists() else Path("/")).read()
-    temp, free = reading.thermal.soc_temp_c, reading.storage.free_bytes
-    yield Check("temperature", True, "no sensor found: heat cannot be governed" if temp is None else f"{temp:.0f} °C")
-    yield Check("disk", free is None or free > _ENOUGH_DISK,
-                "unknown" if free is None else f"{free / 1e9:.1f} GB free", "Free at least 200 MB.")  # fmt: skip
-    available = reading.memory.available_bytes
-    yield Check("memory", available is None or available > 300_000_000,
-                "unknown" if available is None else f"{available / 1e9:.1f} GB available",
-                "The service needs about 250 MB: stop something else.")  # fmt: skip
+    yield from of_reading(MachineSensors(disk=models if models.exists() else Path("/")).read())
+
+
+def of_reading(reading: Reading) -> Iterator[Check]:
+    """What the sensors say of heat, supply, disk, memory and clock."""
+    for check in (_temperature, _supply, _disk, _memory, _clock):
+        yield check(reading)
+
+
+def _temperature(reading: Reading) -> Check:
+    temp_c, slows_c = reading.thermal.soc_temp_c, reading.thermal.passive_temp_c
+    if temp_c is None:
+        return Check("temperature", True, f"unknown, so heat cannot be governed: {_why(reading, 'thermal.soc_temp_c')}")
+    bound = "" if slows_c is None else f"; the chip slows itself down at {slows_c:.0f} °C"
+    return Check("temperature", slows_c is None or temp_c < slows_c, f"{temp_c:.0f} °C{bound}",
+                 "Give the box shade or air, and look whether its fan turns.")  # fmt: skip
+
+
+def _supply(reading: Reading) -> Check:
+    power = reading.power
+    do = "Use the power supply made for this board, and a short cable; unplug what it feeds over USB."
+    if power.under_voltage:
+        return Check("supply", False, "the voltage is too low", do)
+    if power.under_voltage_since_boot:
+        return Check("supply", False, "the voltage was too low at least once since the board started", do)
+    if power.under_voltage is None:
+        return Check("supply", True, f"unknown: {_why(reading, 'power.under_voltage')}")
+    return Check("supply", True, "the voltage holds")
+
+
+def _disk(reading: Reading) -> Check:
+    storage = reading.storage
+    if storage.free_bytes is None:
+        return Check("disk", True, f"unknown: {_why(reading, 'storage.free_bytes')}")
+    worn = "" if storage.wear_percent is None else f", up to {storage.wear_percent:.0f} % of its life used"
+    text = f"{storage.free_bytes / 1e9:.1f} GB free{worn}"
+    if storage.read_only:
+        return Check("disk", False, f"{text}; it cannot be written",
+                     "Mount it for writing. A worn card refuses it: replace it then.")  # fmt: skip
+    if storage.reserve_low or (storage.wear_percent or 0) >= _WORN_PERCENT:
+        return Check("disk", False, f"{text}; it is worn out", "Replace the card soon, and copy what is on it before.")
+    return Check("disk", storage.free_bytes > _ENOUGH_DISK, text, "Free at least 200 MB.")
+
+
+def _memory(reading: Reading) -> Check:
+    memory = reading.memory
+    if memory.available_bytes is None:
+        return Check("memory", True, f"unknown: {_why(reading, 'memory.available_bytes')}")
+    room, text = memory.available_bytes, f"{memory.available_bytes / 1e9:.1f} GB available"
+    if memory.cgroup_limit_bytes is not None:
+        left = max(0, memory.cgroup_limit_bytes - (memory.cgroup_used_bytes or 0))
+        room, text = min(room, left), f"{text}, {left / 1e9:.1f} GB of them within the limit that is set for us"
+    return Check("memory", room > _ENOUGH_MEMORY, text,
+                 "The service needs about 250 MB: stop something else, or raise its limit.")  # fmt: skip
+
+
+def _clock(reading: Reading) -> Check:
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    kept = {True: ", kept right by a time server", False: ", but no time server keeps it right", None: ""}
+    return Check("clock", now > _CLOCK_IS_SANE_AFTER, shown + kept[reading.system.clock_synchronised],
+                 "Let the box reach a time server: `timedatectl set-ntp true`.")  # fmt: skip
+
+
+def _why(reading: Reading, field: str) -> str:
+    return reading.unknown.get(field, "nobody says why")

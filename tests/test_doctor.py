@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance import cli, config, doctor
 from appliance.doctor import Check
 from appliance.models import fetch
+from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from tests.models import networks
 from tests.test_cli import untouched
 
@@ -33,7 +36,9 @@ def examined(models: Path, **flags: str) -> dict[str, Check]:
 
 def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) -> None:
     checks = examined(models)
-    assert {"python", "board", "model", "engine", "port", "temperature", "disk", "memory", "clock"} <= set(checks)
+    assert {"python", "board", "model", "engine", "port", "temperature", "supply", "disk", "memory", "clock"} <= set(
+        checks
+    )
     for name in ("python", "board", "model", "engine", "port", "clock"):
         assert checks[name].ok, checks[name]
     assert "3 classes" in checks["model"].text
@@ -82,3 +87,74 @@ def test_its_exit_code_says_whether_all_is_well(
     out = capsys.readouterr().out
     assert "✗ model" in out
     assert "→ " in out
+
+
+SOUND = Reading(
+    at_s=1.0,
+    thermal=Thermal(soc_temp_c=61.5, passive_temp_c=80.0),
+    power=Power(under_voltage=False, under_voltage_since_boot=False),
+    memory=Memory(available_bytes=2_000_000_000),
+    storage=Storage(free_bytes=9_000_000_000, read_only=False, wear_percent=20.0, reserve_low=False),
+    system=System(clock_synchronised=True),
+)
+
+
+def judged(reading: Reading) -> dict[str, Check]:
+    return {check.name: check for check in doctor.of_reading(reading)}
+
+
+def test_a_sound_board_says_what_it_measures() -> None:
+    checks = judged(SOUND)
+    assert all(check.ok for check in checks.values())
+    assert checks["temperature"].text == "62 °C; the chip slows itself down at 80 °C"
+    assert checks["supply"].text == "the voltage holds"
+    assert checks["disk"].text == "9.0 GB free, up to 20 % of its life used"
+    assert checks["memory"].text == "2.0 GB available"
+    assert checks["clock"].text.endswith("UTC, kept right by a time server")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "text"),
+    [
+        (
+            "temperature",
+            {"thermal": Thermal(soc_temp_c=80.0, passive_temp_c=80.0)},
+            "80 °C; the chip slows itself down",
+        ),
+        ("supply", {"power": Power(under_voltage=True)}, "the voltage is too low"),
+        (
+            "supply",
+            {"power": Power(under_voltage=False, under_voltage_since_boot=True)},
+            "at least once since the board",
+        ),
+        ("disk", {"storage": Storage(free_bytes=10**8)}, "0.1 GB free"),
+        ("disk", {"storage": Storage(free_bytes=10**10, read_only=True)}, "it cannot be written"),
+        ("disk", {"storage": Storage(free_bytes=10**10, wear_percent=100.0)}, "it is worn out"),
+        ("disk", {"storage": Storage(free_bytes=10**10, reserve_low=True)}, "it is worn out"),
+        ("memory", {"memory": Memory(available_bytes=10**8)}, "0.1 GB available"),
+        (
+            "memory",
+            {"memory": Memory(available_bytes=10**10, cgroup_limit_bytes=5 * 10**8, cgroup_used_bytes=3 * 10**8)},
+            "0.2 GB of them within the limit that is set for us",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_board_is_found(name: str, changed: dict[str, Any], text: str) -> None:
+    checks = judged(replace(SOUND, **changed))
+    assert [check.name for check in checks.values() if not check.ok] == [name]
+    assert text in checks[name].text
+    assert checks[name].do
+
+
+def test_what_is_unknown_is_said_with_its_reason_and_is_no_fault() -> None:
+    unknown = {
+        "thermal.soc_temp_c": "did not answer for 12 s",
+        "power.under_voltage": "this board does not watch its supply",
+        "storage.free_bytes": "/models cannot be read (No such file or directory)",
+        "memory.available_bytes": "/proc/meminfo cannot be read",
+    }
+    checks = judged(Reading(at_s=1.0, unknown=unknown))
+    assert all(check.ok for check in checks.values())
+    for name, reason in zip(("temperature", "supply", "disk", "memory"), unknown.values(), strict=True):
+        assert checks[name].text.startswith("unknown")
+        assert checks[name].text.endswith(reason)
