@@ -153,9 +153,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     logs.set_up(settings.log.level)
     from appliance import run
+    from appliance.process.addresses import addresses
 
     def started(running: run.Started) -> None:
-        first, *others = run.addresses(settings.server.host, running.port)
+        first, *others = addresses(settings.server.host, running.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
         for other in others:
             print(f"  from the network: {other}", flush=True)

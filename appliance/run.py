@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import psutil
 from aiohttp import web
 
 from appliance.config import Settings
@@ -37,6 +35,8 @@ from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.models import bundle
 from appliance.ports import Clock, Notifier
+from appliance.process.demo_camera import run_camera
+from appliance.process.pulse import tell_manager
 from appliance.values import Limits, ModelInfo, Size
 from appliance.vision.heads import Reader
 from appliance.web import health as health_routes
@@ -212,10 +212,10 @@ async def serve(
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
             group.start_soon(canary.run, name="canary")
-            group.start_soon(_tell_manager, notifier, running, ready, name="notifier")
+            group.start_soon(tell_manager, notifier, health, lambda: ready(running), name="notifier")
             async with anyio.create_task_group() as beside:
                 if camera_source is not None:
-                    beside.start_soon(_run_camera, camera_source, running.port, name="camera")
+                    beside.start_soon(run_camera, camera_source, running.port, name="camera")
                 await stop.wait()
                 beside.cancel_scope.cancel()
             await _stop(settings, notifier, detector, socket_server, runner)
@@ -237,44 +237,6 @@ async def _stop(
     await asyncio.sleep(0.1)  # the last answers leave
     await sockets.close_all(socket_server, _GOODBYE_S)
     await runner.cleanup()
-
-
-async def _tell_manager(notifier: Notifier, running: Started, ready: Callable[[Started], None]) -> None:
-    """READY=1 once the canary came back; then, twice a second, the status and a ping that was earned."""
-    health = running.health
-    while not health.ready():  # noqa: ASYNC110  # readiness is asked for, by us as by HTTP; nobody signals it
-        await asyncio.sleep(0.02)
-    ready(running)
-    notifier.ready(_status_line(health))
-    while True:
-        if health.detector.engine_failures == 0 or not health.detector.in_flight:
-            notifier.alive()
-        notifier.status(_status_line(health))
-        await asyncio.sleep(2)
-
-
-def _status_line(health: Health) -> str:
-    reading = health.governor.reading
-    temp = reading.thermal.soc_temp_c if reading else None
-    cameras = [stats for name, stats in health.pace.stats().items() if not name.startswith("_")]
-    fps = sum(stats.answered_fps for stats in cameras)
-    shown = "unknown" if temp is None else f"{temp:.0f} °C"
-    return f"{len(cameras)} cameras, {fps:.1f} fps, cooling state {health.governor.state.cooling}, temperature {shown}"
-
-
-async def _run_camera(source: str, port: int) -> None:
-    """A camera agent beside the service, as a process: a client like any other."""
-    command = [sys.executable, "-m", "appliance", "camera", "--to", f"http://127.0.0.1:{port}", "--name", "demo"]
-    process = await asyncio.create_subprocess_exec(*command, "--source", source, "--quiet", start_new_session=True)
-    try:
-        status = await process.wait()
-        if status:
-            log.error("the camera agent ended with status %d; the service goes on", status)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            with anyio.CancelScope(shield=True):
-                await process.wait()
 
 
 def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:
@@ -350,16 +312,3 @@ def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-
-
-def addresses(host: str, port: int) -> list[str]:
-    """Where a browser finds the page, this machine first."""
-    if host not in ("0.0.0.0", "::", ""):
-        return [f"http://{host}:{port}/"]
-    found = [
-        address.address
-        for interface in psutil.net_if_addrs().values()
-        for address in interface
-        if address.family.name == "AF_INET" and not address.address.startswith("127.")
-    ]
-    return [f"http://{name}:{port}/" for name in ("127.0.0.1", *found)]

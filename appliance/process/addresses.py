@@ -1,0 +1,18 @@
+"""Where a browser finds the page."""
+
+from __future__ import annotations
+
+import psutil
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """The page's addresses on a service that listens on `host`, this machine's own first."""
+    if host not in ("0.0.0.0", "::", ""):
+        return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
+    found = [
+        address.address
+        for interface in psutil.net_if_addrs().values()
+        for address in interface
+        if address.family.name == "AF_INET" and not address.address.startswith("127.")
+    ]
+    return [f"http://{name}:{port}/" for name in ("127.0.0.1", *found)]
