@@ -1,5 +1,7 @@
 """Log lines: one an event; for a person on a terminal, structured in the journal under systemd.
 
+Without systemd-python the journal gets lines that begin with their severity.
+
 A record may carry `extra={"camera": …, "code": …, "reason": …, "frame_id": …}`, which become journal fields, and
 `"kind"`: of one kind at most one line in ten seconds is written, and the next one says how many were held back.
 """
@@ -10,11 +12,14 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from appliance.ports import Clock
 
 FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind")
 _EVERY_S = 10.0
+_SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
 class Sparing(logging.Filter):
@@ -44,33 +49,61 @@ class Sparing(logging.Filter):
         return True
 
 
-def set_up(level: str) -> None:
+class Prefixed(logging.Formatter):
+    """`<3>` before each line, by which journald knows how severe it is (sd-daemon(3)): for where its library is not."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        severity = next((number for least, number in _SEVERITIES if record.levelno >= least), 7)
+        return "\n".join(f"<{severity}>{line}" for line in super().format(record).splitlines())
+
+
+def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     """Send the appliance's log to the journal if systemd reads us, else to the terminal."""
-    handler = _journal() if "JOURNAL_STREAM" in os.environ else None
-    if handler is None:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    handler = (_journal() or _stderr(Prefixed())) if journal_reads(environ) else _stderr(_for_a_person())
     handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """The least severe line that is written from now on."""
     logging.getLogger("appliance").setLevel(level.upper())
 
 
+def journal_reads(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether our stderr is the journal's, as systemd.exec(5) tells to find out: a shell in a unit inherits the
+    variables, and has a stderr of its own.
+    """
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        stream = os.fstat(2)
+    except OSError:
+        return False
+    return (device, inode) == (str(stream.st_dev), str(stream.st_ino))
+
+
+def _for_a_person() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+
+def _stderr(formatter: logging.Formatter) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    return handler
+
+
 def _journal() -> logging.Handler | None:
+    """The journal's own handler, with our fields in capitals as it wants them; None without systemd-python."""
     try:
         from systemd import journal
     except ImportError:
         return None
 
-    class Structured(journal.JournalHandler):  # type: ignore[misc]  # systemd-python has no types
-        """Adds our fields in capitals, as the journal wants them."""
+    def send(message: str, /, **record: Any) -> None:
+        ours = {name.upper(): str(record[name]) for name in FIELDS if record.get(name) is not None}
+        journal.send(message, **{name: value for name, value in record.items() if name.isupper()}, **ours)
 
-        def emit(self, record: logging.LogRecord) -> None:
-            for name in FIELDS:
-                value = getattr(record, name, None)
-                if value is not None:
-                    setattr(record, name.upper(), value)
-            super().emit(record)
-
-    return Structured(SYSLOG_IDENTIFIER="appliance")
+    handler: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER="appliance")
+    return handler

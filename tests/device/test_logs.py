@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from appliance.device import logs
-from appliance.device.logs import Sparing
+from appliance.device.logs import Prefixed, Sparing
 from tests.fakes import FakeClock
 
 Say = Callable[..., None]
@@ -107,24 +111,88 @@ def test_on_a_terminal_a_line_has_its_time_and_its_level(
     assert line.endswith("INFO    camera gate is slow")
 
 
-def test_under_systemd_the_fields_reach_the_journal(root: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("systemd.journal", reason="systemd-python is not installed (extra 'systemd')")
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-    logs.set_up("info")
-    (handler,) = root.handlers
-    assert not isinstance(handler, logging.StreamHandler)
-
-
-def test_under_systemd_without_its_library_the_terminal_is_used(
+def test_where_stderr_is_not_the_journals_a_person_reads_it(
     root: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    try:
-        from systemd import journal  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        pytest.skip("systemd-python is installed")
+    """A shell inside a unit inherits the variable."""
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
     logs.set_up("info")
     logging.getLogger("appliance").info("here I am")
-    assert "here I am" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("INFO    here I am\n")
+
+
+def test_the_level_can_change_while_it_runs(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("error")
+    logging.getLogger("appliance").warning("not yet")
+    logs.set_level("warning")
+    logging.getLogger("appliance").warning("but now")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("but now")
+
+
+@pytest.mark.parametrize(
+    ("level", "severity"),
+    [(logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7)],
+)
+def test_without_the_journals_library_every_line_says_how_severe_it_is(level: int, severity: int) -> None:
+    text = Prefixed().format(logging.LogRecord("appliance", level, "", 0, "first\nsecond", None, None))
+    assert text == f"<{severity}>first\n<{severity}>second"
+
+
+_AS_A_UNIT = """
+import json, logging, os, socket, sys
+stderr = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{stderr.st_dev}:{stderr.st_ino}"
+from appliance.device import logs
+"""
+
+
+def test_a_unit_without_the_journals_library_writes_prefixed_lines() -> None:
+    program = _AS_A_UNIT + (
+        "sys.modules['systemd'] = None\n"  # as if it were not installed
+        "logs.set_up('info')\n"
+        "logging.getLogger('appliance').error('too hot')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == "<3>too hot\n"
+
+
+_IN_A_JOURNAL_OF_ITS_OWN = (
+    _AS_A_UNIT
+    + """
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+os.makedirs("/run/systemd/journal")
+journal.bind("/run/systemd/journal/socket")
+logs.set_up("info")
+logging.getLogger("appliance.flow").warning("a frame of camera %s is no use: %s", "gate", "cut off", extra={
+    "kind": "bad_frame", "camera": "gate", "frame_id": 7, "code": "image_corrupt", "reason": "cut off",
+    "cooling_state": 0})
+journal.settimeout(10)
+print(json.dumps(dict(line.split("=", 1) for line in journal.recv(1 << 16).decode().splitlines())))
+"""
+)
+
+
+def test_a_frames_error_reaches_the_journal_as_one_entry_with_its_fields() -> None:
+    pytest.importorskip("systemd.journal", reason="systemd-python is not installed (extra 'systemd')")
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no mount namespace, in which to be the journal")
+    done = subprocess.run(
+        [*inside, sys.executable, "-c", _IN_A_JOURNAL_OF_ITS_OWN], capture_output=True, text=True, timeout=60
+    )
+    entry = json.loads(done.stdout)
+    expected = {
+        "MESSAGE": "a frame of camera gate is no use: cut off",
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "appliance",
+        "LOGGER": "appliance.flow",
+        "KIND": "bad_frame",
+        "CAMERA": "gate",
+        "FRAME_ID": "7",
+        "CODE": "image_corrupt",
+        "REASON": "cut off",
+        "COOLING_STATE": "0",
+    }
+    assert entry.items() >= expected.items()
+    assert all(name == name.upper() for name in entry)
