@@ -1,27 +1,24 @@
 """The settings: what each one means, its unit, its bounds, and why it has its default.
 
-Precedence, last wins: the default below, the profile, the TOML file, the environment, the flags. Everything is checked
-before a port opens; an unknown key is an error that names where it stands and the nearest key that exists.
+Precedence, last wins: the default below, the profile, the TOML file, systemd's credentials, the environment, the flags.
+Everything is checked before a port opens. More than 300 lines, since the table of all settings is one thing.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from appliance.errors import ConfigError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from appliance import layers
+from appliance.errors import ConfigError
+from appliance.layers import Layer, field_types
 
 Profile = Literal["development", "production", "realtime"]
 
@@ -130,6 +127,9 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pixels: Annotated[
         int, Meta(ge=10_000, description="Largest picture taken, width x height; 40 million holds 8K.")
     ] = 40_000_000
+    deadline_s: Annotated[
+        float, Meta(gt=0, description="Looking at one frame takes no longer unless the engine hangs, s; then: restart.")
+    ] = 20.0
     slow_frame_s: Annotated[
         float, Meta(gt=0, description="A frame that takes longer is a warning in the log, with its timings, s.")
     ] = 2.0
@@ -223,41 +223,83 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-PREFIX = "APPLIANCE_"
-_NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_TOKEN"}
-
 
 def load(
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings out of a TOML file, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
+    """Settings out of a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
 
     Raises ConfigError, naming the source, the key and what was expected.
     """
-    layers: list[tuple[str, dict[str, Any]]] = []
-    if path is not None:
-        layers.append((str(path), _read_toml(path)))
-    layers += [(f"environment, {name}", tree) for name, tree in _environment(environ or {})]
-    layers += [(f"--set {key}", _nest(key, value, f"--set {key}")) for key, value in (flags or {}).items()]
-    for source, tree in layers:
-        _check(source, tree)
-    merged: dict[str, Any] = {}
-    for _, tree in layers:
-        _merge(merged, tree)
-    profile = merged.get("profile", Settings().profile)
-    tree = {"profile": profile}
-    _merge(tree, PROFILES[profile])
-    _merge(tree, merged)
-    settings = msgspec.convert(tree, Settings, strict=False)
+    environ = environ or {}
+    sources = [*([layers.of_toml(path)] if path is not None else []), *_credentials(environ),
+               *layers.of_environment(environ, Settings), *layers.of_flags(flags or {}, Settings)]  # fmt: skip
+    for source in sources:
+        layers.check(source, Settings)
+    settings = _merged(sources)
     _check_together(settings)
     return settings
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The settings to start with, and why they are not the ones that were written."""
+
+    settings: Settings
+    problem: ConfigError | None = None
+
+    def same(self, other: Chosen) -> bool:
+        return self.settings == other.settings and str(self.problem) == str(other.problem)
+
+
+def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
+    """The defaults with all that is good of `[server]`: a box whose settings are wrong is found where it always was.
+
+    Raises ConfigError when the flags themselves are wrong: whoever typed them is there to read it.
+    """
+    load(None, {}, flags)
+    server = Layer("what is good of [server]", {"server": {}}, from_text=True)
+    readers: tuple[Callable[[], Iterable[Layer]], ...] = (
+        lambda: [layers.of_toml(path)] if path is not None else [],
+        lambda: _credentials(environ),
+        lambda: layers.of_environment(environ, Settings),
+    )
+    for read in readers:
+        with contextlib.suppress(ConfigError):
+            for source in read():
+                _keep_good(source, server.tree["server"])
+    return _merged([server, *layers.of_flags(flags, Settings)])
+
+
+def _keep_good(source: Layer, server: layers.Tree) -> None:
+    section = source.tree.get("server")
+    for key, value in section.items() if isinstance(section, Mapping) else ():
+        with contextlib.suppress(ConfigError):
+            layers.check(replace(source, tree={"server": {key: value}}), Settings)
+            server[key] = value
+
+
+def _credentials(environ: Mapping[str, str]) -> Iterable[Layer]:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return layers.of_credentials(Path(folder)) if folder else ()
+
+
+def _merged(sources: Iterable[Layer]) -> Settings:
+    merged: layers.Tree = {}
+    for source in sources:
+        layers.merge(merged, source.tree)
+    profile = merged.get("profile", Settings().profile)
+    tree: layers.Tree = {"profile": profile}
+    layers.merge(tree, PROFILES[profile])
+    layers.merge(tree, merged)
+    return msgspec.convert(tree, Settings, strict=False)
+
+
 def describe(settings: Settings) -> str:
     """The settings in force as TOML, each with its line of explanation."""
-    lines = [f"# {_field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
+    lines = [f"# {field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
     for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
         lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
     for name, camera in settings.cameras.items():
@@ -266,9 +308,9 @@ def describe(settings: Settings) -> str:
 
 
 def _describe_struct(struct: Struct) -> Iterator[str]:
-    for key, (_, doc) in _field_types(type(struct)).items():
+    for key, (_, doc) in field_types(type(struct)).items():
         value = getattr(struct, key)
-        if key in ("token", "viewer_token", "api_key") and value:
+        if key in layers.SECRETS and value:
             value = "(set)"
         text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
         yield f"# {doc}"
@@ -279,98 +321,6 @@ def _toml_list(items: tuple[Any, ...]) -> str:
     return "[" + ", ".join(msgspec.json.encode(item).decode() for item in items) + "]"
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
-
-
-def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, value in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
-            continue
-        section, _, key = name[len(PREFIX) :].lower().partition("_")
-        dotted = f"{section}.{key}" if key else section
-        yield name, _nest(dotted, value, f"environment, {name}")
-
-
-def _nest(dotted: str, value: str, source: str) -> dict[str, Any]:
-    """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate what is a list."""
-    section, _, key = dotted.partition(".")
-    if not key:
-        return {section: value}
-    kind = Settings.__annotations__.get(section) and _sections().get(section)
-    if kind is None or key not in _field_types(kind):
-        _check(source, {section: {key: value}})
-    assert kind is not None
-    if get_origin(_field_types(kind)[key][0]) is tuple:
-        return {section: {key: [item.strip() for item in value.split(",") if item.strip()]}}
-    return {section: {key: value}}
-
-
-def _sections() -> dict[str, type[Struct]]:
-    hints = get_type_hints(Settings)
-    return {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, Struct)}
-
-
-def _field_types(struct: type[Struct]) -> dict[str, tuple[Any, str]]:
-    """Each field's bare type and its description."""
-    fields: dict[str, tuple[Any, str]] = {}
-    for name, hint in get_type_hints(struct, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            bare, meta = get_args(hint)[:2]
-            fields[name] = (bare, meta.description or "")
-        else:
-            fields[name] = (hint, "")
-    return fields
-
-
-def _check(source: str, tree: Mapping[str, Any]) -> None:
-    """Refuse what one source says wrongly, in that source's own words."""
-    for key, value in tree.items():
-        if key == "profile":
-            hint, doc = get_type_hints(Settings, include_extras=True)[key], _field_types(Settings)[key][1]
-            _check_value(source, key, value, hint, doc)
-        elif key == "cameras":
-            _check_table(source, key, value)
-            for name, camera in value.items():
-                _check_section(source, f"cameras.{name}", camera, Camera)
-        elif key in _sections():
-            _check_section(source, key, value, _sections()[key])
-        else:
-            raise _unknown(source, key, key, ["profile", "cameras", *_sections()])
-
-
-def _check_section(source: str, where: str, tree: Any, kind: type[Struct]) -> None:
-    _check_table(source, where, tree)
-    fields = _field_types(kind)
-    hints = get_type_hints(kind, include_extras=True)
-    for key, value in tree.items():
-        if key not in fields:
-            raise _unknown(source, f"{where}.{key}", key, list(fields))
-        _check_value(source, f"{where}.{key}", value, hints[key], fields[key][1])
-
-
-def _check_table(source: str, where: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{source}: {where} is a section, not a value; write [{where}] and its keys below it")
-
-
-def _check_value(source: str, where: str, value: Any, hint: Any, doc: str) -> None:
-    from_text = source.startswith(("environment", "--set"))
-    try:
-        converted = msgspec.convert(value, hint, strict=not from_text)
-        if isinstance(converted, float) and not math.isfinite(converted):
-            raise msgspec.ValidationError("Expected a finite number")
-    except msgspec.ValidationError as error:
-        reason = str(error).split(" - at ")[0]
-        note = f" ({doc})" if doc else ""
-        raise ConfigError(f"{source}: {where} = {value!r}: {reason}{note}") from None
-
-
 def _check_together(settings: Settings) -> None:
     """Refuse settings that contradict one another, whichever sources they come from."""
     target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
@@ -379,19 +329,6 @@ def _check_together(settings: Settings) -> None:
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
             "the box slows down at the one and stops at the other"
         )
-
-
-def _unknown(source: str, where: str, key: str, known: list[str]) -> ConfigError:
-    hint = did_you_mean(key, known, cutoff=0.5) or f"; known here: {', '.join(sorted(known))}"
-    return ConfigError(f"{source}: unknown key '{where}'{hint}")
-
-
-def _merge(into: dict[str, Any], tree: Mapping[str, Any]) -> None:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            _merge(into.setdefault(key, {}), value)
-        else:
-            into[key] = value
 
 
 def default_path() -> Path | None:

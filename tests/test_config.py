@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance import config
+from appliance import config, layers
 from appliance.config import Settings
 from appliance.errors import ConfigError
 
@@ -174,7 +174,7 @@ def test_a_wrong_value_is_named_with_what_was_expected(toml: str, parts: list[st
 )
 def test_a_wrong_value_as_text_is_refused_too(key: str, value: str, tmp_path: Path) -> None:
     assert f"--set {key}" in refused(flags={key: value}, folder=tmp_path)
-    name = config.PREFIX + key.upper().replace(".", "_")
+    name = layers.PREFIX + key.upper().replace(".", "_")
     assert name in refused(environ={name: value}, folder=tmp_path)
 
 

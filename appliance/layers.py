@@ -1,0 +1,205 @@
+"""The sources of the settings: each read by itself, and held against the schema in its own words.
+
+Rules of this file:
+- A source is checked before it is merged, so that an error names the file and its line, the variable, the credential
+  or the flag.
+- An unknown key is an error that names where it stands and the nearest key that exists.
+- A secret's value is never part of an error: those are shown on the page.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from appliance.errors import ConfigError, did_you_mean
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Tree = dict[str, Any]
+"""Settings as they are written: {"server": {"port": 80}}."""
+Schema = type[Struct]
+
+SECRETS = ("token", "viewer_token", "api_key")
+CREDENTIALS = "server.viewer_token, server.api_key, cameras.NAME.token"
+PREFIX = "APPLIANCE_"
+_NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_TOKEN"}
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one source says. `from_text`: values are text, "80" means 80; `lines`: where in its file a key stands."""
+
+    source: str
+    tree: Tree
+    from_text: bool = False
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def at(self, where: str) -> str:
+        """The source and, where it is known, the line of a key."""
+        line = self.lines.get(where)
+        return self.source if line is None else f"{self.source}, line {line}"
+
+
+def of_toml(path: Path) -> Layer:
+    """A settings file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return Layer(str(path), tomllib.loads(text), lines=_lines(text))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+
+
+def of_credentials(folder: Path) -> Iterator[Layer]:
+    """The secrets that systemd hands over, a file each; the name may begin with `appliance_`, as those of a folder do.
+
+    Raises ConfigError.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        for path in paths:
+            source, name = f"credential {path.name}", path.name.removeprefix("appliance_")
+            value = path.read_text(encoding="utf-8").strip()
+            if not value:
+                raise ConfigError(f"{source}: is empty, which would let anyone in; write the secret into it")
+            if name in ("server.viewer_token", "server.api_key"):
+                yield Layer(source, {"server": {name.removeprefix("server."): value}})
+            elif name.startswith("cameras.") and name.endswith(".token") and name != "cameras.token":
+                camera = name.removeprefix("cameras.").removesuffix(".token")
+                yield Layer(source, {"cameras": {camera: {"token": value}}})
+            else:
+                raise ConfigError(f"{source}: is none of {CREDENTIALS}")
+    except OSError as error:
+        raise ConfigError(f"credentials in {folder}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"credentials in {folder}: a secret must be text") from None
+
+
+def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
+    """`APPLIANCE_SECTION_KEY` variables. Raises ConfigError."""
+    for name, value in sorted(environ.items()):
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name[len(PREFIX) :].lower().partition("_")
+        yield _of_text(f"environment, {name}", f"{section}.{key}" if key else section, value, schema)
+
+
+def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
+    """`section.key` flags. Raises ConfigError."""
+    for key, value in flags.items():
+        yield _of_text(f"--set {key}", key, value, schema)
+
+
+def check(layer: Layer, schema: Schema) -> None:
+    """Raise ConfigError for what a source says wrongly."""
+    hints = get_type_hints(schema, include_extras=True)
+    for key, value in layer.tree.items():
+        section = hints.get(key)
+        if section is None:
+            raise _unknown(layer, key, key, list(hints))
+        if get_origin(section) is dict:
+            _check_table(layer, key, value)
+            for name, entry in value.items():
+                _check_section(layer, f"{key}.{name}", entry, get_args(section)[1])
+        elif isinstance(section, type) and issubclass(section, Struct):
+            _check_section(layer, key, value, section)
+        else:
+            _check_value(layer, key, value, section, field_types(schema)[key][1])
+
+
+def merge(into: Tree, tree: Mapping[str, Any]) -> None:
+    """Write a tree over another one."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def field_types(struct: Schema) -> dict[str, tuple[Any, str]]:
+    """Each field's bare type and its description."""
+    fields: dict[str, tuple[Any, str]] = {}
+    for name, hint in get_type_hints(struct, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            bare, meta = get_args(hint)[:2]
+            fields[name] = (bare, meta.description or "")
+        else:
+            fields[name] = (hint, "")
+    return fields
+
+
+def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
+    """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate what is a list."""
+    section, _, key = dotted.partition(".")
+    if not key:
+        return Layer(source, {section: value}, from_text=True)
+    kind = get_type_hints(schema).get(section)
+    known = field_types(kind) if isinstance(kind, type) and issubclass(kind, Struct) else {}
+    if key not in known:
+        check(Layer(source, {section: {key: value}}, from_text=True), schema)
+    if key in known and get_origin(known[key][0]) is tuple:
+        return Layer(source, {section: {key: [item.strip() for item in value.split(",") if item.strip()]}}, True)
+    return Layer(source, {section: {key: value}}, from_text=True)
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The line of each section and key. TOML's reader does not tell; a key written in some rare way has none here."""
+    found: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            section = re.sub(r"[\"']", "", header[1])
+            found.setdefault(section, number)
+        elif key := _KEY.match(line):
+            name = re.sub(r"[\"']", "", key[1])
+            found.setdefault(f"{section}.{name}" if section else name, number)
+    return found
+
+
+def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
+    _check_table(layer, where, tree)
+    fields = field_types(kind)
+    hints = get_type_hints(kind, include_extras=True)
+    for key, value in tree.items():
+        if key not in fields:
+            raise _unknown(layer, f"{where}.{key}", key, list(fields))
+        _check_value(layer, f"{where}.{key}", value, hints[key], fields[key][1])
+
+
+def _check_table(layer: Layer, where: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{layer.at(where)}: {where} is a section, not a value; write [{where}] and its keys below it"
+        )
+
+
+def _check_value(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
+    try:
+        converted = msgspec.convert(value, hint, strict=not layer.from_text)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise msgspec.ValidationError("Expected a finite number")
+    except msgspec.ValidationError as error:
+        reason = str(error).split(" - at ")[0]
+        note = f" ({doc})" if doc else ""
+        shown = "(secret)" if where.rpartition(".")[2] in SECRETS else repr(value)
+        raise ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}") from None
+
+
+def _unknown(layer: Layer, where: str, key: str, known: list[str]) -> ConfigError:
+    hint = did_you_mean(key, known, cutoff=0.5) or f"; known here: {', '.join(sorted(known))}"
+    return ConfigError(f"{layer.at(where)}: unknown key '{where}'{hint}")
