@@ -1,12 +1,13 @@
 """The command line: arguments in, exit codes out.
 
-Exit codes: 0 done; 1 something failed while it ran; 2 wrong usage or configuration; 3 no working model.
+`EXIT_CODES` says what each means; docs/operations.md says what to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import json
 import logging
 import os
@@ -14,15 +15,25 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance import __version__, config
+from appliance.config import Chosen
 from appliance.device import logs
 from appliance.errors import ApplianceError, ConfigError, ModelError, SourceError
+from appliance.process.orders import INTERRUPTED
 from appliance.values import Detected, Failed
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
+EXIT_CODES = {
+    OK: "done, or stopped as asked",
+    FAILED: "something failed while it ran",
+    USAGE: "wrong usage or wrong settings",
+    NO_MODEL: "no working model",
+    INTERRUPTED: "stopped at once by a second Ctrl-C",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (server.host)")
     serve.add_argument("--port", help="TCP port (server.port); 0: any free one")
     serve.add_argument("--camera", metavar="SOURCE", help="also push this source as camera 'demo': see `camera --help`")
+
+    serve.add_argument(
+        "--safe-mode", action="store_true", help="with wrong settings stay up and show what to mend, as under systemd"
+    )
 
     camera = _command(commands, "camera", _camera, "push pictures to a box as a camera does")
     camera.add_argument("--to", default="http://127.0.0.1:8080", metavar="URL", help="the box (default: %(default)s)")
@@ -135,6 +150,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
+    return config.load(_path(arguments), os.environ, _flags(arguments))
+
+
+def _path(arguments: argparse.Namespace) -> Path | None:
+    return getattr(arguments, "config", None) or config.default_path()
+
+
+def _flags(arguments: argparse.Namespace) -> dict[str, str]:
     flags: dict[str, str] = {}
     for item in getattr(arguments, "set", []):
         key, equals, value = item.partition("=")
@@ -145,36 +168,44 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
         value = getattr(arguments, name, None)
         if value is not None:
             flags[key] = value
-    return config.load(getattr(arguments, "config", None) or config.default_path(), os.environ, flags)
+    return flags
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
-    settings = _settings(arguments)
-    logs.set_up(settings.log.level)
-    from appliance import run
+    chosen = _choose(arguments)
+    logs.set_up(chosen.settings.log.level)
+    faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
+    from appliance import boot, run
     from appliance.process.addresses import addresses
 
-    def started(running: run.Started) -> None:
-        first, *others = addresses(settings.server.host, running.port)
+    def started(settings: config.Settings, box: run.Started) -> None:
+        first, *others = addresses(settings.server.host, box.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
         for other in others:
             print(f"  from the network: {other}", flush=True)
 
-    def ready(running: run.Started) -> None:
-        network = running.health.detector.network
+    def ready(box: run.Started) -> None:
+        network = box.health.detector.network
         model = "no model"
         if network:
             info = network.info
             model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
         print(f"  ready after {time.monotonic() - begun:.1f} s: {model}. Ctrl-C stops it.", flush=True)
 
-    try:
-        asyncio.run(run.serve(settings, started=started, ready=ready, camera_source=arguments.camera))
-    except OSError as error:
-        where = f"{settings.server.host}:{settings.server.port}"
-        return _complain(f"cannot listen on {where}: {error.strerror or error}. Choose another with --port", FAILED)
+    choose = partial(_choose, arguments)
+    asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera))
     return OK
+
+
+def _choose(arguments: argparse.Namespace) -> Chosen:
+    """The settings; where nobody may be there to read an error, the good part of them and what is wrong."""
+    try:
+        return Chosen(_settings(arguments))
+    except ConfigError as error:
+        if not (arguments.safe_mode or "NOTIFY_SOCKET" in os.environ):
+            raise
+        return Chosen(config.salvage(_path(arguments), os.environ, _flags(arguments)), error)
 
 
 def _camera(arguments: argparse.Namespace) -> int:

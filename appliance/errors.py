@@ -51,9 +51,16 @@ class EngineError(ApplianceError):
 
 
 class ConfigError(ApplianceError):
-    """The configuration is wrong; the text names the file, the key and what was expected."""
+    """The configuration is wrong: config_invalid; the text names the file, the key and what was expected. To cameras,
+    while the box waits for it to be mended: safe_mode."""
 
     code = "config_invalid"
+
+
+class PortError(ApplianceError):
+    """The service cannot listen where it should."""
+
+    code = "port_unavailable"
 
 
 class SourceError(ApplianceError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ import anyio
 from aiohttp import web
 
 from appliance.config import Settings
-from appliance.device import board, cpus, profile, sensors, systemd
+from appliance.device import board, cpus, logs, profile, sensors, systemd
 from appliance.engines import registry
-from appliance.errors import EngineError, ModelError
+from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
@@ -35,12 +35,16 @@ from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.models import bundle
 from appliance.ports import Clock, Notifier
+from appliance.process import safe_mode
 from appliance.process.demo_camera import run_camera
-from appliance.process.pulse import tell_manager
+from appliance.process.listening import listen, stop_listening
+from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
+from appliance.process.reload import Reload
 from appliance.values import Limits, ModelInfo, Size
 from appliance.vision.heads import Reader
 from appliance.web import health as health_routes
 from appliance.web import metrics, sockets
+from appliance.web.access import Access
 from appliance.web.app import Respond, make_app
 from appliance.web.health import Health
 from appliance.web.intake import Intake
@@ -95,30 +99,33 @@ async def serve(
     *,
     started: Callable[[Started], None],
     ready: Callable[[Started], None],
+    until: Callable[[Started], Awaitable[object]],
+    problem: ConfigError | None = None,
+    reload: asyncio.Event | None = None,
+    read: Callable[[], Settings] | None = None,
+    passed: Sequence[socket.socket] = (),
+    notifier: Notifier | None = None,
     camera_source: str | None = None,
     load: Load = load_network,
-    stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `stop` is set.
+    """Serve until `until` returns.
 
-    `started` is called when the port is open, `ready` when the canary has come back. `camera_source` also starts a
-    camera agent, in a process of its own, that pushes that source. Raises OSError when the port cannot be opened.
+    `started` is called when the port is open, `ready` when the canary has come back. `problem`: what is wrong with the
+    written settings; no model is loaded then (safe mode). Whenever `reload` is set, what may change while cameras stay
+    connected is taken from what `read` returns. `passed`: listening sockets to serve on, in place of the port.
+    `camera_source` also starts a camera agent, in a process of its own, that pushes that source.
+
+    Raises PortError when the port cannot be opened.
     """
     clock = time.monotonic
-    stop = stop or asyncio.Event()
-    _on_signals(stop)
-    notifier = systemd.notifier()
+    notifier = notifier or systemd.NoNotifier()
 
-    # What the box may do, and what is known of its cameras.
+    # What the box may do, what is known of its cameras, and who is let in.
     policy = _policy(settings)
-    limits = Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
-    if policy is not None:
-        limits = limits_of(State(), limits)
-    policies = {
-        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
-        for name, camera in settings.cameras.items()
-    }
-    book = CameraBook(policies=policies, burst=settings.flow.burst)
+    limits = _limits(settings, policy)
+    book = CameraBook(policies=_policies(settings), burst=settings.flow.burst)
+    access = Access()
+    _grant(access, settings)
 
     # The way out of a frame.
     socket_options = _socket_options(settings)
@@ -127,7 +134,11 @@ async def serve(
     publisher = Publisher(emit=emit, backlog=backlog)
 
     # The way through.
-    network, model_error = await asyncio.get_running_loop().run_in_executor(None, _try, load, settings)
+    model_error: ModelError | EngineError | ConfigError | None
+    if problem is None:
+        network, model_error = await load_with_patience(notifier, lambda: _try(load, settings))
+    else:
+        network, model_error = None, safe_mode.refusal(problem)
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
     _learn_first_cost(settings, network, pace)
     detector = Detector(
@@ -145,6 +156,7 @@ async def serve(
         publish=publisher.publish,
         clock=clock,
         slow_frame_s=settings.flow.slow_frame_s,
+        deadline_s=settings.flow.deadline_s,
     )
 
     # Heat and health.
@@ -160,6 +172,15 @@ async def serve(
         classes=lambda: detector.network.info.classes if detector.network else (),
         clock=clock,
     )
+
+    def apply(new: Settings) -> None:
+        """All that a reload changes."""
+        _grant(access, new)
+        book.follow(_policies(new))
+        governor.allow(_limits(new, policy))
+        logs.set_level(new.log.level)
+
+    reloads = Reload(settings, read=read or (lambda: settings), apply=apply)
     health = Health(
         detector=detector,
         pace=pace,
@@ -170,6 +191,7 @@ async def serve(
         critical_temp_c=settings.governor.critical_temp_c,
         min_available_bytes=settings.governor.min_available_bytes,
         clock=clock,
+        notices=lambda: (*safe_mode.findings(problem), *reloads.findings()),
     )
 
     # The way in.
@@ -177,12 +199,12 @@ async def serve(
     sockets.Sockets(
         socket_server,
         options=socket_options,
+        access=access,
         intake=intake,
         detector=detector,
         book=book,
         pace=pace,
         publisher=publisher,
-        policies=policies,
     )
     respond = Respond(
         compression=settings.server.compression, compression_min_bytes=settings.server.compression_min_bytes
@@ -193,46 +215,58 @@ async def serve(
         routes=[
             *health_routes.routes(health, respond),
             *metrics.routes(health),
-            *VisionApi(detector, intake, respond, settings.server.api_key).routes(),
+            *VisionApi(detector, intake, respond, access).routes(),
         ],
         respond=respond,
-        viewer_token=settings.server.viewer_token,
+        access=access,
         websocket_deflate=settings.server.websocket_deflate,
     )
 
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.server.host, settings.server.port)
-        await site.start()
+        await listen(runner, passed, settings.server.host, settings.server.port)
         running = Started(runner.addresses[0][1], health)
         started(running)
+        pulse = Pulse(
+            notifier,
+            health,
+            ready=lambda: ready(running),
+            every_s=ping_every_s(systemd.watchdog_s()),
+            clock=clock,
+        )
         async with anyio.create_task_group() as group:
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
-            group.start_soon(canary.run, name="canary")
-            group.start_soon(tell_manager, notifier, health, lambda: ready(running), name="notifier")
+            if network is not None:
+                group.start_soon(canary.run, name="canary")
+                group.start_soon(reloads.run, reload or asyncio.Event(), pulse, name="reload")
+            group.start_soon(pulse.run, name="pulse")
             async with anyio.create_task_group() as beside:
                 if camera_source is not None:
                     beside.start_soon(run_camera, camera_source, running.port, name="camera")
-                await stop.wait()
+                await until(running)
                 beside.cancel_scope.cancel()
-            await _stop(settings, notifier, detector, socket_server, runner)
+            await _stop(settings, detector, socket_server, runner, keep_waiting=bool(passed))
             group.cancel_scope.cancel()
     finally:
         await runner.cleanup()
-        if network is not None:
+        if network is not None and not detector.in_flight:  # what hangs is not waited for
             network.sizes.close()
             network.engine.close()
 
 
 async def _stop(
-    settings: Settings, notifier: Notifier, detector: Detector, socket_server: Any, runner: web.AppRunner
+    settings: Settings, detector: Detector, socket_server: Any, runner: web.AppRunner, *, keep_waiting: bool
 ) -> None:
-    """The order of shutdown: say so, refuse frames, answer those taken, close connections, close the port."""
+    """The order of shutdown: refuse frames, answer those taken, close connections, close the port.
+
+    `keep_waiting`: the port is systemd's, so that cameras that come now wait there for the next process.
+    """
     log.info("stopping")
-    notifier.stopping()
+    if keep_waiting:
+        await stop_listening(runner)
     await detector.drain(settings.server.drain_s)
     await asyncio.sleep(0.1)  # the last answers leave
     await sockets.close_all(socket_server, _GOODBYE_S)
@@ -288,6 +322,25 @@ def _policy(settings: Settings) -> Policy | None:
     return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes)
 
 
+def _limits(settings: Settings, policy: Policy | None) -> Limits:
+    """What a cool box may do."""
+    limits = Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
+    return limits if policy is None else limits_of(State(), limits)
+
+
+def _policies(settings: Settings) -> dict[str, CameraPolicy]:
+    return {
+        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
+        for name, camera in settings.cameras.items()
+    }
+
+
+def _grant(access: Access, settings: Settings) -> None:
+    server = settings.server
+    access.viewer_token, access.api_key = server.viewer_token, server.api_key
+    access.require_token, access.max_connections = server.require_token, server.max_connections
+
+
 def make_intake(settings: Settings, clock: Clock) -> Intake:
     """The reader of what strangers send, with the settings' bounds."""
     return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
@@ -302,13 +355,4 @@ def _socket_options(settings: Settings) -> sockets.SocketOptions:
         max_frame_bytes=server.max_frame_bytes,
         compression=server.compression,
         compression_min_bytes=server.compression_min_bytes,
-        max_connections=server.max_connections,
-        require_token=server.require_token,
-        viewer_token=server.viewer_token,
     )
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)

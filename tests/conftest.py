@@ -94,7 +94,7 @@ def serve() -> Serve:
                 started=opened.set_result,
                 ready=lambda _: ready.set(),
                 load=load or (lambda _: fake_network(fake)),
-                stop=stop,
+                until=lambda _: stop.wait(),
             )
         )
         first: set[asyncio.Future[Any]] = {opened, task}

@@ -1,54 +1,110 @@
-"""The service manager, when there is one: systemd's notifications through systemd-python."""
+"""The service manager, when there is one: what it is told (sd_notify(3)) and what it passes (sd_listen_fds(3)).
+
+Nothing here needs systemd: without its variables in the environment nobody is told, and no socket was passed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 
+from appliance.errors import PortError
 from appliance.ports import Notifier
 
 log = logging.getLogger(__name__)
 
+READY = "READY=1"
+STOPPING = "STOPPING=1"
+ALIVE = "WATCHDOG=1"
+
+_FIRST_FD = 3
+
+
+def status(text: str) -> str:
+    """The line that `systemctl status` shows."""
+    return "STATUS=" + " ".join(text.split())
+
+
+def more_time(seconds: float) -> str:
+    """The start is slow but going on: do not give it up for so long."""
+    return f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}"
+
+
+def reloading(now_s: float) -> str:
+    """A reload has begun, at this monotonic time; READY ends it."""
+    return f"RELOADING=1\nMONOTONIC_USEC={now_s * 1e6:.0f}"
+
 
 class SystemdNotifier:
-    """Speaks sd_notify(3)."""
+    """Tells systemd. A message that does not arrive is logged: it is no reason to stop."""
 
-    def __init__(self) -> None:
-        from systemd import daemon
+    def __init__(self, send: Callable[[str], object]) -> None:
+        self._send = send
 
-        self._notify = daemon.notify
-
-    def ready(self, status: str) -> None:
-        self._notify(f"READY=1\nSTATUS={status}")
-
-    def stopping(self) -> None:
-        self._notify("STOPPING=1")
-
-    def status(self, text: str) -> None:
-        self._notify(f"STATUS={text}")
-
-    def alive(self) -> None:
-        self._notify("WATCHDOG=1")
+    def tell(self, *words: str) -> None:
+        try:
+            self._send("\n".join(words))
+        except OSError as error:
+            log.warning("systemd does not hear us: %s", error, extra={"kind": "notify"})
 
 
 class NoNotifier:
     """Nobody to tell: a laptop, a container."""
 
-    def ready(self, status: str) -> None: ...
-
-    def stopping(self) -> None: ...
-
-    def status(self, text: str) -> None: ...
-
-    def alive(self) -> None: ...
+    def tell(self, *words: str) -> None: ...
 
 
-def notifier() -> Notifier:
-    """systemd's, if it started us and systemd-python is installed; else none."""
-    if "NOTIFY_SOCKET" not in os.environ:
+def notifier(environ: Mapping[str, str] = os.environ) -> Notifier:
+    """systemd's, if it started us; else none."""
+    address = environ.get("NOTIFY_SOCKET")
+    if not address:
         return NoNotifier()
     try:
-        return SystemdNotifier()
+        from systemd import daemon
     except ImportError:
-        log.warning("systemd started this service, but systemd-python is missing; install the extra 'systemd'")
-        return NoNotifier()
+        # Type=notify without a word from us would be a service that never starts; the protocol is one datagram.
+        return SystemdNotifier(partial(send_datagram, address))
+    return SystemdNotifier(daemon.notify)
+
+
+def send_datagram(address: str, message: str) -> None:
+    """sd_notify(3) without its library. Raises OSError."""
+    path = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.sendto(message.encode(), path)
+
+
+def watchdog_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> float | None:
+    """WatchdogSec= of our unit, s; None where nobody waits for a ping."""
+    for_pid = environ.get("WATCHDOG_PID", "")
+    if for_pid and for_pid != str(pid or os.getpid()):
+        return None
+    with contextlib.suppress(ValueError):
+        return int(environ.get("WATCHDOG_USEC", "")) / 1e6 or None
+    return None
+
+
+def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | None = None) -> list[socket.socket]:
+    """The listening sockets that a .socket unit holds for us; they stay open while we restart.
+
+    Taken once: the variables go, so that no child believes the sockets are its own. Raises PortError for one that is
+    no TCP port.
+    """
+    names = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    if names["LISTEN_PID"] != str(pid or os.getpid()) or not names["LISTEN_FDS"].isdigit():
+        return []
+    found = []
+    for fd in range(_FIRST_FD, _FIRST_FD + int(names["LISTEN_FDS"])):
+        try:
+            os.set_inheritable(fd, False)
+            passed = socket.socket(fileno=fd)
+        except OSError as error:
+            raise PortError(f"systemd passed a socket that cannot be used: {error.strerror}") from None
+        if passed.family not in (socket.AF_INET, socket.AF_INET6) or passed.type != socket.SOCK_STREAM:
+            raise PortError("systemd passed a socket that is no TCP port; mend ListenStream= in appliance.socket")
+        found.append(passed)
+    return found

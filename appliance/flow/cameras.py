@@ -155,7 +155,9 @@ class CameraBook:
     """All cameras by name: those that are connected, and for a minute those that only asked over HTTP."""
 
     def __init__(self, *, policies: Mapping[str, CameraPolicy], burst: int, most: int = 5000) -> None:
-        self._policies, self._burst, self._most = policies, burst, most
+        self.policies = policies
+        """Of the cameras that the settings name."""
+        self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
 
     def __iter__(self) -> Iterator[tuple[str, Camera]]:
@@ -172,9 +174,15 @@ class CameraBook:
                 loose = next((other for other, known in self._cameras.items() if known.connections <= 0), None)
                 if loose is not None:
                     del self._cameras[loose]
-            camera = Camera(self._policies.get(name, CameraPolicy()), TokenBucket(self._burst))
+            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst))
             self._cameras[name] = camera
         return camera
+
+    def follow(self, policies: Mapping[str, CameraPolicy]) -> None:
+        """New settings; they hold for the cameras that are here as well."""
+        self.policies = policies
+        for name, camera in self:
+            camera.policy = policies.get(name, CameraPolicy())
 
     def leave(self, name: str) -> None:
         """One of its connections has ended."""

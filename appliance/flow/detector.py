@@ -17,13 +17,13 @@ from dataclasses import replace
 
 import anyio
 
-from appliance.errors import ApplianceError, EngineError, ModelError, did_you_mean
-from appliance.flow import workers
+from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError, ModelError, did_you_mean
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import REFUSED_S, Pace
+from appliance.flow.workers import Workers
 from appliance.ports import Clock, Publish
 from appliance.values import (
     BIG_BYTES,
@@ -52,7 +52,7 @@ class Detector:
         self,
         *,
         inference: Inference | None,
-        model_error: ModelError | EngineError | None = None,
+        model_error: ModelError | EngineError | ConfigError | None = None,
         mailboxes: Mailboxes,
         cache: Cache | None,
         book: CameraBook,
@@ -74,6 +74,7 @@ class Detector:
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
         self._concluded = asyncio.Event()
         self._closing = False
+        self._workers: Workers | None = None
         self.infer_ms: float | None = None
         self.engine_failures = 0
         """In a row."""
@@ -184,7 +185,14 @@ class Detector:
                 loop.call_soon_threadsafe(self._returned, frame, result)
 
         if self.inference is not None:
-            workers.start(self.inference.threads, self._mailboxes, self._look, report, self._most_under_way)
+            self._workers = Workers(
+                self.inference.threads,
+                mailboxes=self._mailboxes,
+                look=self._look,
+                report=report,
+                most=self._most_under_way,
+                clock=self._clock,
+            )
         try:
             while True:
                 await asyncio.sleep(self._tick_s)
@@ -260,12 +268,15 @@ class Detector:
             outcome = Failed(error.code, str(error))
         else:
             outcome = Failed("engine_failed", f"the engine failed: {error}")
-        if isinstance(error, EngineError) or not isinstance(error, ApplianceError):
+        told = {"camera": frame.camera, "frame_id": frame.frame_id, "code": outcome.code, "reason": outcome.message}
+        if isinstance(error, BadFrame):
+            log.warning("a frame of camera %s is no use: %s", frame.camera, error, extra={"kind": "bad_frame", **told})
+        else:
             self.engine_failures += 1
-            known = isinstance(error, EngineError)
+            known = isinstance(error, ApplianceError)
             log.error(
                 "the engine failed on a frame of camera %s: %s", frame.camera, error, exc_info=None if known else error,
-                extra={"kind": "engine", "camera": frame.camera, "code": outcome.code},
+                extra={"kind": "engine", **told},
             )  # fmt: skip
         self._conclude(frame, outcome)
 
@@ -348,6 +359,11 @@ class Detector:
     def in_flight(self) -> int:
         """Frames that are being looked at."""
         return self._mailboxes.under_way
+
+    @property
+    def stuck(self) -> bool:
+        """Whether some frame has been looked at past the deadline: no error came, and its thread does not come back."""
+        return self._workers is not None and self._workers.longest_s() > self._deadline_s
 
     @property
     def waiting(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from appliance.flow.inference import Answer
 from appliance.flow.mailboxes import Mailboxes
+from appliance.ports import Clock
 from appliance.values import Frame
 
 Look = Callable[[Frame], Answer]
@@ -22,19 +23,31 @@ Report = Callable[[Frame, "Answer | Exception"], None]
 """Hands a frame's result to the event loop; returns at once."""
 
 
-def start(count: int, mailboxes: Mailboxes, look: Look, report: Report, most: Callable[[], int]) -> None:
+class Workers:
     """Threads that serve until the mailboxes are closed. `most`: frames that may be under way now, asked each time."""
-    for number in range(count):
-        arguments = (mailboxes, look, report, most)
-        threading.Thread(target=_serve, args=arguments, name=f"frame-{number}", daemon=True).start()
 
+    def __init__(
+        self, count: int, *, mailboxes: Mailboxes, look: Look, report: Report, most: Callable[[], int], clock: Clock
+    ) -> None:
+        self._mailboxes, self._look, self._report, self._most = mailboxes, look, report, most
+        self._clock = clock
+        self._began_s: list[float | None] = [None] * count
+        """When each thread took the frame that it looks at; its own cell is all that a thread writes."""
+        for number in range(count):
+            threading.Thread(target=self._serve, args=(number,), name=f"frame-{number}", daemon=True).start()
 
-def _serve(mailboxes: Mailboxes, look: Look, report: Report, most: Callable[[], int]) -> None:
-    while (frame := mailboxes.take(most)) is not None:
-        result: Answer | Exception
-        try:
-            result = look(frame)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the frame is answered
-            result = error
-        mailboxes.done(frame.camera, result.engine_s if isinstance(result, Answer) else 0.0)
-        report(frame, result)
+    def longest_s(self) -> float:
+        """How long the frame has taken so far that has been looked at longest, s; 0 where none is."""
+        return max((self._clock() - began_s for began_s in self._began_s if began_s is not None), default=0.0)
+
+    def _serve(self, number: int) -> None:
+        while (frame := self._mailboxes.take(self._most)) is not None:
+            self._began_s[number] = self._clock()
+            result: Answer | Exception
+            try:
+                result = self._look(frame)
+            except Exception as error:  # noqa: BLE001  # whatever it was, the frame is answered
+                result = error
+            self._began_s[number] = None
+            self._mailboxes.done(frame.camera, result.engine_s if isinstance(result, Answer) else 0.0)
+            self._report(frame, result)

@@ -34,6 +34,13 @@ class Governor:
                 self.step(self.reading, self._policy)
             await asyncio.sleep(period_s)
 
+    def allow(self, full: Limits) -> None:
+        """What a cool box may do from now on."""
+        self._full = full
+        if self._policy is None and full != self.limits:
+            self.limits = full
+            self._apply(full)
+
     def step(self, reading: Reading, policy: Policy) -> None:
         """One decision, told if it changes anything."""
         self.state, limits = decide(self.state, reading, policy, self._full)

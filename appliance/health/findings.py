@@ -96,9 +96,12 @@ CHECKS: tuple[Check, ...] = (_model, _canary, _engine, _temperature, _memory, _d
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
     """All findings, worst first."""
+    return worst_first(finding for check in CHECKS if (finding := check(facts)) is not None)
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     order = list(Severity)
-    found = [finding for check in CHECKS if (finding := check(facts)) is not None]
-    return tuple(sorted(found, key=lambda finding: -order.index(finding.severity)))
+    return tuple(sorted(findings, key=lambda finding: -order.index(finding.severity)))
 
 
 def status_of(findings: Iterable[Finding]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 
+from appliance.web.access import Access, same
 from appliance.web.health import PAGE
 from appliance.web.payloads import Payload
 from appliance.web.publisher import Publisher
@@ -38,14 +38,14 @@ def make_app(
     publisher: Publisher,
     routes: Iterable[web.RouteDef],
     respond: Respond,
-    viewer_token: str,
+    access: Access,
     websocket_deflate: bool,
 ) -> web.Application:
     """The application, ready to be run on a site."""
     app = web.Application(middlewares=[_plain_sockets] if not websocket_deflate else [])
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
-    app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, viewer_token)])
+    app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, access)])
     return app
 
 
@@ -63,9 +63,10 @@ def _page_routes() -> list[web.RouteDef]:
     return [web.get("/", index), web.get("/page/{name}", part)]
 
 
-def _picture_route(publisher: Publisher, respond: Respond, viewer_token: str) -> web.RouteDef:
+def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> web.RouteDef:
     async def latest(request: web.Request) -> web.Response:
-        if viewer_token and not hmac.compare_digest(request.query.get("token", "").encode(), viewer_token.encode()):
+        expected = access.viewer_token
+        if expected and not same(request.query.get("token", ""), expected):
             return respond({"error": "the page needs the viewer token", "code": "unauthorized"}, 401)
         frame = publisher.latest(request.match_info["camera"])
         if frame is None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from aiohttp import web
 
 from appliance import __version__
+from appliance.errors import ConfigError
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
 from appliance.governor.policy import MAX_STATE
 from appliance.governor.service import Governor
 from appliance.health.canary import Canary
-from appliance.health.findings import Facts, examine, status_of
+from appliance.health.findings import Facts, examine, status_of, worst_first
 from appliance.ports import Clock
 from appliance.readings import Reading
 from appliance.values import Finding
@@ -39,12 +40,19 @@ class Health:
     critical_temp_c: float
     min_available_bytes: int
     clock: Clock
+    notices: Callable[[], tuple[Finding, ...]] = tuple
+    """What the process itself has found: safe mode, a reload that failed."""
 
     def findings(self) -> tuple[Finding, ...]:
+        """All of them, worst first."""
+        return worst_first((*self.notices(), *self._examined()))
+
+    def _examined(self) -> tuple[Finding, ...]:
         detector = self.detector
+        missing = detector.network is None and not isinstance(detector.model_error, ConfigError)
         return examine(
             Facts(
-                model_error=None if detector.network else str(detector.model_error),
+                model_error=str(detector.model_error) if missing else None,
                 canary=self.canary.state,
                 engine_failures=detector.engine_failures,
                 reading=self.governor.reading,

@@ -6,7 +6,6 @@ back by TCP and not by a heap of tasks.
 
 from __future__ import annotations
 
-import hmac
 import itertools
 import logging
 from collections.abc import Mapping
@@ -20,11 +19,12 @@ import socketio
 
 from appliance import __version__
 from appliance.errors import BadFrame, Refused
-from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
 from appliance.values import CameraLimits, Failed, Receipt
 from appliance.web import payloads
+from appliance.web.access import Access, same
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
 from appliance.web.payloads import Payload
 from appliance.web.publisher import EVERY, MOST_WATCHED, Publisher
@@ -51,9 +51,6 @@ class SocketOptions:
     max_frame_bytes: int
     compression: bool
     compression_min_bytes: int
-    max_connections: int
-    require_token: bool
-    viewer_token: str
 
 
 class _Json:
@@ -117,16 +114,15 @@ class Sockets:
         server: Any,
         *,
         options: SocketOptions,
+        access: Access,
         intake: Intake,
         detector: Detector,
         book: CameraBook,
         pace: Pace,
         publisher: Publisher,
-        policies: Mapping[str, CameraPolicy],
     ) -> None:
-        self._options, self._intake = options, intake
+        self._options, self._access, self._intake = options, access, intake
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
-        self._policies = policies
         self._may_watch: set[str] = set()
         self._numbers = itertools.count(1)
         for handler in (self.connect, self.disconnect, self.process_frame, self.subscribe, self.unsubscribe):
@@ -136,8 +132,8 @@ class Sockets:
         auth = auth if isinstance(auth, Mapping) else {}
         name, token = auth.get("name"), auth.get("token")
         camera = self._admit(sid, name, token if isinstance(token, str) else "")
-        viewer = self._options.viewer_token
-        if not viewer or (isinstance(token, str) and _same(token, viewer)):
+        viewer = self._access.viewer_token
+        if not viewer or (isinstance(token, str) and same(token, viewer)):
             self._may_watch.add(sid)
         self._publisher.join(sid, camera)
         # One without a name may only want to watch; it becomes a camera with its first frame.
@@ -156,20 +152,20 @@ class Sockets:
 
     def _admit(self, sid: str, name: Any, token: str) -> str:
         """The camera's name, or a refused connection with its reason."""
-        if len(self._publisher) >= self._options.max_connections:
+        if len(self._publisher) >= self._access.max_connections:
             raise socketio.exceptions.ConnectionRefusedError("too many connections (server.max_connections)")
         if name is None:
-            viewer = self._options.viewer_token
-            if self._options.require_token and not (viewer and _same(token, viewer)):
+            viewer = self._access.viewer_token
+            if self._access.require_token and not (viewer and same(token, viewer)):
                 raise socketio.exceptions.ConnectionRefusedError("unauthorized: give `name` and `token` in auth")
             return _nameless(sid)
         if not is_camera_name(name):
             raise socketio.exceptions.ConnectionRefusedError(
                 "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-"
             )
-        policy = self._policies.get(name)
+        policy = self._book.policies.get(name)
         expected = policy.token if policy else ""
-        if (self._options.require_token and not expected) or (expected and not _same(token, expected)):
+        if (self._access.require_token and not expected) or (expected and not same(token, expected)):
             log.warning("camera %s refused: wrong token", name, extra={"camera": name})
             raise socketio.exceptions.ConnectionRefusedError(f"unauthorized: wrong token for camera '{name}'")
         return str(name)
@@ -192,7 +188,7 @@ class Sockets:
         number = next(self._numbers)
         refusal = self._detector.admit(camera)
         try:
-            if camera == _nameless(sid) and self._options.require_token:
+            if camera == _nameless(sid) and self._access.require_token:
                 raise Refused("this connection may only watch; give `name` and `token` in auth to send frames")
             if more:
                 raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
@@ -201,6 +197,8 @@ class Sockets:
                 return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
         except (BadFrame, Refused) as error:
             refusal = Failed(error.code, str(error))
+            told = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
+            log.warning("a frame of camera %s is no use: %s", camera, error, extra={"kind": "bad_frame", **told})
             self._book.enter(camera).failed += 1
         frame_id = frame_id_of(payload)
         self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
@@ -240,7 +238,3 @@ def _cameras(payload: Any) -> set[str] | None:
     if isinstance(cameras, list) and len(cameras) <= MOST_WATCHED and all(is_camera_name(name) for name in cameras):
         return set(cameras)
     return None
-
-
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hmac
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
@@ -21,8 +21,11 @@ from appliance import __version__
 from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
 from appliance.flow.detector import Detector
 from appliance.values import Detected, Failed, Skipped
+from appliance.web.access import Access, same
 from appliance.web.intake import HTTP, Intake
 from appliance.web.payloads import Payload
+
+log = logging.getLogger(__name__)
 
 Respond = Callable[[Payload, int], web.Response]
 
@@ -31,7 +34,14 @@ _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients count on."""
 _LONGEST_FIELD = 200
 _STATUS = {"unauthorized": 401, "overloaded": 503, "frame_too_large": 413, "model_not_here": 404}
-_OUR_FAULT = {"model_missing", "model_corrupt", "model_unsupported", "engine_device_missing", "shutting_down"}
+_OUR_FAULT = {
+    "model_missing",
+    "model_corrupt",
+    "model_unsupported",
+    "engine_device_missing",
+    "safe_mode",
+    "shutting_down",
+}
 
 
 @dataclass(slots=True)
@@ -41,7 +51,7 @@ class VisionApi:
     detector: Detector
     intake: Intake
     respond: Respond
-    api_key: str = ""
+    access: Access
     _free: deque[str] = field(default_factory=lambda: deque(f"{HTTP}{number}" for number in range(1, _LANES + 1)))
 
     def routes(self) -> list[web.RouteDef]:
@@ -58,6 +68,8 @@ class VisionApi:
         try:
             return await self._detect(request)
         except ApplianceError as error:
+            told = {"code": error.code, "reason": str(error)}
+            log.warning("a picture over HTTP is no use: %s", error, extra={"kind": "bad_frame", **told})
             return self._refuse(error.code, str(error))
 
     async def _detect(self, request: web.Request) -> web.Response:
@@ -66,7 +78,7 @@ class VisionApi:
         if model is not None and network is not None and model != network.info.name:
             raise ModelError(f"there is no model '{model}' here, only '{network.info.name}'", "model_not_here")
         fields = await self._read(request)
-        if self.api_key and not hmac.compare_digest(_text(fields, "api_key").encode(), self.api_key.encode()):
+        if self.access.api_key and not same(_text(fields, "api_key"), self.access.api_key):
             raise Refused("Incorrect api key")
         image = fields.get("image")
         if image is None:

@@ -191,7 +191,7 @@ async def _serve_and_obey() -> None:
         print(f"http://127.0.0.1:{running.port}", flush=True)
         threading.Thread(target=obey, args=(running,), daemon=True).start()
 
-    await service.serve(settings, started=lambda _: None, ready=ready, stop=stop)
+    await service.serve(settings, started=lambda _: None, ready=ready, until=lambda _: stop.wait())
 
 
 if __name__ == "__main__":

@@ -1,24 +1,21 @@
-"""What the service manager is told, if there is one."""
+"""What the service manager is told, and the sockets that it passes."""
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from appliance.device import systemd
-from appliance.device.systemd import NoNotifier
-
-
-def has_systemd_python() -> bool:
-    try:
-        from systemd import daemon  # noqa: F401
-    except ImportError:
-        return False
-    return True
+from appliance.device.systemd import NoNotifier, SystemdNotifier
+from appliance.ports import Notifier
 
 
 @pytest.fixture
@@ -31,39 +28,112 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield listening
 
 
-def test_without_a_service_manager_nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notifier = systemd.notifier()
+def through_library(path: str) -> Notifier:
+    pytest.importorskip("systemd.daemon", reason="systemd-python is not installed (extra 'systemd')")
+    return systemd.notifier()
+
+
+def by_hand(path: str) -> Notifier:
+    return SystemdNotifier(partial(systemd.send_datagram, path))
+
+
+def test_without_a_service_manager_nothing_is_needed() -> None:
+    notifier = systemd.notifier({})
     assert isinstance(notifier, NoNotifier)
-    notifier.ready("1 camera")
-    notifier.status("fine")
-    notifier.alive()
-    notifier.stopping()
+    notifier.tell(systemd.READY, systemd.status("fine"))
 
 
-def test_systemd_hears_every_word(manager: socket.socket) -> None:
-    if not has_systemd_python():
-        pytest.skip("systemd-python is not installed (extra 'systemd')")
-    notifier = systemd.notifier()
-    said: list[str] = []
-    steps: list[Callable[[], None]] = [
-        lambda: notifier.ready("2 cameras, 61 °C"),
-        lambda: notifier.status("fine"),
-        notifier.alive,
-        notifier.stopping,
-    ]
-    for say in steps:
-        say()
-        said.append(manager.recv(4096).decode().strip())
-    assert said == ["READY=1\nSTATUS=2 cameras, 61 °C", "STATUS=fine", "WATCHDOG=1", "STOPPING=1"]
+@pytest.mark.parametrize("way", [through_library, by_hand])
+def test_systemd_hears_every_word(manager: socket.socket, way: Callable[[str], Notifier]) -> None:
+    notifier = way(manager.getsockname())
+    for words, heard in (
+        ((systemd.READY, systemd.status("2 cameras, 61 °C")), "READY=1\nSTATUS=2 cameras, 61 °C"),
+        ((systemd.ALIVE,), "WATCHDOG=1"),
+        ((systemd.reloading(12.5),), "RELOADING=1\nMONOTONIC_USEC=12500000"),
+        ((systemd.more_time(30),), "EXTEND_TIMEOUT_USEC=30000000"),
+        ((systemd.STOPPING,), "STOPPING=1"),
+    ):
+        notifier.tell(*words)
+        assert manager.recv(4096).decode().strip() == heard
 
 
-def test_a_missing_library_is_said_and_does_not_stop_the_service(
-    manager: socket.socket, caplog: pytest.LogCaptureFixture
-) -> None:
-    if has_systemd_python():
-        pytest.skip("systemd-python is installed")
-    with caplog.at_level(logging.WARNING):
-        notifier = systemd.notifier()
-    assert isinstance(notifier, NoNotifier)
-    assert "systemd-python is missing" in caplog.text
+def test_an_abstract_socket_is_reached_too() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0appliance-test-{os.getpid()}")
+        listening.settimeout(5)
+        systemd.send_datagram(f"@appliance-test-{os.getpid()}", systemd.READY)
+        assert listening.recv(100) == b"READY=1"
+
+
+def test_a_status_is_one_line_whatever_it_quotes() -> None:
+    """A second line would be an assignment of its own."""
+    assert systemd.status("safe mode: line 3\nREADY=1") == "STATUS=safe mode: line 3 READY=1"
+
+
+def test_a_manager_that_has_gone_is_said_and_harms_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    by_hand(str(tmp_path / "nobody")).tell(systemd.READY)
+    assert "systemd does not hear us" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "10000000"}, 10.0),
+        ({"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": "77"}, 10.0),
+        ({"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": "78"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+    ids=str,
+)
+def test_the_watchdogs_time_comes_from_the_environment(environ: dict[str, str], seconds: float | None) -> None:
+    assert systemd.watchdog_s(environ, pid=77) == seconds
+
+
+def test_sockets_for_another_process_are_not_ours() -> None:
+    environ = {"LISTEN_PID": "78", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "appliance.socket", "HOME": "/"}
+    assert systemd.passed_sockets(environ, pid=77) == []
+    assert environ == {"HOME": "/"}
+    assert systemd.passed_sockets({}) == []
+    assert systemd.passed_sockets({"LISTEN_PID": "77", "LISTEN_FDS": "some"}, pid=77) == []
+
+
+_TAKES = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True); os.environ |= {'LISTEN_PID': str(os.getpid()), "
+    "'LISTEN_FDS': '1'}; from appliance.device import systemd; passed, = systemd.passed_sockets();"
+    "print(passed.getsockname()[1], passed.get_inheritable())"
+)
+
+
+def test_a_passed_descriptor_that_is_no_socket_is_said(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        command = [sys.executable, "-c", _TAKES, str(file.fileno())]
+        done = subprocess.run(command, pass_fds=[file.fileno()], capture_output=True, text=True, timeout=60)
+    assert "systemd passed a socket that cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_passed_port_is_taken_and_kept_from_children(family: socket.AddressFamily, host: str) -> None:
+    try:
+        listening = socket.create_server((host, 0), family=family)
+    except OSError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+    with listening:
+        command = [sys.executable, "-c", _TAKES, str(listening.fileno())]
+        done = subprocess.run(command, pass_fds=[listening.fileno()], capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"{listening.getsockname()[1]} False\n", done.stderr
+
+
+def test_a_passed_socket_that_is_no_tcp_port_is_said(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        command = [sys.executable, "-c", _TAKES, str(listening.fileno())]
+        done = subprocess.run(command, pass_fds=[listening.fileno()], capture_output=True, text=True, timeout=60)
+    assert "ListenStream=" in done.stderr
+
+
+def test_nothing_is_logged_while_systemd_listens(manager: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        systemd.notifier().tell(systemd.READY)
+    assert not caplog.records

@@ -1,0 +1,103 @@
+"""SIGHUP: tokens, limits and the log's level change while cameras stay connected.
+
+Rules of this file:
+- The new settings are checked as a whole before any of them holds; a bad file changes nothing, and is a finding until a
+  good one comes.
+- What only a restart can change is named, and stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from appliance.config import Settings
+from appliance.errors import ConfigError
+from appliance.process.pulse import Pulse
+from appliance.values import Finding, Severity
+
+log = logging.getLogger(__name__)
+
+LIVE = (
+    "cameras",
+    "flow.max_side",
+    "flow.min_interval_s",
+    "log.level",
+    "server.api_key",
+    "server.max_connections",
+    "server.require_token",
+    "server.viewer_token",
+)
+"""What a reload changes; all else waits for a restart."""
+
+
+class Reload:
+    """Keeps the settings in force. `read` gives the new ones or raises ConfigError; `apply` hands them to the parts."""
+
+    def __init__(self, settings: Settings, *, read: Callable[[], Settings], apply: Callable[[Settings], None]) -> None:
+        self._started, self._now = settings, settings
+        self._read, self._apply = read, apply
+        self._problem: ConfigError | None = None
+
+    async def run(self, asked: asyncio.Event, pulse: Pulse) -> None:
+        """Reload whenever it is asked for, until cancelled."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            pulse.reloading()
+            await self.once()
+            pulse.reloaded()
+
+    async def once(self) -> None:
+        """Read the settings again and let them hold, or say why not."""
+        try:
+            new = await asyncio.get_running_loop().run_in_executor(None, self._read)
+        except ConfigError as error:
+            self._problem = error
+            log.error("not reloaded, the settings from before still hold: %s", error, extra={"code": error.code})
+            return
+        self._problem = None
+        live = [key for key in changed(self._now, new) if is_live(key)]
+        waiting = [key for key in changed(self._started, new) if not is_live(key)]
+        self._apply(new)
+        self._now = new
+        log.warning("reloaded; changed: %s", ", ".join(live) or "nothing")
+        if waiting:
+            log.warning("changed as well, but only a restart brings it in: %s", ", ".join(waiting))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the last reload, if anything."""
+        if self._problem is None:
+            return ()
+        return (
+            Finding(
+                "config_not_reloaded", Severity.DEGRADED, f"The new settings do not hold: {self._problem}",
+                "Mend that, then run `sudo systemctl reload appliance`. Until then the settings from before hold.",
+            ),
+        )  # fmt: skip
+
+
+def is_live(key: str) -> bool:
+    """Whether a reload changes this dotted key."""
+    return key in LIVE or key.partition(".")[0] in LIVE
+
+
+def changed(old: Settings, new: Settings) -> list[str]:
+    """The dotted keys whose values differ; cameras by their name."""
+    return sorted(_differing(msgspec.to_builtins(old), msgspec.to_builtins(new), depth=2))
+
+
+def _differing(old: dict[str, object], new: dict[str, object], depth: int) -> list[str]:
+    keys: list[str] = []
+    for key in old.keys() | new.keys():
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if depth > 1 and isinstance(before, dict) and isinstance(after, dict):
+            keys += [f"{key}.{inner}" for inner in _differing(before, after, depth - 1)]
+        else:
+            keys.append(key)
+    return keys

@@ -1,0 +1,38 @@
+"""`python -m tests.fake_box serve [hold] [SECTION.KEY=VALUE…]`: the service around a fake engine.
+
+SIGUSR1 makes its inferences hang, as `hold` does from the start; SIGUSR2 lets them go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from appliance import boot, config
+from appliance.config import Chosen
+from appliance.device import logs
+from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
+
+
+def main(arguments: list[str]) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    if "hold" in arguments:
+        engine.hold()
+    signal.signal(signal.SIGUSR1, lambda *_: engine.hold())
+    signal.signal(signal.SIGUSR2, lambda *_: engine.release())
+    flags = dict(item.split("=", 1) for item in arguments if "=" in item)
+    settings = config.load(None, {}, {"profile": "realtime"} | flags)
+    logs.set_up("info")
+    asyncio.run(
+        boot.serve(
+            lambda: Chosen(settings),
+            started=lambda *_: None,
+            ready=lambda _: print("ready", flush=True),
+            load=lambda _: fake_network(engine),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[2:])
