@@ -3,21 +3,19 @@
 Rules of this file:
 - It is not in the model's own folder, whose files are held against a manifest.
 - Another machine, model or version of the engine costs something else: such a profile counts as none.
-- A reader finds the whole file or the one before it, also when the power goes while it is written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import logging
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from appliance.device import state
 from appliance.device.board import board_name
 from appliance.device.cpus import usable_cpus
 from appliance.values import ModelInfo, Size
@@ -123,23 +121,7 @@ def read(path: Path, subject: Subject) -> Profile | None:
 
 def write(path: Path, profile: Profile) -> None:
     """Put the profile there, whole or not at all. Raises OSError."""
-    data = msgspec.json.format(msgspec.json.encode(profile), indent=1)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(data + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name itself
-    finally:
-        os.close(folder)
+    state.write(path, msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
 
 
 def _plausible(rung: Rung) -> bool:

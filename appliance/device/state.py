@@ -1,0 +1,111 @@
+"""The folder where the service keeps what must outlive it, and how a file in it is written.
+
+Rules of this file:
+- A reader finds the whole file or the one before it, also when the power goes while it is written.
+- One service writes a folder. A second one runs without: it would overwrite what the first one keeps.
+- What cannot be read is not thrown away but set aside under another name, the last few of them.
+- Nothing here ends the service: a folder that cannot be used is a sentence in `problem`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+MOST_SET_ASIDE = 3
+_LOCK = "lock"
+
+
+def default_dir(environ: Mapping[str, str], home: Path) -> Path:
+    """systemd's StateDirectory=, else what the XDG base directory specification says."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    xdg = environ.get("XDG_STATE_HOME", "")
+    base = Path(xdg) if Path(xdg).is_absolute() else home / ".local/state"
+    return base / "appliance"
+
+
+class StateFolder:
+    """A folder that this process may write, from `open_folder` until it is closed; `path` is None where it may not."""
+
+    def __init__(self, path: Path | None, problem: str | None = None, *, taken: bool = False, lock: int = -1) -> None:
+        self.path = path
+        self.problem = problem
+        """Why nothing is kept, for a technician."""
+        self.taken = taken
+        """Another service keeps its state here."""
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let another service have it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self.path, self._lock = None, -1
+
+    def __enter__(self) -> StateFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_folder(path: Path) -> StateFolder:
+    """Make the folder if it is missing, and take it for this process."""
+    lock = -1
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when this process ends
+    except BlockingIOError:
+        os.close(lock)
+        return StateFolder(None, f"another service keeps its state in {path}", taken=True)
+    except OSError as error:
+        if lock >= 0:
+            os.close(lock)
+        return StateFolder(None, f"{path} cannot be written: {error.strerror}")
+    return StateFolder(path, lock=lock)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put these bytes there, whole or not at all. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name itself
+    finally:
+        os.close(folder)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what cannot be read; of those there are already, the oldest go. Returns its new name. Raises OSError."""
+    former = sorted(_set_aside(path))
+    last = former[-1][0] if former else 0
+    for _, old in former[: max(0, len(former) - MOST_SET_ASIDE + 1)]:
+        old.unlink()
+    return path.rename(path.with_name(f"{path.name}.corrupt-{last + 1}"))
+
+
+def _set_aside(path: Path) -> list[tuple[int, Path]]:
+    found = []
+    for other in path.parent.glob(f"{path.name}.corrupt-*"):
+        number = other.name.rpartition("-")[2]
+        if number.isdecimal() and not other.is_dir():
+            found.append((int(number), other))
+    return found
