@@ -177,6 +177,18 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
 
 
+class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What outlives the service."""
+
+    dir: Annotated[
+        str,
+        Meta(description="Folder for it; empty: systemd's $STATE_DIRECTORY, else ~/.local/state/appliance."),
+    ] = ""
+    history: Annotated[
+        bool, Meta(description="Save the last day's history there once a minute, so that a restart keeps it.")
+    ] = True
+
+
 class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera by its name, `[cameras.NAME]`."""
 
@@ -203,6 +215,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: Cache = Cache()
     governor: Governor = Governor()
     log: Log = Log()
+    state: State = State()
     cameras: dict[str, Camera] = {}
 
 

@@ -20,7 +20,7 @@ import anyio
 from aiohttp import web
 
 from appliance.config import Settings
-from appliance.device import board, cpus, logs, profile, sensors, systemd
+from appliance.device import board, cpus, logs, profile, sensors, state, systemd
 from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.cache import Cache
@@ -30,12 +30,17 @@ from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
+from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.policy import Policy, State, limits_of
 from appliance.governor.service import Governor
+from appliance.health import history_file
 from appliance.health.canary import Canary
+from appliance.health.facts import Bounds, Notices
+from appliance.health.history import History
+from appliance.health.recorder import Recorder
+from appliance.health.watch import Watch
 from appliance.models import bundle
 from appliance.ports import Clock, Notifier
-from appliance.process import safe_mode
 from appliance.process.demo_camera import run_camera
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
@@ -45,10 +50,11 @@ from appliance.vision.heads import Reader
 from appliance.web import health as health_routes
 from appliance.web import metrics, sockets
 from appliance.web.access import Access
-from appliance.web.app import Respond, make_app
+from appliance.web.app import make_app
 from appliance.web.health import Health
 from appliance.web.intake import Intake
 from appliance.web.publisher import Publisher
+from appliance.web.respond import Respond
 from appliance.web.vision_api import VisionApi
 
 log = logging.getLogger(__name__)
@@ -138,7 +144,7 @@ async def serve(
     if problem is None:
         network, model_error = await load_with_patience(notifier, lambda: _try(load, settings))
     else:
-        network, model_error = None, safe_mode.refusal(problem)
+        network, model_error = None, _in_safe_mode(problem)
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
     _learn_first_cost(settings, network, pace)
     detector = Detector(
@@ -181,17 +187,23 @@ async def serve(
         logs.set_level(new.log.level)
 
     reloads = Reload(settings, read=read or (lambda: settings), apply=apply)
+
+    folder = _state_folder(settings)
+    loaded = history_file.load(folder)
+    recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
+    watch = Watch(loaded, recorder, clock=clock)
     health = Health(
         detector=detector,
         pace=pace,
+        book=book,
         governor=governor,
         canary=canary,
         publisher=publisher,
-        board=board.board_name(),
-        critical_temp_c=settings.governor.critical_temp_c,
-        min_available_bytes=settings.governor.min_available_bytes,
+        watch=watch,
+        board=board.identify(),
+        bounds=Bounds(settings.governor.critical_temp_c, settings.governor.min_available_bytes),
         clock=clock,
-        notices=lambda: (*safe_mode.findings(problem), *reloads.findings()),
+        notices=lambda: Notices(str(problem) if problem else None, reloads.problem),
     )
 
     # The way in.
@@ -239,6 +251,7 @@ async def serve(
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
+            group.start_soon(watch.run, health.look, name="watch")
             if network is not None:
                 group.start_soon(canary.run, name="canary")
                 group.start_soon(reloads.run, reload or asyncio.Event(), pulse, name="reload")
@@ -252,6 +265,8 @@ async def serve(
             group.cancel_scope.cancel()
     finally:
         await runner.cleanup()
+        if folder is not None:
+            folder.close()
         if network is not None and not detector.in_flight:  # what hangs is not waited for
             network.sizes.close()
             network.engine.close()
@@ -271,6 +286,11 @@ async def _stop(
     await asyncio.sleep(0.1)  # the last answers leave
     await sockets.close_all(socket_server, _GOODBYE_S)
     await runner.cleanup()
+
+
+def _in_safe_mode(problem: ConfigError) -> ConfigError:
+    """Why no frame is looked at, for cameras."""
+    return ConfigError(f"the box is in safe mode until its settings are mended: {problem}", "safe_mode")
 
 
 def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:
@@ -313,6 +333,18 @@ def _cache(settings: Settings, clock: Clock) -> Cache | None:
     if not cache.enabled:
         return None
     return Cache(entries=cache.entries, max_bytes=cache.max_bytes, ttl_s=cache.ttl_s, clock=clock)
+
+
+def _state_folder(settings: Settings) -> state.StateFolder | None:
+    if not settings.state.history:
+        return None
+    named = settings.state.dir
+    return state.open_folder(Path(named) if named else state.default_dir(os.environ))
+
+
+def _uptime() -> float:
+    """Seconds since the machine started, those it slept included: a sleep is not a clock that was set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _policy(settings: Settings) -> Policy | None:

@@ -229,6 +229,8 @@ class Finding:
     severity: Severity
     what: str
     do: str
+    since_s: float
+    """Monotonic."""
 
 
 @dataclass(frozen=True, slots=True)

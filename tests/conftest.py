@@ -28,6 +28,15 @@ from tests.fakes import FakeEngine, fake_network
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test writes into the real state folder, nor does a service that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield Path(os.environ["XDG_STATE_HOME"])
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -82,7 +91,7 @@ def serve() -> Serve:
         settings = config.load(
             toml,
             {},
-            {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0"}
+            {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "state.history": "false"}
             | {key.replace("__", "."): value for key, value in flags.items()},
         )
         opened: asyncio.Future[run.Started] = asyncio.get_running_loop().create_future()
@@ -132,7 +141,7 @@ class Box:
 
 
 @pytest.fixture(scope="session")
-def box(models_dir: Path) -> Iterator[Box]:
+def box(models_dir: Path, state_home: Path) -> Iterator[Box]:
     """The appliance as `make run` starts it, but on a free port and without its camera."""
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
                "--profile", "realtime", "--set", f"model.dir={models_dir}"]  # fmt: skip

@@ -20,13 +20,13 @@ MOST_SET_ASIDE = 3
 _LOCK = "lock"
 
 
-def default_dir(environ: Mapping[str, str], home: Path) -> Path:
+def default_dir(environ: Mapping[str, str]) -> Path:
     """systemd's StateDirectory=, else what the XDG base directory specification says."""
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     xdg = environ.get("XDG_STATE_HOME", "")
-    base = Path(xdg) if Path(xdg).is_absolute() else home / ".local/state"
+    base = Path(xdg) if Path(xdg).is_absolute() else Path(environ.get("HOME") or "/") / ".local/state"
     return base / "appliance"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from appliance.flow.inference import Seen
+from appliance.flow.tally import Tally
 from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped
 
 SENDING_S = 5.0
@@ -102,9 +103,12 @@ class Camera:
     skipped: Counter[str] = field(default_factory=Counter)
     received_rate: Rate = field(default_factory=Rate)
     answered_rate: Rate = field(default_factory=Rate)
+    tally: Tally = field(default_factory=Tally)
+    """Of the whole box, which also counts this camera's frames."""
 
     def arrived(self, now_s: float) -> None:
         self.received += 1
+        self.tally.received += 1
         self.last_frame_s = now_s
         self.received_rate.tick(now_s)
 
@@ -124,6 +128,7 @@ class Camera:
 
     def outcome(self, outcome: Outcome, now_s: float) -> None:
         """Count how a frame ended."""
+        self.tally.count(outcome)
         if isinstance(outcome, Detected):
             self.answered += 1
             self.answered_rate.tick(now_s)
@@ -159,6 +164,8 @@ class CameraBook:
         """Of the cameras that the settings name."""
         self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
+        self.tally = Tally()
+        """Of all cameras, also of those that have left; the canary's frames do not count."""
 
     def __iter__(self) -> Iterator[tuple[str, Camera]]:
         return iter(self._cameras.items())
@@ -174,7 +181,8 @@ class CameraBook:
                 loose = next((other for other, known in self._cameras.items() if known.connections <= 0), None)
                 if loose is not None:
                     del self._cameras[loose]
-            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst))
+            tally = Tally() if name.startswith("_") else self.tally
+            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst), tally=tally)
             self._cameras[name] = camera
         return camera
 

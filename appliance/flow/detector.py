@@ -78,6 +78,8 @@ class Detector:
         self.infer_ms: float | None = None
         self.engine_failures = 0
         """In a row."""
+        self.returned = 0
+        """Frames that the engine was done with, whatever came of them."""
 
     @property
     def network(self) -> Network | None:
@@ -247,6 +249,7 @@ class Detector:
     # Back on the event loop.
 
     def _returned(self, frame: Frame, result: Answer | Exception) -> None:
+        self.returned += 1
         if id(frame) not in self._open:
             return  # too late: it was given up
         if isinstance(result, Answer):

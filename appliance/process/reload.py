@@ -17,7 +17,6 @@ import msgspec
 from appliance.config import Settings
 from appliance.errors import ConfigError
 from appliance.process.pulse import Pulse
-from appliance.values import Finding, Severity
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +67,10 @@ class Reload:
         if waiting:
             log.warning("changed as well, but only a restart brings it in: %s", ", ".join(waiting))
 
-    def findings(self) -> tuple[Finding, ...]:
+    @property
+    def problem(self) -> str | None:
         """What is wrong with the last reload, if anything."""
-        if self._problem is None:
-            return ()
-        return (
-            Finding(
-                "config_not_reloaded", Severity.DEGRADED, f"The new settings do not hold: {self._problem}",
-                "Mend that, then run `sudo systemctl reload appliance`. Until then the settings from before hold.",
-            ),
-        )  # fmt: skip
+        return str(self._problem) if self._problem else None
 
 
 def is_live(key: str) -> bool:

@@ -10,26 +10,12 @@ from aiohttp import web
 
 from appliance.web.access import Access, same
 from appliance.web.health import PAGE
-from appliance.web.payloads import Payload
 from appliance.web.publisher import Publisher
+from appliance.web.respond import Respond
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CSP = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; frame-ancestors 'self'"
-
-
-class Respond:
-    """JSON answers, compressed when they are long enough."""
-
-    def __init__(self, *, compression: bool, compression_min_bytes: int) -> None:
-        self._compression, self._least = compression, compression_min_bytes
-
-    def __call__(self, payload: Payload, status: int = 200) -> web.Response:
-        body = json.dumps(payload, separators=(",", ":")).encode() + b"\n"
-        response = web.Response(body=body, status=status, content_type="application/json")
-        if self._compression and len(body) >= self._least:
-            response.enable_compression()
-        return response
 
 
 def make_app(

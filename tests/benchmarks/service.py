@@ -51,7 +51,7 @@ def running(*settings: str, toml: str = "") -> Iterator[Service]:
         file = Path(folder, "bench.toml")
         file.write_text(toml)
         command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
-                   str(file), "--profile", "realtime"]  # fmt: skip
+                   str(file), "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
         for setting in ("log.level=error", *settings):
             command += ["--set", setting]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}

@@ -11,8 +11,6 @@ import pytest
 
 from appliance.device import state
 
-HOME = Path("/home/pi")
-
 
 @pytest.mark.parametrize(
     ("environ", "expected"),
@@ -26,7 +24,7 @@ HOME = Path("/home/pi")
     ],
 )
 def test_the_folder_is_where_systemd_or_xdg_say(environ: dict[str, str], expected: str) -> None:
-    assert state.default_dir(environ, HOME) == Path(expected)
+    assert state.default_dir(environ | {"HOME": "/home/pi"}) == Path(expected)
 
 
 def test_a_folder_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path) -> None:

@@ -1,18 +1,23 @@
-"""Each finding appears when it is true, goes when it is not, and says what to do."""
+"""Each finding appears when it is true, goes when it is not, says what to do, and does not flutter."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.health.findings import Facts, examine, status_of
-from appliance.readings import Memory, Reading, Storage, Thermal
+from appliance.health.catalogue import CATALOGUE
+from appliance.health.facts import Bounds, Facts, Kept, Lately, Notices
+from appliance.health.findings import Advice, Check, Register, status_of
+from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, Limits, Severity
 
 GB = 1_000_000_000
+DOCS = Path(__file__).parents[2] / "docs/health.md"
 
 
 def cool_but(temp_c: float | None = 50, available_bytes: int = GB, free_bytes: int = GB) -> Reading:
@@ -28,15 +33,33 @@ COOL = cool_but()
 PROVED = CanaryState(proved=True, message="fine", at_s=1.0)
 FULL = Limits(640, 0.0, 8)
 WELL = Facts(
+    now_s=1000.0,
+    bounds=Bounds(critical_temp_c=84, min_available_bytes=100_000_000),
     model_error=None,
     canary=PROVED,
     engine_failures=0,
     reading=COOL,
     limits=FULL,
-    critical_temp_c=84,
-    min_available_bytes=100_000_000,
+    cooling=0,
+    max_cooling=6,
+    lately=Lately(temp_seen=True),
 )
 HOT = replace(FULL, reason="temperature")
+CLOSED = replace(FULL, reason="critical_temperature", admit=False)
+NO_TEMP = Reading(0, unknown={"thermal.soc_temp_c": "this machine has no temperature sensor"})
+
+
+def power(**flags: bool) -> Facts:
+    return replace(WELL, reading=replace(COOL, power=Power(**flags)))  # type: ignore[arg-type]
+
+
+def memory(**values: float) -> Facts:
+    return replace(WELL, reading=replace(COOL, memory=Memory(available_bytes=GB, **values)))  # type: ignore[arg-type]
+
+
+def lately(**values: float) -> Facts:
+    return replace(WELL, lately=replace(WELL.lately, **values))  # type: ignore[arg-type]
+
 
 APPEARS = {
     "no_model": (replace(WELL, model_error="it is gone"), "model_missing", "critical"),
@@ -44,61 +67,215 @@ APPEARS = {
     "not_proved_again": (replace(WELL, canary=replace(PROVED, failures=2)), "canary_failed", "degraded"),
     "blind": (replace(WELL, canary=replace(PROVED, failures=3)), "canary_failed", "critical"),
     "engine": (replace(WELL, engine_failures=3), "engine_failing", "critical"),
+    "stuck": (lately(engine_still_s=20.0), "engine_stuck", "critical"),
     "critical": (replace(WELL, reading=cool_but(temp_c=84)), "too_hot", "critical"),
     "hot": (replace(WELL, reading=cool_but(temp_c=80), limits=HOT), "hot", "degraded"),
-    "hot_and_silent": (replace(WELL, reading=cool_but(temp_c=None), limits=HOT), "hot", "degraded"),
+    "throttled": (power(throttled=True), "throttled", "degraded"),
+    "capped": (power(frequency_capped=True), "throttled", "degraded"),
+    "soft_limit": (power(soft_limit=True), "throttled", "degraded"),
+    "was_throttled": (power(throttled=False, throttled_since_boot=True), "throttled_since_boot", "info"),
+    "sensor_fell_silent": (replace(WELL, reading=NO_TEMP), "temperature_unknown", "degraded"),
+    "no_sensor": (replace(WELL, reading=NO_TEMP, lately=Lately()), "no_temperature_sensor", "info"),
+    "weak_supply": (power(under_voltage=True), "under_voltage", "degraded"),
+    "weak_supply_throttles": (power(under_voltage=True, throttled=True), "under_voltage", "degraded"),
+    "supply_was_weak": (power(under_voltage_since_boot=True), "under_voltage_since_boot", "info"),
     "memory": (replace(WELL, reading=cool_but(available_bytes=99_999_999)), "memory_low", "degraded"),
+    "cgroup": (memory(cgroup_used_bytes=90, cgroup_limit_bytes=100), "memory_limit_near", "degraded"),
+    "pressure": (memory(pressure_percent=20.0), "memory_pressure", "degraded"),
+    "swap": (memory(swap_used_bytes=75, swap_total_bytes=100), "swapping", "degraded"),
     "disk": (replace(WELL, reading=cool_but(free_bytes=99_999_999)), "disk_low", "degraded"),
-}
+    "read_only": (replace(WELL, reading=replace(COOL, storage=Storage(read_only=True))), "disk_read_only", "degraded"),
+    "worn": (replace(WELL, reading=replace(COOL, storage=Storage(wear_percent=80.0))), "card_worn", "degraded"),
+    "set_aside": (replace(WELL, kept=Kept(set_aside="history.corrupt-1")), "state_set_aside", "degraded"),
+    "full": (replace(WELL, kept=Kept(problem="no space left")), "state_not_kept", "degraded"),
+    "second": (replace(WELL, kept=Kept(problem="another service", taken=True)), "state_taken", "degraded"),
+    "overloaded": (lately(received=100, overloaded=20), "overloaded", "degraded"),
+    "too_fast": (lately(received=100, rate_limited=50), "cameras_too_fast", "info"),
+    "slow_reader": (lately(results_dropped=10), "results_dropped", "degraded"),
+    "silent": (replace(WELL, silent_s={"gate": 120.0, "yard": 5.0}), "camera_silent", "degraded"),
+    "closed": (replace(WELL, cooling=6, limits=replace(CLOSED, reason="memory")), "last_cooling_state", "critical"),
+    "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),
+    "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
+    "safe_mode": (replace(WELL, notices=Notices(safe_mode="line 3: unknown key")), "safe_mode", "critical"),
+    "bad_reload": (replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"),
+    "no_time_server": (
+        replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
+    ),
+}  # fmt: skip
+
+PATIENCE = {check.code: check.after_s for check in CATALOGUE}
+LINGER = {check.code: check.linger_s for check in CATALOGUE}
+
+
+def later(facts: Facts, seconds: float) -> Facts:
+    return replace(facts, now_s=facts.now_s + seconds)
+
+
+def codes(found: tuple[Finding, ...]) -> list[str]:
+    return [finding.code for finding in found]
 
 
 @pytest.mark.parametrize("name", APPEARS)
-def test_a_finding_appears_with_its_severity_and_with_what_to_do(name: str) -> None:
+def test_a_finding_appears_with_what_to_do_and_goes_again(name: str) -> None:
     facts, code, severity = APPEARS[name]
-    (finding,) = examine(facts)
+    register = Register(CATALOGUE)
+    register.look(facts)
+    facts = later(facts, PATIENCE[code])
+    (finding,) = register.look(facts)
     assert (finding.code, finding.severity.value) == (code, severity)
-    assert status_of([finding]) == severity
-    assert finding.what
+    assert status_of([finding]) == ("ok" if severity == "info" else severity)
+    assert finding.since_s == WELL.now_s
+    assert finding.what[0].isupper() or finding.what[0].isdigit()
     assert finding.do.endswith(".")
+    register.look(later(WELL, PATIENCE[code] + 1))
+    assert register.look(later(WELL, PATIENCE[code] + 1 + LINGER[code])) == ()
+
+
+def test_every_finding_of_the_catalogue_has_been_made_to_appear() -> None:
+    assert {code for _, code, _ in APPEARS.values()} == {check.code for check in CATALOGUE}
+    assert len(PATIENCE) == len(CATALOGUE)
+
+
+def test_the_documents_catalogue_is_the_codes() -> None:
+    chapter = DOCS.read_text(encoding="utf-8").split("\n## Findings\n")[1].split("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", chapter, re.MULTILINE)
+    assert [code for code, _ in told] == [check.code for check in CATALOGUE]
+    severities: dict[str, set[str]] = {}
+    for _, code, severity in APPEARS.values():
+        severities.setdefault(code, set()).add(severity)
+    assert {code: set(words.split(", ")) for code, words in told} == severities
 
 
 STAYS_AWAY = {
     "well": WELL,
     "not_yet_tried": replace(WELL, canary=CanaryState()),
     "two_failures": replace(WELL, engine_failures=2),
+    "slow_but_alive": lately(engine_still_s=19.9),
     "just_below_critical": replace(WELL, reading=cool_but(temp_c=83.9)),
     "short_of_memory_is_no_heat": replace(WELL, limits=replace(FULL, reason="memory")),
     "just_enough": replace(WELL, reading=cool_but(available_bytes=100_000_000, free_bytes=100_000_000)),
-    "nothing_is_known": replace(WELL, reading=None),
-    "no_sensor_works": replace(WELL, reading=Reading(at_s=0)),
+    "no_limit": memory(cgroup_used_bytes=10**12),
+    "no_swap": memory(swap_used_bytes=0, swap_total_bytes=0),
+    "a_day_later": replace(WELL, kept=Kept(set_aside="history.corrupt-1", set_aside_for_s=86_400.0)),
+    "a_few_frames": lately(received=9, overloaded=9, rate_limited=9),
+    "some_answers_unread": lately(results_dropped=9),
+    "not_silent_for_long": replace(WELL, silent_s={"gate": 119.0}),
+    "nothing_else_is_known": replace(WELL, reading=Reading(0, Thermal(soc_temp_c=50))),
 }
 
 
 @pytest.mark.parametrize("name", STAYS_AWAY)
 def test_what_is_well_is_no_finding(name: str) -> None:
-    assert examine(STAYS_AWAY[name]) == ()
-    assert status_of(()) == "ok"
+    register = Register(CATALOGUE)
+    register.look(STAYS_AWAY[name])
+    assert register.look(later(STAYS_AWAY[name], 1000)) == ()
+
+
+FLUTTERS = {
+    "too_hot": (replace(WELL, reading=cool_but(temp_c=84)), replace(WELL, reading=cool_but(temp_c=83))),
+    "memory_low": (
+        replace(WELL, reading=cool_but(available_bytes=99_000_000)),
+        replace(WELL, reading=cool_but(available_bytes=110_000_000)),
+    ),
+    "memory_limit_near": (
+        memory(cgroup_used_bytes=90, cgroup_limit_bytes=100), memory(cgroup_used_bytes=86, cgroup_limit_bytes=100)
+    ),
+    "memory_pressure": (memory(pressure_percent=25.0), memory(pressure_percent=15.0)),
+    "swapping": (
+        memory(swap_used_bytes=80, swap_total_bytes=100), memory(swap_used_bytes=65, swap_total_bytes=100)
+    ),
+    "disk_low": (
+        replace(WELL, reading=cool_but(free_bytes=99_000_000)), replace(WELL, reading=cool_but(free_bytes=110_000_000))
+    ),
+    "overloaded": (lately(received=100, overloaded=25), lately(received=100, overloaded=15)),
+    "cameras_too_fast": (lately(received=100, rate_limited=55), lately(received=100, rate_limited=45)),
+    "results_dropped": (lately(results_dropped=10), lately(results_dropped=2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", FLUTTERS)
+def test_a_value_at_its_threshold_makes_one_finding_and_none_if_it_never_passed_it(code: str) -> None:
+    over, between = FLUTTERS[code]
+    register, fresh = Register(CATALOGUE), Register(CATALOGUE)
+    for second in range(200):
+        shown = codes(register.look(later(between if second > 100 or (second > 70 and second % 2) else over, second)))
+        assert shown == ([code] if second >= PATIENCE[code] else [])
+        assert fresh.look(later(between, second)) == ()
+
+
+@pytest.mark.parametrize("name", ["throttled", "weak_supply"])
+def test_a_bit_that_comes_and_goes_by_the_second_is_one_finding(name: str) -> None:
+    facts, code, _ = APPEARS[name]
+    register = Register(CATALOGUE)
+    since = set()
+    for second in range(60):
+        (finding,) = register.look(later(facts if second % 5 == 0 else WELL, second))
+        assert finding.code == code
+        since.add(finding.since_s)
+    assert since == {WELL.now_s}
+
+
+def test_what_does_not_last_is_never_told() -> None:
+    facts, _, _ = APPEARS["overloaded"]
+    register = Register(CATALOGUE)
+    for second in range(300):
+        assert register.look(later(facts if second % 60 < 50 else WELL, second)) == ()
 
 
 def test_a_box_without_a_model_is_not_blamed_for_its_canary_as_well() -> None:
     facts = replace(WELL, model_error="it is gone", canary=CanaryState(at_s=1.0, failures=9))
-    assert [finding.code for finding in examine(facts)] == ["model_missing"]
+    assert codes(Register(CATALOGUE).look(facts)) == ["model_missing"]
 
 
 def test_the_worst_comes_first() -> None:
     facts = replace(WELL, engine_failures=5, reading=cool_but(available_bytes=1, free_bytes=1, temp_c=90))
-    severities = [finding.severity for finding in examine(facts)]
-    assert severities == sorted(severities, key=lambda severity: -list(Severity).index(severity))
-    assert severities[0] is Severity.CRITICAL
-    assert len(severities) == 4
+    severities = [finding.severity for finding in Register(CATALOGUE).look(replace(facts, held_for_s=3.0))]
+    assert [severity.value for severity in severities] == ["critical", "critical", "degraded", "degraded", "info"]
+
+
+def test_long_lists_of_cameras_stay_readable() -> None:
+    facts = replace(WELL, silent_s={f"camera-{number}": 7300.0 for number in range(40)})
+    (finding,) = Register(CATALOGUE).look(facts)
+    assert finding.what.endswith("and 35 more for 2 h.")
 
 
 @given(st.lists(st.sampled_from(Severity), max_size=5))
 def test_the_state_of_the_box_is_its_worst_finding(severities: list[Severity]) -> None:
-    status = status_of(Finding("x", severity, "", "") for severity in severities)
+    status = status_of(Finding("x", severity, "", "", 0.0) for severity in severities)
     if Severity.CRITICAL in severities:
         assert status == "critical"
     elif Severity.DEGRADED in severities:
         assert status == "degraded"
     else:
         assert status == "ok"
+
+
+@given(
+    seconds=st.lists(st.tuples(st.floats(0.1, 30), st.booleans()), max_size=60),
+    after_s=st.sampled_from([0.0, 5.0, 60.0]),
+    linger_s=st.sampled_from([0.0, 10.0]),
+)
+def test_a_finding_stands_only_for_what_was_said_long_enough_ago_or_a_moment_ago(
+    seconds: list[tuple[float, bool]], after_s: float, linger_s: float
+) -> None:
+    """The law of the register, told from the whole past instead of from what it remembers."""
+    now, past = 0.0, list[tuple[float, bool]]()
+    says = {"now": False}
+
+    def it(facts: Facts) -> Advice | None:
+        return Advice(Severity.INFO, "", "") if says["now"] else None
+
+    register = Register([Check(it, after_s, linger_s)])
+    for passed_s, speaks in seconds:
+        now += passed_s
+        says["now"] = speaks
+        past.append((now, speaks))
+        stands = bool(register.look(replace(WELL, now_s=now)))
+        heard = [at_s for at_s, spoke in past if spoke]
+        if stands:
+            assert now - heard[-1] <= linger_s
+            assert heard[-1] - heard[0] >= after_s
+        elif speaks:
+            assert after_s > 0
+            quiet_since = max((at_s for at_s, spoke in past if not spoke), default=0.0)
+            assert now - min(at_s for at_s in heard if at_s > quiet_since) < after_s

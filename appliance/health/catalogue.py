@@ -1,0 +1,40 @@
+"""Every finding there is, by subject; docs/health.md says the same to those who read no code."""
+
+from __future__ import annotations
+
+from appliance.health.checks import control, heat, memory, power, sight, storage, traffic
+from appliance.health.findings import Check
+
+CATALOGUE = (
+    Check(sight.model_missing),
+    Check(sight.canary_failed),
+    Check(sight.engine_failing),
+    Check(sight.engine_stuck),
+    Check(heat.too_hot),
+    Check(heat.hot),
+    Check(heat.throttled, linger_s=10),
+    Check(heat.throttled_since_boot, after_s=10),
+    Check(heat.temperature_unknown, after_s=5),
+    Check(heat.no_temperature_sensor, after_s=10),
+    Check(power.under_voltage, linger_s=10),
+    Check(power.under_voltage_since_boot, after_s=10),
+    Check(memory.memory_low),
+    Check(memory.memory_limit_near),
+    Check(memory.memory_pressure, after_s=20),
+    Check(memory.swapping, after_s=20),
+    Check(storage.disk_low),
+    Check(storage.disk_read_only),
+    Check(storage.card_worn),
+    Check(storage.state_set_aside),
+    Check(storage.state_not_kept),
+    Check(storage.state_taken),
+    Check(traffic.overloaded, after_s=60),
+    Check(traffic.cameras_too_fast, after_s=60),
+    Check(traffic.results_dropped),
+    Check(traffic.camera_silent),
+    Check(control.last_cooling_state),
+    Check(control.governor_held),
+    Check(control.safe_mode),
+    Check(control.config_not_reloaded),
+    Check(control.clock_not_synchronised, after_s=300),
+)

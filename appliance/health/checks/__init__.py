@@ -1,0 +1,1 @@
+"""The checks, in files by subject; `health/catalogue.py` lists them all."""

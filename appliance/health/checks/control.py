@@ -1,0 +1,62 @@
+"""Who steers the box: the governor, a person, the configuration, the clock."""
+
+from __future__ import annotations
+
+from appliance.health.facts import Facts
+from appliance.health.findings import Advice
+from appliance.health.words import duration
+from appliance.values import Severity
+
+
+def last_cooling_state(facts: Facts) -> Advice | None:
+    if facts.cooling < facts.max_cooling:
+        return None
+    if facts.limits.admit:
+        severity, what = Severity.DEGRADED, "The box does the least it can"
+    else:
+        severity, what = Severity.CRITICAL, "The box refuses all frames"
+    return Advice(
+        severity,
+        f"{what}: it is in its last cooling state ({facts.limits.reason.replace('_', ' ')}).",
+        "It comes back by itself when the cause is gone; the other findings name it.",
+    )
+
+
+def governor_held(facts: Facts) -> Advice | None:
+    if facts.held_for_s is None:
+        return None
+    return Advice(
+        Severity.INFO,
+        f"Someone holds the box in cooling state {facts.cooling} for another {duration(facts.held_for_s)}.",
+        "`appliance governor release` ends that.",
+    )
+
+
+def safe_mode(facts: Facts) -> Advice | None:
+    if facts.notices.safe_mode is None:
+        return None
+    return Advice(
+        Severity.CRITICAL,
+        f"The settings are wrong, so no frame is looked at: {facts.notices.safe_mode}",
+        "Mend that; the box notices by itself within seconds. `appliance config check` says whether it is good.",
+    )
+
+
+def config_not_reloaded(facts: Facts) -> Advice | None:
+    if facts.notices.config_not_reloaded is None:
+        return None
+    return Advice(
+        Severity.DEGRADED,
+        f"The new settings do not hold: {facts.notices.config_not_reloaded}",
+        "Mend that, then run `sudo systemctl reload appliance`. Until then the settings from before hold.",
+    )
+
+
+def clock_not_synchronised(facts: Facts) -> Advice | None:
+    if facts.reading.system.clock_synchronised is not False:
+        return None
+    return Advice(
+        Severity.INFO,
+        "The clock follows no time server: times in logs and history may be wrong.",
+        "Give the box a way to a time server (NTP, UDP port 123), or a clock module with a battery.",
+    )

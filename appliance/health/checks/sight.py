@@ -1,0 +1,52 @@
+"""Whether the box sees: model, canary, engine."""
+
+from __future__ import annotations
+
+from appliance.health.facts import Facts
+from appliance.health.findings import Advice
+from appliance.health.words import duration
+from appliance.values import Severity
+
+_STILL_S = 20.0
+"""As long as the detector waits for an answer before it gives a frame up."""
+
+
+def model_missing(facts: Facts) -> Advice | None:
+    if facts.model_error is None:
+        return None
+    return Advice(
+        Severity.CRITICAL,
+        f"There is no working model: {facts.model_error}",
+        "Run `appliance model fetch --force` on the box (or set model.name), then restart the service.",
+    )
+
+
+def canary_failed(facts: Facts) -> Advice | None:
+    canary = facts.canary
+    if facts.model_error is not None or canary.at_s is None or canary.failures == 0:
+        return None
+    return Advice(
+        Severity.DEGRADED if canary.proved and canary.failures < 3 else Severity.CRITICAL,
+        f"The known picture did not come back as it should: {canary.message}.",
+        "Restart the service. If it stays, run `appliance doctor` and fetch the model again.",
+    )
+
+
+def engine_failing(facts: Facts) -> Advice | None:
+    if facts.engine_failures < 3:
+        return None
+    return Advice(
+        Severity.CRITICAL,
+        f"The last {facts.engine_failures} inferences failed.",
+        "Restart the service; the log says why they failed.",
+    )
+
+
+def engine_stuck(facts: Facts) -> Advice | None:
+    if facts.lately.engine_still_s < _STILL_S:
+        return None
+    return Advice(
+        Severity.CRITICAL,
+        f"The engine has given nothing back for {duration(facts.lately.engine_still_s)}.",
+        "Restart the service. If it happens again, restart the box and look into its log for errors of the chip.",
+    )
