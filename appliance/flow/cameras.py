@@ -126,6 +126,11 @@ class Camera:
     def cost(self, engine_s: float) -> None:
         self.cost_s = engine_s if self.cost_s is None else self.cost_s + _SMOOTH * (engine_s - self.cost_s)
 
+    def unusable(self) -> None:
+        """It sent something that is no frame."""
+        self.failed += 1
+        self.tally.failed += 1
+
     def outcome(self, outcome: Outcome, now_s: float) -> None:
         """Count how a frame ended."""
         self.tally.count(outcome)

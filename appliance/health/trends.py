@@ -44,8 +44,8 @@ class Trends:
     def note(self, counts: Counts, temp_c: float | None) -> None:
         """The counts of this moment, and the chip's temperature if it could be read."""
         self._temp_seen |= temp_c is not None
-        last = self._minute[-1] if self._minute else counts
-        if counts.in_flight == 0 or last.in_flight == 0 or counts.returned != last.returned:
+        last = self._minute[-1] if self._minute else None
+        if last is None or 0 in (counts.in_flight, last.in_flight) or counts.returned != last.returned:
             self._still_since_s = counts.at_s
         self._minute.append(counts)
         while len(self._minute) > 1 and self._minute[1].at_s <= counts.at_s - _WINDOW_S:

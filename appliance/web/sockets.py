@@ -199,7 +199,7 @@ class Sockets:
             refusal = Failed(error.code, str(error))
             told = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
             log.warning("a frame of camera %s is no use: %s", camera, error, extra={"kind": "bad_frame", **told})
-            self._book.enter(camera).failed += 1
+            self._book.enter(camera).unusable()
         frame_id = frame_id_of(payload)
         self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))

@@ -97,7 +97,9 @@ APPEARS = {
     "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),
     "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
     "safe_mode": (replace(WELL, notices=Notices(safe_mode="line 3: unknown key")), "safe_mode", "critical"),
-    "bad_reload": (replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"),
+    "bad_reload": (
+        replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
+    ),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

@@ -32,11 +32,11 @@ def test_an_engine_stands_still_from_when_a_frame_was_given_and_none_came_back()
         trends.note(Counts(at_s, in_flight=in_flight, returned=returned), None)
         return trends.lately().engine_still_s
 
-    assert still_s(0, 1, 0) == 0
-    assert still_s(9, 2, 0) == 9
-    assert still_s(10, 2, 1) == 0
-    assert still_s(30, 2, 1) == 20
-    assert still_s(31, 0, 3) == 0
+    assert still_s(100, 1, 0) == 0, "what was before the first look is not known"
+    assert still_s(109, 2, 0) == 9
+    assert still_s(110, 2, 1) == 0
+    assert still_s(130, 2, 1) == 20
+    assert still_s(131, 0, 3) == 0
     assert still_s(500, 1, 3) == 0, "idle is not stuck"
     assert still_s(501, 1, 3) == 1
 

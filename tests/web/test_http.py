@@ -1,4 +1,4 @@
-"""What is asked over HTTP: health, metrics, pictures, and the shape that DeepStack clients speak."""
+"""What is asked over HTTP: pictures, and the shape that DeepStack clients speak."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from appliance import __version__
 from appliance.values import Limits
@@ -18,7 +17,7 @@ from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
 from tests.web.camera import camera
 from tests.web.test_bad_input import form
-from tests.web.test_contract import is_limits, picture
+from tests.web.test_contract import picture
 
 
 async def get(url: str, path: str, **headers: str) -> tuple[int, Any]:
@@ -31,117 +30,6 @@ async def detect(
 ) -> tuple[int, Any]:
     async with session.post(path, data=form(image=image, **fields)) as answer:
         return answer.status, await answer.json()
-
-
-# -- health ----------------------------------------------------------------------------------------------------------
-
-
-async def test_health_carries_the_whole_report(serve: Serve) -> None:
-    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
-        await gate.push(picture(1))
-        await gate.first("detection_results")
-        status, report = await get(running.url, "/health")
-    assert status == 200
-    assert report["status"] in ("ok", "degraded")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", report["timestamp"])
-    assert report["model_loaded"] is True
-    assert report["active_connections"] == 1
-    assert report["cache_size"] >= 1
-    assert report["version"] == __version__
-    assert isinstance(report["findings"], list)
-    assert {"board", "soc_temp_c", "memory_available_bytes"} <= set(report["device"])
-    assert {"cooling_state", "max_state", "transitions", "limits"} <= set(report["governor"])
-    assert report["engine"]["model"] == "fake"
-    assert report["engine"]["canary"]["proved"] is True
-    gate_report = report["cameras"]["gate"]
-    assert gate_report["received"] == gate_report["answered"] == 1
-    assert is_limits(gate_report["limits"])
-    assert not any(name.startswith("_") for name in report["cameras"])
-
-
-@pytest.mark.parametrize(
-    ("accept", "kind"),
-    [
-        ("*/*", "application/json"),
-        ("application/json", "application/json"),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
-    ],
-)
-async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Running, accept: str, kind: str) -> None:
-    async with (
-        aiohttp.ClientSession(live.url, headers={"Accept": accept}) as session,
-        session.get("/health") as answer,
-    ):
-        assert answer.status == 200
-        assert answer.content_type == kind
-
-
-async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> None:
-    engine = FakeEngine(CANARY_ROWS)
-    engine.hold()
-    async with serve(engine) as running:
-        assert (await get(running.url, "/health/ready"))[0] == 503
-        assert (await get(running.url, "/health/live"))[0] == 200
-        engine.release()
-        while (await get(running.url, "/health/ready"))[0] != 200:
-            await asyncio.sleep(0.01)
-        assert (await get(running.url, "/health"))[1]["engine"]["canary"]["proved"] is True
-
-
-async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> None:
-    async with serve(FakeEngine([])) as running:
-        while not running.started.health.canary.state.failures:
-            await asyncio.sleep(0.01)
-        status, answer = await get(running.url, "/health/ready")
-        assert status == 503
-        assert "stop sign was not found" in answer["canary"]
-        status, report = await get(running.url, "/health")
-        assert (status, report["status"]) == (503, "critical")
-        assert report["findings"][0]["code"] == "canary_failed"
-        assert (await get(running.url, "/health/live"))[0] == 200
-
-
-async def test_an_engine_that_keeps_failing_turns_health_red_and_back(serve: Serve) -> None:
-    engine = FakeEngine(CANARY_ROWS)
-    async with serve(engine, wait_ready=True) as running, camera(running.url, "gate") as gate:
-        engine.error = broken_engine()
-        for number in range(3):
-            await gate.push({"image": picture(number), "frame_id": number})
-            assert (await gate.answer(number))[1]["code"] == "engine_failed"
-        status, report = await get(running.url, "/health")
-        assert status == 503
-        assert "engine_failing" in [finding["code"] for finding in report["findings"]]
-        engine.error = None
-        await gate.push({"image": picture(9), "frame_id": 9})
-        assert (await gate.answer(9))[0] == "detection_results"
-        assert (await get(running.url, "/health"))[0] == 200
-
-
-# -- metrics ---------------------------------------------------------------------------------------------------------
-
-
-async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
-    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
-        await gate.push({"image": picture(100), "frame_id": 1})
-        await gate.answer(1)
-        await gate.push({"image": b"x", "frame_id": 2})
-        await gate.answer(2)
-        async with aiohttp.ClientSession(running.url) as session, session.get("/metrics") as answer:
-            assert answer.status == 200
-            assert answer.content_type == "text/plain"
-            text = await answer.text()
-    samples = {
-        (sample.name, sample.labels.get("camera")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-    assert samples["appliance_model_loaded", None] == 1
-    assert samples["appliance_connections", None] == 1
-    assert samples["appliance_cooling_state", None] == 0
-    assert samples["appliance_frames_answered_total", "gate"] == 1
-    assert samples["appliance_frames_failed_total", "gate"] == 1
-    assert ("appliance_frames_received_total", "_canary") not in samples
-    assert all(name.startswith("appliance_") for name, _ in samples)
 
 
 # -- DeepStack and CodeProject.AI ------------------------------------------------------------------------------------

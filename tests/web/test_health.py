@@ -1,0 +1,372 @@
+"""`/health`: the whole report in its schema, in time, whatever the box is busy with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jsonschema
+import pytest
+
+from appliance import __version__
+from appliance.health.facts import Bounds
+from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
+from tests.flow.detectors import Rig, running
+from tests.flow.frames import frame
+from tests.web.camera import camera
+from tests.web.health_rig import EVERYTHING, WALL_S, HealthRig
+from tests.web.test_contract import is_limits, picture
+from tests.web.test_http import get
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def strict(schema: Any) -> Any:
+    """The schema without leave for fields that it does not describe."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {"additionalProperties": False} if "properties" in schema and "required" in schema else {}
+    return closed | {key: strict(part) for key, part in schema.items()}
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = strict(json.loads((DOCS / name).read_text(encoding="utf-8")))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+REPORT, HISTORY = validator("health.schema.json"), validator("history.schema.json")
+
+
+def as_sent(payload: object) -> Any:
+    return json.loads(json.dumps(payload, allow_nan=False))
+
+
+# -- the report ------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
+    health = HealthRig().health
+    health.notices.safe_mode = "line 3: unknown key"
+    report = as_sent(health.report())
+    REPORT.validate(report)
+    device = report["device"]
+    assert (device["board"], device["revision"]) == ("Raspberry Pi 5 Model B Rev 1.0", "d04170")
+    assert (device["soc_temp_c"], device["trip_temp_c"], device["critical_temp_c"]) == (61.5, 80.0, 110.0)
+    assert device["thermal"]["zones"][0]["trips"] == [{"kind": "passive", "temp_c": 80.0, "hysteresis_c": 5.0}]
+    assert device["thermal"]["cooling"] == [{"name": "pwm-fan", "state": 2, "max_state": 4}]
+    assert device["thermal"]["age_s"] == 1.0
+    assert device["storage"]["age_s"] == 10.0
+    assert device["power"]["under_voltage_since_boot"] is True
+    assert device["unknown"] == {"power.mode": "not a Jetson"}
+
+
+def test_a_report_in_which_nothing_is_known_is_too() -> None:
+    rig = HealthRig()
+    rig.governor.reading = None
+    report = as_sent(rig.health.report())
+    REPORT.validate(report)
+    assert report["device"]["memory_available_bytes"] is None
+    assert report["device"]["thermal"]["age_s"] is None
+
+
+def test_a_finding_says_since_when_and_moves_with_a_clock_that_is_set() -> None:
+    rig = HealthRig()
+    rig.health.notices.config_not_reloaded = "line 3"
+    rig.pass_(90)
+    (finding,) = [found for found in rig.health.report()["findings"] if found["code"] == "config_not_reloaded"]
+    assert (finding["since"], finding["for_s"]) == ("2027-01-15T08:00:00+00:00", 90)
+    rig.wall.now_s = WALL_S + 86_400
+    (finding,) = [found for found in rig.health.report()["findings"] if found["code"] == "config_not_reloaded"]
+    assert (finding["since"], finding["for_s"]) == ("2027-01-16T07:58:30+00:00", 90)
+
+
+def test_the_governors_state_says_for_how_long() -> None:
+    rig = HealthRig()
+    rig.pass_(30)
+    governor = rig.health.report()["governor"]
+    assert (governor["cur_state"], governor["cooling_state"], governor["time_in_state_s"]) == (0, 0, 30.0)
+
+
+async def test_health_carries_the_whole_report(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
+        await gate.push(picture(1))
+        await gate.first("detection_results")
+        status, report = await get(running.url, "/health")
+    assert status == 200
+    REPORT.validate(report)
+    assert report["status"] in ("ok", "degraded")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", report["timestamp"])
+    assert report["model_loaded"] is True
+    assert report["active_connections"] == 1
+    assert report["cache_size"] >= 1
+    assert report["version"] == __version__
+    assert report["engine"]["model"] == "fake"
+    assert report["engine"]["canary"]["proved"] is True
+    gate_report = report["cameras"]["gate"]
+    assert gate_report["received"] == gate_report["answered"] == 1
+    assert is_limits(gate_report["limits"])
+    assert report["frames"] == {"received": 1, "answered": 1, "cached": 0, "failed": 0, "skipped": {}}
+    assert not any(name.startswith("_") for name in report["cameras"])
+
+
+async def test_frames_of_cameras_that_have_left_still_count(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
+        for number in range(2):
+            async with camera(running.url, f"gate-{number}") as gate:
+                await gate.push(picture(number))
+                await gate.first("detection_results")
+        _, report = await get(running.url, "/health")
+    assert report["frames"]["answered"] == 2
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+    ],
+)
+async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Running, accept: str, kind: str) -> None:
+    async with (
+        aiohttp.ClientSession(live.url, headers={"Accept": accept}) as session,
+        session.get("/health") as answer,
+    ):
+        assert answer.status == 200
+        assert answer.content_type == kind
+
+
+async def test_a_degraded_box_is_a_200_and_a_critical_one_a_503(serve: Serve) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
+        health = running.started.health
+        health.bounds = Bounds(critical_temp_c=84.0, min_available_bytes=10**15)
+        while health.governor.reading is None:
+            await asyncio.sleep(0.01)
+        status, report = await get(running.url, "/health")
+        assert (status, report["status"]) == (200, "degraded")
+        health.notices.safe_mode = "appliance.toml, line 3: unknown key"
+        status, report = await get(running.url, "/health")
+        assert (status, report["status"]) == (503, "critical")
+        assert report["findings"][0]["what"] == "Safe mode: appliance.toml, line 3: unknown key"
+
+
+# -- ready and sound -------------------------------------------------------------------------------------------------
+
+
+async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    engine.hold()
+    async with serve(engine) as running:
+        assert (await get(running.url, "/health/ready"))[0] == 503
+        assert (await get(running.url, "/health/live"))[0] == 200
+        engine.release()
+        while (await get(running.url, "/health/ready"))[0] != 200:
+            await asyncio.sleep(0.01)
+        assert (await get(running.url, "/health"))[1]["engine"]["canary"]["proved"] is True
+
+
+async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> None:
+    async with serve(FakeEngine([])) as running:
+        while not running.started.health.canary.state.failures:
+            await asyncio.sleep(0.01)
+        status, answer = await get(running.url, "/health/ready")
+        assert status == 503
+        assert "stop sign was not found" in answer["canary"]
+        status, report = await get(running.url, "/health")
+        assert (status, report["status"]) == (503, "critical")
+        assert report["findings"][0]["code"] == "canary_failed"
+        assert (await get(running.url, "/health/live"))[0] == 200
+
+
+async def test_an_engine_that_keeps_failing_turns_health_red_and_back(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    async with serve(engine, wait_ready=True) as running, camera(running.url, "gate") as gate:
+        engine.error = broken_engine()
+        for number in range(3):
+            await gate.push({"image": picture(number), "frame_id": number})
+            assert (await gate.answer(number))[1]["code"] == "engine_failed"
+        status, report = await get(running.url, "/health")
+        assert status == 503
+        assert "engine_failing" in [finding["code"] for finding in report["findings"]]
+        engine.error = None
+        await gate.push({"image": picture(9), "frame_id": 9})
+        assert (await gate.answer(9))[0] == "detection_results"
+        assert (await get(running.url, "/health"))[0] == 200
+
+
+async def test_an_engine_that_hangs_is_found_out_and_forgiven_when_it_goes_on() -> None:
+    rig = Rig(cached=False)
+    box = HealthRig(rig)
+    async with running(rig):
+        rig.engine.hold()
+        held = frame("gate", at_s=rig.clock())
+        await rig.detector.offer(held)
+        await rig.started(1)
+        assert box.pass_(19).status == "ok"
+        assert box.pass_(1).status == "critical"
+        assert "engine_stuck" in box.codes()
+        assert box.health.report()["engine"]["still_s"] == 20.0
+        rig.engine.release()
+        await rig.until(lambda: rig.detector.returned == 1)
+        box.pass_(1)
+        assert "engine_stuck" not in box.codes()
+
+
+async def test_it_answers_while_the_engine_is_stuck_and_cameras_flood(serve: Serve) -> None:
+    engine = FakeEngine(CANARY_ROWS)
+    async with (
+        serve(engine, wait_ready=True) as running,
+        camera(running.url, "gate") as gate,
+        camera(running.url, "yard") as yard,
+    ):
+        engine.hold()
+        for number in range(300):
+            await (gate, yard)[number % 2].push_blind({"image": picture(number), "frame_id": number})
+            if number % 30 == 0:
+                status, report = await get(running.url, "/health")
+                assert status == 200
+                REPORT.validate(report)
+        while running.started.health.book.tally.received < 300:
+            await asyncio.sleep(0.01)
+        _, report = await get(running.url, "/health")
+        assert report["engine"]["in_flight"] > 0
+        assert report["frames"]["received"] == 300
+        assert report["frames"]["answered"] == 0
+        assert sum(report["frames"]["skipped"].values()) > 200
+        assert (await get(running.url, "/health/history"))[0] == 200
+
+
+# -- what only time shows --------------------------------------------------------------------------------------------
+
+
+async def test_a_camera_of_the_configuration_is_missed_when_it_is_silent() -> None:
+    box = HealthRig(named=("gate", "yard"))
+    async with running(box.rig) as rig:
+        box.pass_(119)
+        assert "camera_silent" not in box.codes()
+        box.pass_(1)
+        assert "camera_silent" in box.codes()
+        for name in ("gate", "yard", "stranger"):
+            sent = frame(name, at_s=rig.clock())
+            await rig.detector.offer(sent)
+            await rig.outcome(sent)
+        box.pass_(1)
+        assert "camera_silent" not in box.codes()
+        rig.book.get("gate").last_frame_s = rig.clock() + 100  # type: ignore[union-attr]
+        box.pass_(130)
+        (finding,) = [found for found in box.health.findings() if found.code == "camera_silent"]
+        assert finding.what == "No frame from yard for 2 min."
+
+
+async def test_cameras_that_send_too_fast_for_a_minute_are_named_as_the_cause() -> None:
+    box = HealthRig()
+    tally = box.rig.book.tally
+    for _ in range(130):
+        tally.received += 10
+        tally.skipped["rate_limited"] += 8
+        tally.answered += 2
+        look = box.pass_(1)
+    assert "cameras_too_fast" in box.codes()
+    assert look.status == "ok", "which is no fault of the box"
+    for _ in range(130):
+        tally.received += 10
+        tally.skipped["superseded"] += 3
+        look = box.pass_(1)
+    assert "overloaded" in box.codes()
+    assert look.status == "degraded"
+    box.pass_(70)
+    assert "overloaded" not in box.codes()
+
+
+# -- cost ------------------------------------------------------------------------------------------------------------
+
+
+def test_thousands_of_reports_leave_nothing_behind() -> None:
+    box = HealthRig(named=("gate",))
+
+    def ask(times: int) -> int:
+        for number in range(times):
+            box.governor.reading = EVERYTHING if number % 3 else None  # findings come and go
+            box.pass_(1)
+            box.health.report()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        ask(300)
+        before = ask(100)
+        assert ask(2000) - before < 20_000
+    finally:
+        tracemalloc.stop()
+
+
+# -- history ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("span", "step_s", "count"), [("hour", 10, 360), ("day", 60, 1440)])
+async def test_the_history_is_told_by_columns(live: Running, span: str, step_s: int, count: int) -> None:
+    live.started.health.watch.history.put(
+        int(
+            live.started.health.excerpt(
+                "hour",
+            ).first_step
+        )
+        + 350,
+        [1.0] * 10,
+    )
+    status, answer = await get(live.url, f"/health/history?span={span}")
+    assert status == 200
+    HISTORY.validate(answer)
+    assert answer["step_s"] == step_s
+    assert {len(values) for values in answer["columns"].values()} == {count}
+    assert 1.0 in answer["columns"]["cpu_percent"]
+
+
+async def test_a_span_that_there_is_not_is_a_400_that_says_so(live: Running) -> None:
+    status, answer = await get(live.url, "/health/history?span=week")
+    assert (status, answer["code"]) == (400, "option_invalid")
+    assert (await get(live.url, "/health/history"))[1]["span"] == "hour"
+
+
+async def test_a_running_box_writes_its_history_down(serve: Serve, tmp_path: Path) -> None:
+    async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as running:
+        health = running.started.health
+        health.watch.history.put(health.excerpt("hour").first_step + 355, [5.0] * 10)
+        async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as second:
+            _, report = await get(second.url, "/health")
+            assert "state_taken" in [finding["code"] for finding in report["findings"]]
+    assert (tmp_path / "history").exists()
+    async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as again:
+        _, answer = await get(again.url, "/health/history")
+        assert 5.0 in answer["columns"]["cpu_percent"]
+        _, report = await get(again.url, "/health")
+        assert not [finding for finding in report["findings"] if finding["code"].startswith("state_")]
+
+
+async def test_a_damaged_history_is_a_finding_and_no_hindrance(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "history").write_bytes(b"no history")
+    async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as running:
+        _, report = await get(running.url, "/health")
+        (finding,) = [found for found in report["findings"] if found["code"] == "state_set_aside"]
+        assert "history.corrupt-1" in finding["what"]
+
+
+async def test_a_state_folder_that_cannot_be_written_is_a_finding_and_no_hindrance(
+    serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    async with serve(
+        FakeEngine(CANARY_ROWS), wait_ready=True, state__history="true", state__dir=str(tmp_path / "file/state")
+    ) as running:
+        status, report = await get(running.url, "/health")
+        assert status == 200
+        assert "state_not_kept" in [finding["code"] for finding in report["findings"]]
