@@ -57,7 +57,10 @@ class Thermal:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """The supply, and whether the chip is held back: now and at any time since the board started."""
+    """The supply, and whether the chip is held back: now and at any time since the board started.
+
+    Of the past, True is certain, and None may be "not as far as we saw": a Raspberry Pi's kernel forgets it.
+    """
 
     at_s: float | None = None
     under_voltage: bool | None = None

@@ -31,6 +31,7 @@ _ABSENT = {
     "limit_w": "only an Intel chip tells its limit",
     "mode": "only a Jetson has power modes",
 }
+_NOT_SINCE_WE_STARTED = "not since this service started; of the time before only `vcgencmd get_throttled` knows"
 _SILENT_PI = "the firmware does not answer; as root try `vcgencmd get_throttled`"
 
 
@@ -71,27 +72,48 @@ def find(root: Path = Path("/"), clock: Clock = time.monotonic) -> Files:
     )
 
 
-def read(files: Files) -> Answer[Power]:
-    """The supply now."""
+def read(files: Files, seen: throttle.Seen) -> Answer[Power]:
+    """The supply now, and with what was seen of it before."""
     word = throttle.word(files.throttle)
+    past = _Past(seen.add(word or 0), throttle.since_boot(files.throttle))
     alarms = [alarm for path in files.alarms if (alarm := kernel_files.number(path)) in (0, 1)]
     microwatts = kernel_files.number(files.limit)
     group = Power(
         under_voltage=_bit(word, 0) if word is not None else (any(alarms) if alarms else None),
-        under_voltage_since_boot=_bit(word, 16),
+        under_voltage_since_boot=past.bit(0),
         frequency_capped=_bit(word, 1),
-        frequency_capped_since_boot=_bit(word, 17),
+        frequency_capped_since_boot=past.bit(1),
         throttled=_bit(word, 2),
-        throttled_since_boot=_bit(word, 18),
+        throttled_since_boot=past.bit(2),
         soft_limit=_bit(word, 3),
-        soft_limit_since_boot=_bit(word, 19),
+        soft_limit_since_boot=past.bit(3),
         throttle_events=throttle.events(files.throttle),
         watts={rail.name: watts for rail in files.rails if (watts := _watts(rail)) is not None},
         limit_w=kernel_files.within(microwatts / 1e6, 0.1, _MOST_WATTS) if microwatts else None,
         mode=_mode(files),
     )
-    silent = dict.fromkeys((name for name, reason in _ABSENT.items() if reason is _ONLY_A_PI), _SILENT_PI)
-    return answer(group, _ABSENT, silent | {"under_voltage": _SILENT_PI} if files.is_raspberry_pi else None)
+    return answer(group, _ABSENT, _why_of_a_pi(word) if files.is_raspberry_pi else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What we saw, and what the firmware says of the time since the board started; None: it does not say."""
+
+    seen: int
+    told: int | None
+
+    def bit(self, number: int) -> bool | None:
+        if _bit(self.seen, number) or _bit(self.told, number):
+            return True
+        return None if self.told is None else False
+
+
+def _why_of_a_pi(word: int | None) -> dict[str, str]:
+    """Why a Raspberry Pi does not say what only it can say."""
+    names = [name for name, reason in _ABSENT.items() if reason is _ONLY_A_PI]
+    why = dict.fromkeys(["under_voltage", *names], _SILENT_PI)
+    past = _SILENT_PI if word is None else _NOT_SINCE_WE_STARTED
+    return why | {name: past for name in names if name.endswith("_since_boot")}
 
 
 def _bit(word: int | None, number: int) -> bool | None:

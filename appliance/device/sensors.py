@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from appliance.device import cpu, memory, power, storage, system, thermal
+from appliance.device import cpu, memory, power, storage, system, thermal, throttle
 from appliance.device.rounds import Watched
 from appliance.ports import Clock
 from appliance.readings import Cpu, Memory, Power, Reading, Storage, System, Thermal
@@ -35,10 +35,10 @@ class MachineSensors:
         clock: Clock = time.monotonic,
         patience_s: float = 1.0,
     ) -> None:
-        process, usage = psutil.Process(), cpu.Usage()
+        process, usage, seen = psutil.Process(), cpu.Usage(), throttle.Seen()
         self._clock, self._patience_s = clock, patience_s
         self._thermal = Watched(Thermal(), lambda: partial(thermal.read, thermal.find(root)), clock=clock)
-        self._power = Watched(Power(), lambda: partial(power.read, power.find(root, clock)), clock=clock)
+        self._power = Watched(Power(), lambda: partial(power.read, power.find(root, clock), seen), clock=clock)
         self._memory = Watched(Memory(), lambda: partial(memory.read, memory.find(root), process), clock=clock)
         self._cpu = Watched(Cpu(), lambda: partial(cpu.read, cpu.find(root), usage), clock=clock)
         self._storage = Watched(

@@ -2,9 +2,11 @@
 
 Rules of this file:
 - `find` looks for the files once, the other functions read what was found; `read` does both.
-- A Raspberry Pi's firmware says all in one word: bits 0 to 3 now, bits 16 to 19 since it started.
-- Where its kernel has no file for that word, the firmware's own program is asked, as a child: seldom, since that costs
-  more than all other sensors together, and not again for a while if it does not answer.
+- A Raspberry Pi's firmware says all in one word: bits 0 to 3 now, bits 16 to 19 the same in the past.
+- The kernel's file is its driver's copy of that word, made every two seconds (drivers/hwmon/raspberrypi-hwmon.c); with
+  each copy the driver has the past cleared. So what was seen is kept here.
+- The past since the board started is known to the firmware's own program, which is asked as a child: seldom, since that
+  costs more than all other sensors together, and not again for a while if it does not answer.
 - On a Raspberry Pi the frequency is the one that the kernel asked for; the firmware may give less.
 """
 
@@ -21,10 +23,13 @@ from appliance.device import kernel_files
 from appliance.ports import Clock
 
 _NOW = 0xF
+_PAST = 16
+"""Where the bits of the past begin."""
 _NONSENSE = 0xFFFF_FFFF
 """All bits, or more than there are: nobody answered. Bits that mean nothing yet are let pass."""
 _CHILD_TIMEOUT_S = 1.0
 _CHILD_EVERY_S = 10.0
+_CHILD_BESIDE_FILE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +50,16 @@ class Clocks:
 
 
 class Child:
-    """`vcgencmd get_throttled`, whose last answer holds for ten seconds, as does its silence."""
+    """`vcgencmd get_throttled`, whose last answer holds for a while, as does its silence."""
 
-    def __init__(self, program: Path, clock: Clock) -> None:
-        self._program, self._clock = program, clock
+    def __init__(self, program: Path, every_s: float, clock: Clock) -> None:
+        self._program, self._every_s, self._clock = program, every_s, clock
         self._word: int | None = None
         self._asked_s = float("-inf")
 
     def word(self) -> int | None:
         """The throttle word; takes a second at most."""
-        if self._clock() - self._asked_s >= _CHILD_EVERY_S:
+        if self._clock() - self._asked_s >= self._every_s:
             self._word = self._ask()
             self._asked_s = self._clock()
         return self._word
@@ -69,6 +74,18 @@ class Child:
         return int(said[1], 16) if said else None
 
 
+class Seen:
+    """The bits of a throttle word that were set in any that we saw, as the lowest four."""
+
+    def __init__(self) -> None:
+        self._bits = 0
+
+    def add(self, word: int) -> int:
+        """All bits so far."""
+        self._bits |= (word | word >> _PAST) & _NOW
+        return self._bits
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where this machine tells of its clocks."""
@@ -76,7 +93,8 @@ class Files:
     khz: tuple[Path, ...] = ()
     max_khz: tuple[Path, ...] = ()
     counts: tuple[Path, ...] = ()
-    word: Path | Child | None = None
+    word: Path | None = None
+    child: Child | None = None
 
 
 def find(root: Path = Path("/"), clock: Clock = time.monotonic) -> Files:
@@ -87,7 +105,8 @@ def find(root: Path = Path("/"), clock: Clock = time.monotonic) -> Files:
         khz=tuple(sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))),
         max_khz=tuple(sorted(cpus.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq"))),
         counts=tuple(sorted(cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))),
-        word=words[0] if words else _child(root, clock),
+        word=words[0] if words else None,
+        child=_child(root, _CHILD_BESIDE_FILE_EVERY_S if words else _CHILD_EVERY_S, clock),
     )
 
 
@@ -103,12 +122,15 @@ def mhz(files: tuple[Path, ...]) -> float | None:
 
 
 def word(files: Files) -> int | None:
-    """A Raspberry Pi's throttle word."""
-    if isinstance(files.word, Child):
-        said = files.word.word()
-    else:
-        said = kernel_files.number(files.word, base=16) if files.word else None
+    """A Raspberry Pi's throttle word: what is now. Its past reaches back two seconds, or to the start of the board."""
+    said = kernel_files.number(files.word, base=16) if files.word else _asked(files)
     return None if said is None or said >= _NONSENSE else said
+
+
+def since_boot(files: Files) -> int | None:
+    """The bits of the past since the board started, as the lowest four."""
+    said = _asked(files)
+    return None if said is None or said >= _NONSENSE else said >> _PAST & _NOW
 
 
 def events(files: Files) -> int | None:
@@ -130,6 +152,10 @@ def slowed(before: Clocks, after: Clocks) -> bool | None:
     return bool(after.throttled_now) or (after.events or 0) > (before.events or 0)
 
 
-def _child(root: Path, clock: Clock) -> Child | None:
+def _asked(files: Files) -> int | None:
+    return files.child.word() if files.child else None
+
+
+def _child(root: Path, every_s: float, clock: Clock) -> Child | None:
     program = root / "usr/bin/vcgencmd"
-    return Child(program, clock) if is_raspberry_pi(root) and os.access(program, os.X_OK) else None
+    return Child(program, every_s, clock) if is_raspberry_pi(root) and os.access(program, os.X_OK) else None

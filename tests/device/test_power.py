@@ -6,15 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from appliance.device import power
+from appliance.device import power, throttle
 from appliance.readings import Power
 from tests import boards
 
 HWMON = "sys/class/hwmon/hwmon{}/{}"
 
 
-def read(root: Path) -> Power:
-    return power.read(power.find(root)).group
+PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
+def read(root: Path, seen: throttle.Seen | None = None) -> Power:
+    return power.read(power.find(root), seen or throttle.Seen()).group
+
+
+def since_boot(supply: Power) -> list[bool | None]:
+    return [
+        supply.under_voltage_since_boot,
+        supply.frequency_capped_since_boot,
+        supply.throttled_since_boot,
+        supply.soft_limit_since_boot,
+    ]
+
+
+def vcgencmd(root: Path, word: str) -> None:
+    boards.put(root, "proc/device-tree/compatible", "raspberrypi,4-model-b\0brcm,bcm2711\0")
+    boards.put(root, "usr/bin/vcgencmd", f"#!/bin/sh\necho throttled={word}\n").chmod(0o755)
 
 
 def rail(root: Path, number: int, name: str, millivolts: str, milliamperes: str) -> None:
@@ -25,31 +42,47 @@ def rail(root: Path, number: int, name: str, millivolts: str, milliamperes: str)
 
 
 @pytest.mark.parametrize(
-    ("word", "now", "since_boot"),
+    ("word", "now"),
     [
-        ("0", [False] * 4, [False] * 4),
-        ("1", [True, False, False, False], [False] * 4),
-        ("2", [False, True, False, False], [False] * 4),
-        ("4", [False, False, True, False], [False] * 4),
-        ("8", [False, False, False, True], [False] * 4),
-        ("a0000", [False] * 4, [False, True, False, True]),
-        ("50005", [True, False, True, False], [True, False, True, False]),
-        ("ffffffff", [None] * 4, [None] * 4),
-        ("what", [None] * 4, [None] * 4),
+        ("0", [False] * 4),
+        ("1", [True, False, False, False]),
+        ("2", [False, True, False, False]),
+        ("4", [False, False, True, False]),
+        ("8", [False, False, False, True]),
+        ("a0000", [False] * 4),
+        ("50005", [True, False, True, False]),
+        ("ffffffff", [None] * 4),
+        ("what", [None] * 4),
     ],
 )
-def test_a_raspberry_pi_says_in_one_word_what_is_and_what_was(
-    word: str, now: list[bool | None], since_boot: list[bool | None], tmp_path: Path
-) -> None:
-    boards.put(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", f"{word}\n")
+def test_a_raspberry_pi_says_in_one_word_what_is_now(word: str, now: list[bool | None], tmp_path: Path) -> None:
+    boards.put(tmp_path, PI, f"{word}\n")
     supply = read(tmp_path)
     assert [supply.under_voltage, supply.frequency_capped, supply.throttled, supply.soft_limit] == now
-    assert [
-        supply.under_voltage_since_boot,
-        supply.frequency_capped_since_boot,
-        supply.throttled_since_boot,
-        supply.soft_limit_since_boot,
-    ] == since_boot
+
+
+def test_what_was_seen_once_is_kept_although_the_kernel_forgets_it(tmp_path: Path) -> None:
+    seen, history = throttle.Seen(), []
+    for word in ("0", "50005", "0", "20000", "what"):
+        boards.put(tmp_path, PI, f"{word}\n")
+        history.append(since_boot(read(tmp_path, seen)))
+    assert history == [
+        [None] * 4,  # not seen, which is not the same as never
+        [True, None, True, None],
+        [True, None, True, None],
+        [True, True, True, None],
+        [True, True, True, None],
+    ]
+
+
+def test_the_firmwares_program_knows_what_was_before_us(tmp_path: Path) -> None:
+    boards.put(tmp_path, PI, "2\n")
+    vcgencmd(tmp_path, "0x50000")
+    assert since_boot(read(tmp_path)) == [True, True, True, False]
+    (tmp_path / PI).unlink()
+    supply = read(tmp_path)
+    assert since_boot(supply) == [True, False, True, False]
+    assert (supply.under_voltage, supply.throttled) == (False, False)
 
 
 @pytest.mark.parametrize(("alarm", "under_voltage"), [("0", False), ("1", True), ("2", None), ("", None)])
@@ -63,11 +96,15 @@ def test_without_that_word_the_alarm_tells_of_under_voltage(
 
 def test_a_firmware_that_is_silent_is_not_taken_for_a_board_without_one(tmp_path: Path) -> None:
     boards.put(tmp_path, "proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0")
-    why = power.read(power.find(tmp_path)).why
+    why = power.read(power.find(tmp_path), throttle.Seen()).why
     assert (
         why["throttled"] == why["under_voltage"] == "the firmware does not answer; as root try `vcgencmd get_throttled`"
     )
     assert why["mode"] == "only a Jetson has power modes"
+    boards.put(tmp_path, PI, "0\n")
+    why = power.read(power.find(tmp_path), throttle.Seen()).why
+    assert "throttled" not in why
+    assert why["throttled_since_boot"].startswith("not since this service started")
 
 
 def test_a_rails_power_is_its_voltage_times_its_current(tmp_path: Path) -> None:

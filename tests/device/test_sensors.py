@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.device import board, cpu, memory, power, storage, system, thermal
+from appliance.device import board, cpu, memory, power, storage, system, thermal, throttle
 from appliance.device.answer import Answer, unknowns
 from appliance.device.sensors import MachineSensors
 from appliance.readings import Power
@@ -105,7 +105,7 @@ BOUNDS = {
 
 def everything(root: Path) -> Iterator[Answer[Any]]:
     yield thermal.read(thermal.find(root), dict)
-    yield power.read(power.find(root))
+    yield power.read(power.find(root), throttle.Seen())
     yield memory.read(memory.find(root), psutil.Process())
     yield cpu.read(cpu.find(root), cpu.Usage())
     yield storage.read(storage.find(root, root))
