@@ -59,7 +59,7 @@ def find(root: Path = Path("/")) -> Files:
     """The control group: of the hierarchies that may count memory, the one that does."""
     for hierarchy in hierarchies("memory", root):
         current = "memory.current" if hierarchy.version == 2 else "memory.usage_in_bytes"
-        if (hierarchy.way_up[0] / current).exists():
+        if kernel_files.text(hierarchy.way_up[0] / current) is not None:
             return Files(hierarchy.version, hierarchy.way_up, root / "proc/pressure/memory")
     return Files(0, (), root / "proc/pressure/memory")
 
