@@ -56,7 +56,7 @@ class Health:
         wall_clock: Clock = time.time,
     ) -> None:
         self.detector, self.pace, self.governor, self.canary = detector, pace, governor, canary
-        self.publisher, self.watch, self._notices = publisher, watch, notices
+        self.publisher, self.watch, self.notices = publisher, watch, notices
         self.book, self.board, self.bounds = book, board, bounds
         self.clock, self._wall_clock, self._begun_s = clock, wall_clock, clock()
         self._register, self._trends = Register(CATALOGUE), Trends()
@@ -99,7 +99,7 @@ class Health:
                 lately=self._trends.lately(),
                 silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
                 kept=self.watch.kept,
-                notices=self._notices(),
+                notices=self.notices(),
             )
         )
 

@@ -41,7 +41,7 @@ EVERYTHING = Reading(
         (CoolingDevice("pwm-fan", 2, 4),),
     ),
     power=Power(999.0, False, True, False, True, False, True, False, True, 3, {"VDD_IN": 4.2}, 15.0, "15W"),
-    memory=Memory(999.0, 10**9, 8 * 10**9, 0, 10**8, 2 * 10**8, 10**8, 10**7, 10**9, 0.3),
+    memory=Memory(999.0, 10**9, 8 * 10**9, 0, 10**8, 2 * 10**8, 10**8, 10**7, 10**9, 9 * 10**8, 0.3),
     cpu=Cpu(999.0, 43.0, 21.0, 2400.0, 2400.0, 1.2, 0.1, 11.0),
     storage=Storage(990.0, 10**10, 3 * 10**10, False, 10.0),
     system=System(990.0, 5000.0, True, (Link("eth0", True, 100, 200, 0),)),
@@ -84,7 +84,6 @@ class HealthRig:
             watch=self.watch,
             board=Board("Raspberry Pi 5 Model B Rev 1.0", "d04170", "10000000abcdef01"),
             bounds=Bounds(critical_temp_c=84.0, min_available_bytes=10**8),
-            named=tuple(named),
             clock=self.clock,
             wall_clock=self.wall,
         )

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from appliance import __version__
-from appliance.health.facts import Bounds
+from appliance.health.facts import Bounds, Notices
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
 from tests.flow.detectors import Rig, running
@@ -55,7 +55,7 @@ def as_sent(payload: object) -> Any:
 
 def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
     health = HealthRig().health
-    health.notices.safe_mode = "line 3: unknown key"
+    health.notices = lambda: Notices(safe_mode="line 3: unknown key")
     report = as_sent(health.report())
     REPORT.validate(report)
     device = report["device"]
@@ -80,7 +80,7 @@ def test_a_report_in_which_nothing_is_known_is_too() -> None:
 
 def test_a_finding_says_since_when_and_moves_with_a_clock_that_is_set() -> None:
     rig = HealthRig()
-    rig.health.notices.config_not_reloaded = "line 3"
+    rig.health.notices = lambda: Notices(config_not_reloaded="line 3")
     rig.pass_(90)
     (finding,) = [found for found in rig.health.report()["findings"] if found["code"] == "config_not_reloaded"]
     assert (finding["since"], finding["for_s"]) == ("2027-01-15T08:00:00+00:00", 90)
@@ -153,10 +153,11 @@ async def test_a_degraded_box_is_a_200_and_a_critical_one_a_503(serve: Serve) ->
             await asyncio.sleep(0.01)
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (200, "degraded")
-        health.notices.safe_mode = "appliance.toml, line 3: unknown key"
+        health.notices = lambda: Notices(safe_mode="appliance.toml, line 3: unknown key")
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (503, "critical")
-        assert report["findings"][0]["what"] == "Safe mode: appliance.toml, line 3: unknown key"
+        what = "The settings are wrong, so no frame is looked at: appliance.toml, line 3: unknown key"
+        assert report["findings"][0]["what"] == what
 
 
 # -- ready and sound -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance import __version__
 from appliance.health.catalogue import CATALOGUE
+from appliance.health.facts import Notices
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
@@ -55,7 +56,7 @@ async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
 
 async def test_what_holds_is_1_and_all_else_is_0(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
-        running.started.health.notices.safe_mode = "line 3"
+        running.started.health.notices = lambda: Notices(safe_mode="line 3")
         families = await scrape(running.url)
     findings = samples_of(families, "code")
     assert findings["appliance_finding", "safe_mode"] == 1
