@@ -3,6 +3,7 @@
 
 import { CameraCard } from "./camera.js";
 import { showDevice } from "./device.js";
+import { History } from "./history.js";
 import { connectSocket } from "./socket.js";
 import { plain, say } from "./words.js";
 
@@ -130,6 +131,8 @@ function pictureUrl(name) {
   return url;
 }
 
+const plots = new History($("history"), (span) => new URL(`health/history?span=${span}`, BASE));
+
 // The health poll
 
 let heardAt = null;
@@ -166,6 +169,7 @@ function show(health) {
   showCameras(health.cameras ?? {});
   showFindings(findings);
   showDevice($("device").querySelector("dl"), health);
+  plots.update(health);
   const state = health.status in STATES ? health.status : "degraded";
   showState(state, whyInWords(state, findings));
 }
@@ -207,6 +211,7 @@ function wake() {
   poll();
   socket.hurry();
   for (const card of cameras.values()) card.pull();
+  plots.pull();
 }
 document.addEventListener("visibilitychange", wake);
 window.addEventListener("online", wake);
