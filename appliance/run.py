@@ -21,6 +21,7 @@ from aiohttp import web
 
 from appliance.config import Settings
 from appliance.device import board, cpus, logs, profile, sensors, state, systemd
+from appliance.device.profile import Profile
 from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.cache import Cache
@@ -31,7 +32,8 @@ from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
 from appliance.flow.tally import LATENCY_BOUNDS_S
-from appliance.governor.policy import Policy, State, limits_of
+from appliance.governor.ladder import make_ladder
+from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
@@ -126,9 +128,7 @@ async def serve(
     clock = time.monotonic
     notifier = notifier or systemd.NoNotifier()
 
-    # What the box may do, what is known of its cameras, and who is let in.
-    policy = _policy(settings)
-    limits = _limits(settings, policy)
+    # What is known of its cameras, and who is let in.
     book = CameraBook(policies=_policies(settings), burst=settings.flow.burst)
     access = Access()
     _grant(access, settings)
@@ -145,8 +145,11 @@ async def serve(
         network, model_error = await load_with_patience(notifier, lambda: _try(load, settings))
     else:
         network, model_error = None, _in_safe_mode(problem)
+    known = _known_costs(settings, network)
+    policy = _policy(settings, network, known)
+    limits = _limits(settings) if policy is None else policy.ladder.steps[0].limits
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
-    _learn_first_cost(settings, network, pace)
+    _learn_first_cost(settings, network, known, pace)
     detector = Detector(
         inference=_inference(settings, network, clock),
         model_error=model_error,
@@ -171,6 +174,7 @@ async def serve(
         policy=policy,
         full=limits,
         apply=detector.apply,
+        clock=clock,
     )
     canary = Canary(
         ask=detector.ask,
@@ -183,7 +187,7 @@ async def serve(
         """All that a reload changes."""
         _grant(access, new)
         book.follow(_policies(new))
-        governor.allow(_limits(new, policy))
+        governor.follow(_policy(new, network, known), _limits(new))
         logs.set_level(new.log.level)
 
     reloads = Reload(settings, read=read or (lambda: settings), apply=apply)
@@ -310,14 +314,18 @@ def _compiled(settings: Settings) -> Path | None:
     return Path(own.partition(":")[0]) / "compiled" if own else Path(settings.model.dir) / ".compiled"
 
 
-def _learn_first_cost(settings: Settings, network: Network | None, pace: Pace) -> None:
-    """What `appliance bench` measured on this box, if it ran: the first cameras are then told a pace that it keeps."""
+def _known_costs(settings: Settings, network: Network | None) -> Profile | None:
+    """What `appliance bench` measured on this box with this model, if it ran."""
     if network is None:
-        return
+        return None
     path = profile.path_in(Path(settings.model.dir), settings.model.name)
-    known = profile.read(path, profile.subject_of(network.info))
+    return profile.read(path, profile.subject_of(network.info))
+
+
+def _learn_first_cost(settings: Settings, network: Network | None, known: Profile | None, pace: Pace) -> None:
+    """The first cameras are told a pace that this box keeps, where its costs are known."""
     rung = known.cost(settings.flow.max_side) if known else None
-    if rung is not None:
+    if network is not None and rung is not None:
         pace.learn(network.engine.slots, rung.infer_ms / 1000)
 
 
@@ -347,17 +355,25 @@ def _uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _policy(settings: Settings) -> Policy | None:
+def _policy(settings: Settings, network: Network | None, known: Profile | None) -> Policy | None:
     governor = settings.governor
     if not governor.enabled:
         return None
-    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes)
+    full = _limits(settings)
+    smallest = network.sizes.best(_USUAL_IMAGE, 64) if network is not None else None
+    ladder = make_ladder(
+        full,
+        known,
+        slots=network.engine.slots if network is not None else 1,
+        one_size=network is not None and smallest == network.sizes.best(_USUAL_IMAGE, full.max_side),
+        priorities=any(camera.priority > 0 for camera in settings.cameras.values()),
+    )
+    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder)
 
 
-def _limits(settings: Settings, policy: Policy | None) -> Limits:
+def _limits(settings: Settings) -> Limits:
     """What a cool box may do."""
-    limits = Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
-    return limits if policy is None else limits_of(State(), limits)
+    return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
 
 
 def _policies(settings: Settings) -> dict[str, CameraPolicy]:

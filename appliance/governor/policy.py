@@ -1,31 +1,67 @@
-"""How much the box may do, decided from one reading: a pure function, and the ladder it walks.
+"""How much the box may do, decided from one reading: a pure function that walks the ladder.
 
 Rules of this file:
-- One cooling state is one rung: less resolution first, then a slower pace, at last nothing.
-- At or above the target: one rung down the ladder, then a dwell, since heat answers late. At the critical point: the
-  last rung at once.
-- Up again only when it has been clearly cooler for a while, so that the box does not swing.
-- A sensor that fell silent while the box was hot does not count as cool.
+- Down: at the target, unless it is cooling already; at once when clearly above it. Earlier, when the model of the
+  board's heating says that the target is near. The model never delays a step down.
+- Up: when the model says that the next state can be kept; or after a long while of being clearly cooler, model or no
+  model. A step up that had to be taken back makes the next try wait twice as long, so that the box does not swing.
+- A chip that is throttled, or short of voltage, takes a step down whatever its temperature.
+- The critical point stops inference at once, also in a state that a technician holds.
+- A sensor that fell silent is answered with caution; a machine that never had one works at full.
+- For the same state a hotter reading never allows more: forecasts use what was known before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from appliance.readings import Reading
+from appliance.governor import memory
+from appliance.governor.heat import Heat, learn
+from appliance.governor.ladder import Ladder
+from appliance.governor.memory import Shortage
+from appliance.readings import Power, Reading
 from appliance.values import Limits
+
+_MARGIN_C = 5.0
+"""Kept below the board's own passive trip point: the chip follows its load within seconds."""
+_LEAST_TARGET_C = 45.0
+"""A lower trip point is an error of its firmware."""
+_URGENT_C = 2.0
+_NEAR_C = 5.0
+_AHEAD_S = 45.0
+_SETTLED_S = 1200.0
+_STALE_S = 10.0
+"""A temperature older than this is none."""
+_SILENT_S = 30.0
+"""A sensor silent for longer counts as lost; a drop-out is not worth a step."""
+_TRIAL_S = 900.0
+"""A step down sooner than this after one up says that the state above cannot be kept."""
+_MOST_FAILED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The bounds to keep; temperatures in °C, times in s."""
+    """The bounds to keep, and the states to keep them with; temperatures in °C, times in s."""
 
     target_temp_c: float
     critical_temp_c: float
     min_available_bytes: int
+    ladder: Ladder
     hysteresis_c: float = 5.0
     dwell_s: float = 10.0
-    recover_s: float = 30.0
+    """Between two steps down."""
+    recover_s: float = 20.0
+    """Before a step up that the model finds safe; three times as long after one down."""
+    patience_s: float = 300.0
+    """Before one that it does not; doubles with each failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A state that a technician asked for."""
+
+    cooling: int
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,73 +70,174 @@ class State:
 
     cooling: int = 0
     since_s: float = float("-inf")
-    cool_since_s: float | None = None
     transitions: int = 0
     reason: str = "normal"
-    warm: bool = False
-    """The last temperature that could be read was not clearly below the target."""
+    blind: str | None = None
+    """Why no temperature is known: `no_sensor` (there never was one) or `silent` (it stopped answering)."""
+    hold: Hold | None = None
+    shortage: Shortage = field(default_factory=Shortage)
+    heat: Heat = field(default_factory=Heat)
+    temp_at_s: float | None = None
+    """When a temperature was last known."""
+    cool_since_s: float | None = None
+    """Since when it has been clearly below the target."""
+    raised_s: float = float("-inf")
+    """The last step up."""
+    failed: int = 0
+    """Steps up in a row that had to be taken back."""
+    throttle_events: int | None = None
 
 
-RUNGS = ((1.0, 0.0), (0.8, 0.0), (0.65, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, 3.0))
-"""Part of the input's side and least interval (s) of each cooling state; after the last one nothing is admitted."""
-
-MAX_STATE = len(RUNGS)
-_STRIDE = 32
-
-
-def decide(state: State, reading: Reading, policy: Policy, full: Limits) -> tuple[State, Limits]:
-    """The next state and the limits that go with it; `full` are those of a cool box."""
-    hot, reason = _pressure(reading, policy)
+def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
+    """The next state, and the limits that go with it."""
     now = reading.at_s
-    if reading.thermal.soc_temp_c is not None:
-        state = replace(state, warm=reading.thermal.soc_temp_c >= policy.target_temp_c - policy.hysteresis_c)
-    if reading.thermal.soc_temp_c is not None and reading.thermal.soc_temp_c >= policy.critical_temp_c:
-        state = replace(_move(state, MAX_STATE, now, "critical_temperature"), cool_since_s=None)
-    elif hot:
-        if now - state.since_s >= policy.dwell_s:
-            state = _move(state, max(state.cooling, min(state.cooling + 1, MAX_STATE - 1)), now, reason)
-        state = replace(state, cool_since_s=None)
-    elif not state.warm:
-        cool_since = state.cool_since_s if state.cool_since_s is not None else now
-        state = replace(state, cool_since_s=cool_since)
-        if state.cooling and now - max(cool_since, state.since_s) >= policy.recover_s:
-            state = replace(_move(state, state.cooling - 1, now, state.reason), cool_since_s=now)
-    else:
-        state = replace(state, cool_since_s=None)
-    return state, limits_of(state, full)
-
-
-def limits_of(state: State, full: Limits) -> Limits:
-    """What a cooling state allows."""
-    next_side = _side(state.cooling + 1, full)
-    if state.cooling == 0:
-        return replace(full, reason="normal", next_side=next_side)
-    _, interval_s = RUNGS[min(state.cooling, MAX_STATE - 1)]
-    return Limits(
-        max_side=_side(state.cooling, full),
-        next_side=next_side,
-        min_interval_s=max(full.min_interval_s, interval_s),
-        max_in_flight=1 if state.cooling >= 3 else full.max_in_flight,
-        admit=state.cooling < MAX_STATE,
-        reason=state.reason,
+    temp = _temperature(reading)
+    known = state.heat
+    if temp is not None:
+        own, everybody = _use(reading, policy.ladder.steps[state.cooling].heat)
+        state = replace(state, heat=learn(known, now, temp, everybody, own), temp_at_s=now, blind=None)
+    throttled = _throttled(reading.power, state.throttle_events)
+    state = replace(
+        state,
+        throttle_events=reading.power.throttle_events,
+        shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
     )
+    if state.hold is not None and now >= state.hold.until_s:
+        state = release(state)
+    if temp is not None and temp >= policy.critical_temp_c:
+        state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), cool_since_s=None)
+    elif state.hold is not None:
+        state = _move(state, min(state.hold.cooling, policy.ladder.last), now, "held")
+    elif temp is None:
+        state = _unseeing(state, now, policy, throttled)
+    else:
+        state = _seeing(state, known, temp, target_c(reading, policy), now, policy, throttled)
+    return state, limits_of(state, policy.ladder)
 
 
-def _side(cooling: int, full: Limits) -> int:
-    part, _ = RUNGS[min(cooling, MAX_STATE - 1)]
-    return full.max_side if part == 1 else max(_STRIDE * 2, round(full.max_side * part / _STRIDE) * _STRIDE)
+def release(state: State) -> State:
+    """The state without its hold; from there it finds its own way."""
+    return replace(state, hold=None, reason="recovering" if state.reason == "held" else state.reason)
 
 
-def _pressure(reading: Reading, policy: Policy) -> tuple[bool, str]:
-    available = reading.memory.available_bytes
-    if available is not None and available < policy.min_available_bytes:
-        return True, "memory"
-    if reading.thermal.soc_temp_c is not None and reading.thermal.soc_temp_c >= policy.target_temp_c:
-        return True, "temperature"
-    return False, "normal"
+def limits_of(state: State, ladder: Ladder) -> Limits:
+    """What a state allows."""
+    limits = memory.within(ladder.steps[state.cooling].limits, state.shortage.stage)
+    short = state.shortage.stage > 0 and (state.cooling == 0 or state.shortage.stage == memory.FRAMES)
+    return replace(limits, reason="memory" if short else state.reason)
 
 
-def _move(state: State, cooling: int, now_s: float, reason: str) -> State:
-    if cooling == state.cooling:
+def target_c(reading: Reading, policy: Policy) -> float:
+    """The temperature to stay below: the setting, or less where the board slows itself down earlier."""
+    passive = reading.thermal.passive_temp_c
+    if passive is None or passive - _MARGIN_C < _LEAST_TARGET_C:
+        return policy.target_temp_c
+    return min(policy.target_temp_c, passive - _MARGIN_C)
+
+
+def _seeing(
+    state: State, known: Heat, temp: float, target: float, now: float, policy: Policy, throttled: str | None
+) -> State:
+    heat, waited_s = state.heat, now - state.since_s
+    urgent = temp >= target + _URGENT_C
+    reactive = urgent or (heat.temp_c >= target and not heat.cooling)
+    rising = (
+        known.trusted
+        and heat.temp_c >= target - _NEAR_C
+        and heat.temp_c + known.rise_c(known.use, _AHEAD_S) >= target
+        and waited_s >= 2 * policy.dwell_s
+    )
+    cool = heat.temp_c < target - policy.hysteresis_c and temp < target and throttled is None
+    state = replace(state, cool_since_s=(now if state.cool_since_s is None else state.cool_since_s) if cool else None)
+    if throttled is not None or reactive or rising:
+        reason = throttled or "temperature"
+        if waited_s >= (policy.dwell_s if throttled is None else 3 * policy.dwell_s):
+            state = _lower(state, now, reason, policy)
         return state
-    return State(cooling, now_s, None, state.transitions + 1, reason if cooling else "normal", state.warm)
+    if state.cooling and temp < target and _may_rise(state, known, target, now, policy):
+        return _raise(state, now)
+    return state
+
+
+def _may_rise(state: State, known: Heat, target: float, now: float, policy: Policy) -> bool:
+    waited_s = now - state.since_s
+    if waited_s < (policy.recover_s if state.raised_s == state.since_s else 3 * policy.recover_s):
+        return False
+    steps = policy.ladder.steps
+    here, above = steps[state.cooling].heat, steps[state.cooling - 1].heat
+    others = max(0.0, known.use - known.own)
+    own = known.own * above / here if here else above * (1 - others)
+    use = min(1.0, others + own)
+    room_c = target - state.heat.temp_c - 1.0 - 2.0 * state.failed
+    if known.trusted and max(known.rise_c(use, _AHEAD_S), known.rise_c(use, _SETTLED_S)) <= room_c:
+        return True
+    if state.cool_since_s is None:
+        return False
+    patience_s = policy.patience_s * 2**state.failed if known.trusted else policy.recover_s
+    return now - max(state.cool_since_s, state.since_s) >= patience_s
+
+
+def _unseeing(state: State, now: float, policy: Policy, throttled: str | None) -> State:
+    """No temperature: at full where there never was one, with caution where it was lost."""
+    state = replace(state, cool_since_s=None)
+    if throttled is not None:
+        if now - state.since_s >= 3 * policy.dwell_s:
+            state = _lower(state, now, throttled, policy)
+        return state
+    if state.temp_at_s is None:
+        state = replace(state, blind="no_sensor")
+        return _raise(state, now) if state.cooling and now - state.since_s >= policy.recover_s else state
+    if now - state.temp_at_s < _SILENT_S:
+        return state
+    careful = max(policy.ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
+    careful = max(state.cooling, min(careful, policy.ladder.last - 1))
+    return replace(_move(state, careful, now, "temperature_unknown"), blind="silent")
+
+
+def _lower(state: State, now: float, reason: str, policy: Policy) -> State:
+    """One state down, but not to where nothing is inferred: only the critical point stops it."""
+    state = replace(state, cool_since_s=None)
+    if state.cooling >= policy.ladder.last - 1:
+        return state
+    if now - state.raised_s < _TRIAL_S:
+        state = replace(state, failed=min(state.failed + 1, _MOST_FAILED), raised_s=float("-inf"))
+    return _move(state, state.cooling + 1, now, reason)
+
+
+def _raise(state: State, now: float) -> State:
+    failed = 0 if now - state.since_s > _TRIAL_S and state.raised_s == state.since_s else state.failed
+    return replace(_move(state, state.cooling - 1, now, state.reason), cool_since_s=None, raised_s=now, failed=failed)
+
+
+def _move(state: State, cooling: int, now: float, reason: str) -> State:
+    reason = reason if cooling else "normal"
+    if cooling == state.cooling:
+        return replace(state, reason=reason)
+    return replace(state, cooling=cooling, since_s=now, transitions=state.transitions + 1, reason=reason)
+
+
+def _temperature(reading: Reading) -> float | None:
+    thermal = reading.thermal
+    if thermal.at_s is not None and reading.at_s - thermal.at_s > _STALE_S:
+        return None
+    return thermal.soc_temp_c
+
+
+def _use(reading: Reading, heat: float) -> tuple[float, float]:
+    """Use of the processors by this service and by everybody, 0-1; unknown: what the state allows."""
+    own, everybody = reading.cpu.own_percent, reading.cpu.percent
+    if everybody is None:
+        everybody = own
+    if everybody is None:
+        return heat, heat
+    if own is None:
+        own = everybody
+    return min(own, everybody) / 100, everybody / 100
+
+
+def _throttled(power: Power, events_before: int | None) -> str | None:
+    """What the board says of itself now. The soft limit of a Raspberry Pi 3 at 60 °C is no reason: it is its design."""
+    if power.under_voltage:
+        return "under_voltage"
+    more = power.throttle_events is not None and events_before is not None and power.throttle_events > events_before
+    return "throttled" if power.throttled or power.frequency_capped or more else None

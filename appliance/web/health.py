@@ -15,7 +15,6 @@ from appliance.errors import ConfigError
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
-from appliance.governor.policy import MAX_STATE
 from appliance.governor.service import Governor
 from appliance.health import history
 from appliance.health.canary import Canary
@@ -58,7 +57,7 @@ class Health:
         self.detector, self.pace, self.governor, self.canary = detector, pace, governor, canary
         self.publisher, self.watch, self.notices = publisher, watch, notices
         self.book, self.board, self.bounds = book, board, bounds
-        self.clock, self._wall_clock, self._begun_s = clock, wall_clock, clock()
+        self.clock, self._wall_clock = clock, wall_clock
         self._register, self._trends = Register(CATALOGUE), Trends()
         self._heard_s: dict[str, float] = {}
         """When each camera that the settings name was heard of last."""
@@ -95,7 +94,8 @@ class Health:
                 reading=self.reading,
                 limits=governor.limits,
                 cooling=governor.state.cooling,
-                max_cooling=MAX_STATE,
+                max_cooling=governor.max_state,
+                held_for_s=governor.held_for_s,
                 lately=self._trends.lately(),
                 silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
                 kept=self.watch.kept,
@@ -106,8 +106,7 @@ class Health:
     def report(self) -> Payload:
         """The whole of `/health`."""
         findings, now, wall = self.findings(), self.clock(), self._wall_clock()
-        detector, state = self.detector, self.governor.state
-        in_state_s = now - max(state.since_s, self._begun_s)
+        detector = self.detector
         still_s = self._trends.lately().engine_still_s
         return {
             "schema": 1,
@@ -119,7 +118,7 @@ class Health:
             "version": __version__,
             "findings": report.of_findings(findings, now, wall),
             "device": report.of_device(self.board, self.reading, now),
-            "governor": report.of_governor(state, MAX_STATE, self.governor.limits, in_state_s, None),
+            "governor": report.of_governor(self.governor),
             "engine": report.of_engine(detector, self.canary.state, self.publisher.dropped, still_s, now),
             "frames": report.of_frames(self.book.tally),
             "cameras": {

@@ -27,7 +27,6 @@ from prometheus_client.registry import Collector
 
 from appliance import __version__
 from appliance.flow.tally import LATENCY_BOUNDS_S, Tally
-from appliance.governor.policy import MAX_STATE
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.findings import status_of
 from appliance.health.recorder import STATUSES
@@ -93,7 +92,7 @@ def _gauges(health: Health) -> Iterator[Metric]:
         ("under_voltage", "Whether the supply does not keep up now", reading.power.under_voltage),
         ("throttled", "Whether the board slows its chip down now", reading.power.throttled),
         ("cooling_state", "0 is full work", governor.state.cooling),
-        ("cooling_state_max", "The last cooling state, where nothing is inferred", MAX_STATE),
+        ("cooling_state_max", "The last cooling state, where nothing is inferred", governor.max_state),
         ("input_side_pixels", "Longest side of the network's input", governor.limits.max_side),
         ("inference_seconds", "Of one frame, moving average", None if infer_ms is None else infer_ms / 1000),
         ("capacity_frames_per_second", "What the engine can do now", detector.capacity_fps()),

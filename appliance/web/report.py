@@ -9,9 +9,9 @@ import msgspec
 
 from appliance.flow.detector import Detector
 from appliance.flow.tally import Tally
-from appliance.governor.policy import State
+from appliance.governor.service import Governor
 from appliance.readings import Board, Reading
-from appliance.values import CanaryState, Finding, Limits
+from appliance.values import CanaryState, Finding
 from appliance.web.payloads import Payload
 
 _GROUPS = ("thermal", "power", "memory", "cpu", "storage", "system")
@@ -53,15 +53,17 @@ def of_device(board: Board, reading: Reading, now_s: float) -> Payload:
     }
 
 
-def of_governor(state: State, max_state: int, limits: Limits, in_state_s: float, held_for_s: float | None) -> Payload:
+def of_governor(governor: Governor) -> Payload:
+    held_s, target_c = governor.held_for_s, governor.target_c
     return {
-        "cur_state": state.cooling,
-        "max_state": max_state,
-        "cooling_state": state.cooling,
-        "time_in_state_s": round(in_state_s, 1),
-        "transitions": state.transitions,
-        "held_for_s": held_for_s,
-        "limits": msgspec.to_builtins(limits),
+        "cur_state": governor.cur_state,
+        "max_state": governor.max_state,
+        "cooling_state": governor.cur_state,
+        "time_in_state_s": round(governor.time_in_state_s, 1),
+        "transitions": governor.transitions,
+        "held_for_s": None if held_s is None else round(held_s, 1),
+        "target_temp_c": None if target_c is None else round(target_c, 1),
+        "limits": msgspec.to_builtins(governor.limits),
     }
 
 

@@ -1,76 +1,180 @@
-"""The governor's loop: it reads, decides, and speaks only when something changes."""
+"""The governor's loop: it reads, decides, speaks only when something changes, and lets a technician hold a state."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
-from appliance.governor.policy import MAX_STATE, Policy
+from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
 from appliance.readings import Reading, Thermal
 from appliance.values import Limits
-
-POLICY = Policy(75, 84, 100_000_000)
-FULL = Limits(640, 0.0, 8, next_side=512)
+from tests.fakes import FakeClock
+from tests.governor.readings import FULL, LADDER, LAST, POLICY
 
 
 class FakeSensors:
-    """Temperatures one after another; the last one stays."""
+    """Temperatures one after another, a second apart on a clock that they move; the last one stays."""
 
-    def __init__(self, temps_c: list[float | None], step_s: float = 1.0) -> None:
-        self._temps_c, self._step_s = temps_c, step_s
+    def __init__(self, temps_c: list[float | None], clock: FakeClock, step_s: float = 1.0) -> None:
+        self._temps_c, self._clock, self._step_s = temps_c, clock, step_s
         self._numbers: Iterator[int] = iter(range(10**9))
         self.reads = 0
 
     def read(self) -> Reading:
         number = next(self._numbers)
         self.reads += 1
-        return Reading(number * self._step_s, Thermal(soc_temp_c=self._temps_c[min(number, len(self._temps_c) - 1)]))
+        self._clock.pass_(self._step_s)
+        temp_c = self._temps_c[min(number, len(self._temps_c) - 1)]
+        return Reading(self._clock(), Thermal(self._clock(), temp_c))
 
 
-async def run_through(
-    temps_c: list[float | None], policy: Policy | None, step_s: float = 1.0
-) -> tuple[Governor, list[Limits]]:
-    applied: list[Limits] = []
-    sensors = FakeSensors(temps_c, step_s)
-    governor = Governor(sensors=sensors, policy=policy, full=FULL, apply=applied.append)
-    task = asyncio.create_task(governor.run(period_s=0))
-    with anyio.fail_after(10):
-        while sensors.reads <= len(temps_c):
-            await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait({task})
-    return governor, applied
+class HangingSensors(FakeSensors):
+    """They answer three times, and then not before they are `free`."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__([60.0], clock)
+        self.hang, self.free = threading.Event(), threading.Event()
+
+    def read(self) -> Reading:
+        if self.reads == 3:
+            self.hang.set()
+            self.free.wait(20)
+        return super().read()
+
+
+class Applied:
+    """A governor, the limits it handed on, and its clock."""
+
+    def __init__(self, temps_c: list[float | None], policy: Policy | None = POLICY) -> None:
+        self.clock = FakeClock()
+        self.limits: list[Limits] = []
+        self.sensors = FakeSensors(temps_c, self.clock)
+        self.governor = Governor(
+            sensors=self.sensors, policy=policy, full=FULL, apply=self.limits.append, clock=self.clock
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.governor.run(period_s=0))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def read(self, count: int) -> None:
+        with anyio.fail_after(20):
+            while self.sensors.reads <= count:
+                await asyncio.sleep(0)
+
+
+async def run_through(temps_c: list[float | None], policy: Policy | None = POLICY) -> Applied:
+    applied = Applied(temps_c, policy)
+    async with applied.running():
+        await applied.read(len(temps_c))
+    return applied
 
 
 async def test_limits_are_handed_on_only_when_they_change() -> None:
-    governor, applied = await run_through([50.0] * 50, POLICY)
-    assert applied == []
-    assert governor.limits == FULL
-    governor, applied = await run_through([50.0, *[80.0] * 5, *[60.0] * 40], POLICY)
-    assert [limits.reason for limits in applied] == ["temperature", "normal"]
-    assert applied[-1] == governor.limits == FULL
-    assert governor.state.transitions == 2
+    applied = await run_through([50.0] * 50)
+    assert applied.limits == []
+    assert applied.governor.limits == LADDER.steps[0].limits
+    applied = await run_through([50.0, *[80.0] * 5, *[60.0] * 100])
+    assert [limits.reason for limits in applied.limits] == ["temperature", "normal"]
+    assert applied.limits[-1] == applied.governor.limits == LADDER.steps[0].limits
+
+
+async def test_state_and_time_in_it_are_told() -> None:
+    applied = await run_through([*[80.0] * 25])
+    governor = applied.governor
+    assert (governor.cur_state, governor.max_state, governor.transitions) == (3, LAST, 3)
+    assert 0 <= governor.time_in_state_s < 10
+    applied.clock.pass_(100.0)
+    assert 100 <= governor.time_in_state_s < 110
+    assert governor.target_c == 75.0
+
+
+async def test_before_the_first_change_the_time_counts_from_the_start() -> None:
+    applied = Applied([50.0])
+    applied.clock.pass_(12.0)
+    assert applied.governor.time_in_state_s == 12.0
 
 
 async def test_a_critical_reading_refuses_frames_with_the_first_reading() -> None:
-    governor, applied = await run_through([90.0], POLICY)
-    assert applied[0].admit is False
-    assert governor.state.cooling == MAX_STATE
+    applied = await run_through([90.0])
+    assert applied.limits[0].admit is False
+    assert applied.governor.cur_state == LAST
 
 
 async def test_a_governor_without_a_policy_only_watches() -> None:
-    governor, applied = await run_through([90.0] * 5, None)
-    assert applied == []
-    assert governor.limits == FULL
-    assert governor.reading is not None
-    assert governor.reading.thermal.soc_temp_c == 90.0
+    applied = await run_through([90.0] * 5, None)
+    assert applied.limits == []
+    assert applied.governor.limits == FULL
+    assert applied.governor.reading is not None
+    assert applied.governor.reading.thermal.soc_temp_c == 90.0
+    assert applied.governor.target_c is None
 
 
-async def test_the_log_tells_of_each_change(caplog: pytest.LogCaptureFixture) -> None:
-    await run_through([80.0] * 3, POLICY)
+async def test_the_log_tells_of_each_change_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    await run_through([80.0] * 3)
     (record,) = caplog.records
-    assert "cooling state 1 (temperature)" in record.getMessage()
+    assert record.getMessage() == (
+        "down to cooling state 1 of 9 (input 512 px, all frames): the chip is at 80 °C, to be kept below 75 °C"
+    )
+    assert (record.kind, record.cooling_state, record.reason) == (  # type: ignore[attr-defined]  # from `extra`
+        "governor", 1, "temperature",
+    )  # fmt: skip
+
+
+async def test_a_machine_without_a_sensor_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    await run_through([None] * 20)
+    (record,) = caplog.records
+    assert "no temperature sensor" in record.getMessage()
+
+
+async def test_a_technician_holds_a_state_and_releases_it(caplog: pytest.LogCaptureFixture) -> None:
+    applied = Applied([50.0])
+    async with applied.running():
+        await applied.read(3)
+        applied.governor.hold(2, 100_000.0)
+        assert applied.governor.cur_state == 2
+        assert applied.limits[-1].reason == "held"
+        await applied.read(20)
+        assert applied.governor.cur_state == 2
+        assert applied.governor.held_for_s is not None
+        assert 0 < applied.governor.held_for_s <= 100_000
+        applied.governor.release()
+        assert applied.governor.held_until_s is None
+        await applied.read(300)
+    assert applied.governor.cur_state == 0
+    assert any("a technician holds cooling state 2" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_state_that_does_not_exist_cannot_be_held() -> None:
+    with pytest.raises(ValueError, match="there is no cooling state 99: they go from 0"):
+        Applied([50.0]).governor.hold(99, 60.0)
+    with pytest.raises(ValueError, match=r"governor\.enabled"):
+        Applied([50.0], None).governor.hold(1, 60.0)
+
+
+async def test_sensors_that_hang_are_not_waited_for() -> None:
+    clock = FakeClock()
+    sensors = HangingSensors(clock)
+    governor = Governor(sensors=sensors, policy=POLICY, full=FULL, apply=lambda limits: None, clock=clock, hung_s=0.01)
+    task = asyncio.create_task(governor.run(period_s=0))
+    try:
+        with anyio.fail_after(20):
+            while governor.state.blind is None:
+                clock.pass_(5.0 if sensors.hang.is_set() else 0.0)
+                await asyncio.sleep(0)
+    finally:
+        sensors.free.set()
+        task.cancel()
+        await asyncio.wait({task})
+    assert governor.limits.reason == "temperature_unknown"

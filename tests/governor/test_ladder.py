@@ -1,0 +1,106 @@
+"""The ladder: each state makes less heat than the one before, by what the box's own profile says."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.device.profile import Profile, Rung, Subject
+from appliance.governor.ladder import Ladder, make_ladder
+from appliance.values import Limits, Size
+
+FULL = Limits(640, 0.0, 8)
+
+fulls = st.builds(
+    Limits,
+    max_side=st.sampled_from([64, 320, 640, 1280, 2048]),
+    min_interval_s=st.sampled_from([0.0, 0.5, 2.0, 10.0]),
+    max_in_flight=st.integers(1, 8),
+)
+
+
+def rung(side: int, cpu_ms: float) -> Rung:
+    return Rung(side, Size(side, side * 9 // 16), cpu_ms, cpu_ms, cpu_ms, 10.0, 0, 0)
+
+
+def profile(*rungs: Rung) -> Profile:
+    return Profile(Subject("a box", "yolo11n", "openvino"), "f32", "2026-01-02", rungs)
+
+
+profiles = st.one_of(
+    st.none(),
+    st.lists(st.tuples(st.integers(64, 2048), st.floats(1, 500)), min_size=1, max_size=6).map(
+        lambda found: profile(*(rung(side, cost) for side, cost in found))
+    ),
+)
+
+
+def heats(ladder: Ladder) -> list[float]:
+    return [round(step.heat, 3) for step in ladder.steps]
+
+
+@given(fulls, profiles, st.integers(1, 8), st.booleans(), st.booleans())
+def test_every_state_allows_less_than_the_one_before(
+    full: Limits, measured: Profile | None, slots: int, one_size: bool, priorities: bool
+) -> None:
+    ladder = make_ladder(full, measured, slots=slots, one_size=one_size, priorities=priorities)
+    assert ladder.steps[0].limits.max_side == full.max_side
+    assert ladder.steps[0].limits.duty == 1.0
+    assert not ladder.steps[-1].limits.admit
+    for more, less in itertools.pairwise(ladder.steps):
+        assert less.heat < more.heat or less.limits.lowest_priority > more.limits.lowest_priority
+        assert less.frames <= more.frames
+        assert less.limits.max_side <= more.limits.max_side
+        assert less.limits.min_interval_s >= more.limits.min_interval_s
+        assert less.limits.max_in_flight <= more.limits.max_in_flight
+        assert more.limits.admit
+        assert 0 <= less.limits.duty <= 1
+        assert more.limits.next_side == less.limits.max_side
+
+
+@given(fulls, profiles, st.integers(1, 8))
+def test_the_engine_time_given_away_makes_the_heat_that_the_state_promises(
+    full: Limits, measured: Profile | None, slots: int
+) -> None:
+    for step in make_ladder(full, measured, slots=slots).steps[1:-1]:
+        used = step.limits.duty * min(slots, step.limits.max_in_flight) / min(slots, full.max_in_flight)
+        if step.limits.duty < 1:
+            assert used == pytest.approx(step.heat)
+
+
+def test_a_measured_box_has_its_own_costs() -> None:
+    ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 30.0), rung(320, 10.0), rung(256, 8.0)))
+    assert ladder.measured
+    assert [step.limits.max_side for step in ladder.steps[:4]] == [640, 512, 320, 256]
+    assert heats(ladder)[:4] == [1.0, 0.75, 0.25, 0.2]
+    assert ladder.steps[1].limits.duty == 0.75
+    assert ladder.steps[1].frames == 1.0
+
+
+def test_a_box_that_was_never_measured_borrows_the_costs_of_another() -> None:
+    ladder = make_ladder(FULL)
+    assert not ladder.measured
+    assert [step.limits.max_side for step in ladder.steps[:5]] == [640, 512, 416, 320, 256]
+    assert heats(ladder)[:5] == [1.0, 0.632, 0.441, 0.279, 0.195]
+
+
+def test_a_size_that_saves_nothing_is_no_state() -> None:
+    ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 39.0), rung(416, 20.0), rung(320, 30.0)))
+    assert [step.limits.max_side for step in ladder.steps[:2]] == [640, 416]
+
+
+def test_a_network_of_one_size_gives_fewer_frames_instead() -> None:
+    ladder = make_ladder(FULL, one_size=True)
+    assert {step.limits.max_side for step in ladder.steps} == {640}
+    assert heats(ladder)[:3] == [1.0, 0.7, 0.5]
+
+
+def test_cameras_of_low_priority_go_last_where_there_are_others() -> None:
+    assert all(step.limits.lowest_priority == 0 for step in make_ladder(FULL).steps)
+    *_, before, only, none = make_ladder(FULL, priorities=True).steps
+    assert (before.limits.lowest_priority, only.limits.lowest_priority) == (0, 1)
+    assert only.limits.admit
+    assert not none.limits.admit

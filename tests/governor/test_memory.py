@@ -1,0 +1,93 @@
+"""Memory: what nobody notices goes first, frames last, and all of it comes back in the reverse order."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.governor.memory import Shortage, next_shortage, room_bytes, within
+from appliance.readings import Memory
+from appliance.values import Limits
+
+MB = 1_000_000
+LEAST = 100 * MB
+FULL = Limits(640, 0.0, 8, next_side=512)
+
+rooms = st.one_of(st.none(), st.integers(0, 400))
+
+
+def walk(rooms_mb: list[int | None], start: Shortage | None = None, every_s: float = 1.0) -> list[Shortage]:
+    shortage = start or Shortage()
+    way = []
+    for second, room in enumerate(rooms_mb):
+        memory = Memory(available_bytes=None if room is None else room * MB)
+        shortage = next_shortage(shortage, memory, 1000 + second * every_s, LEAST)
+        way.append(shortage)
+    return way
+
+
+@pytest.mark.parametrize(("room_mb", "stage"), [(201, 0), (199, 1), (149, 2), (99, 3), (74, 4), (49, 5), (0, 5)])
+def test_each_stage_begins_with_less_room(room_mb: int, stage: int) -> None:
+    assert walk([room_mb])[0].stage == stage
+
+
+def test_what_is_given_up_first_is_what_nobody_notices() -> None:
+    none, cache, sizes, single, newcomers, frames = (within(FULL, stage) for stage in range(6))
+    assert none == FULL
+    assert cache == Limits(640, 0.0, 8, next_side=512, cache_part=0.0)
+    assert (sizes.most_sizes, sizes.next_side, sizes.max_in_flight) == (1, 0, 8)
+    assert (single.max_in_flight, single.new_cameras) == (1, True)
+    assert (newcomers.new_cameras, newcomers.admit) == (False, True)
+    assert not frames.admit
+
+
+@given(st.lists(rooms, max_size=60))
+def test_it_comes_back_one_stage_at_a_time_and_not_at_once(rooms_mb: list[int | None]) -> None:
+    way = [Shortage(), *walk(rooms_mb)]
+    for before, after in itertools.pairwise(way):
+        assert after.stage >= before.stage - 1
+        if after.stage < before.stage:
+            assert after.since_s - before.since_s >= 10
+
+
+@given(st.lists(rooms, max_size=60))
+def test_with_room_again_it_comes_back_wholly(rooms_mb: list[int | None]) -> None:
+    start = [Shortage(), *walk(rooms_mb)][-1]
+    assert walk([400] * 60, Shortage(start.stage, 0.0))[-1].stage == 0
+
+
+@given(rooms, st.integers(0, 5))
+def test_less_room_never_allows_more(room_mb: int | None, stage: int) -> None:
+    if room_mb is not None:
+        more, less = (walk([room], Shortage(stage, 0.0))[0].stage for room in (room_mb, room_mb // 2))
+        assert less >= more
+
+
+def test_at_a_threshold_it_does_not_flutter() -> None:
+    stages = [one.stage for one in walk([99, 101] * 100)]
+    assert set(stages) == {3}
+
+
+def test_the_control_groups_limit_counts_and_its_file_cache_does_not() -> None:
+    memory = Memory(available_bytes=3000 * MB, cgroup_used_bytes=400 * MB, cgroup_cache_bytes=90 * MB,
+                    cgroup_limit_bytes=500 * MB)  # fmt: skip
+    assert room_bytes(memory) == 100 * MB
+    assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == 1  # an eighth of 500 MB is to stay free
+
+
+def test_a_small_control_group_is_not_short_of_memory_all_the_time() -> None:
+    memory = Memory(available_bytes=3000 * MB, cgroup_used_bytes=80 * MB, cgroup_limit_bytes=256 * MB)
+    assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == 0
+
+
+@pytest.mark.parametrize(("percent", "stage"), [(5.0, 0), (25.0, 2), (60.0, 3)])
+def test_tasks_that_wait_for_memory_are_believed_before_counters(percent: float, stage: int) -> None:
+    memory = Memory(available_bytes=4000 * MB, pressure_percent=percent)
+    assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == stage
+
+
+def test_unknown_memory_changes_nothing() -> None:
+    assert walk([None] * 50, Shortage(4, 0.0))[-1].stage == 4
