@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance import __version__, config
+from appliance import __version__, config, control, durations
 from appliance.config import Chosen
-from appliance.device import logs
+from appliance.device import logs, runtime
 from appliance.errors import ApplianceError, ConfigError, ModelError, SourceError
 from appliance.process.orders import INTERRUPTED
 from appliance.values import Detected, Failed
@@ -108,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(show)
     check = _command(settings_commands, "check", _config_check, "check a settings file; exit 2 if it is wrong")
     check.add_argument("file", nargs="?", type=Path, help="default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml")
+
+    governor = commands.add_parser("governor", help="show or hold how much the running service takes on")
+    governor_commands = governor.add_subparsers(required=True, metavar="COMMAND")
+    _command(governor_commands, "show", _governor_show, "print the cooling state, why, and what each state means")
+    hold = _command(governor_commands, "hold", _governor_hold, "keep one cooling state, below the critical point")
+    hold.add_argument("state", type=int, metavar="STATE", help="0 is full work; `appliance governor show` lists them")
+    hold.add_argument("--for", dest="for_", default="10m", metavar="10m", help="s, m or h, 24h at the most (10m)")
+    _command(governor_commands, "release", _governor_release, "let the governor find its own way again")
 
     model = commands.add_parser("model", help="list, fetch or quantize models")
     model_commands = model.add_subparsers(required=True, metavar="COMMAND")
@@ -332,6 +340,28 @@ def _config_check(arguments: argparse.Namespace) -> int:
     config.load(path, os.environ)
     print(f"{path or 'defaults and environment'}: good")
     return OK
+
+
+def _governor_show(arguments: argparse.Namespace) -> int:
+    print(control.show(_running().governor()))
+    return OK
+
+
+def _governor_hold(arguments: argparse.Namespace) -> int:
+    for_s = durations.parse(arguments.for_)
+    if not for_s:
+        return _complain(f"--for {arguments.for_}: write a time with its unit, for example --for 10m", USAGE)
+    print(control.show(_running().hold(arguments.state, for_s)))
+    return OK
+
+
+def _governor_release(arguments: argparse.Namespace) -> int:
+    print(control.show(_running().release()))
+    return OK
+
+
+def _running() -> control.Control:
+    return control.Control(runtime.control_sockets(os.environ, os.getuid()))
 
 
 def _model_list(arguments: argparse.Namespace) -> int:

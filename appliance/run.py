@@ -20,7 +20,7 @@ import anyio
 from aiohttp import web
 
 from appliance.config import Settings
-from appliance.device import board, cpus, logs, profile, sensors, state, systemd
+from appliance.device import board, cpus, logs, profile, runtime, sensors, state, systemd
 from appliance.device.profile import Profile
 from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
@@ -49,8 +49,8 @@ from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
 from appliance.values import Limits, ModelInfo, Size
 from appliance.vision.heads import Reader
+from appliance.web import control, metrics, sockets
 from appliance.web import health as health_routes
-from appliance.web import metrics, sockets
 from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.health import Health
@@ -251,7 +251,8 @@ async def serve(
             every_s=ping_every_s(systemd.watchdog_s()),
             clock=clock,
         )
-        async with anyio.create_task_group() as group:
+        own = runtime.control_socket(os.environ, os.getuid())
+        async with control.listening(governor, own), anyio.create_task_group() as group:
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from appliance import durations
 from appliance.errors import ConfigError
 
 LADDER = (640, 512, 416, 320, 256)
 """The longest sides that the box goes down when it has to do less, px."""
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_S = 7 * 24 * 3600
 
 
@@ -50,8 +49,7 @@ def _seconds(text: str) -> float:
 
 
 def _duration_s(text: str) -> float:
-    match = re.fullmatch(r"(\d{1,6})([smh])", text)
-    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    seconds = durations.parse(text) or 0.0
     if not 0 < seconds <= _LONGEST_S:
         raise ConfigError(f"--soak {text}: write a time with its unit, for example --soak 30m")
-    return float(seconds)
+    return seconds

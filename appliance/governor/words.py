@@ -45,6 +45,11 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
     return f"the chip is at {shown}" if temp is not None else "nothing is wrong"
 
 
+def shortage(state: State) -> str | None:
+    """What is given up for want of memory; None: nothing."""
+    return memory.STAGES[state.shortage.stage] if state.shortage.stage else None
+
+
 def change(before: State, after: State, reading: Reading, ladder: Ladder, target_c: float) -> str | None:
     """The log's line about a step from one state to another; None: nothing worth one has changed."""
     lines = []

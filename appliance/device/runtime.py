@@ -1,0 +1,23 @@
+"""Where the running service can be spoken to on this machine: its control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+_NAME = "control.sock"
+_SYSTEM = Path("/run/appliance") / _NAME
+
+
+def control_socket(environ: Mapping[str, str], uid: int) -> Path:
+    """Where a service of this user opens it: systemd's RuntimeDirectory=, the session's own folder, else under /tmp."""
+    runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if runtime:
+        return Path(runtime) / _NAME
+    session = environ.get("XDG_RUNTIME_DIR")
+    return Path(session) / "appliance" / _NAME if session else Path(f"/tmp/appliance-{uid}") / _NAME
+
+
+def control_sockets(environ: Mapping[str, str], uid: int) -> list[Path]:
+    """Where a client looks for one: its own service, then the one that the machine started."""
+    return list(dict.fromkeys((control_socket(environ, uid), _SYSTEM, control_socket({}, uid))))

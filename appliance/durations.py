@@ -1,0 +1,23 @@
+"""Durations as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse(text: str) -> float | None:
+    """`90s`, `10m`, `2h` in seconds; None for anything else."""
+    match = re.fullmatch(r"(\d{1,6})([smh])", text)
+    return float(int(match[1]) * _UNITS_S[match[2]]) if match else None
+
+
+def spoken(seconds: float) -> str:
+    """As one says it: `40 s`, `12 min`, `2 h 5 min`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

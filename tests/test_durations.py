@@ -1,0 +1,24 @@
+"""Durations as people write and read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance import durations
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("2h", 7200.0), ("0s", 0.0)])
+def test_a_number_with_its_unit_is_read(text: str, seconds: float) -> None:
+    assert durations.parse(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-5m", "1.5h", "10 m", "1h30m", "9999999s"])
+def test_anything_else_is_none(text: str) -> None:
+    assert durations.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (3600, "60 min"), (7500, "2 h 5 min")]
+)
+def test_they_are_said_as_one_would(seconds: float, said: str) -> None:
+    assert durations.spoken(seconds) == said
