@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import fairness, gate, goodput, int8, ladder, literal, memory, overload, report
+from tests.benchmarks.governor import proof
 from tests.benchmarks.service import ROOT
 
 BENCHMARKS = {
@@ -19,6 +20,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "ladder": ladder.run,
     "int8": int8.run,
+    "governor": proof.run,
 }
 
 
