@@ -154,18 +154,26 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to slow down."""
+    """When to slow down; docs/governor.md tells how."""
 
     enabled: Annotated[bool, Meta(description="Act on heat and memory; off: only report them.")] = True
     target_temp_c: Annotated[
         float,
-        Meta(ge=30, le=110, description="Keep the chip below this, °C; a Raspberry Pi throttles itself at 80."),
+        Meta(
+            ge=30,
+            le=110,
+            description="Keep the chip below this and 5 below its own trip point, °C; a Raspberry Pi throttles at 80.",
+        ),
     ] = 75.0
     critical_temp_c: Annotated[
         float, Meta(ge=40, le=120, description="Stop inferring at this, °C; firmware cuts hard at 85.")
     ] = 84.0
     min_available_bytes: Annotated[
-        int, Meta(ge=0, description="Free memory below which the box takes less work, bytes.")
+        int,
+        Meta(
+            ge=0,
+            description="Free memory below which frames go one at a time, bytes; at twice this the cache is emptied.",
+        ),
     ] = 100_000_000
 
 

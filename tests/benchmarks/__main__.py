@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import fairness, gate, goodput, int8, ladder, literal, memory, overload, report
-from tests.benchmarks.governor import proof
+from tests.benchmarks.governor import proof, real
 from tests.benchmarks.service import ROOT
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "ladder": ladder.run,
     "int8": int8.run,
     "governor": proof.run,
+    "governor_service": real.run,
 }
 
 

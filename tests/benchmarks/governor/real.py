@@ -1,0 +1,153 @@
+"""The real service on a fake board: its own CPU time heats a simulated chip, whose temperature it reads from /sys.
+
+The board is ten times as quick as a real one, so that minutes will do. The service runs in a mount namespace of its
+own in which /sys/class/thermal is a folder of ours: this needs root. First without a governor, then with it; after a
+while a fan comes on, and it has to find back to full work.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from appliance.control import Control
+from tests.benchmarks.governor.boards import Board, Plant
+from tests.benchmarks.report import Row
+from tests.benchmarks.service import ROOT, Service, draw_picture, load, read_load
+
+BOARD = Board("quick", 2.8, 5.2, 3.0, 2.0, 5.5, 25.0, 5.5, 80.0, 85.0, 1.0, 75.0, 84.0)
+"""A bare Pi 5 ten times as quick, that nothing throttles: what it would reach is to be seen."""
+_FAN_C_W = 1.5
+_AIR_C = 25.0
+_UNGOVERNED_S, _HOT_S, _FAN_S = 60, 150, 150
+_CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "11", "11", "11", "11")
+_ENTER = 'for d in thermal hwmon; do [ ! -e /sys/class/$d ] || mount --bind "$0/$d" /sys/class/$d; done; exec "$@"'
+
+
+@dataclass
+class Story:
+    """What was seen, once a second: temperature and cooling state."""
+
+    temps_c: list[float] = field(default_factory=list)
+    states: list[int] = field(default_factory=list)
+
+
+def run(folder: Path) -> list[Row]:
+    if not _may_mount():
+        print("governor_service: skipped, it needs root and mount namespaces")
+        return []
+    picture = draw_picture(folder)
+    with (
+        _board(folder, "governor.enabled=false") as (service, plant),
+        load(service.url, picture, *_CAMERAS, "--seconds", str(_UNGOVERNED_S)) as cameras,
+    ):
+        hottest = max(_watch(plant, None, _UNGOVERNED_S).temps_c)
+        cameras.wait()
+    with (
+        _board(folder) as (service, plant),
+        load(service.url, picture, *_CAMERAS, "--seconds", str(_HOT_S + _FAN_S), "--warm-up", "0") as cameras,
+    ):
+        control = Control([folder / "appliance/control.sock"])
+        assert cameras.stdout is not None
+        cameras.stdout.readline()  # begun
+        hot = _watch(plant, control, _HOT_S)
+        plant.sink_resistance = _FAN_C_W
+        fan = _watch(plant, control, _FAN_S)
+        cameras.stdout.readline()  # ended
+        answered = [at_s for camera in read_load(cameras).values() for at_s in camera["answered_at_s"]]
+    return _rows(hottest, hot, fan, answered)
+
+
+def _rows(hottest_c: float, hot: Story, fan: Story, answered_s: list[float]) -> list[Row]:
+    cold = sum(at_s < 15 for at_s in answered_s) / 15
+    late = sum(_HOT_S - 60 <= at_s < _HOT_S for at_s in answered_s) / 60
+    back = next((second for second, state in enumerate(fan.states) if state == 0), 10 * _FAN_S)
+    states = "".join(map(str, hot.states[::5])) + " | " + "".join(map(str, fan.states[::5]))
+    changes = sum(a != b for a, b in zip(hot.states, hot.states[1:], strict=False))
+    return [
+        Row("real service: °C reached / where it throttles, no governor", hottest_c / BOARD.throttle_c, 1.0, False,
+            f"{hottest_c:.1f} °C in {_UNGOVERNED_S} s"),
+        Row("real service: °C reached / where it throttles, governed", max(hot.temps_c) / BOARD.throttle_c, 0.99, True,
+            f"{max(hot.temps_c):.1f} °C, at last {hot.temps_c[-1]:.1f}; state every 5 s: {states}"),
+        Row("real service: frames a second, hot / cold", late / cold, 0.9, False, f"{late:.1f} / {cold:.1f}"),
+        Row("real service: changes of state while hot", changes, 6, True, f"in {_HOT_S} s"),
+        Row("real service: seconds to full work, from the fan on", back, 180, True, "the fan comes on at once"),
+    ]  # fmt: skip
+
+
+def _watch(plant: Plant, control: Control | None, seconds: int) -> Story:
+    story = Story()
+    for _ in range(seconds):
+        time.sleep(1)
+        story.temps_c.append(plant.chip_c)
+        if control is not None:
+            story.states.append(control.governor()["cur_state"])
+    return story
+
+
+@contextmanager
+def _board(folder: Path, *settings: str) -> Iterator[tuple[Service, Plant]]:
+    """The service, ready, inside a machine whose chip is a `Plant`."""
+    tree, plant = folder / "sys", Plant(BOARD, _AIR_C, 1)
+    (tree / "thermal/thermal_zone0").mkdir(parents=True, exist_ok=True)
+    (tree / "hwmon").mkdir(exist_ok=True)
+    (tree / "thermal/thermal_zone0/type").write_text("cpu-thermal\n")
+    _write(tree, plant)
+    command = ["unshare", "--mount", "sh", "-c", _ENTER, str(tree), sys.executable, "-m", "appliance", "serve",
+               "--host", "127.0.0.1", "--port", "0", "--profile", "realtime", "--config", os.devnull]  # fmt: skip
+    for setting in ("log.level=error", "cache.enabled=false", *settings):
+        command += ["--set", setting]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
+    environment["XDG_RUNTIME_DIR"] = str(folder)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    assert process.stdout is not None
+    over = threading.Event()
+    try:
+        url = process.stdout.readline().split()[-1].rstrip("/")
+        process.stdout.readline()  # ready
+        service = Service(url, psutil.Process(process.pid))
+        heater = threading.Thread(target=_heat, args=(service, plant, tree, over))
+        heater.start()
+        yield service, plant
+        over.set()
+        heater.join()
+    finally:
+        over.set()
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+def _heat(service: Service, plant: Plant, tree: Path, over: threading.Event) -> None:
+    """Once a second the CPU time that the service has used heats the chip."""
+    cores = psutil.cpu_count() or 1
+    before_s, at_s = service.cpu_s(), time.monotonic()
+    while not over.wait(1.0):
+        used_s, now_s = service.cpu_s(), time.monotonic()
+        plant.work(min(1.0, (used_s - before_s) / (now_s - at_s) / cores))
+        before_s, at_s = used_s, now_s
+        _write(tree, plant)
+
+
+def _write(tree: Path, plant: Plant) -> None:
+    """As a kernel does: whole millidegrees, never half a file."""
+    new = tree / "new"
+    new.write_text(f"{round(plant.chip_c) * 1000}\n")
+    new.replace(tree / "thermal/thermal_zone0/temp")
+
+
+def _may_mount() -> bool:
+    if shutil.which("unshare") is None or not Path("/sys/class/thermal").exists():
+        return False
+    probe = ["unshare", "--mount", "mount", "--bind", "/tmp", "/sys/class/thermal"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
