@@ -64,7 +64,9 @@ class HealthRig:
         self.rig = rig or Rig(policies=dict.fromkeys(named, CameraPolicy()))
         self.clock, self.wall = self.rig.clock, FakeClock(WALL_S)
         detector = self.rig.detector
-        self.governor = Governor(sensors=SilentSensors(), policy=None, full=FULL, apply=detector.apply)
+        self.governor = Governor(
+            sensors=SilentSensors(), policy=None, full=FULL, apply=detector.apply, clock=self.clock
+        )
         self.governor.reading = EVERYTHING
 
         async def emit(event: str, payload: object, sid: str) -> None: ...

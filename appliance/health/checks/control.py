@@ -9,7 +9,7 @@ from appliance.values import Severity
 
 
 def last_cooling_state(facts: Facts) -> Advice | None:
-    if facts.cooling < facts.max_cooling:
+    if facts.cooling < facts.max_cooling or facts.max_cooling == 0:  # nothing is governed
         return None
     if facts.limits.admit:
         severity, what = Severity.DEGRADED, "The box does the least it can"
