@@ -37,6 +37,7 @@ _SILENT_S = 30.0
 _TRIAL_S = 900.0
 """A step down sooner than this after one up says that the state above cannot be kept."""
 _MOST_FAILED = 4
+_HELD_BACK = ("throttled", "under_voltage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class State:
     """When a temperature was last known."""
     cool_since_s: float | None = None
     """Since when it has been clearly below the target."""
-    raised_s: float = float("-inf")
-    """The last step up."""
+    raised_s: float | None = None
+    """The last step up; None: there was one down since."""
     failed: int = 0
     """Steps up in a row that had to be taken back."""
     throttle_events: int | None = None
@@ -104,8 +105,8 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     )
     if state.hold is not None and now >= state.hold.until_s:
         state = release(state)
-    if temp is not None and temp >= policy.critical_temp_c:
-        state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), cool_since_s=None)
+    if temp is not None and temp >= critical_c(reading, policy):
+        state = replace(_lower(state, policy.ladder.last, now), reason="critical_temperature")
     elif state.hold is not None:
         state = _move(state, min(state.hold.cooling, policy.ladder.last), now, "held")
     elif temp is None:
@@ -135,33 +136,34 @@ def target_c(reading: Reading, policy: Policy) -> float:
     return min(policy.target_temp_c, passive - _MARGIN_C)
 
 
+def critical_c(reading: Reading, policy: Policy) -> float:
+    """Where inference stops: the setting, or less where the board switches itself off earlier."""
+    off = reading.thermal.critical_temp_c
+    if off is None or off - _MARGIN_C < _LEAST_TARGET_C:
+        return policy.critical_temp_c
+    return min(policy.critical_temp_c, off - _MARGIN_C)
+
+
 def _seeing(
     state: State, known: Heat, temp: float, target: float, now: float, policy: Policy, throttled: str | None
 ) -> State:
     heat, waited_s = state.heat, now - state.since_s
-    urgent = temp >= target + _URGENT_C
-    reactive = urgent or (heat.temp_c >= target and not heat.cooling)
-    rising = (
-        known.trusted
-        and heat.temp_c >= target - _NEAR_C
-        and heat.temp_c + known.rise_c(known.use, _AHEAD_S) >= target
-        and waited_s >= 2 * policy.dwell_s
-    )
+    hot = temp >= target + _URGENT_C or (heat.temp_c >= target and not heat.cooling)
+    near = known.trusted and heat.temp_c >= target - _NEAR_C
+    rising = near and heat.temp_c + known.rise_c(known.use, _AHEAD_S) >= target
     cool = heat.temp_c < target - policy.hysteresis_c and temp < target and throttled is None
     state = replace(state, cool_since_s=(now if state.cool_since_s is None else state.cool_since_s) if cool else None)
-    if throttled is not None or reactive or rising:
-        reason = throttled or "temperature"
-        if waited_s >= (policy.dwell_s if throttled is None else 3 * policy.dwell_s):
-            state = _lower(state, now, reason, policy)
+    waits = ((hot, 1, "temperature"), (rising, 2, "temperature"), (throttled is not None, 3, throttled or ""))
+    for present, dwells, reason in waits:
+        if present and waited_s >= dwells * policy.dwell_s:
+            return _one_lower(state, now, throttled or reason, policy)
+    if hot or rising or throttled is not None or temp >= target or not state.cooling:
         return state
-    if state.cooling and temp < target and _may_rise(state, known, target, now, policy):
-        return _raise(state, now)
-    return state
+    return _raise(state, now) if _may_rise(state, known, target, now, policy) else state
 
 
 def _may_rise(state: State, known: Heat, target: float, now: float, policy: Policy) -> bool:
-    waited_s = now - state.since_s
-    if waited_s < (policy.recover_s if state.raised_s == state.since_s else 3 * policy.recover_s):
+    if now - state.since_s < _least_wait_s(state, policy):
         return False
     steps = policy.ladder.steps
     here, above = steps[state.cooling].heat, steps[state.cooling - 1].heat
@@ -177,16 +179,24 @@ def _may_rise(state: State, known: Heat, target: float, now: float, policy: Poli
     return now - max(state.cool_since_s, state.since_s) >= patience_s
 
 
+def _least_wait_s(state: State, policy: Policy) -> float:
+    """Before any step up. The model of the heat knows nothing of the supply: what it did must be waited out."""
+    if state.raised_s is not None:
+        return policy.recover_s
+    if state.reason in _HELD_BACK:
+        return policy.patience_s / 4 * float(2**state.failed)
+    return 3 * policy.recover_s
+
+
 def _unseeing(state: State, now: float, policy: Policy, throttled: str | None) -> State:
     """No temperature: at full where there never was one, with caution where it was lost."""
-    state = replace(state, cool_since_s=None)
+    never = state.temp_at_s is None
+    state = replace(state, cool_since_s=None, blind="no_sensor" if never else state.blind)
+    waited_s = now - state.since_s
     if throttled is not None:
-        if now - state.since_s >= 3 * policy.dwell_s:
-            state = _lower(state, now, throttled, policy)
-        return state
+        return _one_lower(state, now, throttled, policy) if waited_s >= 3 * policy.dwell_s else state
     if state.temp_at_s is None:
-        state = replace(state, blind="no_sensor")
-        return _raise(state, now) if state.cooling and now - state.since_s >= policy.recover_s else state
+        return _raise(state, now) if state.cooling and waited_s >= _least_wait_s(state, policy) else state
     if now - state.temp_at_s < _SILENT_S:
         return state
     careful = max(policy.ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
@@ -194,19 +204,25 @@ def _unseeing(state: State, now: float, policy: Policy, throttled: str | None) -
     return replace(_move(state, careful, now, "temperature_unknown"), blind="silent")
 
 
-def _lower(state: State, now: float, reason: str, policy: Policy) -> State:
-    """One state down, but not to where nothing is inferred: only the critical point stops it."""
-    state = replace(state, cool_since_s=None)
+def _one_lower(state: State, now: float, reason: str, policy: Policy) -> State:
+    """A state down, but not to where nothing is inferred: only the critical point goes there."""
     if state.cooling >= policy.ladder.last - 1:
-        return state
-    if now - state.raised_s < _TRIAL_S:
-        state = replace(state, failed=min(state.failed + 1, _MOST_FAILED), raised_s=float("-inf"))
-    return _move(state, state.cooling + 1, now, reason)
+        return replace(state, cool_since_s=None)
+    return replace(_lower(state, state.cooling + 1, now), reason=reason)
+
+
+def _lower(state: State, cooling: int, now: float) -> State:
+    """Down to this state; whether the last step up was right is known now."""
+    failed = state.failed
+    if state.raised_s is not None:
+        failed = min(failed + 1, _MOST_FAILED) if now - state.raised_s < _TRIAL_S else 0
+    return _move(replace(state, cool_since_s=None, failed=failed, raised_s=None), cooling, now, state.reason)
 
 
 def _raise(state: State, now: float) -> State:
-    failed = 0 if now - state.since_s > _TRIAL_S and state.raised_s == state.since_s else state.failed
-    return replace(_move(state, state.cooling - 1, now, state.reason), cool_since_s=None, raised_s=now, failed=failed)
+    kept = state.raised_s is not None and now - state.raised_s >= _TRIAL_S
+    state = replace(state, cool_since_s=None, raised_s=now, failed=0 if kept else state.failed)
+    return _move(state, state.cooling - 1, now, state.reason)
 
 
 def _move(state: State, cooling: int, now: float, reason: str) -> State:

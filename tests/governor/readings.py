@@ -22,11 +22,12 @@ def reading(
     use: float = 0.5,
     power: Power | None = None,
     passive_c: float | None = None,
+    off_c: float | None = None,
 ) -> Reading:
     """One reading; `use`: of the processors, 0-1, all by the service."""
     return Reading(
         at_s,
-        Thermal(at_s, temp_c, passive_c),
+        Thermal(at_s, temp_c, passive_c, off_c),
         power or Power(),
         Memory(at_s, None if free_mb is None else free_mb * MB),
         Cpu(at_s, use * 100, use * 100),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.governor.policy import Hold, State, decide, release, target_c
+from appliance.governor.policy import Hold, State, critical_c, decide, release, target_c
 from appliance.readings import Power, Reading, Thermal
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import Board, Plant
@@ -206,6 +206,32 @@ def test_an_intel_chip_that_counts_another_throttling_takes_a_step_down() -> Non
     assert states_of(way) == [0, 0, 1, 1]
 
 
+def test_a_hot_board_that_is_throttled_too_does_not_wait_longer() -> None:
+    assert states_of(walk(steady(80.0, 12, Power(throttled=True))))[-1] == 2
+
+
+@pytest.mark.parametrize("temp_c", [50.0, None])
+def test_a_supply_that_is_too_weak_for_more_does_not_make_it_swing(temp_c: float | None) -> None:
+    state, states = State(), []
+    for second in range(4 * 3600):
+        weak = Power(under_voltage=state.cooling == 0)
+        state, _ = decide(state, reading(float(second), temp_c, power=weak), POLICY)
+        states.append(state.cooling)
+    assert sum(a != b for a, b in itertools.pairwise(states[7200:])) <= 2 * 6
+
+
+def test_after_a_failure_of_the_supply_it_is_back_within_three_minutes() -> None:
+    states = states_of(walk([*steady(50.0, 70, Power(under_voltage=True)), *steady(50.0, 180)]))
+    assert max(states) == 3
+    assert states[-1] == 0
+
+
+def test_old_failures_are_forgotten_when_the_state_above_was_kept() -> None:
+    state = State(cooling=0, since_s=0.0, raised_s=0.0, failed=4)
+    assert walk(steady(80.0, 1), state, 2000.0)[0][1].failed == 0
+    assert walk(steady(80.0, 1), replace(state, failed=1), 100.0)[0][1].failed == 2
+
+
 def test_the_soft_limit_of_an_old_pi_is_no_reason() -> None:
     assert states_of(walk(steady(62.0, 60, Power(soft_limit=True))))[-1] == 0
 
@@ -250,6 +276,11 @@ def test_a_temperature_that_is_old_is_none() -> None:
 @pytest.mark.parametrize(("passive_c", "target"), [(None, 75.0), (95.0, 75.0), (70.0, 65.0), (20.0, 75.0)])
 def test_the_target_stays_below_the_boards_own_trip_point(passive_c: float | None, target: float) -> None:
     assert target_c(reading(0.0, passive_c=passive_c), POLICY) == target
+
+
+@pytest.mark.parametrize(("off_c", "critical"), [(None, 84.0), (110.0, 84.0), (85.0, 80.0), (20.0, 84.0)])
+def test_it_stops_before_the_board_switches_itself_off(off_c: float | None, critical: float) -> None:
+    assert critical_c(reading(0.0, off_c=off_c), POLICY) == critical
 
 
 def test_a_held_state_is_kept_though_it_is_hot_and_ends_by_itself() -> None:
