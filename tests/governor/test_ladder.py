@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.device.profile import Profile, Rung, Subject
@@ -42,6 +42,7 @@ def heats(ladder: Ladder) -> list[float]:
     return [round(step.heat, 3) for step in ladder.steps]
 
 
+@settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8), st.booleans(), st.booleans())
 def test_every_state_allows_less_than_the_one_before(
     full: Limits, measured: Profile | None, slots: int, one_size: bool, priorities: bool
@@ -61,6 +62,7 @@ def test_every_state_allows_less_than_the_one_before(
         assert more.limits.next_side == less.limits.max_side
 
 
+@settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8))
 def test_the_engine_time_given_away_makes_the_heat_that_the_state_promises(
     full: Limits, measured: Profile | None, slots: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.governor.memory import Shortage, next_shortage, room_bytes, within
@@ -44,6 +44,7 @@ def test_what_is_given_up_first_is_what_nobody_notices() -> None:
     assert not frames.admit
 
 
+@settings(deadline=None)
 @given(st.lists(rooms, max_size=60))
 def test_it_comes_back_one_stage_at_a_time_and_not_at_once(rooms_mb: list[int | None]) -> None:
     way = [Shortage(), *walk(rooms_mb)]
@@ -53,12 +54,14 @@ def test_it_comes_back_one_stage_at_a_time_and_not_at_once(rooms_mb: list[int | 
             assert after.since_s - before.since_s >= 10
 
 
+@settings(deadline=None)
 @given(st.lists(rooms, max_size=60))
 def test_with_room_again_it_comes_back_wholly(rooms_mb: list[int | None]) -> None:
     start = [Shortage(), *walk(rooms_mb)][-1]
     assert walk([400] * 60, Shortage(start.stage, 0.0))[-1].stage == 0
 
 
+@settings(deadline=None)
 @given(rooms, st.integers(0, 5))
 def test_less_room_never_allows_more(room_mb: int | None, stage: int) -> None:
     if room_mb is not None:

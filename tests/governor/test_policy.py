@@ -72,6 +72,7 @@ def live(plant: Plant, state: State, seconds: int) -> list[State]:
     return way
 
 
+@settings(deadline=None)
 @given(steps)
 def test_limits_never_leave_their_bounds(steps: list[Step]) -> None:
     for _, state, limits in walk(steps):
@@ -86,6 +87,7 @@ def test_limits_never_leave_their_bounds(steps: list[Step]) -> None:
             assert not limits.admit
 
 
+@settings(deadline=None)
 @given(steps, temps, st.floats(0, 60))
 def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | None, hotter_c: float) -> None:
     state, at_s = end_of(steps)
@@ -95,6 +97,7 @@ def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | N
         assert hot.cooling >= cool.cooling
 
 
+@settings(deadline=None, max_examples=50)
 @given(steps)
 def test_a_cool_box_always_recovers_to_full_work(steps: list[Step]) -> None:
     state, at_s = end_of(steps)
@@ -127,6 +130,7 @@ def test_where_the_least_work_keeps_a_board_cool_it_is_never_throttled(board: Bo
     assert throttled_s == 0
 
 
+@settings(deadline=None)
 @given(steps)
 def test_the_critical_point_stops_inference_at_once(steps: list[Step]) -> None:
     for now, state, limits in walk(steps):
@@ -135,6 +139,7 @@ def test_the_critical_point_stops_inference_at_once(steps: list[Step]) -> None:
             assert not limits.admit
 
 
+@settings(deadline=None)
 @given(steps)
 def test_only_the_critical_point_stops_it(steps: list[Step]) -> None:
     for (_, before, _), (now, state, _) in itertools.pairwise([(reading(0), State(), FULL), *walk(steps)]):
@@ -143,6 +148,7 @@ def test_only_the_critical_point_stops_it(steps: list[Step]) -> None:
             assert now.thermal.soc_temp_c >= POLICY.critical_temp_c
 
 
+@settings(deadline=None)
 @given(steps)
 def test_while_it_is_hot_or_throttled_the_box_never_takes_more_work(steps: list[Step]) -> None:
     before = State()
@@ -259,6 +265,7 @@ def test_a_sensor_that_falls_silent_is_answered_with_caution_and_forgiven() -> N
     assert way[-1][1].blind is None
 
 
+@settings(deadline=None)
 @given(steps, st.floats(60, 83), st.integers(1, 400))
 def test_a_silent_sensor_never_counts_as_cool(steps: list[Step], temp_c: float, silent_s: int) -> None:
     state, at_s = end_of([*steps, (1.0, temp_c, 1000, Power())])
