@@ -97,7 +97,7 @@ def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | N
         assert hot.cooling >= cool.cooling
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(steps)
 def test_a_cool_box_always_recovers_to_full_work(steps: list[Step]) -> None:
     state, at_s = end_of(steps)
@@ -107,7 +107,7 @@ def test_a_cool_box_always_recovers_to_full_work(steps: list[Step]) -> None:
     assert way[-1][2] == LADDER.steps[0].limits
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(boards, st.floats(-10, 45), st.integers(1, 1000))
 def test_on_a_steady_board_it_comes_to_rest(board: Board, air_c: float, seed: int) -> None:
     plant = Plant(board, air_c, seed)
