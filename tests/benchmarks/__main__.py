@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fairness, gate, goodput, int8, ladder, literal, memory, overload, report
+from tests.benchmarks import fairness, gate, goodput, health, int8, ladder, literal, memory, overload, report
 from tests.benchmarks.governor import proof, real
 from tests.benchmarks.service import ROOT
 
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "goodput": goodput.run,
     "overload": overload.run,
     "fairness": fairness.run,
+    "health": health.run,
     "gate": gate.run,
     "literal": literal.run,
     "memory": memory.run,
