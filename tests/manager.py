@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,7 +18,7 @@ LONG_S = 60.0
 """Whatever takes longer is broken; nothing here measures time."""
 
 _WITH_PORT_3 = (
-    "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True);"
+    "import os, sys; port = int(sys.argv[1]); port == 3 or (os.dup2(port, 3, inheritable=True), os.close(port));"
     "os.environ |= {'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'}; os.execv(sys.executable, sys.argv[2:])"
 )
 
@@ -53,10 +54,17 @@ class Manager:
 
     def until(self, **said: str) -> dict[str, str]:
         """The next message in which each of these begins like this; those before it are passed over."""
-        while True:
+        give_up_s = time.monotonic() + LONG_S
+        while time.monotonic() < give_up_s:
             heard = self.next()
             if all(heard.get(name, "").startswith(value) for name, value in said.items()):
                 return heard
+        raise TimeoutError(f"the service never said {said}")
+
+    def listened_to_by(self, service: Service) -> int:
+        """Descriptors of the port that a process has open."""
+        port = f"socket:[{os.fstat(self._port.fileno()).st_ino}]"
+        return [os.readlink(link) for link in Path(f"/proc/{service.pid}/fd").iterdir()].count(port)
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status and JSON body."""

@@ -161,6 +161,25 @@ async def test_a_restart_refuses_nobody(family: socket.AddressFamily, tmp_path: 
         manager.close()
 
 
+def test_who_comes_while_it_stops_waits_for_the_next_process(manager: Manager, scene_jpeg: bytes) -> None:
+    first = fake(manager, "server.drain_s=1000")
+    manager.until(READY="1")
+    first.signal(signal.SIGUSR1)
+    push(manager, scene_jpeg)
+    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
+        pass
+    assert manager.listened_to_by(first) == 2
+    first.signal(signal.SIGTERM)
+    manager.until(STOPPING="1")
+    while manager.listened_to_by(first) > 1:  # the one that it was given
+        pass
+    late = waiting(manager)
+    first.signal(signal.SIGUSR2)
+    assert first.ended()[0] == 0
+    fake(manager)
+    assert answer_to(late) == 200
+
+
 def waiting(manager: Manager) -> http.client.HTTPConnection:
     """A connection that has been made and has asked, whether anybody is there to answer or not."""
     connection = http.client.HTTPConnection(manager.url.removeprefix("http://"), timeout=LONG_S)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -93,6 +94,12 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
         run(*arguments)
     assert ended.value.code == 2
     assert "usage: appliance" in capsys.readouterr().err
+
+
+def test_the_exit_codes_are_those_of_the_manual() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| ([^|]+?) \|", manual, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == cli.EXIT_CODES
 
 
 def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +275,17 @@ def test_a_port_in_use_is_exit_code_1_and_one_line(models: str) -> None:
     (line,) = done.stderr.splitlines()
     assert f"127.0.0.1:{port}" in line
     assert "--port" in line
+
+
+def test_trouble_that_is_not_the_ports_is_not_blamed_on_it(models: str) -> None:
+    few_files = ["sh", "-c", 'ulimit -n 4 && exec "$@"', "sh"]
+    done = subprocess.run(
+        [*few_files, sys.executable, "-m", "appliance", "serve", "--port", "0", "--set", models],
+        cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Too many open files" in done.stderr
+    assert "cannot listen" not in done.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -248,6 +248,96 @@ def test_the_critical_temperature_lies_above_the_target(target: str, critical: s
     assert config.load(flags=flags | {"governor.critical_temp_c": "110"}).governor.critical_temp_c == 110
 
 
+def test_an_error_names_the_line_of_its_file(tmp_path: Path) -> None:
+    text = '# the box\n[server]\nport = 80\n\n[cameras."yard.2"]\n  wieght = 2\n'
+    assert f"{tmp_path / 'appliance.toml'}, line 6: unknown key 'cameras.yard.2.wieght'" in refused(
+        text, folder=tmp_path
+    )
+    assert "line 2: server.port = 'x'" in refused("[server]\nport = 'x'", folder=tmp_path)
+    assert "line 3: unknown key 'sever'" in refused("\n\n[sever]\nport = 1", folder=tmp_path)
+    assert "line 1: profile = 'x'" in refused("profile = 'x'", folder=tmp_path)
+    assert "toml: unknown key 'server.prot'" in refused("server = { prot = 1 }", folder=tmp_path)  # no line, no guess
+
+
+@pytest.mark.parametrize("key", ["server.viewer_token", "server.api_key", "cameras.gate.token"])
+def test_an_error_never_shows_a_secret(key: str, tmp_path: Path) -> None:
+    section, _, name = key.rpartition(".")
+    text = refused(f"[{section}]\n{name} = 271828", folder=tmp_path)
+    assert key in text
+    assert "271828" not in text
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    """A folder as systemd hands it over."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    return folder
+
+
+def test_secrets_come_from_systemds_credentials(credentials: Path, tmp_path: Path) -> None:
+    (credentials / "server.viewer_token").write_text("view\n")
+    (credentials / "appliance_server.api_key").write_text("key")
+    (credentials / "cameras.yard.2.token").write_text("yard")
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    loaded = load('[server]\nviewer_token = "old"\n[cameras."yard.2"]\nweight = 2', environ, folder=tmp_path)
+    assert (loaded.server.viewer_token, loaded.server.api_key) == ("view", "key")
+    assert (loaded.cameras["yard.2"].token, loaded.cameras["yard.2"].weight) == ("yard", 2)
+    environ["APPLIANCE_SERVER_API_KEY"] = "last"
+    assert load("", environ, folder=tmp_path).server.api_key == "last"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("server.api_key", b"\n", "is empty, which would let anyone in"),
+        ("server.api_kye", b"key", "credential server.api_kye: is none of server.viewer_token, server.api_key"),
+        ("cameras.token", b"key", "is none of"),
+        ("server.api_key", b"\xff\xfe", "must be text"),
+    ],
+)
+def test_a_credential_that_protects_nothing_is_refused(
+    name: str, content: bytes, what: str, credentials: Path, tmp_path: Path
+) -> None:
+    (credentials / name).write_bytes(content)
+    assert what in refused(environ={"CREDENTIALS_DIRECTORY": str(credentials)}, folder=tmp_path)
+
+
+def test_a_folder_of_credentials_that_is_not_there_is_said(tmp_path: Path) -> None:
+    assert "cannot be read" in refused(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "port"),
+    [
+        ("[server]\nport = 9000\n[flow]\nmax_sied = 1", {}, 9000),
+        ("[server]\nport = 9000\nhots = '::'", {}, 9000),
+        ("[server]\nport = 'x'", {}, 8080),
+        ("[server\nport = 9000", {}, 8080),
+        ("[server]\nport = 9000\n[flow]\nmax_sied = 1", {"APPLIANCE_SERVER_PORT": "9001"}, 9001),
+        ("[server]\nport = 9000", {"APPLIANCE_SERVER_PROT": "9001"}, 9000),
+        ("server = 5", {}, 8080),
+        ("[governor]\ntarget_temp_c = 100\n[server]\nport = 9000", {}, 9000),
+    ],
+)
+def test_a_box_with_wrong_settings_listens_where_the_good_ones_say(
+    toml: str, environ: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    refused(toml, environ=environ, folder=tmp_path)
+    kept = config.salvage(tmp_path / "appliance.toml", environ, {})
+    assert kept == msgspec.structs.replace(config.load(), server=msgspec.structs.replace(Settings().server, port=port))
+
+
+def test_a_file_that_is_not_there_leaves_the_defaults_and_the_flags(tmp_path: Path) -> None:
+    kept = config.salvage(tmp_path / "none.toml", {}, {"server.port": "9002"})
+    assert kept == config.load(flags={"server.port": "9002"})
+
+
+def test_wrong_flags_are_not_salvaged(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set server\.prot"):
+        config.salvage(tmp_path / "none.toml", {}, {"server.prot": "1"})
+
+
 def test_every_setting_has_its_line() -> None:
     described = config.describe(config.load())
     lines = described.splitlines()

@@ -1,0 +1,99 @@
+"""Which settings a reload changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance import config
+from appliance.config import Settings
+from appliance.errors import ConfigError
+from appliance.process.reload import LIVE, Reload, changed, is_live
+
+KEYS = [
+    f"{section}.{key}"
+    for section, value in msgspec.to_builtins(Settings()).items()
+    if isinstance(value, dict)
+    for key in value
+]
+
+
+def with_(**flags: str) -> Settings:
+    return config.load(flags={key.replace("__", "."): value for key, value in flags.items()})
+
+
+def test_every_live_key_is_a_setting() -> None:
+    assert set(LIVE) - {"cameras"} <= set(KEYS)
+
+
+def test_what_differs_is_named_with_its_section() -> None:
+    before, after = with_(), with_(flow__burst="9", server__port="9", profile="realtime")
+    assert changed(before, after) == [
+        "cache.ttl_s", "flow.burst", "flow.min_interval_s", "log.level", "profile", "server.port"
+    ]  # fmt: skip
+    assert changed(before, before) == []
+
+
+def test_cameras_are_named_one_by_one() -> None:
+    gate, yard = config.Camera(token="a"), config.Camera(weight=2)
+    before = Settings(cameras={"gate": gate, "yard": yard})
+    after = Settings(cameras={"gate": msgspec.structs.replace(gate, token="b"), "door": yard})
+    assert changed(before, after) == ["cameras.door", "cameras.gate", "cameras.yard"]
+    assert all(map(is_live, changed(before, after)))
+
+
+@given(st.sets(st.sampled_from(sorted(KEYS))))
+@settings(max_examples=50, deadline=None)
+def test_the_keys_that_changed_are_the_ones_that_are_named(keys: set[str]) -> None:
+    other = Settings()
+    for key in keys:
+        section, _, name = key.partition(".")
+        old = getattr(other, section)
+        new = msgspec.structs.replace(old, **{name: [getattr(old, name)]})  # any other value will do
+        other = msgspec.structs.replace(other, **{section: new})
+    assert changed(Settings(), other) == sorted(keys)
+
+
+class Rig:
+    """A reload whose file is `written`."""
+
+    def __init__(self) -> None:
+        self.written: Settings | ConfigError = with_()
+        self.applied: list[Settings] = []
+        self.reload = Reload(with_(), read=self._read, apply=self.applied.append)
+
+    def _read(self) -> Settings:
+        if isinstance(self.written, ConfigError):
+            raise self.written
+        return self.written
+
+    def reads(self, written: Settings | ConfigError) -> None:
+        self.written = written
+        asyncio.run(self.reload.once())
+
+
+def test_a_bad_file_is_a_finding_until_a_good_one_comes() -> None:
+    rig = Rig()
+    assert rig.reload.findings() == ()
+    rig.reads(ConfigError("appliance.toml, line 3: unknown key 'server.prot'"))
+    (finding,) = rig.reload.findings()
+    assert finding.code == "config_not_reloaded"
+    assert "line 3: unknown key 'server.prot'" in finding.what
+    assert rig.applied == []
+    rig.reads(with_())
+    assert rig.reload.findings() == ()
+
+
+def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    new = with_(engine__threads="1", flow__max_side="320")
+    rig.reads(new)
+    assert "reloaded; changed: flow.max_side" in caplog.text
+    caplog.clear()
+    rig.reads(new)
+    assert "reloaded; changed: nothing" in caplog.text
+    assert "only a restart brings it in: engine.threads" in caplog.text
