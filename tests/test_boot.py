@@ -200,7 +200,7 @@ async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_
     service = manager.start("--config", str(path), "--set", models)
     said = await asyncio.to_thread(manager.until, READY="1")
     what = f"{path}, line 4: unknown key 'flow.max_sied'; did you mean 'max_side'?"
-    assert said["STATUS"] == f"safe mode: the box is in safe mode until its settings are mended: {what}"
+    assert said["STATUS"] == f"safe mode: the box waits for its settings to be mended: {what}"
     status, report = await asyncio.to_thread(manager.get, "/health")
     assert (status, report["status"]) == (503, "critical")
     (finding,) = [finding for finding in report["findings"] if finding["severity"] == "critical"]

@@ -166,7 +166,8 @@ class Sockets:
         policy = self._book.policies.get(name)
         expected = policy.token if policy else ""
         if (self._access.require_token and not expected) or (expected and not same(token, expected)):
-            log.warning("camera %s refused: wrong token", name, extra={"camera": name})
+            told = {"kind": "refused", "camera": name, "code": "unauthorized"}
+            log.warning("camera %s refused: wrong token", name, extra=told)
             raise socketio.exceptions.ConnectionRefusedError(f"unauthorized: wrong token for camera '{name}'")
         return str(name)
 

@@ -69,7 +69,7 @@ class VisionApi:
             return await self._detect(request)
         except ApplianceError as error:
             told = {"code": error.code, "reason": str(error)}
-            log.warning("a picture over HTTP is no use: %s", error, extra={"kind": "bad_frame", **told})
+            log.warning("refused a picture over HTTP: %s", error, extra={"kind": "bad_frame", **told})
             return self._refuse(error.code, str(error))
 
     async def _detect(self, request: web.Request) -> web.Response:
