@@ -249,12 +249,13 @@ def test_a_wrong_flag_ends_it_even_under_systemd(manager: Manager) -> None:
     assert "did you mean 'port'?" in err
 
 
+@pytest.mark.parametrize("governor", ["true", "false"])
 async def test_a_reload_changes_tokens_limits_and_the_log_and_drops_no_camera(
-    manager: Manager, models: str, tmp_path: Path
+    manager: Manager, models: str, tmp_path: Path, governor: str
 ) -> None:
     path = tmp_path / "appliance.toml"
     path.write_text('profile = "realtime"\n[cameras.gate]\ntoken = "old"\n')
-    service = manager.start("--config", str(path), "--set", models)
+    service = manager.start("--config", str(path), "--set", models, "--set", f"governor.enabled={governor}")
     await asyncio.to_thread(manager.until, READY="1")
     client = await connected(manager.url, name="gate", token="old")
     told = await event(client, "connected")
