@@ -10,17 +10,14 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.process.pulse import Pulse, ping_every_s
 from appliance.readings import Reading, Thermal
 from appliance.values import Failed, Skipped
-from appliance.web.health import Health
-from appliance.web.payloads import Payload
-from appliance.web.publisher import Publisher
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.flow.detectors import FULL, Rig, running
 from tests.flow.frames import frame
+from tests.web.health_rig import HealthRig
 
 FULL_SIDE = replace(FULL, max_side=640)
 
@@ -56,29 +53,14 @@ class Patient:
         self.canary = Canary(
             ask=rig.detector.ask, idle=lambda: True, classes=lambda: ("person", "car", "stop sign"), clock=rig.clock
         )
-        self.governor = Governor(sensors=self, policy=None, full=rig.pace.limits, apply=rig.detector.apply)
-        self.governor.reading = self.read()
-        self.health = Health(
-            detector=rig.detector,
-            pace=rig.pace,
-            governor=self.governor,
-            canary=self.canary,
-            publisher=Publisher(emit=_nobody, backlog=lambda _: 0),
-            board=None,
-            critical_temp_c=84.0,
-            min_available_bytes=0,
-            clock=rig.clock,
-        )
+        around = HealthRig(rig)
+        self.governor, self.health = around.governor, around.health
+        self.governor.reading = Reading(at_s=rig.clock(), thermal=Thermal(soc_temp_c=51.4))
+        self.health.canary = self.canary
         self.pulse = Pulse(self.heard, self.health, ready=self._count, every_s=0.002, clock=rig.clock)
-
-    def read(self) -> Reading:
-        return Reading(at_s=self.rig.clock(), thermal=Thermal(soc_temp_c=51.4))
 
     def _count(self) -> None:
         self.ready += 1
-
-
-async def _nobody(event: str, payload: Payload, sid: str) -> None: ...
 
 
 @asynccontextmanager
@@ -128,16 +110,23 @@ async def test_a_box_too_hot_to_look_at_frames_keeps_its_ping() -> None:
         await patient.heard.until(pings, times=3)
 
 
-async def test_a_box_that_is_too_hot_when_it_boots_is_given_the_time_to_cool() -> None:
+async def test_a_box_that_is_too_hot_when_it_boots_proves_its_sight_all_the_same() -> None:
     async with watched() as patient:
         patient.rig.detector.apply(replace(FULL_SIDE, admit=False))
+        refused = frame()
+        await patient.rig.detector.offer(refused)
+        assert isinstance(await patient.rig.outcome(refused), Skipped)
         await patient.canary.prove()
+        await patient.heard.until(says_ready)
+
+
+async def test_a_start_that_takes_long_asks_for_more_time() -> None:
+    async with watched() as patient:
         for _ in range(3):
             patient.rig.clock.pass_(11)
             message = await patient.heard.until(lambda message: "EXTEND_TIMEOUT_USEC" in message)
             assert message["STATUS"].startswith("starting; ")
         assert not any(map(says_ready, patient.heard.messages))
-        patient.rig.detector.apply(FULL_SIDE)
         await patient.canary.prove()
         await patient.heard.until(says_ready)
 

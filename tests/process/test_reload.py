@@ -76,16 +76,14 @@ class Rig:
         asyncio.run(self.reload.once())
 
 
-def test_a_bad_file_is_a_finding_until_a_good_one_comes() -> None:
+def test_a_bad_file_is_a_problem_until_a_good_one_comes() -> None:
     rig = Rig()
-    assert rig.reload.findings() == ()
+    assert rig.reload.problem is None
     rig.reads(ConfigError("appliance.toml, line 3: unknown key 'server.prot'"))
-    (finding,) = rig.reload.findings()
-    assert finding.code == "config_not_reloaded"
-    assert "line 3: unknown key 'server.prot'" in finding.what
+    assert rig.reload.problem == "appliance.toml, line 3: unknown key 'server.prot'"
     assert rig.applied == []
     rig.reads(with_())
-    assert rig.reload.findings() == ()
+    assert rig.reload.problem is None
 
 
 def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pytest.LogCaptureFixture) -> None:
