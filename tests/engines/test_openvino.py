@@ -122,6 +122,21 @@ def test_a_folder_that_cannot_be_written_means_no_cache(network: Path, tmp_path:
     start(network, cache=tmp_path / "file" / "compiled")
 
 
+_WHAT_IS_IMPORTED = """
+import sys
+from pathlib import Path
+from appliance.engines import registry
+
+registry.create("openvino", Path(sys.argv[1])).close()
+assert not [name for name in sys.modules if name.startswith("openvino.tools") or "telemetry" in name]
+import openvino.tools.ovc  # whoever needs it has it
+"""
+
+
+def test_the_engine_loads_nothing_that_converts_models_or_counts_users(network: Path) -> None:
+    subprocess.run([sys.executable, "-c", _WHAT_IS_IMPORTED, str(network)], check=True, timeout=60, cwd=ROOT)
+
+
 _FIRST_AT_ONCE = """
 import sys, threading
 from pathlib import Path
