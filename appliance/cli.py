@@ -24,6 +24,7 @@ from appliance.config import Chosen
 from appliance.device import logs, runtime
 from appliance.errors import ApplianceError, ConfigError, ModelError, SourceError
 from appliance.process.orders import INTERRUPTED
+from appliance.timeline import Timeline
 from appliance.values import Detected, Failed
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
@@ -180,29 +181,34 @@ def _flags(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    begun = time.monotonic()
+    timeline = Timeline(time.monotonic, time.monotonic())
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
     from appliance import boot, run
     from appliance.process.addresses import addresses
 
+    timeline.mark("imports")
+
     def started(settings: config.Settings, box: run.Started) -> None:
+        timeline.mark("port open")
         first, *others = addresses(settings.server.host, box.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
         for other in others:
             print(f"  from the network: {other}", flush=True)
 
     def ready(box: run.Started) -> None:
+        timeline.mark("first answer")
         network = box.health.detector.network
         model = "no model"
         if network:
             info = network.info
             model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
-        print(f"  ready after {time.monotonic() - begun:.1f} s: {model}. Ctrl-C stops it.", flush=True)
+        print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
+        print(f"  of which {timeline}", flush=True)
 
-    choose = partial(_choose, arguments)
-    asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera))
+    choose, load = partial(_choose, arguments), partial(run.load_network, mark=timeline.mark)
+    asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
     return OK
 
 

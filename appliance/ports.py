@@ -35,8 +35,10 @@ class Engine(Protocol):
     slots: int
     """Inferences that can run at the same time."""
 
-    def prepare(self, size: Size) -> None:
+    def prepare(self, size: Size) -> bool:
         """Make the network ready for inputs of this size; slow the first time (compiles), then free.
+
+        Returns whether it was compiled now; else it was ready, or kept since an earlier start.
 
         Raises EngineError when it cannot run at this size.
         """

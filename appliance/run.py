@@ -47,6 +47,7 @@ from appliance.process.demo_camera import run_camera
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
+from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
 from appliance.vision.heads import Reader
 from appliance.web import control, metrics, sockets
@@ -77,12 +78,14 @@ class Started:
     health: Health
 
 
-def load_network(settings: Settings, prepare: bool = True) -> Network:
+def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
     """The model and an engine that runs it. Raises ModelError or EngineError.
 
-    `prepare`: compile for the shape of most cameras now, so that their first frame does not wait for it.
+    `prepare`: compile for the shape of most cameras now, so that their first frame does not wait for it. `mark`: told
+    the steps as they are done.
     """
     found = bundle.read(Path(settings.model.dir) / settings.model.name)
+    mark("model checked")
     engine = registry.create(
         settings.engine.kind,
         found.network,
@@ -93,12 +96,14 @@ def load_network(settings: Settings, prepare: bool = True) -> Network:
         sizes=settings.engine.sizes,
         cache=_compiled(settings),
     )
+    mark("engine")
     reader = Reader(found.head, found.classes, settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes, exact=settings.engine.exact_sizes)
     network = Network(info, engine, reader, sizes)
     if prepare:
-        engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
+        compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
+        mark("compiled" if compiled else "compiled before")
     return network
 
 

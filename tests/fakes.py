@@ -57,8 +57,9 @@ class FakeEngine:
     def started(self) -> int:
         return len(self.tensors)
 
-    def prepare(self, size: Size) -> None:
+    def prepare(self, size: Size) -> bool:
         self.prepared.append(size)
+        return True
 
     def ready(self) -> tuple[Size, ...]:
         return tuple(self.prepared)

@@ -98,9 +98,9 @@ def test_as_many_threads_work_as_in_the_service(tmp_path: Path) -> None:
     seen: set[str] = set()
 
     class Watched(FakeEngine):
-        def prepare(self, size: Size) -> None:
-            super().prepare(size)
+        def prepare(self, size: Size) -> bool:
             seen.update(thread.name for thread in threading.enumerate())
+            return super().prepare(size)
 
         def infer(self, *arguments):  # type: ignore[no-untyped-def]  # passes on
             seen.add(threading.current_thread().name)

@@ -22,11 +22,14 @@ def network(tmp_path: Path) -> Path:
     return networks.save_ir(networks.colours(), tmp_path / "model.xml")
 
 
-def start(network: Path, **options: object) -> None:
+def start(network: Path, **options: object) -> bool:
+    """Whether it had to compile."""
     engine = registry.create("openvino", network, **options)
-    engine.prepare(Size(32, 32))
+    compiled = engine.prepare(Size(32, 32))
+    assert not engine.prepare(Size(32, 32))
     engine.infer(np.zeros((32, 32, 3), np.uint8), lambda raw: None)
     engine.close()
+    return compiled
 
 
 @pytest.mark.parametrize("device", ["GPU", "GPU.1", "NPU"])
@@ -91,10 +94,10 @@ def test_an_engine_that_does_not_exist_is_refused_by_name(network: Path) -> None
 
 def test_what_was_compiled_is_kept_for_the_next_start(network: Path, tmp_path: Path) -> None:
     cache = tmp_path / "deep" / "compiled"
-    start(network, cache=cache)
+    assert start(network, cache=cache)
     (kept,) = cache.glob("*.blob")
     before = kept.stat().st_mtime_ns
-    start(network, cache=cache)
+    assert not start(network, cache=cache)
     assert [file.stat().st_mtime_ns for file in cache.glob("*.blob")] == [before]
 
 

@@ -28,12 +28,13 @@ class SlowEngine(FakeEngine):
         self.fails = False
         self.tries = 0
 
-    def prepare(self, size: Size) -> None:
+    def prepare(self, size: Size) -> bool:
         self.tries += 1
         assert self.go_on.wait(10)
         if self.fails:
             raise EngineError("the chip cannot do this")
         self.prepared.append(size)
+        return True
 
 
 @pytest.fixture
