@@ -89,15 +89,17 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads for the network; 0: all we may use.")] = 0
     hint: Annotated[
-        Literal["throughput", "latency"],
-        Meta(description="throughput: several frames side by side; latency: all cores on one frame."),
-    ] = "throughput"
+        Literal["auto", "throughput", "latency"],
+        Meta(description="throughput: frames side by side; latency: all cores on one; auto: on one that is alone."),
+    ] = "auto"
     sizes: Annotated[
-        int, Meta(ge=1, le=32, description="Input sizes kept compiled, about 40 MB each; least used goes first.")
-    ] = 4
-    exact_sizes: Annotated[
-        bool, Meta(description="Wait for the best input size to compile, even where a nearly as good one is ready.")
-    ] = False
+        int,
+        Meta(
+            ge=1,
+            le=32,
+            description="Input sizes with a network of their own, 40 MB each; more for cameras of several shapes.",
+        ),
+    ] = 1
     cache: Annotated[
         bool, Meta(description="Keep compiled networks on disk (.compiled in model.dir, 100 MB): starts faster.")
     ] = True

@@ -35,22 +35,26 @@ class Engine(Protocol):
     slots: int
     """Inferences that can run at the same time."""
 
-    def prepare(self, size: Size) -> bool:
-        """Make the network ready for inputs of this size; slow the first time (compiles), then free.
+    def prepare(self, size: Size | None) -> bool:
+        """Make a network ready for inputs of this size alone, or of any (None); slow the first time, then free.
 
         Returns whether it was compiled now; else it was ready, or kept since an earlier start.
 
         Raises EngineError when it cannot run at this size.
         """
 
-    def ready(self) -> tuple[Size, ...]:
-        """The sizes that need no preparation now."""
+    def ready(self) -> tuple[Size | None, ...]:
+        """What is prepared now."""
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+    def drop(self, size: Size) -> None:
+        """Give up the network of this size; what runs on it still ends."""
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Run the network on the calling thread and return what `read` makes of its output.
 
-        Waits, without the GIL, while as many inferences run as there are slots. The array is only valid inside `read`.
-        A size that is not prepared, or no longer, is prepared first. Raises EngineError, and what `read` raises.
+        It runs on the network of its size if there is one, side by side with others; else, or with `all_cores`, on the
+        one for any size, one at a time, which is prepared first if need be. Waits for its turn without the GIL.
+        The array is only valid inside `read`. Raises EngineError, and what `read` raises.
         """
 
     def close(self) -> None:

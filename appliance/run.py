@@ -28,6 +28,7 @@ from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference, Network
+from appliance.flow.lone import Lone
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
@@ -92,14 +93,13 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
         device=settings.engine.device,
         precision=settings.engine.precision,
         threads=settings.engine.threads or cpus.restricted_to(),
-        hint=settings.engine.hint,
-        sizes=settings.engine.sizes,
+        hint="throughput" if settings.engine.hint == "auto" else settings.engine.hint,
         cache=_compiled(settings),
     )
     mark("engine")
     reader = Reader(found.head, found.classes, settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
-    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes, exact=settings.engine.exact_sizes)
+    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
     network = Network(info, engine, reader, sizes)
     if prepare:
         compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
@@ -339,7 +339,8 @@ def _inference(settings: Settings, network: Network | None, clock: Clock) -> Inf
     if network is None:
         return None
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
-    return Inference(network, clock=clock, refresh_s=refresh_s)
+    lone = Lone(clock) if settings.engine.hint == "auto" else None
+    return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone)
 
 
 def _cache(settings: Settings, clock: Clock) -> Cache | None:

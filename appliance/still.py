@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from appliance.config import Settings
@@ -30,8 +29,7 @@ class Still:
 
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
     """Detections in picture files, without a service. Raises ModelError or EngineError."""
-    exact = structs.replace(settings.engine, exact_sizes=True)  # nobody waits: each picture at the size that fits it
-    network = load_network(structs.replace(settings, engine=exact), prepare=False)
+    network = load_network(settings, prepare=False)
     inference = Inference(network, clock=time.monotonic)
     intake = make_intake(settings, time.monotonic)
     try:

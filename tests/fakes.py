@@ -49,23 +49,28 @@ class FakeEngine:
         self.error: Exception | None = None
         self._goes_on = threading.Event()
         self._goes_on.set()
-        self.prepared: list[Size] = []
+        self.prepared: list[Size | None] = []
         self.tensors: list[Tensor] = []
+        self.all_cores: list[bool] = []
         self.closed = False
 
     @property
     def started(self) -> int:
         return len(self.tensors)
 
-    def prepare(self, size: Size) -> bool:
+    def prepare(self, size: Size | None) -> bool:
         self.prepared.append(size)
         return True
 
-    def ready(self) -> tuple[Size, ...]:
+    def ready(self) -> tuple[Size | None, ...]:
         return tuple(self.prepared)
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+    def drop(self, size: Size) -> None:
+        self.prepared = [other for other in self.prepared if other != size]
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         self.tensors.append(tensor)
+        self.all_cores.append(all_cores)
         self._goes_on.wait(30)
         if self.error is not None:
             raise self.error

@@ -1,8 +1,11 @@
-"""OpenVINO: one network, compiled once for each input size that cameras need.
+"""OpenVINO: one network, compiled for each input size that is used much, and once for any size.
+
+The one for a size runs as many inferences side by side as OpenVINO finds best; the one for any size puts all cores on
+one. Why there are two kinds is in docs/decisions/0006.
 
 The network takes the letterboxed picture as it is, (1, height, width, 3) u8: conversion and scaling to 0-1 are part of
-the compiled graph. As many inferences run side by side as OpenVINO finds best, each on the thread that asks for it,
-without the GIL; why this is not an AsyncInferQueue is in docs/decisions/0004.
+the compiled graph. An inference runs on the thread that asks for it, without the GIL; why this is not an
+AsyncInferQueue is in docs/decisions/0004.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import ctypes
 import os
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,9 +35,9 @@ _MOST_SLOTS = 8
 class OpenVINOEngine:
     """An Engine on CPU, GPU, NPU or AUTO.
 
-    `sizes`: how many input sizes stay compiled; the one unused for longest goes first. `cache`: a folder where what was
-    compiled is kept for the next start. Raises EngineError when the device is not there (engine_device_missing) or the
-    network cannot be loaded (engine_failed).
+    `hint`: throughput or latency, for the networks of one size. `cache`: a folder where what was compiled is kept for
+    the next start. Raises EngineError when the device is not there (engine_device_missing) or the network cannot be
+    loaded (engine_failed).
     """
 
     name = "openvino"
@@ -48,7 +50,6 @@ class OpenVINOEngine:
         precision: str = "",
         threads: int = 0,
         hint: str = "throughput",
-        sizes: int = 4,
         cache: Path | None = None,
     ) -> None:
         openvino = _import_openvino()
@@ -61,7 +62,8 @@ class OpenVINOEngine:
         self._network = network
         self._model: Any = self._read()
         self.device = device
-        self._options: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
+        self._hint = hint.upper()
+        self._options: dict[str, Any] = {}
         self._cache = cache
         if cache is not None and _usable(cache):
             self._core.set_property({"CACHE_DIR": str(cache)})
@@ -71,27 +73,36 @@ class OpenVINOEngine:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self.precision = precision or "auto"
         self.slots = 1
-        self._most = sizes
-        self._prepared: OrderedDict[Size, _Prepared] = OrderedDict()
+        self._prepared: dict[Size | None, _Prepared] = {}
         self._lock = threading.Lock()
         self._compiling = threading.Lock()
+        self._any_size = True
         self._closed = False
 
-    def prepare(self, size: Size) -> bool:
-        """Compile for this input size if it is not (about 0.3 s on two x86 cores). Raises EngineError.
+    def prepare(self, size: Size | None) -> bool:
+        """Compile for this input size, or for any, if it is not (about 0.4 s on two x86 cores). Raises EngineError.
 
         Returns whether it was compiled now, and was not in the cache.
         """
         ready = size in self._prepared
         return not (self._get(size).from_cache or ready)
 
-    def ready(self) -> tuple[Size, ...]:
+    def ready(self) -> tuple[Size | None, ...]:
         with self._lock:
             return tuple(self._prepared)
 
-    def infer(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+    def drop(self, size: Size) -> None:
+        with self._lock:
+            dropped = self._prepared.pop(size, None)
+        del dropped
+        _give_back_memory()
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Wait for a free request, run the network with it, and `read` its output where it lies."""
-        free = self._get(Size(tensor.shape[1], tensor.shape[0])).free
+        size = Size(tensor.shape[1], tensor.shape[0])
+        with self._lock:
+            own = None if all_cores else self._prepared.get(size)
+        free = (own or self._get_any(size)).free
         request = free.get()
         try:
             self._check_open()
@@ -111,22 +122,29 @@ class OpenVINOEngine:
         if self._closed:
             raise EngineError("the engine is closed")
 
-    def _get(self, size: Size) -> _Prepared:
-        """The compiled network for a size, which is now the one used last. What runs on an evicted one still ends."""
+    def _get(self, size: Size | None) -> _Prepared:
         self._check_open()
         with self._lock:
-            if size in self._prepared:
-                self._prepared.move_to_end(size)
-                return self._prepared[size]
+            known = self._prepared.get(size)
+        if known is not None:
+            return known
         with self._compiling:
             if size in self._prepared:
                 return self._prepared[size]
             prepared = self._compile(size)
             with self._lock:
                 self._prepared[size] = prepared
-                while len(self._prepared) > self._most:
-                    self._prepared.popitem(last=False)
             return prepared
+
+    def _get_any(self, size: Size) -> _Prepared:
+        """The network for any size; where the device has none (an NPU), that of this size."""
+        if self._any_size:
+            try:
+                return self._get(None)
+            except EngineError:
+                self._check_open()
+                self._any_size = False
+        return self._get(size)
 
     def _read(self) -> Any:
         """The network, not yet compiled: kept for the first size only, and read again for each other."""
@@ -136,23 +154,25 @@ class OpenVINOEngine:
         except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
             raise EngineError(f"{self._network} cannot be loaded: {_last_line(error)}") from None
 
-    def _compile(self, size: Size) -> _Prepared:
+    def _compile(self, size: Size | None) -> _Prepared:
         try:
             model, self._model = self._model or self._read(), None
-            model.reshape([1, size.height, size.width, 3])
-            compiled = self._core.compile_model(model, self.device, self._options)
+            if size is not None:
+                model.reshape([1, size.height, size.width, 3])
+            hint = self._hint if size is not None else "LATENCY"
+            compiled = self._core.compile_model(model, self.device, {**self._options, "PERFORMANCE_HINT": hint})
             del model
             _give_back_memory()
             if self._cache is not None:
                 _prune(self._cache)
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-            self.slots = min(_MOST_SLOTS, max(self.slots, best))
+            slots = min(_MOST_SLOTS, best) if size is not None else 1
+            self.slots = max(self.slots, slots)
             self.precision = _precision(compiled) or self.precision
-            return _Prepared(compiled, self.slots, _from_cache(compiled))
+            return _Prepared(compiled, slots, _from_cache(compiled))
         except RuntimeError as error:
-            raise EngineError(
-                f"cannot compile the model for {self.device} at {size.width}x{size.height}: {_last_line(error)}"
-            ) from None
+            shown = "any size" if size is None else f"{size.width}x{size.height}"
+            raise EngineError(f"cannot compile the model for {self.device} at {shown}: {_last_line(error)}") from None
 
 
 def _import_openvino() -> Any:
@@ -198,7 +218,7 @@ def _prune(cache: Path) -> None:
 
 
 class _Prepared:
-    """The network compiled for one input size: its requests that are free."""
+    """The network compiled for one input size, or for any: its requests that are free."""
 
     def __init__(self, compiled: Any, slots: int, from_cache: bool) -> None:
         self.from_cache = from_cache

@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from appliance.flow import scene_gate
+from appliance.flow.lone import Lone
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted
@@ -46,10 +47,17 @@ class Answer:
 
 
 class Inference:
-    """Runs frames through one network. `refresh_s`: how long the scene gate may repeat an answer; None: no gate."""
+    """Runs frames through one network.
 
-    def __init__(self, network: Network, *, clock: Clock, refresh_s: float | None = None) -> None:
+    `refresh_s`: how long the scene gate may repeat an answer; None: no gate. `lone`: says which frames get all cores;
+    None: none does.
+    """
+
+    def __init__(
+        self, network: Network, *, clock: Clock, refresh_s: float | None = None, lone: Lone | None = None
+    ) -> None:
         self.network = network
+        self._lone = lone
         self._clock, self._refresh_s = clock, refresh_s
         self._slot = threading.Semaphore(network.engine.slots)
 
@@ -67,6 +75,15 @@ class Inference:
 
         Raises BadFrame when its pixels cannot be decoded, EngineError when the engine fails.
         """
+        if self._lone is None:
+            return self._run(frame, max_side, seen, next_side)
+        self._lone.begin()
+        try:
+            return self._run(frame, max_side, seen, next_side)
+        finally:
+            self._lone.end()
+
+    def _run(self, frame: Frame, max_side: int, seen: Seen | None, next_side: int) -> Answer:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
@@ -80,13 +97,29 @@ class Inference:
         decoded_s = self._clock()
         with self._slot:
             begun_s = self._clock()
-            found = network.engine.infer(tensor, lambda raw: network.reader.read(raw, place, frame.wanted))
+            alone = self._lone is not None and self._lone.alone()
+            all_cores = alone and self._gets_all_cores(size)
+            found = network.engine.infer(
+                tensor, lambda raw: network.reader.read(raw, place, frame.wanted), all_cores=all_cores
+            )
         done_s = self._clock()
+        if alone and self._lone is not None:
+            self._lone.took(size, all_cores, done_s - begun_s)
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
         kept = Seen(cells, frame.wanted, answer, started_s) if cells is not None else None
         return Answer(answer, done_s - begun_s, kept)
+
+    def _gets_all_cores(self, size: Size) -> bool:
+        """Whether a frame that is alone does; what that needs is made ready beside the work."""
+        ready = self.network.engine.ready()
+        if self._lone is None or size not in ready or not self._lone.all_cores(size):
+            return False
+        if None not in ready:
+            self.network.sizes.prepare_any()
+            return False
+        return True
 
     def _holds(self, seen: Seen, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
         """Whether the last answer is this frame's as well: nothing asked has changed, and nothing in the scene."""

@@ -1,10 +1,11 @@
-"""Which input size a frame runs at: the one that fits it best if that is compiled, else the nearest that is.
+"""Which input size a frame runs at, and which sizes have a network of their own.
 
 Rules of this file:
-- Compiling takes a good part of a second. It is done on a thread of its own, and no frame that can run meanwhile waits
-  for it: a camera of a new shape, or a new limit, begins with a size that is nearly as good.
-- A shape that is seen only once (somebody's photograph) is not compiled if there is a size that is nearly as good.
-- The size of the next lower limit is made ready before it is needed, where there is room for it.
+- Every frame runs at the size that fits it best: the engine has one network that takes any size.
+- A size that is used regularly is worth a network of its own: side by side, it does more frames for the same heat. That
+  is compiled on a thread of its own, and no frame waits for it.
+- At most so many sizes have one. A size takes another's place only when it is used twice as often of late, so that two
+  cameras do not take it from each other in turns; the other is given up first, so that memory holds no two at once.
 """
 
 from __future__ import annotations
@@ -21,92 +22,99 @@ from appliance.vision import letterbox
 
 log = logging.getLogger(__name__)
 
-_NEARLY = 0.75
-"""Part of the scale of the best size that is nearly as good."""
-_REGULAR = 2
-"""Frames of a shape after which it is worth a size of its own."""
-_MOST_COUNTED = 100
+_REGULAR = 8
+"""Frames after which a size is worth a network of its own."""
+_HALF_LIFE = 64
+"""Frames after which a use counts half."""
+_STOP_S = 10.0
+"""For a compilation to end at the latest; OpenVINO aborts a process that ends in the middle of one."""
 
 
 class Sizes:
-    """Chooses among an engine's sizes and has others compiled.
+    """The sizes of an engine's inputs. Every method may be called from any thread.
 
-    `stride`, `fixed`: the network's. `most`: sizes that the engine keeps. `exact`: wait for the best size, always.
+    `stride`, `fixed`: the network's. `most`: sizes with a network of their own.
     """
 
-    def __init__(self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 4, exact: bool = False) -> None:
-        self._engine, self._stride, self._fixed, self._most, self._exact = engine, stride, fixed, most, exact
+    def __init__(self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 1) -> None:
+        self._engine, self._stride, self._fixed, self._most = engine, stride, fixed, most
         self._lock = threading.Lock()
-        self._frames: Counter[Size] = Counter()
-        self._to_compile: SimpleQueue[Size | None] = SimpleQueue()
-        self._pending: set[Size] = set()
-        self._failed: set[Size] = set()
+        self._used: Counter[Size] = Counter()
+        self._until_half = _HALF_LIFE
+        self._to_prepare: SimpleQueue[Size | None] = SimpleQueue()
+        self._asked: set[Size | None] = set()
+        """What is being prepared, and what could not be."""
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def best(self, image: Size, max_side: int) -> Size:
         """The size that fits pictures of this size best."""
         return self._fixed or letterbox.input_size(image, max_side, self._stride)
 
     def choose(self, image: Size, max_side: int, next_side: int = 0) -> Size:
-        """The size for a frame now. `next_side`: the limit that may come after this one (px); 0: none.
-
-        Waits for a compilation only where no size that is nearly as good is ready. Raises EngineError.
-        """
+        """The size for a frame now. `next_side`: the limit that may come after this one (px); 0: none."""
         best = self.best(image, max_side)
-        ready = self._engine.ready()
-        if best in ready:
-            lower = self.best(image, next_side) if next_side else best
-            if lower not in ready and len(ready) < self._most:
-                self._compile_later(lower)
-            return best
-        near = None if self._exact else _nearest(image, best, ready)
-        if near is None:
-            self._engine.prepare(best)
-            return best
-        if self._is_regular(best):
-            self._compile_later(best)
-        return near
+        with self._lock:
+            self._count(best)
+            if best not in self._engine.ready() and self._is_worth_it(best):
+                self._prepare_later(best)
+        if next_side and self.best(image, next_side) != best:
+            self.prepare_any()
+        return best
+
+    def prepare_any(self) -> None:
+        """Have the network for any size made ready before it is needed."""
+        if None not in self._engine.ready():
+            with self._lock:
+                self._prepare_later(None)
 
     def close(self) -> None:
-        """Compile nothing more."""
-        self._to_compile.put(None)
-
-    def _is_regular(self, size: Size) -> bool:
+        """Prepare nothing more, and wait for what is being prepared."""
         with self._lock:
-            if len(self._frames) > _MOST_COUNTED:
-                self._frames.clear()
-            self._frames[size] += 1
-            return self._frames[size] >= _REGULAR
+            self._closed = True
+            thread = self._thread
+        self._to_prepare.put(None)
+        if thread is not None:
+            thread.join(_STOP_S)
 
-    def _compile_later(self, size: Size) -> None:
-        with self._lock:
-            if size in self._pending or size in self._failed:
+    def _count(self, size: Size) -> None:
+        self._used[size] += 1
+        self._until_half -= 1
+        if self._until_half == 0:
+            self._until_half = _HALF_LIFE
+            self._used = Counter({size: used // 2 for size, used in self._used.items() if used > 1})
+
+    def _is_worth_it(self, size: Size) -> bool:
+        least = self._least_used()
+        return self._used[size] >= _REGULAR and (least is None or self._used[size] > 2 * self._used[least])
+
+    def _least_used(self) -> Size | None:
+        """Whose place another size may take; None: there is room."""
+        own = [size for size in self._engine.ready() if size is not None]
+        return min(own, key=self._used.__getitem__) if len(own) >= self._most else None
+
+    def _prepare_later(self, size: Size | None) -> None:
+        if self._closed or size in self._asked:
+            return
+        self._asked.add(size)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._prepare, name="compile", daemon=True)
+            self._thread.start()
+        self._to_prepare.put(size)
+
+    def _prepare(self) -> None:
+        while True:
+            size = self._to_prepare.get()
+            if self._closed:
                 return
-            self._pending.add(size)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._compile, name="compile", daemon=True)
-                self._thread.start()
-        self._to_compile.put(size)
-
-    def _compile(self) -> None:
-        while (size := self._to_compile.get()) is not None:
+            with self._lock:
+                least = self._least_used() if size is not None else None
+            if least is not None:
+                self._engine.drop(least)
             try:
                 self._engine.prepare(size)
             except EngineError as error:
-                self._failed.add(size)
-                log.error("%s; frames go on at another size", error, extra={"kind": "compile", "code": error.code})
+                log.error("%s; frames go on without it", error, extra={"kind": "compile", "code": error.code})
+                continue
             with self._lock:
-                self._pending.discard(size)
-                del self._frames[size]
-
-
-def _nearest(image: Size, best: Size, ready: tuple[Size, ...]) -> Size | None:
-    """Of the sizes that show the picture nearly as large as the best one does, the largest that is not larger."""
-
-    def scale(size: Size) -> float:
-        return min(size.width / image.width, size.height / image.height) / min(
-            best.width / image.width, best.height / image.height
-        )
-
-    near = [size for size in ready if scale(size) >= _NEARLY]
-    return max(near, key=lambda size: (min(scale(size), 1.0), -size.width * size.height), default=None)
+                self._asked.discard(size)

@@ -125,19 +125,18 @@ def _predictor(
     def predict(network: Path, samples: Sequence[Sample]) -> Found:
         engine = registry.create(
             settings.engine.kind, network, device=settings.engine.device, precision=settings.engine.precision,
-            threads=settings.engine.threads, hint="latency", sizes=1,
+            threads=settings.engine.threads, hint="latency",
         )  # fmt: skip
-        found: dict[int, tuple[Detection, ...]] = {}
+        found: list[tuple[Detection, ...]] = []
         try:
-            # By size, so that each is compiled once and none is kept.
-            for place in sorted(range(len(samples)), key=lambda place: str(size_of(samples[place]))):
-                sample, size = samples[place], size_of(samples[place])
+            for sample in samples:
+                size = size_of(sample)
                 fit = letterbox.fit(sample.picture.size, size)
                 read = functools.partial(reader.read, place=fit, wanted=wanted)
-                found[place] = engine.infer(calibration.tensor_of(sample, size), read)
+                found.append(engine.infer(calibration.tensor_of(sample, size), read))
         finally:
             engine.close()
-        return [found[place] for place in range(len(samples))]
+        return found
 
     return predict
 

@@ -76,7 +76,9 @@ def of_engine(detector: Detector, canary: CanaryState, dropped_results: int, sti
         "engine": info.engine if info else None,
         "device": info.device if info else None,
         "precision": info.computed_in(network.engine.precision) if info and network else None,
-        "sizes": [f"{size.width}x{size.height}" for size in network.engine.ready()] if network else [],
+        "sizes": [f"{size.width}x{size.height}" if size else "any" for size in network.engine.ready()]
+        if network
+        else [],
         "infer_ms": None if detector.infer_ms is None else round(detector.infer_ms, 2),
         "capacity_fps": None if capacity is None else round(capacity, 1),
         "in_flight": detector.in_flight,

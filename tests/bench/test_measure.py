@@ -98,13 +98,13 @@ def test_as_many_threads_work_as_in_the_service(tmp_path: Path) -> None:
     seen: set[str] = set()
 
     class Watched(FakeEngine):
-        def prepare(self, size: Size) -> bool:
+        def prepare(self, size: Size | None) -> bool:
             seen.update(thread.name for thread in threading.enumerate())
             return super().prepare(size)
 
-        def infer(self, *arguments):  # type: ignore[no-untyped-def]  # passes on
+        def infer(self, *arguments, **options):  # type: ignore[no-untyped-def]  # passes on
             seen.add(threading.current_thread().name)
-            return super().infer(*arguments)
+            return super().infer(*arguments, **options)
 
     loader.engines["yolo11n"] = Watched(slots=3)
     bench(tmp_path, Plan((64,), seconds=0.3), loader)

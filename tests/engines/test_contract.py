@@ -44,7 +44,7 @@ def subject(request: pytest.FixtureRequest, network: Path) -> Iterator[Subject]:
     if request.param == "fake":
         engine: Engine = FakeEngine()
     else:
-        engine = registry.create(request.param, network, precision="f32", sizes=2)
+        engine = registry.create(request.param, network, precision="f32")
     yield Subject(engine, request.param != "fake")
     engine.close()
 
@@ -117,22 +117,33 @@ def test_an_error_in_read_reaches_the_caller_and_harms_nobody_else(subject: Subj
     assert subject.engine.infer(noise(SIZES[0], 1), kept).ndim == 2
 
 
-def test_a_size_that_was_not_prepared_is_prepared_when_it_comes(subject: Subject) -> None:
+def test_a_size_that_was_not_prepared_runs_on_the_network_for_any(subject: Subject) -> None:
     engine = seeing(subject)
     engine.prepare(SIZES[0])
-    tensor = noise(SIZES[1], 1)
-    np.testing.assert_allclose(engine.infer(tensor, kept), networks.expected(tensor), atol=1e-3)
-
-
-def test_sizes_come_and_go_and_each_is_answered(subject: Subject) -> None:
-    engine = seeing(subject)  # keeps two
-    for number, size in enumerate((*SIZES, *SIZES[::-1], SIZES[0])):
+    for number, size in enumerate((*SIZES, *SIZES[::-1])):
         tensor = noise(size, number)
         np.testing.assert_allclose(engine.infer(tensor, kept), networks.expected(tensor), atol=1e-3)
+    assert engine.ready() == (SIZES[0], None)
+
+
+def test_a_frame_that_gets_all_cores_is_answered_alike(subject: Subject) -> None:
+    engine = seeing(subject)
+    engine.prepare(SIZES[1])
+    tensor = noise(SIZES[1], 1)
+    np.testing.assert_allclose(engine.infer(tensor, kept, all_cores=True), networks.expected(tensor), atol=1e-3)
+
+
+def test_what_was_dropped_is_no_longer_ready_and_may_be_dropped_again(subject: Subject) -> None:
+    subject.engine.prepare(SIZES[0])
+    subject.engine.prepare(SIZES[1])
+    for _ in range(2):
+        subject.engine.drop(SIZES[0])
+        assert subject.engine.ready() == (SIZES[1],)
+    assert subject.engine.infer(noise(SIZES[0], 1), kept).ndim == 2
 
 
 def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject) -> None:
-    """Four threads, five sizes of which two are kept, so that they are compiled and dropped while others run."""
+    """Four threads and five sizes, which are compiled and dropped while others run, or use all cores."""
     engine = subject.engine
     wrong: list[object] = []
     answered = [0] * 4
@@ -149,7 +160,9 @@ def test_many_at_once_each_get_the_answer_to_their_own_picture(subject: Subject)
                 tensor = colour(chance.choice(SIZES), number * 1000 + round_)
                 if chance.random() < 0.5:
                     engine.prepare(Size(tensor.shape[1], tensor.shape[0]))
-                raw = engine.infer(tensor, slowly)
+                if chance.random() < 0.3:
+                    engine.drop(chance.choice(SIZES))
+                raw = engine.infer(tensor, slowly, all_cores=chance.random() < 0.2)
                 answered[number] += 1
                 if subject.sees and not np.allclose(raw, networks.expected(tensor), atol=1e-3):
                     wrong.append((number, tensor.shape))

@@ -49,7 +49,6 @@ def test_a_device_that_is_not_there_is_named_with_what_is(network: Path, device:
         {"hint": "latency"},
         {"threads": 1},
         {"precision": "f32"},
-        {"sizes": 1},
     ],
     ids=str,
 )
@@ -77,6 +76,17 @@ def test_damaged_or_missing_weights_are_an_engine_error(network: Path, content: 
 def test_a_network_that_is_not_there_is_an_engine_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot be loaded"):
         registry.create("openvino", tmp_path / "none.xml")
+
+
+def test_a_network_of_one_size_has_all_cores_as_well(tmp_path: Path) -> None:
+    engine = registry.create("openvino", networks.save_ir(networks.colours(Size(128, 96)), tmp_path / "model.xml"))
+    engine.prepare(Size(128, 96))
+    tensor = np.full((96, 128, 3), 200, np.uint8)
+    for all_cores in (False, True):
+        raw = engine.infer(tensor, lambda raw: np.array(raw), all_cores=all_cores)
+        np.testing.assert_allclose(raw, networks.expected(tensor), atol=0.02)
+    assert engine.ready() == (Size(128, 96), None)
+    engine.close()
 
 
 def test_an_input_that_the_network_cannot_take_is_an_engine_error(network: Path) -> None:

@@ -29,7 +29,6 @@ SETTINGS = {
     "model.iou": str(IOU),
     "model.max_detections": str(MAX_DETECTIONS),
     "engine.precision": "f32",
-    "engine.exact_sizes": "true",
     "cache.enabled": "false",
     "governor.enabled": "false",
 }

@@ -1,4 +1,4 @@
-"""Which input size a frame runs at, and what is compiled meanwhile."""
+"""Which input size a frame runs at, and which sizes get a network of their own meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.errors import EngineError
 from appliance.flow.sizes import Sizes
@@ -26,15 +28,14 @@ class SlowEngine(FakeEngine):
         self.prepared = list(ready)
         self.go_on = threading.Event()
         self.fails = False
-        self.tries = 0
+        self.tries: list[Size | None] = []
 
-    def prepare(self, size: Size) -> bool:
-        self.tries += 1
+    def prepare(self, size: Size | None) -> bool:
+        self.tries.append(size)
         assert self.go_on.wait(10)
         if self.fails:
             raise EngineError("the chip cannot do this")
-        self.prepared.append(size)
-        return True
+        return super().prepare(size)
 
 
 @pytest.fixture
@@ -51,85 +52,107 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_a_size_that_is_ready_is_taken(engine: SlowEngine) -> None:
-    assert Sizes(engine, 32, None).choose(WIDE, 640) == WIDE_INPUT
-    assert engine.tries == 0
+def use(sizes: Sizes, image: Size, times: int, max_side: int = 640) -> None:
+    for _ in range(times):
+        sizes.choose(image, max_side)
 
 
-def test_a_new_shape_runs_at_a_size_nearly_as_good_until_its_own_is_compiled(engine: SlowEngine) -> None:
+def test_a_frame_runs_at_its_best_size_while_nothing_is_compiled_for_it(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None)
-    for _ in range(5):
-        assert sizes.choose(FOUR_TO_THREE, 640) == WIDE_INPUT  # at 0.8 of its scale
-    engine.go_on.set()
-    until(lambda: FOUR_TO_THREE_INPUT in engine.ready())
-    assert sizes.choose(FOUR_TO_THREE, 640) == FOUR_TO_THREE_INPUT
-    assert engine.tries == 1
-
-
-def test_a_shape_that_is_seen_once_is_not_compiled(engine: SlowEngine) -> None:
-    sizes = Sizes(engine, 32, None)
-    engine.go_on.set()
-    for height in range(416, 513, 32):  # a folder of photographs
-        assert sizes.choose(Size(640, height), 640) == WIDE_INPUT
-    time.sleep(0.02)
-    assert engine.tries == 0
-
-
-def test_a_shape_that_no_ready_size_suits_waits_for_its_own(engine: SlowEngine) -> None:
-    engine.go_on.set()
-    assert Sizes(engine, 32, None).choose(TALL, 640) == TALL_INPUT
-    assert TALL_INPUT in engine.ready()
-
-
-def test_exact_sizes_are_waited_for(engine: SlowEngine) -> None:
-    engine.go_on.set()
-    assert Sizes(engine, 32, None, exact=True).choose(FOUR_TO_THREE, 640) == FOUR_TO_THREE_INPUT
-
-
-def test_a_lower_limit_runs_at_the_former_size_until_its_own_is_compiled(engine: SlowEngine) -> None:
-    sizes = Sizes(engine, 32, None)
-    assert sizes.choose(WIDE, 512) == WIDE_INPUT
-    assert sizes.choose(WIDE, 320) == WIDE_INPUT
-    sizes.choose(WIDE, 320)
-    engine.go_on.set()
-    until(lambda: Size(320, 192) in engine.ready())
-    assert sizes.choose(WIDE, 320) == Size(320, 192)
     assert sizes.choose(WIDE, 640) == WIDE_INPUT
+    for _ in range(100):  # nothing is compiled before the engine goes on
+        assert sizes.choose(TALL, 640) == TALL_INPUT
+    assert sizes.choose(WIDE, 320) == Size(320, 192)
 
 
-def test_the_next_lower_size_is_made_ready_before_it_is_needed(engine: SlowEngine) -> None:
+def test_a_size_that_is_used_regularly_gets_a_network_of_its_own(engine: SlowEngine) -> None:
+    engine.go_on.set()
+    sizes = Sizes(engine, 32, None, most=2)
+    use(sizes, FOUR_TO_THREE, 8)
+    until(lambda: FOUR_TO_THREE_INPUT in engine.ready())
+    use(sizes, FOUR_TO_THREE, 50)
+    sizes.close()
+    assert engine.tries == [FOUR_TO_THREE_INPUT]
+    assert WIDE_INPUT in engine.ready()
+
+
+def test_shapes_that_are_seen_now_and_then_get_none(engine: SlowEngine) -> None:
+    engine.go_on.set()
+    sizes = Sizes(engine, 32, None, most=4)
+    for _ in range(6):
+        for height in range(416, 513, 32):  # a folder of photographs
+            sizes.choose(Size(640, height), 640)
+    sizes.close()
+    assert engine.tries == []
+
+
+def test_after_a_step_down_the_lower_size_takes_the_place_of_the_former(engine: SlowEngine) -> None:
     engine.go_on.set()
     sizes = Sizes(engine, 32, None)
-    assert sizes.choose(WIDE, 640, 512) == WIDE_INPUT
-    until(lambda: Size(512, 288) in engine.ready())
+    use(sizes, WIDE, 1000)
+    use(sizes, WIDE, 200, max_side=320)
+    until(lambda: engine.ready() == (Size(320, 192),))
+    use(sizes, WIDE, 200)
+    until(lambda: engine.ready() == (WIDE_INPUT,))
+
+
+def test_a_size_is_given_up_before_another_is_compiled_in_its_place(engine: SlowEngine) -> None:
+    sizes = Sizes(engine, 32, None)
+    use(sizes, TALL, 8)
+    until(lambda: engine.tries == [TALL_INPUT])
+    assert engine.ready() == ()
+
+
+@given(st.lists(st.booleans(), max_size=400))
+def test_two_cameras_of_two_shapes_do_not_take_the_place_from_each_other(coins: list[bool]) -> None:
+    """Whoever comes first of each two frames."""
+    engine = SlowEngine(WIDE_INPUT)
+    engine.go_on.set()
+    sizes = Sizes(engine, 32, None)
+    for wide_first in coins:
+        for image in (WIDE, TALL) if wide_first else (TALL, WIDE):
+            sizes.choose(image, 640)
+    sizes.close()
+    assert engine.tries == []
+
+
+def test_the_network_for_any_size_is_made_ready_before_a_lower_limit_comes(engine: SlowEngine) -> None:
+    engine.go_on.set()
+    sizes = Sizes(engine, 32, None)
+    sizes.choose(WIDE, 640, 512)
+    until(lambda: None in engine.ready())
     for _ in range(20):
         sizes.choose(WIDE, 640, 512)
-    assert engine.tries == 1
+    sizes.close()
+    assert engine.tries == [None]
 
 
-def test_where_there_is_no_room_nothing_is_made_ready(engine: SlowEngine) -> None:
-    engine.go_on.set()
-    sizes = Sizes(engine, 32, None, most=1)
-    sizes.choose(WIDE, 640, 512)
-    time.sleep(0.02)
-    assert engine.tries == 0
-
-
-def test_a_size_that_cannot_be_compiled_is_tried_once_and_frames_go_on(
+def test_what_cannot_be_compiled_is_tried_once_and_frames_go_on(
     engine: SlowEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.fails = True
     engine.go_on.set()
+    sizes = Sizes(engine, 32, None, most=2)
+    use(sizes, FOUR_TO_THREE, 8)
+    until(lambda: "frames go on without it" in caplog.text)
+    use(sizes, FOUR_TO_THREE, 100)
+    sizes.close()
+    assert engine.tries == [FOUR_TO_THREE_INPUT]
+
+
+def test_close_waits_for_a_compilation_and_then_nothing_more_is_compiled(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None)
-    for _ in range(10):
-        assert sizes.choose(FOUR_TO_THREE, 640) == WIDE_INPUT
-        time.sleep(0.002)
-    assert engine.tries == 1
-    assert "frames go on at another size" in caplog.text
-    with pytest.raises(EngineError):
-        sizes.choose(TALL, 640)
+    use(sizes, TALL, 8)
+    until(lambda: engine.tries == [TALL_INPUT])
+    threading.Timer(0.05, engine.go_on.set).start()
+    sizes.close()
+    assert engine.ready() == (TALL_INPUT,)
+    sizes.prepare_any()
+    use(sizes, FOUR_TO_THREE, 100)
+    assert engine.tries == [TALL_INPUT]
 
 
 def test_a_network_of_one_size_takes_every_picture_at_it() -> None:
     sizes = Sizes(FakeEngine(), 32, Size(640, 640))
     assert sizes.best(WIDE, 320) == sizes.choose(WIDE, 320) == Size(640, 640)
+    sizes.close()
