@@ -46,8 +46,8 @@ class Engine(Protocol):
     def ready(self) -> tuple[Size | None, ...]:
         """What is prepared now."""
 
-    def drop(self, size: Size) -> None:
-        """Give up the network of this size; what runs on it still ends."""
+    def drop(self, size: Size | None) -> None:
+        """Give up the network of this size, or the one for any (None); what runs on it still ends."""
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Run the network on the calling thread and return what `read` makes of its output.

@@ -65,7 +65,7 @@ class FakeEngine:
     def ready(self) -> tuple[Size | None, ...]:
         return tuple(self.prepared)
 
-    def drop(self, size: Size) -> None:
+    def drop(self, size: Size | None) -> None:
         self.prepared = [other for other in self.prepared if other != size]
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:

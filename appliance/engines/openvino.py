@@ -91,7 +91,7 @@ class OpenVINOEngine:
         with self._lock:
             return tuple(self._prepared)
 
-    def drop(self, size: Size) -> None:
+    def drop(self, size: Size | None) -> None:
         with self._lock:
             dropped = self._prepared.pop(size, None)
         del dropped

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from dataclasses import replace
 
 import anyio
@@ -75,6 +76,7 @@ class Detector:
         self._concluded = asyncio.Event()
         self._closing = False
         self._workers: Workers | None = None
+        self._most_sizes: int | None = None
         self.infer_ms: float | None = None
         self.engine_failures = 0
         """In a row."""
@@ -233,6 +235,9 @@ class Detector:
         self._pace.limits = limits
         if self.cache is not None:
             self.cache.shrink(limits.cache_part)
+        if self.network is not None and limits.most_sizes != self._most_sizes:
+            self._most_sizes = limits.most_sizes
+            threading.Thread(target=self.network.sizes.keep, args=(limits.most_sizes,), name="sizes").start()
         self._mailboxes.wake()
         self._pace.tell()
 

@@ -37,7 +37,10 @@ class Sizes:
     """
 
     def __init__(self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 1) -> None:
-        self._engine, self._stride, self._fixed, self._most = engine, stride, fixed, most
+        self._engine, self._stride, self._fixed = engine, stride, fixed
+        self._most = self._usual_most = most
+        self._scarce = False
+        """Memory is: nothing is prepared before it is needed."""
         self._lock = threading.Lock()
         self._used: Counter[Size] = Counter()
         self._until_half = _HALF_LIFE
@@ -64,9 +67,24 @@ class Sizes:
 
     def prepare_any(self) -> None:
         """Have the network for any size made ready before it is needed."""
-        if None not in self._engine.ready():
+        if None not in self._engine.ready() and not self._scarce:
             with self._lock:
                 self._prepare_later(None)
+
+    def keep(self, most: int | None) -> None:
+        """Have at most so many networks, and none before it is needed; None: as many as at the start. Gives up what is
+        used least, from the next frame on.
+        """
+        with self._lock:
+            self._most = self._usual_most if most is None else min(most, self._usual_most)
+            self._scarce = most is not None
+            ready = self._engine.ready()
+            own = sorted((size for size in ready if size is not None), key=self._used.__getitem__)
+            spare: list[Size | None] = [*own[: max(0, len(own) - self._most)]]
+            if self._scarce and own and None in ready:
+                spare.append(None)
+        for size in spare:
+            self._engine.drop(size)
 
     def close(self) -> None:
         """Prepare nothing more, and wait for what is being prepared."""

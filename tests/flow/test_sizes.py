@@ -159,3 +159,25 @@ def test_a_network_of_one_size_takes_every_picture_at_it() -> None:
     sizes = Sizes(FakeEngine(), 32, Size(640, 640))
     assert sizes.best(WIDE, 320) == sizes.choose(WIDE, 320) == Size(640, 640)
     sizes.close()
+
+
+def test_when_memory_is_scarce_spare_networks_go_and_none_is_made_ahead() -> None:
+    engine = FakeEngine()
+    sizes = Sizes(engine, 32, None, most=3)
+    for size in (Size(640, 384), None, Size(320, 192)):
+        engine.prepare(size)
+    sizes.choose(Size(1280, 720), 320)
+    sizes.keep(1)
+    assert engine.ready() == (Size(320, 192),)
+    sizes.prepare_any()
+    sizes.close()
+    assert engine.ready() == (Size(320, 192),)
+
+
+def test_the_only_network_is_kept_however_scarce_memory_is() -> None:
+    engine = FakeEngine()
+    engine.prepare(None)
+    sizes = Sizes(engine, 32, None)
+    sizes.keep(1)
+    assert engine.ready() == (None,)
+    sizes.close()
