@@ -11,7 +11,6 @@ import faulthandler
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 from appliance import __version__, config, control, durations
 from appliance.config import Chosen
 from appliance.device import logs, runtime
-from appliance.errors import ApplianceError, ConfigError, ModelError, SourceError
+from appliance.errors import ApplianceError, ConfigError, ModelError
 from appliance.process.orders import INTERRUPTED
 from appliance.timeline import Timeline
 from appliance.values import Detected, Failed
@@ -63,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = _command(commands, "serve", _serve, "take frames from cameras and answer them")
     _add_settings(serve)
-    serve.add_argument("--host", help="address to listen on (server.host)")
-    serve.add_argument("--port", help="TCP port (server.port); 0: any free one")
+    serve.add_argument("--host", dest="server.host", metavar="HOST", help="address to listen on (server.host)")
+    serve.add_argument("--port", dest="server.port", metavar="PORT", help="TCP port (server.port); 0: any free one")
     serve.add_argument("--camera", metavar="SOURCE", help="also push this source as camera 'demo': see `camera --help`")
 
     serve.add_argument(
@@ -72,15 +71,22 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     camera = _command(commands, "camera", _camera, "push pictures to a box as a camera does")
-    camera.add_argument("--to", default="http://127.0.0.1:8080", metavar="URL", help="the box (default: %(default)s)")
-    camera.add_argument("--name", default=socket.gethostname().split(".")[0], help="this camera's name (%(default)s)")
-    camera.add_argument("--token", default=os.environ.get("APPLIANCE_TOKEN", ""), help="or $APPLIANCE_TOKEN")
-    camera.add_argument(
-        "--source", default="demo",
-        help="demo (a drawn street), a folder or file of pictures, a video, /dev/video0, rtsp://… (default: demo)",
-    )  # fmt: skip
+    _add_settings(camera)
+    for flag, key, what, help_ in (
+        ("--to", "to", "URL", "the box, http://box:8080; not given: found by mDNS"),
+        ("--name", "name", "NAME", "this camera's name; not given: the host's"),
+        ("--token-file", "token_file", "FILE", "holds the camera's token; or put it into $APPLIANCE_TOKEN"),
+        ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a folder or file of pictures, a video, "
+         "/dev/video0, rtsp://… or http://…"),
+        ("--save", "save_dir", "DIR", "keep pictures that have something in them"),
+    ):  # fmt: skip
+        camera.add_argument(flag, dest=f"camera.{key}", metavar=what, help=f"{help_} (camera.{key})")
+    camera.add_argument("--on", action="append", default=[], metavar="CLASS", help="when it is seen, run COMMAND")
     camera.add_argument("--json", action="store_true", help="print each answer as a line of JSON")
     camera.add_argument("--quiet", action="store_true", help="print nothing but problems")
+    camera.add_argument(
+        "run", nargs="*", metavar="COMMAND", help="after --, for --on: gets the answer as JSON on stdin"
+    )
 
     detect = _command(commands, "detect", _detect, "find objects in picture files, without a service")
     _add_settings(detect)
@@ -173,10 +179,9 @@ def _flags(arguments: argparse.Namespace) -> dict[str, str]:
         if not equals:
             raise ConfigError(f"--set {item}: write SECTION.KEY=VALUE, for example --set server.port=9000")
         flags[key.strip()] = value.strip()
-    for name, key in (("profile", "profile"), ("host", "server.host"), ("port", "server.port")):
-        value = getattr(arguments, name, None)
-        if value is not None:
-            flags[key] = value
+    for name, value in vars(arguments).items():
+        if value is not None and (name == "profile" or "." in name):
+            flags[name] = value
     return flags
 
 
@@ -223,39 +228,28 @@ def _choose(arguments: argparse.Namespace) -> Chosen:
 
 
 def _camera(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments).camera
     logs.set_up("warning" if arguments.quiet else "info")
-    from appliance.camera.agent import Agent
-    from appliance.camera.sources import open_source
+    if bool(arguments.on) != bool(arguments.run):
+        return _complain("--on and the command belong together: --on person -- /path/to/command", USAGE)
+    from appliance.camera import command
 
-    def seen(payload: dict[str, Any]) -> None:
-        if arguments.json:
-            print(json.dumps(payload), flush=True)
-        elif not arguments.quiet:
-            print(_one_line(payload), flush=True)
-
-    agent = Agent(
-        open_source(arguments.source), url=arguments.to, name=arguments.name, token=arguments.token, seen=seen
+    options = command.Options(
+        source=settings.source,
+        name=settings.name or socket.gethostname().split(".")[0],
+        url=settings.to,
+        token=os.environ.get("APPLIANCE_TOKEN", ""),
+        token_file=settings.token_file,
+        save_dir=settings.save_dir,
+        save_max_bytes=settings.save_max_bytes,
+        on=tuple(arguments.on),
+        command=tuple(arguments.run),
+        command_interval_s=settings.command_interval_s,
+        as_json=arguments.json,
+        quiet=arguments.quiet,
     )
-
-    async def run() -> None:
-        task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancel() if task else None)
-        await agent.run()
-
-    try:
-        asyncio.run(run())
-    except asyncio.CancelledError:
-        return OK
-    except SourceError as error:
-        return _complain(error, FAILED)
+    asyncio.run(command.run(options, lambda line: print(line, flush=True)))
     return OK
-
-
-def _one_line(payload: dict[str, Any]) -> str:
-    found = ", ".join(f"{one['name']} {one['confidence']:.0%}" for one in payload["detections"]) or "nothing"
-    timing = payload["timing"]
-    return f"frame {payload['frame_id']}: {found}  ({timing['total_ms']:.0f} ms, inference {timing['infer_ms']:.0f})"
 
 
 def _detect(arguments: argparse.Namespace) -> int:

@@ -212,6 +212,29 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_interval_s: Annotated[float, Meta(ge=0, description="A slower pace for this camera alone, s.")] = 0.0
 
 
+class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `appliance camera` does on the camera's side; a token is in `token_file` or in $APPLIANCE_TOKEN."""
+
+    to: Annotated[
+        str, Meta(description="The box, http://box:8080; empty: the one that mDNS finds on this network.")
+    ] = ""
+    name: Annotated[str, Meta(description="This camera's name at the box; empty: the host's name.")] = ""
+    source: Annotated[
+        str,
+        Meta(description="demo, picamera, a folder of pictures, a video, /dev/video0, rtsp://… or http://…"),
+    ] = "demo"
+    token_file: Annotated[
+        str, Meta(description="File with the camera's token, read at each connection; empty: $APPLIANCE_TOKEN.")
+    ] = ""
+    save_dir: Annotated[str, Meta(description="Keep pictures that have something in them here; empty: none.")] = ""
+    save_max_bytes: Annotated[
+        int, Meta(ge=1_000_000, description="Most that these pictures take together, bytes; the oldest go first.")
+    ] = 1_000_000_000
+    command_interval_s: Annotated[
+        float, Meta(ge=0, description="Between two starts of the command of `--on`, s; one runs at a time anyway.")
+    ] = 10.0
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of the appliance."""
 
@@ -226,6 +249,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     governor: Governor = Governor()
     log: Log = Log()
     state: State = State()
+    camera: CameraAgent = CameraAgent()
     cameras: dict[str, Camera] = {}
 
 

@@ -64,9 +64,10 @@ class PortError(ApplianceError):
 
 
 class SourceError(ApplianceError):
-    """A camera's source cannot be opened or has gone."""
+    """A camera's source cannot be opened or has gone: source_missing, source_empty, source_unreadable,
+    camera_extra_missing, picamera_missing, picamera_failed."""
 
-    code = "source_failed"
+    code = "source_unreadable"
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -65,18 +65,6 @@ class Sensors(Protocol):
     """Reads the machine."""
 
     def read(self) -> Reading: ...
-
-
-class FrameSource(Protocol):
-    """Gives a camera agent its pictures."""
-
-    def pictures(self) -> Iterator[bytes]:
-        """Encoded pictures (JPEG, PNG or WebP), each as new as it can be. Ends when the source does."""
-
-    def resize(self, max_side: int, jpeg_quality: int) -> None:
-        """From the next picture on, none larger than this (px), and of this JPEG quality (1-100)."""
-
-    def close(self) -> None: ...
 
 
 class Notifier(Protocol):

@@ -1,7 +1,12 @@
-"""The camera's side: pushes a source's pictures to a box, keeps to the limits it is told, and tells what is seen.
+"""The camera's side: pushes a source's pictures to a box, keeps to the limits it is told, and hands on what was seen.
 
-One frame is under way at a time, and the next picture is taken only when it may be sent: what the box would refuse is
-never captured.
+Rules of this file:
+- One frame is under way at a time, and the next picture is taken only when it may be sent: what the box would refuse is
+  never captured, and what is sent is the newest there is.
+- Limits hold from the very next picture on, also when they change while the agent waits for its turn.
+- It connects again for ever, a little later each time and never at the same moment as the others: fifty cameras whose
+  box was restarted must not come back as one.
+- Durations are monotonic. The wall clock is only told to the box (`captured_at`), and may jump.
 """
 
 from __future__ import annotations
@@ -11,107 +16,148 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-import socketio
-
-from appliance.errors import SourceError
-from appliance.ports import Clock, FrameSource
+from appliance.camera.link import Link, LinkLost, connected
+from appliance.camera.sources.source import Shot, Source
+from appliance.device.systemd import NoNotifier
+from appliance.ports import Clock, Notifier
+from appliance.values import CameraLimits
 
 log = logging.getLogger(__name__)
 
-_ANSWER_WITHIN_S = 10.0
-_LONGEST_PAUSE_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 4.0
+_AFTER_ERROR_S = 1.0
+_BEAT_S = 2.0
+_STUCK_S = 20.0
+"""A source that does not come back from `take` for so long hangs: `PATIENCE_S` is a quarter of it."""
 
-Seen = Callable[[dict[str, Any]], None]
-"""Is handed each `detection_results` payload."""
+Find = Callable[[], Awaitable[str]]
+"""The address of the box to connect to now. Raises LinkLost while none is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One answered frame: the `detection_results` payload, its picture, and how long both took."""
+
+    payload: Mapping[str, Any]
+    picture: bytes
+    latency_ms: float
+    """From the shutter, as well as the source knows it, to the answer's arrival."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes seen, surest first."""
+        return tuple(str(one["name"]) for one in self.payload["detections"])
+
+
+Seen = Callable[[Sighting], None]
+"""Is handed each answer; returns at once."""
 
 
 class Agent:
-    """Pushes one source to one box until it is cancelled or the source ends."""
+    """Pushes one source to one box. `token` is asked for at each connection, so that it can change."""
 
     def __init__(
-        self, source: FrameSource, *, url: str, name: str, token: str, seen: Seen, clock: Clock = time.monotonic
+        self,
+        source: Source,
+        *,
+        find: Find,
+        name: str,
+        seen: Seen,
+        token: Callable[[], str] = str,
+        notifier: Notifier | None = None,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
     ) -> None:
-        self._source, self._url, self._auth, self._seen, self._clock = source, url, {"name": name}, seen, clock
-        if token:
-            self._auth["token"] = token
-        self._client: Any = socketio.AsyncClient(reconnection=False)
-        self._min_interval_s = 0.0
-        self._answers: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(16)
-        self._client.on("connected", self._connected)
-        self._client.on("limits", self._limits)
-        for event in ("detection_results", "detection_error", "frame_skipped"):
-            self._client.on(event, self._answer(event))
+        self._source, self._find, self._name, self._token, self._seen = source, find, name, token, seen
+        self._notifier = notifier or NoNotifier()
+        self._clock, self._wall = clock, wall
+        self._numbers = itertools.count(1)
+        self._begun_s = float("-inf")
+        """When the newest picture was begun."""
+        self._not_before_s = float("-inf")
+        self._taking_since_s: float | None = None
+        self._answers = 0
+        self._latency_ms = 0.0
 
     async def run(self) -> None:
-        """Connect, push, and connect again for ever. Raises SourceError when the source ends."""
-        pictures = self._source.pictures()
-        pause_s = 0.5
+        """Connect, push, and connect again, until cancelled. Raises SourceError when the source ends."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="source")
+        failures = 0
         try:
             while True:
+                answers = self._answers
                 try:
-                    await self._client.connect(self._url, auth=self._auth, transports=["websocket"])
-                    pause_s = 0.5
-                    await self._push(pictures)
-                except socketio.exceptions.SocketIOError as error:
-                    log.warning("no connection to %s (%s); trying again", self._url, error, extra={"kind": "connect"})
-                await self._client.disconnect()
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                    await self._visit(await self._find(), thread)
+                except LinkLost as error:
+                    log.warning("no connection to the box (%s); trying again", error, extra={"kind": "link"})
+                failures = 0 if self._answers > answers else failures + 1
+                await asyncio.sleep(pause_s(failures, random.random()))
         finally:
-            await self._client.disconnect()
             self._source.close()
+            thread.shutdown(wait=False)
 
-    async def _push(self, pictures: Iterator[bytes]) -> None:
-        loop = asyncio.get_running_loop()
-        next_s = self._clock()
-        for number in itertools.count(1):
-            await asyncio.sleep(max(0.0, next_s - self._clock()))
-            next_s = self._clock() + self._min_interval_s
-            captured_at = time.time()
-            picture = await loop.run_in_executor(None, next, pictures, None)
-            if picture is None:
-                raise SourceError("the source has ended")
-            if not self._client.connected:
-                return
-            frame = {"image": picture, "frame_id": number, "captured_at": captured_at}
-            await self._client.emit("process_frame", frame)
-            next_s = max(next_s, self._clock() + await self._await_answer(number))
+    async def beat(self) -> None:
+        """Tell the service manager that the agent lives, until cancelled: while its source comes back from its work."""
+        while True:
+            since_s = self._taking_since_s
+            if since_s is None or self._clock() - since_s < _STUCK_S:
+                self._notifier.alive()
+            if self._answers:
+                self._notifier.status(f"{self._answers} answers, the last {self._latency_ms:.0f} ms after the shutter")
+            await asyncio.sleep(_BEAT_S)
 
-    async def _await_answer(self, number: int) -> float:
-        """Seconds to wait before the next frame, beyond the usual interval."""
-        deadline_s = self._clock() + _ANSWER_WITHIN_S
-        while (left_s := deadline_s - self._clock()) > 0 and self._client.connected:
-            try:
-                event, payload = await asyncio.wait_for(self._answers.get(), min(left_s, 1.0))
-            except asyncio.TimeoutError:
-                continue
-            if payload.get("frame_id") != number:
-                continue
-            if event == "detection_results":
-                self._seen(payload)
-            elif event == "detection_error":
-                log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
-                return 1.0
-            else:
-                return float(payload.get("retry_after") or 0.0)
-            return 0.0
-        return 0.0
+    async def _visit(self, url: str, thread: ThreadPoolExecutor) -> None:
+        """One connection, to its end: LinkLost."""
+        auth = {"name": self._name, "token": self._token()}
+        async with connected(url, {key: value for key, value in auth.items() if value}) as link:
+            log.info("connected to %s as %s", url, link.camera)
+            while True:
+                await self._turn(link)
+                shot = await self._take(link.limits, thread)
+                if shot is not None:
+                    await self._send(link, shot)
 
-    def _answer(self, event: str) -> Callable[[dict[str, Any]], None]:
-        def take(payload: dict[str, Any]) -> None:
-            if self._answers.full():
-                self._answers.get_nowait()
-            self._answers.put_nowait((event, payload))
+    async def _turn(self, link: Link) -> None:
+        """Wait until the next picture may be taken, by the limits as they are then."""
+        while (left_s := self._due_s(link.limits) - self._clock()) > 0:
+            await link.news(left_s)
 
-        return take
+    def _due_s(self, limits: CameraLimits) -> float:
+        return max(self._begun_s + limits.min_interval_s, self._not_before_s)
 
-    def _connected(self, payload: dict[str, Any]) -> None:
-        log.info("connected to %s as %s", self._url, payload.get("camera"))
-        self._limits(payload.get("limits") or {})
+    async def _take(self, limits: CameraLimits, thread: ThreadPoolExecutor) -> Shot | None:
+        self._begun_s = self._taking_since_s = self._clock()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, self._source.take, limits)
+        finally:
+            self._taking_since_s = None
 
-    def _limits(self, limits: dict[str, Any]) -> None:
-        self._min_interval_s = float(limits.get("min_interval") or 0.0)
-        self._source.resize(int(limits.get("max_side") or 640), int(limits.get("jpeg_quality") or 80))
+    async def _send(self, link: Link, shot: Shot) -> None:
+        frame = {
+            "image": shot.picture,
+            "frame_id": next(self._numbers),
+            "captured_at": self._wall() - (self._clock() - shot.taken_s),
+        }
+        event, payload = await link.ask(frame)
+        if event == "detection_results":
+            self._latency_ms = (self._clock() - shot.taken_s) * 1000
+            self._answers += 1
+            if self._answers == 1:
+                self._notifier.ready(f"answered after {self._latency_ms:.0f} ms")
+            self._seen(Sighting(payload, shot.picture, self._latency_ms))
+        elif event == "detection_error":
+            log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
+            self._not_before_s = self._clock() + _AFTER_ERROR_S
+        else:
+            self._not_before_s = self._clock() + float(payload.get("retry_after") or 0.0)
+
+
+def pause_s(failures: int, chance: float) -> float:
+    """How long to wait before the next connection, after so many failed ones in a row; `chance` 0-1 spreads it."""
+    longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures, 16))
+    return longest_s * (0.25 + 0.75 * chance)

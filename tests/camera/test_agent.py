@@ -3,60 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+import itertools
+import time
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from appliance.camera.agent import Agent
+from appliance.camera.agent import Agent, Sighting, pause_s
+from appliance.camera.link import LinkLost
 from appliance.errors import SourceError
-from appliance.values import CameraStats, Limits
+from appliance.values import CameraLimits, CameraStats, Limits
+from tests.camera.agents import FakeSource, pushing, until
 from tests.conftest import Running, Serve
 from tests.fakes import FakeEngine, broken_engine
-from tests.web.test_contract import picture
 
 
-class FakeSource:
-    """So many pictures, each another one; remembers what it was asked for."""
+class Manager:
+    """A service manager that remembers what it was told."""
 
-    def __init__(self, most: int = 10**6) -> None:
-        self._most = most
-        self.shown = 0
-        self.asked: list[tuple[int, int]] = []
-        self.closed = False
+    def __init__(self) -> None:
+        self.told: list[str] = []
 
-    def pictures(self) -> Iterator[bytes]:
-        for number in range(self._most):
-            self.shown += 1
-            yield picture(number % 50)
+    def ready(self, status: str) -> None:
+        self.told.append(f"ready: {status}")
 
-    def resize(self, max_side: int, jpeg_quality: int) -> None:
-        self.asked.append((max_side, jpeg_quality))
+    def stopping(self) -> None: ...
 
-    def close(self) -> None:
-        self.closed = True
+    def status(self, text: str) -> None:
+        self.told.append(text)
 
-
-@asynccontextmanager
-async def pushing(url: str, source: FakeSource, *, token: str = "") -> AsyncIterator[list[dict[str, Any]]]:
-    """An agent at work under the name `lens`; what it has seen."""
-    seen: list[dict[str, Any]] = []
-    agent = Agent(source, url=url, name="lens", token=token, seen=seen.append)
-    task = asyncio.create_task(agent.run())
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        assert source.closed
-
-
-async def until(seen: list[dict[str, Any]], count: int) -> None:
-    with anyio.fail_after(20):
-        while len(seen) < count:
-            await asyncio.sleep(0.005)
+    def alive(self) -> None:
+        self.told.append("alive")
 
 
 def lens(running: Running) -> CameraStats:
@@ -76,23 +55,64 @@ async def test_an_agent_that_obeys_is_never_skipped(serve: Serve, profile: str) 
         assert stats.failed == 0
         assert stats.received <= 7
         assert source.shown - stats.received <= 1  # what may not be sent is not captured
-        assert source.asked[0] == (640, 80)
-        assert seen[0]["detections"][0]["name"] == "stop sign"
-        assert [answer["frame_id"] for answer in seen] == list(range(1, len(seen) + 1))
+        assert (source.asked[0].max_side, source.asked[0].jpeg_quality) == (640, 80)
+        assert seen[0].names == ("stop sign",)
+        assert [one.payload["frame_id"] for one in seen] == list(range(1, len(seen) + 1))
 
 
-async def test_new_limits_reach_the_source_and_the_pace(serve: Serve) -> None:
+async def test_the_very_next_picture_is_made_by_the_new_limits(serve: Serve) -> None:
     source = FakeSource()
     async with serve(cache__enabled="false") as running, pushing(running.url, source) as seen:
         await until(seen, 2)
         running.started.health.detector.apply(Limits(320, 0.15, 1, reason="temperature"))
         with anyio.fail_after(10):
-            while source.asked[-1] != (320, 80):
+            while source.asked[-1].max_side != 320:
                 await asyncio.sleep(0.005)
-        await until(seen, len(seen) + 2)  # what was on its way
+        asked = [limits.max_side for limits in source.asked]
+        assert asked == sorted(asked, reverse=True)
         before = dict(lens(running).skipped)
         await until(seen, len(seen) + 4)
         assert lens(running).skipped == before
+
+
+async def test_limits_that_grow_stricter_while_it_waits_hold_for_the_picture_it_waits_for(serve: Serve) -> None:
+    source = FakeSource()
+    async with (
+        serve(flow__min_interval_s="0.5", cache__enabled="false") as running,
+        pushing(running.url, source) as seen,
+    ):
+        await until(seen, 1)
+        running.started.health.detector.apply(Limits(256, 0.6, 1, reason="memory"))
+        await until(seen, 2)
+        assert source.asked[1].max_side == 256
+
+
+async def test_a_slow_box_has_one_frame_of_the_camera_and_no_heap_of_them(serve: Serve) -> None:
+    engine, source = FakeEngine(), FakeSource()
+    async with serve(engine, cache__enabled="false") as running, pushing(running.url, source) as seen:
+        await until(seen, 2)
+        engine.hold()
+        with anyio.fail_after(10):
+            while source.shown <= len(seen):
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.3)
+        assert source.shown == len(seen) + 1
+        engine.release()
+        await until(seen, len(seen) + 3)
+
+
+async def test_an_answer_tells_how_long_it_took_from_the_shutter_whatever_the_wall_clock_does(serve: Serve) -> None:
+    """The board has no clock of its own: it is set back a day in the middle."""
+    wall = itertools.chain([1_800_000_000.0] * 3, itertools.repeat(1_800_000_000.0 - 86400))
+    async with (
+        serve(cache__enabled="false") as running,
+        pushing(running.url, FakeSource(), wall=lambda: next(wall)) as seen,
+    ):
+        await until(seen, 8)
+        assert all(0 < one.latency_ms < 5000 for one in seen)
+        told = [one.payload["captured_at"] for one in seen]
+        assert told[0] == pytest.approx(1_800_000_000.0, abs=5)
+        assert told[-1] == pytest.approx(1_800_000_000.0 - 86400, abs=5)
 
 
 async def test_an_agent_comes_back_when_the_service_does(serve: Serve) -> None:
@@ -121,26 +141,49 @@ async def test_an_agent_waits_for_a_service_that_is_not_there_yet(serve: Serve) 
             await until(seen, 2)
 
 
+async def test_an_agent_follows_the_box_to_another_address(serve: Serve) -> None:
+    source, addresses = FakeSource(), []
+
+    async def find() -> str:
+        if not addresses:
+            raise LinkLost("nobody answers")
+        return str(addresses[-1])
+
+    async with pushing("", source, find=find) as seen:
+        async with serve() as first:
+            addresses.append(first.url)
+            await until(seen, 2)
+        async with serve() as second:
+            addresses.append(second.url)
+            await until(seen, len(seen) + 2)
+            assert lens(second).answered >= 1
+
+
 async def test_an_agent_ends_when_its_source_does(serve: Serve) -> None:
     source = FakeSource(most=3)
-    seen: list[dict[str, Any]] = []
+    seen: list[Sighting] = []
     async with serve(flow__burst="10") as running:
-        agent = Agent(source, url=running.url, name="lens", token="", seen=seen.append)
+
+        async def find() -> str:
+            return running.url
+
+        agent = Agent(source, find=find, name="lens", seen=seen.append)
         with pytest.raises(SourceError, match="ended"):
             await asyncio.wait_for(agent.run(), 10)
         assert source.closed
         assert len(seen) == 3
 
 
-async def test_an_agent_with_the_wrong_token_keeps_asking_and_pushes_nothing(
+async def test_an_agent_with_the_wrong_token_says_why_keeps_asking_and_pushes_nothing(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = FakeSource()
-    async with serve(server__require_token="true") as running, pushing(running.url, source, token="wrong"):
+    async with serve(server__require_token="true") as running, pushing(running.url, source, token=lambda: "wrong"):
         with anyio.fail_after(10):
             while not [record for record in caplog.records if record.name == "appliance.camera.agent"]:
                 await asyncio.sleep(0.005)
         assert source.shown == 0
+        assert "unauthorized: wrong token for camera 'lens'" in caplog.text
 
 
 async def test_an_agent_survives_an_engine_that_fails(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -153,3 +196,57 @@ async def test_an_agent_survives_an_engine_that_fails(serve: Serve, caplog: pyte
                 await asyncio.sleep(0.005)
         engine.error = None
         await until(seen, len(seen) + 2)
+
+
+async def test_the_service_manager_hears_of_the_first_answer(serve: Serve) -> None:
+    manager = Manager()
+    async with serve() as running, pushing(running.url, FakeSource(), notifier=manager) as seen:
+        assert manager.told == []
+        await until(seen, 3)
+    (ready,) = manager.told
+    assert ready.startswith("ready: answered after")
+
+
+async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -> None:
+    """A driver that never gives back a picture: only a new process helps, and the service manager has one."""
+    manager, now_s = Manager(), time.monotonic()
+    hung = asyncio.Event()
+
+    class Hanging(FakeSource):
+        def take(self, limits: CameraLimits) -> None:
+            loop.call_soon_threadsafe(hung.set)
+            while not self.closed:
+                time.sleep(0.01)
+
+    loop = asyncio.get_running_loop()
+
+    async with serve() as running:
+
+        async def find() -> str:
+            return running.url
+
+        agent = Agent(
+            Hanging(), find=find, name="lens", seen=lambda _: None, notifier=manager, clock=lambda: now_s
+        )  # fmt: skip
+        async with anyio.create_task_group() as group:
+            group.start_soon(agent.run)
+            await hung.wait()
+            for later_s, pings in ((19.0, 1), (21.0, 1), (0.0, 2)):
+                now_s = time.monotonic() + later_s if later_s else now_s - 21.0
+                with anyio.move_on_after(0.05):
+                    await agent.beat()
+                assert manager.told.count("alive") == pings
+            group.cancel_scope.cancel()
+
+
+@given(failures=st.integers(0, 10**6), chance=st.floats(0, 1))
+def test_the_pause_before_a_new_connection_is_short_at_first_and_never_long(failures: int, chance: float) -> None:
+    pause = pause_s(failures, chance)
+    assert 0.1 < pause <= 4.0
+    assert pause <= pause_s(failures + 1, 1.0)
+    assert pause_s(0, chance) <= 0.5
+
+
+@given(failures=st.integers(0, 20))
+def test_cameras_of_a_restarted_box_spread_out(failures: int) -> None:
+    assert pause_s(failures, 1.0) >= 3 * pause_s(failures, 0.0)

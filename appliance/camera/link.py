@@ -1,0 +1,168 @@
+"""One connection of a camera to a box, from its greeting to its end.
+
+Rules of this file:
+- Silence ends it. The box acknowledges a frame at once and answers it always, so a link without either is dead, long
+  before its pings or TCP would say so: nothing is left to wait for what a pulled cable has swallowed.
+- It is closed within a second, whatever the transport still wants to send: a new one is made instead of mending it.
+- The limits are those of the newest message that carried any: greeting, `limits`, or acknowledgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import anyio
+import socketio
+
+from appliance.values import CameraLimits
+
+CONNECT_WITHIN_S = 5.0
+ACKNOWLEDGED_WITHIN_S = 3.0
+ANSWERED_WITHIN_S = 10.0
+_CLOSE_WITHIN_S = 1.0
+
+FIRST_LIMITS = CameraLimits(0.0, 640, 80, "not told yet")
+
+_ANSWERS = ("detection_results", "detection_error", "frame_skipped")
+
+
+class LinkLost(Exception):
+    """There is no connection, or no longer; the text says why."""
+
+
+class Link:
+    """What `connected` gives: the box at the other end. One frame at a time."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._changed = asyncio.Event()
+        self._acknowledged = False
+        self._waiting_for: object = None
+        self._answer: tuple[str, dict[str, Any]] | None = None
+        self._lost: str | None = None
+        self.limits = FIRST_LIMITS
+        self.greeted = False
+        self.camera: object = None
+        client.on("connected", self._on_connected)
+        client.on("limits", self._obey)
+        client.on("connect_error", self._on_refused)
+        client.on("disconnect", self._on_disconnect)
+        for event in _ANSWERS:
+            client.on(event, lambda payload, event=event: self._on_answer(event, payload))
+
+    async def ask(self, frame: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Send a frame with its `frame_id`; the event that answers it and its payload. Raises LinkLost."""
+        self._acknowledged, self._answer, self._waiting_for = False, None, frame["frame_id"]
+        try:
+            await self._client.emit("process_frame", dict(frame), callback=self._on_acknowledged)
+        except socketio.exceptions.SocketIOError as error:
+            raise LinkLost(str(error)) from None
+        await self._until(lambda: self._acknowledged or self._answer is not None, ACKNOWLEDGED_WITHIN_S)
+        await self._until(lambda: self._answer is not None, ANSWERED_WITHIN_S)
+        assert self._answer is not None
+        return self._answer
+
+    async def news(self, within_s: float) -> None:
+        """Wait for anything from the box, at most this long. Raises LinkLost when the connection ends."""
+        self._changed.clear()
+        if self._lost is None:
+            with anyio.move_on_after(within_s):
+                await self._changed.wait()
+        if self._lost is not None:
+            raise LinkLost(self._lost)
+
+    async def _until(self, holds: Any, within_s: float) -> None:
+        with anyio.move_on_after(within_s):
+            while not holds():
+                await self.news(within_s)
+            return
+        raise LinkLost(f"the box said nothing for {within_s:.0f} s")
+
+    async def greeting(self) -> None:
+        """Wait for the box's limits. Raises LinkLost."""
+        await self._until(lambda: self.greeted, CONNECT_WITHIN_S)
+
+    @property
+    def refused(self) -> str | None:
+        return self._lost
+
+    def _on_connected(self, payload: Any = None) -> None:
+        self.greeted = True
+        if isinstance(payload, Mapping):
+            self.camera = payload.get("camera")
+            self._obey(payload.get("limits"))
+        self._changed.set()
+
+    def _on_acknowledged(self, payload: Any = None) -> None:
+        self._acknowledged = True
+        if isinstance(payload, Mapping):
+            self._obey(payload.get("limits"))
+        self._changed.set()
+
+    def _on_answer(self, event: str, payload: Any = None) -> None:
+        if isinstance(payload, dict) and payload.get("frame_id") == self._waiting_for:
+            self._answer = event, payload
+            self._changed.set()
+
+    def _on_refused(self, payload: Any = None) -> None:
+        self._lost = str(payload.get("message") if isinstance(payload, Mapping) else payload)
+
+    def _on_disconnect(self, *_: Any) -> None:
+        self._lost = self._lost or "the box closed the connection"
+        self._changed.set()
+
+    def _obey(self, told: Any = None) -> None:
+        limits = read_limits(told)
+        if limits is not None and limits != self.limits:
+            self.limits = limits
+            self._changed.set()
+
+
+def read_limits(told: Any) -> CameraLimits | None:
+    """Limits as the box sends them; None when they are none."""
+    try:
+        return CameraLimits(
+            min_interval_s=max(0.0, float(told["min_interval"])),
+            max_side=max(16, int(told["max_side"])),
+            jpeg_quality=min(100, max(1, int(told["jpeg_quality"]))),
+            reason=str(told.get("reason", "")),
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
+    """A connection whose greeting has come. Raises LinkLost with what the box or the network said."""
+    client = socketio.AsyncClient(reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S)
+    link = Link(client)
+    try:
+        try:
+            with anyio.fail_after(CONNECT_WITHIN_S):
+                await client.connect(url, auth=dict(auth), transports=["websocket"], wait_timeout=CONNECT_WITHIN_S)
+        except TimeoutError:
+            raise LinkLost("no answer") from None
+        except (socketio.exceptions.SocketIOError, OSError, ValueError) as error:
+            raise LinkLost(link.refused or str(error)) from None
+        await link.greeting()
+        yield link
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _close(client)
+
+
+async def _close(client: Any) -> None:
+    """Say goodbye; and cut the socket, so that no task of the transport waits for a peer that is gone."""
+    with anyio.move_on_after(_CLOSE_WITHIN_S):
+        await client.disconnect()
+    websocket = client.eio.ws
+    raw = websocket.get_extra_info("socket") if websocket is not None else None
+    if raw is not None:
+        with contextlib.suppress(OSError):  # it was closed already
+            raw.shutdown(socket.SHUT_RDWR)
+    if client.eio.http is not None:
+        await client.eio.http.close()

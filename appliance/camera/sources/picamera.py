@@ -1,0 +1,176 @@
+"""A Raspberry Pi's own camera (CSI) through Picamera2, which comes with the system and not from a package index.
+
+Rules of this file:
+- The image processor makes the picture as large as the box wants it, so that no CPU scales anything, out of a sensor
+  mode that shows the whole view: left alone, a small picture would be taken from a small, cropped mode.
+- A request is held while it is encoded and given back at once: the camera has four, and stops when none is left. For
+  the same reason a wait that ran out is cancelled: it would take a request later that nobody gives back.
+- JPEG in hardware where Picamera2 has an encoder for the board (up to the Pi 4), otherwise straight from the planes.
+- Its names and signatures are held against Picamera2's own source in the tests; on a board it has not run yet.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from appliance.camera.sources import jpeg
+from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.errors import SourceError
+from appliance.ports import Clock
+from appliance.values import CameraLimits, Size
+
+_SHORTEST_US, _LONGEST_US = 33_333, 100_000
+"""Between two frames of the sensor. Never longer: a long frame lets the automatic exposure blur what moves."""
+_STEPS = ((25, "VERY_LOW"), (35, "LOW"), (50, "MEDIUM"), (65, "HIGH"), (80, "VERY_HIGH"))
+"""Picamera2's steps of quality, which are all that the hardware knows, and what its JpegEncoder makes of each."""
+
+
+class PicameraSource:
+    """The camera with this number (`rpicam-hello --list-cameras`). `library`: Picamera2; None imports it.
+
+    Raises SourceError: picamera_missing, picamera_failed.
+    """
+
+    def __init__(self, number: int = 0, *, library: Any = None, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._library = library or _import()
+        try:
+            self._camera: Any = self._library.Picamera2(number)
+            self._modes = list(self._camera.sensor_modes)
+        except (RuntimeError, IndexError) as error:
+            raise SourceError(f"the CSI camera cannot be opened: {error}", "picamera_failed") from error
+        self._obeyed: tuple[Size, int, int] | None = None
+        self._size = Size(0, 0)
+        self._encoder: _HardwareJpeg | None = None
+        self._busy = threading.Lock()
+
+    def take(self, limits: CameraLimits) -> Shot | None:
+        with self._busy:
+            return self._take(limits)
+
+    def close(self) -> None:
+        with self._busy:
+            self._stop()
+            self._camera.close()
+
+    def _take(self, limits: CameraLimits) -> Shot | None:
+        try:
+            self._obey(limits)
+            request = self._camera.capture_request(wait=PATIENCE_S)
+        except (concurrent.futures.TimeoutError, TimeoutError):
+            self._camera.cancel_all_and_flush()
+            return None
+        except (RuntimeError, OSError) as error:
+            raise SourceError(f"the CSI camera gives no pictures: {error}", "picamera_failed") from error
+        try:
+            taken_s = request.get_metadata()["SensorTimestamp"] / 1e9
+            if self._encoder is not None:
+                picture = self._encoder.encode(request)
+            else:
+                picture = jpeg.of_yuv420(request.make_array("main"), self._size, limits.jpeg_quality)
+        finally:
+            request.release()
+        return None if picture is None else Shot(picture, min(taken_s, self._clock()))
+
+    def _obey(self, limits: CameraLimits) -> None:
+        """Configure the camera anew when the box asks for another size, pace or quality."""
+        size = jpeg.scaled(Size(*self._camera.sensor_resolution), limits.max_side)
+        interval_us = int(min(max(limits.min_interval_s * 1e6, _SHORTEST_US), _LONGEST_US))
+        wanted = size, interval_us, limits.jpeg_quality
+        if wanted == self._obeyed:
+            return
+        self._stop()
+        config = (
+            self._camera.create_preview_configuration(  # its colours are full-range, as JPEG's are; video's are not
+                main={"size": (size.width, size.height), "format": "YUV420"},
+                raw=None,
+                sensor=whole_view(self._modes, size),
+                controls={"FrameDurationLimits": (interval_us, interval_us)},
+                display=None,
+            )
+        )
+        self._camera.configure(config)
+        self._camera.start()
+        self._obeyed, self._size = wanted, Size(*self._camera.camera_configuration()["main"]["size"])
+        self._encoder = _HardwareJpeg.of(self._library, self._camera, limits.jpeg_quality)
+
+    def _stop(self) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+        self._camera.stop()
+
+
+def whole_view(modes: Iterable[Mapping[str, Any]], size: Size) -> dict[str, Any]:
+    """The smallest sensor mode that crops nothing and is no smaller than the picture; {}: Picamera2's own choice."""
+    raw = [mode for mode in modes if "crop_limits" in mode]
+    widest = max((mode["crop_limits"][2] * mode["crop_limits"][3] for mode in raw), default=0)
+    whole = [
+        mode for mode in raw
+        if mode["crop_limits"][2] * mode["crop_limits"][3] >= 0.95 * widest
+        and mode["size"][0] >= size.width and mode["size"][1] >= size.height
+    ]  # fmt: skip
+    if not whole:
+        return {}
+    best = min(whole, key=lambda mode: (mode["size"], -mode["bit_depth"]))
+    return {"output_size": best["size"], "bit_depth": best["bit_depth"]}
+
+
+class _HardwareJpeg:
+    """Picamera2's MJPEG encoder, given only the frames that are wanted."""
+
+    def __init__(self, encoder: Any, frames: queue.Queue[bytes]) -> None:
+        self._encoder, self._frames = encoder, frames
+
+    @staticmethod
+    def of(library: Any, camera: Any, quality: int) -> _HardwareJpeg | None:
+        """The board's encoder for this camera's main stream, started; None where the board has none."""
+        if library.get_platform() != library.Platform.VC4:
+            return None
+        frames: queue.Queue[bytes] = queue.Queue()
+
+        class Output(library.outputs.Output):  # type: ignore[misc]  # Picamera2 has no types
+            def outputframe(self, frame: Any, *rest: Any, **more: Any) -> None:
+                frames.put(bytes(frame))
+
+        stream = camera.camera_configuration()["main"]
+        encoder = library.encoders.MJPEGEncoder()
+        encoder.output = Output()
+        encoder.name = "main"
+        encoder.width, encoder.height = stream["size"]
+        encoder.format, encoder.stride = stream["format"], stream["stride"]
+        step = min(_STEPS, key=lambda known: abs(known[0] - quality))[1]
+        encoder.start(quality=library.encoders.Quality[step])
+        return _HardwareJpeg(encoder, frames)
+
+    def encode(self, request: Any) -> bytes | None:
+        """The request's picture; None when the encoder gave none within a second."""
+        while not self._frames.empty():  # one that came too late for its own request
+            self._frames.get_nowait()
+        self._encoder.encode("main", request)
+        try:
+            return self._frames.get(timeout=1.0)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        self._encoder.stop()
+
+
+def _import() -> Any:
+    try:
+        import picamera2
+        import picamera2.encoders
+        import picamera2.outputs
+    except ImportError as error:
+        raise SourceError(
+            f"the CSI camera needs Picamera2 ({error}): `sudo apt install python3-picamera2`, and an environment that "
+            "sees it: `python3 -m venv --system-site-packages .venv`",
+            "picamera_missing",
+        ) from None
+    return picamera2

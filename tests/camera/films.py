@@ -1,0 +1,41 @@
+"""Films for the tests: grey frames, each of ten brighter than the one before, so that a picture tells which one it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from appliance.values import CameraLimits, Picture, Size
+from appliance.vision.decode import decode, read_header
+
+STEP = 20
+
+
+def limits(max_side: int = 640, min_interval_s: float = 0.0, jpeg_quality: int = 80) -> CameraLimits:
+    return CameraLimits(min_interval_s, max_side, jpeg_quality, "normal")
+
+
+def film(path: Path, codec: str, *, frames: int = 10, fps: int = 10, size: Size = Size(640, 360)) -> Path:
+    """A video file: `mjpeg` into .avi, `libx264` into .mp4."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height = size.width, size.height
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            pixels = np.full((size.height, size.width, 3), 20 + STEP * (number % 10), np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def number_of(data: bytes) -> int:
+    """Which frame of a film this picture shows."""
+    return round((float(decode(picture_of(data)).mean()) - 20) / STEP)
+
+
+def picture_of(data: bytes) -> Picture:
+    return read_header(data, 10**8)

@@ -1,0 +1,74 @@
+"""A network camera that speaks RTSP: GStreamer's server, which is what many of them run."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.camera.sources import open_source
+from appliance.camera.sources.live import LiveSource
+from appliance.values import Size
+from tests.camera.films import film, limits, number_of, picture_of
+
+PYTHON = "/usr/bin/python3"
+JPEG = ("( videotestsrc is-live=true ! video/x-raw,format=I420,width=640,height=360,framerate=25/1 "
+        "! jpegenc ! rtpjpegpay name=pay0 )")  # fmt: skip
+
+
+@contextmanager
+def camera(launch: str) -> Iterator[str]:
+    """The address of a camera that shows what this GStreamer pipeline makes."""
+    program = str(Path(__file__).with_name("rtsp_server.py"))
+    try:
+        process = subprocess.Popen([PYTHON, program, launch], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        pytest.skip(f"there is no {PYTHON} to run GStreamer's RTSP server: {error}")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        url = process.stdout.readline().strip()
+        if not url:
+            wanted = "gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-good"
+            pytest.skip(f"no RTSP server here ({wanted}): {process.stderr.read()[-200:]}")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def pictures(source: LiveSource, count: int) -> list[bytes]:
+    found: list[bytes] = []
+    for _ in range(10 * count):
+        shot = source.take(limits())
+        if shot is not None:
+            found.append(shot.picture)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"only {len(found)} pictures came")
+
+
+def test_a_jpeg_camera_is_passed_on_without_decoding() -> None:
+    with camera(JPEG) as url:
+        source = open_source(url)
+        assert isinstance(source, LiveSource)
+        for data in pictures(source, 5):
+            assert picture_of(data).size == Size(640, 360)
+            assert picture_of(data).format == "jpeg"
+        source.close()
+
+
+def test_an_h264_camera_is_decoded(tmp_path: Path) -> None:
+    path = film(tmp_path / "street.mp4", "libx264", frames=600, fps=10)  # a minute
+    with camera(f"( filesrc location={path} ! qtdemux ! rtph264pay name=pay0 config-interval=1 )") as url:
+        source = open_source(url)
+        assert isinstance(source, LiveSource)
+        shown = [number_of(data) for data in pictures(source, 4)]
+        assert set(shown) <= set(range(10))
+        assert len(set(shown)) >= 3  # it moves on
+        source.close()

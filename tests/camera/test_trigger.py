@@ -1,0 +1,111 @@
+"""A command that is run when a class is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from appliance.camera.trigger import Trigger
+from appliance.errors import ConfigError
+from tests.fakes import FakeClock
+
+APPEND = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
+
+
+@asynccontextmanager
+async def running(trigger: Trigger) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as group:
+        group.start_soon(trigger.run)
+        yield
+        group.cancel_scope.cancel()
+
+
+def writing(path: Path, clock: FakeClock) -> Trigger:
+    """A trigger on persons that writes what it is given into a file."""
+    return Trigger(["person"], [sys.executable, "-c", APPEND, str(path)], every_s=10, clock=clock)
+
+
+async def lines(path: Path, count: int) -> list[str]:
+    with anyio.fail_after(20):
+        while not path.exists() or len(path.read_text().splitlines()) < count:
+            await asyncio.sleep(0.01)
+    return path.read_text().splitlines()
+
+
+async def offered(trigger: Trigger, answer: bytes) -> None:
+    """Offer until it is taken: the command before it may still be ending."""
+    with anyio.fail_after(20):
+        while not trigger.offer(["person"], answer):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_command_gets_the_answer_on_its_standard_input(tmp_path: Path) -> None:
+    trigger = writing(tmp_path / "seen", FakeClock())
+    async with running(trigger):
+        assert not trigger.offer(["car", "dog"], b"{}")
+        assert trigger.offer(["car", "person"], b'{"detections": []}')
+        assert await lines(tmp_path / "seen", 1) == ['{"detections": []}']
+
+
+async def test_it_runs_no_more_often_than_its_interval(tmp_path: Path) -> None:
+    clock = FakeClock()
+    trigger = writing(tmp_path / "seen", clock)
+    async with running(trigger):
+        await offered(trigger, b"first")
+        await lines(tmp_path / "seen", 1)
+        clock.pass_(9.9)
+        assert not trigger.offer(["person"], b"too soon")
+        clock.pass_(0.2)
+        await offered(trigger, b"second")
+        assert await lines(tmp_path / "seen", 2) == ["first", "second"]
+
+
+async def test_one_runs_at_a_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+    wait = "import sys, time, os\nopen(sys.argv[1] + '.begun', 'w')\nwhile not os.path.exists(sys.argv[1]): time.sleep(.01)"
+    trigger = Trigger(["person"], [sys.executable, "-c", wait, str(tmp_path / "go")], every_s=0, clock=clock)
+    async with running(trigger):
+        assert trigger.offer(["person"], b"{}")
+        with anyio.fail_after(20):
+            while not (tmp_path / "go.begun").exists():
+                await asyncio.sleep(0.01)
+        clock.pass_(100)
+        assert not trigger.offer(["person"], b"{}")
+        (tmp_path / "go").touch()
+        await offered(trigger, b"{}")
+
+
+async def test_a_command_that_hangs_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trigger = Trigger(["person"], ["sleep", "3600"], every_s=0, ends_within_s=0.05)
+    async with running(trigger):
+        assert trigger.offer(["person"], b"{}")
+        await offered(trigger, b"{}")
+        assert "sleep was ended" in caplog.text
+
+
+async def test_a_command_that_fails_is_told_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
+    trigger = Trigger(["person"], ["false"], every_s=0)
+    async with running(trigger):
+        assert trigger.offer(["person"], b"{}")
+        await offered(trigger, b"{}")
+        assert "false ended with status 1" in caplog.text
+
+
+async def test_a_command_that_runs_when_the_agent_stops_is_ended(tmp_path: Path) -> None:
+    trigger = Trigger(["person"], ["sleep", "3600"], every_s=0)
+    with anyio.fail_after(10):
+        async with running(trigger):
+            trigger.offer(["person"], b"{}")
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", [[], ["no-such-program-anywhere"]])
+def test_a_command_that_is_not_there_is_said_before_anything_starts(command: list[str]) -> None:
+    with pytest.raises(ConfigError, match="there is no command"):
+        Trigger(["person"], command, every_s=1)
