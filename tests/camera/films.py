@@ -1,4 +1,4 @@
-"""Films for the tests: grey frames, each of ten brighter than the one before, so that a picture tells which one it was."""
+"""Films for the tests: grey frames, each of ten brighter than the last, so that a picture tells which one it was."""
 
 from __future__ import annotations
 

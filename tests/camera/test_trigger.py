@@ -68,7 +68,10 @@ async def test_it_runs_no_more_often_than_its_interval(tmp_path: Path) -> None:
 
 async def test_one_runs_at_a_time(tmp_path: Path) -> None:
     clock = FakeClock()
-    wait = "import sys, time, os\nopen(sys.argv[1] + '.begun', 'w')\nwhile not os.path.exists(sys.argv[1]): time.sleep(.01)"
+    wait = (
+        "import sys, time, os\nopen(sys.argv[1] + '.begun', 'w')\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(.01)"
+    )
     trigger = Trigger(["person"], [sys.executable, "-c", wait, str(tmp_path / "go")], every_s=0, clock=clock)
     async with running(trigger):
         assert trigger.offer(["person"], b"{}")

@@ -1,0 +1,146 @@
+"""`appliance camera` as a process: what it prints, keeps, runs, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.conftest import ROOT, Running, Serve
+
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
+
+
+@asynccontextmanager
+async def camera(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The command, ended by SIGTERM; it must end well."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", "camera", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
+        env=CLEAN | {"APPLIANCE_CONFIG": os.devnull} | environment,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, err.decode()
+        assert "Traceback" not in err.decode()
+
+
+async def failing(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and what it complained of."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", "camera", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
+        env=CLEAN | {"APPLIANCE_CONFIG": os.devnull} | environment,
+    )  # fmt: skip
+    _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode is not None
+    return process.returncode, err.decode()
+
+
+async def line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+
+
+@pytest.fixture(scope="module")
+async def live(serve: Serve) -> AsyncIterator[Running]:
+    async with serve(cache__enabled="false", flow__min_interval_s="0.05") as running:
+        yield running
+
+
+async def test_answers_are_printed_for_a_person(live: Running) -> None:
+    async with camera("--to", live.url, "--name", "gate", "--source", "demo") as process:
+        first = await line(process)
+    assert first.startswith("frame 1: stop sign 90%  (")
+    assert "ms from shutter to answer; the box " in first
+
+
+async def test_answers_are_printed_as_json_lines(live: Running) -> None:
+    async with camera("--to", live.url, "--name", "gate", "--json") as process:
+        told = [json.loads(await line(process)) for _ in range(3)]
+    assert [one["frame_id"] for one in told] == [1, 2, 3]
+    assert told[0]["camera"] == "gate"
+    assert told[0]["detections"][0]["name"] == "stop sign"
+    assert told[0]["latency_ms"] >= told[0]["timing"]["total_ms"]
+
+
+async def test_the_environment_says_it_all_as_a_unit_file_would(live: Running) -> None:
+    settings = {"APPLIANCE_CAMERA_TO": live.url, "APPLIANCE_CAMERA_NAME": "yard", "APPLIANCE_CAMERA_SOURCE": "demo"}
+    async with camera("--json", **settings) as process:
+        assert json.loads(await line(process))["camera"] == "yard"
+
+
+async def test_pictures_with_something_in_them_are_kept(live: Running, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    async with camera("--to", live.url, "--quiet", "--save", str(album)):
+        with anyio.fail_after(20):
+            while not list(album.glob("*_stop-sign.jpg")):
+                await asyncio.sleep(0.02)
+
+
+async def test_a_command_is_run_for_a_class_that_is_seen(live: Running, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    program = f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read())"
+    command = ("--on", "dog", "--on", "stop sign", "--", sys.executable, "-c", program)
+    async with camera("--to", live.url, "--quiet", *command):
+        with anyio.fail_after(20):
+            while not seen.exists() or not seen.read_text().endswith("\n"):
+                await asyncio.sleep(0.02)
+    assert json.loads(seen.read_text())["detections"][0]["name"] == "stop sign"
+
+
+async def test_the_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
+    settings = tmp_path / "box.toml"
+    settings.write_text('[cameras.gate]\ntoken = "opensesame"\n')
+    (tmp_path / "token").write_text("opensesame\n")
+    async with serve(toml=settings, server__require_token="true") as running:
+        to = ("--to", running.url, "--name", "gate")
+        async with camera(*to, "--token-file", str(tmp_path / "token")) as process:
+            assert (await line(process)).startswith("frame 1")
+        async with camera(*to, APPLIANCE_TOKEN="opensesame") as process:
+            assert (await line(process)).startswith("frame 1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("--to", "box:8080"), 2, "write the box's address as http://box:8080"),
+        (("--to", "http://box", "--on", "person"), 2, "--on person -- /path/to/command"),
+        (("--to", "http://box", "--on", "person", "--", "no-such-program"), 2, "no command 'no-such-program'"),
+        (("--to", "http://box", "--token-file", "/nowhere/token"), 2, "/nowhere/token: the camera's token"),
+        (("--to", "http://box", "--source", "/nowhere"), 1, "/nowhere: there is no such file, folder or device"),
+        (("--to", "http://box", "--source", "picamera"), 1, "sudo apt install python3-picamera2"),
+    ],
+    ids=str,
+)
+async def test_what_cannot_work_is_said_in_a_line(arguments: tuple[str, ...], status: int, text: str) -> None:
+    code, err = await failing(*arguments)
+    assert code == status
+    (only,) = err.splitlines()
+    assert only.startswith("appliance: ")
+    assert text in only
+
+
+async def test_the_agent_loads_no_engine_and_no_server() -> None:
+    """It runs on boards that have room for neither."""
+    program = (
+        "import sys, appliance.camera.command, appliance.camera.sources.demo, appliance.camera.sources.folder;"
+        "print(sorted({'openvino', 'prometheus_client', 'av', 'zeroconf'} & set(sys.modules)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    out, _ = await process.communicate()
+    assert out.decode().strip() == "[]"

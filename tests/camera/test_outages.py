@@ -1,0 +1,84 @@
+"""What happens to cables and boxes in the field: nothing stays stuck, nothing piles up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+
+from appliance.camera import link
+from tests.camera.agents import FakeSource, pushing, until
+from tests.camera.cable import cable_to
+from tests.conftest import Serve
+
+
+@pytest.mark.parametrize("pulled_s", [1.0, link.ACKNOWLEDGED_WITHIN_S + 2.0])
+async def test_a_pulled_cable_stops_the_camera_and_plugged_in_again_it_goes_on(serve: Serve, pulled_s: float) -> None:
+    """For a second, the frame under way comes through late; for longer, the link is given up and made again."""
+    source = FakeSource()
+    async with (
+        serve(cache__enabled="false") as running,
+        cable_to(running.url) as cable,
+        pushing(cable.url, source) as seen,
+    ):
+        await until(seen, 3)
+        cable.pull()
+        await asyncio.sleep(pulled_s)
+        waiting = source.shown - len(seen)
+        assert waiting <= 1  # nothing was captured for nobody
+        assert cable.connections == 1 or pulled_s > link.ACKNOWLEDGED_WITHIN_S
+        before = len(seen)
+        cable.plug_in()
+        await until(seen, before + 3, within_s=link.CONNECT_WITHIN_S + 6)
+        # old frames were not kept for later: what comes now was taken now
+        assert seen[-1].latency_ms < 1000
+        stats = running.started.health.pace.stats()["lens"]
+        assert stats.received - stats.answered - sum(stats.skipped.values()) <= 1
+
+
+async def test_a_link_that_died_is_let_go_of_in_seconds(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        serve(cache__enabled="false") as running,
+        cable_to(running.url) as cable,
+        pushing(cable.url, FakeSource()) as seen,
+    ):
+        await until(seen, 1)
+        cable.pull()
+        with anyio.fail_after(link.ACKNOWLEDGED_WITHIN_S + 5):
+            while cable.connections < 2:
+                await asyncio.sleep(0.01)
+        assert "the box said nothing for 3 s" in caplog.text
+
+
+async def test_a_box_that_is_restarted_again_and_again_is_found_each_time(serve: Serve) -> None:
+    source, port = FakeSource(), "0"
+    async with serve() as first:
+        port = first.url.rsplit(":", 1)[1]
+    async with pushing(first.url, source) as seen:
+        for _ in range(3):
+            async with serve(server__port=port):
+                await until(seen, len(seen) + 2)
+
+
+async def test_whatever_stands_at_the_address_it_is_asked_again_politely(caplog: pytest.LogCaptureFixture) -> None:
+    """Not a box, but a web server: it is not hammered."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with pushing(url, FakeSource()):
+        with anyio.fail_after(20):
+            while asked < 3:
+                await asyncio.sleep(0.01)
+    server.close()
+    assert asked == 3
+    assert "no connection to the box" in caplog.text
