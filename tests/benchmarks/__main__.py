@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fairness, gate, goodput, health, int8, ladder, literal, memory, overload, report
+from tests.benchmarks import agent, fairness, gate, goodput, health, int8, ladder, literal, memory, overload, report
 from tests.benchmarks.governor import proof, real
 from tests.benchmarks.service import ROOT
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "ladder": ladder.run,
     "int8": int8.run,
+    "agent": agent.run,
     "governor": proof.run,
     "governor_service": real.run,
 }

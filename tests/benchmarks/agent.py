@@ -1,0 +1,77 @@
+"""The camera's side: what pushing 1280x720 at 10 fps costs it, JPEG passed on beside a film that must be decoded.
+
+Each film is pushed by `appliance camera`, a process of its own; its CPU time is read from outside.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import psutil
+
+from appliance.values import Size
+from appliance.vision import scene
+from tests.benchmarks.report import Row
+from tests.benchmarks.service import ROOT, Service, running
+
+_FPS = 10
+_SECONDS = 10.0
+_WARM_UP_S = 4.0
+
+
+def run(folder: Path) -> list[Row]:
+    with running("flow.min_interval_s=0.1", "flow.max_side=640", "cache.enabled=false") as service:
+        passed, passed_fps = _push(service, _film(folder / "street.avi", "mjpeg", "yuvj420p"))
+        decoded, decoded_fps = _push(service, _film(folder / "street.mp4", "libx264", "yuv420p"))
+    jpeg_s, film_s = passed / passed_fps, decoded / decoded_fps
+    return [
+        Row("agent: part of a core, 1280x720 at 10 fps, JPEG as it is", jpeg_s * _FPS, 0.03, True,
+            f"{jpeg_s * 1000:.1f} ms a frame, {passed_fps:.1f} fps answered"),
+        Row("agent: JPEG as it is / a film that must be decoded", jpeg_s / film_s, 1.0, True,
+            f"decoded: {film_s * 1000:.1f} ms a frame, {decoded_fps:.1f} fps answered"),
+    ]  # fmt: skip
+
+
+def _push(service: Service, film: Path) -> tuple[float, float]:
+    """The part of one core that the agent took, and the frames a second that were answered."""
+    name = film.suffix[1:]
+    command = [sys.executable, "-m", "appliance", "camera", "--to", service.url, "--name", name, "--source", str(film)]
+    process = subprocess.Popen([*command, "--quiet"], cwd=ROOT)
+    try:
+        agent = psutil.Process(process.pid)
+        time.sleep(_WARM_UP_S)
+        begun_s, before_s, answered = time.monotonic(), _cpu_s(agent), _answered(service, name)
+        time.sleep(_SECONDS)
+        seconds = time.monotonic() - begun_s
+        return (_cpu_s(agent) - before_s) / seconds, (_answered(service, name) - answered) / seconds
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answered(service: Service, name: str) -> int:
+    answered: int = service.health()["cameras"][name]["answered"]
+    return answered
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _film(path: Path, codec: str, form: str) -> Path:
+    """Three seconds of the drawn street, the sign wandering."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=_FPS)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, form
+        for number in range(3 * _FPS):
+            pixels, _ = scene.draw(Size(1280, 720), at=number / (3 * _FPS), seed=number)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path

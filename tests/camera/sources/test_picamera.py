@@ -1,0 +1,94 @@
+"""The CSI camera, held against Picamera2's real source; no board was at hand."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from appliance.camera.sources.picamera import PicameraSource, whole_view
+from appliance.values import Size
+from tests.camera.films import limits, picture_of
+from tests.camera.sources import picamera2_source
+from tests.camera.sources.picamera2_source import MODES, Board
+from tests.fakes import FakeClock
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return picamera2_source.fetch()
+
+
+def test_a_picture_is_as_large_as_the_box_wants_and_its_request_is_given_back(folder: Path) -> None:
+    board = Board(folder, hardware=False)
+    source = PicameraSource(library=board, clock=FakeClock(42.1))
+    shot = source.take(limits(640))
+    assert shot is not None
+    assert picture_of(shot.picture).size == Size(640, 360)
+    assert shot.taken_s == 42.0  # the sensor's own time stamp
+    assert board.held == 0
+    assert board.config["raw"] is None  # no raw buffers of the whole sensor
+    assert board.config["sensor"] == {"output_size": (2304, 1296), "bit_depth": 10}
+    source.close()
+    assert board.calls[-2:] == ["stop", "close"]
+
+
+def test_new_limits_configure_the_camera_anew_before_the_very_next_picture(folder: Path) -> None:
+    board = Board(folder, hardware=False)
+    source = PicameraSource(library=board, clock=FakeClock(42.1))
+    source.take(limits(640, min_interval_s=0.05))
+    source.take(limits(640, min_interval_s=0.05))
+    assert board.calls.count("configure") == 1
+    assert board.config["controls"]["FrameDurationLimits"] == (50_000, 50_000)
+    smaller = source.take(limits(320, min_interval_s=3.0))
+    assert smaller is not None
+    assert picture_of(smaller.picture).size == Size(320, 180)
+    assert board.calls.count("configure") == 2
+    assert board.config["controls"]["FrameDurationLimits"] == (100_000, 100_000)  # never so long that it blurs
+
+
+def test_a_wait_that_ran_out_is_cancelled_so_that_it_takes_no_request_later(folder: Path) -> None:
+    board = Board(folder, hardware=False)
+    source = PicameraSource(library=board)
+    board.silent = True
+    assert source.take(limits()) is None
+    assert board.calls[-1] == "cancel_all_and_flush"
+
+
+def test_where_the_board_has_an_encoder_it_makes_the_jpeg(folder: Path) -> None:
+    board = Board(folder, hardware=True)
+    source = PicameraSource(library=board, clock=FakeClock(42.1))
+    shot = source.take(limits(640))
+    assert shot is not None
+    assert shot.picture == b"\xff\xd8 in hardware"
+    assert (board.encoder.width, board.encoder.height, board.encoder.format) == (640, 360, "YUV420")
+    assert board.encoder.stride == 704
+    assert board.held == 0
+    assert "make_array" not in board.calls
+    source.close()
+    assert board.calls[-3:] == ["stop", "stop", "close"]
+
+
+def test_the_names_that_we_import_are_in_the_real_package(folder: Path) -> None:
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {"Picamera2", "Platform", "get_platform"} <= imported
+    assert "MJPEGEncoder" in (folder / "encoders" / "__init__.py").read_text(encoding="utf-8")
+    assert "from .output import Output" in (folder / "outputs" / "__init__.py").read_text(encoding="utf-8")
+    settable = {
+        node.name for node in picamera2_source.class_in(folder / "encoders" / "encoder.py", "Encoder").body
+        if isinstance(node, ast.FunctionDef) and any("setter" in ast.unparse(one) for one in node.decorator_list)
+    }  # fmt: skip
+    assert {"output", "name", "width", "height", "format", "stride"} <= settable
+
+
+def test_a_sensor_mode_shows_the_whole_view_and_is_large_enough() -> None:
+    assert whole_view(MODES, Size(640, 360)) == {"output_size": (2304, 1296), "bit_depth": 10}
+    assert whole_view(MODES, Size(2560, 1440)) == {"output_size": (4608, 2592), "bit_depth": 10}
+    assert whole_view(MODES, Size(9000, 9000)) == {}
+    assert whole_view([{"format": "MJPEG"}], Size(640, 360)) == {}

@@ -1,0 +1,72 @@
+"""The clients of docs/clients: what an integrator copies must run as it stands there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.values import Limits
+from tests.clients.conftest import INSTALLED
+from tests.conftest import ROOT, Serve
+from tests.web.test_contract import picture
+
+CLIENTS = ROOT / "docs" / "clients"
+
+
+@asynccontextmanager
+async def client(*command: str, **environment: str) -> AsyncIterator[asyncio.StreamReader]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, env=os.environ | environment
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+async def test_it_is_answered_and_keeps_to_its_limits(
+    serve: Serve, tmp_path: Path, language: str, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "frame.jpg").write_bytes(picture(1))
+    if language == "python":
+        program = [sys.executable, str(CLIENTS / "camera.py")]
+    else:
+        program = [request.getfixturevalue("node"), str(CLIENTS / "camera.js")]
+    async with serve(cache__enabled="false", flow__min_interval_s="0.1") as running:
+        command = (*program, running.url, "gate", str(tmp_path / "frame.jpg"))
+        async with client(*command, NODE_PATH=str(INSTALLED / "node_modules")) as out:
+            for number in range(12):
+                line = (await asyncio.wait_for(out.readline(), 30)).decode()
+                assert line.startswith("detection_results")
+                assert "stop sign" in line
+                if number == 5:
+                    running.started.health.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
+            stats = running.started.health.pace.stats()["gate"]
+            assert stats.skipped == {}
+            assert stats.answered >= 12
+
+
+def test_they_are_as_short_as_is_said() -> None:
+    """Lines that are neither empty nor a comment."""
+    lines = (CLIENTS / "camera.py").read_text(encoding="utf-8").split('"""')[2].splitlines()
+    assert len([line for line in lines if line.strip()]) <= 25
+    lines = (CLIENTS / "camera.js").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line.strip() and not line.strip().startswith("//")]) <= 25
+
+
+def test_the_esp32_speaks_the_contracts_words() -> None:
+    """It is not compiled here; the names that it sends and waits for can still be held to the contract."""
+    sketch = (CLIENTS / "esp32cam.ino").read_text(encoding="utf-8")
+    for word in ("process_frame", "connected", "limits", "detection_", "frame_skipped", "min_interval", "max_side",
+                 "retry_after", "image"):  # fmt: skip
+        assert word in sketch
+        assert word in (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
