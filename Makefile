@@ -47,9 +47,9 @@ clean: ## remove what was installed and built; the models stay
 	  { echo "Python 3.10 to 3.13 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "The venv package is missing. Install it with: sudo apt install python3-venv"; exit 1; }
-	@echo "Installing into .venv (about 450 MB, once)"
+	@echo "Installing into .venv (about 550 MB, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[camera]'
 	@touch $@
 
 .venv/.installed-test: .venv/.installed

@@ -59,6 +59,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Refuse cameras that have no token of their own under [cameras.NAME].")
     ] = False
     api_key: Annotated[str, Meta(description="If set, /v1/vision needs it in its form as `api_key`.")] = ""
+    advertise: Annotated[
+        bool, Meta(description="Announce the box by multicast DNS, so that cameras find it; needs the extra 'mdns'.")
+    ] = False
     drain_s: Annotated[float, Meta(ge=0, description="At shutdown, time given to frames already taken, s.")] = 3.0
 
 

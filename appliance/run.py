@@ -42,8 +42,10 @@ from appliance.health.facts import Bounds, Notices
 from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.watch import Watch
+from appliance.links import mdns
 from appliance.models import bundle
 from appliance.ports import Clock, Notifier
+from appliance.process.addresses import ipv4_addresses
 from appliance.process.demo_camera import run_camera
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
@@ -267,6 +269,8 @@ async def serve(
                 group.start_soon(reloads.run, reload or asyncio.Event(), pulse, name="reload")
             group.start_soon(pulse.run, name="pulse")
             async with anyio.create_task_group() as beside:
+                if settings.server.advertise:
+                    beside.start_soon(mdns.advertise, running.port, ipv4_addresses(), name="mdns")
                 if camera_source is not None:
                     beside.start_soon(run_camera, camera_source, running.port, name="camera")
                 await until(running)

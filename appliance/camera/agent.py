@@ -23,7 +23,7 @@ from typing import Any
 
 from appliance.camera.link import Link, LinkLost, connected
 from appliance.camera.sources.source import Shot, Source
-from appliance.device.systemd import NoNotifier
+from appliance.device import systemd
 from appliance.ports import Clock, Notifier
 from appliance.values import CameraLimits
 
@@ -74,7 +74,7 @@ class Agent:
         wall: Clock = time.time,
     ) -> None:
         self._source, self._find, self._name, self._token, self._seen = source, find, name, token, seen
-        self._notifier = notifier or NoNotifier()
+        self._notifier = notifier or systemd.NoNotifier()
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
         self._begun_s = float("-inf")
@@ -106,9 +106,11 @@ class Agent:
         while True:
             since_s = self._taking_since_s
             if since_s is None or self._clock() - since_s < _STUCK_S:
-                self._notifier.alive()
+                self._notifier.tell(systemd.ALIVE)
             if self._answers:
-                self._notifier.status(f"{self._answers} answers, the last {self._latency_ms:.0f} ms after the shutter")
+                self._notifier.tell(
+                    systemd.status(f"{self._answers} answers, the last {self._latency_ms:.0f} ms after the shutter")
+                )
             await asyncio.sleep(_BEAT_S)
 
     async def _visit(self, url: str, thread: ThreadPoolExecutor) -> None:
@@ -148,7 +150,7 @@ class Agent:
             self._latency_ms = (self._clock() - shot.taken_s) * 1000
             self._answers += 1
             if self._answers == 1:
-                self._notifier.ready(f"answered after {self._latency_ms:.0f} ms")
+                self._notifier.tell(systemd.READY, systemd.status(f"answered after {self._latency_ms:.0f} ms"))
             self._seen(Sighting(payload, shot.picture, self._latency_ms))
         elif event == "detection_error":
             log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})

@@ -86,7 +86,7 @@ async def run(options: Options, say: Say) -> None:
         except ApplianceError as error:
             failure = error
         group.cancel_scope.cancel()
-    notifier.stopping()
+    notifier.tell(systemd.STOPPING)
     if failure is not None:
         raise failure
 

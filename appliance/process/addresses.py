@@ -9,10 +9,14 @@ def addresses(host: str, port: int) -> list[str]:
     """The page's addresses on a service that listens on `host`, this machine's own first."""
     if host not in ("0.0.0.0", "::", ""):
         return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
-    found = [
+    return [f"http://{name}:{port}/" for name in ("127.0.0.1", *ipv4_addresses())]
+
+
+def ipv4_addresses() -> list[str]:
+    """This machine's on its networks."""
+    return [
         address.address
         for interface in psutil.net_if_addrs().values()
         for address in interface
         if address.family.name == "AF_INET" and not address.address.startswith("127.")
     ]
-    return [f"http://{name}:{port}/" for name in ("127.0.0.1", *found)]

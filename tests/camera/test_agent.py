@@ -26,16 +26,8 @@ class Manager:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def ready(self, status: str) -> None:
-        self.told.append(f"ready: {status}")
-
-    def stopping(self) -> None: ...
-
-    def status(self, text: str) -> None:
-        self.told.append(text)
-
-    def alive(self) -> None:
-        self.told.append("alive")
+    def tell(self, *words: str) -> None:
+        self.told.append(" ".join(words))
 
 
 def lens(running: Running) -> CameraStats:
@@ -142,12 +134,13 @@ async def test_an_agent_waits_for_a_service_that_is_not_there_yet(serve: Serve) 
 
 
 async def test_an_agent_follows_the_box_to_another_address(serve: Serve) -> None:
-    source, addresses = FakeSource(), []
+    source = FakeSource()
+    addresses: list[str] = []
 
     async def find() -> str:
         if not addresses:
             raise LinkLost("nobody answers")
-        return str(addresses[-1])
+        return addresses[-1]
 
     async with pushing("", source, find=find) as seen:
         async with serve() as first:
@@ -204,7 +197,7 @@ async def test_the_service_manager_hears_of_the_first_answer(serve: Serve) -> No
         assert manager.told == []
         await until(seen, 3)
     (ready,) = manager.told
-    assert ready.startswith("ready: answered after")
+    assert ready.startswith("READY=1 STATUS=answered after")
 
 
 async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -> None:
@@ -235,7 +228,7 @@ async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -
                 now_s = time.monotonic() + later_s if later_s else now_s - 21.0
                 with anyio.move_on_after(0.05):
                     await agent.beat()
-                assert manager.told.count("alive") == pings
+                assert manager.told.count("WATCHDOG=1") == pings
             group.cancel_scope.cancel()
 
 

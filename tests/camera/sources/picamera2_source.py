@@ -105,7 +105,7 @@ class Board:
         self.held = 0
         board, camera = self, real_configuration(folder / "picamera2.py")
 
-        def bound(path: str, kind: str, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def bound(path: str, kind: str, name: str, act: Any) -> Callable[..., Any]:
             real = signature(folder / path, kind, name)
 
             def call(_: Any, *arguments: Any, **named: Any) -> Any:
