@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -64,7 +65,11 @@ class Manager:
     def listened_to_by(self, service: Service) -> int:
         """Descriptors of the port that a process has open."""
         port = f"socket:[{os.fstat(self._port.fileno()).st_ino}]"
-        return [os.readlink(link) for link in Path(f"/proc/{service.pid}/fd").iterdir()].count(port)
+        found = 0
+        for link in Path(f"/proc/{service.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                found += os.readlink(link) == port
+        return found
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status and JSON body."""
