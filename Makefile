@@ -29,6 +29,7 @@ lint: .venv/.installed-test ## style, types, floors, units
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@systemd/check.sh
 
 eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
 	@$(BIN)/python -m tests.evaluation --onnx .cache/eval/yolo11n/source.onnx

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Holds the units to what systemd itself says of them: they load without a word, and they leave no more open than
+# docs/boot.md says. Part of `make lint`; needs no root.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+if ! command -v systemd-analyze >/dev/null; then
+  echo "SKIPPED: systemd-analyze is not on this machine, so the units in systemd/ were not checked" >&2
+  exit 0
+fi
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+
+# A root file system that has what the units name: systemd's own targets, and programs that are never run.
+mkdir -p "$root/usr/lib/systemd" "$root/etc"
+cp -r /usr/lib/systemd/system "$root/usr/lib/systemd"
+system=$root/usr/lib/systemd/system
+cp "$here"/units/* "$system"
+for program in opt/appliance/current/venv/bin/appliance usr/libexec/appliance/boot-check \
+  usr/libexec/appliance/rescue-answer bin/echo usr/bin/kill usr/bin/systemctl; do
+  install -D -m 755 /dev/null "$root/$program"
+done
+
+units=$(cd "$here/units" && ls | sed 's/@\./@x./')
+said=$(systemd-analyze verify --man=no --root="$root" $units 2>&1) || failed=yes
+if [ -n "${failed:-}$said" ]; then
+  echo "$said" >&2
+  exit 1
+fi
+
+exposure() { # UNIT LIMIT [BOARD]: fails above the limit, in tenths
+  systemd-analyze security --offline=true --no-pager --root="$root" --threshold="$2" "$1" >"$root/said" ||
+    { cat "$root/said" >&2; exit 1; }
+  sed -n "s/.*level for \(.*\): \([0-9.]*\) .*/units: \1 ${3:+with $3 }\2/p" "$root/said"
+}
+
+exposure appliance.service 11
+exposure appliance-camera@x.service 13
+exposure appliance-boot-check.service 11
+exposure appliance-rescue@x.service 11
+for board in "$here"/boards/*.conf; do
+  mkdir -p "$system/appliance.service.d"
+  cp "$board" "$system/appliance.service.d"
+  exposure appliance.service 13 "$(basename "$board" .conf)"
+  rm -r "$system/appliance.service.d"
+done
