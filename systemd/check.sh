@@ -17,7 +17,7 @@ cp -r /usr/lib/systemd/system "$root/usr/lib/systemd"
 system=$root/usr/lib/systemd/system
 cp "$here"/units/* "$system"
 for program in opt/appliance/current/venv/bin/appliance usr/libexec/appliance/boot-check \
-  usr/libexec/appliance/rescue-answer bin/echo usr/bin/kill usr/bin/systemctl; do
+  usr/libexec/appliance/rescue-answer bin/echo bin/sh usr/bin/systemctl; do
   install -D -m 755 /dev/null "$root/$program"
 done
 
