@@ -7,7 +7,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint eval bench clean
+.PHONY: help run setup model test check lint eval bench bundle install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,12 @@ eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through 
 
 bench: .venv/.installed-test $(MODEL) ## speed, fairness and memory beside their references (BENCH="goodput literal …": only those)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+bundle: .venv/.installed $(MODEL) ## one file that installs a box without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
+	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
+
+install: ## this machine becomes a box: /opt/appliance, units, settings, first start (as root)
+	@provisioning/install.sh
 
 clean: ## remove what was installed and built; the models stay
 	rm -rf .venv .cache build *.egg-info

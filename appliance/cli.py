@@ -109,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", _doctor, "check that this machine can do the work, and say what to mend")
     _add_settings(doctor)
 
+    board = _command(commands, "board", _board, "what this machine is, and what would be configured for it")
+    board.add_argument("--toml", action="store_true", help="print the configuration for it")
+    board.add_argument("--drop-ins", action="store_true", help="print the names of its files in systemd/boards")
+
     settings = commands.add_parser("config", help="show or check the settings")
     settings_commands = settings.add_subparsers(required=True, metavar="COMMAND")
     show = _command(settings_commands, "show", _config_show, "print all settings in force, each explained")
@@ -290,6 +294,20 @@ def _print_detected(path: Path, found: Detected, *, as_json: bool) -> None:
         print(f"  {one.name:<16} {one.confidence:4.0%}   {box.x1:6.0f} {box.y1:6.0f} {box.x2:6.0f} {box.y2:6.0f}")
     if not found.detections:
         print("  nothing found")
+
+
+def _board(arguments: argparse.Namespace) -> int:
+    from appliance import boards
+
+    found = boards.find()
+    if arguments.toml:
+        print(boards.toml(found), end="")
+    elif arguments.drop_ins:
+        print(" ".join(boards.drop_ins(found)))
+    else:
+        for line in boards.table(found):
+            print(line)
+    return OK
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -167,9 +167,9 @@ class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=30,
             le=110,
-            description="Keep the chip below this and 5 below its own trip point, °C; a Raspberry Pi throttles at 80.",
+            description="Keep the chip below this and 3 below its own trip point, °C; a Raspberry Pi throttles at 80.",
         ),
-    ] = 75.0
+    ] = 77.0
     critical_temp_c: Annotated[
         float, Meta(ge=40, le=120, description="Stop inferring at this, °C; firmware cuts hard at 85.")
     ] = 84.0

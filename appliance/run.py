@@ -304,7 +304,7 @@ async def _stop(
 
 def _in_safe_mode(problem: ConfigError) -> ConfigError:
     """Why no frame is looked at, for cameras."""
-    return ConfigError(f"the box is in safe mode until its settings are mended: {problem}", "safe_mode")
+    return ConfigError(f"the box waits for its settings to be mended: {problem}", "safe_mode")
 
 
 def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:

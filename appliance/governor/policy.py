@@ -22,7 +22,7 @@ from appliance.governor.memory import Shortage
 from appliance.readings import Power, Reading
 from appliance.values import Limits
 
-_MARGIN_C = 5.0
+_MARGIN_C = 3.0
 """Kept below the board's own passive trip point: the chip follows its load within seconds."""
 _LEAST_TARGET_C = 45.0
 """A lower trip point is an error of its firmware."""

@@ -53,18 +53,18 @@ BOARDS = (
     # is at 80 °C "within a few minutes" of stress at 22 °C (pidiylab.com, Raspberry Pi 5 cooling guide), and reached
     # 89 °C in Phoronix' run. Fitted to these: 52 °C idle and 101 unthrottled at 25 °C, 80 °C after two minutes. The
     # split between chip and board, and the powers (2.8 and 8 W), are assumptions. "Blocked": in a closed plastic case.
-    Board("Pi 5 bare", 2.8, 5.2, 3.0, 15.0, 6.5, 240.0, 8.0, 80.0, 85.0, 0.625, 75.0, 84.0),
+    Board("Pi 5 bare", 2.8, 5.2, 3.0, 15.0, 6.5, 240.0, 8.0, 80.0, 85.0, 0.625, 77.0, 84.0),
     # Phoronix with the Active Cooler: 56 °C on average, 72 at the most, always at 2.4 GHz. Fitted to 38 °C idle and
     # 61 under full load at 25 °C. Blocked fan: the cooler's fins alone (assumption).
-    Board("Pi 5 cooler", 2.8, 5.2, 1.8, 12.0, 2.7, 120.0, 6.0, 80.0, 85.0, 0.625, 75.0, 84.0),
+    Board("Pi 5 cooler", 2.8, 5.2, 1.8, 12.0, 2.7, 120.0, 6.0, 80.0, 85.0, 0.625, 77.0, 84.0),
     # ai-hpc.github.io, Orin Nano power and thermal guide: 15 W mode, clocks are reduced beyond 87 °C, off at 97.
     # Fanless ones throttle under sustained load (edgeaistack.ai). The resistances are assumptions: 61 °C at full load
     # and 25 °C with its fan.
-    Board("Orin Nano", 4.0, 8.0, 0.8, 8.0, 2.2, 180.0, 6.0, 87.0, 97.0, 0.4, 82.0, 92.0),
+    Board("Orin Nano", 4.0, 8.0, 0.8, 8.0, 2.2, 180.0, 6.0, 87.0, 97.0, 0.4, 84.0, 92.0),
     # A 15 W Intel mini PC without a fan: some are set to 15 W sustained (forum.level1techs.com, N100 power limits); one
     # with an N5105 was seen at 70 °C under full load (ora.it.com). Junction limit 100 °C (AnandTech, Skull Canyon).
     # Heat sinks of that weight take minutes (AnandTech's half-hour stress curves); the constants are assumptions.
-    Board("NUC", 4.0, 11.0, 0.9, 4.0, 2.1, 400.0, 4.5, 100.0, 105.0, 0.4, 95.0, 99.0),
+    Board("NUC", 4.0, 11.0, 0.9, 4.0, 2.1, 400.0, 4.5, 100.0, 105.0, 0.4, 97.0, 99.0),
 )
 
 

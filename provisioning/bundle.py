@@ -1,0 +1,145 @@
+"""`make bundle ARCH=arm64 PYTHON=3.11`: one file from which a box without a network is installed.
+
+It holds this source's wheel and all that it needs, each by its hash, the model, units and scripts, and checksums over
+everything. Wheels of another architecture are fetched, not built. systemd-python has none: it is built here for this
+machine, and for another one taken from Debian's own package of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+# What the C library of Debian 12 and Ubuntu 22.04 can load; pip takes no range.
+TAGS = ("_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014")
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+"""Whose python3-systemd was built for which Python."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    here = "arm64" if platform.machine() == "aarch64" else "amd64"
+    parser.add_argument("--arch", choices=MACHINES, default=here)
+    parser.add_argument("--python", choices=("3.10", "3.11", "3.12", "3.13"), default=HERE)
+    parser.add_argument("--model", default="yolo11n", help="a folder under models/ (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bundle")
+    wanted = parser.parse_args()
+    model = ROOT / "models" / wanted.model
+    if not (model / "manifest.json").exists():
+        print(f"bundle: {model} is not there; `make model` brings the default one", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = build(Path(folder), wanted.arch, wanted.python, model, wanted.out)
+    print(f"{path}  {path.stat().st_size / 1e6:.0f} MB")
+    print(f"on the box: sudo provisioning/install.sh --bundle {path.name}")
+    return 0
+
+
+def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
+    """The bundle as a file in `out`."""
+    wheels = work / "wheels"
+    wheels.mkdir()
+    pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT))
+    own = next(wheels.glob("edge_detection_appliance-*.whl"))
+    version = own.name.split("-")[1]
+    tags = [f"--platform=manylinux{tag}_{MACHINES[arch]}" for tag in TAGS]
+    pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
+        *tags, str(own), "pip")  # fmt: skip
+    journal(wheels, arch, python)
+    lines = [
+        f"{name}=={number} --hash=sha256:{digest(path)}"
+        for path in sorted(wheels.glob("*.whl"))
+        for name, number in [path.name.split("-")[:2]]
+    ]
+    (work / "requirements.txt").write_text("\n".join(lines) + "\n")
+    shutil.copytree(model, work / "models" / model.name)
+    for part in ("systemd", "provisioning"):
+        shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (work / "BUNDLE").write_text(f"version={version}\narchitecture={MACHINES[arch]}\npython={python}\n")
+    files = sorted(path for path in work.rglob("*") if path.is_file())
+    (work / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.relative_to(work)}\n" for path in files))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"appliance-{version}-{arch}-py{python}.tar"
+    with tarfile.open(path, "w") as archive:  # not compressed: wheels are
+        for member in sorted(work.iterdir()):
+            archive.add(member, member.name, filter=_owned_by_root)
+    return path
+
+
+def journal(wheels: Path, arch: str, python: str) -> None:
+    """Put systemd-python among the wheels, or say why not."""
+    why = "mmdebstrap is not on this machine" if shutil.which("mmdebstrap") is None else ""
+    if MACHINES[arch] == platform.machine() and python == HERE:
+        try:
+            pip("wheel", "--no-deps", "--wheel-dir", str(wheels), "systemd-python")
+            return
+        except subprocess.CalledProcessError:
+            why = why or "building it needs gcc, pkg-config, libsystemd-dev and python3-dev"
+    if python in SUITES and not why:
+        _from_debian(wheels, arch, python)
+        return
+    why = why or f"no Debian package of it was built for Python {python}"
+    print(f"bundle: without systemd-python ({why}): the journal will have no fields", file=sys.stderr)
+
+
+def _from_debian(wheels: Path, arch: str, python: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "root")
+        subprocess.run(
+            ["mmdebstrap", "--quiet", f"--arch={arch}", "--variant=extract", "--include=python3-systemd",
+             SUITES[python], str(root)],
+            check=True,
+        )  # fmt: skip
+        package = root / "usr/lib/python3/dist-packages/systemd"
+        info = next(package.parent.glob("systemd_python-*.egg-info"))
+        described = info.read_text() if info.is_file() else (info / "PKG-INFO").read_text()
+        number = next(line.split()[1] for line in described.splitlines() if line.startswith("Version:"))
+        tag = f"cp{python.replace('.', '')}-cp{python.replace('.', '')}-linux_{MACHINES[arch]}"
+        described_in = f"systemd_python-{number}.dist-info"
+        files = {f"systemd/{path.name}": path.read_bytes() for path in sorted(package.iterdir()) if path.is_file()}
+        files[f"{described_in}/METADATA"] = described.encode()
+        wheel = f"Wheel-Version: 1.0\nGenerator: appliance\nRoot-Is-Purelib: false\nTag: {tag}\n"
+        files[f"{described_in}/WHEEL"] = wheel.encode()
+        record = [f"{name},sha256={_urlsafe(data)},{len(data)}" for name, data in files.items()]
+        files[f"{described_in}/RECORD"] = "\n".join([*record, f"{described_in}/RECORD,,", ""]).encode()
+        with zipfile.ZipFile(wheels / f"systemd_python-{number}-{tag}.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        hasher = hashlib.sha256()
+        while block := file.read(1 << 20):
+            hasher.update(block)
+        return hasher.hexdigest()
+
+
+def _urlsafe(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+if __name__ == "__main__":
+    sys.exit(main())

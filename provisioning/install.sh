@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# Makes this machine an appliance: `sudo ./provisioning/install.sh`, online or with `--bundle FILE`.
+#
+# Rules of this file:
+# - It may be run again at any time: what is there and right is left alone.
+# - Each step says what it does. A step that fails says why and what to do, and everything done so far is undone.
+# - A release lies in a folder of its own, /opt/appliance/releases/VERSION-HASH, with its environment and units;
+#   `current` is a link to the one in use. Settings, models and state are not part of a release.
+set -Eeuo pipefail
+
+usage="usage: sudo provisioning/install.sh [--bundle FILE] [--no-start]
+  --bundle FILE  what \`make bundle\` wrote: nothing is fetched from any network
+  --no-start     install and enable only"
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+base=/opt/appliance
+config=/etc/appliance/appliance.toml
+bundle=''
+start=yes
+while [ $# -gt 0 ]; do
+  case $1 in
+    --bundle) [ $# -gt 1 ] || { echo "$usage" >&2; exit 2; }; bundle=$(realpath "$2"); shift 2 ;;
+    --no-start) start=no; shift ;;
+    -h | --help) echo "$usage"; exit 0 ;;
+    *) echo "$usage" >&2; exit 2 ;;
+  esac
+done
+
+# What is undone when a step fails, last first.
+undo=()
+work=$(mktemp -d)
+log=$work/log
+step=start
+advice=''
+changed=no
+
+say() { printf '%s\n' "$*"; }
+begin() { step=$1; advice=$2; printf '  %-12s ' "$step"; }
+done_() { say "${1:-done}"; }
+
+fail() {
+  trap - ERR
+  say 'FAILED'
+  {
+    say ''
+    say "appliance: the step \"$step\" failed: ${1:-}"
+    [ -s "$log" ] && tail -n 15 "$log" | sed 's/^/    /'
+    say "  → $advice"
+  } >&2
+  for ((i = ${#undo[@]} - 1; i >= 0; i--)); do eval "${undo[i]}" >>"$work/undo.log" 2>&1 || true; done
+  say 'Everything that was done has been undone: the machine is as it was.' >&2
+  rm -rf "$work"
+  exit 1
+}
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+trap 'fail "interrupted"' INT TERM HUP
+quietly() { "$@" >>"$log" 2>&1; }
+# For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work.
+end() { [ "${APPLIANCE_FAIL_AT:-}" != "$step" ] || fail 'it was told to fail'; done_ "$@"; : >"$log"; }
+
+begin machine 'Run it as root, on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
+[ "$(id -u)" = 0 ] || fail 'only root can install'
+[ -r /etc/os-release ] || fail 'this system does not say what it is (no /etc/os-release)'
+. /etc/os-release
+case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not a Debian" ;; esac
+command -v apt-get systemctl >/dev/null || fail 'it has no apt-get or no systemd'
+machine=$(uname -m)
+case $machine in x86_64 | aarch64) ;; *) fail "there is no OpenVINO for $machine" ;; esac
+free_mb=$(df --output=avail -m /opt 2>/dev/null | tail -1)
+need_mb=1200
+if [ "$free_mb" -lt "$need_mb" ]; then
+  advice="Free some space, for example with \`sudo apt-get clean\` and \`sudo journalctl --vacuum-size=50M\`."
+  fail "$free_mb MB are free in /opt, and $need_mb MB are needed"
+fi
+end "$PRETTY_NAME, $machine, $((free_mb / 1000)) GB free"
+
+source_dir=$(dirname "$here")
+if [ -n "$bundle" ]; then
+  begin bundle 'Copy the bundle again, and make it with `make bundle` for this machine and this Python.'
+  [ -f "$bundle" ] || fail "$bundle is not there"
+  mkdir "$work/bundle"
+  quietly tar -xf "$bundle" -C "$work/bundle"
+  (cd "$work/bundle" && quietly sha256sum --quiet --strict -c SHA256SUMS) || fail 'a file in it is not what was put in'
+  source_dir=$work/bundle
+  . "$work/bundle/BUNDLE" # version, architecture, python
+  [ "$architecture" = "$machine" ] || fail "it is for $architecture, and this machine is $machine"
+  end "complete, for $architecture and Python $python"
+fi
+
+# The packages of the system that are not there yet.
+begin packages 'Look whether the network and the package sources of this machine work: `sudo apt-get update`.'
+wanted=(python3 python3-systemd libgomp1 ca-certificates)
+[ -n "$bundle" ] || wanted+=(python3-venv)
+missing=()
+for package in "${wanted[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ] && [ -n "$bundle" ]; then
+  # Without a network only Python itself cannot be done without.
+  command -v python3 >/dev/null || fail 'there is no python3, and a bundle does not bring it'
+  missing=()
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  changed=yes
+  dpkg-query -W -f '${Package}\n' | sort >"$work/packages.before"
+  undo+=("dpkg-query -W -f '\${Package}\\n' | sort | comm -13 '$work/packages.before' - |
+    DEBIAN_FRONTEND=noninteractive xargs -r apt-get purge -y")
+  quietly apt-get update
+  DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}"
+  end "installed ${missing[*]}"
+else
+  end 'all there'
+fi
+
+begin python 'Install the Python of this system (`sudo apt-get install python3`), or make the bundle for this one.'
+python=${PYTHON:-/usr/bin/python3}
+has=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
+case $has in 3.10 | 3.11 | 3.12 | 3.13) ;; *) fail "$python is Python $has; 3.10 to 3.13 is needed" ;; esac
+if [ -n "$bundle" ]; then
+  (. "$work/bundle/BUNDLE" && [ "$python" = "$has" ]) || fail "the bundle is not for Python $has"
+fi
+end "$has"
+
+# The release: VERSION-HASH, where the hash is of all that goes into it. A folder without `complete` is a torn one.
+begin release 'Look whether the disk is full or the network is down, then run this again.'
+content=(appliance systemd provisioning pyproject.toml README.md LICENSE)
+[ -z "$bundle" ] || content=(BUNDLE SHA256SUMS)
+hash=$(cd "$source_dir" && find "${content[@]}" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z |
+  xargs -0 sha256sum | sha256sum | cut -c1-8)
+[ -n "$bundle" ] || version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$source_dir/appliance/__init__.py")
+name=$version-$hash
+release=$base/releases/$name
+if [ -e "$release/complete" ]; then
+  end "$name is there"
+else
+  changed=yes
+  [ -d "$base" ] || undo+=("rm -rf '$base'")
+  undo+=("rm -rf '$release'")
+  rm -rf "$release"
+  mkdir -p "$release"
+  cp -r "$source_dir/systemd" "$source_dir/provisioning" "$release/"
+  say "$name"
+  if [ -n "$bundle" ]; then
+    quietly "$python" -m venv --without-pip "$release/venv"
+    pip=("$release/venv/bin/python" "$(echo "$source_dir"/wheels/pip-*.whl)/pip")
+    quietly "${pip[@]}" install --no-index --no-compile --find-links "$source_dir/wheels" --require-hashes \
+      -r "$source_dir/requirements.txt"
+  else
+    say "               fetching about 150 MB of packages into it"
+    cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
+    quietly "$python" -m venv "$release/venv"
+    quietly "$release/venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$work/."
+  fi
+  # systemd-python is built for the system's Python by Debian; where it is not there the log goes without fields.
+  for folder in /usr/lib/python3/dist-packages/systemd; do
+    site=$(echo "$release"/venv/lib/python*/site-packages)
+    if [ -d "$folder" ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
+      ln -s "$folder" "$site/systemd"
+    fi
+  done
+  quietly "$release/venv/bin/python" -m compileall -q "$release/venv/lib"
+  quietly "$release/venv/bin/appliance" --version
+  sync -f "$release"
+  touch "$release/complete"
+  step=release
+  printf '  %-12s ' ''
+  end 'complete'
+fi
+appliance=$release/venv/bin/appliance
+
+begin units 'Send the lines above to whoever maintains this.'
+drop_ins=()
+for name_ in $("$appliance" board --drop-ins); do
+  case $name_ in memory-*) drop_ins+=(--memory "${name_#memory-}") ;; *) drop_ins+=(--with "$name_") ;; esac
+done
+before=$(readlink "$base/current" 2>/dev/null || true)
+units_now() { find /usr/lib/systemd/system/appliance* /usr/lib/{sysusers,tmpfiles}.d/appliance.conf \
+  /usr/lib/udev/rules.d/60-appliance.rules /usr/libexec/appliance -type f -exec sha256sum {} + 2>/dev/null | sort; }
+units_before=$(units_now)
+if [ -z "$before" ]; then
+  undo+=("'$release/provisioning/uninstall.sh' --units-only")
+else
+  undo+=("'$base/$before/systemd/install.sh' ${drop_ins[*]}")
+fi
+quietly "$release/systemd/install.sh" "${drop_ins[@]}"
+[ "$units_before" = "$(units_now)" ] || changed=yes
+end "${drop_ins[*]}"
+
+begin settings "Mend $config: the line above says what is wrong in it."
+if [ -e "$config" ]; then
+  quietly "$appliance" config check "$config"
+  end "$config is kept"
+else
+  changed=yes
+  install -d -m 750 -o root -g appliance "$(dirname "$config")"
+  undo+=("rm -f '$config'")
+  "$appliance" board --toml >"$work/appliance.toml"
+  quietly "$appliance" config check "$work/appliance.toml"
+  install -m 640 -o root -g appliance "$work/appliance.toml" "$config"
+  end "$config, for this board"
+fi
+
+begin model 'Put a model beside: `yolo11n.onnx` into /opt/appliance/models, or use --bundle; then run this again.'
+model=$(cd "$base" && "$appliance" config show --config "$config" | sed -n '/^\[model\]/,/^\[/s/^name = "\(.*\)"/\1/p')
+if [ -e "$base/models/$model/manifest.json" ]; then
+  end "$model is there"
+else
+  changed=yes
+  undo+=("rm -rf '$base/models/$model'")
+  if [ -d "$source_dir/models/$model" ]; then
+    cp -r "$source_dir/models/$model" "$base/models/"
+    end "$model, as it came"
+  else
+    say "fetching $model"
+    (cd "$base" && quietly "$appliance" model fetch)
+    printf '  %-12s ' ''
+    end "$model"
+  fi
+fi
+chmod -R u=rwX,go=rX "$base/models"
+
+begin current 'Look whether the disk is full.'
+if [ "$before" = "releases/$name" ]; then
+  end "$name"
+else
+  changed=yes
+  if [ -n "$before" ]; then
+    undo+=("ln -sfn '$before' '$base/.current' && mv -T '$base/.current' '$base/current' && systemctl restart appliance")
+  else
+    undo+=("rm -f '$base/current'")
+  fi
+  ln -sfn "releases/$name" "$base/.current"
+  mv -T "$base/.current" "$base/current"
+  end "$name${before:+, before: ${before#releases/}}"
+fi
+link=/usr/local/bin/appliance
+if [ "$(readlink "$link" || true)" != "$base/current/venv/bin/appliance" ]; then
+  ln -sfn "$base/current/venv/bin/appliance" "$link"
+  undo+=("rm -f '$link'")
+fi
+
+if [ $start = no ]; then
+  say "appliance $name is installed; it starts at the next boot."
+elif [ ! -d /run/systemd/system ]; then
+  say "appliance $name is installed; systemd does not run here, so it starts at the next boot."
+else
+  for folder in /var/lib/appliance /var/cache/appliance; do [ -e "$folder" ] || undo+=("rm -rf '$folder'"); done
+  begin service 'Read why: `journalctl -u appliance -n 50`. Settings: `appliance config check`.'
+  if [ $changed = yes ]; then
+    quietly systemctl start appliance.target appliance.socket
+    quietly systemctl restart appliance.service
+  else
+    quietly systemctl start appliance.target
+  fi
+  end "$(systemctl show -p StatusText --value appliance)"
+  address=$(hostname -I 2>/dev/null | cut -d' ' -f1)
+  say "appliance $name is $(systemctl is-active appliance): http://${address:-127.0.0.1}:8080/"
+fi
+trap - ERR INT TERM HUP
+# The newest three releases stay, to go back to.
+cd "$base/releases"
+ls -1t | grep -vx "$name" | tail -n +3 | xargs -r rm -rf
+rm -rf "$work"

@@ -1,0 +1,139 @@
+"""What a box takes from its boot partition and makes for itself, in a tree of files."""
+
+from __future__ import annotations
+
+import importlib.util
+import stat
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT
+
+
+def _load() -> ModuleType:
+    """A program for the system's Python, not a part of the package."""
+    spec = importlib.util.spec_from_file_location("at_boot", ROOT / "provisioning/at_boot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["at_boot"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+at_boot = _load()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A box that was just written from an image."""
+    for folder in ("boot/firmware", "etc/appliance", "etc/NetworkManager/system-connections"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (tmp_path / "etc/hostname").write_text("raspberrypi\n")
+    (tmp_path / "etc/hosts").write_text("127.0.0.1\tlocalhost\n127.0.1.1\traspberrypi\n")
+    program = tmp_path / at_boot.APPLIANCE
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m appliance "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_box_with_its_images_name_gets_one_of_its_own_once(root: Path) -> None:
+    assert list(at_boot.identity(root)) == ["this box is now called appliance-abcdef"]
+    assert (root / "etc/hostname").read_text() == "appliance-abcdef\n"
+    assert (root / "etc/hosts").read_text() == "127.0.0.1\tlocalhost\n127.0.1.1\tappliance-abcdef\n"
+    assert list(at_boot.identity(root)) == []
+
+
+def test_a_name_that_somebody_gave_it_is_kept(root: Path) -> None:
+    (root / "etc/hostname").write_text("gate\n")
+    assert list(at_boot.identity(root)) == []
+    assert (root / "etc/hostname").read_text() == "gate\n"
+
+
+def test_good_settings_are_taken_and_wiped(root: Path) -> None:
+    given_file = root / "boot/firmware/appliance.toml"
+    given_file.write_text('[server]\nviewer_token = "secret"\n')
+    assert at_boot.main(root) == 0
+    taken = root / "etc/appliance/appliance.toml"
+    assert taken.read_text() == '[server]\nviewer_token = "secret"\n'
+    assert mode(taken) == 0o640
+    assert not given_file.exists()
+
+
+def test_bad_settings_stay_where_they_are_with_the_reason_beside_them(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = root / "etc/appliance/appliance.toml"
+    before.write_text("# as it was\n")
+    given_file = root / "boot/firmware/appliance.toml"
+    given_file.write_text("[server]\nprot = 80\n")
+    (root / "boot/firmware/appliance-wifi.txt").write_text("ssid=Yard\npassword=12345678\n")
+    assert at_boot.main(root) == 0
+    assert before.read_text() == "# as it was\n"
+    assert given_file.exists()
+    reason = (root / "boot/firmware/appliance.toml.error.txt").read_text()
+    assert "prot" in reason
+    assert "port" in reason
+    said = capsys.readouterr().out
+    assert "cannot be used" in said
+    assert "took the Wi-Fi settings for Yard" in said  # the one does not stop the other
+    given_file.write_text("[server]\nport = 80\n")
+    at_boot.main(root)
+    assert not list((root / "boot/firmware").iterdir())
+
+
+def test_wifi_settings_become_a_connection_that_only_root_may_read(root: Path) -> None:
+    (root / "boot/firmware/appliance-wifi.txt").write_text("SSID = Höfe; 2\r\npassword=a\\b=c;d#e\ncountry=DE\n")
+    at_boot.main(root)
+    connection = root / "etc/NetworkManager/system-connections/appliance-wifi.nmconnection"
+    assert mode(connection) == 0o600
+    text = connection.read_text()
+    assert f"ssid={''.join(f'{byte};' for byte in 'Höfe; 2'.encode())}" in text
+    assert "psk=a\\\\b=c;d#e\n" in text
+    assert "ieee80211_regdom=DE" in (root / "etc/modprobe.d/appliance-wifi.conf").read_text()
+    assert not (root / "boot/firmware/appliance-wifi.txt").exists()
+
+
+def test_netplan_is_told_where_there_is_no_networkmanager(root: Path) -> None:
+    (root / "etc/NetworkManager/system-connections").rmdir()
+    (root / "etc/NetworkManager").rmdir()
+    (root / "etc/netplan").mkdir()
+    (root / "boot/firmware/appliance-wifi.txt").write_text('ssid="Yard": x\npassword=12345678\n')
+    at_boot.main(root)
+    import yaml
+
+    plan = root / "etc/netplan/60-appliance-wifi.yaml"
+    assert mode(plan) == 0o600
+    points = yaml.safe_load(plan.read_text())["network"]["wifis"]["wlan0"]["access-points"]
+    assert points == {'"Yard": x': {"password": "12345678"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ssid=\npassword=12345678\n", f"ssid={'x' * 33}\npassword=12345678", "ssid=x\npassword=short",
+     "ssid=x\npassword=pässword", "ssid=x\npassword=12345678\ncountry=Germany"],
+)  # fmt: skip
+def test_wifi_settings_that_cannot_be_meant_so_are_refused_in_words(text: str, root: Path) -> None:
+    path = root / "boot/firmware/appliance-wifi.txt"
+    path.write_text(text)
+    at_boot.main(root)
+    assert path.exists()
+    assert path.with_name("appliance-wifi.txt.error.txt").read_text().strip()
+    assert not list((root / "etc/NetworkManager/system-connections").iterdir())
+
+
+@given(st.text(min_size=1, max_size=8))
+def test_a_name_is_the_same_bytes_in_the_connection(ssid: str) -> None:
+    written = at_boot._bytes_of(ssid)
+    assert bytes(int(number) for number in written.split(";")[:-1]).decode() == ssid
