@@ -30,9 +30,11 @@ class Demand:
 def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) -> dict[str, float]:
     """Seconds between two frames for each camera; what a slow camera leaves is shared among the others.
 
-    `use`: part of the engine that is given away, 0-1.
+    `use`: part of the engine that is given away, 0-1; of nothing there are no shares.
     """
     budget = slots * use
+    if budget <= 0:
+        return {}
     open_ = dict(demands)
     intervals: dict[str, float] = {}
     while open_:

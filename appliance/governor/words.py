@@ -29,7 +29,8 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
     temp = reading.thermal.soc_temp_c
     shown = "unknown" if temp is None else f"{temp:.0f} °C"
     if state.reason == "critical_temperature":
-        return f"the chip is too hot ({shown})"
+        cooled = temp is not None and temp < target_c
+        return f"the chip was too hot and is at {shown} now" if cooled else f"the chip is too hot ({shown})"
     if state.reason == "temperature":
         return f"the chip is at {shown}, to be kept below {target_c:.0f} °C"
     if state.reason == "throttled":

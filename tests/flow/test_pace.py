@@ -215,3 +215,11 @@ def test_a_camera_that_does_what_it_is_told_is_let_in(steps: list[tuple[str, flo
             assert site.interval(other) >= floor_s
             if other == "b":
                 assert site.interval(other) >= 1.0
+
+
+def test_a_camera_that_comes_while_nothing_is_looked_at_is_asked_to_wait() -> None:
+    site = Site(replace(FULL, admit=False, duty=0.0, reason="critical_temperature"))
+    assert site.pace.join("gate").min_interval_s == REFUSED_S
+    assert site.pace.preview().reason == "critical_temperature"
+    site.arrive("gate")
+    site.pace.tell()

@@ -72,3 +72,7 @@ def test_small_changes_are_no_news(told_s: float, part: float) -> None:
     assert changed(told_s, told_s * (1 + part * CHANGE * 0.99)) is False
     assert changed(told_s, told_s * (1 + CHANGE * 1.01)) is True
     assert changed(None, told_s) is True
+
+
+def test_of_nothing_there_are_no_shares() -> None:
+    assert fair_intervals({"gate": Demand(0.1)}, 2, 0.0) == {}

@@ -16,14 +16,15 @@ function facts({ device, governor, engine, version }) {
     ? d.memory_total_bytes - d.memory_available_bytes : null;
   return [
     ["Temperature", measure(d.soc_temp_c, "°C", 1),
-      known(d.trip_temp_c) ? `throttles at ${measure(d.trip_temp_c, "°C")}` : "trip point unknown",
+      tripsInWords(d, g),
       share(d.soc_temp_c, d.trip_temp_c)],
     ["Memory free", bytes(d.memory_available_bytes),
       `of ${bytes(d.memory_total_bytes)}; this service holds ${bytes(d.resident_bytes)}`,
       share(used_bytes, d.memory_total_bytes)],
     [MAY_BE_FULL, measure(d.cpu_percent, "%"), "", share(d.cpu_percent, 100)],
-    ["Cooling state", known(g.cooling_state, g.max_state) ? `${g.cooling_state} of ${g.max_state}` : UNKNOWN,
-      limitsInWords(g.limits), share(g.cooling_state, g.max_state)],
+    ["Cooling state", known(g.cur_state, g.max_state) ? `${g.cur_state} of ${g.max_state}` : UNKNOWN,
+      stateInWords(g), share(g.cur_state, g.max_state)],
+    ["Power", powerInWords(d.power ?? {}), ""],
     ["Model", e.model ?? UNKNOWN, [e.engine, e.device, e.precision].map((word) => word ?? UNKNOWN).join(" · ")],
     ["One look takes", measure(e.infer_ms, "ms", e.infer_ms < 10 ? 1 : 0),
       `capacity ${measure(e.capacity_fps, "fps")}; ${e.in_flight ?? UNKNOWN} under way`],
@@ -33,6 +34,28 @@ function facts({ device, governor, engine, version }) {
     ["Board", d.board ?? UNKNOWN, ""],
     ["Version", version ?? UNKNOWN, ""],
   ];
+}
+
+function tripsInWords(device, governor) {
+  const words = [];
+  if (known(governor.target_temp_c)) words.push(`kept below ${measure(governor.target_temp_c, "°C")}`);
+  if (known(device.trip_temp_c)) words.push(`throttles at ${measure(device.trip_temp_c, "°C")}`);
+  if (known(device.critical_temp_c)) words.push(`off at ${measure(device.critical_temp_c, "°C")}`);
+  return words.join(", ") || "trip point unknown";
+}
+
+function stateInWords(governor) {
+  const held = known(governor.held_for_s) ? `held by a person for ${duration(governor.held_for_s)}` : "";
+  const since = governor.cur_state > 0 && known(governor.time_in_state_s)
+    ? `for ${duration(governor.time_in_state_s)}` : "";
+  return [limitsInWords(governor.limits), held || since].filter(Boolean).join(", ");
+}
+
+function powerInWords(power) {
+  if (power.under_voltage) return "too weak now";
+  if (power.throttled) return "good, but throttled";
+  if (power.under_voltage_since_boot) return "was too weak";
+  return power.under_voltage === false ? "good" : UNKNOWN;
 }
 
 function limitsInWords(limits) {

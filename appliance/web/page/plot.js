@@ -54,10 +54,13 @@ export class Plot {
       drawn.push(line(pathOf(history.columns[key] ?? [], y, this.#steps), `line line-${index}`));
     });
     this.#part("svg").replaceChildren(...drawn);
+    // The highest one's label stands above its line, the others' below theirs.
+    const highestMark = Math.max(...crossed.map(({ value }) => value));
     this.#part(".marks").replaceChildren(...crossed.map(({ value, name }) => {
       const label = document.createElement("span");
       label.textContent = `${name} ${this.#show(value)}`;
       label.style.top = `${(100 * y(value)) / HEIGHT}%`;
+      label.classList.toggle("is-above", value === highestMark);
       return label;
     }));
     this.#part(".top").style.top = `${(100 * y(highest)) / HEIGHT}%`;
