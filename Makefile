@@ -7,10 +7,10 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint eval bench bundle install clean
+.PHONY: help run setup model test check lint boot-test boot-test-full eval bench bundle install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: setup model ## the service with a demo camera and a page to look at (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
 	@exec $(BIN)/appliance serve --profile realtime --port $(PORT) --camera "$(SOURCE)"
@@ -30,6 +30,12 @@ lint: .venv/.installed-test ## style, types, floors, units
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@systemd/check.sh
+
+boot-test: .venv/.installed-systemd $(MODEL) ## the installed service under real systemd in a container: failures, damage, restarts (root)
+	@$(BIN)/python -m pytest tests/boot -m boot
+
+boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: cgroup v2, power cuts (root, half an hour)
+	@$(BIN)/python -m pytest tests/boot -m 'boot or machine'
 
 eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
 	@$(BIN)/python -m tests.evaluation --onnx .cache/eval/yolo11n/source.onnx
@@ -61,6 +67,10 @@ clean: ## remove what was installed and built; the models stay
 
 .venv/.installed-test: .venv/.installed
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+.venv/.installed-systemd: .venv/.installed-test
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[systemd]'
 	@touch $@
 
 $(MODEL): | .venv/.installed

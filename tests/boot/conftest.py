@@ -1,0 +1,91 @@
+"""Fixtures of the boot tests, the reasons why they cannot run here, and the table they end in."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boot import container, rootfs
+from tests.boot.container import Container
+
+Measured = Callable[[str], None]
+
+_TABLE = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture(scope="session")
+def can_boot(models_dir: Path) -> None:
+    """Skips, with the reason, where nothing can be booted."""
+    why_not = _why_not() or rootfs.why_not()
+    if why_not:
+        pytest.skip(f"boot tests cannot run here: {why_not}")
+
+
+@pytest.fixture(scope="session")
+def root(can_boot: None) -> Path:
+    """The root file system with the appliance installed, and with faults that a test can switch on."""
+    return put_faults(rootfs.build(rootfs.CACHE / "root"))
+
+
+def put_faults(root: Path) -> Path:
+    """Let the service of this root file system load faults.py at its start."""
+    packages = next((root / rootfs.RELEASE / "venv/lib").glob("python3*/site-packages"))
+    shutil.copy(Path(__file__).with_name("faults.py"), packages / "faults_of_the_chip.py")
+    (packages / "faults_of_the_chip.pth").write_text("import faults_of_the_chip\n")
+    return root
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Say what a test measured, for its line of the table."""
+
+    def say(text: str) -> None:
+        request.config.stash.setdefault(_TABLE, {})[request.node.nodeid] = text
+
+    return say
+
+
+@pytest.fixture(scope="module")
+def box(root: Path) -> Iterator[Container]:
+    """A box that has booted; shared by the tests of a file, which leave it as they found it."""
+    with container.boot(root, f"appliance-{os.getpid()}") as booted:
+        booted.wait_until_active()
+        yield booted
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    measured = config.stash.get(_TABLE, {})
+    lines = [
+        (report.nodeid.partition("::test_")[2].replace("_", " "), outcome, measured.get(report.nodeid, ""))
+        for outcome in ("passed", "failed", "skipped")
+        for report in terminalreporter.getreports(outcome)
+        if "tests/boot/" in report.nodeid and (report.when == "call" or outcome == "skipped")
+    ]
+    if not lines:
+        return
+    width = max(len(name) for name, *_ in lines)
+    terminalreporter.section(f"boot test: {platform.machine()}, kernel {platform.release()}")
+    for name, outcome, text in lines:
+        terminalreporter.write_line(f"{name:<{width}}  {outcome:<7}  {text}".rstrip())
+
+
+def _why_not() -> str | None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "they make containers, which needs root on Linux"
+    missing = [
+        name for name in ("systemd-nspawn", "mmdebstrap", "nsenter", "setpriv", "ip") if shutil.which(name) is None
+    ]
+    if missing:
+        return f"{', '.join(missing)} missing: apt install systemd-container mmdebstrap util-linux iproute2"
+    try:
+        subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        return f"no namespaces: {error.stderr.decode().strip()}"
+    return None

@@ -1,0 +1,215 @@
+"""A container that boots real systemd, in namespaces of its own: no port, no file and no process of it is ours.
+
+Each boot starts from the same root file system; what it writes is in memory and gone with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+_GET = """
+import json, sys, urllib.error, urllib.request
+try:
+    with urllib.request.urlopen("http://127.0.0.1:8080" + sys.argv[1], timeout=10) as answer:
+        status, body = answer.status, answer.read()
+except urllib.error.HTTPError as error:
+    status, body = error.code, error.read()
+except OSError as error:
+    status, body = 0, str(error).encode()
+try:
+    body = json.loads(body)
+except ValueError:
+    body = body.decode(errors="replace")
+print(json.dumps({"status": status, "body": body}))
+"""
+_CGROUPS = Path("/sys/fs/cgroup")
+_PATIENCE_S = 60.0
+"""What takes a second on a quiet machine may take very long on a busy one."""
+
+
+class Container:
+    """A booted container. Commands in it run as root, with nothing of our environment."""
+
+    def __init__(self, leader: int) -> None:
+        self.leader = leader
+        """Its process 1, as this machine numbers it."""
+        self._numbers = itertools.count(1)
+
+    def run(self, *command: str, fails: bool = False, stdin: str | None = None) -> str:
+        """What a command prints, stripped. `fails`: it may."""
+        done = subprocess.run(
+            self._enter(*command), input=stdin, capture_output=True, text=True, timeout=_PATIENCE_S * 3
+        )
+        if done.returncode and not fails:
+            raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def let_limits_work(self) -> None:
+        """MemoryMax and TasksMax hold for units started from now on.
+
+        Under cgroups of version 1 nspawn mounts their controllers read-only, and systemd ignores limits in silence.
+        """
+        if not _unified():
+            for controller in ("memory", "pids"):
+                self.run("mount", "-o", "remount,bind,rw", f"/sys/fs/cgroup/{controller}")
+            self.run("systemctl", "daemon-reexec")
+
+    @contextmanager
+    def beside(self, *command: str) -> Iterator[IO[str]]:
+        """What a command prints that runs beside the block; at its end it is told to stop."""
+        unit = f"beside-{next(self._numbers)}"
+        started = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}", *command]
+        process = subprocess.Popen(self._enter(*started), stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                yield process.stdout
+            finally:
+                self.run("systemctl", "stop", unit, fails=True)
+                process.wait(_PATIENCE_S)
+
+    def write(self, path: str, text: str, owner: str = "root:root") -> None:
+        """A file and its folders."""
+        self.run("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path} && chown {owner} {path}", stdin=text)
+
+    def drop_in(self, unit: str, text: str) -> None:
+        """More settings for a unit."""
+        self.write(f"/etc/systemd/system/{unit}.d/90-test.conf", text)
+        self.run("systemctl", "daemon-reload")
+
+    def show(self, unit: str, name: str) -> str:
+        """A property of a unit, as `systemctl show` names them."""
+        return self.run("systemctl", "show", unit, "--value", "--property", name)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and body (JSON if it is) of the service's answer; status 0 where there is none."""
+        said = json.loads(self.run("/usr/bin/python3", "-c", _GET, path))
+        return said["status"], said["body"]
+
+    def answered(self, camera: str) -> int:
+        """Frames of a camera that were answered since the service began."""
+        status, report = self.get("/health")
+        return int(report["cameras"].get(camera, {}).get("answered", 0)) if status else 0
+
+    def is_in_state(self, unit: str, state: str) -> bool:
+        return self.show(unit, "ActiveState") == state
+
+    def main_pid(self, unit: str = "appliance.service") -> str:
+        return self.show(unit, "MainPID")
+
+    def journal(self, unit: str = "appliance.service") -> str:
+        return self.run("journalctl", "--unit", unit, "--output", "cat", "--no-pager")
+
+    def wait_until(self, what: str, holds: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
+        """Ask until it holds; fails with the service's own words if it never does."""
+        deadline_s = time.monotonic() + patience_s
+        while not holds():
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"not {what} within {patience_s:.0f} s\n{self.journal()[-3000:]}")
+            time.sleep(0.1)
+
+    def wait_until_active(self, unit: str = "appliance.service", patience_s: float = _PATIENCE_S) -> None:
+        self.wait_until(f"active: {unit}", lambda: self._state(unit) == "active", patience_s)
+
+    def _state(self, unit: str) -> str:
+        state = self.show(unit, "ActiveState")
+        if state == "failed":
+            raise AssertionError(f"{unit} has failed\n{self.journal(unit)[-3000:]}")
+        return state
+
+    def _enter(self, *command: str) -> list[str]:
+        clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
+        return ["nsenter", "--target", str(self.leader), "--all", *clean, *command]
+
+
+@contextmanager
+def boot(root: Path, name: str, options: Sequence[str] = ()) -> Iterator[Container]:
+    """A container of this root file system until the block ends. `options`: more of systemd-nspawn's."""
+    command = [
+        "setpriv", "--pdeathsig=TERM", "systemd-nspawn", f"--directory={root}", "--boot", "--volatile=overlay",
+        "--private-network", "--register=no", "--keep-unit", f"--machine={name}", "--console=read-only", "--quiet",
+        # For a machine whose cgroups are of version 1, which newer systemd refuses otherwise.
+        "--setenv=SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+        *options,
+    ]  # fmt: skip
+    if _unified():
+        command = [part for part in command if not part.startswith("--setenv=SYSTEMD_PROC_CMDLINE")]
+    groups = _own_groups(name)
+    nspawn = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: _enter_groups(groups), start_new_session=True,
+    )  # fmt: skip
+    leader = None
+    try:
+        leader = _leader(nspawn)
+        yield Container(leader)
+    finally:
+        # Without its process 1 all of it goes at once; an orderly shutdown takes seconds.
+        os.kill(leader or nspawn.pid, signal.SIGKILL)
+        nspawn.wait(_PATIENCE_S)
+        assert nspawn.stderr is not None
+        nspawn.stderr.close()
+        _remove_groups(groups)
+
+
+def _unified() -> bool:
+    return (_CGROUPS / "cgroup.controllers").exists()
+
+
+def _leader(nspawn: subprocess.Popen[bytes]) -> int:
+    """The container's process 1, once it takes orders."""
+    children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if nspawn.poll() is not None:
+            assert nspawn.stderr is not None
+            raise AssertionError(f"systemd-nspawn ended: {nspawn.stderr.read().decode()}")
+        pids = children.read_text().split()
+        if pids:
+            up = subprocess.run(
+                ["nsenter", "--target", pids[0], "--all", "systemctl", "is-system-running"],
+                capture_output=True, text=True,
+            )  # fmt: skip
+            if up.stdout.strip() in ("initializing", "starting", "running", "degraded"):
+                return int(pids[0])
+        time.sleep(0.05)
+    raise AssertionError("the container's systemd never took an order")
+
+
+def _own_groups(name: str) -> list[Path]:
+    """A cgroup of our own in each hierarchy: nspawn would take the one it is in for itself."""
+    roots = [_CGROUPS] if _unified() else sorted(path for path in _CGROUPS.iterdir() if path.is_dir())
+    groups = [root / name for root in roots if (root / "cgroup.procs").exists()]
+    for group in groups:
+        group.mkdir(exist_ok=True)
+        for inherited in ("cpuset.cpus", "cpuset.mems"):
+            if (group / inherited).exists() and not _unified():
+                (group / inherited).write_text((group.parent / inherited).read_text())
+    return groups
+
+
+def _enter_groups(groups: Sequence[Path]) -> None:
+    for group in groups:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _remove_groups(groups: Sequence[Path]) -> None:
+    deadline_s = time.monotonic() + _PATIENCE_S
+    for group in groups:
+        for folder in (*sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True), group):
+            while folder.exists():
+                try:
+                    folder.rmdir()
+                except OSError:  # the last processes are still going
+                    if time.monotonic() > deadline_s:
+                        raise
+                    time.sleep(0.05)

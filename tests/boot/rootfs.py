@@ -1,0 +1,132 @@
+"""The root file system that the boot tests boot: Debian's packages, and the appliance as it is installed on a box.
+
+Debian's part is made once and kept in .cache/boot; the appliance's is made anew each time, out of this working tree and
+of the packages that its own metadata asks for, which lie in the environment that runs the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).parents[2]
+CACHE = REPOSITORY / ".cache/boot"
+RELEASE = Path("opt/appliance/releases/under-test")
+MODEL = "yolo11n"
+
+CONTAINER = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "python3", "libfaketime")
+MACHINE = (*CONTAINER, "linux-image-cloud-amd64", "initramfs-tools", "udev", "iproute2")
+_PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+_LEFT_OUT = ("doc", "man", "info", "locale", "lintian")
+
+
+def why_not() -> str | None:
+    """Why there can be no such root file system on this machine."""
+    release = platform.freedesktop_os_release()
+    if release.get("ID") != "debian":
+        return f"it is made of this machine's own Debian release, and this is {release.get('PRETTY_NAME')}"
+    suite, ours = release["VERSION_CODENAME"], f"{sys.version_info.major}.{sys.version_info.minor}"
+    if ours != _PYTHONS.get(suite):
+        return f"Debian {suite} has Python {_PYTHONS.get(suite)}, the tests run on {ours}: make PYTHON=/usr/bin/python3"
+    return None
+
+
+def build(into: Path, packages: Sequence[str] = CONTAINER) -> Path:
+    """A root file system in `into`, which is replaced, with the appliance installed and enabled."""
+    debian = _debian(packages)
+    shutil.rmtree(into, ignore_errors=True)
+    # Hard links: nothing below writes into a file that is there, each replaces what it changes.
+    subprocess.run(["cp", "-al", debian, into], check=True)
+    _install_release(into)
+    model = into / "opt/appliance/models" / MODEL
+    shutil.copytree(REPOSITORY / "models" / MODEL, model)
+    subprocess.run(
+        [REPOSITORY / "systemd/install.sh", into], check=True, capture_output=True, env=os.environ | {"LC_ALL": "C"}
+    )
+    return into
+
+
+def _debian(packages: Sequence[str]) -> Path:
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    digest = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:8]
+    kept = CACHE / f"{suite}-{digest}"
+    if not kept.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        fresh = CACHE / f"{kept.name}.unfinished"
+        shutil.rmtree(fresh, ignore_errors=True)
+        options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
+        subprocess.run(
+            ["mmdebstrap", "--variant=minbase", "--quiet", f"--include={','.join(packages)}", *options,
+             suite, str(fresh), *_mirror(suite)],
+            check=True,
+        )  # fmt: skip
+        fresh.rename(kept)
+    return kept
+
+
+def _mirror(suite: str) -> list[str]:
+    """Where this machine's apt takes that release from; nothing if it does not say."""
+    said = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)",
+         f"Codename: {suite}", "Component: main", "Origin: Debian"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return sorted(set(said.stdout.split()))[:1]
+
+
+def _install_release(root: Path) -> None:
+    venv = root / RELEASE / "venv"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = venv / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin/python").symlink_to("/usr/bin/python3")
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    command = venv / "bin/appliance"
+    command.write_text(
+        f"#!/{RELEASE}/venv/bin/python\nimport sys\n\nfrom appliance.cli import main\n\nsys.exit(main())\n"
+    )
+    command.chmod(0o755)
+    (root / "opt/appliance/current").symlink_to(Path("releases") / RELEASE.name)
+    shutil.copytree(REPOSITORY / "appliance", packages / "appliance")
+    for distribution in _needed("edge-detection-appliance", {"systemd"}):
+        for file in distribution.files or ():
+            source = Path(str(distribution.locate_file(file))).resolve()
+            target = (packages / file).resolve()
+            if packages in target.parents and source.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(source, target)
+
+
+def _needed(name: str, extras: set[str]) -> Iterator[importlib.metadata.Distribution]:
+    """What this distribution requires, and what that requires: without itself, and without the tests' own."""
+    seen: set[str] = set()
+    asked = [(name, frozenset(extras))]
+    while asked:
+        one, wanted = asked.pop()
+        distribution = importlib.metadata.distribution(one)
+        for line in distribution.requires or ():
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in wanted or {""}):
+                continue
+            if requirement.name.lower() not in seen:
+                seen.add(requirement.name.lower())
+                asked.append((requirement.name, frozenset(requirement.extras)))
+                yield importlib.metadata.distribution(requirement.name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the environment is on another file system
+        shutil.copy2(source, target)

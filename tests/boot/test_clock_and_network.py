@@ -1,0 +1,71 @@
+"""A box without a clock boots in 1970 and then jumps; its network may come up long after it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.boot.conftest import Measured
+from tests.boot.container import Container
+
+pytestmark = pytest.mark.boot
+
+_SERVICE = "appliance.service"
+_CLOCK = "/run/clock"
+_FAKETIME = """[Service]
+Environment=LD_PRELOAD=%s
+Environment=FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+"""
+
+
+def test_a_clock_that_jumps_fifty_years_while_frames_flow_disturbs_nothing(box: Container, measured: Measured) -> None:
+    library = box.run("sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1")
+    box.write(_CLOCK, "@1970-01-01 00:01:00\n")
+    box.drop_in(_SERVICE, _FAKETIME % library)
+    box.run("systemctl", "restart", _SERVICE)
+    box.write("/etc/appliance/camera-gate.env", "SOURCE=demo\n")
+    box.run("systemctl", "start", "appliance-camera@gate")
+    box.wait_until("answering", lambda: box.answered("gate") >= 2)
+    invocation, before = box.show(_SERVICE, "InvocationID"), box.get("/health")[1]
+    box.write(_CLOCK, "@2020-01-01 00:01:00\n")
+    answered = box.answered("gate")
+    box.wait_until("answering", lambda: box.answered("gate") >= answered + 3)
+    after = box.get("/health")[1]
+    assert before["timestamp"].startswith("1970-")
+    assert after["timestamp"].startswith("2020-")
+    assert after["status"] == before["status"] == "ok", after["findings"]
+    assert box.show(_SERVICE, "InvocationID") == invocation, "it was restarted"
+    measured(f"{before['timestamp']} to {after['timestamp']}, {answered} frames before, 3 more after, no restart")
+
+
+def test_a_network_that_comes_up_after_the_service_is_served(box: Container) -> None:
+    assert box.get("/health/ready")[0] == 200
+    with _camera_on_a_cable(box) as camera:
+        script = "import urllib.request; print(urllib.request.urlopen('http://192.168.77.1:8080/health/ready').status)"
+        done = subprocess.run([*camera, "/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == "200", done.stderr
+
+
+@contextmanager
+def _camera_on_a_cable(box: Container) -> Iterator[list[str]]:
+    """Plug a cable into the box, with another machine at its end; the beginning of a command that runs there."""
+    other = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    there = ["nsenter", "--target", str(other.pid), "--net"]
+    here = ["nsenter", "--target", str(box.leader), "--net"]
+    steps = (
+        [*here, "ip", "link", "add", "late0", "type", "veth", "peer", "name", "camera0", "netns", str(other.pid)],
+        [*here, "ip", "address", "add", "192.168.77.1/24", "dev", "late0"],
+        [*there, "ip", "address", "add", "192.168.77.2/24", "dev", "camera0"],
+        [*here, "ip", "link", "set", "late0", "up"],
+        [*there, "ip", "link", "set", "camera0", "up"],
+    )
+    try:
+        for step in steps:
+            subprocess.run(step, check=True)
+        yield there
+    finally:
+        other.kill()
+        other.wait()

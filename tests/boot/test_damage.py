@@ -1,0 +1,112 @@
+"""A box whose files are damaged, full or read-only: it stays reachable, says what to mend, and sees where it can."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boot import container
+from tests.boot.conftest import Measured
+from tests.boot.container import Container
+
+pytestmark = pytest.mark.boot
+
+_SERVICE = "appliance.service"
+_MODEL = "/opt/appliance/models/yolo11n"
+
+
+@pytest.fixture(scope="module")
+def box(root: Path) -> Iterator[Container]:
+    """A box whose state and cache are file systems of their own, small enough to fill."""
+    small = ("--tmpfs=/var/lib/appliance:size=2M,mode=0750", "--tmpfs=/var/cache/appliance:size=40M,mode=0750")
+    with container.boot(root, f"appliance-{os.getpid()}", small) as booted:
+        booted.wait_until_active()
+        yield booted
+
+
+@pytest.fixture(autouse=True)
+def _whole(box: Container) -> None:
+    box.run("systemctl", "reset-failed")
+    box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
+
+
+def test_a_damaged_model_leaves_a_box_that_says_so_and_comes_back_when_it_is_mended(
+    box: Container, measured: Measured
+) -> None:
+    box.run("sh", "-c", f"cp -r {_MODEL} /root/model && truncate -s -1000 {_MODEL}/model.bin")
+    box.run("systemctl", "restart", _SERVICE)
+    status, report = box.get("/health")
+    assert (status, report["status"], report["model_loaded"]) == (503, "critical", False)
+    assert "damaged" in str(report["findings"])
+    assert box.get("/health/ready")[0] == 503
+    measured(box.show(_SERVICE, "StatusText"))
+    box.run("sh", "-c", f"rm -r {_MODEL} && mv /root/model {_MODEL}")
+    box.run("systemctl", "reload", _SERVICE)
+    box.wait_until("ready again", lambda: box.get("/health/ready")[0] == 200)
+
+
+def test_a_boot_is_not_called_good_when_the_box_does_not_see(box: Container) -> None:
+    check = "/usr/libexec/appliance/boot-check http://127.0.0.1:8080/health/ready 1"
+    box.drop_in("appliance-boot-check.service", f"[Service]\nExecStart=\nExecStart={check}\n")
+    box.run("sh", "-c", f"mv {_MODEL} /root/model")
+    box.run("systemctl", "restart", _SERVICE)
+    box.run("systemctl", "start", "boot-complete.target", fails=True)
+    assert box.show("boot-complete.target", "ActiveState") == "inactive"
+    assert "does not see" in box.journal("appliance-boot-check.service")
+    box.run("sh", "-c", f"mv /root/model {_MODEL}")
+    box.run("systemctl", "reload", _SERVICE)
+
+
+def test_wrong_settings_leave_a_box_that_names_the_line_and_goes_on_when_it_is_mended(
+    box: Container, measured: Measured
+) -> None:
+    box.write("/etc/appliance/appliance.toml", "[server]\nprot = 9000\n", owner="root:appliance")
+    box.run("systemctl", "restart", _SERVICE)
+    status, report = box.get("/health")
+    assert status == 503
+    assert "server.prot" in str(report["findings"])
+    measured(box.show(_SERVICE, "StatusText"))
+    box.write("/etc/appliance/appliance.toml", "[server]\nping_interval_s = 20\n", owner="root:appliance")
+    box.wait_until("ready by itself", lambda: box.get("/health/ready")[0] == 200)
+
+
+def test_a_damaged_cache_of_compiled_networks_is_compiled_anew(box: Container) -> None:
+    files = box.run("find", "/var/cache/appliance/compiled", "-type", "f").split()
+    assert files, "nothing is kept there"
+    for file in files:
+        box.run("truncate", "--size=1000000", file)
+    box.run("systemctl", "restart", _SERVICE)
+
+
+def test_damaged_state_does_not_keep_the_box_from_seeing(box: Container, measured: Measured) -> None:
+    box.run("systemctl", "stop", _SERVICE)
+    files = box.run("find", "/var/lib/appliance", "-type", "f").split()
+    for file in files:
+        box.run("sh", "-c", f"head -c $(stat -c %s {file}) /dev/urandom > {file}")
+    box.run("systemctl", "start", _SERVICE)
+    measured(f"{len(files)} files overwritten: {', '.join(Path(file).name for file in files) or 'none is kept'}")
+
+
+def test_a_full_disk_does_not_keep_the_box_from_seeing(box: Container, measured: Measured) -> None:
+    for folder in ("/var/lib/appliance", "/var/cache/appliance"):
+        box.run("sh", "-c", f"dd if=/dev/zero of={folder}/full bs=64k 2>/dev/null", fails=True)
+    box.run("systemctl", "restart", _SERVICE)
+    box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
+    for folder in ("/var/lib/appliance", "/var/cache/appliance"):
+        box.run("rm", f"{folder}/full")
+
+
+def test_a_file_system_that_turned_read_only_does_not_keep_the_box_from_seeing(
+    box: Container, measured: Measured
+) -> None:
+    folders = ("/var/lib/appliance", "/var/cache/appliance")
+    for folder in folders:
+        box.run("mount", "-o", "remount,ro", folder)
+    assert box.get("/health/ready")[0] == 200
+    box.run("systemctl", "restart", _SERVICE)
+    box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
+    for folder in folders:
+        box.run("mount", "-o", "remount,rw", folder)
