@@ -72,6 +72,8 @@ class Facts:
     limits: Limits
     cooling: int
     max_cooling: int
+    target_temp_c: float | None = None
+    """The governor keeps the chip below this."""
     held_for_s: float | None = None
     """A person holds the governor's state for so long yet, s."""
     lately: Lately = field(default_factory=Lately)

@@ -95,6 +95,7 @@ class Health:
                 limits=governor.limits,
                 cooling=governor.state.cooling,
                 max_cooling=governor.max_state,
+                target_temp_c=governor.target_c,
                 held_for_s=governor.held_for_s,
                 lately=self._trends.lately(),
                 silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},

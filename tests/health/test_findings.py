@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.health.catalogue import CATALOGUE
+from appliance.health.checks import heat
 from appliance.health.facts import Bounds, Facts, Kept, Lately, Notices
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
@@ -97,6 +98,7 @@ APPEARS = {
     "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),
     "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
     "safe_mode": (replace(WELL, notices=Notices(safe_mode="line 3: unknown key")), "safe_mode", "critical"),
+    "was_hot": (replace(WELL, reading=cool_but(60), limits=HOT, target_temp_c=77.0), "hot", "degraded"),
     "bad_reload": (
         replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
     ),
@@ -281,3 +283,12 @@ def test_a_finding_stands_only_for_what_was_said_long_enough_ago_or_a_moment_ago
             assert after_s > 0
             quiet_since = max((at_s for at_s, spoke in past if not spoke), default=0.0)
             assert now - min(at_s for at_s in heard if at_s > quiet_since) < after_s
+
+
+def test_a_chip_that_has_cooled_is_not_called_hot() -> None:
+    facts = replace(WELL, limits=HOT, target_temp_c=77.0)
+    said = [heat.hot(replace(facts, reading=cool_but(temp_c))) for temp_c in (76.0, 60.0)]
+    assert [advice.what for advice in said if advice] == [
+        "The chip is hot (76 °C), so the box takes fewer and smaller frames.",
+        "The chip was hot and is at 60 °C now; the box still takes fewer and smaller frames.",
+    ]

@@ -28,9 +28,13 @@ def hot(facts: Facts) -> Advice | None:
         return None
     temp_c = facts.reading.thermal.soc_temp_c
     shown = "temperature unknown" if temp_c is None else f"{temp_c:.0f} °C"
+    if temp_c is not None and facts.target_temp_c is not None and temp_c < facts.target_temp_c - _COOLED_C:
+        what = f"The chip was hot and is at {shown} now; the box still takes fewer and smaller frames."
+    else:
+        what = f"The chip is hot ({shown}), so the box takes fewer and smaller frames."
     return Advice(
         Severity.DEGRADED,
-        f"The chip is hot ({shown}), so the box takes fewer and smaller frames.",
+        what,
         "It recovers by itself. If it happens often: shade, air, a fan, or fewer cameras.",
     )
 
