@@ -79,6 +79,17 @@ async def test_limits_that_grow_stricter_while_it_waits_hold_for_the_picture_it_
         assert source.asked[1].max_side == 256
 
 
+async def test_a_box_that_has_cooled_down_is_not_kept_waiting(serve: Serve) -> None:
+    """The camera was told half a minute; it does not sleep through the news that it may come sooner."""
+    async with (
+        serve(flow__min_interval_s="30", cache__enabled="false") as running,
+        pushing(running.url, FakeSource()) as seen,
+    ):
+        await until(seen, 1)
+        running.started.health.detector.apply(Limits(640, 0.05, 1))
+        await until(seen, 3, within_s=10)
+
+
 async def test_a_slow_box_has_one_frame_of_the_camera_and_no_heap_of_them(serve: Serve) -> None:
     engine, source = FakeEngine(), FakeSource()
     async with serve(engine, cache__enabled="false") as running, pushing(running.url, source) as seen:

@@ -95,14 +95,22 @@ def _pieces(stream: Any, container: Any) -> Iterator[Piece]:
             if packet.size:
                 yield Piece(bytes(packet), _seconds(packet.pts, packet.time_base))
         return
+    raw = stream.codec_context.name == "rawvideo"
     stream.thread_type = "SLICE"  # threads a frame each would hold back as many frames as there are threads
     for packet in container.demux(stream):
         try:
-            frames = packet.decode()
+            frames = stream.codec_context.decode(_own(packet) if raw and packet.size else packet)
         except ValueError:  # PyAV's word for damaged data; the next key frame mends it
             continue
         for frame in frames:
             yield Piece(frame, _seconds(frame.pts, frame.time_base))
+
+
+def _own(packet: Any) -> Any:
+    """A copy: a raw frame is the driver's own memory, which is gone when the webcam is closed."""
+    copied = _import_av().Packet(bytes(packet))
+    copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
+    return copied
 
 
 def _seconds(pts: int | None, time_base: Any) -> float | None:

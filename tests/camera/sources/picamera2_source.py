@@ -40,7 +40,7 @@ def fetch() -> Path:
         if done.returncode:
             pytest.skip(f"Picamera2's source cannot be fetched here: {done.stderr.strip()[-300:]}")
         with tarfile.open(_KEPT / f"picamera2-{VERSION}.tar.gz") as archive:
-            archive.extractall(_KEPT)
+            archive.extractall(_KEPT, filter="data")
     return folder
 
 

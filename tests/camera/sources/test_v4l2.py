@@ -1,0 +1,111 @@
+"""A webcam as FFmpeg sees it: no device, but the kernel's side of V4L2 played by a library before the C library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.values import Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
+from tests.conftest import ROOT
+
+PROGRAM = """
+import hashlib, json, sys, time
+from appliance.camera.sources import live, pyav
+from tests.camera.films import limits, picture_of
+
+path, sides = sys.argv[1], [int(side) for side in sys.argv[2:]]
+source = live.LiveSource(lambda asked: pyav.webcam(path, asked), lambda asked: pyav.webcam(path, asked, form=None),
+                         sized=True, reopen_after_s=0.01)
+shown = []
+for side in sides:
+    shot = None
+    while shot is None or (len(sides) > 1 and shown and picture_of(shot.picture).size.width < side):
+        shot = source.take(limits(side))
+    size = picture_of(shot.picture).size
+    shown.append([size.width, size.height, hashlib.sha256(shot.picture).hexdigest(), time.monotonic() - shot.taken_s])
+source.close()
+print(json.dumps(shown))
+"""
+
+
+AFTERWARDS = """
+import sys
+from appliance.camera.sources import pyav
+from tests.camera.films import limits, picture_of
+
+container = pyav.open_container(pyav.webcam(sys.argv[1], limits(), form=None))
+piece = next(pyav.pieces(container))
+container.close()
+print(picture_of(piece.to_jpeg(limits())).size.width)
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no gcc to make the webcam with")
+    built = tmp_path_factory.mktemp("v4l2") / "fake_v4l2.so"
+    source = str(Path(__file__).with_name("fake_v4l2.c"))
+    done = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", str(built), source, "-ldl"], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"the webcam cannot be compiled here: {done.stderr[-300:]}")
+    return built
+
+
+def webcam(library: Path, folder: Path, *sides: int, **environment: str) -> tuple[list[Any], list[str]]:
+    """What a source shows of the webcam for these limits, one after another, and what the webcam was set to."""
+    out = beside_webcam(library, folder, PROGRAM, *map(str, sides), **environment)
+    return json.loads(out), (folder / "log").read_text().splitlines()
+
+
+def beside_webcam(library: Path, folder: Path, program: str, *arguments: str, **environment: str) -> str:
+    """What a program prints that is given the webcam's path."""
+    (folder / "video0").touch()
+    (folder / "shown.jpg").write_bytes(encode_jpeg(scene.draw(Size(640, 360))[0], 80))
+    names = {"VIDEO": "video0", "JPEG": "shown.jpg", "LOG": "log"}
+    own = {"LD_PRELOAD": str(library)} | {f"FAKE_{key}": str(folder / name) for key, name in names.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder / "video0"), *arguments],
+        capture_output=True, text=True, timeout=60, cwd=ROOT, env=os.environ | own | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_jpegs_of_the_size_asked_for_are_passed_on_byte_for_byte(library: Path, tmp_path: Path) -> None:
+    (shown,), told = webcam(library, tmp_path, 640)
+    assert shown[:2] == [640, 360]
+    assert shown[2] == hashlib.sha256((tmp_path / "shown.jpg").read_bytes()).hexdigest()
+    assert 0.5 <= shown[3] < 2.0  # by the driver's own time stamp
+    assert "MJPG 640x360" in told
+
+
+def test_a_webcam_without_jpeg_is_encoded_here(library: Path, tmp_path: Path) -> None:
+    (shown,), told = webcam(library, tmp_path, 320, FAKE_RAW="1")
+    assert shown[:2] == [320, 180]
+    assert "MJPG 320x180" in told  # asked for first
+
+
+def test_a_webcam_gets_a_larger_mode_when_the_box_wants_more(library: Path, tmp_path: Path) -> None:
+    shown, told = webcam(library, tmp_path, 320, 640, FAKE_RAW="1")
+    assert [one[:2] for one in shown] == [[320, 180], [640, 360]]
+    assert any(line.endswith("320x180") for line in told)
+    assert any(line.endswith("640x360") for line in told)
+
+
+def test_a_raw_picture_outlives_the_webcam_that_it_came_from(library: Path, tmp_path: Path) -> None:
+    """FFmpeg lends the driver's own memory, and takes it back when the device is closed."""
+    assert beside_webcam(library, tmp_path, AFTERWARDS, FAKE_RAW="1") == "640\n"
