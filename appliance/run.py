@@ -176,8 +176,9 @@ async def serve(
     )
 
     # Heat and health.
+    folder = _state_folder(settings)
     governor = Governor(
-        sensors=sensors.MachineSensors(disk=Path(settings.model.dir), clock=clock),
+        sensors=sensors.MachineSensors(disk=_disk(settings), clock=clock),
         policy=policy,
         full=limits,
         apply=detector.apply,
@@ -199,7 +200,6 @@ async def serve(
 
     reloads = Reload(settings, read=read or (lambda: settings), apply=apply)
 
-    folder = _state_folder(settings)
     loaded = history_file.load(folder)
     recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
     watch = Watch(loaded, recorder, clock=clock)
@@ -357,8 +357,17 @@ def _cache(settings: Settings, clock: Clock) -> Cache | None:
 def _state_folder(settings: Settings) -> state.StateFolder | None:
     if not settings.state.history:
         return None
-    named = settings.state.dir
-    return state.open_folder(Path(named) if named else state.default_dir(os.environ))
+    return state.open_folder(_state_dir(settings))
+
+
+def _state_dir(settings: Settings) -> Path:
+    return Path(settings.state.dir) if settings.state.dir else state.default_dir(os.environ)
+
+
+def _disk(settings: Settings) -> Path:
+    """What is watched for room and damage: where state lies. Models may be on what the service shall only read."""
+    folder = _state_dir(settings)
+    return folder if folder.is_dir() else Path(settings.model.dir)
 
 
 def _uptime() -> float:
