@@ -235,6 +235,8 @@ class Detector:
         self._pace.limits = limits
         if self.cache is not None:
             self.cache.shrink(limits.cache_part)
+        if self.inference is not None:
+            self.inference.sparing = limits.duty < 1
         if self.network is not None and limits.most_sizes != self._most_sizes:
             self._most_sizes = limits.most_sizes
             threading.Thread(target=self.network.sizes.keep, args=(limits.most_sizes,), name="sizes").start()

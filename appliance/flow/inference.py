@@ -58,6 +58,8 @@ class Inference:
     ) -> None:
         self.network = network
         self._lone = lone
+        self.sparing = False
+        """Heat counts more than an early answer: no frame gets all cores."""
         self._clock, self._refresh_s = clock, refresh_s
         self._slot = threading.Semaphore(network.engine.slots)
 
@@ -114,7 +116,7 @@ class Inference:
     def _gets_all_cores(self, size: Size) -> bool:
         """Whether a frame that is alone does; what that needs is made ready beside the work."""
         ready = self.network.engine.ready()
-        if self._lone is None or size not in ready or not self._lone.all_cores(size):
+        if self._lone is None or self.sparing or size not in ready or not self._lone.all_cores(size):
             return False
         if None not in ready:
             self.network.sizes.prepare_any()

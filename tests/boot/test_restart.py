@@ -20,7 +20,8 @@ from tests.boot.container import Container
 pytestmark = pytest.mark.boot
 
 _SERVICE = "appliance.service"
-_CAMERA = ("/opt/appliance/current/venv/bin/appliance", "camera", "--name", "watching", "--json")
+_CAMERA = ("/opt/appliance/current/venv/bin/appliance", "camera", "--to", "http://127.0.0.1:8080",
+           "--name", "watching", "--json")  # fmt: skip
 _CALLER = Path(__file__).with_name("caller.py")
 
 

@@ -116,3 +116,16 @@ def test_without_lone_no_frame_gets_all_cores() -> None:
     engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
     run(Inference(fake_network(engine), clock=clock), 100, frame_of("gate"))
     assert set(engine.all_cores) == {False}
+
+
+def test_no_frame_gets_all_cores_while_heat_counts_more() -> None:
+    clock = FakeClock()
+    engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
+    engine.prepared.append(None)
+    inference = Inference(fake_network(engine), clock=clock, lone=Lone(clock))
+    inference.sparing = True
+    run(inference, 100, frame_of("gate"))
+    assert set(engine.all_cores) == {False}
+    inference.sparing = False
+    run(inference, 20, frame_of("gate"))
+    assert engine.all_cores[-1]
