@@ -1,19 +1,20 @@
-"""How well a network sees: against labels, or against another network's boxes.
+"""How well a network sees, against labels; what needs none is in `vision/likeness.py`.
 
 `mean_average_precision` is COCO's measure (Lin et al. 2014; pycocotools' `COCOeval`, its "all areas" row): per class
-and IoU, precision at 101 recalls, averaged. `likeness` needs no labels. Both are 0-1; a *point* is a hundredth.
+and IoU, precision at 101 recalls, averaged. It is 0-1; a *point* is a hundredth.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.values import Box, Detection
+from appliance.vision.likeness import Found, corners_of, overlap
 
 _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -22,10 +23,6 @@ _MOST = 100
 
 LEAST_CONFIDENCE = 0.001
 """Average precision looks at the unsure boxes too."""
-SURE = 0.25
-"""From this confidence on `likeness` asks for a box."""
-SEEN = 0.15
-"""From this confidence on a box answers: one that goes from 0.26 to 0.24 has not been lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,6 @@ class Label:
     box_px: Box
 
 
-Found = Sequence[Sequence[Detection]]
-"""For each picture, its detections."""
 Truth = Sequence[Sequence[Label]]
 """For each picture, what is in it."""
 
@@ -49,61 +44,6 @@ def mean_average_precision(found: Found, truth: Truth) -> float:
         for label in labels:
             counts[label.class_id] += 1
     return float(np.mean([_average_precision(found, truth, one, counts[one]) for one in counts])) if counts else 0.0
-
-
-def likeness(ours: Found, theirs: Found) -> float:
-    """How far two networks see the same, 0-1: the F1 of the sure boxes of each that the other has too."""
-    return _both_ways(ours, theirs, lambda one, other, iou: 1.0)
-
-
-def closeness(ours: Found, theirs: Found) -> float:
-    """As `likeness`, but a pair counts for its IoU less the difference of its confidences: small losses show."""
-    return _both_ways(ours, theirs, lambda one, other, iou: max(0.0, iou - abs(one.confidence - other.confidence)))
-
-
-def _both_ways(ours: Found, theirs: Found, worth: Callable[[Detection, Detection, float], float]) -> float:
-    there, back = (_kept(*sides, worth) for sides in ((ours, theirs), (theirs, ours)))
-    return 2 * there * back / (there + back) if there + back else 0.0
-
-
-def _kept(asked: Found, answering: Found, worth: Callable[[Detection, Detection, float], float]) -> float:
-    """The part of the sure boxes that the other side has, each for what it is worth; 1 where there is none."""
-    count, total = 0, 0.0
-    for mine, others in zip(asked, answering, strict=True):
-        sure = [one for one in mine if one.confidence >= SURE]
-        seen = [one for one in others if one.confidence >= SEEN]
-        count += len(sure)
-        total += sum(worth(sure[one], seen[other], iou) for one, other, iou in partners(sure, seen))
-    return total / count if count else 1.0
-
-
-def partners(ours: Sequence[Detection], theirs: Sequence[Detection]) -> list[tuple[int, int, float]]:
-    """Pairs of one class with IoU >= 0.5, the best first: places in `ours` and `theirs`, and the IoU."""
-    if not ours or not theirs:
-        return []
-    overlaps = overlap(_corners(ours), _corners(theirs))
-    same = np.array([[a.class_id == b.class_id for b in theirs] for a in ours])
-    candidates = np.argwhere(same & (overlaps >= 0.5))
-    order = np.argsort(-overlaps[candidates[:, 0], candidates[:, 1]], kind="stable")
-    pairs: list[tuple[int, int, float]] = []
-    taken_a: set[int] = set()
-    taken_b: set[int] = set()
-    for one, other in candidates[order].tolist():
-        if one not in taken_a and other not in taken_b:
-            taken_a.add(one)
-            taken_b.add(other)
-            pairs.append((one, other, float(overlaps[one, other])))
-    return pairs
-
-
-def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of each box (n, 4: x1 y1 x2 y2) with each of (m, 4): (n, m)."""
-    upper = np.maximum(first[:, None, :2], second[None, :, :2])
-    lower = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = np.clip(lower - upper, 0, None).prod(axis=2)
-    one, other = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (first, second))
-    union = one[:, None] + other[None, :] - both
-    return np.asarray(np.divide(both, union, out=np.zeros_like(both), where=union > 0), np.float64)
 
 
 def _average_precision(found: Found, truth: Truth, class_id: int, objects: int) -> float:
@@ -144,5 +84,4 @@ def _hits(mine: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.
 
 
 def _corners(things: Sequence[Detection] | Sequence[Label]) -> NDArray[np.float64]:
-    boxes = [(one.box_px.x1, one.box_px.y1, one.box_px.x2, one.box_px.y2) for one in things]
-    return np.array(boxes, np.float64).reshape(-1, 4)
+    return corners_of([one.box_px for one in things])

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from appliance.quantize import accuracy
-from appliance.quantize.accuracy import Found, Label
+from appliance.quantize.accuracy import Label
 from appliance.quantize.calibration import Sample
 from appliance.values import Size
+from appliance.vision import likeness
+from appliance.vision.likeness import Found
 
 _QUICK_SIZES = 3
 _QUICK_PICTURES = 32
@@ -42,11 +44,11 @@ class Judge:
     def closeness(self, network: Path) -> float:
         """How near its boxes and confidences are to the original's, 0-1; needs no labels, and little luck."""
         found = self._predict(network, [self._held_out[place] for place in self._quick])
-        return accuracy.closeness(found, [self._original[place] for place in self._quick])
+        return likeness.closeness(found, [self._original[place] for place in self._quick])
 
     def _points(self, found: Found) -> float:
         if self._truth is None:
-            return 100 * accuracy.likeness(found, self._original)
+            return 100 * likeness.likeness(found, self._original)
         return 100 * accuracy.mean_average_precision(found, self._truth)
 
 

@@ -20,7 +20,7 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle, Quantized
 from appliance.quantize import calibration, layer_times, nncf_environment, quantized
-from appliance.quantize.accuracy import LEAST_CONFIDENCE, Found, Label
+from appliance.quantize.accuracy import LEAST_CONFIDENCE, Label
 from appliance.quantize.calibration import Sample, Say
 from appliance.quantize.judge import Judge
 from appliance.quantize.layers import Trial
@@ -28,6 +28,7 @@ from appliance.quantize.trials import Quantizer, Times, Trials
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import letterbox
 from appliance.vision.heads import Reader
+from appliance.vision.likeness import Found
 
 Start = Callable[[Path, Path, Say], AbstractContextManager[Quantizer]]
 """Starts a Quantizer for a network and a folder of calibration inputs."""

@@ -1,4 +1,4 @@
-"""Average precision and likeness, on cases that can be worked out on paper."""
+"""Average precision, on cases that can be worked out on paper."""
 
 from __future__ import annotations
 
@@ -59,36 +59,11 @@ def test_the_other_class_in_the_same_place_is_wrong() -> None:
     assert accuracy.mean_average_precision([[det(class_id=1)]], [[Label(0, HERE)]]) == 0
 
 
-def test_likeness_counts_boxes_that_only_one_side_has() -> None:
-    assert accuracy.likeness([[det()]], [[det()]]) == 1
-    assert accuracy.likeness([[det(), det(THERE)]], [[det()]]) == pytest.approx(2 * 0.5 / 1.5)
-    assert accuracy.likeness([[det()]], [[]]) == 0
-    assert accuracy.likeness([[]], [[]]) == 1
-
-
-def test_a_box_that_crosses_the_line_is_not_lost() -> None:
-    assert accuracy.likeness([[det(confidence=0.26)]], [[det(confidence=0.24)]]) == 1
-    assert accuracy.likeness([[det(confidence=0.26)]], [[det(confidence=0.1)]]) == 0
-
-
-def test_closeness_sees_small_losses() -> None:
-    assert accuracy.closeness([[det()]], [[det()]]) == 1
-    assert accuracy.closeness([[det()]], [[det(confidence=0.8)]]) == pytest.approx(0.9)
-    assert accuracy.closeness([[det()]], [[det(Box(0, 0, 10, 8))]]) == pytest.approx(0.8)
-
-
 boxes = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), *(st.integers(0, 40),) * 2, *(st.integers(1, 40),) * 2)
 pictures = st.lists(st.lists(st.builds(det, boxes, st.floats(0.01, 1), st.integers(0, 2)), max_size=6), max_size=3)
 
 
 @given(pictures)
-def test_every_network_is_like_itself_and_finds_what_it_finds(found: list[list[Detection]]) -> None:
-    assert accuracy.likeness(found, found) == pytest.approx(1)
+def test_what_finds_exactly_what_is_there_has_a_precision_of_one(found: list[list[Detection]]) -> None:
     truth = [[Label(one.class_id, one.box_px) for one in picture] for picture in found]
     assert accuracy.mean_average_precision(found, truth) == pytest.approx(1 if any(truth) else 0)
-
-
-@given(pictures)
-def test_likeness_is_the_same_from_both_sides(found: list[list[Detection]]) -> None:
-    other = [picture[1:] for picture in found]
-    assert accuracy.likeness(found, other) == pytest.approx(accuracy.likeness(other, found))
