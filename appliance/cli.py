@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance import __version__, config, control, durations
+from appliance import __version__, config, control, durations, model_commands
 from appliance.config import Chosen
 from appliance.device import logs, runtime
 from appliance.errors import ApplianceError, ConfigError, ModelError
+from appliance.model_commands import Lent
 from appliance.process.orders import INTERRUPTED
 from appliance.timeline import Timeline
 from appliance.values import Detected, Failed
@@ -128,28 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_argument("--for", dest="for_", default="10m", metavar="10m", help="s, m or h, 24h at the most (10m)")
     _command(governor_commands, "release", _governor_release, "let the governor find its own way again")
 
-    model = commands.add_parser("model", help="list, fetch or quantize models")
-    model_commands = model.add_subparsers(required=True, metavar="COMMAND")
-    list_ = _command(model_commands, "list", _model_list, "list the bundles, checked")
-    _add_settings(list_)
-    fetch = _command(model_commands, "fetch", _model_fetch, "bring the default model, YOLO11n, unless it is there")
-    _add_settings(fetch)
-    fetch.add_argument("--force", action="store_true", help="bring it again")
-    fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
-    quantize = _command(model_commands, "quantize", _model_quantize, "make an INT8 model of one, if it sees as well")
-    _add_settings(quantize)
-    quantize.add_argument("name", metavar="NAME", help="the model, as `appliance model list` names it")
-    quantize.add_argument(
-        "--calibration", type=Path, required=True, metavar="FOLDER", help="pictures like those of your cameras"
-    )
-    quantize.add_argument("--labels", type=Path, metavar="FOLDER", help="YOLO's .txt labels (default: ../labels)")
-    quantize.add_argument("--out", metavar="NAME", help="the new model's name (default: NAME-int8)")
-    quantize.add_argument(
-        "--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy it may lose (default: %(default)s)"
-    )
-    quantize.add_argument(
-        "--pictures", type=int, default=300, metavar="N", help="use at most so many, half of them to judge by (300)"
-    )
+    model = commands.add_parser("model", help="what networks there are, and which one is in use")
+    model_commands.add(model, Lent(_command, _add_settings, _settings, _complain))
     return parser
 
 
@@ -187,6 +168,13 @@ def _flags(arguments: argparse.Namespace) -> dict[str, str]:
         if value is not None and (name == "profile" or "." in name):
             flags[name] = value
     return flags
+
+
+def _in_force(arguments: argparse.Namespace) -> config.Settings:
+    """The settings, with the model that was activated last."""
+    from appliance.run import in_force
+
+    return in_force(_settings(arguments))
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -259,7 +247,7 @@ def _camera(arguments: argparse.Namespace) -> int:
 def _detect(arguments: argparse.Namespace) -> int:
     if arguments.save and len(arguments.pictures) != 1:
         return _complain("--save takes one picture", USAGE)
-    settings = _settings(arguments)
+    settings = _in_force(arguments)
     logs.set_up("warning")
     from appliance.still import detect_files
     from appliance.vision.decode import encode_jpeg
@@ -311,7 +299,7 @@ def _board(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = _in_force(arguments)
     logs.set_up("error")
     from appliance import doctor
 
@@ -325,7 +313,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = _in_force(arguments)
     logs.set_up("warning")
     from appliance.bench import measure, plan, plot, report
     from appliance.bench.progress import Progress
@@ -380,51 +368,6 @@ def _governor_release(arguments: argparse.Namespace) -> int:
 
 def _running() -> control.Control:
     return control.Control(runtime.control_sockets(os.environ, os.getuid()))
-
-
-def _model_list(arguments: argparse.Namespace) -> int:
-    from appliance.models import store
-
-    settings = _settings(arguments)
-    found = store.entries(Path(settings.model.dir))
-    for name, entry in found.items():
-        mark = "*" if name == settings.model.name else " "
-        if isinstance(entry, ModelError):
-            print(f"{mark} {name:<16} broken: {entry}")
-            continue
-        sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
-        precision = entry.precision or "float"
-        print(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {precision}, {entry.license}")
-    if settings.model.name not in found:
-        print(f"  {settings.model.name} is not here; `appliance model fetch` brings the default model")
-    return NO_MODEL if isinstance(found.get(settings.model.name), (ModelError, type(None))) else OK
-
-
-def _model_fetch(arguments: argparse.Namespace) -> int:
-    from appliance.models import fetch
-
-    models_dir = Path(_settings(arguments).model.dir)
-    bundle = fetch.fetch(models_dir, lambda line: print(line, flush=True), force=arguments.force,
-                         keep_source=arguments.keep_source)  # fmt: skip
-    print(f"{bundle.name} is ready in {models_dir / bundle.name}")
-    return OK
-
-
-def _model_quantize(arguments: argparse.Namespace) -> int:
-    settings, out = _settings(arguments), arguments.out or f"{arguments.name}-int8"
-    logs.set_up("warning")
-    from appliance.quantize.quantize import quantize
-
-    try:
-        quantize(settings, arguments.name, pictures=arguments.calibration, labels=arguments.labels, out=out,
-                        max_drop=arguments.max_drop, most=arguments.pictures,
-                        say=lambda line: print(line, flush=True))  # fmt: skip
-    except ModelError as error:
-        known = error.code.startswith("model_") and error.code != "model_accuracy"
-        return _complain(f"{error}{'. `appliance model list` shows what is there' if known else ''}",
-                         NO_MODEL if known else FAILED)  # fmt: skip
-    print(f'{out} is ready in {Path(settings.model.dir) / out}. Use it with model.name = "{out}"')
-    return OK
 
 
 def _complain(error: object, code: int) -> int:

@@ -18,12 +18,14 @@ from typing import Any
 
 import anyio
 from aiohttp import web
+from msgspec import structs
 
 from appliance.config import Settings
 from appliance.device import board, cpus, logs, profile, runtime, sensors, state, systemd
 from appliance.device.profile import Profile
 from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
+from appliance.flow.activation import Activation
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
@@ -43,7 +45,7 @@ from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.watch import Watch
 from appliance.links import mdns
-from appliance.models import bundle
+from appliance.models import active, bundle
 from appliance.ports import Clock, Notifier
 from appliance.process.addresses import ipv4_addresses
 from appliance.process.demo_camera import run_camera
@@ -79,6 +81,7 @@ class Started:
 
     port: int
     health: Health
+    activation: Activation
 
 
 def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
@@ -134,6 +137,7 @@ async def serve(
     """
     clock = time.monotonic
     notifier = notifier or systemd.NoNotifier()
+    configured, settings = settings, in_force(settings)
 
     # What is known of its cameras, and who is let in.
     book = CameraBook(policies=_policies(settings), burst=settings.flow.burst)
@@ -158,7 +162,7 @@ async def serve(
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
     _learn_first_cost(settings, network, known, pace)
     detector = Detector(
-        inference=_inference(settings, network, clock),
+        inference=inference_of(settings, network, clock) if network else None,
         model_error=model_error,
         mailboxes=Mailboxes(
             max_cameras=settings.flow.max_waiting,
@@ -173,6 +177,15 @@ async def serve(
         clock=clock,
         slow_frame_s=settings.flow.slow_frame_s,
         deadline_s=settings.flow.deadline_s,
+    )
+
+    activation = Activation(
+        detector=detector,
+        load=lambda name: inference_of(settings, load(with_model(settings, name)), clock),
+        models_dir=Path(settings.model.dir),
+        configured=configured.model.name,
+        max_side=settings.flow.max_side,
+        clock=clock,
     )
 
     # Heat and health.
@@ -191,14 +204,18 @@ async def serve(
         clock=clock,
     )
 
+    def govern(by: Settings) -> None:
+        """What the box takes on follows its settings and the network in use."""
+        governor.follow(_policy(by, detector.network, _known_costs(settings, detector.network)), _limits(by))
+
     def apply(new: Settings) -> None:
         """All that a reload changes."""
         _grant(access, new)
         book.follow(_policies(new))
-        governor.follow(_policy(new, network, known), _limits(new))
+        govern(new)
         logs.set_level(new.log.level)
 
-    reloads = Reload(settings, read=read or (lambda: settings), apply=apply)
+    reloads = Reload(configured, read=read or (lambda: configured), apply=apply)
 
     loaded = history_file.load(folder)
     recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
@@ -249,7 +266,7 @@ async def serve(
     await runner.setup()
     try:
         await listen(runner, passed, settings.server.host, settings.server.port)
-        running = Started(runner.addresses[0][1], health)
+        running = Started(runner.addresses[0][1], health, activation)
         started(running)
         pulse = Pulse(
             notifier,
@@ -264,8 +281,8 @@ async def serve(
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
             group.start_soon(watch.run, health.look, name="watch")
+            group.start_soon(canary.run, name="canary")
             if network is not None:
-                group.start_soon(canary.run, name="canary")
                 group.start_soon(reloads.run, reload or asyncio.Event(), pulse, name="reload")
             group.start_soon(pulse.run, name="pulse")
             async with anyio.create_task_group() as beside:
@@ -281,9 +298,9 @@ async def serve(
         await runner.cleanup()
         if folder is not None:
             folder.close()
-        if network is not None and not detector.in_flight:  # what hangs is not waited for
-            network.sizes.close()
-            network.engine.close()
+        if detector.network is not None and not detector.in_flight:  # what hangs is not waited for
+            detector.network.sizes.close()
+            detector.network.engine.close()
 
 
 async def _stop(
@@ -328,7 +345,7 @@ def _known_costs(settings: Settings, network: Network | None) -> Profile | None:
     """What `appliance bench` measured on this box with this model, if it ran."""
     if network is None:
         return None
-    path = profile.path_in(Path(settings.model.dir), settings.model.name)
+    path = profile.path_in(Path(settings.model.dir), network.info.name)
     return profile.read(path, profile.subject_of(network.info))
 
 
@@ -339,12 +356,21 @@ def _learn_first_cost(settings: Settings, network: Network | None, known: Profil
         pace.learn(network.engine.slots, rung.infer_ms / 1000)
 
 
-def _inference(settings: Settings, network: Network | None, clock: Clock) -> Inference | None:
-    if network is None:
-        return None
+def inference_of(settings: Settings, network: Network, clock: Clock) -> Inference:
+    """What looks at frames with this network."""
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
     lone = Lone(clock) if settings.engine.hint == "auto" else None
     return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone)
+
+
+def with_model(settings: Settings, name: str) -> Settings:
+    """These settings with another model."""
+    return structs.replace(settings, model=structs.replace(settings.model, name=name))
+
+
+def in_force(settings: Settings) -> Settings:
+    """These settings with the model that was activated last."""
+    return with_model(settings, active.read(Path(settings.model.dir), settings.model.name).name)
 
 
 def _cache(settings: Settings, clock: Clock) -> Cache | None:

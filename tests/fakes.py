@@ -72,6 +72,8 @@ class FakeEngine:
         self.tensors.append(tensor)
         self.all_cores.append(all_cores)
         self._goes_on.wait(30)
+        if self.closed:
+            raise EngineError("the engine is closed")
         if self.error is not None:
             raise self.error
         return read(self.rows)
@@ -88,9 +90,9 @@ class FakeEngine:
         self.closed = True
 
 
-def fake_network(engine: FakeEngine) -> Network:
+def fake_network(engine: FakeEngine, name: str = "fake") -> Network:
     """A network of three classes around a fake engine."""
-    info = ModelInfo("fake", engine.name, engine.device, engine.precision, CLASSES)
+    info = ModelInfo(name, engine.name, engine.device, engine.precision, CLASSES)
     return Network(info, engine, Reader("end_to_end", CLASSES, 0.7, 300), Sizes(engine, 32, None))
 
 

@@ -38,6 +38,11 @@ COMMANDS = [
     "model",
     "model list",
     "model fetch",
+    "model verify",
+    "model activate",
+    "model rollback",
+    "model import",
+    "model remove",
     "model quantize",
 ]
 

@@ -6,6 +6,7 @@ Rules of this file:
 - What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
 - The workers take frames from the mailboxes and look at them; all else is the event loop's alone.
 - A frame with the same bytes as one that is waiting or being inferred follows it and gets the same answer.
+- A network is replaced between two frames: what a worker has begun it ends with the network it began with.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import REFUSED_S, Pace
-from appliance.flow.workers import Workers
+from appliance.flow.workers import Report, Workers
 from appliance.ports import Clock, Publish
 from appliance.values import (
     BIG_BYTES,
@@ -66,6 +67,8 @@ class Detector:
     ) -> None:
         self.inference = inference
         self.model_error = model_error
+        self.activation_error: str | None = None
+        """Why the model that was to be activated last was not; the former one goes on."""
         self.cache = cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
         self._publish, self._clock = publish, clock
@@ -75,6 +78,9 @@ class Detector:
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
         self._concluded = asyncio.Event()
         self._closing = False
+        self._networks = 0
+        """How often the network was replaced: an answer of an earlier one is not this one's."""
+        self._report: Report | None = None
         self._workers: Workers | None = None
         self._most_sizes: int | None = None
         self.infer_ms: float | None = None
@@ -121,7 +127,7 @@ class Detector:
         key = None
         if self.cache is not None:
             size = network.sizes.best(frame.picture.size, self._pace.limits.max_side)
-            arguments = (frame.picture.data, network.info.name, size, frame.wanted)
+            arguments = (frame.picture.data, f"{network.info.name} {self._networks}", size, frame.wanted)
             if len(frame.picture.data) > BIG_BYTES:
                 key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
                 if self._closing:  # meanwhile
@@ -188,15 +194,8 @@ class Detector:
             with contextlib.suppress(RuntimeError):  # the loop is closed: this frame was answered when it stopped
                 loop.call_soon_threadsafe(self._returned, frame, result)
 
-        if self.inference is not None:
-            self._workers = Workers(
-                self.inference.threads,
-                mailboxes=self._mailboxes,
-                look=self._look,
-                report=report,
-                most=self._most_under_way,
-                clock=self._clock,
-            )
+        self._report = report
+        self._start_workers()
         try:
             while True:
                 await asyncio.sleep(self._tick_s)
@@ -206,6 +205,38 @@ class Detector:
             self._mailboxes.close()
             for frame, _ in list(self._open.values()):
                 self._conclude(frame, _CLOSED)
+
+    def swap(self, inference: Inference) -> Inference | None:
+        """From the next frame on this one looks; returns the former one, which is in use until `settled`."""
+        inference.sparing = self._pace.limits.duty < 1
+        former, self.inference = self.inference, inference
+        self._networks += 1
+        self.model_error, self.infer_ms, self.engine_failures = None, None, 0
+        if self._most_sizes is not None:
+            self._keep_sizes(self._most_sizes)
+        self._start_workers()
+        return former
+
+    async def settled(self) -> None:
+        """Wait until every frame that is open now has been answered, one way or the other."""
+        open_now = [frame for frame, _ in self._open.values()]
+        while any(id(frame) in self._open for frame in open_now):
+            self._concluded.clear()
+            await self._concluded.wait()
+
+    def _start_workers(self) -> None:
+        """As many as keep the network busy; those that a former one needed stay."""
+        if self.inference is None or self._report is None:
+            return
+        if self._workers is None:
+            self._workers = Workers(
+                mailboxes=self._mailboxes,
+                look=self._look,
+                report=self._report,
+                most=self._most_under_way,
+                clock=self._clock,
+            )
+        self._workers.grow_to(self.inference.threads)
 
     def _tidy(self) -> None:
         """What is to be done now and then: tell the cameras their pace, and give up what nobody will answer."""
@@ -237,11 +268,15 @@ class Detector:
             self.cache.shrink(limits.cache_part)
         if self.inference is not None:
             self.inference.sparing = limits.duty < 1
-        if self.network is not None and limits.most_sizes != self._most_sizes:
-            self._most_sizes = limits.most_sizes
-            threading.Thread(target=self.network.sizes.keep, args=(limits.most_sizes,), name="sizes").start()
+        if limits.most_sizes != self._most_sizes:
+            self._keep_sizes(limits.most_sizes)
         self._mailboxes.wake()
         self._pace.tell()
+
+    def _keep_sizes(self, most: int | None) -> None:
+        self._most_sizes = most
+        if self.network is not None:
+            threading.Thread(target=self.network.sizes.keep, args=(most,), name="sizes").start()
 
     # On the workers' threads: these two read what the event loop alone writes.
 

@@ -35,6 +35,8 @@ class Seen:
     wanted: Wanted
     answer: Detected
     at_s: float
+    model: ModelInfo
+    """The very network that answered: one of the same name may have taken its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Inference:
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
-        kept = Seen(cells, frame.wanted, answer, started_s) if cells is not None else None
+        kept = Seen(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
         return Answer(answer, done_s - begun_s, kept)
 
     def _gets_all_cores(self, size: Size) -> bool:
@@ -126,8 +128,8 @@ class Inference:
     def _holds(self, seen: Seen, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
         """Whether the last answer is this frame's as well: nothing asked has changed, and nothing in the scene."""
         answer = seen.answer
-        asked = (seen.wanted, answer.input_size, answer.image_size, answer.model)
-        if asked != (frame.wanted, size, frame.picture.size, self.network.info.name):
+        asked = (seen.wanted, answer.input_size, answer.image_size)
+        if asked != (frame.wanted, size, frame.picture.size) or seen.model is not self.network.info:
             return False
         if self._refresh_s is None or now_s - seen.at_s >= self._refresh_s:
             return False

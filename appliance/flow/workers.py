@@ -27,13 +27,17 @@ class Workers:
     """Threads that serve until the mailboxes are closed. `most`: frames that may be under way now, asked each time."""
 
     def __init__(
-        self, count: int, *, mailboxes: Mailboxes, look: Look, report: Report, most: Callable[[], int], clock: Clock
+        self, *, mailboxes: Mailboxes, look: Look, report: Report, most: Callable[[], int], clock: Clock
     ) -> None:
         self._mailboxes, self._look, self._report, self._most = mailboxes, look, report, most
         self._clock = clock
-        self._began_s: list[float | None] = [None] * count
+        self._began_s: list[float | None] = []
         """When each thread took the frame that it looks at; its own cell is all that a thread writes."""
-        for number in range(count):
+
+    def grow_to(self, count: int) -> None:
+        """Have at least so many; those that there are stay."""
+        for number in range(len(self._began_s), count):
+            self._began_s.append(None)
             threading.Thread(target=self._serve, args=(number,), name=f"frame-{number}", daemon=True).start()
 
     def longest_s(self) -> float:

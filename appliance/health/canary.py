@@ -21,7 +21,10 @@ _RETRY_S = 2.0
 
 
 class Canary:
-    """Asks at start until it is answered, then every `period_s` while no camera sends."""
+    """Asks at start until it is answered, then every `period_s` while no camera sends.
+
+    `classes`: those of the model in use; none while there is none, and nothing to prove.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Canary:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if not self.ready or self._idle():
+            if self._classes() and (not self.ready or self._idle()):
                 await self.prove()
             proved = self.state.proved and self.state.failures == 0
             await asyncio.sleep(self._period_s if proved else _RETRY_S)

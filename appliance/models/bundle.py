@@ -12,7 +12,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Bundle:
     precision: str = ""
     """`int8` where the network was quantised; "": the engine computes as it likes best."""
     quantized: Quantized | None = None
+    tools: dict[str, str] = field(default_factory=dict)
+    """The versions of what made it."""
 
 
 def read(folder: Path) -> Bundle:
@@ -104,12 +106,12 @@ def appearing(folder: Path) -> Iterator[Path]:
         fresh.rename(folder)
 
 
-def write_manifest(bundle: Bundle, tools: Mapping[str, str]) -> None:
+def write_manifest(bundle: Bundle) -> None:
     """Put the manifest beside the network; `files` is taken from what lies there."""
     folder = bundle.network.parent
     known = {key: value for key, value in asdict(bundle).items() if key not in ("network", "files")}
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
-    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "tools": dict(tools), "files": files}
+    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
@@ -190,6 +192,7 @@ def _from_manifest(folder: Path) -> Bundle:
             files=dict(manifest["files"]),
             precision=str(manifest.get("precision", "")),
             quantized=_quantized(manifest.get("quantized")),
+            tools=dict(manifest.get("tools") or {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None

@@ -96,8 +96,8 @@ def build(onnx: Path, folder: Path, source: str, *, keep_source: bool = False, d
         openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
         if keep_source:
             shutil.copyfile(onnx, fresh / "source.onnx")
-        bundle = replace(draft, network=fresh / "model.xml", source=source)
-        bundles.write_manifest(bundle, {"openvino": openvino.get_version()})
+        tools = {"openvino": openvino.get_version()}
+        bundles.write_manifest(replace(draft, network=fresh / "model.xml", source=source, tools=tools))
     return bundles.read(folder)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from appliance.flow.cameras import CameraPolicy
+from appliance.flow.inference import Inference
 from appliance.values import Detected, Failed, Frame, Limits, Receipt, Skipped, Wanted
-from tests.fakes import FakeEngine, broken_engine
+from tests.fakes import FakeEngine, broken_engine, fake_network
 from tests.flow.detectors import Rig
 from tests.flow.frames import frame, jpeg
 
@@ -29,6 +30,8 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         self.rig = self._await(self._make())
         self.task: asyncio.Task[None] | None = self.loop.create_task(self.rig.detector.run())
         self.offered: list[tuple[Frame, asyncio.Task[Receipt]]] = []
+        self.formers: list[FakeEngine] = []
+        self.releasing: list[asyncio.Task[None]] = []
 
     async def _make(self) -> Rig:
         policies = {"vip": CameraPolicy(weight=4, priority=1), "slow": CameraPolicy(min_interval_s=1.0)}
@@ -65,8 +68,12 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
 
     @rule()
     def the_engine_goes_on(self) -> None:
-        self.rig.engine.release()
+        self._release()
         self._steps()
+
+    def _release(self) -> None:
+        for engine in (self.rig.engine, *self.formers):
+            engine.release()
 
     @rule(fails=st.booleans())
     def the_engine_breaks_or_mends(self, fails: bool) -> None:
@@ -81,6 +88,17 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
     def limits_change(self, side: int, interval_s: float, in_flight: int, admit: bool) -> None:
         self.rig.detector.apply(Limits(side, interval_s, in_flight, admit))
         self._steps()
+
+    @rule(name=st.sampled_from(["fake", "other"]))
+    def the_network_is_replaced(self, name: str) -> None:
+        former, self.rig.engine = self.rig.engine, FakeEngine(slots=2)
+        self.formers.append(former)
+        self.rig.detector.swap(Inference(fake_network(self.rig.engine, name), clock=self.rig.clock))
+        self.releasing.append(self.loop.create_task(self._close_when_settled(former)))
+
+    async def _close_when_settled(self, former: FakeEngine) -> None:
+        await self.rig.detector.settled()
+        former.close()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.5, 70.0]))
     def time_passes(self, seconds: float) -> None:
@@ -120,7 +138,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         try:
             if self.task is not None:
                 # A box that goes on answers all there is, as soon as its engine does.
-                self.rig.engine.release()
+                self._release()
                 self._await(self._offers_end())
                 self._await(self.rig.until(lambda: len(self.rig.published) == len(self.offered)))
             self._end()
@@ -136,7 +154,9 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
                 assert isinstance(outcome, fits)
                 if isinstance(outcome, Failed):
                     assert outcome.code in ("engine_failed", "image_corrupt", "shutting_down", "option_invalid")
-            self.rig.engine.release()
+                    assert "closed" not in outcome.message  # no network was taken away from under a frame
+            self._await(self._releases_end())
+            self._release()
             self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))
             assert self.rig.detector.waiting == 0
             assert not self.rig.detector._followers
@@ -144,6 +164,9 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         finally:
             self._await(self.loop.shutdown_default_executor())
             self.loop.close()
+
+    async def _releases_end(self) -> None:
+        await asyncio.wait_for(asyncio.gather(*self.releasing), 10)
 
     async def _offers_end(self) -> None:
         await asyncio.gather(*(offering for _, offering in self.offered))

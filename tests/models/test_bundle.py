@@ -70,8 +70,20 @@ def test_every_entry_survives_the_manifest(tmp_path: Path, fixed_size: Size | No
     network = tmp_path / "net.xml"
     network.write_bytes(b"network")
     classes = ("Straßenlaterne", "a 'quoted' \"name\"", "")
-    written = Bundle("mine", network, "detect", "end_to_end", classes, 64, fixed_size, "MIT", "here", {})
-    bundles.write_manifest(written, {"openvino": "2025.0"})
+    written = Bundle(
+        "mine",
+        network,
+        "detect",
+        "end_to_end",
+        classes,
+        64,
+        fixed_size,
+        "MIT",
+        "here",
+        {},
+        tools={"openvino": "2025.0"},
+    )
+    bundles.write_manifest(written)
     read = bundles.read(tmp_path)
     assert read.files == {"net.xml": bundles.sha256(network)}
     assert replace(read, files={}) == written

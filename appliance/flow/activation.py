@@ -1,0 +1,232 @@
+"""Another model taken into use while cameras send: tried beside the one that works, then swapped in between two frames.
+
+Rules of this file:
+- The order is: load, try, remember, swap, release. Until the swap nothing has changed, and nothing after it can fail.
+- A trial is the real path: pictures as cameras send them, through the same decoding, engine and reader.
+- The former network is released when the last frame that it began has been answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import statistics
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from appliance.errors import BadFrame, EngineError, ModelError
+from appliance.flow.detector import Detector
+from appliance.flow.inference import Answer, Inference
+from appliance.models import active
+from appliance.models.active import NOT_ACTIVATED, Active
+from appliance.ports import Clock
+from appliance.values import Box, Detection, Frame, Picture, Size, Wanted
+from appliance.vision import decode, scene
+from appliance.vision.likeness import SEEN, corners_of, likeness, overlap
+
+log = logging.getLogger(__name__)
+
+_SCENE = Size(1280, 720)
+_SIGN_IOU = 0.5
+_ROUNDS = 5
+_FAST_MS = 20.0
+"""Below this a model is fast enough beside any other: so short a time is mostly what else the machine does."""
+_MOST_PICTURES = 100
+_MOST_PIXELS = 100_000_000
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+Load = Callable[[str], Inference]
+"""The network of a bundle, by its name. Raises ModelError or EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a new model may do worse than the present one. Wide: they stop a wrong file, not a choice."""
+
+    least_likeness: float = 0.5
+    """0-1, over the pictures and the classes that both know."""
+    most_slower: float = 4.0
+    """Times the present inference time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of trying a model."""
+
+    model: str
+    infer_ms: float
+    pictures: int
+    former: str | None = None
+    former_infer_ms: float | None = None
+    likeness: float | None = None
+    """0-1; None where there is no other model, or none of its classes is known to both."""
+    sign_overlap: float | None = None
+    """IoU of the drawn stop sign with the box found; None for a model that knows no stop sign."""
+
+    def objection(self, bounds: Bounds) -> str | None:
+        """Why it should not be taken into use, in words for who asked; None: nothing is against it."""
+        if self.sign_overlap is not None and self.sign_overlap < _SIGN_IOU:
+            return f"it does not see the drawn stop sign (best overlap {self.sign_overlap:.2f})"
+        if self.likeness is not None and self.likeness < bounds.least_likeness:
+            return (
+                f"it finds other things than {self.former} does: {100 * self.likeness:.0f} % alike on {self.pictures} "
+                f"pictures, and at least {100 * bounds.least_likeness:.0f} % is asked for"
+            )
+        if self.former_infer_ms and self.infer_ms > max(_FAST_MS, bounds.most_slower * self.former_infer_ms):
+            return (
+                f"it takes {self.infer_ms:.0f} ms where {self.former} takes {self.former_infer_ms:.0f}: "
+                f"more than {bounds.most_slower:g} times as long"
+            )
+        return None
+
+
+class Activation:
+    """The service's side. `max_side`: of the network's input in the trial, px. `configured`: `model.name`."""
+
+    def __init__(
+        self, *, detector: Detector, load: Load, models_dir: Path, configured: str, max_side: int, clock: Clock
+    ) -> None:
+        self._detector, self._load = detector, load
+        self._models_dir, self._configured = models_dir, configured
+        self._max_side, self._clock = max_side, clock
+        self._busy = False
+
+    async def activate(self, name: str, pictures: Path | None = None, bounds: Bounds | None = Bounds()) -> Trial:
+        """Take the bundle called `name` into use; returns when every frame that the former one began is answered.
+
+        `pictures`: a folder to compare the two on, beside the drawn scene; `bounds` None: whatever the comparison says.
+        Raises ModelError or EngineError, with the former model at work and `detector.activation_error` saying why.
+        """
+        return await self._take(name, pictures, bounds, partial(active.activate, self._models_dir, name))
+
+    async def roll_back(self) -> Trial:
+        """Return to the model that was in force before. Raises as `activate` does."""
+        name = active.previous(self._models_dir, self._configured)
+        return await self._take(name, None, None, partial(active.step_back, self._models_dir))
+
+    async def _take(
+        self, name: str, pictures: Path | None, bounds: Bounds | None, remember: Callable[[str], Active]
+    ) -> Trial:
+        if self._busy:
+            raise ModelError("another model is being activated; try again when that is done", NOT_ACTIVATED)
+        self._busy = True
+        detector, loop = self._detector, asyncio.get_running_loop()
+        try:
+            prove = partial(
+                proved, self._load, name, detector.inference, pictures, bounds, self._max_side, self._clock
+            )  # fmt: skip
+            new, trial = await loop.run_in_executor(None, prove)
+            try:
+                await loop.run_in_executor(None, remember, self._configured)
+            except ModelError:
+                await loop.run_in_executor(None, close, new)
+                raise
+            former = detector.swap(new)
+            detector.activation_error = None
+            log.info("%s is in use, in place of %s", name, trial.former or "none", extra={"kind": "activation"})
+            if former is not None:
+                with anyio.CancelScope(shield=True):  # it must not be closed under a frame, whoever asked has gone
+                    await detector.settled()
+                # A thread that nobody waits for: the former chip may hang, and may be replaced for that very reason.
+                threading.Thread(target=close, args=(former,), name="release", daemon=True).start()
+            return trial
+        except (ModelError, EngineError) as error:
+            detector.activation_error = f"{name} was not taken into use: {error}"
+            log.error("%s", detector.activation_error, extra={"kind": "activation", "code": error.code})
+            raise
+        finally:
+            self._busy = False
+
+
+def proved(
+    load: Load,
+    name: str,
+    former: Inference | None,
+    pictures: Path | None,
+    bounds: Bounds | None,
+    max_side: int,
+    clock: Clock,
+) -> tuple[Inference, Trial]:
+    """The network of this bundle, tried and found good. Slow: it compiles.
+
+    Raises ModelError model_not_activated when it does worse than `bounds` allow, and what loading and running raise.
+    """
+    new = load(name)
+    try:
+        trial = try_out(new, former, _shown(pictures), max_side, clock)
+        objection = trial.objection(bounds or Bounds(least_likeness=0.0, most_slower=float("inf")))
+        if objection:
+            raise ModelError(objection, NOT_ACTIVATED)
+    except BaseException:
+        close(new)
+        raise
+    return new, trial
+
+
+def try_out(
+    new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
+) -> Trial:
+    """Run both networks over the drawn scene and `pictures`; pictures that cannot be decoded are left out."""
+    pixels, box_px = scene.draw(_SCENE)
+    drawn = decode.read_header(decode.encode_jpeg(pixels, 85), _SCENE.width * _SCENE.height)
+    info = new.network.info
+    shown = list(_answers(new, former, [drawn, *pictures], max_side, clock))
+    ours = [answer.detected.detections for answer, _ in shown]
+    theirs = [answer.detected.detections for _, answer in shown if answer is not None]
+    times = [pair for _ in range(_ROUNDS) for pair in _answers(new, former, [drawn], max_side, clock)]
+    known = set(info.classes) & set(former.network.info.classes) if former is not None else set()
+    return Trial(
+        model=info.name,
+        infer_ms=1000 * statistics.median(answer.engine_s for answer, _ in times),
+        pictures=len(shown),
+        former=former.network.info.name if former is not None else None,
+        former_infer_ms=1000 * statistics.median(answer.engine_s for _, answer in times if answer)
+        if former is not None
+        else None,
+        likeness=likeness(_of(ours, known), _of(theirs, known)) if known else None,
+        sign_overlap=_sign_overlap(ours[0], box_px) if scene.SIGN in info.classes else None,
+    )
+
+
+def close(inference: Inference) -> None:
+    """Release a network, when what runs on it has ended."""
+    inference.network.sizes.close()
+    inference.network.engine.close()
+
+
+def _answers(
+    new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
+) -> Iterator[tuple[Answer, Answer | None]]:
+    for number, picture in enumerate(pictures):
+        frame = Frame("_trial", "_trial", number, picture, Wanted(SEEN), clock())
+        with contextlib.suppress(BadFrame):
+            yield new.run(frame, max_side), former.run(frame, max_side) if former is not None else None
+
+
+def _of(found: Sequence[Sequence[Detection]], classes: set[str]) -> list[list[Detection]]:
+    return [[one for one in picture if one.name in classes] for picture in found]
+
+
+def _sign_overlap(found: Sequence[Detection], box_px: Box) -> float:
+    signs = [one.box_px for one in found if one.name == scene.SIGN]
+    return float(overlap(corners_of(signs), corners_of([box_px])).max()) if signs else 0.0
+
+
+def _shown(folder: Path | None) -> list[Picture]:
+    """The pictures of a folder. Raises ModelError model_not_activated when it has none."""
+    if folder is None:
+        return []
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    pictures = []
+    for path in files[:_MOST_PICTURES]:
+        with contextlib.suppress(BadFrame, OSError):
+            pictures.append(decode.read_header(path.read_bytes(), _MOST_PIXELS))
+    if not pictures:
+        raise ModelError(f"{folder} has no pictures (JPEG, PNG or WebP)", NOT_ACTIVATED)
+    return pictures

@@ -1,0 +1,226 @@
+"""`appliance model …`: what networks there are, where they come from, and which one is in use."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from appliance.config import Settings
+from appliance.device import logs
+from appliance.errors import EngineError, ModelError
+
+_OK, _FAILED, _NO_MODEL = 0, 1, 3
+_NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
+
+Run = Callable[[Settings, argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What the command line gives to a group of its commands."""
+
+    command: Callable[[Any, str, Any, str], argparse.ArgumentParser]
+    add_settings: Callable[[argparse.ArgumentParser], None]
+    settings: Callable[[argparse.Namespace], Settings]
+    complain: Callable[[object, int], int]
+
+
+def add(model: argparse.ArgumentParser, lent: Lent) -> None:
+    """Put the commands under `appliance model`."""
+    commands = model.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Run, help_: str) -> argparse.ArgumentParser:
+        parser = lent.command(commands, name, partial(_reported, lent, run), help_)
+        lent.add_settings(parser)
+        return parser
+
+    command("list", _list, "list the bundles, checked; * is in use")
+    verify = command("verify", _verify, "check that bundles are whole and can be opened")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+
+    activate = command("activate", _activate, "use another model, if it works and sees what the present one sees")
+    activate.add_argument("name", metavar="NAME", help="as `appliance model list` names it")
+    activate.add_argument("--pictures", type=Path, metavar="FOLDER", help="also compare the two on these pictures")
+    activate.add_argument("--force", action="store_true", help="whatever the comparison says; it must still work")
+    command("rollback", _roll_back, "use the model again that was in use before")
+
+    take_in = command("import", _import, "take in a bundle, or a folder that `yolo export` wrote")
+    take_in.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or a .zip or .tar.gz of one")
+    take_in.add_argument("--name", help="what it is to be called here (default: the source's name)")
+    take_in.add_argument("--force", action="store_true", help="replace a model of this name")
+    remove = command("remove", _remove, "delete a bundle that is not in use")
+    remove.add_argument("name", metavar="NAME")
+
+    fetch = command("fetch", _fetch, "bring the default model, YOLO11n, unless it is there")
+    fetch.add_argument("--force", action="store_true", help="bring it again")
+    fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
+
+    quantize = command("quantize", _quantize, "make an INT8 model of one, if it sees as well")
+    quantize.add_argument("name", metavar="NAME", help="the model, as `appliance model list` names it")
+    quantize.add_argument("--out", metavar="NAME", help="the new model's name (default: NAME-int8)")
+    _add_calibration(quantize, required=True)
+
+
+def _add_calibration(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--calibration", type=Path, required=required, metavar="FOLDER", help="pictures like those of your cameras"
+    )
+    parser.add_argument("--labels", type=Path, metavar="FOLDER", help="YOLO's .txt labels (default: ../labels)")
+    parser.add_argument(
+        "--max-drop", type=float, default=1.0, metavar="POINTS", help="accuracy it may lose (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=300, metavar="N", help="use at most so many, half of them to judge by (300)"
+    )
+
+
+def _reported(lent: Lent, run: Run, arguments: argparse.Namespace) -> int:
+    """Run one command; a model that cannot be had or used is one line and exit code 3, what else went wrong is 1."""
+    logs.set_up("warning")
+    try:
+        return run(lent.settings(arguments), arguments)
+    except ModelError as error:
+        return lent.complain(error, _NO_MODEL if error.code in _NO_MODEL_CODES else _FAILED)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _list(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import active, store
+
+    models_dir, configured = Path(settings.model.dir), settings.model.name
+    in_use = active.read(models_dir, configured).name
+    found = store.entries(models_dir)
+    for name, entry in found.items():
+        mark = "*" if name == in_use else " "
+        if isinstance(entry, ModelError):
+            _say(f"{mark} {name:<16} broken: {entry}")
+            continue
+        sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
+        precision = entry.precision or "float"
+        _say(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {precision}, {entry.license}")
+    if in_use != configured:
+        _say(f'  {in_use} was activated in place of {configured} (model.name = "{configured}")')
+    if in_use not in found:
+        _say(f"  {in_use} is not here; `appliance model fetch` brings the default model")
+    return _NO_MODEL if isinstance(found.get(in_use), (ModelError, type(None))) else _OK
+
+
+def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import bundle, store
+
+    models_dir, worst = Path(settings.model.dir), _OK
+    for name in arguments.names or store.names(models_dir):
+        folder = store.folder_of(models_dir, name)
+        try:
+            found = bundle.read(folder)
+            bundle.network_shapes(found.network)
+        except ModelError as error:
+            _say(f"✗ {name}: {error}")
+            worst = _NO_MODEL
+            continue
+        checked = f"{len(found.files)} files as in the manifest" if found.files else "no manifest to hold it against"
+        _say(f"✓ {name}: opens, {checked}")
+    return worst
+
+
+def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.flow.activation import Bounds
+    from appliance.models import active
+
+    bounds = None if arguments.force else Bounds()
+    _try(settings, arguments.name, arguments.pictures, bounds)
+    active.activate(Path(settings.model.dir), arguments.name, settings.model.name)
+    return _at_next_start(arguments.name)
+
+
+def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import active
+
+    models_dir, configured = Path(settings.model.dir), settings.model.name
+    name = active.previous(models_dir, configured)
+    _try(settings, name, None, None)
+    active.step_back(models_dir, configured)
+    return _at_next_start(name)
+
+
+def _at_next_start(name: str) -> int:
+    _say(f"{name} is used from the next start of the service on")
+    return _OK
+
+
+def _try(settings: Settings, name: str, pictures: Path | None, bounds: Any) -> None:
+    """Try a model beside the one in use, and say what came of it. Raises ModelError when it is not good enough."""
+    from appliance import run
+    from appliance.flow.activation import close, proved
+    from appliance.models import store
+
+    store.folder_of(Path(settings.model.dir), name)
+
+    def load(wanted: str) -> Any:
+        chosen = run.with_model(settings, wanted)
+        return run.inference_of(chosen, run.load_network(chosen), time.monotonic)
+
+    in_use = run.in_force(settings).model.name
+    former = None
+    try:
+        former = load(in_use) if in_use != name else None
+    except (ModelError, EngineError) as error:
+        _say(f"  {in_use}, which is in use, does not work: {error}")
+    try:
+        new, trial = proved(load, name, former, pictures, bounds, settings.flow.max_side, time.monotonic)
+    except EngineError as error:
+        raise ModelError(f"{name} does not run here: {error}", "model_unsupported") from None
+    finally:
+        if former is not None:
+            close(former)
+    close(new)
+    than = f", {trial.former} {trial.former_infer_ms:.0f} ms" if trial.former and trial.former_infer_ms else ""
+    alike = f"; {100 * trial.likeness:.0f} % alike on {trial.pictures} pictures" if trial.likeness is not None else ""
+    _say(f"  {name} works: {trial.infer_ms:.0f} ms{than}{alike}")
+
+
+def _import(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import store
+
+    source = arguments.source
+    name = arguments.name or source.resolve().name.removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
+    found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force)
+    _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
+    return _OK
+
+
+def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import store
+
+    store.remove(Path(settings.model.dir), arguments.name, settings.model.name)
+    _say(f"{arguments.name} is deleted")
+    return _OK
+
+
+def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.models import fetch
+
+    models_dir = Path(settings.model.dir)
+    bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
+    _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
+    return _OK
+
+
+def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.quantize.quantize import quantize
+
+    out = arguments.out or f"{arguments.name}-int8"
+    quantize(
+        settings, arguments.name, pictures=arguments.calibration, labels=arguments.labels, out=out,
+        max_drop=arguments.max_drop, most=arguments.pictures, say=_say,
+    )  # fmt: skip
+    _say(f"{out} is ready in {Path(settings.model.dir) / out}. Use it with `appliance model activate {out}`")
+    return _OK

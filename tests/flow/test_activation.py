@@ -1,0 +1,304 @@
+"""Another network taken into use while frames flow: none is lost, none fails, and a bad one changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance import run
+from appliance.errors import EngineError, ModelError
+from appliance.flow.activation import Activation, Bounds, Trial
+from appliance.flow.inference import Inference
+from appliance.models import active, fetch
+from appliance.ports import Raw, T, Tensor
+from appliance.values import Detected
+from tests.conftest import Serve
+from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
+from tests.flow.detectors import Rig, running
+from tests.flow.frames import frame, jpeg
+from tests.models import networks
+from tests.web.camera import ANSWERS, camera
+
+ELSEWHERE = ((20.0, 20.0, 60.0, 60.0, 0.9, 0),)
+
+
+def inference(rig: Rig, engine: FakeEngine, name: str = "other", refresh_s: float | None = None) -> Inference:
+    return Inference(fake_network(engine, name), clock=rig.clock, refresh_s=refresh_s)
+
+
+async def test_a_frame_that_was_begun_is_ended_by_the_network_it_began_with() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.hold()
+        begun, later = frame("a"), frame("b")
+        await rig.detector.offer(begun)
+        await rig.started(1)
+        new = FakeEngine(ELSEWHERE)
+        former = rig.detector.swap(inference(rig, new))
+        assert former is not None
+        settled = asyncio.create_task(rig.detector.settled())
+        await rig.detector.offer(later)
+        outcome = await rig.outcome(later)
+        assert isinstance(outcome, Detected)
+        assert (outcome.model, outcome.detections[0].name) == ("other", "person")
+        assert not settled.done()
+        rig.engine.release()
+        ended = await rig.outcome(begun)
+        assert isinstance(ended, Detected)
+        assert (ended.model, ended.detections[0].name) == ("fake", "stop sign")
+        await asyncio.wait_for(settled, 10)
+
+
+@pytest.mark.parametrize("name", ["fake", "other"])
+async def test_an_answer_of_the_former_network_is_no_answer_any_more(name: str) -> None:
+    async with running(Rig()) as rig:
+        first, again = frame(seed=1), frame(seed=1)
+        await rig.detector.offer(first)
+        await rig.outcome(first)
+        rig.detector.swap(inference(rig, FakeEngine(ELSEWHERE), name))
+        assert (await rig.detector.offer(again)).status == "queued"
+        outcome = await rig.outcome(again)
+        assert isinstance(outcome, Detected)
+        assert outcome.detections[0].name == "person"
+
+
+async def test_the_scene_gate_does_not_repeat_what_the_former_network_saw() -> None:
+    async with running(Rig(cached=False, refresh_s=1000.0)) as rig:
+        for _ in range(2):
+            one = frame(seed=1)
+            await rig.detector.offer(one)
+            outcome = await rig.outcome(one)
+        assert isinstance(outcome, Detected)
+        assert outcome.cached == "unchanged"
+        rig.detector.swap(inference(rig, FakeEngine(ELSEWHERE), "fake", refresh_s=1000.0))
+        one = frame(seed=1)
+        await rig.detector.offer(one)
+        outcome = await rig.outcome(one)
+        assert isinstance(outcome, Detected)
+        assert (outcome.cached, outcome.detections[0].name) == (False, "person")
+
+
+async def test_a_box_that_started_without_a_model_serves_from_its_first_one_on() -> None:
+    rig = Rig()
+    rig.detector.inference, rig.detector.model_error = None, ModelError("no such folder", "model_missing")
+    async with running(rig):
+        await rig.detector.offer(frame())
+        assert rig.detector.swap(inference(rig, rig.engine)) is None
+        one = frame()
+        await rig.detector.offer(one)
+        assert isinstance(await rig.outcome(one), Detected)
+        assert rig.detector.model_error is None
+
+
+async def test_a_network_that_does_more_at_once_gets_more_workers() -> None:
+    async with running(Rig(FakeEngine(slots=1))) as rig:
+        wide = FakeEngine(slots=4)
+        wide.hold()
+        rig.detector.swap(inference(rig, wide))
+        for name in "abcd":
+            await rig.detector.offer(frame(name))
+        await rig.until(lambda: wide.started == 4)
+        wide.release()
+
+
+class Timed(FakeEngine):
+    """Each of its inferences takes so long on the rig's clock."""
+
+    def __init__(self, rig: Rig, seconds: float) -> None:
+        super().__init__(CANARY_ROWS)
+        self._rig, self._seconds = rig, seconds
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
+        self._rig.clock.pass_(self._seconds)
+        return super().infer(tensor, read, all_cores=all_cores)
+
+
+def activation(rig: Rig, models_dir: Path, *engines: FakeEngine | Exception) -> Activation:
+    """An activation whose bundles are these engines, one for each time that a network is loaded."""
+    supply = iter(engines)
+
+    def load(name: str) -> Inference:
+        engine = next(supply)
+        if isinstance(engine, Exception):
+            raise engine
+        return inference(rig, engine, name)
+
+    return Activation(
+        detector=rig.detector, load=load, models_dir=models_dir, configured="a", max_side=640, clock=rig.clock
+    )
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig(FakeEngine(CANARY_ROWS))
+
+
+async def test_a_model_that_proves_itself_is_used_and_remembered(rig: Rig, tmp_path: Path) -> None:
+    async with running(rig):
+        rig.detector.activation_error = "an earlier one"
+        trial = await activation(rig, tmp_path, FakeEngine(CANARY_ROWS)).activate("b")
+        assert (trial.model, trial.former, trial.likeness, trial.pictures) == ("b", "fake", 1.0, 1)
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "b"
+        assert rig.detector.activation_error is None
+        assert active.read(tmp_path, "a").name == "b"
+        await rig.until(lambda: rig.engine.closed)
+
+
+async def test_rolling_back_returns_to_the_one_before(rig: Rig, tmp_path: Path) -> None:
+    async with running(rig):
+        changes = activation(rig, tmp_path, *(FakeEngine(CANARY_ROWS) for _ in range(3)))
+        await changes.activate("b")
+        await changes.activate("c")
+        assert (await changes.roll_back()).model == "b"
+        assert active.read(tmp_path, "a").name == "b"
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ((), "does not see the drawn stop sign"),
+        (ELSEWHERE, "does not see the drawn stop sign"),
+        ((*CANARY_ROWS, *((40.0 * n, 240.0, 40.0 * n + 30, 300.0, 0.9, 0) for n in range(8))), "finds other things"),
+    ],
+    ids=["blind", "sees wrongly", "sees too much"],
+)
+async def test_a_model_that_sees_otherwise_changes_nothing(
+    rig: Rig, tmp_path: Path, rows: tuple[tuple[float, ...], ...], why: str
+) -> None:
+    async with running(rig):
+        bad = FakeEngine(rows)
+        with pytest.raises(ModelError, match=why) as caught:
+            await activation(rig, tmp_path, bad).activate("b")
+        assert caught.value.code == "model_not_activated"
+        assert bad.closed
+        assert not rig.engine.closed
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "fake"
+        assert why in str(rig.detector.activation_error)
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+    rig = Rig()
+    rig.engine = Timed(rig, 0.01)
+    rig.detector.inference = inference(rig, rig.engine, "a")
+    async with running(rig):
+        changes = activation(rig, tmp_path, Timed(rig, 0.05), Timed(rig, 0.05), Timed(rig, 0.03))
+        with pytest.raises(ModelError, match="takes 50 ms where a takes 10: more than 4 times"):
+            await changes.activate("b")
+        assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
+        assert (await changes.activate("c")).infer_ms == pytest.approx(30)
+
+
+@pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)
+async def test_a_model_that_cannot_be_loaded_changes_nothing(rig: Rig, tmp_path: Path, error: Exception) -> None:
+    async with running(rig):
+        with pytest.raises(type(error)):
+            await activation(rig, tmp_path, error).activate("b")
+        assert str(error) in str(rig.detector.activation_error)
+        one = frame()
+        await rig.detector.offer(one)
+        assert isinstance(await rig.outcome(one), Detected)
+
+
+async def test_a_choice_that_cannot_be_remembered_is_not_made(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / active.FILE).mkdir()
+    async with running(rig):
+        new = FakeEngine(CANARY_ROWS)
+        with pytest.raises(ModelError, match="would not survive a restart"):
+            await activation(rig, tmp_path, new).activate("b")
+        assert new.closed
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "fake"
+
+
+async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    models_dir = tmp_path / "models"
+    models_dir.mkdir()
+    async with running(rig):
+        changes = activation(rig, models_dir, *(FakeEngine(CANARY_ROWS) for _ in range(2)))
+        with pytest.raises(ModelError, match="has no pictures"):
+            await changes.activate("b", tmp_path / "pictures")
+        (tmp_path / "pictures" / "one.jpg").write_bytes(jpeg(1))
+        (tmp_path / "pictures" / "half.jpg").write_bytes(jpeg(2)[:-300])
+        (tmp_path / "pictures" / "none.jpg").write_text("no picture")
+        assert (await changes.activate("b", tmp_path / "pictures")).pictures == 2
+
+
+async def test_one_model_is_activated_at_a_time(rig: Rig, tmp_path: Path) -> None:
+    async with running(rig):
+        slow = FakeEngine(CANARY_ROWS)
+        slow.hold()
+        changes = activation(rig, tmp_path, slow)
+        first = asyncio.create_task(changes.activate("b"))
+        await rig.until(lambda: slow.started > 0)
+        with pytest.raises(ModelError, match="another model is being activated"):
+            await changes.activate("c")
+        assert rig.detector.activation_error is None
+        slow.release()
+        await asyncio.wait_for(first, 10)
+
+
+def test_nothing_is_held_against_a_model_that_has_no_other_beside_it() -> None:
+    assert Trial("b", 50.0, 1).objection(Bounds()) is None
+
+
+def save(models_dir: Path, name: str) -> None:
+    source = models_dir / "source.onnx"
+    source.write_bytes(networks.colours())
+    fetch.build(source, models_dir / name, "a test")
+
+
+async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(serve: Serve, tmp_path: Path) -> None:
+    """Three cameras push through real sockets and real engines, four models take turns, each frame has one answer."""
+    for name in ("first", "second"):
+        save(tmp_path, name)
+    flags = {"model.dir": str(tmp_path), "model.name": "first", "cache.enabled": "false"}
+    async with serve(load=run.load_network, wait_ready=True, **flags) as running_:
+        done = threading.Event()
+        sent: Counter[str] = Counter()
+        heard: list[tuple[str, str, str | None]] = []
+
+        async def push(name: str) -> None:
+            async with camera(running_.url, name) as one:
+                number = 0
+                while not done.is_set():
+                    number += 1
+                    sent[f"{name} {number}"] += 1
+                    await one.push({"image": jpeg(number % 5, 320, 180), "frame_id": f"{name} {number}"})
+                    await one.answer(f"{name} {number}")
+                for event, payload in one.heard:
+                    if event in ANSWERS:
+                        heard.append((event, payload["frame_id"], payload.get("model")))
+
+        pushing = [asyncio.create_task(push(name)) for name in ("a", "b", "c")]
+        for name in ("second", "first", "second"):
+            await running_.started.activation.activate(name, bounds=None)
+            before = sum(sent.values())
+            while sum(sent.values()) < before + 30:
+                await asyncio.sleep(0.01)
+        done.set()
+        await asyncio.wait_for(asyncio.gather(*pushing), 30)
+
+    assert Counter(frame_id for _, frame_id, _ in heard) == sent
+    assert {event for event, _, _ in heard} <= {"detection_results", "frame_skipped"}
+    assert {model for _, _, model in heard} >= {"first", "second"}
+    assert active.read(tmp_path, "first").name == "second"
+
+
+async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Serve, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        save(tmp_path, name)
+    active.activate(tmp_path, "second", "first")
+    flags = {"model.dir": str(tmp_path), "model.name": "first"}
+    async with serve(load=run.load_network, **flags) as running_:
+        assert running_.started.health.report()["engine"]["model"] == "second"
+    flags["model.name"] = "second"
+    async with serve(load=run.load_network, **flags) as running_:
+        assert running_.started.health.report()["engine"]["model"] == "second"

@@ -1,0 +1,68 @@
+"""Which model is in force, over activations, changed settings, damage and restarts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import ModelError
+from appliance.models import active
+
+NAMES = st.sampled_from("abcdef")
+
+
+def in_force(models_dir: Path, configured: str = "a") -> str:
+    return active.read(models_dir, configured).name
+
+
+def test_without_an_activation_the_settings_decide(tmp_path: Path) -> None:
+    assert in_force(tmp_path) == "a"
+
+
+def test_an_activation_survives_a_restart(tmp_path: Path) -> None:
+    active.activate(tmp_path, "b", "a")
+    assert in_force(tmp_path) == "b"
+    assert [path.name for path in tmp_path.iterdir()] == [active.FILE]
+
+
+def test_who_changes_the_settings_afterwards_has_the_last_word(tmp_path: Path) -> None:
+    active.activate(tmp_path, "b", "a")
+    assert in_force(tmp_path, "c") == "c"
+    active.activate(tmp_path, "d", "c")
+    assert in_force(tmp_path, "c") == "d"
+    assert active.previous(tmp_path, "c") == "c"
+
+
+@given(st.lists(NAMES, max_size=8))
+def test_every_step_back_undoes_one_activation(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    models_dir = tmp_path_factory.mktemp("models")
+    order = ["a"]
+    for name in names:
+        active.activate(models_dir, name, "a")
+        order = [*(one for one in order if one != name), name]
+    for name in order[-2::-1]:
+        assert active.previous(models_dir, "a") == name
+        assert active.step_back(models_dir, "a").name == name
+        assert in_force(models_dir) == name
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        active.previous(models_dir, "a")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"name": "b"}', '{"name": "b", "configured": "a", "former": 3}'])
+def test_a_damaged_file_is_no_activation(tmp_path: Path, text: str) -> None:
+    (tmp_path / active.FILE).write_text(text)
+    assert in_force(tmp_path) == "a"
+    active.activate(tmp_path, "b", "a")
+    assert in_force(tmp_path) == "b"
+
+
+def test_a_folder_that_cannot_be_written_refuses_with_what_to_do(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / active.FILE)  # a folder in its place: as root, permissions refuse nothing
+    with pytest.raises(ModelError, match="would not survive a restart; make the folder writable") as caught:
+        active.activate(tmp_path, "b", "a")
+    assert caught.value.code == "model_not_activated"
+    assert [path.name for path in tmp_path.iterdir()] == [active.FILE]

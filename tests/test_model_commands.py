@@ -1,0 +1,105 @@
+"""`appliance model …`: what is printed, and the exit codes that scripts count on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from appliance import cli
+from appliance.models import active, fetch
+from tests.models import networks
+from tests.test_cli import untouched
+
+__all__ = ["untouched"]
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path) -> Path:
+    """A folder with the models `first` and `second`, that find colours."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    source = tmp_path / "colours.onnx"
+    source.write_bytes(networks.colours())
+    for name in ("first", "second"):
+        fetch.build(source, folder / name, "a test")
+    return folder
+
+
+def run(models_dir: Path, *arguments: str) -> int:
+    settings = [f"model.dir={models_dir}", "model.name=first"]
+    return cli.main(["model", *arguments, *(word for item in settings for word in ("--set", item))])
+
+
+def test_the_one_in_use_has_a_star_and_an_activation_is_said(
+    models_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models_dir, "list") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first[0], second[0]) == ("*", " ")
+    active.activate(models_dir, "second", "first")
+    assert run(models_dir, "list") == 0
+    first, second, said = capsys.readouterr().out.splitlines()
+    assert (first[0], second[0]) == (" ", "*")
+    assert said == '  second was activated in place of first (model.name = "first")'
+
+
+def test_activating_tries_the_model_and_says_what_came_of_it(
+    models_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models_dir, "activate", "second") == 0
+    tried, told = capsys.readouterr().out.splitlines()
+    assert tried.startswith("  second works: ")
+    assert tried.endswith("100 % alike on 1 pictures")
+    assert told == "second is used from the next start of the service on"
+    assert active.read(models_dir, "first").name == "second"
+    assert run(models_dir, "rollback") == 0
+    assert active.read(models_dir, "first").name == "first"
+    assert run(models_dir, "rollback") == 1
+    assert "nothing to go back to" in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_work_is_not_activated(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (models_dir / "second" / "model.bin").write_bytes(b"damage")
+    assert run(models_dir, "activate", "second") == 3
+    assert run(models_dir, "activate", "secnod") == 3
+    damaged, unknown = capsys.readouterr().err.splitlines()
+    assert "is damaged" in damaged
+    assert "did you mean 'second'?" in unknown
+    assert active.read(models_dir, "first").name == "first"
+
+
+def test_a_broken_model_in_use_does_not_keep_a_good_one_out(
+    models_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (models_dir / "first" / "model.bin").unlink()
+    assert run(models_dir, "activate", "second") == 0
+    assert "first, which is in use, does not work" in capsys.readouterr().out
+
+
+def test_verify_says_of_each_whether_it_is_whole(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(models_dir, "verify") == 0
+    (models_dir / "second" / "model.xml").write_bytes(b"<net/>")
+    assert run(models_dir, "verify") == 3
+    assert run(models_dir, "verify", "first") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:9] for line in lines] == ["✓ first: ", "✓ second:", "✓ first: ", "✗ second:", "✓ first: "]
+
+
+def test_a_folder_of_yolo_export_is_imported_and_removed_again(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = tmp_path / "gate"
+    export.mkdir()
+    networks.save_ir(networks.colours(), export / "best.xml")
+    (export / "metadata.yaml").write_text(networks.metadata_yaml(networks.CLASSES), encoding="utf-8")
+    archive = shutil.make_archive(str(tmp_path / "gate-2"), "gztar", export)
+    assert run(models_dir, "import", str(export)) == 0
+    assert run(models_dir, "import", archive) == 0
+    assert run(models_dir, "import", str(export)) == 3
+    assert run(models_dir, "remove", "gate-2") == 0
+    assert run(models_dir, "remove", "first") == 1
+    assert run(models_dir, "remove", "nobody") == 3
+    assert sorted(path.name for path in models_dir.iterdir()) == ["first", "gate", "second"]
+    assert "appliance model activate gate" in capsys.readouterr().out
