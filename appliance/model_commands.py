@@ -60,6 +60,15 @@ def add(model: argparse.ArgumentParser, lent: Lent) -> None:
     fetch.add_argument("--force", action="store_true", help="bring it again")
     fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
 
+    export = command("export", _export, "make a bundle of Ultralytics' weights, or of your own")
+    export.add_argument("weights", metavar="WEIGHTS", help="a .pt file, or a name that Ultralytics fetches: yolo26n.pt")
+    export.add_argument("--name", help="what it is to be called here (default: the file's name)")
+    export.add_argument("--on", type=Path, metavar="FOLDER", help="hold it against its weights on these")
+    export.add_argument("--onnx", action="store_true", help="put the ONNX file beside it, for engines that read it")
+    export.add_argument("--int8", action="store_true", help="then make an INT8 model of it; needs --calibration")
+    export.add_argument("--force", action="store_true", help="replace a model of this name")
+    _add_calibration(export, required=False)
+
     quantize = command("quantize", _quantize, "make an INT8 model of one, if it sees as well")
     quantize.add_argument("name", metavar="NAME", help="the model, as `appliance model list` names it")
     quantize.add_argument("--out", metavar="NAME", help="the new model's name (default: NAME-int8)")
@@ -211,6 +220,24 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
     models_dir = Path(settings.model.dir)
     bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
+    return _OK
+
+
+def _export(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.export.export import export
+
+    if arguments.int8 and arguments.calibration is None:
+        raise ModelError("--int8 needs --calibration FOLDER: pictures like those of your cameras", "export_failed")
+    name = arguments.name or Path(arguments.weights).name.removesuffix(".pt")
+    made = export(
+        settings, arguments.weights, name=name, pictures=arguments.on or arguments.calibration,
+        onnx=arguments.onnx, force=arguments.force, say=_say,
+    )  # fmt: skip
+    where = Path(settings.model.dir) / name
+    _say(f"{name} ({made.license}) is ready in {where}. Use it with `appliance model activate {name}`")
+    if arguments.int8:
+        arguments.name, arguments.out = name, None
+        return _quantize(settings, arguments)
     return _OK
 
 

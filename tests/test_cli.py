@@ -43,6 +43,7 @@ COMMANDS = [
     "model rollback",
     "model import",
     "model remove",
+    "model export",
     "model quantize",
 ]
 

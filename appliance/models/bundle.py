@@ -45,6 +45,17 @@ class Quantized:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far an exported network sees what its weights see."""
+
+    original: str
+    """The weights, and what ran them."""
+    points: float
+    """F1 of the boxes that both have, 0-100; see `vision/likeness.py`."""
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """What is known of one model."""
 
@@ -64,6 +75,7 @@ class Bundle:
     precision: str = ""
     """`int8` where the network was quantised; "": the engine computes as it likes best."""
     quantized: Quantized | None = None
+    agreement: Agreement | None = None
     tools: dict[str, str] = field(default_factory=dict)
     """The versions of what made it."""
 
@@ -192,6 +204,7 @@ def _from_manifest(folder: Path) -> Bundle:
             files=dict(manifest["files"]),
             precision=str(manifest.get("precision", "")),
             quantized=_quantized(manifest.get("quantized")),
+            agreement=Agreement(**manifest["agreement"]) if manifest.get("agreement") else None,
             tools=dict(manifest.get("tools") or {}),
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -81,9 +81,18 @@ def fetch(
     )
 
 
-def build(onnx: Path, folder: Path, source: str, *, keep_source: bool = False, dynamic: bool = False) -> Bundle:
+def build(
+    onnx: Path,
+    folder: Path,
+    source: str,
+    *,
+    keep_source: bool = False,
+    keep_onnx: bool = False,
+    dynamic: bool = False,
+) -> Bundle:
     """Write an ONNX file as a bundle: OpenVINO IR with FP16 weights, and its manifest.
 
+    `keep_source`: the file goes into it too, as source.onnx; `keep_onnx`: as model.onnx, for engines that read it.
     `dynamic`: refuse a network of one fixed input size. The folder appears whole or not at all.
     """
     import openvino
@@ -96,6 +105,8 @@ def build(onnx: Path, folder: Path, source: str, *, keep_source: bool = False, d
         openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
         if keep_source:
             shutil.copyfile(onnx, fresh / "source.onnx")
+        if keep_onnx:
+            shutil.copyfile(onnx, fresh / "model.onnx")
         tools = {"openvino": openvino.get_version()}
         bundles.write_manifest(replace(draft, network=fresh / "model.xml", source=source, tools=tools))
     return bundles.read(folder)

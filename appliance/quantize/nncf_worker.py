@@ -1,6 +1,6 @@
 """A program for the environment that has NNCF: quantises one network, as often as it is asked to.
 
-It is never imported: `nncf_environment` starts it as `python nncf_worker.py NETWORK CALIBRATION`, with numpy, openvino
+It is never imported: `nncf_process.py` starts it as `python nncf_worker.py NETWORK CALIBRATION`, with numpy, openvino
 and nncf as its only company. CALIBRATION is a folder of .npy files, each one input (height, width, 3), u8 RGB. It says
 `{"operations": [[name, type], ...]}`, then answers each line `{"ignored": [names], "output": "model.xml"}` of its
 standard input with `{"output": ...}`.

@@ -19,7 +19,8 @@ from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle, Quantized
-from appliance.quantize import calibration, layer_times, nncf_environment, quantized
+from appliance.models.environment import python_of
+from appliance.quantize import calibration, layer_times, nncf_process, quantized
 from appliance.quantize.accuracy import LEAST_CONFIDENCE, Label
 from appliance.quantize.calibration import Sample, Say
 from appliance.quantize.judge import Judge
@@ -36,7 +37,8 @@ Start = Callable[[Path, Path, Say], AbstractContextManager[Quantizer]]
 
 def start_nncf(network: Path, inputs: Path, say: Say) -> AbstractContextManager[Quantizer]:
     """NNCF in its own environment, made first if need be."""
-    return nncf_environment.start(nncf_environment.ensure(nncf_environment.folder(), say), network, inputs)
+    wanted = nncf_process.environment()
+    return nncf_process.start(python_of(wanted, wanted.folder(), say), network, inputs)
 
 
 def quantize(
@@ -80,7 +82,7 @@ def quantize(
                 found = trials.search(original.network, _timer(settings, usual), max_drop)
             told = _told(name, judge, found, calibrated_by=len(ours), judged_by=len(held_out))
             quantized.check(told, max_drop)
-            tools = {"openvino": version("openvino"), "nncf": nncf_environment.NNCF}
+            tools = {"openvino": version("openvino"), "nncf": nncf_process.NNCF}
             return quantized.write(found.network, models / out, original, told, tools)
     except OSError as error:
         raise ModelError(f"{error.filename or models}: {error.strerror or error}", "quantize_failed") from None

@@ -34,7 +34,13 @@ def write(network: Path, folder: Path, original: Bundle, told: Quantized, tools:
         for suffix in (".xml", ".bin"):
             shutil.copyfile(network.with_suffix(suffix), fresh / f"model{suffix}")
         bundle = replace(
-            original, name=folder.name, network=fresh / "model.xml", precision="int8", quantized=told, tools=dict(tools)
+            original,
+            name=folder.name,
+            network=fresh / "model.xml",
+            precision="int8",
+            quantized=told,
+            agreement=None,
+            tools=original.tools | dict(tools),
         )
         bundles.write_manifest(bundle)
     return bundles.read(folder)

@@ -17,7 +17,8 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import fetch
 from appliance.models.bundle import Bundle
-from appliance.quantize import nncf_environment
+from appliance.models.environment import is_ready, python_of
+from appliance.quantize import nncf_process
 from appliance.quantize.calibration import Say
 from appliance.quantize.quantize import Start, quantize
 from appliance.run import load_network
@@ -166,10 +167,11 @@ def test_errors_of_the_command_are_one_line(models: Path, tmp_path: Path, capsys
 
 
 def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tmp_path: Path) -> None:
-    place = nncf_environment.folder()
-    if not nncf_environment.ready(place):
+    wanted = nncf_process.environment()
+    place = wanted.folder()
+    if not is_ready(wanted, place):
         if os.environ.get("CI"):
-            nncf_environment.ensure(place, print)
+            python_of(wanted, place, print)
         else:
             pytest.skip(f"NOT TESTED: NNCF's environment is not there ({place}); `appliance model quantize` makes it")
     settings = config.load(flags={"model.dir": str(tmp_path / "models"), "flow.max_side": "320"})

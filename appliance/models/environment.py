@@ -1,0 +1,127 @@
+"""An environment of its own for tools that the service must never hold: made once in the user's cache, by venv and pip.
+
+pip knows this machine's index, proxies and certificates by the user's own settings; this file names no registry.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ModelError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is installed, and what it takes. `code`: of the ModelError when it cannot be made."""
+
+    title: str
+    """What a person is told that it is for."""
+    steps: tuple[tuple[str, ...], ...]
+    """The arguments of each `pip install`, in turn."""
+    size_mb: int
+    """On the disk, as measured."""
+    code: str
+    only_metadata: tuple[str, ...] = ()
+    """Packages (`name==version`) that are said to be there and are not: their names are asked for, never their code."""
+
+    @property
+    def requirements(self) -> str:
+        """All that is in it: an environment made of anything else is made anew."""
+        return "\n".join(word for step in (*self.steps, self.only_metadata) for word in step)
+
+    def folder(self) -> Path:
+        """Where it lies: one for each set of versions."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+        pinned = [word.replace("==", "-") for step in self.steps for word in step if "==" in word]
+        name = "-".join([*pinned, f"python{sys.version_info[0]}.{sys.version_info[1]}"])
+        return cache / "edge-detection-appliance" / name
+
+
+def python_of(environment: Environment, place: Path, say: Say) -> Path:
+    """The Python of the environment at `place`, which is made first if it is not there.
+
+    Raises ModelError with the environment's code, naming the step that failed and what to do.
+    """
+    python = place / "bin" / "python"
+    if is_ready(environment, place):
+        return python
+    say(f"{environment.title} gets an environment of its own in {place}: about {environment.size_mb} MB, once")
+    _check_disk(environment, place)
+    count = len(environment.steps) + 1
+    say(f"  [1/{count}] python -m venv")
+    make = [sys.executable, "-m", "venv", "--clear", str(place)]
+    _run(environment, make, "Install it with: sudo apt install python3-venv")
+    for number, step in enumerate(environment.steps, 2):
+        say(f"  [{number}/{count}] pip install {' '.join(step)}")
+        pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *step]
+        do = "pip needs a package index: the internet, or one set by `pip config set global.index-url URL`"
+        _run(environment, pip, do)
+    for package in environment.only_metadata:
+        _write_metadata(python, *package.split("=="))
+    (place / "made-of.txt").write_text(environment.requirements, encoding="utf-8")
+    return python
+
+
+def is_ready(environment: Environment, place: Path) -> bool:
+    """Whether it is there, whole."""
+    made_of = place / "made-of.txt"
+    return made_of.exists() and made_of.read_text(encoding="utf-8") == environment.requirements
+
+
+def variables() -> dict[str, str]:
+    """The variables of a program in such an environment: it sees its own packages alone, and tells nobody anything."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return kept | {
+        "PYTHONNOUSERSITE": "1",
+        "OPENVINO_TELEMETRY_CONSENT": "0",
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+    }
+
+
+def _write_metadata(python: Path, name: str, version: str) -> None:
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = subprocess.run([str(python), "-c", ask], check=True, capture_output=True, text=True).stdout.strip()
+    info = Path(packages) / f"{name}-{version}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+
+
+def _check_disk(environment: Environment, place: Path) -> None:
+    needed = 3_000_000 * environment.size_mb  # itself, pip's copies while it works, and what is made with it
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place.parent).free
+    except OSError as error:
+        raise ModelError(
+            f"{place.parent} cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can",
+            environment.code,
+        ) from None
+    if free < needed:
+        raise ModelError(
+            f"{place.parent} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed; make room, or set "
+            "XDG_CACHE_HOME to a folder on another disk",
+            environment.code,
+        )
+
+
+def _run(environment: Environment, command: list[str], do: str) -> None:
+    shown = sys.stderr.isatty()  # pip's progress bar is for a person; a log gets the last line of what went wrong
+    try:
+        done = subprocess.run(
+            command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=3600
+        )
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise ModelError(f"`{' '.join(command[1:4])}` failed: {error}. {do}", environment.code) from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+        why = lines[-1] if lines else f"status {done.returncode}"
+        raise ModelError(f"`{' '.join(command[1:4])}` failed: {why}. {do}", environment.code)
