@@ -22,8 +22,8 @@ Publish = Callable[[Frame, Outcome], None]
 Tensor = NDArray[np.uint8]
 """One picture as a network takes it: (height, width, 3), RGB, contiguous."""
 
-Raw = NDArray[np.floating[Any]]
-"""A network's output for one picture, as the head expects it: (4 + classes, anchors) or (boxes, 6)."""
+Raw = tuple[NDArray[np.floating[Any]], ...]
+"""A network's outputs for one picture, in its own order and without the batch, as its head expects them."""
 
 
 class Engine(Protocol):
@@ -50,11 +50,11 @@ class Engine(Protocol):
         """Give up the network of this size, or the one for any (None); what runs on it still ends."""
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
-        """Run the network on the calling thread and return what `read` makes of its output.
+        """Run the network on the calling thread and return what `read` makes of its outputs.
 
         It runs on the network of its size if there is one, side by side with others; else, or with `all_cores`, on the
         one for any size, one at a time, which is prepared first if need be. Waits for its turn without the GIL.
-        The array is only valid inside `read`. Raises EngineError, and what `read` raises.
+        The outputs are only valid inside `read`. Raises EngineError, and what `read` raises.
         """
 
     def close(self) -> None:

@@ -54,7 +54,6 @@ from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
-from appliance.vision.heads import Reader
 from appliance.web import control, metrics, sockets
 from appliance.web import health as health_routes
 from appliance.web.access import Access
@@ -102,7 +101,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
         cache=_compiled(settings),
     )
     mark("engine")
-    reader = Reader(found.head, found.classes, settings.model.iou, settings.model.max_detections)
+    reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
     network = Network(info, engine, reader, sizes)

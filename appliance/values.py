@@ -31,14 +31,34 @@ class Box:
     y2: float
 
 
+Point: TypeAlias = tuple[float, float]
+"""x to the right, y down; in which pixels is said by the name that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoint:
+    """A point of a pose."""
+
+    x: float
+    y: float
+    seen: float
+    """How sure the network is that it is visible, 0-1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object found: `confidence` 0-1, `box_px` in the pixels of the frame as it was sent."""
+    """One object found: `confidence` 0-1, all places in the pixels of the frame as it was sent."""
 
     name: str
     class_id: int
     confidence: float
     box_px: Box
+    outline_px: tuple[Point, ...] | None = None
+    """Around the largest piece of its mask, from a network that segments."""
+    keypoints_px: tuple[Keypoint, ...] | None = None
+    """From a network of poses, in the order that it was trained with."""
+    corners_px: tuple[Point, ...] | None = None
+    """The four of a box that is turned, in turn around it; `box_px` is the upright one about it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class FakeEngine:
             raise EngineError("the engine is closed")
         if self.error is not None:
             raise self.error
-        return read(self.rows)
+        return read((self.rows,))
 
     def hold(self) -> None:
         """From now on inferences wait until `release`."""

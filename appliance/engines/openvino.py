@@ -98,7 +98,7 @@ class OpenVINOEngine:
         _give_back_memory()
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
-        """Wait for a free request, run the network with it, and `read` its output where it lies."""
+        """Wait for a free request, run the network with it, and `read` its outputs where they lie."""
         size = Size(tensor.shape[1], tensor.shape[0])
         with self._lock:
             own = None if all_cores else self._prepared.get(size)
@@ -107,7 +107,7 @@ class OpenVINOEngine:
         try:
             self._check_open()
             _run(request, tensor)
-            return read(request.get_output_tensor(0).data[0])
+            return read(tuple(output.data[0] for output in request.output_tensors))
         finally:
             free.put(request)
 

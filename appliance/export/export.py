@@ -26,7 +26,6 @@ from appliance.quantize import calibration
 from appliance.quantize.calibration import Sample
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode, letterbox, scene
-from appliance.vision.heads import Reader
 from appliance.vision.likeness import SEEN, likeness
 
 _LEAST_POINTS = 95.0
@@ -111,7 +110,7 @@ def _held_against(
     settings: Settings, made: Bundle, weights: str, exported: Exported, samples: Sequence[Sample]
 ) -> Agreement:
     """What the bundle sees in the pictures as the service runs it, beside what its weights see."""
-    reader = Reader(made.head, made.classes, settings.model.iou, settings.model.max_detections)
+    reader = made.reader(settings.model.iou, settings.model.max_detections)
     engine = registry.create("openvino", made.network, hint="latency", sizes=1)
     found: list[Sequence[Detection]] = []
     try:

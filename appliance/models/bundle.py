@@ -20,7 +20,7 @@ import yaml
 
 from appliance.errors import ModelError
 from appliance.values import Size
-from appliance.vision.heads import HEADS, head_of
+from appliance.vision.heads import HEADS, TASKS, Reader, head_of
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -78,6 +78,12 @@ class Bundle:
     agreement: Agreement | None = None
     tools: dict[str, str] = field(default_factory=dict)
     """The versions of what made it."""
+    keypoints: tuple[int, int] | None = None
+    """Of a pose: how many points, and of how many numbers each."""
+
+    def reader(self, iou: float, max_detections: int) -> Reader:
+        """What reads its outputs."""
+        return Reader(self.head, self.classes, iou, max_detections, self.task, self.keypoints, self.stride)
 
 
 def read(folder: Path) -> Bundle:
@@ -143,10 +149,13 @@ def from_metadata(
             names = None
     if not isinstance(names, Mapping) or not names:
         raise ModelError(f"{network} does not say its class names; export it with Ultralytics", "model_unsupported")
-    if task != "detect":
-        raise ModelError(f"{network} is a model for '{task}'; only 'detect' is supported", "model_unsupported")
+    if task not in TASKS:
+        raise ModelError(f"{network} is a model for '{task}'; known are {', '.join(TASKS)}", "model_unsupported")
     classes = tuple(str(names[key]) for key in sorted(names))
-    head = head_of(output, len(classes), end_to_end=str(metadata.get("end2end", "")).lower() == "true" or None)
+    keypoints = _keypoints(metadata.get("kpt_shape")) if task == "pose" else None
+    extra = {"detect": 0, "obb": 1, "pose": keypoints and keypoints[0] * keypoints[1], "segment": None}[task]
+    end_to_end = str(metadata.get("end2end", "")).lower() == "true" or None
+    head = head_of(output, len(classes), end_to_end, extra) if task != "pose" or keypoints else None
     if head is None:
         raise ModelError(f"{network} gives an output {output} that no head of ours reads", "model_unsupported")
     try:
@@ -154,7 +163,17 @@ def from_metadata(
     except (TypeError, ValueError):
         raise ModelError(f"{network} has stride {metadata['stride']!r}, not a number", "model_corrupt") from None
     license_ = str(metadata.get("license", "unknown")).partition(" License")[0]
-    return Bundle(name, network, task, head, classes, stride, input_size, license_, "", {})
+    return Bundle(name, network, task, head, classes, stride, input_size, license_, "", {}, keypoints=keypoints)
+
+
+def _keypoints(told: object) -> tuple[int, int] | None:
+    """(points, numbers of each), out of a list or the text of one; None where it says nothing that can be meant."""
+    try:
+        count, numbers = ast.literal_eval(told) if isinstance(told, str) else tuple(told)  # type: ignore[arg-type]
+        shape = int(count), int(numbers)
+    except (ValueError, TypeError, SyntaxError):
+        return None
+    return shape if shape[0] > 0 and shape[1] in (2, 3) else None
 
 
 def network_shapes(network: Path) -> tuple[dict[str, str], Size | None, tuple[int | None, ...]]:
@@ -190,6 +209,8 @@ def _from_manifest(folder: Path) -> Bundle:
             raise ModelError(f"{path} has schema {manifest['schema']}; we read {SCHEMA}", "model_unsupported")
         if manifest["head"] not in HEADS:
             raise ModelError(f"{path} names a head '{manifest['head']}' that is none of ours", "model_unsupported")
+        if manifest["task"] not in TASKS:
+            raise ModelError(f"{path} names a task '{manifest['task']}' that is none of ours", "model_unsupported")
         fixed = manifest["fixed_size"]
         return Bundle(
             name=manifest["name"],
@@ -206,6 +227,7 @@ def _from_manifest(folder: Path) -> Bundle:
             quantized=_quantized(manifest.get("quantized")),
             agreement=Agreement(**manifest["agreement"]) if manifest.get("agreement") else None,
             tools=dict(manifest.get("tools") or {}),
+            keypoints=_keypoints(manifest.get("keypoints")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None

@@ -28,7 +28,6 @@ from appliance.quantize.layers import Trial
 from appliance.quantize.trials import Quantizer, Times, Trials
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import letterbox
-from appliance.vision.heads import Reader
 from appliance.vision.likeness import Found
 
 Start = Callable[[Path, Path, Say], AbstractContextManager[Quantizer]]
@@ -122,7 +121,7 @@ def _predictor(
     settings: Settings, original: Bundle, size_of: Callable[[Sample], Size]
 ) -> Callable[[Path, Sequence[Sample]], Found]:
     """Runs pictures through a network with the engine and the reader that the service has."""
-    reader = Reader(original.head, original.classes, settings.model.iou, settings.model.max_detections)
+    reader = original.reader(settings.model.iou, settings.model.max_detections)
     wanted = Wanted(LEAST_CONFIDENCE)
 
     def predict(network: Path, samples: Sequence[Sample]) -> Found:

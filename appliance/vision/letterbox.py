@@ -31,10 +31,28 @@ class Letterbox:
 
     def to_image(self, boxes_in: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes (n, 4: x1 y1 x2 y2) in the input's pixels -> the picture's pixels, cut at its edges."""
-        gain = min(self.outer.width / self.image.width, self.outer.height / self.image.height)
-        boxes_px = (boxes_in - np.array([self.left, self.top] * 2, np.float32)) / np.float32(gain)
+        return self.points_to_image(boxes_in.reshape(-1, 2, 2)).reshape(-1, 4)
+
+    def points_to_image(self, points_in: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (…, 2: x y), in the same way."""
+        points_px = (points_in - np.array([self.left, self.top], np.float32)) / self._gains()
+        return np.asarray(
+            np.clip(points_px, 0, np.array([self.image.width, self.image.height], np.float32)), np.float32
+        )
+
+    def extents_to_image(self, boxes_in: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes (n, 4: centre and extent), in the same way, but not cut."""
+        centres = (boxes_in[:, :2] - np.array([self.left, self.top], np.float32)) / self._gains()
+        return np.concatenate((centres, boxes_in[:, 2:] / self._gains()), axis=1).astype(np.float32)
+
+    def cut(self, boxes_px: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes (n, 4: x1 y1 x2 y2) in the picture's pixels, cut at its edges."""
         edge = np.array([self.image.width, self.image.height] * 2, np.float32)
         return np.asarray(np.clip(boxes_px, 0, edge), np.float32)
+
+    def _gains(self) -> NDArray[np.float32]:
+        """Of x and of y: each side was rounded to whole pixels by itself."""
+        return np.array([self.inner.width / self.image.width, self.inner.height / self.image.height], np.float32)
 
 
 def input_size(image: Size, max_side: int, stride: int) -> Size:

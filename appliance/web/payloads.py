@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from appliance.values import (
@@ -13,6 +14,7 @@ from appliance.values import (
     Frame,
     FrameId,
     Outcome,
+    Point,
     Receipt,
     Size,
     Skipped,
@@ -61,12 +63,29 @@ def of_detected(frame: Frame, found: Detected) -> Payload:
 def of_detection(detection: Detection) -> Payload:
     """The shape of Ultralytics' `Results.summary()`."""
     box = detection.box_px
-    return {
+    corners = detection.corners_px or ((box.x1, box.y1), (box.x2, box.y2))
+    payload: Payload = {
         "name": detection.name,
         "class": detection.class_id,
         "confidence": round(detection.confidence, 5),
-        "box": {"x1": round(box.x1, 2), "y1": round(box.y1, 2), "x2": round(box.x2, 2), "y2": round(box.y2, 2)},
+        "box": {
+            f"{axis}{number}": round(at, 2)
+            for number, corner in enumerate(corners, 1)
+            for axis, at in zip("xy", corner, strict=True)
+        },
     }
+    if detection.outline_px is not None:
+        payload["segments"] = _columns(detection.outline_px)
+    if detection.keypoints_px is not None:
+        payload["keypoints"] = {
+            **_columns([(one.x, one.y) for one in detection.keypoints_px]),
+            "visible": [round(one.seen, 5) for one in detection.keypoints_px],
+        }
+    return payload
+
+
+def _columns(points: Sequence[Point]) -> Payload:
+    return {"x": [round(x, 2) for x, _ in points], "y": [round(y, 2) for _, y in points]}
 
 
 def of_size(size: Size) -> Payload:

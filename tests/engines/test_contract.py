@@ -66,7 +66,7 @@ def noise(size: Size, seed: int) -> Tensor:
 
 def kept(raw: Raw) -> NDArray[np.float32]:
     """A copy: the array is only valid while it is read."""
-    return np.array(raw, np.float32)
+    return np.array(raw[0], np.float32)
 
 
 def test_an_engine_says_what_it_is_and_how_much_it_does_at_once(subject: Subject) -> None:
@@ -103,7 +103,7 @@ def test_the_picture_goes_in_as_rgb_from_0_to_1(subject: Subject) -> None:
 
 def test_what_read_returns_is_the_answer(subject: Subject) -> None:
     subject.engine.prepare(SIZES[0])
-    assert subject.engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw.ndim)) == ("read", 2)
+    assert subject.engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw[0].ndim)) == ("read", 2)
 
 
 def test_an_error_in_read_reaches_the_caller_and_harms_nobody_else(subject: Subject) -> None:

@@ -174,7 +174,7 @@ def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
     engine = registry.create("openvino", read.network, precision="f32")
     engine.prepare(Size(96, 64))
     tensor = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    raw = engine.infer(tensor, np.array)
+    raw = engine.infer(tensor, lambda raw: np.array(raw[0]))
     engine.close()
     np.testing.assert_allclose(raw, networks.expected(tensor), atol=1e-3)
 
@@ -184,11 +184,37 @@ def test_an_export_of_one_size_says_which(tmp_path: Path) -> None:
     assert bundles.read(folder).fixed_size == Size(128, 96)
 
 
-@pytest.mark.parametrize("task", ["segment", "pose", "classify", "obb"])
-def test_a_model_for_another_task_is_refused(tmp_path: Path, task: str) -> None:
-    code, text = refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39), task=task))
+def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
+    code, text = refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39), task="classify"))
     assert code == "model_unsupported"
-    assert f"'{task}'" in text
+    assert "'classify'; known are detect, segment, pose, obb" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "told", "keypoints"),
+    [
+        ("segment", 39, None, None),
+        ("pose", 7 + 34, [17, 2], (17, 2)),
+        ("pose", 7 + 9, "[3, 3]", (3, 3)),
+        ("obb", 8, None, None),
+    ],
+)
+def test_a_model_of_every_task_is_known_by_its_output(
+    tmp_path: Path, task: str, rows: int, told: object, keypoints: tuple[int, int] | None
+) -> None:
+    folder = ultralytics_export(tmp_path / "model", networks.colours(rows=rows), task=task, kpt_shape=told)
+    read = bundles.read(folder)
+    assert (read.task, read.head) == (task, "anchors")
+    assert read.keypoints == keypoints
+    bundles.write_manifest(read)
+    assert replace(bundles.read(folder), files={}) == read
+    assert read.reader(0.7, 300).task == task
+
+
+@pytest.mark.parametrize("told", [None, "17 by 3", [17], [17, 5], [0, 3], {"a": 1}], ids=str)
+def test_a_pose_that_does_not_say_its_points_is_refused(tmp_path: Path, told: object) -> None:
+    folder = ultralytics_export(tmp_path / "model", networks.colours(rows=58), task="pose", kpt_shape=told)
+    assert refused(folder)[0] == "model_unsupported"
 
 
 def test_an_output_that_no_head_reads_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from appliance.values import Box, Size, Wanted
-from appliance.vision.heads import HEADS, Reader, head_of, read_anchors, read_end_to_end, suppress
+from appliance.vision.heads import HEADS, Reader, head_of, yolo
+from appliance.vision.heads.rows import Ask, Floats, Indices
+from appliance.vision.heads.suppress import suppress
 from appliance.vision.letterbox import fit
 
 CLASSES = ("person", "car", "stop sign")
@@ -68,6 +70,23 @@ def test_boxes_that_overlap_just_as_much_as_allowed_are_two_objects() -> None:
     assert suppress(boxes, confidences, same, 0.49).tolist() == [0]
 
 
+Found = tuple[Floats, Floats, Indices]
+
+
+def asked(least: float, iou: float, classes: int) -> Ask:
+    return Ask(least, iou, 300, Size(640, 384), classes)
+
+
+def read_anchors(raw: NDArray[np.float32], least: float, iou: float) -> Found:
+    rows = yolo.read_anchors((raw,), asked(least, iou, len(raw) - 4))
+    return rows.boxes_in, rows.confidences, rows.class_ids
+
+
+def read_end_to_end(raw: NDArray[np.float32], least: float, iou: float) -> Found:
+    rows = yolo.read_end_to_end((raw,), asked(least, iou, 3))
+    return rows.boxes_in, rows.confidences, rows.class_ids
+
+
 def anchors(*found: tuple[float, float, float, float, list[float]], dtype: str = "f4") -> NDArray[np.float32]:
     """(4 + classes, anchors) from rows of x, y, width, height, and a confidence per class."""
     return np.array([[x, y, width, height, *scores] for x, y, width, height, scores in found], dtype).T
@@ -124,12 +143,12 @@ def test_both_heads_give_the_same_objects_surest_first(found: list[tuple[int, in
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_nothing_found_is_an_empty_answer(head: str) -> None:
     raw = np.zeros((7, 100) if head == "anchors" else (300, 6), np.float32)
-    assert reader(head).read(raw, PLACE, ALL) == ()
+    assert reader(head).read((raw,), PLACE, ALL) == ()
 
 
 def test_detections_are_in_the_pixels_of_the_picture_and_have_names() -> None:
     raw = np.array([[10, 20, 110, 120, 0.9, 2], [-30, 0, 700, 400, 0.5, 0]], np.float32)
-    sign, person = reader("end_to_end").read(raw, PLACE, ALL)
+    sign, person = reader("end_to_end").read((raw,), PLACE, ALL)
     assert (sign.name, sign.class_id) == ("stop sign", 2)
     assert sign.confidence == pytest.approx(0.9)
     assert sign.box_px == Box(20, 16, 220, 216)
@@ -142,7 +161,7 @@ def test_only_the_classes_asked_for_are_given() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.9 - i / 10, i % 3] for i in range(6)], np.float32)
 
     def names(*classes: str) -> list[str]:
-        return [found.name for found in reader("end_to_end").read(raw, PLACE, Wanted(0.25, frozenset(classes)))]
+        return [found.name for found in reader("end_to_end").read((raw,), PLACE, Wanted(0.25, frozenset(classes)))]
 
     assert names("car") == ["car", "car"]
     assert names("car", "person", "unicorn") == ["person", "car", "person", "car"]
@@ -152,15 +171,15 @@ def test_only_the_classes_asked_for_are_given() -> None:
 
 def test_at_most_so_many_are_given_and_they_are_the_surest() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.3 + i / 20, i % 3] for i in range(10)], np.float32)
-    found = reader("end_to_end", 4).read(raw, PLACE, ALL)
+    found = reader("end_to_end", 4).read((raw,), PLACE, ALL)
     assert [round(one.confidence, 2) for one in found] == [0.75, 0.7, 0.65, 0.6]
-    cars = reader("end_to_end", 2).read(raw, PLACE, Wanted(0.25, frozenset({"car"})))
+    cars = reader("end_to_end", 2).read((raw,), PLACE, Wanted(0.25, frozenset({"car"})))
     assert [one.name for one in cars] == ["car", "car"]
 
 
 def test_a_class_without_a_name_gets_its_number() -> None:
     raw = np.array([[0, 20, 20, 40, 0.9, 7]], np.float32)
-    assert reader("end_to_end").read(raw, PLACE, ALL)[0].name == "class 7"
+    assert reader("end_to_end").read((raw,), PLACE, ALL)[0].name == "class 7"
 
 
 @pytest.mark.parametrize(

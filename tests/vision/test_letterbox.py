@@ -37,11 +37,13 @@ def ultralytics(image: Size, max_side: int, stride: int) -> Letterbox:
 
 
 def ultralytics_scale_boxes(boxes: Boxes, network: Size, image: Size) -> Boxes:
-    """As documented for `ultralytics.utils.ops.scale_boxes(img1_shape, boxes, img0_shape)` and `clip_boxes`."""
+    """As documented for `ultralytics.utils.ops.scale_boxes(img1_shape, boxes, img0_shape)` and `clip_boxes` (8.4):
+    each side has the gain that is left when it is rounded to whole pixels."""
     gain = min(network.height / image.height, network.width / image.width)
-    pad_x = round((network.width - round(image.width * gain)) / 2 - 0.1)
-    pad_y = round((network.height - round(image.height * gain)) / 2 - 0.1)
-    moved = (boxes - np.array([pad_x, pad_y, pad_x, pad_y])) / gain
+    width, height = max(1, round(image.width * gain)), max(1, round(image.height * gain))
+    pad_x, pad_y = round((network.width - width) / 2 - 0.1), round((network.height - height) / 2 - 0.1)
+    gains = np.array([width / image.width, height / image.height] * 2)
+    moved = (boxes - np.array([pad_x, pad_y, pad_x, pad_y])) / gains
     return np.asarray(np.clip(moved, 0, np.array([image.width, image.height] * 2)))
 
 

@@ -1,0 +1,75 @@
+"""One network's reader: its head, its task and its classes put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.ports import Raw
+from appliance.values import Box, Detection, Wanted
+from appliance.vision.heads import tasks
+from appliance.vision.heads.heads import HEADS
+from appliance.vision.heads.rows import Ask, Rows
+from appliance.vision.letterbox import Letterbox
+
+TASKS = ("detect", "segment", "pose", "obb")
+"""What a network can find, in Ultralytics' words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one network's outputs."""
+
+    head: str
+    """A key of HEADS."""
+    classes: tuple[str, ...]
+    iou: float
+    """Two boxes of a class that overlap more are one object."""
+    max_detections: int
+    task: str = "detect"
+    """One of TASKS."""
+    keypoints: tuple[int, int] | None = None
+    """Of a pose: how many points, and of how many numbers each."""
+    stride: int = 32
+
+    def read(self, raw: Raw, place: Letterbox, wanted: Wanted) -> tuple[Detection, ...]:
+        """Detections in the picture's own pixels, surest first."""
+        rows = HEADS[self.head](raw, self._ask(place, wanted))
+        if self.task == "obb":
+            return self._oriented(rows, place)
+        boxes_px = place.to_image(rows.boxes_in).tolist()
+        outlines = tasks.outlines(rows, raw, place) if self.task == "segment" else [None] * len(boxes_px)
+        poses = tasks.poses(rows, place, self.keypoints) if self.keypoints else [None] * len(boxes_px)
+        return tuple(
+            Detection(_name(self.classes, number), number, confidence, Box(*corners), outline, pose)
+            for corners, confidence, number, outline, pose in zip(
+                boxes_px, rows.confidences.tolist(), rows.class_ids.tolist(), outlines, poses, strict=True
+            )
+            if outline != ()  # a mask without a pixel is no object, as Ultralytics has it
+        )
+
+    def _oriented(self, rows: Rows, place: Letterbox) -> tuple[Detection, ...]:
+        corners = tasks.turned(rows, place)
+        boxes_px = place.cut(np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)).tolist()
+        return tuple(
+            Detection(
+                _name(self.classes, number), number, confidence, Box(*box), corners_px=tuple((x, y) for x, y in four)
+            )
+            for box, confidence, number, four in zip(
+                boxes_px, rows.confidences.tolist(), rows.class_ids.tolist(), corners.tolist(), strict=True
+            )
+        )
+
+    def _ask(self, place: Letterbox, wanted: Wanted) -> Ask:
+        ids = None
+        if wanted.classes is not None:
+            ids = tuple(number for number, name in enumerate(self.classes) if name in wanted.classes)
+        return Ask(
+            wanted.min_confidence, self.iou, self.max_detections, place.outer, len(self.classes), self.stride, ids,
+            oriented=self.task == "obb",
+        )  # fmt: skip
+
+
+def _name(classes: tuple[str, ...], number: int) -> str:
+    return classes[number] if 0 <= number < len(classes) else f"class {number}"

@@ -1,0 +1,62 @@
+"""What every head gives: one row an object, surest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.values import Size
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a head is to give, and what it must know of the network."""
+
+    min_confidence: float
+    iou: float
+    """Two boxes of a class that overlap more are one object."""
+    most: int
+    input: Size
+    classes: int
+    stride: int = 32
+    """The coarsest of the network's."""
+    class_ids: tuple[int, ...] | None = None
+    """Only these; None: all."""
+    oriented: bool = False
+    """Boxes are x, y, width, height, and the last of what comes with them is their angle (radians)."""
+
+    def wants(self, class_ids: Indices) -> NDArray[np.bool_]:
+        """For each whether it is asked for."""
+        if self.class_ids is None:
+            return np.ones(len(class_ids), np.bool_)
+        return np.isin(class_ids, self.class_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Objects, surest first. `extra` (n, m): what comes with each, as its task reads it."""
+
+    boxes_in: Floats
+    """(n, 4): x1 y1 x2 y2 in the input's pixels; x y width height where boxes are oriented."""
+    confidences: Floats
+    class_ids: Indices
+    extra: Floats
+
+    def take(self, which: Indices | NDArray[np.bool_]) -> Rows:
+        """Only these."""
+        return Rows(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
+
+
+def surest_first(rows: Rows, most: int) -> Rows:
+    """In order of confidence, equals as they came."""
+    return rows.take(np.argsort(-rows.confidences, kind="stable")[:most])
+
+
+def corners_of(x: Floats, y: Floats, width: Floats, height: Floats) -> Floats:
+    """Boxes by centre and extent -> by two corners, (n, 4)."""
+    return np.stack((x - width / 2, y - height / 2, x + width / 2, y + height / 2), axis=1)
