@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", default="5", help="how long each is measured (default: %(default)s)")
     bench.add_argument(
         "--soak", default="", metavar="30m", help="then work this long at the largest one, to see it hot"
+    )
+    bench.add_argument(
+        "--engine",
+        default="",
+        metavar="NAME,…",
+        help="measure these engines too, on the same model; all: each known one",
     )
     bench.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     bench.add_argument("--svg", type=Path, metavar="FILE", help="also draw them there")
@@ -317,10 +324,14 @@ def _bench(arguments: argparse.Namespace) -> int:
     logs.set_up("warning")
     from appliance.bench import measure, plan, plot, report
     from appliance.bench.progress import Progress
+    from appliance.engines import registry
 
     wanted = plan.make_plan(
         sides=arguments.sides, seconds=arguments.seconds, soak=arguments.soak, usual_side=settings.flow.max_side
     )
+    if arguments.engine:
+        engines = registry.names() if arguments.engine == "all" else arguments.engine.split(",")
+        wanted = replace(wanted, engines=tuple(engines))
     progress = Progress(sys.stderr, measure.expected_s(settings, wanted))
     try:
         found = measure.measure(settings, wanted, progress)

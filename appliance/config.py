@@ -82,7 +82,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What runs the network."""
 
-    kind: Annotated[Literal["openvino"], Meta(description="The engine.")] = "openvino"
+    kind: Annotated[
+        str, Meta(pattern=r"^[a-z][a-z0-9_-]*$", description="The engine: openvino, onnxruntime, or another package's.")
+    ] = "openvino"
     device: Annotated[
         str, Meta(pattern=r"^(CPU|GPU(\.\d+)?|NPU|AUTO(:[A-Z.,0-9]+)?)$", description="CPU, GPU, NPU or AUTO.")
     ] = "CPU"

@@ -93,7 +93,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     mark("model checked")
     engine = registry.create(
         settings.engine.kind,
-        found.network,
+        found.network_for(registry.find(settings.engine.kind).reads),
         device=settings.engine.device,
         precision=settings.engine.precision,
         threads=settings.engine.threads or cpus.restricted_to(),

@@ -141,7 +141,7 @@ def test_an_unknown_key_of_a_camera_is_named_with_it(tmp_path: Path) -> None:
         ("[model]\nmin_confidence = 1.0", ["model.min_confidence", "< 1"]),
         ("[model]\nname = ''", ["model.name", "length"]),
         ("[engine]\ndevice = 'TPU'", ["engine.device", "CPU, GPU, NPU or AUTO"]),
-        ("[engine]\nkind = 'abacus'", ["engine.kind", "abacus"]),
+        ("[engine]\nkind = 'An Abacus'", ["engine.kind", "An Abacus"]),
         ("[flow]\nmax_side = 63", ["flow.max_side", "64"]),
         ("[log]\nlevel = 'loud'", ["log.level", "loud"]),
         ("profile = 'holiday'", ["profile", "holiday", "development, production or realtime"]),

@@ -38,7 +38,7 @@ _MINUTE_S = 60.0
 
 def expected_s(settings: Settings, plan: Plan) -> float:
     """How long measuring takes, without compiling."""
-    rungs = len(plan.sides) * len(_names(settings))
+    rungs = len(plan.sides) * len(_names(settings)) * len({settings.engine.kind, *plan.engines})
     return rungs * (plan.seconds + _warm_s(plan)) + plan.soak_s
 
 
@@ -47,23 +47,28 @@ def measure(
 ) -> Report:
     """Everything the plan asks for; profiles are kept in the folder of models as soon as they are there.
 
-    The configured model comes first, then its int8 form, NAME-int8, where there is one. Raises ModelError, EngineError.
+    The configured engine and model come first, then the model's int8 form, NAME-int8, where there is one, then both on
+    the plan's other engines. Only the configured engine's profiles are kept. Raises ModelError, EngineError.
     """
     report = Report((), settings.flow.max_side)
     bench = _Bench(plan, _picture(settings), Wanted(settings.model.min_confidence), MachineSensors(), progress)
-    for name in _names(settings):
-        one = _with_model(settings, name, plan)
+    own = settings.engine.kind
+    others = [kind for kind in plan.engines if kind != own]
+    for kind, name in ((kind, name) for kind in (own, *others) for name in _names(settings)):
+        one = _with_model(settings, name, plan, kind)
         try:
             found = bench.profile(load(one))
         except (ModelError, EngineError) as error:
-            if name == settings.model.name:
+            if (kind, name) == (own, settings.model.name):
                 raise
-            progress.line(f"{name} is left out: {error}")
+            where = "" if kind == own else f" on {kind}"
+            progress.line(f"{name}{where} is left out: {error}")
             continue
-        _keep(found, one, progress)
+        if kind == own:
+            _keep(found, one, progress)
         report = replace(report, profiles=(*report.profiles, found))
     if plan.soak_s:
-        minutes = bench.soak(load(_with_model(settings, settings.model.name, plan)))
+        minutes = bench.soak(load(_with_model(settings, settings.model.name, plan, own)))
         report = replace(report, soak=tuple(_until_interrupted(minutes, progress)))
     return report
 
@@ -144,9 +149,9 @@ def _names(settings: Settings) -> list[str]:
     return both if (Path(settings.model.dir) / both[1]).is_dir() else [name]
 
 
-def _with_model(settings: Settings, name: str, plan: Plan) -> Settings:
-    """These settings with that model, and room for all sizes, so that none is thrown out while others are measured."""
-    engine = structs.replace(settings.engine, sizes=max(settings.engine.sizes, min(32, len(plan.sides))))
+def _with_model(settings: Settings, name: str, plan: Plan, kind: str) -> Settings:
+    """These settings with that model and engine, and room for all sizes: none is dropped while others are measured."""
+    engine = structs.replace(settings.engine, kind=kind, sizes=max(settings.engine.sizes, min(32, len(plan.sides))))
     return structs.replace(settings, model=structs.replace(settings.model, name=name), engine=engine)
 
 

@@ -15,11 +15,14 @@ _LONGEST_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`sides`: px, largest first. `seconds`: on each. `soak_s`: on the largest one, afterwards; 0: not at all."""
+    """`sides`: px, largest first. `seconds`: on each. `soak_s`: on the largest one, afterwards; 0: not at all.
+    `engines`: measured beside the configured one.
+    """
 
     sides: tuple[int, ...]
     seconds: float = 5.0
     soak_s: float = 0.0
+    engines: tuple[str, ...] = ()
 
 
 def make_plan(*, sides: str = "", seconds: str = "5", soak: str = "", usual_side: int = 640) -> Plan:

@@ -41,6 +41,7 @@ class OpenVINOEngine:
     """
 
     name = "openvino"
+    reads = (".xml", ".onnx")
 
     def __init__(
         self,

@@ -81,6 +81,17 @@ class Bundle:
     keypoints: tuple[int, int] | None = None
     """Of a pose: how many points, and of how many numbers each."""
 
+    def network_for(self, reads: tuple[str, ...]) -> Path:
+        """Its network in the first of these formats (suffixes) that it has. Raises ModelError model_unsupported."""
+        for suffix in reads:
+            if (network := self.network.with_suffix(suffix)).exists():
+                return network
+        raise ModelError(
+            f"{self.name} has no {' or '.join(reads)} file, which the engine reads; make one with `appliance model "
+            "export --onnx`, or set engine.kind",
+            "model_unsupported",
+        )
+
     def reader(self, iou: float, max_detections: int) -> Reader:
         """What reads its outputs."""
         return Reader(self.head, self.classes, iou, max_detections, self.task, self.keypoints, self.stride)

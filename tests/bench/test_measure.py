@@ -40,7 +40,9 @@ class Loader:
         self.sizes_kept.append(settings.engine.sizes)
         if (Path(settings.model.dir) / settings.model.name / "broken").exists():
             raise ModelError("it is damaged", "model_corrupt")
-        return fake_network(self.engines.setdefault(settings.model.name, FakeEngine()))
+        engine = self.engines.setdefault(settings.model.name, FakeEngine())
+        engine.closed = False  # loaded anew
+        return fake_network(engine)
 
 
 def bench(models_dir: Path, plan: Plan, loader: Loader) -> tuple[Report, str]:
@@ -177,3 +179,22 @@ def test_the_command_says_what_is_wrong(models: str, tmp_path: Path, capsys: pyt
     assert cli.main(["bench", "--set", f"model.dir={tmp_path / 'none'}", "--seconds", "0.1"]) == 3
     assert cli.main(["bench", "--set", models, "--seconds", "0.1", "--sides", "64", "--svg", os.sep]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_other_engines_are_measured_on_the_same_model_and_what_is_missing_is_named(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def load(settings: Settings) -> Network:
+        asked.append((settings.engine.kind, settings.model.name))
+        if settings.engine.kind == "abacus":
+            raise EngineError("it has no beads")
+        return fake_network(FakeEngine())
+
+    settings = config.load(flags={"model.dir": str(tmp_path)})
+    plan = Plan((320,), seconds=0.05, engines=("onnxruntime", "openvino", "abacus"))
+    said = io.StringIO()
+    report = measure(settings, plan, Progress(said, expected_s(settings, plan)), load)
+    assert asked == [("openvino", "yolo11n"), ("onnxruntime", "yolo11n"), ("abacus", "yolo11n")]
+    assert len(report.profiles) == 2
+    assert "yolo11n on abacus is left out: it has no beads" in said.getvalue()
+    assert expected_s(settings, plan) == 3 * expected_s(settings, Plan((320,), seconds=0.05))

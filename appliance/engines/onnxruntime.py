@@ -1,0 +1,94 @@
+"""ONNX Runtime: one session on the CPU, which takes every size that the network does. Needs the extra `onnx`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from appliance.errors import EngineError
+from appliance.ports import Raw, T, Tensor
+from appliance.values import Size
+
+
+class OnnxRuntimeEngine:
+    """An Engine. `hint`: `latency` puts all threads on one picture, `throughput` one thread on each of several."""
+
+    name = "onnxruntime"
+    device = "CPU"
+    precision = "f32"
+    reads = (".onnx",)
+
+    def __init__(
+        self, network: Path, *, device: str = "CPU", precision: str = "", threads: int = 0, hint: str = "", **_: Any
+    ) -> None:
+        if device != "CPU":
+            raise EngineError(f"ONNX Runtime runs on the CPU here, and not on {device}", "engine_device_missing")
+        if precision not in ("", "f32"):
+            raise EngineError(f"ONNX Runtime computes in f32 here, and not in {precision}; set engine.precision")
+        try:
+            import onnxruntime
+        except ImportError:
+            raise EngineError("ONNX Runtime is not installed; pip install onnxruntime") from None
+        threads = threads or len(os.sched_getaffinity(0))
+        self.slots = 1 if hint == "latency" else threads
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads // self.slots
+        try:
+            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  # its errors have no root of their own
+            raise EngineError(f"{network} cannot be loaded: {error}") from None
+        self._input = self._session.get_inputs()[0].name
+        self._free = threading.Semaphore(self.slots)
+        self._lock = threading.Lock()
+        self._ready: list[Size | None] = []
+        self._closed = False
+
+    def prepare(self, size: Size | None) -> bool:
+        """Nothing is compiled: one inference shows whether the network takes this size."""
+        if size is not None and size not in self.ready():
+            self._run(np.zeros((size.height, size.width, 3), np.uint8), lambda raw: None)
+        self._note(size)
+        return False
+
+    def ready(self) -> tuple[Size | None, ...]:
+        with self._lock:
+            return tuple(self._ready)
+
+    def drop(self, size: Size | None) -> None:
+        with self._lock:
+            self._ready = [other for other in self._ready if other != size]
+
+    def close(self) -> None:
+        self._closed = True
+        for _ in range(self.slots):  # what is running ends
+            self._free.acquire()
+        self._free.release(self.slots)
+
+    def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
+        """Each way is the same session, with the threads that it was made with: `all_cores` makes no frame faster."""
+        if all_cores or Size(tensor.shape[1], tensor.shape[0]) not in self.ready():
+            self._note(None)
+        return self._run(tensor, read)
+
+    def _note(self, size: Size | None) -> None:
+        with self._lock:
+            if size not in self._ready:
+                self._ready.append(size)
+
+    def _run(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
+        """The network takes one picture, its colours apart, 0-1."""
+        with self._free:
+            if self._closed:
+                raise EngineError("the engine is closed")
+            picture = np.ascontiguousarray(tensor.transpose(2, 0, 1)[None], np.float32) / 255
+            try:
+                outputs = self._session.run(None, {self._input: picture})
+            except Exception as error:  # noqa: BLE001
+                size = f"{tensor.shape[1]}x{tensor.shape[0]}"
+                raise EngineError(f"ONNX Runtime cannot run the model at {size}: {error}") from None
+            return read(tuple(output[0] for output in outputs))

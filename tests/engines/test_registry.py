@@ -1,0 +1,98 @@
+"""Engines by name, and those that other packages bring by an entry point."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.engines import registry
+from appliance.errors import EngineError, ModelError
+from appliance.models import bundle, fetch
+from appliance.testing.colours import colours
+from tests.conftest import ROOT
+
+PROGRAM = """
+from pathlib import Path
+from appliance.engines import registry
+print(registry.names())
+print(registry.create("abacus", Path("x.beads"), threads=2).name)
+print(registry.find("abacus").reads)
+registry.create("broken", Path("x"))
+"""
+ABACUS = """
+class Abacus:
+    name, reads = "abacus", (".beads",)
+
+    def __init__(self, network, **options):
+        assert options == {"threads": 2}
+"""
+
+
+def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    (tmp_path / "abacus.py").write_text(ABACUS)
+    told = tmp_path / "abacus-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
+    points = f"[{registry.GROUP}]\nabacus = abacus:Abacus\nbroken = abacus:Nothing\nopenvino = abacus:Abacus\n"
+    (told / "entry_points.txt").write_text(points)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    names, name, reads = done.stdout.splitlines()
+    assert names == "['openvino', 'onnxruntime', 'abacus', 'broken']"
+    assert (name, reads) == ("abacus", "('.beads',)")
+    assert "EngineError: the engine 'broken' cannot be loaded" in done.stderr
+
+
+def test_an_engine_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        EngineError, match=r"no engine 'openvin'; known: openvino, onnxruntime.*did you mean 'openvino'"
+    ):
+        registry.create("openvin", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"device": "GPU"}, "not on GPU"), ({"precision": "bf16"}, "not in bf16; set engine.precision")],
+)
+def test_onnx_runtime_says_what_it_cannot_do(tmp_path: Path, options: dict[str, str], told: str) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(EngineError, match=told):
+        registry.create("onnxruntime", tmp_path / "none.onnx", **options)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"half"])
+def test_onnx_runtime_refuses_a_damaged_network(tmp_path: Path, content: bytes | None) -> None:
+    pytest.importorskip("onnxruntime")
+    network = tmp_path / "model.onnx"
+    if content is not None:
+        network.write_bytes(content)
+    with pytest.raises(EngineError, match="cannot be loaded") as caught:
+        registry.create("onnxruntime", network)
+    assert caught.value.code == "engine_failed"
+
+
+def test_a_bundle_has_the_file_that_an_engine_reads_or_says_how_to_make_it(tmp_path: Path) -> None:
+    source = tmp_path / "source.onnx"
+    source.write_bytes(colours())
+    both = fetch.build(source, tmp_path / "both", "a test", keep_onnx=True)
+    assert both.network_for((".xml", ".onnx")).name == "model.xml"
+    assert both.network_for((".onnx",)).name == "model.onnx"
+    one = fetch.build(source, tmp_path / "one", "a test")
+    with pytest.raises(ModelError, match=r"one has no \.onnx file, which the engine reads; make one with") as caught:
+        one.network_for((".onnx",))
+    assert caught.value.code == "model_unsupported"
+    assert isinstance(bundle.read(tmp_path / "one"), bundle.Bundle)
+
+
+def test_the_engine_that_the_docs_show_is_the_one_that_ships() -> None:
+    ours = (ROOT / "appliance/engines/onnxruntime.py").read_text(encoding="utf-8")
+    assert f"```python\n{ours}```" in (ROOT / "docs/engines.md").read_text(encoding="utf-8")
+    assert len(ours.splitlines()) <= 100
