@@ -57,6 +57,7 @@ def add(model: argparse.ArgumentParser, lent: Lent) -> None:
     remove.add_argument("name", metavar="NAME")
 
     fetch = command("fetch", _fetch, "bring the default model, YOLO11n, unless it is there")
+    fetch.add_argument("--permissive", action="store_true", help="instead EfficientDet-Lite0, licensed Apache-2.0")
     fetch.add_argument("--force", action="store_true", help="bring it again")
     fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
 
@@ -218,7 +219,10 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.models import fetch
 
     models_dir = Path(settings.model.dir)
-    bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
+    if arguments.permissive:
+        bundle = fetch.fetch_permissive(models_dir, _say, force=arguments.force)
+    else:
+        bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
     return _OK
 

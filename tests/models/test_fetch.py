@@ -81,7 +81,7 @@ def test_a_file_that_is_not_the_one_we_know_is_refused(tmp_path: Path) -> None:
     [
         (b"not a network", "cannot be read"),
         (networks.colours(Size(640, 640)), "fixed size"),
-        (networks.colours(task="pose"), "'pose'"),
+        (networks.colours(task="classify"), "'classify'"),
         (networks.colours(names=""), "class names"),
     ],
     ids=["damaged", "of one size", "other task", "no names"],
