@@ -84,8 +84,7 @@ def export(
             made = (run or in_own_environment(settings, say))(weights, [sample.path for sample in samples], work)
             draft = fetch.build(made.onnx, Path(scratch, name), Path(weights).name, dynamic=True, keep_onnx=onnx)
             agreement = _held_against(settings, draft, Path(weights).name, made, samples)
-            say(f"  {agreement.points:.1f} % of its boxes are those of {agreement.original}, {len(samples)} pictures")
-            _check(agreement)
+            _check(agreement, len(samples), say)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
             with bundles.appearing(models / name) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
@@ -108,8 +107,8 @@ def _samples(folder: Path | None, scratch: Path, say: Say) -> list[Sample]:
 
 def _held_against(
     settings: Settings, made: Bundle, weights: str, exported: Exported, samples: Sequence[Sample]
-) -> Agreement:
-    """What the bundle sees in the pictures as the service runs it, beside what its weights see."""
+) -> Agreement | None:
+    """What the bundle sees in the pictures as the service runs it, beside what its weights see; None: both nothing."""
     reader = made.reader(settings.model.iou, settings.model.max_detections)
     engine = registry.create("openvino", made.network, hint="latency", sizes=1)
     found: list[Sequence[Detection]] = []
@@ -121,12 +120,19 @@ def _held_against(
             found.append(engine.infer(calibration.tensor_of(sample, size), read))
     finally:
         engine.close()
+    if not any(found) and not any(exported.found):
+        return None
     points = 100 * likeness(found, exported.found)
     version = exported.tools.get("ultralytics", "")
     return Agreement(f"{weights} in Ultralytics {version}".strip(), round(points, 2), len(samples))
 
 
-def _check(agreement: Agreement) -> None:
+def _check(agreement: Agreement | None, pictures: int, say: Say) -> None:
+    """Tell it, and raise ModelError model_accuracy where it is too little."""
+    if agreement is None:
+        say(f"  not proved: nothing is seen in {pictures} pictures; give some with what it knows: --on FOLDER")
+        return
+    say(f"  {agreement.points:.1f} % of its boxes are those of {agreement.original}, {pictures} pictures")
     if agreement.points < _LEAST_POINTS:
         raise ModelError(
             f"the export sees other things than {agreement.original}: {agreement.points:.1f} % of its boxes, and at "

@@ -39,16 +39,16 @@ METADATA = {
 """What Ultralytics' exporter writes into an ONNX file."""
 
 
-def colours(size: Size | None = None, *, rows: int = 7, **metadata: str) -> bytes:
+def colours(size: Size | None = None, *, rows: int = 7, dimmed: float = 0.0, **metadata: str) -> bytes:
     """The network as an ONNX file.
 
-    `size`: of its input; None: any. `rows`: of its output; more than 7 look like a mask head's. `metadata`: over the
-    usual one; an empty text takes a key out.
+    `size`: of its input; None: any. `rows`: of its output; more than 7 look like a mask head's. `dimmed`: taken
+    from every confidence. `metadata`: over the usual one; an empty text takes a key out.
     """
     weights = np.zeros((rows, 3, 1, 1), np.float32)
     weights[4:7, :, 0, 0] = np.eye(3)
     bias = np.zeros(rows, np.float32)
-    bias[:4] = BOX
+    bias[:4], bias[4:7] = BOX, -dimmed
     nodes = [
         _node("AveragePool", ["images"], "means", kernel_shape=[STRIDE, STRIDE], strides=[STRIDE, STRIDE]),
         _node("Conv", ["means", "weights", "bias"], "grid"),

@@ -95,6 +95,13 @@ def test_an_export_that_sees_otherwise_is_refused(models_dir: Path, weights: Pat
     assert "nothing was written" in str(error)
 
 
+def test_two_that_see_nothing_prove_nothing(models_dir: Path, weights: Path) -> None:
+    blind = networks.colours(dimmed=9.0)
+    made, said = make(models_dir, weights, ultralytics(lambda path: [], blind))
+    assert made.agreement is None
+    assert said == ["  not proved: nothing is seen in 1 pictures; give some with what it knows: --on FOLDER"]
+
+
 def test_pictures_of_ones_own_are_looked_at_too(models_dir: Path, weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

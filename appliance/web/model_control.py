@@ -1,0 +1,60 @@
+"""What only somebody on the box may ask of the running service's model: routes for the control socket, never a port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from appliance.errors import EngineError, ModelError
+from appliance.flow.activation import Activation, Bounds, Trial
+from appliance.web.payloads import Payload
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Take this model into use. `pictures`: a folder on the box; `force`: whatever the comparison says."""
+
+    name: str
+    pictures: str | None = None
+    force: bool = False
+
+
+def routes(activation: Activation) -> list[web.RouteDef]:
+    """`POST /model/activate` and `POST /model/rollback`: 200 with the trial, 409 and why where nothing has changed."""
+
+    async def activate(request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=Wanted)
+        except msgspec.MsgspecError as error:
+            return web.json_response({"error": str(error), "code": "option_invalid"}, status=400)
+        pictures = Path(asked.pictures) if asked.pictures else None
+        try:
+            trial = await activation.activate(asked.name, pictures, None if asked.force else Bounds())
+        except (ModelError, EngineError) as error:
+            return _refused(error)
+        return web.json_response(of_trial(trial))
+
+    async def roll_back(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(of_trial(await activation.roll_back()))
+        except (ModelError, EngineError) as error:
+            return _refused(error)
+
+    return [web.post("/model/activate", activate), web.post("/model/rollback", roll_back)]
+
+
+def of_trial(trial: Trial) -> Payload:
+    """What came of trying a model; a likeness of 0-1."""
+    return {
+        "model": trial.model,
+        "former": trial.former,
+        "infer_ms": round(trial.infer_ms, 2),
+        "former_infer_ms": None if trial.former_infer_ms is None else round(trial.former_infer_ms, 2),
+        "likeness": None if trial.likeness is None else round(trial.likeness, 4),
+        "pictures": trial.pictures,
+    }
+
+
+def _refused(error: ModelError | EngineError) -> web.Response:
+    return web.json_response({"error": str(error), "code": error.code}, status=409)
