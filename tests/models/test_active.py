@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import ModelError
@@ -38,6 +38,7 @@ def test_who_changes_the_settings_afterwards_has_the_last_word(tmp_path: Path) -
 
 
 @given(st.lists(NAMES, max_size=8))
+@settings(deadline=None)  # each activation is flushed to the disk
 def test_every_step_back_undoes_one_activation(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     models_dir = tmp_path_factory.mktemp("models")
     order = ["a"]
