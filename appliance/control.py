@@ -13,10 +13,12 @@ from appliance import durations
 from appliance.errors import ApplianceError
 
 _TIMEOUT_S = 10.0
+_TRIAL_S = 300.0
+"""For two networks to be compiled and run on a hundred pictures, beside the work."""
 
 
 class NoService(ApplianceError):
-    """Nobody answers, or not us: not_running, not_permitted, refused."""
+    """Nobody answers, or not us: not_running, not_permitted, refused, or the service's own code."""
 
     code = "not_running"
 
@@ -24,8 +26,8 @@ class NoService(ApplianceError):
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -52,11 +54,22 @@ class Control:
         """Hold no longer."""
         return self._ask("POST", "/governor/release")
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def model(self) -> dict[str, Any]:
+        """Where its models lie (`models_dir`), and its settings' `model.name` (`configured`)."""
+        return self._ask("GET", "/model")
+
+    def activate(self, name: str, pictures: Path | None, force: bool) -> dict[str, Any]:
+        """Take another model into use; what came of trying it. Slow."""
+        wanted = {"name": name, "pictures": str(pictures.absolute()) if pictures else None, "force": force}
+        return self._ask("POST", "/model/activate", wanted, _TRIAL_S)
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = _TIMEOUT_S
+    ) -> dict[str, Any]:
         forbidden: Path | None = None
         for one in self._sockets:
             try:
-                return _exchange(one, method, path, body)
+                return _exchange(one, method, path, body, timeout_s)
             except PermissionError:
                 forbidden = one
             except (FileNotFoundError, ConnectionRefusedError):
@@ -71,8 +84,8 @@ class Control:
         )
 
 
-def _exchange(path: Path, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
-    connection = _UnixConnection(path)
+def _exchange(path: Path, method: str, url: str, body: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
+    connection = _UnixConnection(path, timeout_s)
     try:
         connection.request(method, url, None if body is None else json.dumps(body))
         response = connection.getresponse()
@@ -80,7 +93,9 @@ def _exchange(path: Path, method: str, url: str, body: dict[str, Any] | None) ->
     finally:
         connection.close()
     if response.status != 200:
-        raise NoService(str(answer.get("error", f"the service answered {response.status}")), "refused")
+        raise NoService(
+            str(answer.get("error", f"the service answered {response.status}")), str(answer.get("code", "refused"))
+        )
     return answer
 
 

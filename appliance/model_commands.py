@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import time
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import Settings
-from appliance.device import logs
-from appliance.errors import EngineError, ModelError
+from appliance.control import Control, NoService
+from appliance.device import logs, runtime
+from appliance.errors import ModelError
 
 _OK, _FAILED, _NO_MODEL = 0, 1, 3
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
@@ -94,7 +95,7 @@ def _reported(lent: Lent, run: Run, arguments: argparse.Namespace) -> int:
     logs.set_up("warning")
     try:
         return run(lent.settings(arguments), arguments)
-    except ModelError as error:
+    except (ModelError, NoService) as error:
         return lent.complain(error, _NO_MODEL if error.code in _NO_MODEL_CODES else _FAILED)
 
 
@@ -142,59 +143,21 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.flow.activation import Bounds
-    from appliance.models import active
+    from appliance.model_choice import Choice
 
-    bounds = None if arguments.force else Bounds()
-    _try(settings, arguments.name, arguments.pictures, bounds)
-    active.activate(Path(settings.model.dir), arguments.name, settings.model.name)
-    return _at_next_start(arguments.name)
-
-
-def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.models import active
-
-    models_dir, configured = Path(settings.model.dir), settings.model.name
-    name = active.previous(models_dir, configured)
-    _try(settings, name, None, None)
-    active.step_back(models_dir, configured)
-    return _at_next_start(name)
-
-
-def _at_next_start(name: str) -> int:
-    _say(f"{name} is used from the next start of the service on")
+    Choice(settings, _service(), _say).activate(arguments.name, arguments.pictures, force=arguments.force)
     return _OK
 
 
-def _try(settings: Settings, name: str, pictures: Path | None, bounds: Any) -> None:
-    """Try a model beside the one in use, and say what came of it. Raises ModelError when it is not good enough."""
-    from appliance import run
-    from appliance.flow.activation import close, proved
-    from appliance.models import store
+def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance.model_choice import Choice
 
-    store.folder_of(Path(settings.model.dir), name)
+    Choice(settings, _service(), _say).roll_back()
+    return _OK
 
-    def load(wanted: str) -> Any:
-        chosen = run.with_model(settings, wanted)
-        return run.inference_of(chosen, run.load_network(chosen), time.monotonic)
 
-    in_use = run.in_force(settings).model.name
-    former = None
-    try:
-        former = load(in_use) if in_use != name else None
-    except (ModelError, EngineError) as error:
-        _say(f"  {in_use}, which is in use, does not work: {error}")
-    try:
-        new, trial = proved(load, name, former, pictures, bounds, settings.flow.max_side, time.monotonic)
-    except EngineError as error:
-        raise ModelError(f"{name} does not run here: {error}", "model_unsupported") from None
-    finally:
-        if former is not None:
-            close(former)
-    close(new)
-    than = f", {trial.former} {trial.former_infer_ms:.0f} ms" if trial.former and trial.former_infer_ms else ""
-    alike = f"; {100 * trial.likeness:.0f} % alike on {trial.pictures} pictures" if trial.likeness is not None else ""
-    _say(f"  {name} works: {trial.infer_ms:.0f} ms{than}{alike}")
+def _service() -> Control:
+    return Control(runtime.control_sockets(os.environ, os.getuid()))
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:

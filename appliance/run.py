@@ -54,7 +54,7 @@ from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
-from appliance.web import control, metrics, sockets
+from appliance.web import control, metrics, model_control, sockets
 from appliance.web import health as health_routes
 from appliance.web.access import Access
 from appliance.web.app import make_app
@@ -178,15 +178,6 @@ async def serve(
         deadline_s=settings.flow.deadline_s,
     )
 
-    activation = Activation(
-        detector=detector,
-        load=lambda name: inference_of(settings, load(with_model(settings, name)), clock),
-        models_dir=Path(settings.model.dir),
-        configured=configured.model.name,
-        max_side=settings.flow.max_side,
-        clock=clock,
-    )
-
     # Heat and health.
     folder = _state_folder(settings)
     governor = Governor(
@@ -203,18 +194,32 @@ async def serve(
         clock=clock,
     )
 
-    def govern(by: Settings) -> None:
-        """What the box takes on follows its settings and the network in use."""
-        governor.follow(_policy(by, detector.network, _known_costs(settings, detector.network)), _limits(by))
+    now = settings
+
+    def govern() -> None:
+        """What the box takes on follows the settings and the network in use."""
+        governor.follow(_policy(now, detector.network, _known_costs(settings, detector.network)), _limits(now))
 
     def apply(new: Settings) -> None:
         """All that a reload changes."""
+        nonlocal now
+        now = new
         _grant(access, new)
         book.follow(_policies(new))
-        govern(new)
+        govern()
         logs.set_level(new.log.level)
 
     reloads = Reload(configured, read=read or (lambda: configured), apply=apply)
+
+    def load_other(name: str) -> Inference:
+        """Another model, with the settings that this process began with."""
+        if problem is not None:
+            raise ModelError(str(_in_safe_mode(problem)), active.NOT_ACTIVATED)
+        return inference_of(settings, load(with_model(settings, name)), clock)
+
+    activation = Activation(
+        detector=detector, load=load_other, max_side=settings.flow.max_side, clock=clock, swapped=govern
+    )
 
     loaded = history_file.load(folder)
     recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
@@ -275,7 +280,8 @@ async def serve(
             clock=clock,
         )
         own = runtime.control_socket(os.environ, os.getuid())
-        async with control.listening(governor, own), anyio.create_task_group() as group:
+        models = model_control.routes(activation, Path(settings.model.dir), configured.model.name)
+        async with control.listening(governor, own, models), anyio.create_task_group() as group:
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")

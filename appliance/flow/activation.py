@@ -1,9 +1,10 @@
 """Another model taken into use while cameras send: tried beside the one that works, then swapped in between two frames.
 
 Rules of this file:
-- The order is: load, try, remember, swap, release. Until the swap nothing has changed, and nothing after it can fail.
+- The order is: load, try, swap, release. Until the swap nothing has changed, and nothing after it can fail.
 - A trial is the real path: pictures as cameras send them, through the same decoding, engine and reader.
 - The former network is released when the last frame that it began has been answered.
+- Who asked writes the choice down, when it holds: under systemd the service may only read the folder of the models.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ import anyio
 from appliance.errors import BadFrame, EngineError, ModelError
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Answer, Inference
-from appliance.models import active
-from appliance.models.active import NOT_ACTIVATED, Active
+from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
 from appliance.values import Box, Detection, Frame, Picture, Size, Wanted
 from appliance.vision import decode, scene
@@ -87,14 +87,19 @@ class Trial:
 
 
 class Activation:
-    """The service's side. `max_side`: of the network's input in the trial, px. `configured`: `model.name`."""
+    """The service's side. `max_side`: of the network's input in the trial, px. `swapped`: told of each change."""
 
     def __init__(
-        self, *, detector: Detector, load: Load, models_dir: Path, configured: str, max_side: int, clock: Clock
+        self,
+        *,
+        detector: Detector,
+        load: Load,
+        max_side: int,
+        clock: Clock,
+        swapped: Callable[[], None] = lambda: None,
     ) -> None:
         self._detector, self._load = detector, load
-        self._models_dir, self._configured = models_dir, configured
-        self._max_side, self._clock = max_side, clock
+        self._max_side, self._clock, self._swapped = max_side, clock, swapped
         self._busy = False
 
     async def activate(self, name: str, pictures: Path | None = None, bounds: Bounds | None = Bounds()) -> Trial:
@@ -103,16 +108,6 @@ class Activation:
         `pictures`: a folder to compare the two on, beside the drawn scene; `bounds` None: whatever the comparison says.
         Raises ModelError or EngineError, with the former model at work and `detector.activation_error` saying why.
         """
-        return await self._take(name, pictures, bounds, partial(active.activate, self._models_dir, name))
-
-    async def roll_back(self) -> Trial:
-        """Return to the model that was in force before. Raises as `activate` does."""
-        name = active.previous(self._models_dir, self._configured)
-        return await self._take(name, None, None, partial(active.step_back, self._models_dir))
-
-    async def _take(
-        self, name: str, pictures: Path | None, bounds: Bounds | None, remember: Callable[[str], Active]
-    ) -> Trial:
         if self._busy:
             raise ModelError("another model is being activated; try again when that is done", NOT_ACTIVATED)
         self._busy = True
@@ -122,13 +117,9 @@ class Activation:
                 proved, self._load, name, detector.inference, pictures, bounds, self._max_side, self._clock
             )  # fmt: skip
             new, trial = await loop.run_in_executor(None, prove)
-            try:
-                await loop.run_in_executor(None, remember, self._configured)
-            except ModelError:
-                await loop.run_in_executor(None, close, new)
-                raise
             former = detector.swap(new)
             detector.activation_error = None
+            self._swapped()
             log.info("%s is in use, in place of %s", name, trial.former or "none", extra={"kind": "activation"})
             if former is not None:
                 with anyio.CancelScope(shield=True):  # it must not be closed under a frame, whoever asked has gone
@@ -228,5 +219,5 @@ def _shown(folder: Path | None) -> list[Picture]:
         with contextlib.suppress(BadFrame, OSError):
             pictures.append(decode.read_header(path.read_bytes(), _MOST_PIXELS))
     if not pictures:
-        raise ModelError(f"{folder} has no pictures (JPEG, PNG or WebP)", NOT_ACTIVATED)
+        raise ModelError(f"{folder} has no pictures (JPEG, PNG or WebP) that can be read", NOT_ACTIVATED)
     return pictures

@@ -81,6 +81,8 @@ class Facts:
     """Since when each camera that the configuration names has sent nothing, s."""
     kept: Kept = field(default_factory=Kept)
     notices: Notices = field(default_factory=Notices)
+    activation_error: str | None = None
+    """Which model was not taken into use last, and why."""
     standing: frozenset[str] = frozenset()
     """Codes of the findings that stood a moment ago: their thresholds are a little wider, so that none flutters."""
 

@@ -3,7 +3,8 @@
 Rules of this file:
 - The last word counts. An activation holds for as long as the settings still name the model that they named then; who
   changes `model.name` afterwards has spoken last, and the activation is void.
-- The file is written whole or not at all, and is on the disk before the network in memory changes.
+- The file is written whole or not at all, by who asked for the change and when it holds: a service that dies in
+  between starts again with the former model, which works.
 - A damaged file is no activation: the settings' model runs, and the log says so.
 """
 
@@ -50,6 +51,12 @@ def read(models_dir: Path, configured: str) -> Active:
     return active if active.configured == configured else Active(configured, configured)
 
 
+def check_writable(models_dir: Path) -> None:
+    """Raises ModelError model_not_activated when no choice can be written in this folder."""
+    if not os.access(models_dir, os.W_OK):
+        raise ModelError(f"{models_dir} cannot be written: use sudo, or make it writable", NOT_ACTIVATED)
+
+
 def activate(models_dir: Path, name: str, configured: str) -> Active:
     """Remember that `name` is in force. Raises ModelError model_not_activated when it cannot be written."""
     now = read(models_dir, configured)
@@ -78,6 +85,7 @@ def _write(models_dir: Path, active: Active) -> Active:
     beside = path.with_name(f".{FILE}.{os.getpid()}")
     try:
         with beside.open("w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)  # root writes it, the service reads it
             json.dump(asdict(active), file, indent=1)
             file.write("\n")
             file.flush()
@@ -92,8 +100,6 @@ def _write(models_dir: Path, active: Active) -> Active:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise ModelError(
-            f"{path} cannot be written ({error.strerror}), so the choice would not survive a restart; "
-            "make the folder writable for the service",
-            NOT_ACTIVATED,
+            f"{path} cannot be written ({error.strerror}), so the choice does not survive a restart", NOT_ACTIVATED
         ) from None
     return active

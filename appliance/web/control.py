@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,15 +37,16 @@ class Hold(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @asynccontextmanager
-async def listening(governor: Governor, path: Path) -> AsyncIterator[None]:
-    """The control socket is open for the length of the block, if it can be."""
+async def listening(governor: Governor, path: Path, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[None]:
+    """The control socket is open for the length of the block, if it can be. `more`: what else may be asked there."""
     try:
         opened = _open(path)
     except OSError as error:
-        log.warning("no control socket, so `appliance governor` cannot reach this service: %s: %s", path, error)
+        log.warning("no control socket, so `appliance governor` and `appliance model activate` cannot reach this "
+                    "service: %s: %s", path, error)  # fmt: skip
         yield
         return
-    runner = web.AppRunner(_app(governor), access_log=None, handle_signals=False)
+    runner = web.AppRunner(_app(governor, more), access_log=None, handle_signals=False)
     await runner.setup()
     try:
         await web.SockSite(runner, opened).start()
@@ -75,7 +76,7 @@ def describe(governor: Governor) -> Payload:
     }
 
 
-def _app(governor: Governor) -> web.Application:
+def _app(governor: Governor, more: Sequence[web.RouteDef]) -> web.Application:
     async def show(request: web.Request) -> web.Response:
         return web.json_response(describe(governor))
 
@@ -95,7 +96,7 @@ def _app(governor: Governor) -> web.Application:
 
     app = web.Application()
     app.add_routes([web.get("/governor", show), web.post("/governor/hold", hold)])
-    app.add_routes([web.post("/governor/release", release)])
+    app.add_routes([web.post("/governor/release", release), *more])
     return app
 
 

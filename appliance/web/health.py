@@ -101,6 +101,7 @@ class Health:
                 silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
                 kept=self.watch.kept,
                 notices=self.notices(),
+                activation_error=detector.activation_error,
             )
         )
 

@@ -20,8 +20,15 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     force: bool = False
 
 
-def routes(activation: Activation) -> list[web.RouteDef]:
-    """`POST /model/activate` and `POST /model/rollback`: 200 with the trial, 409 and why where nothing has changed."""
+def routes(activation: Activation, models_dir: Path, configured: str) -> list[web.RouteDef]:
+    """`GET /model`: where the models lie, and the settings' `model.name`. `POST /model/activate`: 200 with the trial,
+    409 and why where nothing has changed.
+    """
+
+    found = {"models_dir": str(models_dir.absolute()), "configured": configured}
+
+    async def show(request: web.Request) -> web.Response:
+        return web.json_response(found)
 
     async def activate(request: web.Request) -> web.Response:
         try:
@@ -32,16 +39,10 @@ def routes(activation: Activation) -> list[web.RouteDef]:
         try:
             trial = await activation.activate(asked.name, pictures, None if asked.force else Bounds())
         except (ModelError, EngineError) as error:
-            return _refused(error)
+            return web.json_response({"error": str(error), "code": error.code}, status=409)
         return web.json_response(of_trial(trial))
 
-    async def roll_back(request: web.Request) -> web.Response:
-        try:
-            return web.json_response(of_trial(await activation.roll_back()))
-        except (ModelError, EngineError) as error:
-            return _refused(error)
-
-    return [web.post("/model/activate", activate), web.post("/model/rollback", roll_back)]
+    return [web.get("/model", show), web.post("/model/activate", activate)]
 
 
 def of_trial(trial: Trial) -> Payload:
@@ -54,7 +55,3 @@ def of_trial(trial: Trial) -> Payload:
         "likeness": None if trial.likeness is None else round(trial.likeness, 4),
         "pictures": trial.pictures,
     }
-
-
-def _refused(error: ModelError | EngineError) -> web.Response:
-    return web.json_response({"error": str(error), "code": error.code}, status=409)

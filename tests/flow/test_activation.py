@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from appliance.flow.activation import Activation, Bounds, Trial
 from appliance.flow.inference import Inference
 from appliance.models import active, fetch
 from appliance.ports import Raw, T, Tensor
-from appliance.values import Detected
+from appliance.values import Detected, Size
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
@@ -105,6 +106,23 @@ async def test_a_network_that_does_more_at_once_gets_more_workers() -> None:
         wide.release()
 
 
+async def test_while_the_box_sheds_heat_a_new_network_is_as_sparing_as_the_former() -> None:
+    async with running(Rig()) as rig:
+        rig.detector.apply(replace(rig.pace.limits, duty=0.5))
+        new = inference(rig, FakeEngine())
+        rig.detector.swap(new)
+        assert new.sparing
+
+
+async def test_while_memory_is_scarce_a_new_network_keeps_no_more_sizes_than_the_former() -> None:
+    async with running(Rig()) as rig:
+        rig.detector.apply(replace(rig.pace.limits, most_sizes=1))
+        new = FakeEngine()
+        new.prepared = [Size(320, 192), Size(640, 384)]
+        rig.detector.swap(inference(rig, new))
+        await rig.until(lambda: len(new.prepared) == 1)
+
+
 class Timed(FakeEngine):
     """Each of its inferences takes so long on the rig's clock."""
 
@@ -117,7 +135,7 @@ class Timed(FakeEngine):
         return super().infer(tensor, read, all_cores=all_cores)
 
 
-def activation(rig: Rig, models_dir: Path, *engines: FakeEngine | Exception) -> Activation:
+def activation(rig: Rig, *engines: FakeEngine | Exception) -> Activation:
     """An activation whose bundles are these engines, one for each time that a network is loaded."""
     supply = iter(engines)
 
@@ -127,9 +145,7 @@ def activation(rig: Rig, models_dir: Path, *engines: FakeEngine | Exception) -> 
             raise engine
         return inference(rig, engine, name)
 
-    return Activation(
-        detector=rig.detector, load=load, models_dir=models_dir, configured="a", max_side=640, clock=rig.clock
-    )
+    return Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock)
 
 
 @pytest.fixture
@@ -137,25 +153,32 @@ def rig() -> Rig:
     return Rig(FakeEngine(CANARY_ROWS))
 
 
-async def test_a_model_that_proves_itself_is_used_and_remembered(rig: Rig, tmp_path: Path) -> None:
+async def test_a_model_that_proves_itself_is_used(rig: Rig) -> None:
     async with running(rig):
         rig.detector.activation_error = "an earlier one"
-        trial = await activation(rig, tmp_path, FakeEngine(CANARY_ROWS)).activate("b")
+        trial = await activation(rig, FakeEngine(CANARY_ROWS)).activate("b")
         assert (trial.model, trial.former, trial.likeness, trial.pictures) == ("b", "fake", 1.0, 1)
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "b"
         assert rig.detector.activation_error is None
-        assert active.read(tmp_path, "a").name == "b"
         await rig.until(lambda: rig.engine.closed)
 
 
-async def test_rolling_back_returns_to_the_one_before(rig: Rig, tmp_path: Path) -> None:
+async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> None:
+    heard: list[str] = []
+    supply = [inference(rig, FakeEngine(CANARY_ROWS), "b"), inference(rig, FakeEngine(), "blind")]
+    changes = Activation(
+        detector=rig.detector,
+        load=lambda name: supply.pop(0),
+        max_side=640,
+        clock=rig.clock,
+        swapped=lambda: heard.append(rig.detector.network.info.name if rig.detector.network else "none"),
+    )
     async with running(rig):
-        changes = activation(rig, tmp_path, *(FakeEngine(CANARY_ROWS) for _ in range(3)))
         await changes.activate("b")
-        await changes.activate("c")
-        assert (await changes.roll_back()).model == "b"
-        assert active.read(tmp_path, "a").name == "b"
+        with pytest.raises(ModelError):
+            await changes.activate("blind")
+    assert heard == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -168,27 +191,26 @@ async def test_rolling_back_returns_to_the_one_before(rig: Rig, tmp_path: Path) 
     ids=["blind", "sees wrongly", "sees too much"],
 )
 async def test_a_model_that_sees_otherwise_changes_nothing(
-    rig: Rig, tmp_path: Path, rows: tuple[tuple[float, ...], ...], why: str
+    rig: Rig, rows: tuple[tuple[float, ...], ...], why: str
 ) -> None:
     async with running(rig):
         bad = FakeEngine(rows)
         with pytest.raises(ModelError, match=why) as caught:
-            await activation(rig, tmp_path, bad).activate("b")
+            await activation(rig, bad).activate("b")
         assert caught.value.code == "model_not_activated"
         assert bad.closed
         assert not rig.engine.closed
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "fake"
         assert why in str(rig.detector.activation_error)
-        assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant() -> None:
     rig = Rig()
     rig.engine = Timed(rig, 0.01)
     rig.detector.inference = inference(rig, rig.engine, "a")
     async with running(rig):
-        changes = activation(rig, tmp_path, Timed(rig, 0.05), Timed(rig, 0.05), Timed(rig, 0.03))
+        changes = activation(rig, Timed(rig, 0.05), Timed(rig, 0.05), Timed(rig, 0.03))
         with pytest.raises(ModelError, match="takes 50 ms where a takes 10: more than 4 times"):
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
@@ -196,33 +218,20 @@ async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant(t
 
 
 @pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)
-async def test_a_model_that_cannot_be_loaded_changes_nothing(rig: Rig, tmp_path: Path, error: Exception) -> None:
+async def test_a_model_that_cannot_be_loaded_changes_nothing(rig: Rig, error: Exception) -> None:
     async with running(rig):
         with pytest.raises(type(error)):
-            await activation(rig, tmp_path, error).activate("b")
+            await activation(rig, error).activate("b")
         assert str(error) in str(rig.detector.activation_error)
         one = frame()
         await rig.detector.offer(one)
         assert isinstance(await rig.outcome(one), Detected)
 
 
-async def test_a_choice_that_cannot_be_remembered_is_not_made(rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / active.FILE).mkdir()
-    async with running(rig):
-        new = FakeEngine(CANARY_ROWS)
-        with pytest.raises(ModelError, match="would not survive a restart"):
-            await activation(rig, tmp_path, new).activate("b")
-        assert new.closed
-        assert rig.detector.network is not None
-        assert rig.detector.network.info.name == "fake"
-
-
 async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    models_dir = tmp_path / "models"
-    models_dir.mkdir()
     async with running(rig):
-        changes = activation(rig, models_dir, *(FakeEngine(CANARY_ROWS) for _ in range(2)))
+        changes = activation(rig, *(FakeEngine(CANARY_ROWS) for _ in range(2)))
         with pytest.raises(ModelError, match="has no pictures"):
             await changes.activate("b", tmp_path / "pictures")
         (tmp_path / "pictures" / "one.jpg").write_bytes(jpeg(1))
@@ -231,11 +240,11 @@ async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said
         assert (await changes.activate("b", tmp_path / "pictures")).pictures == 2
 
 
-async def test_one_model_is_activated_at_a_time(rig: Rig, tmp_path: Path) -> None:
+async def test_one_model_is_activated_at_a_time(rig: Rig) -> None:
     async with running(rig):
         slow = FakeEngine(CANARY_ROWS)
         slow.hold()
-        changes = activation(rig, tmp_path, slow)
+        changes = activation(rig, slow)
         first = asyncio.create_task(changes.activate("b"))
         await rig.until(lambda: slow.started > 0)
         with pytest.raises(ModelError, match="another model is being activated"):
@@ -289,7 +298,6 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
     assert Counter(frame_id for _, frame_id, _ in heard) == sent
     assert {event for event, _, _ in heard} <= {"detection_results", "frame_skipped"}
     assert {model for _, _, model in heard} >= {"first", "second"}
-    assert active.read(tmp_path, "first").name == "second"
 
 
 async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Serve, tmp_path: Path) -> None:

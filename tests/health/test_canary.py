@@ -142,3 +142,9 @@ async def test_a_proof_is_as_old_as_its_last_try() -> None:
     assert box.canary.state.at_s is not None
     assert abs(box.canary.state.at_s - first_s) < 1
     assert replace(box.canary.state, at_s=None).proved
+
+
+async def test_while_there_is_no_model_nothing_is_asked() -> None:
+    box = SeeingBox([BROKEN], classes=())
+    assert await box.run(0.05) == []
+    assert box.canary.state.failures == 0

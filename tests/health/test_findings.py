@@ -64,6 +64,11 @@ def lately(**values: float) -> Facts:
 
 APPEARS = {
     "no_model": (replace(WELL, model_error="it is gone"), "model_missing", "critical"),
+    "not_activated": (
+        replace(WELL, activation_error="b was not taken into use: it is blind"),
+        "model_not_activated",
+        "degraded",
+    ),
     "never_proved": (replace(WELL, canary=CanaryState(at_s=1.0, failures=1)), "canary_failed", "critical"),
     "not_proved_again": (replace(WELL, canary=replace(PROVED, failures=2)), "canary_failed", "degraded"),
     "blind": (replace(WELL, canary=replace(PROVED, failures=3)), "canary_failed", "critical"),

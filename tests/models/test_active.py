@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,23 @@ def test_a_damaged_file_is_no_activation(tmp_path: Path, text: str) -> None:
 
 def test_a_folder_that_cannot_be_written_refuses_with_what_to_do(tmp_path: Path) -> None:
     os.mkdir(tmp_path / active.FILE)  # a folder in its place: as root, permissions refuse nothing
-    with pytest.raises(ModelError, match="would not survive a restart; make the folder writable") as caught:
+    with pytest.raises(ModelError, match="does not survive a restart") as caught:
         active.activate(tmp_path, "b", "a")
     assert caught.value.code == "model_not_activated"
     assert [path.name for path in tmp_path.iterdir()] == [active.FILE]
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before(tmp_path: Path) -> None:
+    active.check_writable(tmp_path)
+    with pytest.raises(ModelError, match="use sudo") as caught:
+        active.check_writable(tmp_path / "gone")
+    assert caught.value.code == "model_not_activated"
+
+
+def test_the_service_may_read_what_root_wrote_however_root_keeps_its_files(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        active.activate(tmp_path, "b", "a")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / active.FILE).stat().st_mode) == 0o644

@@ -34,7 +34,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     first: Inference = inference(rig, rig.engine, "a")
     rig.detector.inference = first
     app = web.Application()
-    app.add_routes(routes(activation(rig, tmp_path, FakeEngine(CANARY_ROWS), FakeEngine(), FakeEngine(CANARY_ROWS))))
+    app.add_routes(routes(activation(rig, FakeEngine(CANARY_ROWS), FakeEngine()), tmp_path, "a"))
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -46,7 +46,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
         await runner.cleanup()
 
 
-async def test_a_model_is_activated_and_taken_back(asked: Asked) -> None:
+async def test_a_model_is_activated_and_a_blind_one_is_not(asked: Asked) -> None:
     status, told = await asked.post("/model/activate", {"name": "b"})
     assert (status, told["model"], told["former"], told["likeness"], told["pictures"]) == (200, "b", "a", 1.0, 1)
     status, told = await asked.post("/model/activate", {"name": "blind"})
@@ -54,17 +54,9 @@ async def test_a_model_is_activated_and_taken_back(asked: Asked) -> None:
     assert "does not see the drawn stop sign" in told["error"]
     assert asked.rig.detector.network is not None
     assert asked.rig.detector.network.info.name == "b"
-    status, told = await asked.post("/model/rollback", None)
-    assert (status, told["model"]) == (200, "a")
 
 
 @pytest.mark.parametrize("body", [None, {}, {"name": 7}, {"name": "b", "nmae": "c"}])
 async def test_what_cannot_be_meant_is_said(asked: Asked, body: object) -> None:
     status, told = await asked.post("/model/activate", body)
     assert (status, told["code"]) == (400, "option_invalid")
-
-
-async def test_nothing_to_go_back_to_is_no_failure_of_the_service(asked: Asked) -> None:
-    status, told = await asked.post("/model/rollback", None)
-    assert status == 409
-    assert "nothing to go back to" in told["error"]

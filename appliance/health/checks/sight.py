@@ -21,6 +21,17 @@ def model_missing(facts: Facts) -> Advice | None:
     )
 
 
+def model_not_activated(facts: Facts) -> Advice | None:
+    if facts.activation_error is None:
+        return None
+    return Advice(
+        Severity.DEGRADED,
+        f"The model {facts.activation_error}.",
+        "Nothing else has changed. Run `appliance model verify` and activate it again; activating the present model "
+        "ends this notice.",
+    )
+
+
 def canary_failed(facts: Facts) -> Advice | None:
     canary = facts.canary
     if facts.model_error is not None or canary.at_s is None or canary.failures == 0:
