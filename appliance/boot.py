@@ -19,7 +19,7 @@ from functools import partial
 
 import anyio
 
-from appliance import run
+from appliance import parts, run
 from appliance.config import Chosen, Settings
 from appliance.device import systemd
 from appliance.ports import Notifier
@@ -36,7 +36,7 @@ async def serve(
     started: Callable[[Settings, run.Started], None],
     ready: Callable[[run.Started], None],
     camera_source: str | None = None,
-    load: run.Load = run.load_network,
+    load: run.Load = parts.load_network,
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads. `choose` is asked for the settings at the start, at a reload, and
     now and then in safe mode.

@@ -179,7 +179,7 @@ def _flags(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _in_force(arguments: argparse.Namespace) -> config.Settings:
     """The settings, with the model that was activated last."""
-    from appliance.run import in_force
+    from appliance.parts import in_force
 
     return in_force(_settings(arguments))
 
@@ -189,7 +189,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
-    from appliance import boot, run
+    from appliance import boot, parts, run
     from appliance.process.addresses import addresses
 
     timeline.mark("imports")
@@ -211,7 +211,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
         print(f"  of which {timeline}", flush=True)
 
-    choose, load = partial(_choose, arguments), partial(run.load_network, mark=timeline.mark)
+    choose, load = partial(_choose, arguments), partial(parts.load_network, mark=timeline.mark)
     asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
     return OK
 

@@ -14,8 +14,8 @@ from appliance.device.board import identify
 from appliance.device.sensors import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.models import bundle
+from appliance.parts import load_network
 from appliance.readings import Reading
-from appliance.run import load_network
 
 _ENOUGH_DISK = 200_000_000
 _ENOUGH_MEMORY = 300_000_000

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance import run
+from appliance import parts
 from appliance.config import Settings
 from appliance.control import Control, NoService
 from appliance.errors import EngineError, ModelError
@@ -72,7 +72,7 @@ class Choice:
     def _try(self, name: str, pictures: Path | None, bounds: Bounds | None) -> str:
         """Try a model beside the one in use, in this process."""
         settings, former = self._settings, None
-        in_use = run.in_force(settings).model.name
+        in_use = parts.in_force(settings).model.name
         try:
             former = self._load(in_use) if in_use != name else None
         except (ModelError, EngineError) as error:
@@ -88,8 +88,8 @@ class Choice:
         return shown(trial.former, trial.infer_ms, trial.former_infer_ms, trial.likeness, trial.pictures)
 
     def _load(self, name: str) -> Inference:
-        chosen = run.with_model(self._settings, name)
-        return run.inference_of(chosen, run.load_network(chosen), time.monotonic)
+        chosen = parts.with_model(self._settings, name)
+        return parts.inference_of(chosen, parts.load_network(chosen), time.monotonic)
 
 
 def shown(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from appliance.config import Settings
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
-from appliance.run import load_network, make_intake
+from appliance.parts import load_network, make_intake
 from appliance.values import Failed, Outcome
 from appliance.vision import decode
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import cli
-from appliance import run as service
+from appliance import cli, parts
 from appliance.models import active, fetch
 from tests.conftest import Running, Serve
 from tests.models import networks
@@ -34,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 async def box(serve: Serve, folder: Path) -> AsyncIterator[Running]:
     flags = {"model.dir": str(folder), "model.name": "first"}
-    async with serve(load=service.load_network, wait_ready=True, **flags) as running:
+    async with serve(load=parts.load_network, wait_ready=True, **flags) as running:
         yield running
 
 
@@ -94,7 +93,7 @@ async def test_a_choice_that_holds_but_cannot_be_kept_is_said(
 
 async def test_a_box_without_a_model_is_ready_when_it_was_given_one(serve: Serve, folder: Path) -> None:
     flags = {"model.dir": str(folder), "model.name": "nobody"}
-    async with serve(load=service.load_network, **flags) as box:
+    async with serve(load=parts.load_network, **flags) as box:
         health = box.started.health
         assert [one.code for one in health.findings() if one.severity == "critical"] == ["model_missing"]
         assert await ask("activate", "second") == 0

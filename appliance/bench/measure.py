@@ -22,8 +22,8 @@ from appliance.device.profile import Profile, Rung
 from appliance.device.sensors import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Inference, Network
+from appliance.parts import load_network
 from appliance.ports import Sensors
-from appliance.run import load_network
 from appliance.values import Picture, Size, Wanted
 from appliance.vision import decode, scene
 

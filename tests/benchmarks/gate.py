@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from appliance import config
 from appliance.flow.inference import Inference, Network
-from appliance.run import load_network
+from appliance.parts import load_network
 from appliance.values import Box, Detected, Detection, Frame, Size, Wanted
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import run
+from appliance import parts
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Activation, Bounds, Trial
 from appliance.flow.inference import Inference
@@ -269,7 +269,7 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
     for name in ("first", "second"):
         save(tmp_path, name)
     flags = {"model.dir": str(tmp_path), "model.name": "first", "cache.enabled": "false"}
-    async with serve(load=run.load_network, wait_ready=True, **flags) as running_:
+    async with serve(load=parts.load_network, wait_ready=True, **flags) as running_:
         done = threading.Event()
         sent: Counter[str] = Counter()
         heard: list[tuple[str, str, str | None]] = []
@@ -305,8 +305,8 @@ async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Se
         save(tmp_path, name)
     active.activate(tmp_path, "second", "first")
     flags = {"model.dir": str(tmp_path), "model.name": "first"}
-    async with serve(load=run.load_network, **flags) as running_:
+    async with serve(load=parts.load_network, **flags) as running_:
         assert running_.started.health.report()["engine"]["model"] == "second"
     flags["model.name"] = "second"
-    async with serve(load=run.load_network, **flags) as running_:
+    async with serve(load=parts.load_network, **flags) as running_:
         assert running_.started.health.report()["engine"]["model"] == "second"

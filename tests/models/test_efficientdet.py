@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance import run
+from appliance import parts
 from appliance.config import load
 from appliance.errors import ModelError
 from appliance.flow.activation import close, try_out
@@ -66,7 +66,7 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
         pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))
     settings = load(flags={"model.dir": str(tmp_path), "model.name": made.name})
-    inference = run.inference_of(settings, run.load_network(settings), lambda: 0.0)
+    inference = parts.inference_of(settings, parts.load_network(settings), lambda: 0.0)
     trial = try_out(inference, None, [], 320, lambda: 0.0)
     close(inference)
     assert trial.sign_overlap is not None

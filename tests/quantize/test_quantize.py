@@ -18,10 +18,10 @@ from appliance.models import bundle as bundles
 from appliance.models import fetch
 from appliance.models.bundle import Bundle
 from appliance.models.environment import is_ready, python_of
+from appliance.parts import load_network
 from appliance.quantize import nncf_process
 from appliance.quantize.calibration import Say
 from appliance.quantize.quantize import Start, quantize
-from appliance.run import load_network
 from appliance.values import Size
 from tests.models import networks
 from tests.quantize.test_calibration import make_pictures
