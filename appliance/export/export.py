@@ -110,7 +110,7 @@ def _held_against(
 ) -> Agreement | None:
     """What the bundle sees in the pictures as the service runs it, beside what its weights see; None: both nothing."""
     reader = made.reader(settings.model.iou, settings.model.max_detections)
-    engine = registry.create("openvino", made.network, hint="latency", sizes=1)
+    engine = registry.create("openvino", made.network, hint="latency")
     found: list[Sequence[Detection]] = []
     try:
         for sample in samples:
