@@ -122,6 +122,9 @@ def choices(found: Found) -> tuple[Choice, ...]:
     )
     return (
         Choice("profile", "production", "a frame a second and camera, for a box that runs for years"),
+        Choice(
+            "model.dir", "/opt/appliance/models", "where the installer puts them, whatever folder a command is run in"
+        ),
         Choice("engine.kind", "openvino", "runs on every board of the table"),
         Choice("engine.device", "CPU", _why_device(found)),
         Choice("flow.max_side", entry.max_side, entry.why_side),

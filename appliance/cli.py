@@ -121,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--toml", action="store_true", help="print the configuration for it")
     board.add_argument("--drop-ins", action="store_true", help="print the names of its files in systemd/boards")
 
+    address = _command(
+        commands, "address", _address, "where a browser on this network finds the box; exit 1: nowhere yet"
+    )
+    _add_settings(address)
+    address.add_argument("--qr", action="store_true", help="also as a code for a phone's camera")
+
     settings = commands.add_parser("config", help="show or check the settings")
     settings_commands = settings.add_subparsers(required=True, metavar="COMMAND")
     show = _command(settings_commands, "show", _config_show, "print all settings in force, each explained")
@@ -305,13 +311,24 @@ def _board(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _address(arguments: argparse.Namespace) -> int:
+    from appliance.process import addresses, signboard
+
+    server = _settings(arguments).server
+    found = addresses.addresses_from_outside(server.host, server.port)
+    if not found:
+        return _complain("this box has no address on a network yet; look at its cable or its Wi-Fi", FAILED)
+    print(signboard.signboard(found) if arguments.qr else "\n".join(found))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     settings = _in_force(arguments)
     logs.set_up("error")
-    from appliance import doctor
+    from appliance.doctor.examine import examine
 
     worst = OK
-    for check in doctor.examine(settings):
+    for check in examine(settings):
         print(f"  {'✓' if check.ok else '✗'} {check.name:<14} {check.text}", flush=True)
         if not check.ok:
             print(f"    → {check.do}", flush=True)

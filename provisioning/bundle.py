@@ -1,4 +1,4 @@
-"""`make bundle ARCH=arm64 PYTHON=3.11`: one file from which a box without a network is installed.
+"""`make bundle ARCH=arm64 PYTHON_VERSION=3.11`: one file from which a box without a network is installed.
 
 It holds this source's wheel and all that it needs, each by its hash, the model, units and scripts, and checksums over
 everything. Wheels of another architecture are fetched, not built. systemd-python has none: it is built here for this
@@ -56,7 +56,7 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     version = own.name.split("-")[1]
     tags = [f"--platform=manylinux{tag}_{MACHINES[arch]}" for tag in TAGS]
     pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
-        *tags, str(own), "pip")  # fmt: skip
+        *tags, f"{own}[mdns]", "pip")  # fmt: skip
     journal(wheels, arch, python)
     lines = [
         f"{name}=={number} --hash=sha256:{digest(path)}"

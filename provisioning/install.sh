@@ -39,7 +39,8 @@ begin() { step=$1; advice=$2; printf '  %-12s ' "$step"; }
 done_() { say "${1:-done}"; }
 
 fail() {
-  trap - ERR
+  [ "$BASH_SUBSHELL" = 0 ] || exit 1 # the script itself sees that, and fails
+  trap - ERR INT TERM HUP
   say 'FAILED'
   {
     say ''
@@ -47,8 +48,12 @@ fail() {
     [ -s "$log" ] && tail -n 15 "$log" | sed 's/^/    /'
     say "  → $advice"
   } >&2
-  for ((i = ${#undo[@]} - 1; i >= 0; i--)); do eval "${undo[i]}" >>"$work/undo.log" 2>&1 || true; done
-  say 'Everything that was done has been undone: the machine is as it was.' >&2
+  local left=no
+  for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
+    eval "${undo[i]}" >"$work/undo.log" 2>&1 ||
+      { left=yes; { say "  could not be undone: ${undo[i]}"; sed 's/^/    /' "$work/undo.log"; } >&2; }
+  done
+  [ $left = yes ] || say 'Everything that was done has been undone: the machine is as it was.' >&2
   rm -rf "$work"
   exit 1
 }
@@ -63,16 +68,17 @@ begin machine 'Run it as root, on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.
 [ -r /etc/os-release ] || fail 'this system does not say what it is (no /etc/os-release)'
 . /etc/os-release
 case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not a Debian" ;; esac
-command -v apt-get systemctl >/dev/null || fail 'it has no apt-get or no systemd'
+{ command -v apt-get && command -v systemctl; } >/dev/null || fail 'it has no apt-get or no systemd'
 machine=$(uname -m)
 case $machine in x86_64 | aarch64) ;; *) fail "there is no OpenVINO for $machine" ;; esac
-free_mb=$(df --output=avail -m /opt 2>/dev/null | tail -1)
+mkdir -p /opt
+free_mb=$(df --output=avail -m /opt | tail -1)
 need_mb=1200
 if [ "$free_mb" -lt "$need_mb" ]; then
   advice="Free some space, for example with \`sudo apt-get clean\` and \`sudo journalctl --vacuum-size=50M\`."
   fail "$free_mb MB are free in /opt, and $need_mb MB are needed"
 fi
-end "$PRETTY_NAME, $machine, $((free_mb / 1000)) GB free"
+end "$PRETTY_NAME, $machine, $free_mb MB free"
 
 source_dir=$(dirname "$here")
 if [ -n "$bundle" ]; then
@@ -116,6 +122,12 @@ begin python 'Install the Python of this system (`sudo apt-get install python3`)
 python=${PYTHON:-/usr/bin/python3}
 has=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
 case $has in 3.10 | 3.11 | 3.12 | 3.13) ;; *) fail "$python is Python $has; 3.10 to 3.13 is needed" ;; esac
+case $(realpath "$python") in
+  /home/* | /root/* | /run/* | /tmp/*)
+    advice='Install that Python for all users, for example below /opt or /usr/local.'
+    fail "the service has an account of its own, which may not read $(realpath "$python")" ;;
+esac
+"$python" -c 'import venv' 2>>"$log" || fail "$python has no module venv"
 if [ -n "$bundle" ]; then
   (. "$work/bundle/BUNDLE" && [ "$python" = "$has" ]) || fail "the bundle is not for Python $has"
 fi
@@ -149,7 +161,7 @@ else
     say "               fetching about 150 MB of packages into it"
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
-    quietly "$release/venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$work/."
+    quietly "$release/venv/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --no-compile "$work/.[mdns]"
   fi
   # systemd-python is built for the system's Python by Debian; where it is not there the log goes without fields.
   for folder in /usr/lib/python3/dist-packages/systemd; do
@@ -158,7 +170,7 @@ else
       ln -s "$folder" "$site/systemd"
     fi
   done
-  quietly "$release/venv/bin/python" -m compileall -q "$release/venv/lib"
+  quietly "$release/venv/bin/python" -m compileall -q -j 0 "$release/venv/lib"
   quietly "$release/venv/bin/appliance" --version
   sync -f "$release"
   touch "$release/complete"
@@ -168,20 +180,36 @@ else
 fi
 appliance=$release/venv/bin/appliance
 
+# Whatever of ours systemd knows, to be put back as it was.
+owned() {
+  find /usr/lib/systemd/system /etc/systemd/system -name 'appliance*' -prune
+  for path in /usr/lib/{sysusers,tmpfiles}.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
+    /usr/libexec/appliance /etc/systemd/system/boot-complete.target.requires; do
+    [ ! -e "$path" ] || echo "$path"
+  done
+}
+put_units_back() {
+  owned | xargs -r rm -rf
+  tar -xf "$work/units.tar" -C /
+  [ ! -d /run/systemd/system ] || systemctl daemon-reload
+}
+
 begin units 'Send the lines above to whoever maintains this.'
 drop_ins=()
 for name_ in $("$appliance" board --drop-ins); do
   case $name_ in memory-*) drop_ins+=(--memory "${name_#memory-}") ;; *) drop_ins+=(--with "$name_") ;; esac
 done
 before=$(readlink "$base/current" 2>/dev/null || true)
-units_now() { find /usr/lib/systemd/system/appliance* /usr/lib/{sysusers,tmpfiles}.d/appliance.conf \
-  /usr/lib/udev/rules.d/60-appliance.rules /usr/libexec/appliance -type f -exec sha256sum {} + 2>/dev/null | sort; }
+units_now() { owned | xargs -r -d '\n' -I@ find @ -type f | xargs -r -d '\n' sha256sum; }
 units_before=$(units_now)
-if [ -z "$before" ]; then
-  undo+=("'$release/provisioning/uninstall.sh' --units-only")
-else
-  undo+=("'$base/$before/systemd/install.sh' ${drop_ins[*]}")
-fi
+owned | tar -cf "$work/units.tar" -P --no-recursion --files-from=/dev/null
+owned | tar -rf "$work/units.tar" -P --files-from=-
+# What systemd/install.sh makes beside the units.
+getent passwd appliance >/dev/null || undo+=('userdel appliance')
+for group in render video; do getent group $group >/dev/null || undo+=("groupdel $group"); done
+[ -d /etc/appliance ] || undo+=('rm -rf /etc/appliance')
+[ -d /usr/libexec ] || undo+=('rmdir --ignore-fail-on-non-empty /usr/libexec')
+undo+=(put_units_back)
 quietly "$release/systemd/install.sh" "${drop_ins[@]}"
 [ "$units_before" = "$(units_now)" ] || changed=yes
 end "${drop_ins[*]}"
@@ -193,7 +221,6 @@ if [ -e "$config" ]; then
 else
   changed=yes
   install -d -m 750 -o root -g appliance "$(dirname "$config")"
-  undo+=("rm -f '$config'")
   "$appliance" board --toml >"$work/appliance.toml"
   quietly "$appliance" config check "$work/appliance.toml"
   install -m 640 -o root -g appliance "$work/appliance.toml" "$config"
@@ -244,20 +271,23 @@ if [ $start = no ]; then
 elif [ ! -d /run/systemd/system ]; then
   say "appliance $name is installed; systemd does not run here, so it starts at the next boot."
 else
-  for folder in /var/lib/appliance /var/cache/appliance; do [ -e "$folder" ] || undo+=("rm -rf '$folder'"); done
   begin service 'Read why: `journalctl -u appliance -n 50`. Settings: `appliance config check`.'
-  if [ $changed = yes ]; then
-    quietly systemctl start appliance.target appliance.socket
-    quietly systemctl restart appliance.service
-  else
-    quietly systemctl start appliance.target
+  for folder in /var/lib/appliance /var/cache/appliance /run/appliance; do
+    [ -e "$folder" ] || undo+=("rm -rf '$folder'")
+  done
+  systemctl is-active --quiet appliance.target || undo+=("systemctl stop appliance.target 'appliance*'")
+  action=start
+  ! { [ $changed = yes ] && systemctl is-active --quiet appliance.service; } || action=restart
+  if ! quietly systemctl $action appliance.service || ! quietly systemctl start appliance.target; then
+    journalctl -u appliance -n 15 -o cat --no-pager >"$log"
+    fail 'it did not become ready'
   fi
+  systemctl start --no-block appliance-console.service
   end "$(systemctl show -p StatusText --value appliance)"
-  address=$(hostname -I 2>/dev/null | cut -d' ' -f1)
-  say "appliance $name is $(systemctl is-active appliance): http://${address:-127.0.0.1}:8080/"
+  say "appliance $name is $(systemctl is-active appliance): $("$appliance" address || true)"
 fi
 trap - ERR INT TERM HUP
-# The newest three releases stay, to go back to.
-cd "$base/releases"
-ls -1t | grep -vx "$name" | tail -n +3 | xargs -r rm -rf
+# This release and the two before it stay, to go back to.
+find "$base/releases" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
+  cut -d' ' -f2- | xargs -r rm -rf
 rm -rf "$work"

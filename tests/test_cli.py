@@ -28,6 +28,8 @@ COMMANDS = [
     "detect",
     "bench",
     "doctor",
+    "board",
+    "address",
     "config",
     "config show",
     "config check",

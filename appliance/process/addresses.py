@@ -12,6 +12,11 @@ def addresses(host: str, port: int) -> list[str]:
     return [f"http://{name}:{port}/" for name in ("127.0.0.1", *ipv4_addresses())]
 
 
+def addresses_from_outside(host: str, port: int) -> list[str]:
+    """The page's addresses for another machine on its networks; empty while there is none."""
+    return [address for address in addresses(host, port) if not address.startswith(("http://127.", "http://[::1]"))]
+
+
 def ipv4_addresses() -> list[str]:
     """This machine's on its networks."""
     return [

@@ -44,11 +44,11 @@ class Container:
         """Its process 1, as this machine numbers it."""
         self._numbers = itertools.count(1)
 
-    def run(self, *command: str, fails: bool = False, stdin: str | None = None) -> str:
+    def run(
+        self, *command: str, fails: bool = False, stdin: str | None = None, patience_s: float = 3 * _PATIENCE_S
+    ) -> str:
         """What a command prints, stripped. `fails`: it may."""
-        done = subprocess.run(
-            self._enter(*command), input=stdin, capture_output=True, text=True, timeout=_PATIENCE_S * 3
-        )
+        done = subprocess.run(self._enter(*command), input=stdin, capture_output=True, text=True, timeout=patience_s)
         if done.returncode and not fails:
             raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout.strip()

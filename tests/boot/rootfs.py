@@ -42,10 +42,10 @@ def why_not() -> str | None:
 
 def build(into: Path, packages: Sequence[str] = CONTAINER) -> Path:
     """A root file system in `into`, which is replaced, with the appliance installed and enabled."""
-    debian = _debian(packages)
+    base = debian(packages, _suite())
     shutil.rmtree(into, ignore_errors=True)
     # Hard links: nothing below writes into a file that is there, each replaces what it changes.
-    subprocess.run(["cp", "-al", debian, into], check=True)
+    subprocess.run(["cp", "-al", base, into], check=True)
     _install_release(into)
     model = into / "opt/appliance/models" / MODEL
     shutil.copytree(REPOSITORY / "models" / MODEL, model)
@@ -55,8 +55,8 @@ def build(into: Path, packages: Sequence[str] = CONTAINER) -> Path:
     return into
 
 
-def _debian(packages: Sequence[str]) -> Path:
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+def debian(packages: Sequence[str], suite: str) -> Path:
+    """A release of Debian with these packages, to be copied: made once, from where this machine takes its own."""
     digest = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:8]
     kept = CACHE / f"{suite}-{digest}"
     if not kept.exists():
@@ -66,11 +66,15 @@ def _debian(packages: Sequence[str]) -> Path:
         options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
         subprocess.run(
             ["mmdebstrap", "--variant=minbase", "--quiet", f"--include={','.join(packages)}", *options,
-             suite, str(fresh), *_mirror(suite)],
+             suite, str(fresh), *_mirror(_suite())],
             check=True,
         )  # fmt: skip
         fresh.rename(kept)
     return kept
+
+
+def _suite() -> str:
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
 def _mirror(suite: str) -> list[str]:

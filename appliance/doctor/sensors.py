@@ -1,20 +1,11 @@
-"""`appliance doctor`: each thing that must hold on this machine, with a tick or what to do."""
+"""What the sensors say of heat, supply, disk, memory and clock, as the doctor's lines."""
 
 from __future__ import annotations
 
-import socket
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-from appliance.config import Settings
-from appliance.device.board import identify
-from appliance.device.sensors import MachineSensors
-from appliance.errors import EngineError, ModelError
-from appliance.models import bundle
-from appliance.parts import load_network
+from appliance.doctor.check import Check
 from appliance.readings import Reading
 
 _ENOUGH_DISK = 200_000_000
@@ -24,71 +15,8 @@ _CLOCK_IS_SANE_AFTER = 1_700_000_000
 """November 2023: a board without a clock boots in 1970, or where its image was made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report; `do` is what mends it."""
-
-    name: str
-    ok: bool
-    text: str
-    do: str = ""
-
-
-def examine(settings: Settings) -> Iterator[Check]:
-    """The checks, each made when it is asked for."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Check("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
-    yield _board()
-    yield from _model(settings)
-    yield _port(settings)
-    yield from _sensors(settings)
-
-
-def _board() -> Check:
-    board = identify()
-    parts = [
-        board.name or "unknown machine",
-        board.revision and f"revision {board.revision}",
-        board.serial and f"serial number {board.serial}",
-    ]
-    return Check("board", True, ", ".join(part for part in parts if part))
-
-
-def _model(settings: Settings) -> Iterator[Check]:
-    folder = Path(settings.model.dir) / settings.model.name
-    try:
-        found = bundle.read(folder)
-    except ModelError as error:
-        yield Check("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
-        return
-    yield Check("model", True, f"{found.name}, {len(found.classes)} classes, files as in the manifest")
-    try:
-        network = load_network(settings)
-    except (EngineError, ModelError) as error:
-        yield Check("engine", False, str(error), "Set engine.device to CPU, or install the device's driver.")
-        return
-    network.engine.close()
-    precision = network.info.computed_in(network.engine.precision)
-    yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
-
-
-def _port(settings: Settings) -> Check:
-    where = f"{settings.server.host}:{settings.server.port}"
-    try:
-        with socket.create_server((settings.server.host, settings.server.port)):
-            return Check("port", True, f"{where} is free")
-    except OSError as error:
-        # In use is right when it is our own service that uses it; the text leaves that to the reader.
-        return Check("port", False, f"{where}: {error.strerror}", "Stop what uses it, or set server.port.")
-
-
-def _sensors(settings: Settings) -> Iterator[Check]:
-    models = Path(settings.model.dir).absolute()
-    yield from of_reading(MachineSensors(disk=models if models.exists() else Path("/")).read())
-
-
 def of_reading(reading: Reading) -> Iterator[Check]:
-    """What the sensors say of heat, supply, disk, memory and clock."""
+    """A line for each."""
     for check in (_temperature, _supply, _disk, _memory, _clock):
         yield check(reading)
 

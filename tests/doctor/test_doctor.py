@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from appliance import cli, config, doctor
-from appliance.doctor import Check
+from appliance import cli, config
+from appliance.doctor import sensors
+from appliance.doctor.check import Check
+from appliance.doctor.examine import examine
 from appliance.models import fetch
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
+from tests.conftest import Serve
 from tests.models import networks
 from tests.test_cli import untouched
 
@@ -31,7 +35,7 @@ def examined(models: Path, **flags: str) -> dict[str, Check]:
         flags={"model.dir": str(models), "server.host": "127.0.0.1", "server.port": "0"}
         | {key.replace("__", "."): value for key, value in flags.items()}
     )
-    return {check.name: check for check in doctor.examine(settings)}
+    return {check.name: check for check in examine(settings)}
 
 
 def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) -> None:
@@ -100,7 +104,7 @@ SOUND = Reading(
 
 
 def judged(reading: Reading) -> dict[str, Check]:
-    return {check.name: check for check in doctor.of_reading(reading)}
+    return {check.name: check for check in sensors.of_reading(reading)}
 
 
 def test_a_sound_board_says_what_it_measures() -> None:
@@ -158,3 +162,11 @@ def test_what_is_unknown_is_said_with_its_reason_and_is_no_fault() -> None:
     for name, reason in zip(("temperature", "supply", "disk", "memory"), unknown.values(), strict=True):
         assert checks[name].text.startswith("unknown")
         assert checks[name].text.endswith(reason)
+
+
+async def test_our_own_service_on_the_port_is_right_and_answers_for_its_engine(models: Path, serve: Serve) -> None:
+    async with serve() as running:
+        checks = await asyncio.to_thread(examined, models, server__port=running.url.rpartition(":")[2])
+    assert checks["port"].ok
+    assert checks["port"].text.endswith("the running service's")
+    assert checks["engine"].text.startswith("in the running service: ")

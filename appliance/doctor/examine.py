@@ -1,0 +1,108 @@
+"""All checks, in the order in which a technician would ask: machine, installation, model, port, chip."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.config import Settings
+from appliance.device.board import identify
+from appliance.device.sensors import MachineSensors
+from appliance.doctor import installed
+from appliance.doctor.check import Check
+from appliance.doctor.sensors import of_reading
+from appliance.errors import EngineError, ModelError
+from appliance.models import bundle
+from appliance.parts import load_network
+
+_ANSWER_S = 5.0
+_OF_THE_MACHINE = ("0.0.0.0", "::", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the service that runs on our port says of itself."""
+
+    ready: bool
+    canary: str
+
+
+def examine(settings: Settings, root: Path = Path("/")) -> Iterator[Check]:
+    """The checks, each made when it is asked for."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
+    yield _board()
+    yield from installed.examine(root)
+    running = ask(settings.server.host, settings.server.port)
+    yield from _model(settings, running)
+    yield _port(settings, running)
+    models = Path(settings.model.dir).absolute()
+    yield from of_reading(MachineSensors(disk=models if models.exists() else Path("/")).read())
+
+
+def ask(host: str, port: int) -> Seen | None:
+    """What our own service answers on this port; None where nobody, or somebody else, does."""
+    where = "127.0.0.1" if host in _OF_THE_MACHINE else f"[{host}]" if ":" in host else host
+    try:
+        with urllib.request.urlopen(f"http://{where}:{port}/health/ready", timeout=_ANSWER_S) as answer:
+            body = answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read()
+    except (OSError, ValueError):
+        return None
+    try:
+        said = json.loads(body)
+        return Seen(bool(said["ready"]), str(said["canary"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _board() -> Check:
+    board = identify()
+    parts = [
+        board.name or "unknown machine",
+        board.revision and f"revision {board.revision}",
+        board.serial and f"serial number {board.serial}",
+    ]
+    return Check("board", True, ", ".join(part for part in parts if part))
+
+
+def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
+    folder = Path(settings.model.dir) / settings.model.name
+    try:
+        found = bundle.read(folder)
+    except ModelError as error:
+        yield Check("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
+        return
+    yield Check("model", True, f"{found.name}, {len(found.classes)} classes, files as in the manifest")
+    if running is not None:
+        # A second network beside it could be more than a small board's memory holds.
+        yield Check("engine", running.ready, f"in the running service: {running.canary}",
+                    "Read why: `journalctl -u appliance -n 50`.")  # fmt: skip
+        return
+    try:
+        network = load_network(settings)
+    except (EngineError, ModelError) as error:
+        yield Check("engine", False, str(error), "Set engine.device to CPU, or install the device's driver.")
+        return
+    network.engine.close()
+    precision = network.info.computed_in(network.engine.precision)
+    yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
+
+
+def _port(settings: Settings, running: Seen | None) -> Check:
+    where = f"{settings.server.host}:{settings.server.port}"
+    if running is not None:
+        return Check("port", True, f"{where} is the running service's")
+    try:
+        with socket.create_server((settings.server.host, settings.server.port)):
+            return Check("port", True, f"{where} is free")
+    except OSError as error:
+        return Check("port", False, f"{where}: {error.strerror}", "Stop what uses it, or set server.port.")

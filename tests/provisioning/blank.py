@@ -1,0 +1,167 @@
+"""A blank box: a bare Debian in a container, with a disk of its own and a network that can be cut.
+
+Rules of this file:
+- The box reaches package mirrors as this machine does: its configuration of apt, pip and certificates is copied in when
+  a box is made, and kept nowhere else.
+- Its network is slirp4netns, a process in user space: nothing of this machine's own network is changed for it.
+- What a box looks like is a dictionary, path to what lies there, that leaves out only what `_PASSING` names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.boot import container, rootfs
+from tests.boot.container import Container
+from tests.conftest import ROOT
+
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "udev", "iproute2")
+"""No Python, no certificates: less than any image for a board has."""
+
+CACHE = ROOT / ".cache/provisioning"
+SOURCE = ("appliance", "systemd", "provisioning", "pyproject.toml", "README.md", "LICENSE")
+_numbers = itertools.count(1)
+_PATIENCE_S = 900.0
+_ADDRESS, _DNS = "10.0.2.100", "10.0.2.3"
+
+_PASSING = (
+    *("/dev", "/proc", "/sys", "/run", "/tmp", "/media"),
+    # What a running Debian writes by itself, whoever installs what.
+    *("/var/log", "/var/tmp", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
+    # What package managers remember: lists, caches, and the copies that each change leaves.
+    *(
+        "/var/lib/apt",
+        "/var/cache/apt",
+        "/var/lib/dpkg",
+        "/var/cache/debconf",
+        "/var/cache/ldconfig",
+        "/etc/ld.so.cache",
+    ),
+    # Copies and locks of the account tools.
+    *("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock"),
+)
+
+
+class Box(Container):
+    """A blank box."""
+
+    def __init__(self, leader: int, root: Path) -> None:
+        super().__init__(leader)
+        self.root = root
+        """Its disk, as this machine sees it."""
+
+    def install(self, *arguments: str, source: str = "/media/source", **environment: str) -> tuple[int, str]:
+        """Exit code and all that `provisioning/install.sh` says."""
+        return self.tried("env", *_pairs(environment), f"{source}/provisioning/install.sh", *arguments)
+
+    def tried(self, *command: str) -> tuple[int, str]:
+        """Exit code and all that a command says."""
+        said = self.run("sh", "-c", '"$@" 2>&1; echo "exit $?"', "sh", *command, patience_s=_PATIENCE_S)
+        text, _, code = said.rpartition("exit ")
+        return int(code), text
+
+    def files(self) -> dict[str, str]:
+        """What lies where on its disk: kind, mode, owner, and the content of what is not a folder."""
+        left_out = [word for path in _PASSING for word in ("-path", path, "-prune", "-o")]
+        listed = self.run("find", "/", "-xdev", *left_out, "-printf", "%p\\t%y %m %u %g %l\\n", patience_s=_PATIENCE_S)
+        found = dict(line.split("\t") for line in listed.splitlines())
+        sums = self.run(
+            "sh", "-c", "xargs -d '\\n' -r sha256sum -z | tr '\\0' '\\n'",
+            stdin="\n".join(path for path, what in found.items() if what.startswith("f ")), patience_s=_PATIENCE_S,
+        )  # fmt: skip
+        for line in sums.splitlines():
+            digest, _, path = line.partition("  ")
+            found[path] += digest
+        return found
+
+    @contextmanager
+    def network(self) -> Iterator[int]:
+        """The box is on a network until the block ends; the port on this machine behind which its page is."""
+        with tempfile.TemporaryDirectory() as folder:
+            control = Path(folder, "control")
+            ready, write = os.pipe()
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig=KILL", "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback",
+                 f"--api-socket={control}", f"--ready-fd={write}", str(self.leader), "tap0"],
+                pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            os.close(write)
+            try:
+                with os.fdopen(ready) as up:
+                    assert up.read(1) == "1", "slirp4netns did not start"
+                yield _forward(control)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def _forward(control: Path) -> int:
+    """Let a port of this machine lead to the box's 8080."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(str(control))
+        where = {
+            "proto": "tcp",
+            "host_addr": "127.0.0.1",
+            "host_port": port,
+            "guest_addr": _ADDRESS,
+            "guest_port": 8080,
+        }
+        asked.sendall(json.dumps({"execute": "add_hostfwd", "arguments": where}).encode())
+        said = asked.recv(1000).decode()
+    assert "error" not in said, said
+    return port
+
+
+@contextmanager
+def booted(suite: str, options: Sequence[str] = ()) -> Iterator[Box]:
+    """A blank box of this Debian release that has just booted; its disk goes with it. `/media/source` is this tree."""
+    base = rootfs.debian(PACKAGES, suite)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE))
+    try:
+        subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", root], check=True)
+        _lay_source(root / "media/source")
+        _reach_mirrors(root)
+        with container.boot(root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", *options]) as started:
+            yield Box(started.leader, root)
+    finally:
+        shutil.rmtree(root)
+
+
+def _lay_source(into: Path) -> None:
+    """This tree as a checkout has it: no model, no environment."""
+    for name in SOURCE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, into / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, into / name)
+
+
+def _reach_mirrors(root: Path) -> None:
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "etc/resolv.conf").write_text(f"nameserver {_DNS}\n")
+    # Not where Debian keeps its certificates: the package of them would replace the file.
+    shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/mirrors.pem")
+    settings = subprocess.run(["pip", "config", "list"], capture_output=True, text=True).stdout
+    lines = ["[global]", "cert = /etc/mirrors.pem"]
+    for line in settings.splitlines():
+        name, _, value = line.partition("=")
+        if name.endswith((".index-url", ".extra-index-url", ".trusted-host")) and "file:" not in value:
+            lines.append(f"{name.rpartition('.')[2]} = {value.strip(chr(39))}")
+    (root / "etc/pip.conf").write_text("\n".join(lines) + "\n")
+
+
+def _pairs(environment: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in environment.items()]
