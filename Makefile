@@ -37,6 +37,12 @@ boot-test: .venv/.installed-systemd $(MODEL) ## the installed service under real
 boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: cgroup v2, power cuts (root, half an hour)
 	@$(BIN)/python -m pytest tests/boot -m 'boot or machine'
 
+provision-test: .venv/.installed-systemd $(MODEL) ## a blank system becomes a box from a bundle, and none again (root, two minutes)
+	@$(BIN)/python -m pytest tests/provisioning -m 'provision and not slow'
+
+provision-test-full: .venv/.installed-systemd $(MODEL) ## and from the network, each step failing, upgrades, first boot, arm64 (root, a quarter of an hour)
+	@$(BIN)/python -m pytest tests/provisioning -m provision
+
 eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
 	@$(BIN)/python -m tests.evaluation --onnx .cache/eval/yolo11n/source.onnx
 

@@ -28,7 +28,8 @@ done
 
 # What is undone when a step fails, last first.
 undo=()
-work=$(mktemp -d)
+# Not in /tmp, which is memory on some systems: a bundle is unpacked there.
+work=$(mktemp -d /var/tmp/appliance.XXXXXX)
 log=$work/log
 step=start
 advice=''
@@ -48,10 +49,10 @@ fail() {
     [ -s "$log" ] && tail -n 15 "$log" | sed 's/^/    /'
     say "  → $advice"
   } >&2
-  local left=no
+  local left=no output
   for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
-    eval "${undo[i]}" >"$work/undo.log" 2>&1 ||
-      { left=yes; { say "  could not be undone: ${undo[i]}"; sed 's/^/    /' "$work/undo.log"; } >&2; }
+    # Not by way of a file: the disk may be full.
+    output=$(eval "${undo[i]}" 2>&1) || { left=yes; say "  could not be undone: ${undo[i]}: $output" >&2; }
   done
   [ $left = yes ] || say 'Everything that was done has been undone: the machine is as it was.' >&2
   rm -rf "$work"
@@ -60,8 +61,11 @@ fail() {
 trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 trap 'fail "interrupted"' INT TERM HUP
 quietly() { "$@" >>"$log" 2>&1; }
-# For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work.
-end() { [ "${APPLIANCE_FAIL_AT:-}" != "$step" ] || fail 'it was told to fail'; done_ "$@"; : >"$log"; }
+# For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work. The program would take the
+# variable for one of its settings.
+fail_at=${APPLIANCE_FAIL_AT:-}
+unset APPLIANCE_FAIL_AT
+end() { [ "$fail_at" != "$step" ] || fail 'it was told to fail'; done_ "$@"; : >"$log"; }
 
 begin machine 'Run it as root, on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
 [ "$(id -u)" = 0 ] || fail 'only root can install'
@@ -191,7 +195,10 @@ owned() {
 put_units_back() {
   owned | xargs -r rm -rf
   tar -xf "$work/units.tar" -C /
-  [ ! -d /run/systemd/system ] || systemctl daemon-reload
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    systemctl reset-failed 'appliance*' || true # what runs, or never ran, cannot be reset
+  fi
 }
 
 begin units 'Send the lines above to whoever maintains this.'
@@ -278,13 +285,15 @@ else
   systemctl is-active --quiet appliance.target || undo+=("systemctl stop appliance.target 'appliance*'")
   action=start
   ! { [ $changed = yes ] && systemctl is-active --quiet appliance.service; } || action=restart
-  if ! quietly systemctl $action appliance.service || ! quietly systemctl start appliance.target; then
+  if ! quietly systemctl $action appliance.service; then
     journalctl -u appliance -n 15 -o cat --no-pager >"$log"
     fail 'it did not become ready'
   fi
-  systemctl start --no-block appliance-console.service
+  # Not waited for: the console's address comes with the network, some day.
+  systemctl start --no-block appliance.target appliance-console.service
   end "$(systemctl show -p StatusText --value appliance)"
-  say "appliance $name is $(systemctl is-active appliance): $("$appliance" address || true)"
+  address=$("$appliance" address 2>/dev/null) || address='no address on a network yet'
+  say "appliance $name is $(systemctl is-active appliance): $address"
 fi
 trap - ERR INT TERM HUP
 # This release and the two before it stay, to go back to.

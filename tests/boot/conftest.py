@@ -23,7 +23,7 @@ _TABLE = pytest.StashKey[dict[str, str]]()
 @pytest.fixture(scope="session")
 def can_boot(models_dir: Path) -> None:
     """Skips, with the reason, where nothing can be booted."""
-    why_not = _why_not() or rootfs.why_not()
+    why_not = no_containers() or rootfs.why_not()
     if why_not:
         pytest.skip(f"boot tests cannot run here: {why_not}")
 
@@ -61,22 +61,28 @@ def box(root: Path) -> Iterator[Container]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tell(terminalreporter, config, "boot")
+
+
+def tell(terminalreporter: pytest.TerminalReporter, config: pytest.Config, folder: str) -> None:
+    """The table of what the tests of a folder measured."""
     measured = config.stash.get(_TABLE, {})
     lines = [
         (report.nodeid.partition("::test_")[2].replace("_", " "), outcome, measured.get(report.nodeid, ""))
         for outcome in ("passed", "failed", "skipped")
         for report in terminalreporter.getreports(outcome)
-        if "tests/boot/" in report.nodeid and (report.when == "call" or outcome == "skipped")
+        if f"tests/{folder}/" in report.nodeid and (report.when == "call" or outcome == "skipped")
     ]
-    if not lines:
+    if not measured:
         return
     width = max(len(name) for name, *_ in lines)
-    terminalreporter.section(f"boot test: {platform.machine()}, kernel {platform.release()}")
+    terminalreporter.section(f"{folder}: {platform.machine()}, kernel {platform.release()}")
     for name, outcome, text in lines:
         terminalreporter.write_line(f"{name:<{width}}  {outcome:<7}  {text}".rstrip())
 
 
-def _why_not() -> str | None:
+def no_containers() -> str | None:
+    """Why there can be no containers on this machine."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "they make containers, which needs root on Linux"
     missing = [

@@ -55,17 +55,21 @@ def build(into: Path, packages: Sequence[str] = CONTAINER) -> Path:
     return into
 
 
-def debian(packages: Sequence[str], suite: str) -> Path:
-    """A release of Debian with these packages, to be copied: made once, from where this machine takes its own."""
+def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> Path:
+    """A release of Debian with these packages, to be copied: made once, from where this machine takes its own.
+
+    `foreign`: for that architecture, unpacked only; nothing in it was ever run.
+    """
     digest = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:8]
-    kept = CACHE / f"{suite}-{digest}"
+    kept = CACHE / "-".join(part for part in (suite, foreign, digest) if part)
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         fresh = CACHE / f"{kept.name}.unfinished"
         shutil.rmtree(fresh, ignore_errors=True)
+        variant = [f"--architectures={foreign}", "--variant=extract"] if foreign else ["--variant=minbase"]
         options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
         subprocess.run(
-            ["mmdebstrap", "--variant=minbase", "--quiet", f"--include={','.join(packages)}", *options,
+            ["mmdebstrap", *variant, "--quiet", f"--include={','.join(packages)}", *options,
              suite, str(fresh), *_mirror(_suite())],
             check=True,
         )  # fmt: skip

@@ -19,7 +19,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import socketio
+
+from appliance.values import Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
 from tests.boot import container, rootfs
 from tests.boot.container import Container
 from tests.conftest import ROOT
@@ -36,7 +42,7 @@ _ADDRESS, _DNS = "10.0.2.100", "10.0.2.3"
 _PASSING = (
     *("/dev", "/proc", "/sys", "/run", "/tmp", "/media"),
     # What a running Debian writes by itself, whoever installs what.
-    *("/var/log", "/var/tmp", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
+    *("/var/log", "/var/tmp/systemd-private*", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
     # What package managers remember: lists, caches, and the copies that each change leaves.
     *(
         "/var/lib/apt",
@@ -83,6 +89,19 @@ class Box(Container):
             found[path] += digest
         return found
 
+    def leftovers(self, before: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+        """What is not as it was: path to what lay there and what lies there."""
+        now = self.files()
+        return {
+            path: (before.get(path), now.get(path))
+            for path in sorted(before.keys() | now.keys())
+            if before.get(path) != now.get(path)
+        }
+
+    def serial(self) -> str:
+        """Another one for each time the service starts."""
+        return self.show("appliance.service", "InvocationID")
+
     @contextmanager
     def network(self) -> Iterator[int]:
         """The box is on a network until the block ends; the port on this machine behind which its page is."""
@@ -102,6 +121,18 @@ class Box(Container):
             finally:
                 process.kill()
                 process.wait()
+
+
+def ask(port: int) -> dict[str, Any]:
+    """The box's answer to a frame that is sent to it over the network, as a camera does."""
+    picture, _ = scene.draw(Size(1280, 720))
+    with socketio.SimpleClient() as camera:
+        camera.connect(f"http://127.0.0.1:{port}", transports=["websocket"])
+        camera.emit("process_frame", encode_jpeg(picture, 90))
+        while True:
+            event, answer = camera.receive(timeout=_PATIENCE_S)
+            if event in ("detection_results", "detection_error", "frame_skipped"):
+                return {"event": event, **answer}
 
 
 def _forward(control: Path) -> int:
@@ -124,19 +155,35 @@ def _forward(control: Path) -> int:
 
 
 @contextmanager
-def booted(suite: str, options: Sequence[str] = ()) -> Iterator[Box]:
-    """A blank box of this Debian release that has just booted; its disk goes with it. `/media/source` is this tree."""
-    base = rootfs.debian(PACKAGES, suite)
+def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Box]:
+    """A blank box of this Debian release that has just booted; its disk goes with it. `/media/source` is this tree.
+
+    `packages`: what it has beside the barest; `options`: more of systemd-nspawn's.
+    """
+    with blank_disk(suite, packages) as root, switched_on(root, options) as box:
+        yield box
+
+
+@contextmanager
+def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
+    """The disk of a box that was never switched on."""
+    base = rootfs.debian((*PACKAGES, *packages), suite)
     CACHE.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE))
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", root], check=True)
         _lay_source(root / "media/source")
         _reach_mirrors(root)
-        with container.boot(root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", *options]) as started:
-            yield Box(started.leader, root)
+        yield root
     finally:
         shutil.rmtree(root)
+
+
+@contextmanager
+def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[Box]:
+    """A box with this disk, which keeps what is written on it."""
+    with container.boot(root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", *options]) as started:
+        yield Box(started.leader, root)
 
 
 def _lay_source(into: Path) -> None:

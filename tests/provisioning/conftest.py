@@ -1,0 +1,63 @@
+"""Fixtures of the provisioning tests, the reasons why they cannot run here, and the table they end in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Measured, measured, no_containers, tell
+from tests.conftest import ROOT
+from tests.provisioning.blank import Box, booted
+
+__all__ = ["Measured", "measured"]
+
+PREPARED = ("python3", "python3-systemd", "libgomp1", "ca-certificates")
+"""What an image for a board has, and the installer fetches where it is missing."""
+
+Bundle = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="session")
+def can_provision(models_dir: Path) -> None:
+    """Skips, with the reason, where no box can be made."""
+    missing = [] if shutil.which("slirp4netns") else ["slirp4netns"]
+    why_not = no_containers() or (f"{missing[0]} missing: apt install slirp4netns" if missing else None)
+    if why_not:
+        pytest.skip(f"provisioning tests cannot run here: {why_not}")
+
+
+@pytest.fixture(scope="session")
+def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of this tree for an architecture and a Python, made once."""
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def make(arch: str, python: str) -> Path:
+        if not (found := list(folder.glob(f"*-{arch}-py{python}.tar"))):
+            chosen = ("--out", str(folder), "--arch", arch, "--python", python)
+            subprocess.run([sys.executable, str(ROOT / "provisioning/bundle.py"), *chosen], check=True)
+            found = list(folder.glob(f"*-{arch}-py{python}.tar"))
+        return found[0]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def prepared(bundle: Bundle) -> Iterator[Box]:
+    """A box without a network, with the bundle for it at /media/bundle.tar; shared by the tests of a file."""
+    with offline(bundle) as box:
+        yield box
+
+
+def offline(bundle: Bundle, *options: str) -> AbstractContextManager[Box]:
+    """Such a box until the block ends. `options`: more of systemd-nspawn's."""
+    return booted("bookworm", PREPARED, [f"--bind-ro={bundle('amd64', '3.11')}:/media/bundle.tar", *options])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tell(terminalreporter, config, "provisioning")

@@ -1,0 +1,48 @@
+"""The bundle for a board with an arm64 processor, unpacked and run on an emulated one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from appliance.values import Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
+from tests.boot import rootfs
+from tests.boot.conftest import Measured
+from tests.provisioning.conftest import Bundle
+
+pytestmark = [pytest.mark.provision, pytest.mark.slow]
+
+
+def test_its_wheels_infer(bundle: Bundle, tmp_path: Path, measured: Measured) -> None:
+    if shutil.which("qemu-aarch64-static") is None:
+        pytest.skip("qemu-aarch64-static missing: apt install qemu-user-static")
+    root = rootfs.debian(("python3", "libgomp1", "libstdc++6"), "bookworm", "arm64")
+    box = tmp_path / "box"
+    with tarfile.open(bundle("arm64", "3.11")) as archive:
+        archive.extractall(box)
+    packages = tmp_path / "packages"
+    for wheel in sorted((box / "wheels").glob("*.whl")):
+        with zipfile.ZipFile(wheel) as content:
+            content.extractall(packages)
+    picture = tmp_path / "street.jpg"
+    picture.write_bytes(encode_jpeg(scene.draw(Size(640, 360))[0], 90))
+    libraries = ":".join(f"{root}/{folder}/aarch64-linux-gnu" for folder in ("lib", "usr/lib"))
+    begun_s = time.monotonic()
+    said = subprocess.run(
+        ["qemu-aarch64-static", "-cpu", "cortex-a72", "-L", root, "-E", f"PYTHONPATH={packages}",
+         "-E", f"PYTHONHOME={root}/usr", "-E", f"LD_LIBRARY_PATH={libraries}",
+         f"{root}/usr/bin/python3.11", "-m", "appliance", "detect", picture, "--set", f"model.dir={box / 'models'}",
+         "--set", "flow.max_side=320"],
+        capture_output=True, text=True, timeout=900, cwd=tmp_path,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert "stop sign" in said.stdout
+    measured(f"the STOP sign was found on an emulated Cortex-A72, in {time.monotonic() - begun_s:.0f} s")

@@ -1,0 +1,125 @@
+"""Whatever makes the installer fail: it says which step, why and what to do, and the box is as it was."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Measured
+from tests.provisioning.blank import Box, booted
+from tests.provisioning.conftest import Bundle, offline
+
+pytestmark = [pytest.mark.provision, pytest.mark.slow]
+
+_BUNDLE = ("--bundle", "/media/bundle.tar")
+_STEPS = ("machine", "bundle", "python", "release", "units", "settings", "model", "current", "service")
+
+
+@pytest.fixture(scope="module")
+def before(prepared: Box) -> dict[str, str]:
+    return prepared.files()
+
+
+@pytest.mark.parametrize("step", _STEPS)
+def test_a_step_that_fails_leaves_the_box_as_it_was(
+    step: str, prepared: Box, before: dict[str, str], measured: Measured
+) -> None:
+    begun_s = time.monotonic()
+    code, said = prepared.install(*_BUNDLE, APPLIANCE_FAIL_AT=step)
+    measured(f"undone, no file differs, after {time.monotonic() - begun_s:.0f} s")
+    _is_a_good_refusal(code, said, step, "told to fail")
+    assert prepared.leftovers(before) == {}
+    assert prepared.get("/health")[0] == 0
+    assert prepared.run("sh", "-c", "systemctl list-units --all --plain --no-legend 'appliance*'") == ""
+
+
+def test_a_damaged_bundle_is_refused(prepared: Box, before: dict[str, str]) -> None:
+    prepared.run(
+        "sh", "-c", "cp /media/bundle.tar /tmp/b.tar && printf X | dd of=/tmp/b.tar bs=1 seek=80000000 conv=notrunc"
+    )
+    code, said = prepared.install("--bundle", "/tmp/b.tar")
+    prepared.run("rm", "/tmp/b.tar")
+    _is_a_good_refusal(code, said, "bundle", "a file in it is not what was put in")
+    assert prepared.leftovers(before) == {}
+
+
+def test_without_a_network_and_without_a_bundle_the_network_is_named(prepared: Box, before: dict[str, str]) -> None:
+    code, said = prepared.install()
+    _is_a_good_refusal(code, said, "packages", "apt-get update")
+    assert prepared.leftovers(before) == {}
+
+
+def test_packages_that_were_installed_go_again(can_provision: None, measured: Measured) -> None:
+    with booted("bookworm") as box, box.network():
+        before = box.files()
+        begun_s = time.monotonic()
+        code, said = box.install(APPLIANCE_FAIL_AT="packages")
+        measured(f"undone, no file differs, after {time.monotonic() - begun_s:.0f} s")
+        _is_a_good_refusal(code, said, "packages", "told to fail")
+        assert box.leftovers(before) == {}
+
+
+def test_a_disk_that_is_too_full_is_refused_at_once(bundle: Bundle) -> None:
+    with offline(bundle, "--tmpfs=/opt:size=600M,mode=755") as box:
+        before = box.files()
+        code, said = box.install(*_BUNDLE)
+        _is_a_good_refusal(code, said, "machine", "600 MB are free in /opt")
+        assert box.leftovers(before) == {}
+
+
+def test_a_disk_that_fills_up_on_the_way_is_left_as_it_was(bundle: Bundle) -> None:
+    # A file system with room for bytes, but for no more than 2000 files.
+    with offline(bundle, "--tmpfs=/opt:size=2G,nr_inodes=2000,mode=755") as box:
+        before = box.files()
+        code, said = box.install(*_BUNDLE)
+        _is_a_good_refusal(code, said, "release", "No space left on device")
+        assert box.leftovers(before) == {}
+        assert box.run("ls", "/opt") == ""
+
+
+def test_a_python_that_cannot_do_it_is_refused(bundle: Bundle) -> None:
+    pythons = Path.home() / ".pyenv/versions"
+    old = next(pythons.glob("3.9.*"), None)
+    if old is None:
+        pytest.skip("there is no Python 3.9 below ~/.pyenv on this machine")
+    with offline(bundle, f"--bind-ro={old}:/usr/local/old") as box:
+        _find_libraries(box, "/usr/local/old/lib")
+        box.run("install", "-D", "/usr/bin/python3.11", "/home/somebody/python3")
+        before = box.files()
+        code, said = box.install(*_BUNDLE, PYTHON="/usr/local/old/bin/python3")
+        _is_a_good_refusal(code, said, "python", "is Python 3.9; 3.10 to 3.13 is needed")
+        code, said = box.install(*_BUNDLE, PYTHON="/nowhere/python3")
+        _is_a_good_refusal(code, said, "python", "/nowhere/python3 does not run")
+        code, said = box.install(*_BUNDLE, PYTHON="/home/somebody/python3")
+        _is_a_good_refusal(code, said, "python", "an account of its own, which may not read /home/somebody/python3")
+        assert box.leftovers(before) == {}
+
+
+def test_another_python_is_used_where_it_is_told(can_provision: None, measured: Measured) -> None:
+    pythons = Path.home() / ".pyenv/versions"
+    other = next(pythons.glob("3.12.*"), None)
+    if other is None:
+        pytest.skip("there is no Python 3.12 below ~/.pyenv on this machine")
+    with booted("bookworm", options=[f"--bind-ro={other}:/usr/local/other"]) as box, box.network():
+        _find_libraries(box, "/usr/local/other/lib")
+        code, said = box.install(PYTHON="/usr/local/other/bin/python3.12")
+        assert code == 0, said
+        assert box.get("/health/ready")[0] == 200
+        measured(box.run("/opt/appliance/current/venv/bin/python", "--version"))
+
+
+def _find_libraries(box: Box, folder: str) -> None:
+    """Let the loader find a Python's own library where it was moved to."""
+    box.write("/etc/ld.so.conf.d/python.conf", f"{folder}\n")
+    box.run("ldconfig")
+
+
+def _is_a_good_refusal(code: int, said: str, step: str, why: str) -> None:
+    assert code == 1, said
+    assert f'the step "{step}" failed' in said
+    assert why in said
+    assert "  → " in said
+    assert "could not be undone" not in said
+    assert said.rstrip().endswith("the machine is as it was.")

@@ -1,0 +1,90 @@
+"""The life of a box without a network: made from a bundle, looked at, made again, asked for a frame, taken apart.
+
+One box, and its tests in this order.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.boot.conftest import Measured
+from tests.provisioning.blank import Box, ask
+
+pytestmark = pytest.mark.provision
+
+_BUNDLE = ("--bundle", "/media/bundle.tar")
+_APPLIANCE = "/usr/local/bin/appliance"
+_UNINSTALL = "/opt/appliance/current/provisioning/uninstall.sh"
+
+
+@pytest.fixture(scope="module")
+def before(prepared: Box) -> dict[str, str]:
+    """Its files before anything is done."""
+    return prepared.files()
+
+
+def test_one_command_makes_a_ready_box(prepared: Box, before: dict[str, str], measured: Measured) -> None:
+    begun_s = time.monotonic()
+    code, said = prepared.install(*_BUNDLE)
+    taken_s = time.monotonic() - begun_s
+    assert code == 0, said
+    assert said.splitlines()[-1].endswith("is active: no address on a network yet")
+    assert prepared.get("/health/ready")[0] == 200
+    status, report = prepared.get("/health")
+    assert (status, report["status"]) == (200, "ok"), report["findings"]
+    size_mb = prepared.run("du", "-sm", "/opt/appliance").split()[0]
+    measured(f"ready after {taken_s:.0f} s, {size_mb} MB")
+
+
+def test_the_doctor_finds_nothing_to_mend(prepared: Box) -> None:
+    code, said = prepared.tried(_APPLIANCE, "doctor")
+    assert code == 0, said
+    assert "the sign was found where it was drawn" in said
+
+
+def test_a_second_run_changes_nothing(prepared: Box, measured: Measured) -> None:
+    files, serial = prepared.files(), prepared.serial()
+    begun_s = time.monotonic()
+    code, said = prepared.install(*_BUNDLE)
+    taken_s = time.monotonic() - begun_s
+    assert code == 0, said
+    assert prepared.leftovers(files) == {}
+    assert prepared.serial() == serial, "the service was restarted"
+    measured(f"{taken_s:.0f} s, no file differs, the service was not restarted")
+
+
+def test_a_cable_that_is_plugged_in_later_brings_address_and_answers(prepared: Box, measured: Measured) -> None:
+    with prepared.network() as port:
+        answer = ask(port)
+        assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
+        issue = "/run/issue.d/appliance.issue"
+        prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, fails=True))
+        shown = prepared.run("cat", issue)
+    assert shown.startswith("Appliance: http://10.0.2.100:8080/\n")
+    measured(f"frame answered in {answer['timing']['total_ms']:.0f} ms; address and code on the console")
+
+
+def test_uninstalling_may_leave_settings_models_and_state(prepared: Box, before: dict[str, str]) -> None:
+    prepared.run("touch", "/var/lib/appliance/kept")
+    code, said = prepared.tried(_UNINSTALL, "--keep-state")
+    assert code == 0, said
+    kept = {path for path in prepared.leftovers(before) if not path.startswith("/etc/") or "appliance" in path}
+    roots = ("/opt/appliance", "/etc/appliance", "/var/lib/appliance")
+    assert {path for path in kept if not path.startswith(roots)} == set()
+    assert {
+        "/etc/appliance/appliance.toml",
+        "/opt/appliance/models/yolo11n/model.bin",
+        "/var/lib/appliance/kept",
+    } <= kept
+
+
+def test_uninstalling_leaves_nothing(prepared: Box, before: dict[str, str], measured: Measured) -> None:
+    code, said = prepared.install(*_BUNDLE)
+    assert code == 0, said
+    assert "/etc/appliance/appliance.toml is kept" in said
+    code, said = prepared.tried(_UNINSTALL)
+    assert code == 0, said
+    assert prepared.leftovers(before) == {}
+    measured(f"{len(before)} files compared with those before, none differs")
