@@ -159,4 +159,6 @@ def wipe(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit("usage: at_boot.py (as root, at each boot; it changes the machine's name, keys and settings)")
     sys.exit(main())

@@ -43,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = build(Path(folder), wanted.arch, wanted.python, model, wanted.out)
     print(f"{path}  {path.stat().st_size / 1e6:.0f} MB")
-    print(f"on the box: sudo provisioning/install.sh --bundle {path.name}")
+    print(f"on the box: tar -xf {path.name} provisioning && sudo provisioning/install.sh --bundle {path.name}")
     return 0
 
 

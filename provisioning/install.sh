@@ -4,6 +4,7 @@
 # Rules of this file:
 # - It may be run again at any time: what is there and right is left alone.
 # - Each step says what it does. A step that fails says why and what to do, and everything done so far is undone.
+# - It is one file although it is long: it is read by whoever is about to run it as root, from top to bottom.
 # - A release lies in a folder of its own, /opt/appliance/releases/VERSION-HASH, with its environment and units;
 #   `current` is a link to the one in use. Settings, models and state are not part of a release.
 set -Eeuo pipefail
@@ -168,17 +169,15 @@ else
     quietly "$release/venv/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --no-compile "$work/.[mdns]"
   fi
   # systemd-python is built for the system's Python by Debian; where it is not there the log goes without fields.
-  for folder in /usr/lib/python3/dist-packages/systemd; do
-    site=$(echo "$release"/venv/lib/python*/site-packages)
-    if [ -d "$folder" ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
-      ln -s "$folder" "$site/systemd"
-    fi
-  done
+  journal=/usr/lib/python3/dist-packages/systemd
+  site=$(echo "$release"/venv/lib/python*/site-packages)
+  if [ -d $journal ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
+    ln -s $journal "$site/systemd"
+  fi
   quietly "$release/venv/bin/python" -m compileall -q -j 0 "$release/venv/lib"
   quietly "$release/venv/bin/appliance" --version
   sync -f "$release"
   touch "$release/complete"
-  step=release
   printf '  %-12s ' ''
   end 'complete'
 fi
@@ -209,8 +208,7 @@ done
 before=$(readlink "$base/current" 2>/dev/null || true)
 units_now() { owned | xargs -r -d '\n' -I@ find @ -type f | xargs -r -d '\n' sha256sum; }
 units_before=$(units_now)
-owned | tar -cf "$work/units.tar" -P --no-recursion --files-from=/dev/null
-owned | tar -rf "$work/units.tar" -P --files-from=-
+owned | tar -cf "$work/units.tar" -P --files-from=-
 # What systemd/install.sh makes beside the units.
 getent passwd appliance >/dev/null || undo+=('userdel appliance')
 for group in render video; do getent group $group >/dev/null || undo+=("groupdel $group"); done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -137,3 +138,11 @@ def test_wifi_settings_that_cannot_be_meant_so_are_refused_in_words(text: str, r
 def test_a_name_is_the_same_bytes_in_the_connection(ssid: str) -> None:
     written = at_boot._bytes_of(ssid)
     assert bytes(int(number) for number in written.split(";")[:-1]).decode() == ssid
+
+
+def test_whoever_only_asks_for_help_changes_nothing() -> None:
+    said = subprocess.run(
+        [sys.executable, "-I", ROOT / "provisioning/at_boot.py", "--help"], capture_output=True, text=True
+    )
+    assert said.returncode == 1
+    assert said.stderr.startswith("usage: ")

@@ -63,6 +63,16 @@ def test_a_newer_release_keeps_settings_secrets_and_state(box: Box, measured: Me
     measured(f"{taken_s:.0f} s; settings, secrets and state are as they were, the older release is kept")
 
 
+def test_the_older_release_can_be_gone_back_to(box: Box) -> None:
+    older = box.run("sh", "-c", "basename /opt/appliance/releases/0.0.1-*")
+    box.run(
+        "sh", "-c", f"cd /opt/appliance && ln -sfn releases/{older} .current && mv -T .current current"
+        " && systemctl restart appliance",
+    )  # fmt: skip
+    assert box.get("/health/ready")[0] == 200
+    assert box.get("/health")[1]["version"] == "0.0.1"
+
+
 def _moves_by_itself(path: str) -> bool:
     """What a running service writes."""
     return path.startswith(("/var/lib/appliance", "/var/cache/appliance", "/media"))
