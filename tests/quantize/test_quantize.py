@@ -181,7 +181,9 @@ def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tm
         settings, fetch.NAME, pictures=pictures, labels=None, out="small", max_drop=100, most=8, say=lambda _: None
     )
     assert made.quantized is not None
-    assert made.network.with_suffix(".bin").stat().st_size < 3_500_000
+    source = tmp_path / "models" / fetch.NAME / "model.bin"
+    # How much smaller depends on the layers that this machine finds better left in floating point.
+    assert made.network.with_suffix(".bin").stat().st_size < 0.8 * source.stat().st_size
     engine = registry.create("openvino", made.network)
     for size in (Size(640, 384), Size(640, 640), Size(320, 192), Size(416, 256)):
         engine.prepare(size)
