@@ -172,7 +172,7 @@ def _until_interrupted(minutes: Iterator[Minute], progress: Progress) -> Iterato
 
 
 def _keep(found: Profile, settings: Settings, progress: Progress) -> None:
-    path = profile.path_in(Path(settings.model.dir), found.subject.model)
+    path = profile.path_in(Path(settings.model.dir), settings.model.name)
     try:
         profile.write(path, found)
     except OSError as error:

@@ -39,12 +39,12 @@ async def test_a_pulled_cable_stops_the_camera_and_plugged_in_again_it_goes_on(s
 
 async def test_a_link_that_died_is_let_go_of_in_seconds(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     async with (
-        serve(cache__enabled="false") as running,
+        serve(cache__enabled="false", flow__min_interval_s="1") as running,
         cable_to(running.url) as cable,
         pushing(cable.url, FakeSource()) as seen,
     ):
         await until(seen, 1)
-        cable.pull()
+        cable.pull()  # between two frames: the next one is not even acknowledged
         with anyio.fail_after(link.ACKNOWLEDGED_WITHIN_S + 5):
             while cable.connections < 2:
                 await asyncio.sleep(0.01)
