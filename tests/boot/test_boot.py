@@ -20,7 +20,8 @@ def test_a_box_sees_after_its_boot_without_a_hand(box: Container, measured: Meas
         int(box.show("appliance.service", f"{name}TimestampMonotonic")) / 1e6
         for name in ("InactiveExit", "ActiveEnter")
     )
-    measured(f"ready {ready - begun:.1f} s after the service began; {box.run('systemd-analyze').splitlines()[0]}")
+    booted = int(box.run("systemctl", "show", "--value", "--property=UserspaceTimestampMonotonic")) / 1e6
+    measured(f"ready {ready - begun:.1f} s after the service began, {ready - booted:.1f} s after the boot")
 
 
 def test_a_camera_of_the_box_is_answered_by_the_box(box: Container, measured: Measured) -> None:
