@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.device import state
+from appliance import files
 from appliance.device.board import board_name
 from appliance.device.cpus import usable_cpus
 from appliance.values import ModelInfo, Size
@@ -121,7 +121,7 @@ def read(path: Path, subject: Subject) -> Profile | None:
 
 def write(path: Path, profile: Profile) -> None:
     """Put the profile there, whole or not at all. Raises OSError."""
-    state.write(path, msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
+    files.write(path, msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
 
 
 def _plausible(rung: Rung) -> bool:

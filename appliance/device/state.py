@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -71,26 +70,6 @@ def open_folder(path: Path) -> StateFolder:
             os.close(lock)
         return StateFolder(None, f"{path} cannot be written: {error.strerror}")
     return StateFolder(path, lock=lock)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Put these bytes there, whole or not at all. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name itself
-    finally:
-        os.close(folder)
 
 
 def set_aside(path: Path) -> Path:

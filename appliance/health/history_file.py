@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance import files
 from appliance.device import state
 from appliance.device.state import StateFolder
 from appliance.health.history import ROW, SLOTS, STEP_S, Rows, Slots, seal
@@ -78,7 +79,7 @@ def read(data: bytes) -> Rows | None:
 
 def create(path: Path) -> None:
     """A file without any rows, whole or not at all. Raises OSError."""
-    state.write(path, HEADER + bytes(SLOTS * ROW.itemsize))
+    files.write(path, HEADER + bytes(SLOTS * ROW.itemsize))
 
 
 def save(path: Path, slots: Slots, rows: Rows) -> None:

@@ -10,13 +10,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from appliance import files
 from appliance.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -82,23 +82,10 @@ def step_back(models_dir: Path, configured: str) -> Active:
 
 def _write(models_dir: Path, active: Active) -> Active:
     path = models_dir / FILE
-    beside = path.with_name(f".{FILE}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)  # root writes it, the service reads it
-            json.dump(asdict(active), file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(models_dir, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name itself
-        finally:
-            os.close(folder)
+        # Root writes it, the service reads it.
+        files.write(path, json.dumps(asdict(active), indent=1).encode() + b"\n", 0o644)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise ModelError(
             f"{path} cannot be written ({error.strerror}), so the choice does not survive a restart", NOT_ACTIVATED
         ) from None

@@ -11,7 +11,7 @@ from appliance.flow.detector import Detector
 from appliance.flow.tally import Tally
 from appliance.governor.service import Governor
 from appliance.readings import Board, Reading
-from appliance.values import CanaryState, Finding, Size
+from appliance.values import CanaryState, Finding
 from appliance.web.payloads import Payload
 
 _GROUPS = ("thermal", "power", "memory", "cpu", "storage", "system")
@@ -65,10 +65,6 @@ def of_governor(governor: Governor) -> Payload:
         "target_temp_c": None if target_c is None else round(target_c, 1),
         "limits": msgspec.to_builtins(governor.limits),
     }
-
-
-def _of_size(size: Size | None) -> str:
-    return f"{size.width}x{size.height}" if size else "any"
 
 
 def of_engine(detector: Detector, canary: CanaryState, dropped_results: int, still_s: float, now_s: float) -> Payload:

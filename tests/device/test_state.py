@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import files
 from appliance.device import state
 
 
@@ -74,20 +75,20 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
-    state.write(tmp_path / "x", b"old")
-    state.write(tmp_path / "x", b"new")
+    files.write(tmp_path / "x", b"old")
+    files.write(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
-    state.write(tmp_path / "x", b"old")
+    files.write(tmp_path / "x", b"old")
     (tmp_path / f".x.{os.getpid()}").mkdir()
     with pytest.raises(IsADirectoryError):
-        state.write(tmp_path / "x", b"new")
+        files.write(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"old"
     with pytest.raises(FileNotFoundError):
-        state.write(tmp_path / "gone/x", b"new")
+        files.write(tmp_path / "gone/x", b"new")
 
 
 def test_the_last_three_that_were_set_aside_are_kept(tmp_path: Path) -> None:
