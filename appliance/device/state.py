@@ -1,7 +1,7 @@
-"""The folder where the service keeps what must outlive it, and how a file in it is written.
+"""The folder where the service keeps what must outlive it.
 
 Rules of this file:
-- A reader finds the whole file or the one before it, also when the power goes while it is written.
+- Files in it are written by `files.write`: a reader finds the whole file or the one before it.
 - One service writes a folder. A second one runs without: it would overwrite what the first one keeps.
 - What cannot be read is not thrown away but set aside under another name, the last few of them.
 - Nothing here ends the service: a folder that cannot be used is a sentence in `problem`.
