@@ -10,9 +10,9 @@ import pytest
 
 from appliance import cli, parts
 from appliance.models import active, fetch
+from tests.cli.test_cli import untouched
 from tests.conftest import Running, Serve
 from tests.models import networks
-from tests.test_cli import untouched
 
 __all__ = ["untouched"]
 

@@ -21,8 +21,8 @@ from appliance.device import profile
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Network
 from appliance.values import Size
+from tests.cli.test_cli import models, untouched
 from tests.fakes import FakeEngine, broken_engine, fake_network
-from tests.test_cli import models, untouched
 
 __all__ = ["models", "untouched"]
 

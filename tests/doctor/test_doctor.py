@@ -16,9 +16,9 @@ from appliance.doctor.check import Check
 from appliance.doctor.examine import examine
 from appliance.models import fetch
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
+from tests.cli.test_cli import untouched
 from tests.conftest import Serve
 from tests.models import networks
-from tests.test_cli import untouched
 
 __all__ = ["untouched"]
 

@@ -23,9 +23,9 @@ from appliance.quantize import nncf_process
 from appliance.quantize.calibration import Say
 from appliance.quantize.quantize import Start, quantize
 from appliance.values import Size
+from tests.cli.test_cli import untouched
 from tests.models import networks
 from tests.quantize.test_calibration import make_pictures
-from tests.test_cli import untouched
 
 __all__ = ["untouched"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from appliance import cli
 from appliance.models import active, fetch
+from tests.cli.test_cli import untouched
 from tests.models import networks
-from tests.test_cli import untouched
 
 __all__ = ["untouched"]
 

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from appliance.cli.arguments import (
+    FAILED,
+    NO_MODEL,
+    OK,
+    add_command,
+    add_settings,
+    complain,
+    running_service,
+    settings_of,
+)
 from appliance.config import Settings
-from appliance.control import Control, NoService
-from appliance.device import logs, runtime
+from appliance.control import NoService
+from appliance.device import logs
 from appliance.errors import ModelError
 
-_OK, _FAILED, _NO_MODEL = 0, 1, 3
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
 
 Run = Callable[[Settings, argparse.Namespace], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Lent:
-    """What the command line gives to a group of its commands."""
-
-    command: Callable[[Any, str, Any, str], argparse.ArgumentParser]
-    add_settings: Callable[[argparse.ArgumentParser], None]
-    settings: Callable[[argparse.Namespace], Settings]
-    complain: Callable[[object, int], int]
-
-
-def add(model: argparse.ArgumentParser, lent: Lent) -> None:
+def add(model: argparse.ArgumentParser) -> None:
     """Put the commands under `appliance model`."""
     commands = model.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Run, help_: str) -> argparse.ArgumentParser:
-        parser = lent.command(commands, name, partial(_reported, lent, run), help_)
-        lent.add_settings(parser)
+        parser = add_command(commands, name, partial(_reported, run), help_)
+        add_settings(parser)
         return parser
 
     command("list", _list, "list the bundles, checked; * is in use")
@@ -90,13 +86,13 @@ def _add_calibration(parser: argparse.ArgumentParser, *, required: bool) -> None
     )
 
 
-def _reported(lent: Lent, run: Run, arguments: argparse.Namespace) -> int:
+def _reported(run: Run, arguments: argparse.Namespace) -> int:
     """Run one command; a model that cannot be had or used is one line and exit code 3, what else went wrong is 1."""
     logs.set_up("warning")
     try:
-        return run(lent.settings(arguments), arguments)
+        return run(settings_of(arguments), arguments)
     except (ModelError, NoService) as error:
-        return lent.complain(error, _NO_MODEL if error.code in _NO_MODEL_CODES else _FAILED)
+        return complain(error, NO_MODEL if error.code in _NO_MODEL_CODES else FAILED)
 
 
 def _say(line: str) -> None:
@@ -121,13 +117,13 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
         _say(f'  {in_use} was activated in place of {configured} (model.name = "{configured}")')
     if in_use not in found:
         _say(f"  {in_use} is not here; `appliance model fetch` brings the default model")
-    return _NO_MODEL if isinstance(found.get(in_use), (ModelError, type(None))) else _OK
+    return NO_MODEL if isinstance(found.get(in_use), (ModelError, type(None))) else OK
 
 
 def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.models import bundle, store
 
-    models_dir, worst = Path(settings.model.dir), _OK
+    models_dir, worst = Path(settings.model.dir), OK
     for name in arguments.names or store.names(models_dir):
         folder = store.folder_of(models_dir, name)
         try:
@@ -135,7 +131,7 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
             bundle.network_shapes(found.network)
         except ModelError as error:
             _say(f"✗ {name}: {error}")
-            worst = _NO_MODEL
+            worst = NO_MODEL
             continue
         checked = f"{len(found.files)} files as in the manifest" if found.files else "no manifest to hold it against"
         _say(f"✓ {name}: opens, {checked}")
@@ -145,19 +141,15 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
 def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.model_choice import Choice
 
-    Choice(settings, _service(), _say).activate(arguments.name, arguments.pictures, force=arguments.force)
-    return _OK
+    Choice(settings, running_service(), _say).activate(arguments.name, arguments.pictures, force=arguments.force)
+    return OK
 
 
 def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.model_choice import Choice
 
-    Choice(settings, _service(), _say).roll_back()
-    return _OK
-
-
-def _service() -> Control:
-    return Control(runtime.control_sockets(os.environ, os.getuid()))
+    Choice(settings, running_service(), _say).roll_back()
+    return OK
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -167,7 +159,7 @@ def _import(settings: Settings, arguments: argparse.Namespace) -> int:
     name = arguments.name or source.resolve().name.removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
     found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force)
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
-    return _OK
+    return OK
 
 
 def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -175,7 +167,7 @@ def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
 
     store.remove(Path(settings.model.dir), arguments.name, settings.model.name)
     _say(f"{arguments.name} is deleted")
-    return _OK
+    return OK
 
 
 def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -187,7 +179,7 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
-    return _OK
+    return OK
 
 
 def _export(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -205,7 +197,7 @@ def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.int8:
         arguments.name, arguments.out = name, None
         return _quantize(settings, arguments)
-    return _OK
+    return OK
 
 
 def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -217,4 +209,4 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
         max_drop=arguments.max_drop, most=arguments.pictures, say=_say,
     )  # fmt: skip
     _say(f"{out} is ready in {Path(settings.model.dir) / out}. Use it with `appliance model activate {out}`")
-    return _OK
+    return OK

@@ -21,7 +21,7 @@ from appliance import __version__, cli
 from appliance.models import fetch
 from tests.models import networks
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
     "serve",
     "camera",

@@ -1,0 +1,61 @@
+"""`appliance detect`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from appliance.cli.arguments import FAILED, OK, USAGE, add_command, add_settings, complain, in_force
+from appliance.device import logs
+from appliance.values import Detected, Failed
+
+
+def add(commands: Any) -> None:
+    """Put it among the commands."""
+    detect = add_command(commands, "detect", _detect, "find objects in picture files, without a service")
+    add_settings(detect)
+    detect.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="JPEG, PNG or WebP files")
+    detect.add_argument("--json", action="store_true", help="print one JSON object a picture")
+    detect.add_argument("--save", type=Path, metavar="FILE", help="write the picture with its boxes (one PICTURE)")
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    if arguments.save and len(arguments.pictures) != 1:
+        return complain("--save takes one picture", USAGE)
+    settings = in_force(arguments)
+    logs.set_up("warning")
+    from appliance.still import detect_files
+    from appliance.vision.decode import encode_jpeg
+    from appliance.vision.draw import draw_detections
+
+    worst = OK
+    for still in detect_files(settings, arguments.pictures):
+        if isinstance(still.outcome, Failed):
+            worst = FAILED
+            complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)
+        elif isinstance(still.outcome, Detected):
+            _print_detected(still.path, still.outcome, as_json=arguments.json)
+            if arguments.save and still.pixels is not None:
+                try:
+                    arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
+                except OSError as error:
+                    worst = complain(f"{arguments.save} cannot be written: {error.strerror}", FAILED)
+    return worst
+
+
+def _print_detected(path: Path, found: Detected, *, as_json: bool) -> None:
+    from appliance.web.payloads import of_detection, of_size
+
+    if as_json:
+        detections = [of_detection(one) for one in found.detections]
+        print(json.dumps({"file": str(path), "image_size": of_size(found.image_size), "detections": detections}))
+        return
+    size, timing = found.image_size, found.timing
+    print(f"{path}  {size.width}x{size.height}  decode {timing.decode_ms:.0f} ms, inference {timing.infer_ms:.0f} ms")
+    for one in found.detections:
+        box = one.box_px
+        print(f"  {one.name:<16} {one.confidence:4.0%}   {box.x1:6.0f} {box.y1:6.0f} {box.x2:6.0f} {box.y2:6.0f}")
+    if not found.detections:
+        print("  nothing found")

@@ -1,0 +1,72 @@
+"""`appliance serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import faulthandler
+import os
+import time
+from functools import partial
+from typing import Any
+
+from appliance import __version__, config
+from appliance.cli.arguments import OK, add_command, add_settings, config_path, flags_of, settings_of
+from appliance.config import Chosen
+from appliance.device import logs
+from appliance.errors import ConfigError
+from appliance.timeline import Timeline
+
+
+def add(commands: Any) -> None:
+    """Put it among the commands."""
+    serve = add_command(commands, "serve", _serve, "take frames from cameras and answer them")
+    add_settings(serve)
+    serve.add_argument("--host", dest="server.host", metavar="HOST", help="address to listen on (server.host)")
+    serve.add_argument("--port", dest="server.port", metavar="PORT", help="TCP port (server.port); 0: any free one")
+    serve.add_argument("--camera", metavar="SOURCE", help="also push this source as camera 'demo': see `camera --help`")
+    serve.add_argument(
+        "--safe-mode", action="store_true", help="with wrong settings stay up and show what to mend, as under systemd"
+    )
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    timeline = Timeline(time.monotonic, time.monotonic())
+    chosen = _choose(arguments)
+    logs.set_up(chosen.settings.log.level)
+    faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
+    from appliance import boot, parts, run
+    from appliance.process.addresses import addresses
+
+    timeline.mark("imports")
+
+    def started(settings: config.Settings, box: run.Started) -> None:
+        timeline.mark("port open")
+        first, *others = addresses(settings.server.host, box.port)
+        print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
+        for other in others:
+            print(f"  from the network: {other}", flush=True)
+
+    def ready(box: run.Started) -> None:
+        timeline.mark("first answer")
+        network = box.health.detector.network
+        model = "no model"
+        if network:
+            info = network.info
+            model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
+        print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
+        print(f"  of which {timeline}", flush=True)
+
+    choose, load = partial(_choose, arguments), partial(parts.load_network, mark=timeline.mark)
+    asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
+    return OK
+
+
+def _choose(arguments: argparse.Namespace) -> Chosen:
+    """The settings; where nobody may be there to read an error, the good part of them and what is wrong."""
+    try:
+        return Chosen(settings_of(arguments))
+    except ConfigError as error:
+        if not (arguments.safe_mode or "NOTIFY_SOCKET" in os.environ):
+            raise
+        return Chosen(config.salvage(config_path(arguments), os.environ, flags_of(arguments)), error)

@@ -1,0 +1,31 @@
+"""`appliance config …`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from appliance import config
+from appliance.cli.arguments import OK, add_command, add_settings, settings_of
+
+
+def add(config_: argparse.ArgumentParser) -> None:
+    """Put the commands under `appliance config`."""
+    commands = config_.add_subparsers(required=True, metavar="COMMAND")
+    show = add_command(commands, "show", _show, "print all settings in force, each explained")
+    add_settings(show)
+    check = add_command(commands, "check", _check, "check a settings file; exit 2 if it is wrong")
+    check.add_argument("file", nargs="?", type=Path, help="default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml")
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    print(config.describe(settings_of(arguments)), end="")
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    path = arguments.file or config.default_path()
+    config.load(path, os.environ)
+    print(f"{path or 'defaults and environment'}: good")
+    return OK
