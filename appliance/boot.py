@@ -20,10 +20,11 @@ from functools import partial
 import anyio
 
 from appliance import parts, run
-from appliance.config import Chosen, Settings
+from appliance.config import Chosen
 from appliance.device import systemd
 from appliance.ports import Notifier
 from appliance.process.orders import Orders
+from appliance.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance import parts
-from appliance.config import Settings
 from appliance.control import Control, NoService
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Bounds, close, proved
 from appliance.flow.inference import Inference
 from appliance.models import active, store
+from appliance.settings import Settings
 
 Say = Callable[[str], None]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from msgspec import structs
 
-from appliance.config import Settings
 from appliance.device import cpus, profile, state
 from appliance.device.profile import Profile
 from appliance.engines import registry
@@ -21,6 +20,7 @@ from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
 from appliance.models import active, bundle
 from appliance.ports import Clock
+from appliance.settings import Settings
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
 from appliance.web import sockets

@@ -20,7 +20,6 @@ import anyio
 from aiohttp import web
 
 from appliance import parts
-from appliance.config import Settings
 from appliance.device import board, logs, runtime, sensors, systemd
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.activation import Activation
@@ -45,6 +44,7 @@ from appliance.process.demo_camera import run_camera
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
+from appliance.settings import Settings
 from appliance.web import control, metrics, model_control, sockets
 from appliance.web import health as health_routes
 from appliance.web.access import Access

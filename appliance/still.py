@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.config import Settings
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
 from appliance.parts import load_network, make_intake
+from appliance.settings import Settings
 from appliance.values import Failed, Outcome
 from appliance.vision import decode
 

@@ -21,6 +21,7 @@ import pytest
 from appliance import config, run
 from appliance.flow.inference import Network
 from appliance.models import fetch
+from appliance.settings import Settings
 from appliance.values import Size
 from appliance.vision import decode, scene
 from tests.fakes import FakeEngine, fake_network
@@ -93,7 +94,7 @@ def serve() -> Serve:
         engine: FakeEngine | None = None,
         *,
         wait_ready: bool = False,
-        load: Callable[[config.Settings], Network] | None = None,
+        load: Callable[[Settings], Network] | None = None,
         toml: Path | None = None,
         **flags: str,
     ) -> AsyncIterator[Running]:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance import config, layers
-from appliance.config import Settings
 from appliance.errors import ConfigError
+from appliance.settings import PROFILES, Camera, Flow, Model, Server, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -90,9 +90,9 @@ def test_a_profile_sets_what_the_design_says(profile: str, expected: dict[str, o
     assert loaded.governor.enabled
 
 
-@pytest.mark.parametrize("profile", sorted(config.PROFILES))
+@pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_every_entry_of_a_profile_is_a_setting(profile: str) -> None:
-    for section, entries in config.PROFILES[profile].items():
+    for section, entries in PROFILES[profile].items():
         for key, value in entries.items():
             loaded = getattr(getattr(config.load(flags={"profile": profile}), section), key)
             assert loaded == (tuple(value) if isinstance(value, list) else value)
@@ -347,7 +347,7 @@ def test_every_setting_has_its_line() -> None:
             assert len(lines[number - 1]) > 10, line
 
 
-@pytest.mark.parametrize("profile", sorted(config.PROFILES))
+@pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_what_is_shown_loads_back_to_the_same_settings(profile: str, tmp_path: Path) -> None:
     loaded = config.load(flags={"profile": profile})
     assert load(config.describe(loaded), folder=tmp_path) == loaded
@@ -363,7 +363,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 cameras = st.builds(
-    config.Camera,
+    Camera,
     weight=st.floats(0.01, 100),
     priority=st.integers(0, 9),
     min_interval_s=st.floats(0, 1e6),
@@ -375,15 +375,15 @@ def all_settings(draw: st.DrawFn) -> Settings:
     """Settings other than the defaults, some of them odd."""
     return Settings(
         profile=draw(st.sampled_from(("development", "production", "realtime"))),
-        server=config.Server(
+        server=Server(
             host=draw(names),
             port=draw(st.integers(0, 65535)),
             cors_origins=tuple(draw(st.lists(names, max_size=3))),
             ping_interval_s=draw(st.floats(1e-3, 1e9)),
             compression=draw(st.booleans()),
         ),
-        model=config.Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
-        flow=config.Flow(min_interval_s=draw(st.floats(0, 1e20)), max_waiting_bytes=draw(st.integers(10**6, 10**15))),
+        model=Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
+        flow=Flow(min_interval_s=draw(st.floats(0, 1e20)), max_waiting_bytes=draw(st.integers(10**6, 10**15))),
         cameras=draw(st.dictionaries(names, cameras, max_size=3)),
     )
 

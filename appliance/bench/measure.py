@@ -16,7 +16,6 @@ from appliance.bench.load import FullLoad
 from appliance.bench.plan import Plan
 from appliance.bench.progress import Progress
 from appliance.bench.report import Minute, Report
-from appliance.config import Settings
 from appliance.device import profile, throttle
 from appliance.device.profile import Profile, Rung
 from appliance.device.sensors import MachineSensors
@@ -24,6 +23,7 @@ from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Inference, Network
 from appliance.parts import load_network
 from appliance.ports import Sensors
+from appliance.settings import Settings
 from appliance.values import Picture, Size, Wanted
 from appliance.vision import decode, scene
 

@@ -14,6 +14,7 @@ from appliance.control import Control
 from appliance.device import runtime
 from appliance.errors import ConfigError
 from appliance.process.orders import INTERRUPTED
+from appliance.settings import Settings
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
 EXIT_CODES = {
@@ -42,12 +43,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(arguments: argparse.Namespace) -> config.Settings:
+def settings_of(arguments: argparse.Namespace) -> Settings:
     """From the settings file, the environment and the flags. Raises ConfigError."""
     return config.load(config_path(arguments), os.environ, flags_of(arguments))
 
 
-def in_force(arguments: argparse.Namespace) -> config.Settings:
+def in_force(arguments: argparse.Namespace) -> Settings:
     """The settings, with the model that was activated last."""
     from appliance.parts import in_force
 

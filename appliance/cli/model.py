@@ -17,10 +17,10 @@ from appliance.cli.arguments import (
     running_service,
     settings_of,
 )
-from appliance.config import Settings
 from appliance.control import NoService
 from appliance.device import logs
 from appliance.errors import ModelError
+from appliance.settings import Settings
 
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
 

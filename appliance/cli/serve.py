@@ -15,6 +15,7 @@ from appliance.cli.arguments import OK, add_command, add_settings, config_path, 
 from appliance.config import Chosen
 from appliance.device import logs
 from appliance.errors import ConfigError
+from appliance.settings import Settings
 from appliance.timeline import Timeline
 
 
@@ -40,7 +41,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     timeline.mark("imports")
 
-    def started(settings: config.Settings, box: run.Started) -> None:
+    def started(settings: Settings, box: run.Started) -> None:
         timeline.mark("port open")
         first, *others = addresses(settings.server.host, box.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import Settings
 from appliance.device.board import identify
 from appliance.device.sensors import MachineSensors
 from appliance.doctor import installed
@@ -20,6 +19,7 @@ from appliance.doctor.sensors import of_reading
 from appliance.errors import EngineError, ModelError
 from appliance.models import bundle
 from appliance.parts import load_network
+from appliance.settings import Settings
 
 _ANSWER_S = 5.0
 _OF_THE_MACHINE = ("0.0.0.0", "::", "")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.config import Settings
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.export import ultralytics_process
@@ -24,6 +23,7 @@ from appliance.models.bundle import Agreement, Bundle
 from appliance.models.environment import Say, python_of
 from appliance.quantize import calibration
 from appliance.quantize.calibration import Sample
+from appliance.settings import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode, letterbox, scene
 from appliance.vision.likeness import SEEN, likeness

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from appliance.config import Settings
 from appliance.errors import ConfigError
 from appliance.process.pulse import Pulse
+from appliance.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 
-from appliance.config import Settings
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
@@ -26,6 +25,7 @@ from appliance.quantize.calibration import Sample, Say
 from appliance.quantize.judge import Judge
 from appliance.quantize.layers import Trial
 from appliance.quantize.trials import Quantizer, Times, Trials
+from appliance.settings import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import letterbox
 from appliance.vision.likeness import Found

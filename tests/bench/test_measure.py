@@ -16,10 +16,10 @@ from appliance.bench.measure import expected_s, measure
 from appliance.bench.plan import Plan
 from appliance.bench.progress import Progress
 from appliance.bench.report import Report
-from appliance.config import Settings
 from appliance.device import profile
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Network
+from appliance.settings import Settings
 from appliance.values import Size
 from tests.cli.test_cli import models, untouched
 from tests.fakes import FakeEngine, broken_engine, fake_network

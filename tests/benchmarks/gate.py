@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from appliance import config
 from appliance.flow.inference import Inference, Network
 from appliance.parts import load_network
+from appliance.settings import Flow
 from appliance.values import Box, Detected, Detection, Frame, Size, Wanted
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
@@ -116,7 +117,7 @@ def _rows(tallies: list[Tally]) -> Iterator[Row]:
     yield Row("scene gate: CPU time / a frame's inference", gate_ms / infer_ms, 0.15, True, detail)
 
 
-def _watch(network: Network, flow: config.Flow, sequence: Sequence) -> Tally:
+def _watch(network: Network, flow: Flow, sequence: Sequence) -> Tally:
     """Both ways through one sequence."""
     now_s = 0.0
     full = Inference(network, clock=lambda: now_s)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance import config
-from appliance.config import Settings
 from appliance.errors import ConfigError
 from appliance.process.reload import LIVE, Reload, changed, is_live
+from appliance.settings import Camera, Settings
 
 KEYS = [
     f"{section}.{key}"
@@ -39,7 +39,7 @@ def test_what_differs_is_named_with_its_section() -> None:
 
 
 def test_cameras_are_named_one_by_one() -> None:
-    gate, yard = config.Camera(token="a"), config.Camera(weight=2)
+    gate, yard = Camera(token="a"), Camera(weight=2)
     before = Settings(cameras={"gate": gate, "yard": yard})
     after = Settings(cameras={"gate": msgspec.structs.replace(gate, token="b"), "door": yard})
     assert changed(before, after) == ["cameras.door", "cameras.gate", "cameras.yard"]

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.config import Settings
 from appliance.errors import ModelError
 from appliance.flow.inference import Network
+from appliance.settings import Settings
 from tests.conftest import Running, Serve
 from tests.web.camera import Camera, camera
 from tests.web.test_contract import picture
