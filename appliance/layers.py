@@ -34,7 +34,7 @@ Schema = type[Struct]
 SECRETS = ("token", "viewer_token", "api_key")
 CREDENTIALS = "server.viewer_token, server.api_key, cameras.NAME.token"
 PREFIX = "APPLIANCE_"
-_NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_TOKEN"}
+_NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 

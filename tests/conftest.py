@@ -44,13 +44,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The services of the tests, in this process and in others, open their control socket here."""
-    folder = tmp_path_factory.mktemp("run")
+def untouched_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No settings come from this machine, and no service of its is asked, here or in the tests' own processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RUNTIME_DIRECTORY", raising=False)
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        yield folder
+        for name in [name for name in os.environ if name.startswith("APPLIANCE_")]:
+            patch.delenv(name)
+        patch.setenv("APPLIANCE_CONFIG", os.devnull)
+        patch.setenv("APPLIANCE_CONTROL", str(tmp_path_factory.mktemp("run") / "control.sock"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +157,7 @@ def box(models_dir: Path, state_home: Path) -> Iterator[Box]:
     """The appliance as `make run` starts it, but on a free port and without its camera."""
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
                "--profile", "realtime", "--set", f"model.dir={models_dir}"]  # fmt: skip
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().split()[-1].rstrip("/")

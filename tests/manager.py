@@ -38,8 +38,7 @@ class Manager:
 
     def start(self, *arguments: str, module: str = "appliance", **environ: str) -> Service:
         """`python -m MODULE serve ARGUMENTS…` on the port."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
-        environment = ours | {"NOTIFY_SOCKET": self._heard.getsockname(), "APPLIANCE_CONFIG": os.devnull} | environ
+        environment = os.environ | {"NOTIFY_SOCKET": self._heard.getsockname()} | environ
         command = [sys.executable, "-c", _WITH_PORT_3, str(self._port.fileno())]
         process = subprocess.Popen(
             [*command, sys.executable, "-m", module, "serve", *arguments],

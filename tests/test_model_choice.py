@@ -20,7 +20,7 @@ __all__ = ["untouched"]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The service's models, `first` and `second`, that find colours."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "run/control.sock"))
     models_dir = tmp_path / "models"
     models_dir.mkdir()
     source = tmp_path / "colours.onnx"

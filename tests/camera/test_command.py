@@ -16,8 +16,6 @@ import pytest
 
 from tests.conftest import ROOT, Running, Serve
 
-CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
-
 
 @asynccontextmanager
 async def camera(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -25,7 +23,7 @@ async def camera(*arguments: str, **environment: str) -> AsyncIterator[asyncio.s
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", "camera", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
-        env=CLEAN | {"APPLIANCE_CONFIG": os.devnull} | environment,
+        env=os.environ | environment,
     )  # fmt: skip
     try:
         yield process
@@ -42,7 +40,7 @@ async def failing(*arguments: str, **environment: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", "camera", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
-        env=CLEAN | {"APPLIANCE_CONFIG": os.devnull} | environment,
+        env=os.environ | environment,
     )  # fmt: skip
     _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode is not None

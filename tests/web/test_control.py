@@ -143,6 +143,9 @@ def test_where_the_socket_lies() -> None:
         "/run/a/control.sock"
     )
     assert runtime.control_socket({"XDG_RUNTIME_DIR": "/run/user/7"}, 7) == Path("/run/user/7/appliance/control.sock")
+    assert runtime.control_sockets({"APPLIANCE_CONTROL": "/a.sock", "RUNTIME_DIRECTORY": "/run/a"}, 7) == [
+        Path("/a.sock")
+    ]
     assert runtime.control_socket({}, 7) == Path("/tmp/appliance-7/control.sock")
     assert Path("/run/appliance/control.sock") in runtime.control_sockets({}, 7)
 
@@ -157,7 +160,7 @@ def test_without_permission_it_says_sudo(tmp_path: Path) -> None:
 async def test_the_command_line_holds_shows_and_releases(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "control.sock"))
     async with serve() as running:
         governor = running.started.health.governor
         while governor.reading is None:
@@ -182,7 +185,7 @@ async def test_the_command_line_holds_shows_and_releases(
 def test_without_a_service_it_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "control.sock"))
     assert cli.main(["governor", "show"]) == 1
     assert "sudo systemctl start appliance" in capsys.readouterr().err
 
