@@ -1,11 +1,9 @@
 """The service that moves a frame along: offered, waiting, decoded, inferred, published.
 
-Rules of this file:
-- Every frame that is offered is published exactly once: as Detected, Failed or Skipped. From `offer` until then it is
-  in `_open`, or follows one that is.
+More than 300 lines, so that a frame's whole way can be read in one place. Rules of this file:
+- Every frame that is offered is published exactly once; the ledger keeps the account.
 - What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
 - The workers take frames from the mailboxes and look at them; all else is the event loop's alone.
-- A frame with the same bytes as one that is waiting or being inferred follows it and gets the same answer.
 - A network is replaced between two frames: what a worker has begun it ends with the network it began with.
 """
 
@@ -23,13 +21,13 @@ from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError,
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
+from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.pace import REFUSED_S, Pace
 from appliance.flow.workers import Report, Workers
 from appliance.ports import Clock, Publish
 from appliance.values import (
     BIG_BYTES,
-    Detected,
     Failed,
     Frame,
     Limits,
@@ -71,12 +69,9 @@ class Detector:
         """Why the model that was to be activated last was not; the former one goes on."""
         self.cache = cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
-        self._publish, self._clock = publish, clock
+        self._clock = clock
         self._slow_frame_s, self._deadline_s, self._tick_s = slow_frame_s, deadline_s, tick_s
-        self._open: dict[int, tuple[Frame, Key | None]] = {}
-        self._followers: dict[Key, list[Frame]] = {}
-        self._asked: dict[int, asyncio.Future[Outcome]] = {}
-        self._concluded = asyncio.Event()
+        self._ledger = Ledger(book=book, cache=cache, publish=publish, clock=clock)
         self._closing = False
         self._networks = 0
         """How often the network was replaced: an answer of an earlier one is not this one's."""
@@ -99,7 +94,7 @@ class Detector:
         refusal = self.admit(frame.camera)
         if refusal is None:
             return await self.take(frame)
-        self._tell(frame, refusal)
+        self._ledger.tell(frame, refusal)
         return Receipt.of(refusal)
 
     def admit(self, name: str) -> Failed | Skipped | None:
@@ -134,28 +129,19 @@ class Detector:
                     return self._refuse(frame, _CLOSED)
             else:
                 key = key_of(*arguments)
-            known = self.cache.get(key)
-            if known is not None:
-                self._finish(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
-                return Receipt("cached")
-            if key in self._followers:
-                self._followers[key].append(frame)
-                return Receipt("queued")
-            self._followers[key] = []
+            shared = self._ledger.share(frame, key)
+            if shared is not None:
+                return shared
         self._put(frame, camera, key)
-        if id(frame) in self._open:
+        if frame in self._ledger:
             return Receipt("queued")
         return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
 
     async def ask(self, frame: Frame) -> Outcome:
         """Offer a frame and wait for its outcome, which is published as well."""
-        asked: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._asked[id(frame)] = asked
-        try:
+        with self._ledger.asked(frame) as outcome:
             await self.offer(frame)
-            return await asked
-        finally:
-            self._asked.pop(id(frame), None)
+            return await outcome
 
     def _refusal(self, name: str, camera: Camera, now_s: float) -> Failed | Skipped | None:
         if self._closing:
@@ -173,12 +159,12 @@ class Detector:
         return Failed(error.code, str(error))
 
     def _refuse(self, frame: Frame, outcome: Failed) -> Receipt:
-        self._finish(frame, outcome)
+        self._ledger.close(frame, outcome)
         return Receipt.of(outcome)
 
     def _put(self, frame: Frame, camera: Camera, key: Key | None) -> None:
         """Into its camera's mailbox; afterwards it is open, or has been answered at once."""
-        self._open[id(frame)] = frame, key
+        self._ledger.open(frame, key)
         policy = camera.policy
         self._drop(
             self._mailboxes.offer(
@@ -203,7 +189,7 @@ class Detector:
         finally:
             self._closing = True
             self._mailboxes.close()
-            for frame, _ in list(self._open.values()):
+            for frame in self._ledger.frames:
                 self._conclude(frame, _CLOSED)
 
     def swap(self, inference: Inference) -> Inference | None:
@@ -219,10 +205,7 @@ class Detector:
 
     async def settled(self) -> None:
         """Wait until every frame that is open now has been answered, one way or the other."""
-        open_now = [frame for frame, _ in self._open.values()]
-        while any(id(frame) in self._open for frame in open_now):
-            self._concluded.clear()
-            await self._concluded.wait()
+        await self._ledger.concluded(self._ledger.frames)
 
     def _start_workers(self) -> None:
         """As many as keep the network busy; those that a former one needed stay."""
@@ -248,16 +231,15 @@ class Detector:
             self.cache.sweep()
         self._drop(self._mailboxes.expire())
         latest_s = now - self._mailboxes.max_age_s - self._deadline_s  # no frame waits longer than max_age_s
-        for frame, _ in [entry for entry in self._open.values() if entry[0].received_s < latest_s]:
+        for frame in [one for one in self._ledger.frames if one.received_s < latest_s]:
             self._failed(frame, EngineError(f"the engine gave no answer within {self._deadline_s:.0f} s"))
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new frames and give those already taken this long to be answered."""
         self._closing = True
         with anyio.move_on_after(timeout_s):
-            while self._open:
-                self._concluded.clear()
-                await self._concluded.wait()
+            while open_now := self._ledger.frames:
+                await self._ledger.concluded(open_now)
 
     def apply(self, limits: Limits) -> None:
         """The governor's word: for the next frame on, and told to the cameras."""
@@ -292,7 +274,7 @@ class Detector:
 
     def _returned(self, frame: Frame, result: Answer | Exception) -> None:
         self.returned += 1
-        if id(frame) not in self._open:
+        if frame not in self._ledger:
             return  # too late: it was given up
         if isinstance(result, Answer):
             self._answered(frame, result)
@@ -342,32 +324,16 @@ class Detector:
             camera.cost(answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
-        """Publish an open frame's outcome, and to those that followed it as well."""
-        _, key = self._open.pop(id(frame))
-        self._concluded.set()
-        followers = self._followers.pop(key, []) if key is not None else []
-        if key is not None and self.cache is not None and isinstance(outcome, Detected):
-            self.cache.put(key, outcome)
-        self._finish(frame, outcome)
-        if key is not None and isinstance(outcome, Skipped):
-            followers = self._promote(key, frame.camera, followers)
-        for follower in followers:
-            if isinstance(outcome, Detected):
-                timing = replace(outcome.timing, total_ms=self._age_ms(follower))
-                self._finish(follower, replace(outcome, cached="exact", timing=timing))
-            else:
-                self._finish(follower, outcome)
+        """An open frame's outcome; where it was skipped, another camera's frame like it may take its place."""
+        heir = self._ledger.conclude(frame, outcome, self._may_follow)
+        if heir is not None:
+            follower, key = heir
+            self._put(follower, self._book.enter(follower.camera), key)
 
-    def _promote(self, key: Key, camera: str, followers: list[Frame]) -> list[Frame]:
-        """The frame they followed was skipped: another camera's takes its place. Returns those that share its fate."""
-        oldest_s = self._clock() - self._mailboxes.max_age_s
-        for number, heir in enumerate(followers):
-            if heir.camera == camera or heir.received_s < oldest_s or self._mailboxes.holds_newer(heir):
-                continue
-            self._followers[key] = [other for other in followers[number + 1 :] if other.camera != camera]
-            self._put(heir, self._book.enter(heir.camera), key)
-            return [*followers[:number], *(other for other in followers[number + 1 :] if other.camera == camera)]
-        return followers
+    def _may_follow(self, frame: Frame) -> bool:
+        """Whether it would be looked at if it waited now."""
+        young = frame.received_s >= self._clock() - self._mailboxes.max_age_s
+        return young and not self._mailboxes.holds_newer(frame)
 
     def _drop(self, lost: list[Lost]) -> None:
         for frame, reason in lost:
@@ -378,18 +344,6 @@ class Detector:
             if camera is not None and camera.told is not None:
                 retry_s = max(retry_s, camera.told.min_interval_s)
             self._conclude(frame, Skipped(reason, retry_s))
-
-    def _finish(self, frame: Frame, outcome: Outcome) -> None:
-        camera = self._book.get(frame.camera)
-        if camera is not None:
-            camera.outcome(outcome, self._clock())
-        self._tell(frame, outcome)
-
-    def _tell(self, frame: Frame, outcome: Outcome) -> None:
-        asked = self._asked.get(id(frame))
-        if asked is not None and not asked.done():
-            asked.set_result(outcome)
-        self._publish(frame, outcome)
 
     def _age_ms(self, frame: Frame) -> float:
         return ms(self._clock() - frame.received_s)

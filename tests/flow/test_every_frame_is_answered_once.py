@@ -159,8 +159,8 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
             self._release()
             self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))
             assert self.rig.detector.waiting == 0
-            assert not self.rig.detector._followers
-            assert not self.rig.detector._open
+            assert not self.rig.detector._ledger._followers
+            assert not self.rig.detector._ledger.frames
         finally:
             self._await(self.loop.shutdown_default_executor())
             self.loop.close()
