@@ -15,7 +15,7 @@ from pathlib import Path
 
 from appliance.device.board import identify
 from appliance.device.cpus import usable_cpus
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Board, Reading
 
 _GB = 1_000_000_000

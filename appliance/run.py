@@ -20,7 +20,8 @@ import anyio
 from aiohttp import web
 
 from appliance import parts
-from appliance.device import board, logs, runtime, sensors, systemd
+from appliance.device import board, logs, runtime, systemd
+from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.activation import Activation
 from appliance.flow.cameras import CameraBook
@@ -142,7 +143,7 @@ async def serve(
     # Heat and health.
     folder = parts.state_folder(settings)
     governor = Governor(
-        sensors=sensors.MachineSensors(disk=parts.disk(settings), clock=clock),
+        sensors=MachineSensors(disk=parts.disk(settings), clock=clock),
         policy=policy,
         full=limits,
         apply=detector.apply,

@@ -16,9 +16,10 @@ from appliance.bench.load import FullLoad
 from appliance.bench.plan import Plan
 from appliance.bench.progress import Progress
 from appliance.bench.report import Minute, Report
-from appliance.device import profile, throttle
+from appliance.device import profile
 from appliance.device.profile import Profile, Rung
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors import throttle
+from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Inference, Network
 from appliance.parts import load_network

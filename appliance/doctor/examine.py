@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.device.board import identify
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors.machine import MachineSensors
 from appliance.doctor import installed
 from appliance.doctor.check import Check
 from appliance.doctor.sensors import of_reading

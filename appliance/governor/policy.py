@@ -4,7 +4,8 @@ Rules of this file:
 - Down: at the target, unless it is cooling already; at once when clearly above it. Earlier, when the model of the
   board's heating says that the target is near. The model never delays a step down.
 - Up: when the model says that the next state can be kept; or after a long while of being clearly cooler, model or no
-  model. A step up that had to be taken back makes the next try wait twice as long, so that the box does not swing.
+  model. A step up that had to be taken back makes the next try wait twice as long, so that the box does not swing;
+  each hour that one was kept takes back one such failure.
 - A chip that is throttled, or short of voltage, takes a step down whatever its temperature.
 - The critical point stops inference at once, also in a state that a technician holds.
 - A sensor that fell silent is answered with caution; a machine that never had one works at full.
@@ -36,6 +37,7 @@ _SILENT_S = 30.0
 """A sensor silent for longer counts as lost; a drop-out is not worth a step."""
 _TRIAL_S = 900.0
 """A step down sooner than this after one up says that the state above cannot be kept."""
+_FORGIVEN_S = 3600.0
 _MOST_FAILED = 4
 _HELD_BACK = ("throttled", "under_voltage")
 
@@ -170,7 +172,7 @@ def _may_rise(state: State, known: Heat, target: float, now: float, policy: Poli
     others = max(0.0, known.use - known.own)
     own = known.own * above / here if here else above * (1 - others)
     use = min(1.0, others + own)
-    room_c = target - state.heat.temp_c - 1.0 - 2.0 * state.failed
+    room_c = target - state.heat.temp_c - 1.0 - 3.0 * state.failed
     if known.trusted and max(known.rise_c(use, _AHEAD_S), known.rise_c(use, _SETTLED_S)) <= room_c:
         return True
     if state.cool_since_s is None:
@@ -215,7 +217,8 @@ def _lower(state: State, cooling: int, now: float) -> State:
     """Down to this state; whether the last step up was right is known now."""
     failed = state.failed
     if state.raised_s is not None:
-        failed = min(failed + 1, _MOST_FAILED) if now - state.raised_s < _TRIAL_S else 0
+        kept_s = now - state.raised_s
+        failed = min(failed + 1, _MOST_FAILED) if kept_s < _TRIAL_S else max(failed - int(kept_s / _FORGIVEN_S), 0)
     return _move(replace(state, cool_since_s=None, failed=failed, raised_s=None), cooling, now, state.reason)
 
 

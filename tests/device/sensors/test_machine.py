@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.device import board, cpu, memory, power, storage, system, thermal, throttle
-from appliance.device.answer import Answer, unknowns
-from appliance.device.sensors import MachineSensors
+from appliance.device import board
+from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
+from appliance.device.sensors.answer import Answer, unknowns
+from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Power
 from tests import boards
 from tests.fakes import FakeClock

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.device import system
+from appliance.device.sensors import system
 from tests import boards
 
 

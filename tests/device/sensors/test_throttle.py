@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.device import throttle
-from appliance.device.throttle import Clocks, read, slowed
+from appliance.device.sensors import throttle
+from appliance.device.sensors.throttle import Clocks, read, slowed
 from tests.fakes import FakeClock
 
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"

@@ -12,7 +12,7 @@ import pytest
 
 from tests import boards
 
-HERE = Path(__file__).parent.parent.parent
+HERE = Path(__file__).parent.parent.parent.parent
 
 TEMPERATURES = """
 import json, psutil
@@ -23,7 +23,7 @@ print(json.dumps({name: [sensor.current for sensor in found] for name, found in 
 TWO_ROUNDS = """
 import json, sys
 from pathlib import Path
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors.machine import MachineSensors
 sensors, temps = MachineSensors(root=Path(sys.argv[1]), disk=Path(sys.argv[1])), []
 for temp in (None, "71500"):
     if temp:

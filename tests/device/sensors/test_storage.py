@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.device import storage
-from appliance.device.answer import Answer
+from appliance.device.sensors import storage
+from appliance.device.sensors.answer import Answer
 from appliance.readings import Storage
 from tests import boards
 

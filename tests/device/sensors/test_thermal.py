@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from appliance.device import thermal
+from appliance.device.sensors import thermal
 from appliance.readings import Thermal
 from tests import boards
 

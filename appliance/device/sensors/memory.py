@@ -15,9 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from appliance.device import kernel_files, pressure
-from appliance.device.answer import Answer, answer
+from appliance.device import kernel_files
 from appliance.device.cgroups import hierarchies
+from appliance.device.sensors import pressure
+from appliance.device.sensors.answer import Answer, answer
 from appliance.readings import Memory
 
 _NO_GROUP = "this process is in no control group that counts memory"

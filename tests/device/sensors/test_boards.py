@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.device.board import board_name, identify
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Board, CoolingDevice, Reading, TripPoint
 from tests import boards
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from appliance.device import kernel_files, pressure, throttle
-from appliance.device.answer import Answer, answer
+from appliance.device import kernel_files
+from appliance.device.sensors import pressure, throttle
+from appliance.device.sensors.answer import Answer, answer
 from appliance.readings import Cpu
 
 _NOT_YET = "it takes two readings"

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from appliance.device import memory
+from appliance.device.sensors import memory
 from appliance.readings import Memory
 from tests import boards
 

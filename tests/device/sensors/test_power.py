@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.device import power, throttle
+from appliance.device.sensors import power, throttle
 from appliance.readings import Power
 from tests import boards
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.device.answer import Answer
-from appliance.device.rounds import Watched
+from appliance.device.sensors.answer import Answer
+from appliance.device.sensors.rounds import Watched
 from appliance.readings import System
 from tests.fakes import FakeClock
 

@@ -20,8 +20,8 @@ from typing import Protocol
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.answer import Answer, answer
-from appliance.device.throttle import is_raspberry_pi
+from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.throttle import is_raspberry_pi
 from appliance.readings import CoolingDevice, Thermal, TripPoint, Zone
 
 _ON_THE_CHIP = re.compile(

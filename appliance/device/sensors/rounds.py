@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic
 
-from appliance.device.answer import Answer, Group, unknowns
+from appliance.device.sensors.answer import Answer, Group, unknowns
 from appliance.ports import Clock
 
 log = logging.getLogger(__name__)

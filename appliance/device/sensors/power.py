@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.device import kernel_files, throttle
-from appliance.device.answer import Answer, answer
+from appliance.device import kernel_files
+from appliance.device.sensors import throttle
+from appliance.device.sensors.answer import Answer, answer
 from appliance.ports import Clock
 from appliance.readings import Power
 
