@@ -1,4 +1,4 @@
-// An ESP32-CAM (AI Thinker) as a camera of the appliance. It has not been compiled or run by us; see docs/clients.
+// An ESP32-CAM (AI Thinker) as a camera of the appliance. It has not run on a board; see docs/clients for what was tried.
 // Libraries: "Arduino core for ESP32" (esp_camera.h, WiFi.h) and "WebSockets" by Markus Sattler (SocketIOclient.h).
 // Socket.IO carries a picture as base64 text here, because that library sends no binary attachments.
 #include <SocketIOclient.h>
@@ -27,11 +27,17 @@ void obey(const String &text) {
 }
 
 void heard(socketIOmessageType_t type, uint8_t *payload, size_t length) {
-  if (type == sIOtype_CONNECT) { box.send(sIOtype_CONNECT, (String("/,") + NAMED).c_str()); return; }
+  if (type == sIOtype_CONNECT) {
+    if (waiting || greeted) return;  // older versions of the library tell of the box's own CONNECT in the same way
+    waiting = box.send(sIOtype_CONNECT, (String("/,") + NAMED).c_str());
+    asked_ms = millis();
+    return;
+  }
   if (type == sIOtype_DISCONNECT) { waiting = greeted = false; return; }
-  if (type != sIOtype_EVENT) return;
+  if (type != sIOtype_EVENT && type != sIOtype_ERROR) return;
   String text((const char *)payload, length);
-  if (text.startsWith("[\"connected\"")) { obey(text); greeted = true; }
+  if (type == sIOtype_ERROR) Serial.println(text);  // refused: it asks again when it has waited long enough
+  else if (text.startsWith("[\"connected\"")) { obey(text); greeted = true; waiting = false; }
   else if (text.startsWith("[\"limits\"")) obey(text);
   else if (text.startsWith("[\"detection_") || text.startsWith("[\"frame_skipped\"")) {
     waiting = false;
@@ -68,6 +74,7 @@ void setup() {
   WiFi.begin(SSID, PASSWORD);
   while (WiFi.status() != WL_CONNECTED) delay(200);
   box.begin(BOX, 8080, "/socket.io/?EIO=4");
+  box.setReconnectInterval(500 + random(2000));  // not at the same moment as all the others
   box.onEvent(heard);
 }
 

@@ -61,12 +61,3 @@ def test_they_are_as_short_as_is_said() -> None:
     assert len([line for line in lines if line.strip()]) <= 25
     lines = (CLIENTS / "camera.js").read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if line.strip() and not line.strip().startswith("//")]) <= 25
-
-
-def test_the_esp32_speaks_the_contracts_words() -> None:
-    """It is not compiled here; the names that it sends and waits for can still be held to the contract."""
-    sketch = (CLIENTS / "esp32cam.ino").read_text(encoding="utf-8")
-    for word in ("process_frame", "connected", "limits", "detection_", "frame_skipped", "min_interval", "max_side",
-                 "retry_after", "image"):  # fmt: skip
-        assert word in sketch
-        assert word in (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")

@@ -1,0 +1,126 @@
+"""The ESP32's sketch, compiled for this machine as it stands there: its libraries played (esp32/), its box real.
+
+What that holds: the sketch is C++ without a warning, its messages are the contract's, its limits are kept. What it does
+not: the board, its memory, its camera and its network, and the real libraries beyond the names that are played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from appliance.values import Limits, Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
+from tests.camera.cable import cable_to
+from tests.conftest import ROOT, Serve
+
+SKETCH = ROOT / "docs" / "clients" / "esp32cam.ino"
+BOARD = Path(__file__).with_name("esp32")
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, with the pictures that its camera takes beside it."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("there is no g++ to compile the sketch with")
+    built = tmp_path_factory.mktemp("esp32") / "sketch"
+    done = subprocess.run(
+        [compiler, "-std=gnu++17", "-Wall", "-Wextra", "-Werror", "-I", BOARD, "-include", "Arduino.h", "-x", "c++",
+         SKETCH, BOARD / "main.cpp", "-o", built],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for size in (Size(640, 480), Size(320, 240), Size(160, 120)):
+        (built.parent / f"{size.width}.jpg").write_bytes(encode_jpeg(scene.draw(size)[0], 80))
+    return built
+
+
+class Board:
+    """A board that runs the sketch: what it prints on its serial line."""
+
+    def __init__(self, lines: asyncio.StreamReader) -> None:
+        self._lines = lines
+
+    async def heard(self) -> list[Any]:
+        """The next message of the box that it printed: the event, and what came with it."""
+        line = await asyncio.wait_for(self._lines.readline(), 30)
+        message: list[Any] = json.loads(line)
+        return message
+
+
+@asynccontextmanager
+async def switched_on(sketch: Path, url: str, **environment: str) -> AsyncIterator[Board]:
+    own = {"BOX_PORT": url.rsplit(":", 1)[1], "PICTURES": str(sketch.parent)}
+    process = await asyncio.create_subprocess_exec(
+        sketch, stdout=asyncio.subprocess.PIPE, env=os.environ | own | environment
+    )
+    assert process.stdout is not None
+    try:
+        yield Board(process.stdout)
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("library", ["new", "old"])
+async def test_it_is_answered_and_keeps_to_its_limits(serve: Serve, sketch: Path, library: str) -> None:
+    """An old library tells of the box's CONNECT twice; who answers it twice has joined twice."""
+    manners = {"TELLS_TWICE": "1"} if library == "old" else {}
+    async with (
+        serve(cache__enabled="false", flow__min_interval_s="0.1") as running,
+        switched_on(sketch, running.url, **manners) as board,
+    ):
+        for _ in range(6):
+            event, found = await board.heard()
+            assert event == "detection_results"
+            assert found["detections"][0]["name"] == "stop sign"
+            assert found["image_size"] == {"width": 640, "height": 480}
+        running.started.health.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
+        for number in range(6):
+            event, found = await board.heard()
+            assert event == "detection_results"
+            assert number == 0 or found["image_size"] == {"width": 320, "height": 240}  # one was under way
+        stats = running.started.health.pace.stats()
+        assert set(stats) - {"_canary"} == {"gate"}
+        assert stats["gate"].skipped == {}
+        assert stats["gate"].answered >= 12
+
+
+async def test_a_box_that_falls_silent_is_left_for_a_new_connection(serve: Serve, sketch: Path) -> None:
+    async with (
+        serve(cache__enabled="false") as running,
+        cable_to(running.url) as cable,
+        switched_on(sketch, cable.url, CLOCK_RATE="20") as board,
+    ):
+        await board.heard()
+        cable.pull()
+        with anyio.fail_after(20):
+            while cable.connections < 2:
+                await asyncio.sleep(0.01)
+        answered = running.started.health.pace.stats()["gate"].answered
+        cable.plug_in()
+        with anyio.fail_after(20):
+            while running.started.health.pace.stats()["gate"].answered <= answered + 1:
+                await board.heard()
+
+
+async def test_a_box_that_refuses_it_is_told_on_the_serial_line_and_asked_again(serve: Serve, sketch: Path) -> None:
+    async with (
+        serve(server__require_token="true") as running,
+        switched_on(sketch, running.url, CLOCK_RATE="50") as board,
+    ):
+        for _ in range(2):
+            refused: Any = await board.heard()
+            assert "unauthorized" in refused["message"]
