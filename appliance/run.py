@@ -40,8 +40,8 @@ from appliance.health.watch import Watch
 from appliance.links import mdns
 from appliance.models import active
 from appliance.ports import Notifier
-from appliance.process.addresses import ipv4_addresses
-from appliance.process.demo_camera import run_camera
+from appliance.process import demo_camera
+from appliance.process.addresses import addresses, ipv4_addresses
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
@@ -259,7 +259,10 @@ async def serve(
                 if settings.server.advertise:
                     beside.start_soon(mdns.advertise, running.port, ipv4_addresses(), name="mdns")
                 if camera_source is not None:
-                    beside.start_soon(run_camera, camera_source, running.port, name="camera")
+                    own_url = addresses(settings.server.host, running.port)[0]
+                    demo = settings.cameras.get(demo_camera.NAME)
+                    token = demo.token if demo else ""
+                    beside.start_soon(demo_camera.run_camera, camera_source, own_url, token, name="camera")
                 await until(running)
                 beside.cancel_scope.cancel()
             await _stop(settings, detector, socket_server, runner, keep_waiting=bool(passed))

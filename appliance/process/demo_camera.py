@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 
 import anyio
@@ -11,10 +12,17 @@ import anyio
 log = logging.getLogger(__name__)
 
 
-async def run_camera(source: str, port: int) -> None:
-    """Push `source` to the service on this port until cancelled, or until the source ends."""
-    command = [sys.executable, "-m", "appliance", "camera", "--to", f"http://127.0.0.1:{port}", "--name", "demo"]
-    process = await asyncio.create_subprocess_exec(*command, "--source", source, "--quiet", start_new_session=True)
+NAME = "demo"
+
+
+async def run_camera(source: str, url: str, token: str) -> None:
+    """Push `source` to the service at this address until cancelled, or until the source ends. `token`: "" for none.
+
+    All that it needs is said here: the file of settings that it would find by itself need not be the service's.
+    """
+    command = [sys.executable, "-m", "appliance", "camera", "--to", url, "--name", NAME, "--source", source, "--quiet"]
+    environment = os.environ | {"APPLIANCE_CONFIG": os.devnull} | ({"APPLIANCE_TOKEN": token} if token else {})
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True, env=environment)
     try:
         status = await process.wait()
         if status:
