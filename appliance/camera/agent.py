@@ -29,7 +29,7 @@ from appliance.values import CameraLimits
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 4.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 2.5
 _AFTER_ERROR_S = 1.0
 _BEAT_S = 2.0
 _STUCK_S = 20.0

@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
 import anyio
 import socketio
 
 from appliance.values import CameraLimits
 
+REACH_WITHIN_S = 2.0
+"""For the box's name and its TCP handshake. Left alone, the kernel asks again after 1, 3, 7 … s, and longer each time:
+a cable that is back would not be noticed for as long as it was out."""
 CONNECT_WITHIN_S = 5.0
 ACKNOWLEDGED_WITHIN_S = 3.0
 ANSWERED_WITHIN_S = 10.0
@@ -109,7 +114,8 @@ class Link:
             self._changed.set()
 
     def _on_refused(self, payload: Any = None) -> None:
-        self._lost = str(payload.get("message") if isinstance(payload, Mapping) else payload)
+        if isinstance(payload, Mapping):  # else it is not the box that speaks, but the library
+            self._lost = str(payload.get("message"))
 
     def _on_disconnect(self, *_: Any) -> None:
         self._lost = self._lost or "the box closed the connection"
@@ -138,21 +144,37 @@ def read_limits(told: Any) -> CameraLimits | None:
 @contextlib.asynccontextmanager
 async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
     """A connection whose greeting has come. Raises LinkLost with what the box or the network said."""
-    client = socketio.AsyncClient(reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S)
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
+    client = socketio.AsyncClient(
+        reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S, http_session=session
+    )
     link = Link(client)
     try:
         try:
             with anyio.fail_after(CONNECT_WITHIN_S):
                 await client.connect(url, auth=dict(auth), transports=["websocket"], wait_timeout=CONNECT_WITHIN_S)
-        except TimeoutError:
-            raise LinkLost("no answer") from None
         except (socketio.exceptions.SocketIOError, OSError, ValueError) as error:
-            raise LinkLost(link.refused or str(error)) from None
+            raise LinkLost(link.refused or f"{url}: {_why(error)}") from None
         await link.greeting()
         yield link
     finally:
         with anyio.CancelScope(shield=True):
             await _close(client)
+            await session.close()
+
+
+def _why(error: BaseException) -> str:
+    """What stopped a connection, in the system's own words: the library says "Connection error" and hides the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.WSServerHandshakeError):
+            return f"something else than a box answers there (HTTP status {cause.status})"
+        if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
+            return "no answer"
+        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, aiohttp.ClientError):
+            return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 async def _close(client: Any) -> None:
@@ -164,5 +186,3 @@ async def _close(client: Any) -> None:
     if raw is not None:
         with contextlib.suppress(OSError):  # it was closed already
             raw.shutdown(socket.SHUT_RDWR)
-    if client.eio.http is not None:
-        await client.eio.http.close()

@@ -7,7 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import agent, fairness, gate, goodput, health, int8, ladder, literal, memory, overload, report
+from tests.benchmarks import (
+    agent,
+    cable,
+    fairness,
+    gate,
+    goodput,
+    health,
+    int8,
+    ladder,
+    literal,
+    memory,
+    overload,
+    report,
+)
 from tests.benchmarks.governor import proof, real
 from tests.benchmarks.service import ROOT
 
@@ -22,6 +35,7 @@ BENCHMARKS = {
     "ladder": ladder.run,
     "int8": int8.run,
     "agent": agent.run,
+    "cable": cable.run,
     "governor": proof.run,
     "governor_service": real.run,
 }

@@ -45,12 +45,12 @@ class Service:
 
 
 @contextmanager
-def running(*settings: str, toml: str = "") -> Iterator[Service]:
+def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator[Service]:
     """The appliance, ready, on a free port; `settings` are `section.key=value`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "bench.toml")
         file.write_text(toml)
-        command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
+        command = [sys.executable, "-m", "appliance", "serve", "--host", host, "--port", "0", "--config",
                    str(file), "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
         for setting in ("log.level=error", *settings):
             command += ["--set", setting]

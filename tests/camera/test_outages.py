@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -10,7 +15,23 @@ import pytest
 from appliance.camera import link
 from tests.camera.agents import FakeSource, pushing, until
 from tests.camera.cable import cable_to
-from tests.conftest import Serve
+from tests.conftest import ROOT, Serve
+
+
+@asynccontextmanager
+async def box_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A box in a process of its own, and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fake_box", "serve", f"server.port={port}", "server.host=127.0.0.1",
+        "cache.enabled=false", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 @pytest.mark.parametrize("pulled_s", [1.0, link.ACKNOWLEDGED_WITHIN_S + 2.0])
@@ -59,6 +80,24 @@ async def test_a_box_that_is_restarted_again_and_again_is_found_each_time(serve:
         for _ in range(3):
             async with serve(server__port=port):
                 await until(seen, len(seen) + 2)
+
+
+async def test_a_box_that_stands_still_is_given_up_and_goes_on_when_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    """Its kernel still takes connections and bytes; nobody reads them."""
+    source = FakeSource()
+    async with box_process() as (process, url), pushing(url, source) as seen:
+        await until(seen, 3)
+        process.send_signal(signal.SIGSTOP)
+        with anyio.fail_after(20):
+            while "the box said nothing" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert source.shown - len(seen) <= 1
+        stood = seen[-1].payload["frame_id"]
+        process.send_signal(signal.SIGCONT)
+        await until(seen, len(seen) + 3)
+        numbers = [one.payload["frame_id"] for one in seen]
+        assert numbers == sorted(set(numbers))
+        assert numbers[-1] - stood <= 3 + 1  # what was captured meanwhile is not sent now, and nothing is sent twice
 
 
 async def test_whatever_stands_at_the_address_it_is_asked_again_politely(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,83 @@
+"""One connection: what it says when there is none, and how soon it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from appliance.camera.agent import pause_s
+from appliance.camera.link import REACH_WITHIN_S, LinkLost, connected, read_limits
+from appliance.values import CameraLimits
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """An address whose kernel drops what asks for a connection, as a pulled cable does: its queue is full."""
+    with contextlib.ExitStack() as sockets:
+        server = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            caller = sockets.enter_context(socket.socket())
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def web_server() -> AsyncIterator[str]:
+    """Not a box."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(LinkLost) as caught:
+        async with connected(url, {}):
+            pass
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("http://no-such-box.invalid:8080", "Name or service not known"),
+        ("http://255.255.255.255:8080", "Network is unreachable"),
+    ],
+)
+async def test_where_there_is_no_box_it_says_where_and_why(url: str, why: str) -> None:
+    assert await refusal(url) == f"{url}: {why}"
+
+
+async def test_a_web_server_that_is_no_box_is_said_to_be_something_else() -> None:
+    async with web_server() as url:
+        assert await refusal(url) == f"{url}: something else than a box answers there (HTTP status 404)"
+
+
+async def test_a_network_that_swallows_everything_is_given_up(deaf: str) -> None:
+    assert await refusal(deaf) == f"{deaf}: no answer"
+
+
+def test_a_box_that_is_back_is_asked_within_five_seconds_however_long_it_was_gone() -> None:
+    """The worst moment to come back is the beginning of an attempt whose first packet was lost."""
+    assert all(REACH_WITHIN_S + pause_s(failures, 1.0) < 5 for failures in (*range(20), 10**6))
+
+
+@pytest.mark.parametrize("told", [None, "soon", {}, {"min_interval": "soon", "max_side": 640, "jpeg_quality": 80}])
+def test_limits_that_are_none_change_nothing(told: object) -> None:
+    assert read_limits(told) is None
+
+
+def test_limits_that_no_camera_could_keep_are_brought_into_reach() -> None:
+    told = {"min_interval": -1, "max_side": 0, "jpeg_quality": 400}
+    assert read_limits(told) == CameraLimits(0.0, 16, 100, "")
