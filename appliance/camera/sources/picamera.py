@@ -26,6 +26,8 @@ from appliance.values import CameraLimits, Size
 
 _SHORTEST_US, _LONGEST_US = 33_333, 100_000
 """Between two frames of the sensor. Never longer: a long frame lets the automatic exposure blur what moves."""
+_NOMINAL_FPS = 30.0
+"""What Picamera2 reckons the hardware's bitrate by, and sets itself where it starts an encoder for a video."""
 _STEPS = ((25, "VERY_LOW"), (35, "LOW"), (50, "MEDIUM"), (65, "HIGH"), (80, "VERY_HIGH"))
 """Picamera2's steps of quality, which are all that the hardware knows, and what its JpegEncoder makes of each."""
 
@@ -85,14 +87,13 @@ class PicameraSource:
         if wanted == self._obeyed:
             return
         self._stop()
-        config = (
-            self._camera.create_preview_configuration(  # its colours are full-range, as JPEG's are; video's are not
-                main={"size": (size.width, size.height), "format": "YUV420"},
-                raw=None,
-                sensor=whole_view(self._modes, size),
-                controls={"FrameDurationLimits": (interval_us, interval_us)},
-                display=None,
-            )
+        # A preview's colours are full-range, as JPEG's are; a video's are not.
+        config = self._camera.create_preview_configuration(
+            main={"size": (size.width, size.height), "format": "YUV420"},
+            raw=None,
+            sensor=whole_view(self._modes, size),
+            controls={"FrameDurationLimits": (interval_us, interval_us)},
+            display=None,
         )
         self._camera.configure(config)
         self._camera.start()
@@ -144,6 +145,7 @@ class _HardwareJpeg:
         encoder.name = "main"
         encoder.width, encoder.height = stream["size"]
         encoder.format, encoder.stride = stream["format"], stream["stride"]
+        encoder.framerate = _NOMINAL_FPS
         step = min(_STEPS, key=lambda known: abs(known[0] - quality))[1]
         encoder.start(quality=library.encoders.Quality[step])
         return _HardwareJpeg(encoder, frames)

@@ -1,7 +1,7 @@
 """Picamera2's own source, as far as it runs without libcamera: its package cannot be imported off a Raspberry Pi.
 
 The bodies of `create_preview_configuration` and of the checks that `configure` makes are taken from the real file and
-run; every other call that we make is bound to the real method's signature.
+run, and so is its encoder (picamera2_encoders.py); every other call that we make is bound to the real signature.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.camera.sources.picamera2_encoders import real_encoders
 from tests.conftest import ROOT
 
 VERSION = "0.3.38"
@@ -125,6 +126,9 @@ class Board:
             board.held += 1
             return request()
 
+        def acquire() -> None:
+            board.held += 1
+
         def release() -> None:
             board.held -= 1
 
@@ -133,6 +137,7 @@ class Board:
             return np.full((height * 3 // 2, width + 64), 128, np.uint8)
 
         request = type("CompletedRequest", (), {
+            "acquire": bound("request.py", "CompletedRequest", "acquire", acquire),
             "release": bound("request.py", "CompletedRequest", "release", release),
             "make_array": bound("request.py", "CompletedRequest", "make_array", array),
             "get_metadata": bound("request.py", "CompletedRequest", "get_metadata",
@@ -167,23 +172,15 @@ class Board:
         self.Picamera2 = make
         self.Platform = SimpleNamespace(VC4="vc4", PISP="pisp")
         self.get_platform = lambda: "vc4" if hardware else "pisp"
-        self.outputs = SimpleNamespace(Output=object)
-        quality = ast.literal_eval(str({n.targets[0].id: n.targets[0].id  # type: ignore[attr-defined]
-                                        for n in class_in(folder / "encoders/encoder.py", "Quality").body
-                                        if isinstance(n, ast.Assign)}))  # fmt: skip
+        encoders = real_encoders(folder)
+        self.outputs = SimpleNamespace(Output=encoders.Output)
+        self.encoders = SimpleNamespace(MJPEGEncoder=self._make_encoder, Quality=encoders.Quality)
+        self._encoder_kind = encoders.MJPEGEncoder
+        self.encoder: Any = None
 
-        def encode(stream: str, _: Any) -> None:
-            encoder.output.outputframe(b"\xff\xd8 in hardware", True, 0, None, False)
-
-        encoder_kind = type("MJPEGEncoder", (), {
-            "start": bound("encoders/encoder.py", "Encoder", "start", lambda quality: None),
-            "stop": bound("encoders/encoder.py", "Encoder", "stop", lambda: None),
-            "encode": bound("encoders/encoder.py", "Encoder", "encode", encode),
-        })  # fmt: skip
-        encoder: Any = encoder_kind()
-        signature(folder / "encoders/mjpeg_encoder.py", "MJPEGEncoder", "__init__").bind()
-        self.encoders = SimpleNamespace(MJPEGEncoder=lambda: encoder, Quality=quality)
-        self.encoder = encoder
+    def _make_encoder(self) -> Any:
+        self.encoder = self._encoder_kind()
+        return self.encoder
 
 
 MODES = (
