@@ -40,13 +40,13 @@ def why_not() -> str | None:
     return None
 
 
-def build(into: Path, packages: Sequence[str] = CONTAINER) -> Path:
-    """A root file system in `into`, which is replaced, with the appliance installed and enabled."""
+def build(into: Path, packages: Sequence[str] = CONTAINER, extras: Sequence[str] = ("systemd",)) -> Path:
+    """A root file system in `into`, which is replaced, with the appliance and these extras installed and enabled."""
     base = debian(packages, _suite())
     shutil.rmtree(into, ignore_errors=True)
     # Hard links: nothing below writes into a file that is there, each replaces what it changes.
     subprocess.run(["cp", "-al", base, into], check=True)
-    _install_release(into)
+    _install_release(into, extras)
     model = into / "opt/appliance/models" / MODEL
     shutil.copytree(REPOSITORY / "models" / MODEL, model)
     subprocess.run(
@@ -91,7 +91,7 @@ def _mirror(suite: str) -> list[str]:
     return sorted(set(said.stdout.split()))[:1]
 
 
-def _install_release(root: Path) -> None:
+def _install_release(root: Path, extras: Sequence[str]) -> None:
     venv = root / RELEASE / "venv"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = venv / "lib" / version / "site-packages"
@@ -106,7 +106,7 @@ def _install_release(root: Path) -> None:
     command.chmod(0o755)
     (root / "opt/appliance/current").symlink_to(Path("releases") / RELEASE.name)
     shutil.copytree(REPOSITORY / "appliance", packages / "appliance")
-    for distribution in _needed("edge-detection-appliance", {"systemd"}):
+    for distribution in _needed("edge-detection-appliance", set(extras)):
         for file in distribution.files or ():
             source = Path(str(distribution.locate_file(file))).resolve()
             target = (packages / file).resolve()

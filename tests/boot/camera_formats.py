@@ -1,0 +1,19 @@
+"""Run in a machine with a webcam: the same picture in each raw format that it is asked for, as JPEG and back to pixels.
+
+`python camera_formats.py /dev/video0 yuyv422 nv12 …` prints `format width height red green blue`, the last three means.
+"""
+
+import sys
+
+from appliance.camera.sources.pyav import open_container, pieces, webcam
+from appliance.values import CameraLimits
+from appliance.vision.decode import decode, read_header
+
+LIMITS = CameraLimits(0.0, 320, 90, "normal")
+
+for form in sys.argv[2:]:
+    container = open_container(webcam(sys.argv[1], LIMITS, form))
+    piece = next(pieces(container))
+    picture = read_header(piece.to_jpeg(LIMITS), 10**8)
+    container.close()
+    print(form, picture.size.width, picture.size.height, *(f"{mean:.0f}" for mean in decode(picture).mean((0, 1))))
