@@ -80,6 +80,7 @@ class Agent:
         self._begun_s = float("-inf")
         """When the newest picture was begun."""
         self._not_before_s = float("-inf")
+        """What the box asked for with its last refusal, beside its limits."""
         self._taking_since_s: float | None = None
         self._answers = 0
         self._latency_ms = 0.0

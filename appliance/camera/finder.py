@@ -46,12 +46,12 @@ class Finder:
         """`http://192.168.0.7:8080`. Raises LinkLost when no box answers within some seconds."""
         found: asyncio.Queue[str] = asyncio.Queue()
 
-        def changed(service_type: str, name: str, state_change: Any, **_: Any) -> None:
+        def changed(*, name: str, state_change: Any, **_: Any) -> None:
             if state_change.name != "Removed":
                 found.put_nowait(name)
 
         multicast = self._library.AsyncZeroconf(**self._options)
-        browser = self._library.AsyncServiceBrowser(multicast.zeroconf, SERVICE, handlers=[_named(changed)])
+        browser = self._library.AsyncServiceBrowser(multicast.zeroconf, SERVICE, handlers=[changed])
         try:
             name, url = await self._choose(multicast, found)
         finally:
@@ -93,12 +93,3 @@ def url_of(address: str, port: int) -> str:
     """The URL of an address as multicast DNS gives it; IPv6 goes into brackets."""
     plain = address.partition("%")[0]
     return f"http://[{address}]:{port}" if ipaddress.ip_address(plain).version == 6 else f"http://{address}:{port}"
-
-
-def _named(changed: Any) -> Any:
-    """Zeroconf hands its arguments over by name, `zeroconf` among them."""
-
-    def handler(zeroconf: Any, service_type: str, name: str, state_change: Any) -> None:
-        changed(service_type, name, state_change)
-
-    return handler

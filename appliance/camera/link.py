@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -23,8 +23,8 @@ import socketio
 from appliance.values import CameraLimits
 
 REACH_WITHIN_S = 2.0
-"""For the box's name and its TCP handshake. Left alone, the kernel asks again after 1, 3, 7 … s, and longer each time:
-a cable that is back would not be noticed for as long as it was out."""
+"""For the box's name and its TCP handshake. The kernel asks after 0, 1, 3 and 7 s, so whoever waits longer for one
+attempt notices later that a cable is back."""
 CONNECT_WITHIN_S = 5.0
 ACKNOWLEDGED_WITHIN_S = 3.0
 ANSWERED_WITHIN_S = 10.0
@@ -48,7 +48,8 @@ class Link:
         self._acknowledged = False
         self._waiting_for: object = None
         self._answer: tuple[str, dict[str, Any]] | None = None
-        self._lost: str | None = None
+        self.lost: str | None = None
+        """Why there is no connection any longer; a box that refuses it says so before it is made."""
         self.limits = FIRST_LIMITS
         self.greeted = False
         self.camera: object = None
@@ -58,6 +59,10 @@ class Link:
         client.on("disconnect", self._on_disconnect)
         for event in _ANSWERS:
             client.on(event, lambda payload, event=event: self._on_answer(event, payload))
+
+    async def greeting(self) -> None:
+        """Wait for the box's limits. Raises LinkLost."""
+        await self._until(lambda: self.greeted, CONNECT_WITHIN_S)
 
     async def ask(self, frame: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Send a frame with its `frame_id`; the event that answers it and its payload. Raises LinkLost."""
@@ -74,26 +79,18 @@ class Link:
     async def news(self, within_s: float) -> None:
         """Wait for anything from the box, at most this long. Raises LinkLost when the connection ends."""
         self._changed.clear()
-        if self._lost is None:
+        if self.lost is None:
             with anyio.move_on_after(within_s):
                 await self._changed.wait()
-        if self._lost is not None:
-            raise LinkLost(self._lost)
+        if self.lost is not None:
+            raise LinkLost(self.lost)
 
-    async def _until(self, holds: Any, within_s: float) -> None:
+    async def _until(self, holds: Callable[[], bool], within_s: float) -> None:
         with anyio.move_on_after(within_s):
             while not holds():
                 await self.news(within_s)
             return
         raise LinkLost(f"the box said nothing for {within_s:.0f} s")
-
-    async def greeting(self) -> None:
-        """Wait for the box's limits. Raises LinkLost."""
-        await self._until(lambda: self.greeted, CONNECT_WITHIN_S)
-
-    @property
-    def refused(self) -> str | None:
-        return self._lost
 
     def _on_connected(self, payload: Any = None) -> None:
         self.greeted = True
@@ -115,10 +112,10 @@ class Link:
 
     def _on_refused(self, payload: Any = None) -> None:
         if isinstance(payload, Mapping):  # else it is not the box that speaks, but the library
-            self._lost = str(payload.get("message"))
+            self.lost = str(payload.get("message"))
 
     def _on_disconnect(self, *_: Any) -> None:
-        self._lost = self._lost or "the box closed the connection"
+        self.lost = self.lost or "the box closed the connection"
         self._changed.set()
 
     def _obey(self, told: Any = None) -> None:
@@ -154,7 +151,7 @@ async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
             with anyio.fail_after(CONNECT_WITHIN_S):
                 await client.connect(url, auth=dict(auth), transports=["websocket"], wait_timeout=CONNECT_WITHIN_S)
         except (socketio.exceptions.SocketIOError, OSError, ValueError) as error:
-            raise LinkLost(link.refused or f"{url}: {_why(error)}") from None
+            raise LinkLost(link.lost or f"{url}: {_why(error)}") from None
         await link.greeting()
         yield link
     finally:
