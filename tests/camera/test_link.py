@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -51,12 +52,12 @@ async def refusal(url: str) -> str:
     ("url", "why"),
     [
         ("http://127.0.0.1:9", "Connection refused"),
-        ("http://no-such-box.invalid:8080", "Name or service not known"),
+        ("http://no-such-box.invalid:8080", "Name or service not known|Temporary failure in name resolution"),
         ("http://255.255.255.255:8080", "Network is unreachable"),
     ],
 )
 async def test_where_there_is_no_box_it_says_where_and_why(url: str, why: str) -> None:
-    assert await refusal(url) == f"{url}: {why}"
+    assert re.fullmatch(f"{url}: ({why})", await refusal(url))
 
 
 async def test_a_web_server_that_is_no_box_is_said_to_be_something_else() -> None:
