@@ -70,6 +70,8 @@ def of_credentials(folder: Path) -> Iterator[Layer]:
 
     Raises ConfigError.
     """
+    if not folder.exists():
+        return  # there are none: systemd 255 removes the folder that it names then
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
         for path in paths:

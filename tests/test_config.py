@@ -303,8 +303,13 @@ def test_a_credential_that_protects_nothing_is_refused(
     assert what in refused(environ={"CREDENTIALS_DIRECTORY": str(credentials)}, folder=tmp_path)
 
 
-def test_a_folder_of_credentials_that_is_not_there_is_said(tmp_path: Path) -> None:
-    assert "cannot be read" in refused(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}, folder=tmp_path)
+def test_a_folder_of_credentials_that_is_not_there_holds_none(tmp_path: Path) -> None:
+    assert load("", {"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}, folder=tmp_path).server.api_key == ""
+
+
+def test_a_folder_of_credentials_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be read" in refused(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "file")}, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
