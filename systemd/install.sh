@@ -31,6 +31,8 @@ install -m 644 "$here/appliance.tmpfiles.conf" "$lib/tmpfiles.d/appliance.conf"
 install -m 644 "$here/60-appliance.rules" "$lib/udev/rules.d"
 # The board's drop-ins are chosen anew each time.
 rm -f "$lib"/systemd/system/appliance.service.d/*.conf
+# Not asked of systemd itself: ROOT may hold another one.
+[ ! -e "$root/lib/systemd/libsystemd-shared-249.so" ] || drop_ins="$drop_ins systemd-249"
 for name in $drop_ins; do
   install -m 644 "$here/boards/$name.conf" "$lib/systemd/system/appliance.service.d"
 done
