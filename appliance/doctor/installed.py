@@ -1,4 +1,5 @@
-"""Whether what `provisioning/install.sh` put on this machine is there as it was put: links, units, who may read what.
+"""Whether what `provisioning/install.sh` put on this machine is there as it was put, links, units, who may read what,
+and whether its memory limit holds.
 
 Nothing is said of a machine on which it is not installed.
 """
@@ -40,6 +41,7 @@ def examine(root: Path, owner_uid: int = 0) -> Iterator[Check]:
     yield _release(current)
     yield _units(root)
     yield _permissions(root, owner_uid)
+    yield _memory_limit(root)
 
 
 def _release(current: Path) -> Check:
@@ -80,3 +82,19 @@ def _permissions(root: Path, owner_uid: int) -> Check:
     if unseen:
         return Check("permissions", True, f"as they should be; with sudo also looked at: {', '.join(unseen)}")
     return Check("permissions", True, "settings, secrets and models are root's, and closed to others")
+
+
+def _memory_limit(root: Path) -> Check:
+    """A Raspberry Pi's firmware adds `cgroup_disable=memory` for the kernel; systemd then ignores limits in silence."""
+    groups = root / "sys/fs/cgroup"
+    try:
+        held = "memory" in (groups / "cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:
+        if not groups.is_dir():
+            return Check("memory limit", True, "unknown: this kernel shows no control groups")
+        held = (groups / "memory").is_dir()  # version 1
+    if held:
+        return Check("memory limit", True, "the kernel holds the service to it")
+    return Check("memory limit", False, "the kernel does not count memory, so the service may take all of it",
+                 "Add ` cgroup_enable=memory` to the end of the one line in /boot/firmware/cmdline.txt, or to your "
+                 "boot loader's kernel options, and restart the box.")  # fmt: skip

@@ -28,6 +28,9 @@ def root(tmp_path: Path) -> Path:
     for unit in installed.UNITS:
         link = tmp_path / "etc/systemd/system/appliance.target.wants" / unit
         link.symlink_to(f"/usr/lib/systemd/system/{unit}")
+    groups = tmp_path / "sys/fs/cgroup"
+    groups.mkdir(parents=True)
+    (groups / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     return tmp_path
 
 
@@ -37,7 +40,7 @@ def judged(root: Path) -> dict[str, Check]:
 
 def test_a_box_as_it_was_installed_is_good(root: Path) -> None:
     checks = judged(root)
-    assert list(checks) == ["release", "units", "permissions"]
+    assert list(checks) == ["release", "units", "permissions", "memory limit"]
     assert all(check.ok for check in checks.values())
     assert checks["release"].text == "1.0-abc"
 
@@ -76,3 +79,17 @@ def test_what_belongs_to_somebody_else_is_found(root: Path) -> None:
     (check,) = [check for check in installed.examine(root, os.getuid() + 1) if check.name == "permissions"]
     assert not check.ok
     assert "is not root's" in check.text
+
+
+def test_a_kernel_that_does_not_count_memory_is_found(root: Path) -> None:
+    (root / "sys/fs/cgroup/cgroup.controllers").write_text("cpuset cpu io pids\n")
+    check = judged(root)["memory limit"]
+    assert not check.ok
+    assert "cgroup_enable=memory" in check.do
+
+
+def test_control_groups_of_version_1_hold_to_a_limit_where_memory_is_among_them(root: Path) -> None:
+    (root / "sys/fs/cgroup/cgroup.controllers").unlink()
+    assert not judged(root)["memory limit"].ok
+    (root / "sys/fs/cgroup/memory").mkdir()
+    assert judged(root)["memory limit"].ok
