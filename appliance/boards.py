@@ -184,8 +184,9 @@ def table(found: Found) -> Iterator[str]:
         yield f"  {name:<13} {value}"
     yield "would configure"
     for choice in choices(found):
-        yield f"  {choice.key} = {choice.value}   because {choice.why}"
-    yield f"  systemd drop-ins: {', '.join(drop_ins(found))}"
+        setting = f"{choice.key} = {choice.value}"
+        yield f"  {setting:<34} {choice.why}"
+    yield f"  {'systemd/boards: ' + ', '.join(drop_ins(found)):<34} what it may use of memory and devices"
 
 
 def _why_device(found: Found) -> str:
