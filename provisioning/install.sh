@@ -34,6 +34,7 @@ work=$(mktemp -d /var/tmp/appliance.XXXXXX)
 log=$work/log
 step=start
 advice=''
+running=''
 changed=no
 
 say() { printf '%s\n' "$*"; }
@@ -47,21 +48,27 @@ fail() {
   {
     say ''
     say "appliance: the step \"$step\" failed: ${1:-}"
-    [ -s "$log" ] && tail -n 15 "$log" | sed 's/^/    /'
+    tr '\r' '\n' 2>/dev/null <"$log" | grep -v '^(Reading database' | tail -n 15 | sed 's/^/    /' || true
     say "  → $advice"
   } >&2
   local left=no output
   for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
     # Not by way of a file: the disk may be full.
-    output=$(eval "${undo[i]}" 2>&1) || { left=yes; say "  could not be undone: ${undo[i]}: $output" >&2; }
+    output=$(eval "${undo[i]}" 2>&1) || { left=yes; say "  could not be undone: ${undo[i]}: ${output##*$'\n'}" >&2; }
   done
   [ $left = yes ] || say 'Everything that was done has been undone: the machine is as it was.' >&2
   rm -rf "$work"
   exit 1
 }
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+trap 'fail "${running:-line $LINENO: $BASH_COMMAND}"' ERR
 trap 'fail "interrupted"' INT TERM HUP
-quietly() { "$@" >>"$log" 2>&1; }
+quietly() {
+  running="$(basename "$1") ${*:2}"
+  [ ${#running} -le 90 ] || running=${running:0:90}…
+  running="\`$running\` did not work"
+  "$@" >>"$log" 2>&1 || return
+  running=''
+}
 # For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work. The program would take the
 # variable for one of its settings.
 fail_at=${APPLIANCE_FAIL_AT:-}
@@ -166,8 +173,11 @@ else
     say "               fetching about 150 MB of packages into it"
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
-    quietly "$release/venv/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --no-compile "$work/.[mdns]"
+    pip=("$release/venv/bin/python" -m pip --disable-pip-version-check)
+    quietly "${pip[@]}" install --no-cache-dir --no-compile "$work/.[mdns]"
   fi
+  # OpenVINO does without it, and a box tells nobody anything.
+  quietly "${pip[@]}" uninstall --yes openvino-telemetry
   # systemd-python is built for the system's Python by Debian; where it is not there the log goes without fields.
   journal=/usr/lib/python3/dist-packages/systemd
   site=$(echo "$release"/venv/lib/python*/site-packages)
@@ -217,11 +227,18 @@ for group in render video; do getent group $group >/dev/null || undo+=("groupdel
 undo+=(put_units_back)
 quietly "$release/systemd/install.sh" "${drop_ins[@]}"
 [ "$units_before" = "$(units_now)" ] || changed=yes
-end "${drop_ins[*]}"
+end "for this board: $("$appliance" board --drop-ins)"
 
 begin settings "Mend $config: the line above says what is wrong in it."
 if [ -e "$config" ]; then
   quietly "$appliance" config check "$config"
+  was=$(stat -c '%U:%G %a' "$config")
+  if [ "$was" != 'root:appliance 640' ]; then
+    changed=yes
+    undo+=("chown ${was% *} '$config' && chmod ${was#* } '$config'")
+    chown root:appliance "$config"
+    chmod 640 "$config"
+  fi
   end "$config is kept"
 else
   changed=yes
@@ -289,11 +306,17 @@ else
   fi
   # Not waited for: the console's address comes with the network, some day.
   systemctl start --no-block appliance.target appliance-console.service
-  end "$(systemctl show -p StatusText --value appliance)"
+  status=$(systemctl show -p StatusText --value appliance)
+  case $status in
+    'safe mode'*) fail "it looks at no frame. $status" ;;
+  esac
+  end "$status"
   address=$("$appliance" address 2>/dev/null) || address='no address on a network yet'
   say "appliance $name is $(systemctl is-active appliance): $address"
 fi
 trap - ERR INT TERM HUP
+# Whoever installs it may pull the plug now.
+sync
 # This release and the two before it stay, to go back to.
 find "$base/releases" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
   cut -d' ' -f2- | xargs -r rm -rf
