@@ -81,6 +81,9 @@ begin machine 'Run it as root, on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.
 . /etc/os-release
 case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not a Debian" ;; esac
 { command -v apt-get && command -v systemctl; } >/dev/null || fail 'it has no apt-get or no systemd'
+# An older one would start the service without its secrets, and with half of its sandbox.
+systemd=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+[ "${systemd:-0}" -ge 249 ] || fail "$PRETTY_NAME has systemd ${systemd:-of no version}, and 249 is needed"
 machine=$(uname -m)
 case $machine in x86_64 | aarch64) ;; *) fail "there is no OpenVINO for $machine" ;; esac
 mkdir -p /opt
@@ -210,6 +213,9 @@ put_units_back() {
   fi
 }
 
+# Owner and mode of what may have lain there before.
+remember() { undo+=("chown $(stat -c '%U:%G' "$1") '$1' && chmod $(stat -c '%a' "$1") '$1'"); }
+
 begin units 'Send the lines above to whoever maintains this.'
 drop_ins=()
 for name_ in $("$appliance" board --drop-ins); do
@@ -222,7 +228,9 @@ owned | tar -cf "$work/units.tar" -P --files-from=-
 # What systemd/install.sh makes beside the units.
 getent passwd appliance >/dev/null || undo+=('userdel appliance')
 for group in render video; do getent group $group >/dev/null || undo+=("groupdel $group"); done
-[ -d /etc/appliance ] || undo+=('rm -rf /etc/appliance')
+for folder in /etc/appliance /etc/appliance/credentials; do
+  if [ -d $folder ]; then remember $folder; else undo+=("rm -rf $folder"); fi
+done
 [ -d /usr/libexec ] || undo+=('rmdir --ignore-fail-on-non-empty /usr/libexec')
 undo+=(put_units_back)
 quietly "$release/systemd/install.sh" "${drop_ins[@]}"
@@ -232,10 +240,9 @@ end "for this board: $("$appliance" board --drop-ins)"
 begin settings "Mend $config: the line above says what is wrong in it."
 if [ -e "$config" ]; then
   quietly "$appliance" config check "$config"
-  was=$(stat -c '%U:%G %a' "$config")
-  if [ "$was" != 'root:appliance 640' ]; then
+  if [ "$(stat -c '%U:%G %a' "$config")" != 'root:appliance 640' ]; then
     changed=yes
-    undo+=("chown ${was% *} '$config' && chmod ${was#* } '$config'")
+    remember "$config"
     chown root:appliance "$config"
     chmod 640 "$config"
   fi

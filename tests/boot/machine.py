@@ -26,7 +26,7 @@ _SHELL = {
 _NETWORK = "[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n"
 
 
-def make_disk(root: Path, disk: Path) -> None:
+def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
     """A disk of this root file system, which is changed: it gets the test's shell and network."""
     units = root / "etc/systemd/system"
     for name, text in _SHELL.items():
@@ -40,7 +40,7 @@ def make_disk(root: Path, disk: Path) -> None:
     )
     disk.unlink(missing_ok=True)
     with disk.open("wb") as file:
-        file.truncate(_DISK_BYTES)
+        file.truncate(size_bytes)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, disk], check=True)
 
 
@@ -62,6 +62,11 @@ class Machine:
     def __enter__(self) -> Machine:
         self.switch_on()
         return self
+
+    @property
+    def http_port(self) -> int:
+        """The port on this machine behind which its page is."""
+        return self._http_port
 
     def __exit__(self, *error: object) -> None:
         self.pull_the_plug()

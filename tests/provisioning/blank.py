@@ -1,10 +1,9 @@
-"""A blank box: a bare Debian in a container, with a disk of its own and a network that can be cut.
+"""A blank box: a bare Debian or Ubuntu in a container, with a disk of its own and a network that can be cut.
 
 Rules of this file:
 - The box reaches package mirrors as this machine does: its configuration of apt, pip and certificates is copied in when
   a box is made, and kept nowhere else.
 - Its network is slirp4netns, a process in user space: nothing of this machine's own network is changed for it.
-- What a box looks like is a dictionary, path to what lies there, that leaves out only what `_PASSING` names.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from appliance.vision.decode import encode_jpeg
 from tests.boot import container, rootfs
 from tests.boot.container import Container
 from tests.conftest import ROOT
+from tests.provisioning import disk, ubuntu
+from tests.provisioning.disk import Changes, Files
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "udev", "iproute2")
 """No Python, no certificates: less than any image for a board has."""
@@ -38,23 +39,6 @@ SOURCE = ("appliance", "systemd", "provisioning", "pyproject.toml", "README.md",
 _numbers = itertools.count(1)
 _PATIENCE_S = 900.0
 _ADDRESS, _DNS = "10.0.2.100", "10.0.2.3"
-
-_PASSING = (
-    *("/dev", "/proc", "/sys", "/run", "/tmp", "/media"),
-    # What a running Debian writes by itself, whoever installs what.
-    *("/var/log", "/var/tmp/systemd-private*", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
-    # What package managers remember: lists, caches, and the copies that each change leaves.
-    *(
-        "/var/lib/apt",
-        "/var/cache/apt",
-        "/var/lib/dpkg",
-        "/var/cache/debconf",
-        "/var/cache/ldconfig",
-        "/etc/ld.so.cache",
-    ),
-    # Copies and locks of the account tools.
-    *("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock"),
-)
 
 
 class Box(Container):
@@ -75,28 +59,13 @@ class Box(Container):
         text, _, code = said.rpartition("exit ")
         return int(code), text
 
-    def files(self) -> dict[str, str]:
-        """What lies where on its disk: kind, mode, owner, and the content of what is not a folder."""
-        left_out = [word for path in _PASSING for word in ("-path", path, "-prune", "-o")]
-        listed = self.run("find", "/", "-xdev", *left_out, "-printf", "%p\\t%y %m %u %g %l\\n", patience_s=_PATIENCE_S)
-        found = dict(line.split("\t") for line in listed.splitlines())
-        sums = self.run(
-            "sh", "-c", "xargs -d '\\n' -r sha256sum -z | tr '\\0' '\\n'",
-            stdin="\n".join(path for path, what in found.items() if what.startswith("f ")), patience_s=_PATIENCE_S,
-        )  # fmt: skip
-        for line in sums.splitlines():
-            digest, _, path = line.partition("  ")
-            found[path] += digest
-        return found
+    def files(self) -> Files:
+        """What lies where on its disk."""
+        return disk.files(lambda script: self.run("sh", "-c", script, patience_s=_PATIENCE_S))
 
-    def leftovers(self, before: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
-        """What is not as it was: path to what lay there and what lies there."""
-        now = self.files()
-        return {
-            path: (before.get(path), now.get(path))
-            for path in sorted(before.keys() | now.keys())
-            if before.get(path) != now.get(path)
-        }
+    def leftovers(self, before: Files) -> Changes:
+        """What is not as it was."""
+        return disk.changes(before, self.files())
 
     def serial(self) -> str:
         """Another one for each time the service starts."""
@@ -156,9 +125,9 @@ def _forward(control: Path) -> int:
 
 @contextmanager
 def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Box]:
-    """A blank box of this Debian release that has just booted; its disk goes with it. `/media/source` is this tree.
+    """A blank box of this release of Debian or Ubuntu that has just booted; its disk goes with it.
 
-    `packages`: what it has beside the barest; `options`: more of systemd-nspawn's.
+    This tree is its `/media/source`. `packages`: what it has beside the barest; `options`: more of systemd-nspawn's.
     """
     with blank_disk(suite, packages) as root, switched_on(root, options) as box:
         yield box
@@ -167,7 +136,8 @@ def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()
 @contextmanager
 def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
     """The disk of a box that was never switched on."""
-    base = rootfs.debian((*PACKAGES, *packages), suite)
+    make = ubuntu.root if suite in ubuntu.SUITES else rootfs.debian
+    base = make((*PACKAGES, *packages), suite)
     CACHE.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE))
     try:
@@ -182,7 +152,9 @@ def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
 @contextmanager
 def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[Box]:
     """A box with this disk, which keeps what is written on it."""
-    with container.boot(root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", *options]) as started:
+    with container.boot(
+        root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", "--timezone=off", *options]
+    ) as started:
         yield Box(started.leader, root)
 
 

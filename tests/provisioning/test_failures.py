@@ -51,6 +51,25 @@ def test_without_a_network_and_without_a_bundle_the_network_is_named(prepared: B
     assert prepared.leftovers(before) == {}
 
 
+def test_a_box_that_would_look_at_no_frame_is_refused(prepared: Box, before: dict[str, str]) -> None:
+    prepared.write("/etc/appliance/appliance.toml", 'profile = "realtime"\n')
+    prepared.write("/etc/appliance/credentials/server.api_key", "")
+    files = prepared.files()
+    code, said = prepared.install(*_BUNDLE)
+    _is_a_good_refusal(code, said, "service", "server.api_key: is empty")
+    assert prepared.leftovers(files) == {}
+    prepared.run("rm", "-r", "/etc/appliance")
+    assert prepared.leftovers(before) == {}
+
+
+def test_a_system_that_is_too_old_is_refused_at_once(can_provision: None) -> None:
+    with booted("bullseye") as box:
+        before = box.files()
+        code, said = box.install()
+        _is_a_good_refusal(code, said, "machine", "(bullseye) has systemd 247, and 249 is needed")
+        assert box.leftovers(before) == {}
+
+
 def test_packages_that_were_installed_go_again(can_provision: None, measured: Measured) -> None:
     with booted("bookworm") as box, box.network():
         before = box.files()

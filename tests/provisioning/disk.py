@@ -1,0 +1,49 @@
+"""What lies on a box's disk, and what has changed there: a path's kind, mode, owner, and the content of what is a file.
+
+What is left out is named in `_PASSING`, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Files = dict[str, str]
+Changes = dict[str, tuple[str | None, str | None]]
+
+_PASSING = (
+    *("/dev", "/proc", "/sys", "/run", "/tmp", "/media"),
+    # What a running Debian writes by itself, whoever installs what.
+    *("/var/log", "/var/tmp/systemd-private*", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
+    # What package managers remember: lists, caches, and the copies that each change leaves.
+    *(
+        "/var/lib/apt",
+        "/var/cache/apt",
+        "/var/lib/dpkg",
+        "/var/cache/debconf",
+        "/var/cache/ldconfig",
+        "/etc/ld.so.cache",
+    ),
+    # Copies and locks of the account tools.
+    *("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock"),
+)
+_LEFT_OUT = " ".join(f"-path '{path}' -prune -o" for path in _PASSING)
+_LIST = rf"find / -xdev {_LEFT_OUT} -printf '%p\t%y %m %u %g %l\n'"
+_SUM = f"find / -xdev {_LEFT_OUT} -type f -print0 | xargs -0 -r sha256sum -z | tr '\\0' '\\n'"
+
+
+def files(run: Callable[[str], str]) -> Files:
+    """All that lies there. `run`: what a shell script prints as root on the box."""
+    found = dict(line.split("\t") for line in run(_LIST).splitlines())
+    for line in run(_SUM).splitlines():
+        digest, _, path = line.partition("  ")
+        found[path] = f"{found.get(path, '')}{digest}"
+    return found
+
+
+def changes(before: Files, now: Files) -> Changes:
+    """Each path that is not as it was: what lay there and what lies there."""
+    return {
+        path: (before.get(path), now.get(path))
+        for path in sorted(before.keys() | now.keys())
+        if before.get(path) != now.get(path)
+    }

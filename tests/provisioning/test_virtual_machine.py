@@ -1,0 +1,100 @@
+"""A blank Debian on a disk of its own, under a kernel of its own, from its first boot to the last of the appliance.
+
+One machine, and its tests in this order.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.boot import machine, rootfs
+from tests.boot.conftest import Measured
+from tests.boot.machine import Machine
+from tests.provisioning import disk
+from tests.provisioning.blank import PACKAGES, ask
+from tests.provisioning.conftest import PREPARED, Bundle
+from tests.provisioning.disk import Files
+
+pytestmark = [pytest.mark.provision, pytest.mark.slow]
+
+_KERNEL = ("linux-image-cloud-amd64", "initramfs-tools")
+_DISK_BYTES = 4_000_000_000
+# An emulated chip takes minutes for what a board does in a tenth of a second.
+_SETTINGS = "[flow]\nmax_side = 320\ndeadline_s = 120\n"
+_PATIENCE = "[Service]\nWatchdogSec=2min\nTimeoutStartSec=10min\n"
+
+
+@pytest.fixture(scope="module")
+def vm(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A blank machine that has booted, with the bundle for it on its disk."""
+    if why_not := machine.why_not():
+        pytest.skip(f"no virtual machine here: {why_not}")
+    root = rootfs.CACHE / "blank"
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "-a", rootfs.debian((*PACKAGES, *PREPARED, *_KERNEL), "bookworm"), root], check=True)
+    shutil.copy(bundle("amd64", "3.11"), root / "media/bundle.tar")
+    (root / "etc/hostname").write_text("debian\n")
+    patience = root / "usr/local/lib/systemd/system/appliance.service.d/90-test.conf"
+    patience.parent.mkdir(parents=True)
+    patience.write_text(_PATIENCE)
+    image = tmp_path_factory.mktemp("machine") / "disk.img"
+    machine.make_disk(root, image, _DISK_BYTES)
+    with Machine(root, image) as booted:
+        booted.wait_until("up", lambda: _says_something(booted))
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def before(vm: Machine) -> Files:
+    """Its files before anything is done."""
+    return disk.files(vm.run)
+
+
+def test_one_command_makes_a_ready_box(vm: Machine, before: Files, measured: Measured) -> None:
+    vm.run(f"mkdir -m 755 /etc/appliance && printf '{_SETTINGS!s}' > /etc/appliance/appliance.toml")
+    vm.run("tar -xf /media/bundle.tar -C /tmp provisioning")
+    begun_s = time.monotonic()
+    said = vm.run("/tmp/provisioning/install.sh --bundle /media/bundle.tar 2>&1 </dev/null; echo exit code $?")
+    taken_s = time.monotonic() - begun_s
+    assert said.endswith("exit code 0"), said
+    assert "is active: http://10.0.2.15:8080/" in said
+    assert vm.get("/health/ready")[0] == 200
+    measured(f"ready after {taken_s:.0f} s, emulated")
+
+
+def test_it_answers_a_frame_over_the_network(vm: Machine) -> None:
+    answer = ask(vm.http_port)
+    assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
+
+
+def test_it_is_ready_by_itself_after_its_plug_was_pulled(vm: Machine, measured: Measured) -> None:
+    vm.pull_the_plug()
+    vm.switch_on()
+    began_to_ready_s = vm.wait_until_ready()
+    answer = ask(vm.http_port)
+    assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
+    said = vm.run("/usr/local/bin/appliance doctor; echo exit code $?")
+    assert said.endswith("exit code 0"), said
+    assert "memory limit   the kernel holds the service to it" in said
+    name = vm.run("hostname")
+    assert name.startswith("appliance-")
+    measured(f"called {name}, ready {began_to_ready_s:.0f} s after the service began, emulated; the doctor is content")
+
+
+def test_uninstalling_leaves_nothing_but_the_name(vm: Machine, before: Files, measured: Measured) -> None:
+    said = vm.run("/opt/appliance/current/provisioning/uninstall.sh 2>&1; echo exit code $?")
+    assert said.endswith("exit code 0"), said
+    assert set(disk.changes(before, disk.files(vm.run))) == {"/etc/hostname", "/etc/hosts"}
+    measured(f"{len(before)} files compared with those before, none differs")
+
+
+def _says_something(vm: Machine) -> bool:
+    try:
+        return vm.run("systemctl is-system-running") in ("running", "degraded")
+    except OSError:
+        return False
