@@ -2,13 +2,15 @@
 
 The picture is scaled to fit, its aspect kept, and centred on grey. The input is only as large as the aspect needs, in
 multiples of the network's stride: a 1280x720 picture runs at 640x384, not at 640x640. Rounding follows Ultralytics'
-`LetterBox` and `scale_boxes`, so that both give the same boxes for the same network.
+`LetterBox` and `scale_boxes`, so that both give the same boxes for the same network. Networks of other families were
+shown their pictures otherwise, see PLACINGS.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,10 @@ from appliance.values import Size
 
 GREY = 114
 """The level of the border that these networks were trained with."""
+
+Placing = Literal["centre", "corner", "stretch"]
+PLACINGS: tuple[Placing, ...] = ("centre", "corner", "stretch")
+"""Where a picture lies in an input of another aspect: in its middle, in its upper left corner, or over all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,13 @@ def input_size(image: Size, max_side: int, stride: int) -> Size:
     return Size(_up(inner.width, stride), _up(inner.height, stride))
 
 
-def fit(image: Size, outer: Size) -> Letterbox:
+def fit(image: Size, outer: Size, placing: Placing = "centre") -> Letterbox:
     """The place of a picture of this size in an input of that size."""
+    if placing == "stretch":
+        return Letterbox(image, outer, outer, 0, 0)
     inner = _fit(image, outer)
+    if placing == "corner":
+        return Letterbox(image, inner, outer, 0, 0)
     left = round((outer.width - inner.width) / 2 - 0.1)
     top = round((outer.height - inner.height) / 2 - 0.1)
     return Letterbox(image, inner, outer, left, top)

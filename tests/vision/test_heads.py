@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -140,10 +142,79 @@ def test_both_heads_give_the_same_objects_surest_first(found: list[tuple[int, in
     assert len(by_anchors[0]) == sum(p > 0.25 for _, _, _, p in spread.values())
 
 
+CELLS = [80 * 48, 40 * 24, 20 * 12, 10 * 6]
+"""Of a 640x384 input at strides 8, 16, 32 and 64."""
+NOTHING: dict[str, tuple[tuple[int, ...], ...]] = {
+    "anchors": ((7, 100),),
+    "end_to_end": ((300, 6),),
+    "objectness": ((100, 8),),
+    "yolox": ((sum(CELLS[:3]), 8),),
+    "picodet": (*((cells, 3) for cells in CELLS), *((cells, 32) for cells in CELLS)),
+    "boxes_scores": ((100, 4), (3, 100)),
+    "class_first": ((0, 6),),
+    "boxes_labels": ((0, 4), (0,), (0,)),
+}
+
+
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_nothing_found_is_an_empty_answer(head: str) -> None:
-    raw = np.zeros((7, 100) if head == "anchors" else (300, 6), np.float32)
-    assert reader(head).read((raw,), PLACE, ALL) == ()
+    raw = [np.zeros(shape, np.float32) for shape in NOTHING[head]]
+    if head == "boxes_labels":
+        raw[1] = raw[1].astype(np.int64)
+    assert reader(head).read(tuple(raw), PLACE, ALL) == ()
+
+
+def test_decoded_boxes_are_suppressed_here() -> None:
+    boxes = np.array([[10, 20, 50, 60], [11, 20, 51, 60], [10, 20, 50, 60]], np.float32)
+    scores = np.array([[0.6, 0.7, 0.1], [0.1, 0.2, 0.5], [0, 0, 0]], np.float32)
+    first, second = reader("boxes_scores").read((boxes, scores), PLACE, ALL)
+    assert (first.name, first.box_px) == ("person", Box(22, 16, 102, 96))
+    assert (second.name, second.box_px) == ("car", Box(20, 16, 100, 96))
+
+
+def test_rows_that_begin_with_their_class_may_be_filled_up_with_none() -> None:
+    rows = np.array([[-1, 0, 0, 0, 0, 0], [0, 0.4, 10, 20, 50, 60], [2, 0.8, 0, 12, 20, 32]], np.float32)
+    sign, person = reader("class_first").read((rows,), PLACE, ALL)
+    assert (sign.name, sign.box_px) == ("stop sign", Box(0, 0, 40, 40))
+    assert sign.confidence == pytest.approx(0.8)
+    assert (person.name, person.box_px) == ("person", Box(20, 16, 100, 96))
+
+
+def test_boxes_labels_and_scores_come_in_any_order() -> None:
+    boxes = np.array([[10, 20, 50, 60], [0, 12, 20, 32]], np.float32)
+    labels, scores = np.array([1, 2]), np.array([0.5, 0.9], np.float32)
+    for raw in ((boxes, labels, scores), (boxes, scores, labels), (scores, boxes, labels)):
+        sign, car = reader("boxes_labels").read(raw, PLACE, ALL)
+        assert (sign.name, sign.box_px) == ("stop sign", Box(0, 0, 40, 40))
+        assert (car.name, car.confidence) == ("car", 0.5)
+
+
+def test_of_two_endings_of_yolox_one_counts_in_pixels_and_one_in_cells() -> None:
+    in_px = np.array([[100, 50, 40, 20, 0.9, 0.1, 0.5, 0]], np.float32)
+    in_cells = np.zeros((sum(CELLS[:3]), 8), np.float32)
+    third_of_the_second_row = 80 + 2
+    in_cells[third_of_the_second_row] = [0.25, 0.5, np.log(5), np.log(2), 0.9, 0.1, 0.5, 0]
+    (car,) = reader("objectness").read((in_px,), PLACE, ALL)
+    assert (car.name, car.box_px) == ("car", Box(160, 56, 240, 96))
+    assert car.confidence == pytest.approx(0.45)
+    (car,) = reader("yolox").read((in_cells,), PLACE, ALL)
+    left, top, right, bottom = 18 - 20, 12 - 8, 18 + 20, 12 + 8
+    assert car.confidence == pytest.approx(0.45)
+    assert astuple(car.box_px) == pytest.approx((max(0, left) * 2, max(0, top - 12) * 2, right * 2, (bottom - 12) * 2))
+
+
+def test_picodets_sides_lie_as_far_from_the_centre_of_a_cell_as_is_likely() -> None:
+    scores = [np.zeros((cells, 3), np.float32) for cells in CELLS]
+    sides = [np.zeros((cells, 4, 8), np.float32) for cells in CELLS]
+    scores[1][5 * 40 + 7] = [0.1, 0.0, 0.8]
+    sides[1][5 * 40 + 7, [0, 1, 2, 3], [1, 2, 3, 4]] = 100.0
+    (sign,) = reader("picodet").read((*scores, *(one.reshape(-1, 32) for one in sides)), PLACE, ALL)
+    x, y = 7 * 16 + 8, 5 * 16 + 8
+    assert sign.name == "stop sign"
+    assert sign.confidence == pytest.approx(0.8)
+    assert astuple(sign.box_px) == pytest.approx(
+        ((x - 16) * 2, (y - 32 - 12) * 2, (x + 48) * 2, (y + 64 - 12) * 2), abs=1e-3
+    )
 
 
 def test_detections_are_in_the_pixels_of_the_picture_and_have_names() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from appliance.values import Size
-from appliance.vision.letterbox import Letterbox, fit, input_size
+from appliance.vision.letterbox import PLACINGS, Letterbox, Placing, fit, input_size
 
 Boxes: TypeAlias = NDArray[np.floating[Any]]
 
@@ -161,3 +161,21 @@ def test_usual_and_odd_pictures_have_the_place_that_is_worked_out_by_hand(image:
 def test_a_network_of_one_size_takes_every_picture_whole() -> None:
     assert fit(Size(1280, 720), Size(640, 640)) == Letterbox(Size(1280, 720), Size(640, 360), Size(640, 640), 0, 140)
     assert fit(Size(720, 1280), Size(640, 384)) == Letterbox(Size(720, 1280), Size(216, 384), Size(640, 384), 212, 0)
+
+
+@given(images, st.builds(Size, st.integers(32, 800), st.integers(32, 800)), st.sampled_from(PLACINGS))
+@settings(deadline=None)
+def test_wherever_a_picture_lies_its_corners_come_back(image: Size, outer: Size, placing: Placing) -> None:
+    place = fit(image, outer, placing)
+    left, top = place.left, place.top
+    corners = np.array([[left, top, left + place.inner.width, top + place.inner.height]], np.float32)
+    np.testing.assert_allclose(place.to_image(corners), [[0, 0, image.width, image.height]], rtol=1e-5)
+    assert 0 <= left <= outer.width - place.inner.width
+    assert 0 <= top <= outer.height - place.inner.height
+
+
+def test_a_picture_lies_in_the_middle_in_the_corner_or_over_all_of_the_input() -> None:
+    image, outer = Size(1280, 720), Size(320, 320)
+    assert fit(image, outer, "centre") == Letterbox(image, Size(320, 180), outer, 0, 70)
+    assert fit(image, outer, "corner") == Letterbox(image, Size(320, 180), outer, 0, 0)
+    assert fit(image, outer, "stretch") == Letterbox(image, outer, outer, 0, 0)

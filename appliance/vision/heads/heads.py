@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from appliance.ports import Raw
+from appliance.vision.heads.finished import read_boxes_labels, read_class_first
+from appliance.vision.heads.picodet import read_boxes_scores, read_picodet
 from appliance.vision.heads.rows import Ask, Rows
 from appliance.vision.heads.yolo import read_anchors, read_end_to_end
+from appliance.vision.heads.yolox import read_objectness, read_yolox
 
-HEADS: dict[str, Callable[[Raw, Ask], Rows]] = {"anchors": read_anchors, "end_to_end": read_end_to_end}
+HEADS: dict[str, Callable[[Raw, Ask], Rows]] = {
+    "anchors": read_anchors,
+    "end_to_end": read_end_to_end,
+    "objectness": read_objectness,
+    "yolox": read_yolox,
+    "picodet": read_picodet,
+    "boxes_scores": read_boxes_scores,
+    "class_first": read_class_first,
+    "boxes_labels": read_boxes_labels,
+}
+"""Ultralytics' networks say themselves which of the first two is theirs; what has another one must declare it."""
 
 
 def head_of(

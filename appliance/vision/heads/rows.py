@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,14 @@ class Rows:
     def take(self, which: Indices | NDArray[np.bool_]) -> Rows:
         """Only these."""
         return Rows(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
+
+
+def best_class(scores: NDArray[np.floating[Any]], ask: Ask) -> tuple[Indices, Indices, Floats]:
+    """Of confidences (classes, places) the places that are sure enough, and of each its best class and how sure."""
+    (places,) = np.nonzero(scores.max(axis=0) > ask.min_confidence)
+    chosen = scores[:, places]
+    class_ids = chosen.argmax(axis=0)
+    return places, class_ids, np.take_along_axis(chosen, class_ids[None], axis=0)[0].astype(np.float32)
 
 
 def surest_first(rows: Rows, most: int) -> Rows:

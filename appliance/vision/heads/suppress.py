@@ -1,8 +1,8 @@
 """Non-maximum suppression: of boxes of one class that show the same object only the surest stays.
 
-Both functions take boxes surest first and give the indices kept, in that order. Sources: greedy NMS as torchvision's;
-for oriented boxes Fast NMS (Bolya et al. 2019, arXiv:1904.02689) over the probabilistic IoU of Llerena et al. 2021
-(arXiv:2106.06072), which is what Ultralytics does.
+`suppress` and `suppress_oriented` take boxes surest first and give the indices kept, in that order. Sources: greedy NMS
+as torchvision's; for oriented boxes Fast NMS (Bolya et al. 2019, arXiv:1904.02689) over the probabilistic IoU of
+Llerena et al. 2021 (arXiv:2106.06072), which is what Ultralytics does.
 """
 
 from __future__ import annotations
@@ -11,11 +11,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.vision.heads.rows import Floats, Indices
+from appliance.vision.heads.rows import Ask, Floats, Indices, Rows, surest_first
 
+_MOST_CANDIDATES = 30_000
 _MOST_ORIENTED = 2000
 """Each is held against each: so many take 100 MB for a moment."""
 _TINY = 1e-7
+
+
+def distinct(rows: Rows, ask: Ask) -> Rows:
+    """What is asked for of these rows, each object once, surest first."""
+    rows = surest_first(rows.take(ask.wants(rows.class_ids)), _MOST_CANDIDATES)
+    if ask.oriented:
+        kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, ask.iou)
+    else:
+        kept = suppress(rows.boxes_in, rows.confidences, rows.class_ids, ask.iou)
+    return rows.take(kept[: ask.most])
 
 
 def suppress(boxes: Floats, confidences: Floats, class_ids: Indices, iou: float) -> Indices:

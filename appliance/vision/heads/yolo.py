@@ -8,29 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from appliance.ports import Raw
-from appliance.vision.heads.rows import Ask, Rows, corners_of, surest_first
-from appliance.vision.heads.suppress import suppress, suppress_oriented
-
-_MOST_CANDIDATES = 30_000
+from appliance.vision.heads.rows import Ask, Rows, best_class, corners_of, surest_first
+from appliance.vision.heads.suppress import distinct
 
 
 def read_anchors(raw: Raw, ask: Ask) -> Rows:
     """YOLOv5u, YOLOv8 and YOLO11: (4 + classes + extra, anchors); x, y, width, height, a confidence per class, more."""
     table, ends = raw[0], 4 + ask.classes
-    scores = table[4:ends]
-    (candidates,) = np.nonzero(scores.max(axis=0) > ask.min_confidence)
-    chosen = scores[:, candidates]
-    class_ids = chosen.argmax(axis=0)
-    confidences = np.take_along_axis(chosen, class_ids[None], axis=0)[0].astype(np.float32)
-    boxes = table[:4, candidates].astype(np.float32)
-    extra = table[ends:, candidates].astype(np.float32).T
-    rows = Rows(boxes.T if ask.oriented else corners_of(*boxes), confidences, class_ids, extra)
-    rows = surest_first(rows.take(ask.wants(class_ids)), _MOST_CANDIDATES)
-    if ask.oriented:
-        kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, ask.iou)
-    else:
-        kept = suppress(rows.boxes_in, rows.confidences, rows.class_ids, ask.iou)
-    return rows.take(kept[: ask.most])
+    some, class_ids, confidences = best_class(table[4:ends], ask)
+    boxes = table[:4, some].astype(np.float32)
+    extra = table[ends:, some].astype(np.float32).T
+    return distinct(Rows(boxes.T if ask.oriented else corners_of(*boxes), confidences, class_ids, extra), ask)
 
 
 def read_end_to_end(raw: Raw, ask: Ask) -> Rows:

@@ -1,0 +1,48 @@
+"""Heads that say of each place first whether there is an object at all, and then which: YOLOX and its elders.
+
+Source: Ge et al. 2021 (arXiv:2107.08430) and Megvii's `YOLOXHead`. As in its evaluation, each place counts for its best
+class only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from appliance.ports import Raw
+from appliance.vision.heads.grids import cells
+from appliance.vision.heads.rows import Ask, Floats, Indices, Rows, corners_of
+from appliance.vision.heads.suppress import distinct
+
+_STRIDES = (8, 16, 32)
+
+
+def read_objectness(raw: Raw, ask: Ask) -> Rows:
+    """YOLOX exported with its decoding, YOLOv5 before `u`, YOLOv7: (places, 5 + classes); x, y, width, height in px,
+    whether there is an object, a confidence per class.
+    """
+    some, class_ids, confidences = _sure(raw[0], ask)
+    return _distinct(raw[0][some, :4].astype(np.float32), class_ids, confidences, ask)
+
+
+def read_yolox(raw: Raw, ask: Ask) -> Rows:
+    """YOLOX as its exporter writes it: the same, but a place counts cells from its own, and an extent is the logarithm
+    of one.
+    """
+    some, class_ids, confidences = _sure(raw[0], ask)
+    corners, strides = (of[some] for of in cells(ask.input, _STRIDES))
+    told = raw[0][some, :4].astype(np.float32)
+    centres = told[:, :2] * strides[:, None] + corners
+    extents = np.exp(told[:, 2:]) * strides[:, None]
+    return _distinct(np.concatenate((centres, extents), axis=1), class_ids, confidences, ask)
+
+
+def _sure(table: np.ndarray[tuple[int, ...], np.dtype[np.floating]], ask: Ask) -> tuple[Indices, Indices, Floats]:
+    (some,) = np.nonzero(table[:, 4] > ask.min_confidence)  # no class is surer than that there is an object
+    scores = table[some, 5:].astype(np.float32) * table[some, 4:5]
+    confidences = scores.max(axis=1, initial=0.0)
+    sure = confidences > ask.min_confidence
+    return some[sure], scores[sure].argmax(axis=1), confidences[sure].astype(np.float32)
+
+
+def _distinct(boxes: Floats, class_ids: Indices, confidences: Floats, ask: Ask) -> Rows:
+    return distinct(Rows(corners_of(*boxes.T), confidences, class_ids, boxes[:, :0]), ask)
