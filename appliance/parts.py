@@ -51,7 +51,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
-    network = Network(info, engine, reader, sizes)
+    network = Network(info, engine, reader, sizes, found.placing)
     if prepare:
         compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
         mark("compiled" if compiled else "compiled before")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.cli.arguments import (
     FAILED,
@@ -21,6 +22,9 @@ from appliance.control import NoService
 from appliance.device import logs
 from appliance.errors import ModelError
 from appliance.settings import Settings
+
+if TYPE_CHECKING:
+    from appliance.models.declared import Declaration
 
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
 
@@ -46,15 +50,19 @@ def add(model: argparse.ArgumentParser) -> None:
     activate.add_argument("--force", action="store_true", help="whatever the comparison says; it must still work")
     command("rollback", _roll_back, "use the model again that was in use before")
 
-    take_in = command("import", _import, "take in a bundle, or a folder that `yolo export` wrote")
-    take_in.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or a .zip or .tar.gz of one")
+    take_in = command("import", _import, "take in a bundle, a folder that `yolo export` wrote, or a network file")
+    take_in.add_argument("source", type=Path, metavar="SOURCE", help="a folder, a .zip or .tar.gz of one, or a file")
+    take_in.add_argument("--head", metavar="HEAD", help="how a network is read that does not say so: yolox, picodet, …")
+    take_in.add_argument("--classes", type=Path, metavar="FILE", help="with --head: its classes, one a line (COCO's)")
     take_in.add_argument("--name", help="what it is to be called here (default: the source's name)")
     take_in.add_argument("--force", action="store_true", help="replace a model of this name")
     remove = command("remove", _remove, "delete a bundle that is not in use")
     remove.add_argument("name", metavar="NAME")
 
     fetch = command("fetch", _fetch, "bring the default model, YOLO11n, unless it is there")
-    fetch.add_argument("--permissive", action="store_true", help="instead EfficientDet-Lite0, licensed Apache-2.0")
+    fetch.add_argument(
+        "--permissive", nargs="?", const="", metavar="NAME", help="instead one licensed Apache-2.0: SSD MobileNetV3"
+    )
     fetch.add_argument("--force", action="store_true", help="bring it again")
     fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
 
@@ -153,13 +161,34 @@ def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.models import store
+    from appliance.models import declared, store
 
     source = arguments.source
-    name = arguments.name or source.resolve().name.removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
-    found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force)
+    name = arguments.name or _without(source.resolve().name, ".gz", ".tar", ".zip", *declared.NETWORKS)
+    declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
+    found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration)
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
     return OK
+
+
+def _without(name: str, *suffixes: str) -> str:
+    for suffix in suffixes:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _declaration(head: str | None, classes: Path | None) -> Declaration:
+    from appliance.models.declared import Declaration
+
+    if head is None:
+        raise ModelError("--classes goes with --head", "model_unsupported")
+    if classes is None:
+        return Declaration(head)
+    try:
+        lines = classes.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"--classes {classes} cannot be read: {error}", "model_unsupported") from None
+    return Declaration(head, tuple(line.strip() for line in lines if line.strip()))
 
 
 def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -174,8 +203,11 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.models import fetch
 
     models_dir = Path(settings.model.dir)
-    if arguments.permissive:
-        bundle = fetch.fetch_permissive(models_dir, _say, force=arguments.force)
+    if arguments.permissive is not None:
+        name = arguments.permissive or fetch.PERMISSIVE_DEFAULT
+        if name not in fetch.PERMISSIVE:
+            raise ModelError(f"there is no '{name}' to fetch; known: {', '.join(fetch.PERMISSIVE)}", "model_missing")
+        bundle = fetch.fetch_permissive(models_dir, _say, name=name, force=arguments.force)
     else:
         bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")

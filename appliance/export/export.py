@@ -25,7 +25,7 @@ from appliance.quantize import calibration
 from appliance.quantize.calibration import Sample
 from appliance.settings import Settings
 from appliance.values import Detection, Size, Wanted
-from appliance.vision import decode, letterbox, scene
+from appliance.vision import decode, scene
 from appliance.vision.likeness import SEEN, likeness
 
 _LEAST_POINTS = 95.0
@@ -114,10 +114,9 @@ def _held_against(
     found: list[Sequence[Detection]] = []
     try:
         for sample in samples:
-            size = letterbox.input_size(sample.picture.size, settings.flow.max_side, made.stride)
-            place = letterbox.fit(sample.picture.size, size)
+            place = made.place(sample.picture.size, settings.flow.max_side)
             read = functools.partial(reader.read, place=place, wanted=Wanted(SEEN))
-            found.append(engine.infer(calibration.tensor_of(sample, size), read))
+            found.append(engine.infer(decode.load(sample.picture, place), read))
     finally:
         engine.close()
     if not any(found) and not any(exported.found):

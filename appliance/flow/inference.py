@@ -15,6 +15,7 @@ from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted
 from appliance.vision import decode, letterbox, thumbnail
 from appliance.vision.heads import Reader
+from appliance.vision.letterbox import Placing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Network:
     engine: Engine
     reader: Reader
     sizes: Sizes
+    placing: Placing = "centre"
+    """Where a picture lies in its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Inference:
             timing = _timing(frame, started_s, self._clock(), 0.0)
             return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)
 
-        place = letterbox.fit(frame.picture.size, size)
+        place = letterbox.fit(frame.picture.size, size, network.placing)
         tensor = decode.load(frame.picture, place)
         decoded_s = self._clock()
         with self._slot:

@@ -21,6 +21,7 @@ import yaml
 from appliance.errors import ModelError
 from appliance.values import Size
 from appliance.vision.heads import HEADS, TASKS, Reader, head_of
+from appliance.vision.letterbox import PLACINGS, Letterbox, Placing, fit, input_size
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -80,6 +81,12 @@ class Bundle:
     """The versions of what made it."""
     keypoints: tuple[int, int] | None = None
     """Of a pose: how many points, and of how many numbers each."""
+    placing: Placing = "centre"
+    """Where a picture lies in its input."""
+
+    def place(self, image: Size, max_side: int) -> Letterbox:
+        """Where a picture of this size lies in the input that it runs at; `max_side`: the input's longest side, px."""
+        return fit(image, self.fixed_size or input_size(image, max_side, self.stride), self.placing)
 
     def network_for(self, reads: tuple[str, ...]) -> Path:
         """Its network in the first of these formats (suffixes) that it has. Raises ModelError model_unsupported."""
@@ -159,7 +166,10 @@ def from_metadata(
         except (ValueError, SyntaxError):
             names = None
     if not isinstance(names, Mapping) or not names:
-        raise ModelError(f"{network} does not say its class names; export it with Ultralytics", "model_unsupported")
+        raise ModelError(
+            f"{network} does not say its class names; if Ultralytics did not export it, say with --head how it is read",
+            "model_unsupported",
+        )
     if task not in TASKS:
         raise ModelError(f"{network} is a model for '{task}'; known are {', '.join(TASKS)}", "model_unsupported")
     classes = tuple(str(names[key]) for key in sorted(names))
@@ -222,6 +232,11 @@ def _from_manifest(folder: Path) -> Bundle:
             raise ModelError(f"{path} names a head '{manifest['head']}' that is none of ours", "model_unsupported")
         if manifest["task"] not in TASKS:
             raise ModelError(f"{path} names a task '{manifest['task']}' that is none of ours", "model_unsupported")
+        placing = manifest.get("placing", "centre")
+        if placing not in PLACINGS:
+            raise ModelError(
+                f"{path} names a placing '{placing}'; known are {', '.join(PLACINGS)}", "model_unsupported"
+            )
         fixed = manifest["fixed_size"]
         return Bundle(
             name=manifest["name"],
@@ -239,6 +254,7 @@ def _from_manifest(folder: Path) -> Bundle:
             agreement=Agreement(**manifest["agreement"]) if manifest.get("agreement") else None,
             tools=dict(manifest.get("tools") or {}),
             keypoints=_keypoints(manifest.get("keypoints")),
+            placing=placing,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None

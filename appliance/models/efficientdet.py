@@ -1,8 +1,7 @@
 """EfficientDet-Lite0 (Tan et al. 2020, arXiv:1911.09070), Apache-2.0: a TFLite file into a bundle like any other.
 
-Its own ending, a TFLite operation that OpenVINO has not, is left out; in its place stands the arithmetic that turns
-offsets from anchors into boxes, so that the network gives what the head `anchors` reads. Anchors are those of its
-training: five levels, three scales, three shapes, as `anchor_scale` 3 lays them out.
+Its own ending, a TFLite operation that OpenVINO has not, is left out, and its boxes are worked out of the anchors of
+its training: five levels, three scales, three shapes, as `anchor_scale` 3 lays them out.
 """
 
 from __future__ import annotations
@@ -12,31 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models.anchored import Anchors, with_boxes
 from appliance.models.bundle import Bundle
+from appliance.models.coco import COCO
 from appliance.values import Size
 
 NAME = "efficientdet-lite0"
 SIDE = 320
-COCO = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
-    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
-    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
-    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
-    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
-    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
-    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
-)  # fmt: skip
-"""The names of its 80 classes, in the order in which YOLO numbers them."""
 _BOXES, _SCORES = "concat_1", "Sigmoid"
 """The tensors that its ending took."""
 _ANCHOR_SCALE = 3.0
-_NOT_USED = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-"""Of COCO's category numbers, 1-90."""
 
 
 def build(tflite: Path, folder: Path, source: str) -> Bundle:
@@ -57,8 +44,8 @@ def build(tflite: Path, folder: Path, source: str) -> Bundle:
     return bundles.read(folder)
 
 
-def anchors() -> NDArray[np.float32]:
-    """Every anchor in its order: centre and extent, input px, (19206, 4: x y width height)."""
+def anchors() -> Anchors:
+    """Every anchor in its order, (19206, 4)."""
     rows = []
     cells = SIDE // 8
     for _ in range(5):
@@ -93,21 +80,9 @@ def _read(tflite: Path) -> Any:
 
 
 def _with_boxes(model: Any) -> Any:
-    """Boxes by centre and extent, px, and the confidences of the 80 classes: (1, 84, anchors)."""
-    import openvino
-    from openvino import opset13 as ops
-
     # Each result was rounded to 8 bits for TFLite; what is before that is in its own units.
     offsets, scores = (_before(result, 2) for result in model.get_results())
-    at = anchors()[None]
-    y, x, height, width = ops.split(offsets, 2, 4).outputs()
-    centre = [
-        ops.add(ops.multiply(part, at[..., 2 + axis, None]), at[..., axis, None]) for axis, part in enumerate((x, y))
-    ]
-    extent = [ops.multiply(ops.exp(part), at[..., 2 + axis, None]) for axis, part in enumerate((width, height))]
-    used = np.array([number - 1 for number in range(1, 91) if number not in _NOT_USED], np.int64)
-    rows = ops.concat([*centre, *extent, ops.gather(scores, used, 2)], 2)
-    return openvino.Model([ops.transpose(rows, [0, 2, 1])], model.get_parameters(), NAME)
+    return with_boxes(model, offsets, scores, anchors(), first=1)
 
 
 def _before(node: Any, steps: int) -> Any:

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from appliance.errors import ModelError, did_you_mean
-from appliance.models import active
+from appliance.models import active, declared, fetch
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
+from appliance.models.declared import Declaration
 
 _MOST_BYTES = 2_000_000_000
 """Unpacked size of an archive; a nano model has 6 to 25 MB."""
@@ -52,11 +53,15 @@ def check_new_name(name: str) -> None:
         raise ModelError(f"'{name}' cannot be a model's name: it becomes a folder in model.dir", "model_unsupported")
 
 
-def take_in(source: Path, models_dir: Path, name: str, *, force: bool = False) -> Bundle:
+def take_in(
+    source: Path, models_dir: Path, name: str, *, force: bool = False, declaration: Declaration | None = None
+) -> Bundle:
     """Copy a bundle from outside into the store as `name`: a folder, a .zip or a .tar.* archive of one.
 
-    What `yolo export` wrote is taken as well, and gets a manifest, so that damage is noticed from then on. It appears
-    whole or not at all. Raises ModelError: model_missing, model_corrupt, model_unsupported.
+    What `yolo export` wrote is taken as well, and gets a manifest, so that damage is noticed from then on; and a
+    network file, alone or in a folder, that says itself how it is read, or whose declaration is given or lies beside
+    it. It appears whole or not at all.
+    Raises ModelError: model_missing, model_corrupt, model_unsupported.
     """
     check_new_name(name)
     folder = models_dir / name
@@ -67,8 +72,13 @@ def take_in(source: Path, models_dir: Path, name: str, *, force: bool = False) -
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=models_dir, prefix=".import-") as scratch:
-            unpacked = source if source.is_dir() else _unpack(source, Path(scratch))
-            read = bundles.read(_bundle_in(unpacked))
+            if source.suffix in declared.NETWORKS:
+                return _of_network(source, folder, declaration)
+            unpacked = _bundle_in(source if source.is_dir() else _unpack(source, Path(scratch)))
+            if declaration is not None or (unpacked / declared.FILE).exists():
+                told = declaration or declared.read(unpacked / declared.FILE)
+                return declared.build(declared.network_in(unpacked), folder, told)
+            read = bundles.read(unpacked)
             with bundles.appearing(folder) as fresh:
                 _copy(read, fresh)
                 bundle = replace(read, name=name, network=fresh / read.network.name, source=read.source or source.name)
@@ -77,6 +87,14 @@ def take_in(source: Path, models_dir: Path, name: str, *, force: bool = False) -
     except OSError as error:
         raise ModelError(f"{error.filename or source}: {error.strerror or error}", "model_corrupt") from None
     return bundles.read(folder)
+
+
+def _of_network(network: Path, folder: Path, declaration: Declaration | None) -> Bundle:
+    if declaration is not None:
+        return declared.build(network, folder, declaration)
+    if network.suffix != ".onnx":
+        raise ModelError(f"{network} does not say how it is read: give --head, or its folder", "model_unsupported")
+    return fetch.build(network, folder, network.name, keep_onnx=True)
 
 
 def remove(models_dir: Path, name: str, configured: str) -> None:

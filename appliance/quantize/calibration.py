@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from appliance.errors import BadFrame, ModelError
-from appliance.ports import Tensor
 from appliance.quantize.accuracy import Label
 from appliance.values import Box, Picture, Size
 from appliance.vision import decode, letterbox
+from appliance.vision.letterbox import Letterbox
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LEAST = 8
@@ -64,16 +64,11 @@ def halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     return list(samples[::2]), list(samples[1::2])
 
 
-def tensor_of(sample: Sample, size: Size) -> Tensor:
-    """The picture as the service lays it into an input of this size. Raises BadFrame image_corrupt."""
-    return decode.load(sample.picture, letterbox.fit(sample.picture.size, size))
-
-
-def save_inputs(samples: Sequence[Sample], size_of: Callable[[Sample], Size], folder: Path) -> None:
+def save_inputs(samples: Sequence[Sample], place_of: Callable[[Sample], Letterbox], folder: Path) -> None:
     """Write each picture as NNCF's program reads it: one .npy file."""
     folder.mkdir()
     for number, sample in enumerate(samples):
-        np.save(folder / f"{number:06}.npy", tensor_of(sample, size_of(sample)))
+        np.save(folder / f"{number:06}.npy", decode.load(sample.picture, place_of(sample)))
 
 
 def decodable(samples: Sequence[Sample], say: Say) -> list[Sample]:

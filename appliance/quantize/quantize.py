@@ -27,7 +27,8 @@ from appliance.quantize.layers import Trial
 from appliance.quantize.trials import Quantizer, Times, Trials
 from appliance.settings import Settings
 from appliance.values import Detection, Size, Wanted
-from appliance.vision import letterbox
+from appliance.vision import decode
+from appliance.vision.letterbox import Letterbox
 from appliance.vision.likeness import Found
 
 Start = Callable[[Path, Path, Say], AbstractContextManager[Quantizer]]
@@ -64,17 +65,19 @@ def quantize(
     ours, held_out = calibration.halves(calibration.decodable(calibration.find(pictures, most, say), say))
     truth = _truth(held_out, calibration.labels_folder(pictures, labels), len(original.classes))
 
+    def place_of(sample: Sample) -> Letterbox:
+        return original.place(sample.picture.size, settings.flow.max_side)
+
     def size_of(sample: Sample) -> Size:
-        size = sample.picture.size
-        return original.fixed_size or letterbox.input_size(size, settings.flow.max_side, original.stride)
+        return place_of(sample).outer
 
     try:
         with tempfile.TemporaryDirectory(prefix="quantize-") as scratch:
             inputs = Path(scratch, "inputs")
-            calibration.save_inputs(ours, size_of, inputs)
+            calibration.save_inputs(ours, place_of, inputs)
             with start(original.network, inputs, say) as worker:
                 say(f"{len(ours)} pictures calibrate, {len(held_out)} judge, {_against(truth is not None, name)}")
-                judge = Judge(original.network, held_out, truth, _predictor(settings, original, size_of), size_of)
+                judge = Judge(original.network, held_out, truth, _predictor(settings, original, place_of), size_of)
                 say(f"  {name}: {judge.points_before:.1f} points")
                 usual = Counter(map(size_of, held_out)).most_common(1)[0][0]
                 trials = Trials(worker, judge, Path(scratch), say)
@@ -118,7 +121,7 @@ def _timer(settings: Settings, size: Size) -> Times:
 
 
 def _predictor(
-    settings: Settings, original: Bundle, size_of: Callable[[Sample], Size]
+    settings: Settings, original: Bundle, place_of: Callable[[Sample], Letterbox]
 ) -> Callable[[Path, Sequence[Sample]], Found]:
     """Runs pictures through a network with the engine and the reader that the service has."""
     reader = original.reader(settings.model.iou, settings.model.max_detections)
@@ -132,10 +135,9 @@ def _predictor(
         found: list[tuple[Detection, ...]] = []
         try:
             for sample in samples:
-                size = size_of(sample)
-                fit = letterbox.fit(sample.picture.size, size)
-                read = functools.partial(reader.read, place=fit, wanted=wanted)
-                found.append(engine.infer(calibration.tensor_of(sample, size), read))
+                place = place_of(sample)
+                read = functools.partial(reader.read, place=place, wanted=wanted)
+                found.append(engine.infer(decode.load(sample.picture, place), read))
         finally:
             engine.close()
         return found

@@ -103,3 +103,33 @@ def test_a_folder_of_yolo_export_is_imported_and_removed_again(
     assert run(models_dir, "remove", "nobody") == 3
     assert sorted(path.name for path in models_dir.iterdir()) == ["first", "gate", "second"]
     assert "appliance model activate gate" in capsys.readouterr().out
+
+
+def test_an_onnx_file_that_says_how_it_is_read_is_imported_as_it_is(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models_dir, "import", str(tmp_path / "colours.onnx")) == 0
+    assert "colours: detect, 3 classes" in capsys.readouterr().out
+    assert (models_dir / "colours" / "model.onnx").exists()
+
+
+def test_a_network_is_imported_with_its_head_and_its_classes(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("one\n\ntwo\nthree\n")
+    silent = tmp_path / "silent.onnx"
+    silent.write_bytes(networks.colours(names=""))
+    assert run(models_dir, "import", str(silent)) == 3
+    assert "say with --head how it is read" in capsys.readouterr().err
+    assert run(models_dir, "import", str(silent), "--head", "anchors") == 3
+    assert "3 classes apart, and 80 are named" in capsys.readouterr().err
+    assert run(models_dir, "import", str(silent), "--head", "anchors", "--classes", str(names)) == 0
+    assert "silent: detect, 3 classes" in capsys.readouterr().out
+    assert run(models_dir, "import", str(silent), "--classes", str(names)) == 3
+    assert "--classes goes with --head" in capsys.readouterr().err
+
+
+def test_what_cannot_be_fetched_is_answered_with_what_can(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(models_dir, "fetch", "--permissive", "yolox") == 3
+    assert "known: ssd-mobilenet-v3, efficientdet-lite0" in capsys.readouterr().err

