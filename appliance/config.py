@@ -21,6 +21,9 @@ from appliance.errors import ConfigError
 from appliance.layers import Layer, field_types
 from appliance.settings import PROFILES, Settings
 
+_SYSTEM = Path("etc/appliance/appliance.toml")
+"""A box's settings file, under the root."""
+
 
 def load(
     path: Path | None = None,
@@ -32,13 +35,19 @@ def load(
     Raises ConfigError, naming the source, the key and what was expected.
     """
     environ = environ or {}
-    sources = [*([layers.of_toml(path)] if path is not None else []), *_credentials(environ),
+    sources = [*([*_of_box(path), layers.of_toml(path)] if path is not None else []), *_credentials(environ),
                *layers.of_environment(environ, Settings), *layers.of_flags(flags or {}, Settings)]  # fmt: skip
     for source in sources:
         layers.check(source, Settings)
     settings = _merged(sources)
     _check_together(settings)
     return settings
+
+
+def _of_box(path: Path) -> Iterable[Layer]:
+    """What a box's own settings file need not say: its models lie in one place, wherever a command is typed."""
+    if path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
+        yield Layer("the box", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +138,16 @@ def _check_together(settings: Settings) -> None:
         )
 
 
-def default_path() -> Path | None:
-    """`$APPLIANCE_CONFIG`, else /etc/appliance/appliance.toml if there is one."""
-    named = os.environ.get("APPLIANCE_CONFIG")
+def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:
+    """`$APPLIANCE_CONFIG`, else /etc/appliance/appliance.toml if there is one.
+
+    Raises ConfigError when one may not even know that.
+    """
+    named = environ.get("APPLIANCE_CONFIG")
     if named:
         return Path(named)
-    system = Path("/etc/appliance/appliance.toml")
-    return system if system.exists() else None
+    system = root / _SYSTEM
+    try:
+        return system if system.exists() else None
+    except PermissionError:
+        raise ConfigError(f"{system}: only root and the service may read it; use sudo") from None

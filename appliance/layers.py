@@ -60,7 +60,8 @@ def of_toml(path: Path) -> Layer:
         text = path.read_text(encoding="utf-8")
         return Layer(str(path), tomllib.loads(text), lines=_lines(text))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        do = "; use sudo" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{do}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
 

@@ -398,3 +398,26 @@ def all_settings(draw: st.DrawFn) -> Settings:
 def test_whatever_is_shown_is_toml_that_means_the_same(chosen: Settings) -> None:
     tree = tomllib.loads(config.describe(chosen))
     assert msgspec.convert(tree, Settings, strict=True) == chosen
+
+
+def test_a_box_has_its_models_in_one_place_unless_its_settings_say_otherwise(tmp_path: Path) -> None:
+    system = tmp_path / "etc/appliance/appliance.toml"
+    system.parent.mkdir(parents=True)
+    assert config.default_path({}, tmp_path) is None
+    system.write_text("[model]\niou = 0.5\n")
+    assert config.default_path({}, tmp_path) == system
+    assert config.load(system).model.dir == str(tmp_path / "opt/appliance/models")
+    assert config.load(system, {"APPLIANCE_MODEL_DIR": "mine"}).model.dir == "mine"
+    system.write_text('[model]\ndir = "/elsewhere"\n')
+    assert config.load(system).model.dir == "/elsewhere"
+    assert config.load(None).model.dir == "models"
+    assert config.default_path({"APPLIANCE_CONFIG": "mine.toml"}, tmp_path) == Path("mine.toml")
+
+
+def test_who_may_not_look_for_the_settings_is_told_to_use_sudo(tmp_path: Path) -> None:
+    class Closed(type(tmp_path)):  # type: ignore[misc]  # root may look everywhere
+        def exists(self, **options: Any) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(ConfigError, match=r"appliance.toml: only root and the service may read it; use sudo"):
+        config.default_path({}, Closed(tmp_path))
