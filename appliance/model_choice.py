@@ -4,6 +4,7 @@ Rules of this file:
 - A running service says itself which folder its models lie in, and what its settings name: they count, not ours.
 - It tries and swaps; the choice is written down here, when it holds. Under systemd the folder is root's, and read-only
   to the service.
+- Here as there two networks are loaded only where memory holds both; else the new one is tried alone.
 - A folder that cannot be written is found out before anything changes.
 - Without a service the model is tried here, in the same way.
 """
@@ -16,13 +17,17 @@ from pathlib import Path
 
 from appliance import parts
 from appliance.control import Control, NoService
+from appliance.device.sensors import MachineSensors
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import Bounds, close, proved
+from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
+from appliance.governor.memory import room_bytes
 from appliance.models import active, store
 from appliance.settings import Settings
 
 Say = Callable[[str], None]
+Room = Callable[[], int | None]
+"""Memory that can still be taken, bytes; None: unknown."""
 
 
 class Choice:
@@ -30,8 +35,8 @@ class Choice:
     does not let us in.
     """
 
-    def __init__(self, settings: Settings, service: Control, say: Say) -> None:
-        self._settings, self._say = settings, say
+    def __init__(self, settings: Settings, service: Control, say: Say, room: Room | None = None) -> None:
+        self._settings, self._say, self._room = settings, say, room or _room_bytes
         self._service: Control | None = service
         self._models_dir, self._configured = Path(settings.model.dir), settings.model.name
         try:
@@ -75,6 +80,10 @@ class Choice:
         in_use = parts.in_force(settings).model.name
         try:
             former = self._load(in_use) if in_use != name else None
+            if former is not None and not holds_two(self._room()):
+                close(former)
+                former = None
+                self._say(f"  memory is too short for both: {name} is not compared with {in_use}")
         except (ModelError, EngineError) as error:
             self._say(f"  {in_use}, which is in use, does not work: {error}")
         try:
@@ -90,6 +99,10 @@ class Choice:
     def _load(self, name: str) -> Inference:
         chosen = parts.with_model(self._settings, name)
         return parts.inference_of(chosen, parts.load_network(chosen), time.monotonic)
+
+
+def _room_bytes() -> int | None:
+    return room_bytes(MachineSensors().read().memory)
 
 
 def shown(

@@ -30,6 +30,7 @@ from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.flow.tally import LATENCY_BOUNDS_S
+from appliance.governor.memory import room_bytes
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
@@ -183,7 +184,12 @@ async def serve(
         return parts.inference_of(settings, load(parts.with_model(settings, name)), clock)
 
     activation = Activation(
-        detector=detector, load=load_other, max_side=settings.flow.max_side, clock=clock, swapped=govern
+        detector=detector,
+        load=load_other,
+        max_side=settings.flow.max_side,
+        clock=clock,
+        swapped=govern,
+        room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
     )
 
     loaded = history_file.load(folder)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from appliance import cli, parts
+from appliance.config import load
+from appliance.control import Control
+from appliance.model_choice import Choice
 from appliance.models import active, fetch
 from tests.cli.test_cli import untouched
 from tests.conftest import Running, Serve
@@ -35,6 +38,16 @@ async def box(serve: Serve, folder: Path) -> AsyncIterator[Running]:
     flags = {"model.dir": str(folder), "model.name": "first"}
     async with serve(load=parts.load_network, wait_ready=True, **flags) as running:
         yield running
+
+
+def test_where_memory_holds_one_network_alone_the_new_one_is_not_compared(folder: Path) -> None:
+    said: list[str] = []
+    nobody = Control([folder / "no-such.sock"])
+    mine = load(flags={"model.dir": str(folder), "model.name": "first"})
+    Choice(mine, nobody, said.append, lambda: 90_000_000).activate("second", None, force=False)
+    assert said[0] == "  memory is too short for both: second is not compared with first"
+    assert "alike" not in said[1]
+    assert active.read(folder, "first").name == "second"
 
 
 async def ask(*arguments: str) -> int:

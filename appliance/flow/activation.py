@@ -4,6 +4,7 @@ Rules of this file:
 - The order is: load, try, swap, release. Until the swap nothing has changed, and nothing after it can fail.
 - A trial is the real path: pictures as cameras send them, through the same decoding, engine and reader.
 - The former network is released when the last frame that it began has been answered.
+- Nothing is loaded beside the network at work where memory might not hold both: the kernel would end the service.
 - Who asked writes the choice down, when it holds: under systemd the service may only read the folder of the models.
 """
 
@@ -39,6 +40,8 @@ _FAST_MS = 20.0
 """Below this a model is fast enough beside any other: so short a time is mostly what else the machine does."""
 _MOST_PICTURES = 100
 _MOST_PIXELS = 100_000_000
+_SECOND_BYTES = 150_000_000
+"""For a second nano network and its trial: 58 to 81 MB were taken at the most, of five pairs (OpenVINO, x86)."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 Load = Callable[[str], Inference]
@@ -87,7 +90,9 @@ class Trial:
 
 
 class Activation:
-    """The service's side. `max_side`: of the network's input in the trial, px. `swapped`: told of each change."""
+    """The service's side. `max_side`: of the network's input in the trial, px. `swapped`: told of each change.
+    `room_bytes`: memory that can still be taken; None: unknown.
+    """
 
     def __init__(
         self,
@@ -97,8 +102,9 @@ class Activation:
         max_side: int,
         clock: Clock,
         swapped: Callable[[], None] = lambda: None,
+        room_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._detector, self._load = detector, load
+        self._detector, self._load, self._room_bytes = detector, load, room_bytes
         self._max_side, self._clock, self._swapped = max_side, clock, swapped
         self._busy = False
 
@@ -113,6 +119,8 @@ class Activation:
         self._busy = True
         detector, loop = self._detector, asyncio.get_running_loop()
         try:
+            if detector.inference is not None and not holds_two(room := self._room_bytes()):
+                raise ModelError(_too_little(room), "memory_short")
             prove = partial(
                 proved, self._load, name, detector.inference, pictures, bounds, self._max_side, self._clock
             )  # fmt: skip
@@ -133,6 +141,19 @@ class Activation:
             raise
         finally:
             self._busy = False
+
+
+def holds_two(room_bytes: int | None) -> bool:
+    """Whether a second network can be loaded with so much memory left; None: unknown."""
+    return room_bytes is None or room_bytes >= _SECOND_BYTES
+
+
+def _too_little(room_bytes: int | None) -> str:
+    return (
+        f"trying a model beside the present one takes about {_SECOND_BYTES / 1e6:.0f} MB of memory, and "
+        f"{(room_bytes or 0) / 1e6:.0f} MB are left; stop the service (`sudo systemctl stop appliance`), activate, and "
+        "start it again"
+    )
 
 
 def proved(

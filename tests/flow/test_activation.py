@@ -135,7 +135,7 @@ class Timed(FakeEngine):
         return super().infer(tensor, read, all_cores=all_cores)
 
 
-def activation(rig: Rig, *engines: FakeEngine | Exception) -> Activation:
+def activation(rig: Rig, *engines: FakeEngine | Exception, room_bytes: int | None = None) -> Activation:
     """An activation whose bundles are these engines, one for each time that a network is loaded."""
     supply = iter(engines)
 
@@ -145,7 +145,7 @@ def activation(rig: Rig, *engines: FakeEngine | Exception) -> Activation:
             raise engine
         return inference(rig, engine, name)
 
-    return Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock)
+    return Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock, room_bytes=lambda: room_bytes)
 
 
 @pytest.fixture
@@ -215,6 +215,23 @@ async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant()
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
         assert (await changes.activate("c")).infer_ms == pytest.approx(30)
+
+
+async def test_no_second_network_is_loaded_where_memory_would_not_hold_it(rig: Rig) -> None:
+    never = AssertionError("it was loaded")
+    async with running(rig):
+        with pytest.raises(ModelError, match="150 MB of memory, and 90 MB are left; stop the service") as caught:
+            await activation(rig, never, room_bytes=90_000_000).activate("b", bounds=None)
+        assert caught.value.code == "memory_short"
+        assert "90 MB are left" in str(rig.detector.activation_error)
+        await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=200_000_000).activate("b")
+        await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=None).activate("c")
+
+
+async def test_the_first_network_is_loaded_however_little_memory_is_left(rig: Rig) -> None:
+    rig.detector.inference = None
+    async with running(rig):
+        await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=90_000_000).activate("b")
 
 
 @pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)
