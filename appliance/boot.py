@@ -3,6 +3,8 @@
 Rules of this file:
 - A box whose settings are wrong, or whose model is, stays up: in safe mode it answers `/health` with what to mend, and
   every frame with an error.
+- A box that began without a model tries again when it is told to reload; once a model was activated in it, a reload
+  is what it is anywhere.
 - It leaves safe mode by itself when the settings have been mended: the service is built anew in this same process.
   Ending the process instead would count as a crash, hang on how the unit restarts it, and close a port that nobody else
   holds open.
@@ -79,22 +81,41 @@ async def _round_ends(
 ) -> None:
     """Return when the service is to stop, or in safe mode when it is to be built anew."""
     async with anyio.create_task_group() as group:
-        if box.health.detector.network is None:
-            group.start_soon(_mended, choose, chosen, orders.reload, group.cancel_scope, name="mended")
+        detector = box.health.detector
+        if detector.network is None:
+            group.start_soon(
+                _mended,
+                choose,
+                chosen,
+                lambda: detector.network is None,
+                orders.reload,
+                group.cancel_scope,
+                name="mended",
+            )
         await orders.stop.wait()
         group.cancel_scope.cancel()
     notifier.tell(systemd.STOPPING if orders.stop.is_set() else systemd.reloading(time.monotonic()))
 
 
-async def _mended(choose: Callable[[], Chosen], chosen: Chosen, asked: asyncio.Event, scope: anyio.CancelScope) -> None:
-    """Cancel when somebody asks for another try, or the settings are not those that brought us here."""
+async def _mended(
+    choose: Callable[[], Chosen],
+    chosen: Chosen,
+    dark: Callable[[], bool],
+    asked: asyncio.Event,
+    scope: anyio.CancelScope,
+) -> None:
+    """Cancel when somebody asks for another try, or the settings are not those that brought us here; but never when it
+    is no longer `dark`, because a model was activated.
+    """
     loop = asyncio.get_running_loop()
     again = chosen
-    while again.same(chosen) and not asked.is_set():
+    while dark() and again.same(chosen) and not asked.is_set():
         with anyio.move_on_after(_LOOK_AGAIN_S):
             await asked.wait()
         if chosen.problem is not None:
             again = await loop.run_in_executor(None, choose)
+    if not dark():
+        return
     asked.clear()
     log.warning("trying again with the settings as they are now")
     scope.cancel()

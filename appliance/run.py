@@ -159,12 +159,20 @@ async def serve(
 
     now = settings
 
+    working = asyncio.Event()  # without a network a reload is another try to start (see `boot`)
+    if network is not None:
+        working.set()
+
     def govern() -> None:
         """What the box takes on follows the settings and the network in use."""
         governor.follow(
             parts.governor_policy(now, detector.network, parts.known_costs(settings, detector.network)),
             parts.full_limits(now),
         )
+
+    def swapped() -> None:
+        working.set()
+        govern()
 
     def apply(new: Settings) -> None:
         """All that a reload changes."""
@@ -188,7 +196,7 @@ async def serve(
         load=load_other,
         max_side=settings.flow.max_side,
         clock=clock,
-        swapped=govern,
+        swapped=swapped,
         room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
     )
 
@@ -258,8 +266,7 @@ async def serve(
             group.start_soon(governor.run, name="governor")
             group.start_soon(watch.run, health.look, name="watch")
             group.start_soon(canary.run, name="canary")
-            if network is not None:
-                group.start_soon(reloads.run, reload or asyncio.Event(), pulse, name="reload")
+            group.start_soon(reloads.run, reload or asyncio.Event(), pulse, working, name="reload")
             group.start_soon(pulse.run, name="pulse")
             async with anyio.create_task_group() as beside:
                 if settings.server.advertise:

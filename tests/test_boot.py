@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import socketio
 
+from appliance.control import Control
 from appliance.models import fetch
 from tests.manager import LONG_S, Manager, Service
 from tests.models import networks
@@ -241,6 +242,23 @@ def test_a_broken_model_leaves_a_reachable_box_that_tries_again_when_told(manage
     manager.until(RELOADING="1")
     assert not manager.until(READY="1")["STATUS"].startswith("safe mode")
     assert manager.get("/health/ready")[0] == 200
+
+
+def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Manager, tmp_path: Path) -> None:
+    folder, path = tmp_path / "models", tmp_path / "appliance.toml"
+    folder.mkdir()
+    path.write_text("[server]\nmax_connections = 5\n")
+    there = ["--config", str(path), "--set", f"model.dir={folder}"]
+    service = manager.start(*there, XDG_RUNTIME_DIR=str(tmp_path))
+    manager.until(READY="1")
+    (folder / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(folder, lambda _: None, sources=[])
+    Control([tmp_path / "appliance" / "control.sock"]).activate("yolo11n", None, False)
+    reload_to(manager, service, path, "[server]\nmax_connections = 6\n")
+    service.signal(signal.SIGTERM)
+    _, _, err = service.ended()
+    assert "reloaded; changed: server.max_connections\n" in err
+    assert "trying again with the settings as they are now" not in err
 
 
 def test_a_wrong_flag_ends_it_even_under_systemd(manager: Manager) -> None:

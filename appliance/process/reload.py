@@ -41,8 +41,9 @@ class Reload:
         self._read, self._apply = read, apply
         self._problem: ConfigError | None = None
 
-    async def run(self, asked: asyncio.Event, pulse: Pulse) -> None:
-        """Reload whenever it is asked for, until cancelled."""
+    async def run(self, asked: asyncio.Event, pulse: Pulse, working: asyncio.Event) -> None:
+        """Reload whenever it is asked for, until cancelled; from when the box is `working` on."""
+        await working.wait()
         while True:
             await asked.wait()
             asked.clear()
