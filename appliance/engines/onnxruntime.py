@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from appliance.engines.turns import Turns
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
@@ -43,48 +43,33 @@ class OnnxRuntimeEngine:
         except Exception as error:  # noqa: BLE001  # its errors have no root of their own
             raise EngineError(f"{network} cannot be loaded: {error}") from None
         self._input = self._session.get_inputs()[0].name
-        self._free = threading.Semaphore(self.slots)
-        self._lock = threading.Lock()
-        self._ready: list[Size | None] = []
-        self._closed = False
+        self._turns = Turns(self.slots)
 
     def prepare(self, size: Size | None) -> bool:
         """Nothing is compiled: one inference shows whether the network takes this size."""
         if size is not None and size not in self.ready():
             self._run(np.zeros((size.height, size.width, 3), np.uint8), lambda raw: None)
-        self._note(size)
+        self._turns.note(size)
         return False
 
     def ready(self) -> tuple[Size | None, ...]:
-        with self._lock:
-            return tuple(self._ready)
+        return self._turns.ready()
 
     def drop(self, size: Size | None) -> None:
-        with self._lock:
-            self._ready = [other for other in self._ready if other != size]
+        self._turns.drop(size)
 
     def close(self) -> None:
-        self._closed = True
-        for _ in range(self.slots):  # what is running ends
-            self._free.acquire()
-        self._free.release(self.slots)
+        self._turns.close()
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Each way is the same session, with the threads that it was made with: `all_cores` makes no frame faster."""
         if all_cores or Size(tensor.shape[1], tensor.shape[0]) not in self.ready():
-            self._note(None)
+            self._turns.note(None)
         return self._run(tensor, read)
-
-    def _note(self, size: Size | None) -> None:
-        with self._lock:
-            if size not in self._ready:
-                self._ready.append(size)
 
     def _run(self, tensor: Tensor, read: Callable[[Raw], T]) -> T:
         """The network takes one picture, its colours apart, 0-1."""
-        with self._free:
-            if self._closed:
-                raise EngineError("the engine is closed")
+        with self._turns:
             picture = np.ascontiguousarray(tensor.transpose(2, 0, 1)[None], np.float32) / 255
             try:
                 outputs = self._session.run(None, {self._input: picture})
