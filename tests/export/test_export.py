@@ -20,6 +20,7 @@ from appliance.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.models import bundle as bundles
 from appliance.models import store
 from appliance.models.environment import is_ready, variables
+from appliance.quantize import nncf_process
 from appliance.values import Box, Detection, Size
 from tests.models import networks
 
@@ -183,3 +184,33 @@ def test_untrained_weights_go_through_ultralytics_itself(tmp_path: Path) -> None
                   force=False, say=print)  # fmt: skip
     assert (made.head, len(made.classes), made.fixed_size) == ("anchors", 80, None)
     assert made.tools["ultralytics"] in ENVIRONMENT.requirements
+
+
+def test_int8_goes_on_from_the_export_with_nncf_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, nncf = ENVIRONMENT.folder(), nncf_process.environment()
+    for wanted, where in ((ENVIRONMENT, place), (nncf, nncf.folder())):
+        if not is_ready(wanted, where):
+            pytest.skip(f"NOT TESTED: {wanted.title}'s environment is not there ({where}); the command makes it")
+    program = "import torch; torch.manual_seed(0); from ultralytics import YOLO; YOLO('yolo11n.yaml').save('made.pt')"
+    command = [str(place / "bin" / "python"), "-c", program]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=variables())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(8):
+        Image.new("RGB", (64, 64), (200, 20 * number, 90)).save(pictures / f"{number}.png")
+    options = [
+        "--int8",
+        "--calibration",
+        str(pictures),
+        "--set",
+        f"model.dir={tmp_path / 'models'}",
+        "--set",
+        "flow.max_side=64",
+    ]
+    assert cli.main(["model", "export", str(tmp_path / "made.pt"), *options]) == 0
+    assert "made-int8 is ready in" in capsys.readouterr().out
+    made, small = (bundles.read(tmp_path / "models" / name) for name in ("made", "made-int8"))
+    assert (made.precision, small.precision, small.fixed_size) == ("", "int8", None)
+    assert small.quantized is not None
+    assert (small.quantized.made_from, small.quantized.measure) == ("made", "likeness")
+    assert set(made.tools) | {"nncf"} == set(small.tools)
