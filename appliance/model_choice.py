@@ -17,7 +17,7 @@ from pathlib import Path
 
 from appliance import parts
 from appliance.control import Control, NoService
-from appliance.device.sensors import MachineSensors
+from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
