@@ -101,6 +101,8 @@ def _reported(run: Run, arguments: argparse.Namespace) -> int:
         return run(settings_of(arguments), arguments)
     except (ModelError, NoService) as error:
         return complain(error, NO_MODEL if error.code in _NO_MODEL_CODES else FAILED)
+    except PermissionError as error:
+        return complain(f"{error.filename} may not be changed by you; use sudo", FAILED)
 
 
 def _say(line: str) -> None:

@@ -130,6 +130,12 @@ def test_a_network_is_imported_with_its_head_and_its_classes(
     assert "--classes goes with --head" in capsys.readouterr().err
 
 
+def test_who_may_not_write_the_models_is_told_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    nobody_may = "model.dir=/sys/models"  # not even root
+    assert cli.main(["model", "fetch", "--set", nobody_may]) == 1
+    assert capsys.readouterr().err == "appliance: /sys/models may not be changed by you; use sudo\n"
+
+
 def test_what_cannot_be_fetched_is_answered_with_what_can(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(models_dir, "fetch", "--permissive", "yolox") == 3
     assert "known: ssd-mobilenet-v3, efficientdet-lite0" in capsys.readouterr().err

@@ -203,6 +203,14 @@ def test_of_two_endings_of_yolox_one_counts_in_pixels_and_one_in_cells() -> None
     assert astuple(car.box_px) == pytest.approx((max(0, left) * 2, max(0, top - 12) * 2, right * 2, (bottom - 12) * 2))
 
 
+def test_an_extent_beyond_all_numbers_is_the_whole_picture() -> None:
+    cells = np.zeros((sum(CELLS[:3]), 8), np.float32)
+    cells[2000] = [0, 0, 500, 90, 0.9, 0, 0.9, 0]
+    cells[2001] = [0, 0, 500, 90, 0.8, 0, 0.9, 0]
+    (car,) = reader("yolox").read((cells,), PLACE, ALL)
+    assert car.box_px == Box(0, 0, 1280, 720)
+
+
 def test_picodets_sides_lie_as_far_from_the_centre_of_a_cell_as_is_likely() -> None:
     scores = [np.zeros((cells, 3), np.float32) for cells in CELLS]
     sides = [np.zeros((cells, 4, 8), np.float32) for cells in CELLS]

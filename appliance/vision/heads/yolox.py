@@ -14,6 +14,8 @@ from appliance.vision.heads.rows import Ask, Floats, Indices, Rows, corners_of
 from appliance.vision.heads.suppress import distinct
 
 _STRIDES = (8, 16, 32)
+_WIDEST = 12.0
+"""Logarithm of an extent, cells: beyond any picture, and far from where a number overflows."""
 
 
 def read_objectness(raw: Raw, ask: Ask) -> Rows:
@@ -32,7 +34,7 @@ def read_yolox(raw: Raw, ask: Ask) -> Rows:
     corners, strides = (of[some] for of in cells(ask.input, _STRIDES))
     told = raw[0][some, :4].astype(np.float32)
     centres = told[:, :2] * strides[:, None] + corners
-    extents = np.exp(told[:, 2:]) * strides[:, None]
+    extents = np.exp(np.minimum(told[:, 2:], _WIDEST)) * strides[:, None]
     return _distinct(np.concatenate((centres, extents), axis=1), class_ids, confidences, ask)
 
 
