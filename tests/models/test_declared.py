@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from openvino import opset13 as ops
 from appliance import parts
 from appliance.config import load
 from appliance.errors import ModelError
+from appliance.flow.activation import close
 from appliance.models import bundle as bundles
 from appliance.models import declared, store
 from appliance.models.declared import Declaration, Input, build
 from appliance.models.front import Levels, put_before
-from appliance.values import Box, Size, Wanted
+from appliance.values import Box, Frame, Size, Wanted
+from appliance.vision import decode
 
 SIZE = Size(96, 64)
 CLASSES = ("cat", "dog")
@@ -154,6 +157,20 @@ def test_a_folder_with_a_declaration_is_taken_in_and_served(tmp_path: Path) -> N
     finally:
         loaded.sizes.close()
         loaded.engine.close()
+
+
+@pytest.mark.parametrize(("placing", "box"), [("corner", Box(0, 0, 16, 16)), ("stretch", Box(0, 0, 64 / 12, 16))])
+def test_the_service_lays_a_picture_where_the_network_wants_it(tmp_path: Path, placing: Any, box: Box) -> None:
+    """A picture that is twice as high as it is wide, in an input that is wider than it is high."""
+    said = Declaration("yolox", CLASSES, input=Input(placing=placing))
+    build(network(tmp_path, yolox), tmp_path / "gate", said)
+    settings = load(flags={"model.dir": str(tmp_path), "model.name": "gate", "flow.scene_gate": "false"})
+    inference = parts.inference_of(settings, parts.load_network(settings), lambda: 0.0)
+    blue = decode.encode_jpeg(np.full((128, 64, 3), (0, 0, 200), np.uint8), 90)
+    frame = Frame("gate", "1", 1, decode.read_header(blue, 10_000), Wanted(0.25), 0.0)
+    (found,) = inference.run(frame, 640).detected.detections
+    close(inference)
+    assert astuple(found.box_px) == pytest.approx(astuple(box))
 
 
 def test_an_archive_with_a_declaration_is_taken_in_as_well(tmp_path: Path) -> None:
