@@ -6,7 +6,10 @@ class only.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.ports import Raw
 from appliance.vision.heads.grids import cells
@@ -38,7 +41,7 @@ def read_yolox(raw: Raw, ask: Ask) -> Rows:
     return _distinct(np.concatenate((centres, extents), axis=1), class_ids, confidences, ask)
 
 
-def _sure(table: np.ndarray[tuple[int, ...], np.dtype[np.floating]], ask: Ask) -> tuple[Indices, Indices, Floats]:
+def _sure(table: NDArray[np.floating[Any]], ask: Ask) -> tuple[Indices, Indices, Floats]:
     (some,) = np.nonzero(table[:, 4] > ask.min_confidence)  # no class is surer than that there is an object
     scores = table[some, 5:].astype(np.float32) * table[some, 4:5]
     confidences = scores.max(axis=1, initial=0.0)
