@@ -19,16 +19,21 @@ from appliance.ports import Clock
 
 FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind")
 _EVERY_S = 10.0
+_MOST_OF_A_KIND = 30
 _SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
 class Sparing(logging.Filter):
-    """Lets one record of a kind (and camera) through in ten seconds."""
+    """Lets one record of a kind and camera through in ten seconds, and of a kind no more than thirty, whatever the
+    cameras call themselves.
+    """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
+        self._rounds: dict[str, tuple[float, int]] = {}
+        """By kind: when the present ten seconds began, and what was written in them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = getattr(record, "kind", None)
@@ -40,6 +45,12 @@ class Sparing(logging.Filter):
         if now - last < _EVERY_S:
             self._last[key] = (last, held + 1)
             return False
+        began, written = self._rounds.get(key[0], (now, 0))
+        if now - began >= _EVERY_S:
+            began, written = now, 0
+        if written >= _MOST_OF_A_KIND:
+            return False
+        self._rounds[key[0]] = began, written + 1
         if len(self._last) > 1000:
             self._last.clear()
         self._last[key] = (now, 0)

@@ -52,6 +52,20 @@ def test_lines_without_a_kind_are_all_written(lines: tuple[Say, Callable[[], lis
     assert since() == ["line 0", "line 1", "line 2"]
 
 
+def test_cameras_with_ever_new_names_do_not_fill_the_log(
+    lines: tuple[Say, Callable[[], list[str]]], clock: FakeClock
+) -> None:
+    say, since = lines
+    for number in range(1000):
+        say("a bad frame", kind="bad_frame", camera=f"camera-{number}")
+        clock.pass_(0.001)
+    assert len(since()) == 30
+    say("an engine that failed", kind="engine", camera="gate")
+    clock.pass_(10)
+    say("a bad frame", kind="bad_frame", camera="camera-2000")
+    assert len(since()) == 2
+
+
 def test_of_one_kind_one_line_in_ten_seconds_is_written_and_the_next_says_what_was_held(
     lines: tuple[Say, Callable[[], list[str]]], clock: FakeClock
 ) -> None:
@@ -75,16 +89,6 @@ def test_kinds_and_cameras_are_counted_apart(lines: tuple[Say, Callable[[], list
         say("c", kind="engine", camera="gate")
         say("d", kind="engine")
     assert since() == ["a", "b", "c", "d"]
-
-
-def test_what_is_remembered_is_bounded(lines: tuple[Say, Callable[[], list[str]]], clock: FakeClock) -> None:
-    say, since = lines
-    for number in range(5000):
-        say("x", kind="bad_frame", camera=f"camera{number}")
-    assert len(since()) == 5000
-    clock.pass_(1)
-    say("again", kind="bad_frame", camera="camera4999")
-    assert since() == []
 
 
 @pytest.fixture
