@@ -7,7 +7,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint boot-test boot-test-full eval bench bundle install clean
+.PHONY: help run setup model test check lint nvidia boot-test boot-test-full eval bench bundle install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ lint: .venv/.installed-test ## style, types, floors, units
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@systemd/check.sh
+
+nvidia: .venv/.installed-test ## NVIDIA's own bindings of TensorRT and CUDA, which tests hold our calls against (150 MB, no GPU)
+	@$(BIN)/python -m tests.engines.nvidia.install
 
 boot-test: .venv/.installed-systemd $(MODEL) ## the installed service under real systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot

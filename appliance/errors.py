@@ -51,6 +51,19 @@ class EngineError(ApplianceError):
     code = "engine_failed"
 
 
+class NotBuilt(EngineError):
+    """The engine runs the model once it has been built for this very box: engine_not_built.
+
+    `build`: a program and its arguments that build it, minutes long; None: nothing here can.
+    """
+
+    code = "engine_not_built"
+
+    def __init__(self, message: str, build: tuple[str, ...] | None) -> None:
+        super().__init__(message)
+        self.build = build
+
+
 class ConfigError(ApplianceError):
     """The configuration is wrong: config_invalid; the text names the file, the key and what was expected. To cameras,
     while the box waits for it to be mended: safe_mode."""

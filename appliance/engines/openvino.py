@@ -52,6 +52,7 @@ class OpenVINOEngine:
         threads: int = 0,
         hint: str = "throughput",
         cache: Path | None = None,
+        **_: Any,
     ) -> None:
         openvino = _import_openvino()
         # Its table of types is filled at the first use, and two threads that do so at once wait for each other with the

@@ -17,6 +17,7 @@ GROUP = "appliance.engines"
 _OURS = {
     "openvino": "appliance.engines.openvino:OpenVINOEngine",
     "onnxruntime": "appliance.engines.onnxruntime:OnnxRuntimeEngine",
+    "tensorrt": "appliance.engines.tensorrt:TensorRTEngine",
 }
 
 
@@ -28,9 +29,11 @@ class Kind(Protocol):
 
     def __call__(self, network: Path, **options: Any) -> Engine:
         """An engine with this network. `options`: those of EngineSettings that are asked for, as keywords: device,
-        precision, threads, hint, cache; an engine takes what it has no use for and ignores it.
+        precision, threads, hint, cache (a folder), and sizes (inputs that will be usual, the largest first); an engine
+        takes what it has no use for and ignores it.
 
-        Raises EngineError: engine_device_missing, or engine_failed when the network cannot be loaded.
+        Raises EngineError: engine_device_missing, or engine_failed when the network cannot be loaded; NotBuilt where it
+        has to be built for this box first.
         """
 
 

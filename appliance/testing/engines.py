@@ -49,7 +49,7 @@ class EngineContract:
     def test_an_engine_says_what_it_is_and_how_much_it_does_at_once(self, engine: Engine) -> None:
         engine.prepare(SIZES[0])
         assert engine.name
-        assert engine.device == "CPU"
+        assert engine.device
         assert engine.precision == "f32"
         assert engine.slots >= 1
 

@@ -46,7 +46,7 @@ def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path
         timeout=60,
     )
     names, name, reads = done.stdout.splitlines()
-    assert names == "['openvino', 'onnxruntime', 'abacus', 'broken']"
+    assert names == "['openvino', 'onnxruntime', 'tensorrt', 'abacus', 'broken']"
     assert (name, reads) == ("abacus", "('.beads',)")
     assert "EngineError: the engine 'broken' cannot be loaded" in done.stderr
 

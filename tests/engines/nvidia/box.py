@@ -1,0 +1,64 @@
+"""A Jetson in this process: NVIDIA's modules as they are imported there, and engines that were built there."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from appliance import engine_file
+from appliance.engine_file import BuiltFor
+from appliance.engines import registry, tensorrt_build
+from appliance.engines.tensorrt import TensorRTEngine
+from appliance.values import Size
+from tests.engines.nvidia.gpu import Gpu, runtime_module
+from tests.engines.nvidia.tensorrt import NAMES, tensorrt_module
+
+CUDA = NAMES["cuda-13.5.0"]
+
+
+class Jetson:
+    """`gpu` None: a machine that has the packages and no GPU."""
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, version: str = "10.3.0", gpu: Gpu | None = None, *, lean: bool = False
+    ) -> None:
+        self.gpu = gpu or Gpu()
+        self.tensorrt: Any = tensorrt_module(version, self.gpu, lean=lean)
+        patch.setitem(sys.modules, "tensorrt", self.tensorrt)
+        install_cuda(patch, self.gpu)
+
+    def built_for(self, network: Path, sizes: Sequence[Size] = (), precision: str = "f32") -> BuiltFor:
+        major, minor = self.gpu.compute
+        digest = hashlib.sha256(network.read_bytes()).hexdigest()
+        shown = tuple(f"{size.width}x{size.height}" for size in sizes)
+        return BuiltFor(self.gpu.name, f"{major}.{minor}", self.gpu.multiprocessors, self.tensorrt.__version__,
+                        precision, digest, shown)  # fmt: skip
+
+    def build(
+        self, network: Path, sizes: Sequence[Size] = (), precision: str = "f32", says: dict[str, Any] | None = None
+    ) -> Path:
+        """An engine beside the network. `says`: what its header says, whatever is true."""
+        told = self.built_for(network, sizes, precision)
+        path = network.with_suffix(engine_file.SUFFIX)
+        engine_file.write(path, replace(told, **says or {}), tensorrt_build.build(self.tensorrt, network, told))
+        return path
+
+    def engine(self, network: Path, precision: str = "f32", **options: Any) -> TensorRTEngine:
+        made = registry.create("tensorrt", network, precision=precision, **options)
+        assert isinstance(made, TensorRTEngine)
+        return made
+
+
+def install_cuda(patch: pytest.MonkeyPatch, gpu: Gpu | None) -> None:
+    """`from cuda.bindings import runtime`."""
+    package, bindings = ModuleType("cuda"), ModuleType("cuda.bindings")
+    bindings.runtime = runtime_module(gpu, CUDA["constants"])  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "cuda", package)
+    patch.setitem(sys.modules, "cuda.bindings", bindings)
