@@ -39,7 +39,7 @@ async def serve(
     started: Callable[[Settings, run.Started], None],
     ready: Callable[[run.Started], None],
     camera_source: str | None = None,
-    load: run.Load = parts.load_network,
+    load: run.Load = parts.load_to_serve,
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads. `choose` is asked for the settings at the start, at a reload, and
     now and then in safe mode.

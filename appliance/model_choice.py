@@ -98,7 +98,7 @@ class Choice:
 
     def _load(self, name: str) -> Inference:
         chosen = parts.with_model(self._settings, name)
-        return parts.inference_of(chosen, parts.load_network(chosen), time.monotonic)
+        return parts.inference_of(chosen, parts.load_to_serve(chosen), time.monotonic)
 
 
 def _room_bytes() -> int | None:

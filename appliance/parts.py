@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
@@ -10,6 +11,7 @@ from msgspec import structs
 from appliance.device import cpus, profile, state
 from appliance.device.profile import Profile
 from appliance.engines import registry
+from appliance.errors import NotBuilt
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Inference, Network
@@ -19,10 +21,12 @@ from appliance.flow.sizes import Sizes
 from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
 from appliance.models import active, bundle
+from appliance.models.bundle import Bundle
 from appliance.ports import Clock
 from appliance.settings import Settings
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
+from appliance.vision import letterbox
 from appliance.web import sockets
 from appliance.web.access import Access
 from appliance.web.intake import Intake
@@ -41,6 +45,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     engine = registry.create(
         settings.engine.kind,
         found.network_for(registry.find(settings.engine.kind).reads),
+        sizes=_usual_sizes(settings, found),
         device=settings.engine.device,
         precision=settings.engine.precision,
         threads=settings.engine.threads or cpus.restricted_to(),
@@ -56,6 +61,23 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
         compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
         mark("compiled" if compiled else "compiled before")
     return network
+
+
+def load_to_serve(settings: Settings, mark: Mark = unmarked) -> Network:
+    """The same; where the engine has to be built for this box first, OpenVINO on the CPU stands in for it."""
+    try:
+        return load_network(settings, mark=mark)
+    except NotBuilt as error:
+        stand_in = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
+        return replace(load_network(structs.replace(settings, engine=stand_in), mark=mark), lacks=error)
+
+
+def _usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
+    """The inputs that most cameras come to, the largest first: those of the ladder that the governor goes down."""
+    if found.fixed_size is not None:
+        return (found.fixed_size,)
+    sides = (step.limits.max_side for step in make_ladder(full_limits(settings)).steps)
+    return tuple(dict.fromkeys(letterbox.input_size(_USUAL_IMAGE, side, found.stride) for side in sides))
 
 
 def in_force(settings: Settings) -> Settings:
@@ -91,7 +113,7 @@ def learn_first_cost(settings: Settings, network: Network | None, known: Profile
 
 
 def _compiled(settings: Settings) -> Path | None:
-    """Where OpenVINO keeps what it has compiled."""
+    """Where an engine keeps what it has compiled."""
     if not settings.engine.cache:
         return None
     own = os.environ.get("CACHE_DIRECTORY")  # systemd's CacheDirectory=

@@ -29,6 +29,7 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
+from appliance.flow.rebuild import Rebuild
 from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.memory import room_bytes
 from appliance.governor.service import Governor
@@ -86,7 +87,7 @@ async def serve(
     passed: Sequence[socket.socket] = (),
     notifier: Notifier | None = None,
     camera_source: str | None = None,
-    load: Load = parts.load_network,
+    load: Load = parts.load_to_serve,
 ) -> None:
     """Serve until `until` returns.
 
@@ -191,6 +192,10 @@ async def serve(
             raise ModelError(str(_in_safe_mode(problem)), active.NOT_ACTIVATED)
         return parts.inference_of(settings, load(parts.with_model(settings, name)), clock)
 
+    def swapped() -> None:
+        govern()
+        rebuild.look_again()
+
     activation = Activation(
         detector=detector,
         load=load_other,
@@ -199,6 +204,7 @@ async def serve(
         swapped=swapped,
         room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
     )
+    rebuild = Rebuild(detector=detector, activate=activation.activate)
 
     loaded = history_file.load(folder)
     recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
@@ -214,7 +220,7 @@ async def serve(
         board=board.identify(),
         bounds=Bounds(settings.governor.critical_temp_c, settings.governor.min_available_bytes),
         clock=clock,
-        notices=lambda: Notices(str(problem) if problem else None, reloads.problem),
+        notices=lambda: Notices(str(problem) if problem else None, reloads.problem, rebuild.stand_in, rebuild.problem),
     )
 
     # The way in.
@@ -266,6 +272,7 @@ async def serve(
             group.start_soon(governor.run, name="governor")
             group.start_soon(watch.run, health.look, name="watch")
             group.start_soon(canary.run, name="canary")
+            group.start_soon(rebuild.run, name="rebuild")
             group.start_soon(reloads.run, reload or asyncio.Event(), pulse, working, name="reload")
             group.start_soon(pulse.run, name="pulse")
             async with anyio.create_task_group() as beside:

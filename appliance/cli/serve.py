@@ -58,7 +58,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
         print(f"  of which {timeline}", flush=True)
 
-    choose, load = partial(_choose, arguments), partial(parts.load_network, mark=timeline.mark)
+    choose, load = partial(_choose, arguments), partial(parts.load_to_serve, mark=timeline.mark)
     asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
     return OK
 

@@ -67,7 +67,7 @@ class TensorRTEngine:
         tensorrt = tensorrt_versions.load()
         self._cuda = Cuda()  # before TensorRT's runtime, which ends the process where there is no driver
         gpu = self._cuda.gpu()
-        self.device = gpu.name
+        self.device = f"GPU {gpu.name}"
         self.precision = tensorrt_versions.choose_precision(tensorrt, precision)
         here = BuiltFor(
             gpu.name, gpu.compute, gpu.multiprocessors, tensorrt.__version__, self.precision, _digest(network),

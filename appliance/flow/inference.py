@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
+from appliance.errors import NotBuilt
 from appliance.flow import scene_gate
 from appliance.flow.lone import Lone
 from appliance.flow.sizes import Sizes
@@ -28,6 +29,8 @@ class Network:
     sizes: Sizes
     placing: Placing = "centre"
     """Where a picture lies in its input."""
+    lacks: NotBuilt | None = None
+    """For want of what this is a stand-in, until that is built."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from appliance.health.findings import Check
 CATALOGUE = (
     Check(sight.model_missing),
     Check(sight.model_not_activated),
+    Check(sight.engine_stand_in),
     Check(sight.canary_failed),
     Check(sight.engine_failing),
     Check(sight.engine_stuck),

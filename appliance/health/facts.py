@@ -50,12 +50,16 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """What is wrong with the settings, each a sentence that names the line to mend."""
+    """What is wrong with the settings and with what they ask for, each a sentence that names what to mend."""
 
     safe_mode: str | None = None
     """Why no frame is looked at."""
     config_not_reloaded: str | None = None
     """Why the settings from before still hold."""
+    engine_stand_in: str | None = None
+    """Why another engine runs the model than the one that is asked for."""
+    engine_problem: str | None = None
+    """Why that stays so; None: it is being mended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -20,8 +19,8 @@ from appliance.errors import EngineError, NotBuilt
 from appliance.testing.colours import colours, expected
 from appliance.testing.engines import kept, noise
 from appliance.values import Size
-from tests.conftest import ROOT
 from tests.engines.nvidia.box import Jetson
+from tests.engines.nvidia.environment import environment
 from tests.engines.nvidia.tensorrt import VERSIONS, Plan
 
 USUAL = (Size(96, 64), Size(64, 32))
@@ -101,17 +100,6 @@ def test_without_a_place_to_keep_one_or_a_builder_it_says_what_to_do(
     error = refused(Jetson(monkeypatch, lean=True), network, cache=tmp_path)
     assert error.build is None
     assert "has no builder. Install all of it: python3-libnvinfer" in str(error)
-
-
-def environment(folder: Path, version: str) -> dict[str, str]:
-    """For a process of its own on a box like ours: the stand-ins under the names that are imported."""
-    told = "from tests.engines.nvidia.gpu import Gpu, runtime_module\nfrom tests.engines.nvidia import tensorrt\n"
-    (folder / "cuda" / "bindings").mkdir(parents=True)
-    (folder / "tensorrt.py").write_text(
-        f"import sys\n{told}sys.modules[__name__] = tensorrt.tensorrt_module({version!r}, Gpu())\n"
-    )
-    (folder / "cuda" / "bindings" / "__init__.py").write_text(f"{told}runtime = runtime_module(Gpu(), {{}})\n")
-    return {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -104,6 +104,14 @@ APPEARS = {
     "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
     "safe_mode": (replace(WELL, notices=Notices(safe_mode="line 3: unknown key")), "safe_mode", "critical"),
     "was_hot": (replace(WELL, reading=cool_but(60), limits=HOT, target_temp_c=77.0), "hot", "degraded"),
+    "builds": (
+        replace(WELL, notices=Notices(engine_stand_in="TensorRT cannot run gate yet")), "engine_stand_in", "degraded"
+    ),
+    "not_built": (
+        replace(WELL, notices=Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="no memory")),
+        "engine_stand_in",
+        "degraded",
+    ),
     "bad_reload": (
         replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
     ),

@@ -32,6 +32,23 @@ def model_not_activated(facts: Facts) -> Advice | None:
     )
 
 
+def engine_stand_in(facts: Facts) -> Advice | None:
+    why, problem = facts.notices.engine_stand_in, facts.notices.engine_problem
+    if why is None:
+        return None
+    if problem is None:
+        return Advice(
+            Severity.DEGRADED,
+            f"{why}. A slower engine serves meanwhile.",
+            "Nothing is to be done: the engine is being built, which takes some minutes, and then comes into use.",
+        )
+    return Advice(
+        Severity.DEGRADED,
+        f"{why}. A slower engine serves, because building failed: {problem}.",
+        "Mend that, then restart the service, which tries again; or set engine.kind to openvino.",
+    )
+
+
 def canary_failed(facts: Facts) -> Advice | None:
     canary = facts.canary
     if facts.model_error is not None or canary.at_s is None or canary.failures == 0:

@@ -1,0 +1,174 @@
+"""An engine that has to be built: a stand-in serves, the build is a process of its own, and cameras see no gap."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from appliance import parts
+from appliance.errors import EngineError, ModelError, NotBuilt
+from appliance.flow.inference import Inference
+from appliance.flow.rebuild import Rebuild, run_program
+from appliance.models import fetch
+from appliance.testing.colours import colours
+from tests.conftest import Serve
+from tests.engines.nvidia.box import Jetson
+from tests.engines.nvidia.environment import environment
+from tests.fakes import FakeEngine, fake_network
+from tests.flow.detectors import Rig, running
+
+
+def python(program: str) -> tuple[str, ...]:
+    return sys.executable, "-c", program
+
+
+def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate") -> Inference:
+    network = replace(fake_network(FakeEngine(), name), lacks=NotBuilt(f"TensorRT cannot run {name} yet", build))
+    return Inference(network, clock=rig.clock)
+
+
+class Rebuilds:
+    """A rebuild around a rig, and what it took into use; `error`: instead of doing so."""
+
+    def __init__(self, rig: Rig, build: tuple[str, ...] | None, error: Exception | None = None) -> None:
+        self.rig, self.error = rig, error
+        self.activated: list[str] = []
+        rig.detector.inference = stand_in(rig, build)
+        self.rebuild = Rebuild(detector=rig.detector, activate=self._activate)
+
+    async def _activate(self, name: str) -> None:
+        self.activated.append(name)
+        if self.error is not None:
+            raise self.error
+        self.rig.detector.swap(Inference(fake_network(FakeEngine(), name), clock=self.rig.clock))
+        self.rebuild.look_again()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        task = asyncio.create_task(self.rebuild.run())
+        try:
+            await self.rig.until(holds)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, python(f"open({str(tmp_path / 'built')!r}, 'w')"))
+        assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
+        await made.until(lambda: made.activated == ["gate"])
+        assert (tmp_path / "built").exists()
+        assert made.rebuild.stand_in is made.rebuild.problem is None
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "told"),
+    [
+        (python("raise SystemExit('no such layer')"), None, "no such layer"),
+        (python("import sys; sys.exit(3)"), None, "it ended with status 3"),
+        (python("import os; os.kill(os.getpid(), 9)"), None, "it was stopped by the system: not enough memory"),
+        (("/nowhere/to/be/found",), None, "/nowhere/to/be/found cannot be run: No such file or directory"),
+        (None, None, "nothing on this box builds it"),
+        (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
+        (python(""), EngineError("out of memory"), "out of memory"),
+    ],
+)
+async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
+    build: tuple[str, ...] | None, error: Exception | None, told: str
+) -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, build, error)
+        await made.until(lambda: made.rebuild.problem is not None)
+        assert made.rebuild.problem == told
+        assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
+        assert made.activated == (["gate"] if error else [])
+
+
+async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) -> None:
+    """Whatever is activated in between: a build that does not help is not begun again and again."""
+    log = tmp_path / "log"
+    note = python(f"open({str(log)!r}, 'a').write('x')")
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, note, EngineError("no"))
+
+        async def change() -> None:
+            for name in ("gate", "yard", "gate", "yard"):
+                before = len(made.activated)
+                rig.detector.swap(stand_in(rig, note, name))
+                made.rebuild.look_again()
+                await rig.until(lambda: not made.rebuild._swapped.is_set())  # it has looked
+                if name not in made.activated:
+                    await rig.until(lambda: len(made.activated) > before)  # noqa: B023
+            rig.detector.swap(stand_in(rig, None, "door"))
+            made.rebuild.look_again()
+
+        task = asyncio.create_task(change())
+        await made.until(lambda: made.rebuild.problem == "nothing on this box builds it")
+        await task
+    assert made.activated == ["gate", "yard"]
+    assert log.read_text() == "xx"
+
+
+async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    wait = python(f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)")
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, wait)
+
+        async def change() -> None:
+            await rig.until(lambda: "gate" in made.rebuild._problems)
+            rig.detector.swap(stand_in(rig, None, "yard"))
+            made.rebuild.look_again()
+            go.touch()
+
+        task = asyncio.create_task(change())
+        await made.until(lambda: made.rebuild.problem == "nothing on this box builds it")
+        await task
+        assert made.activated == []
+
+
+async def test_a_build_ends_with_the_service(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    program = python(f"import os, time\nopen({str(began)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_program, program)
+        with anyio.fail_after(30):
+            while not began.exists() or not began.read_text():
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert not Path("/proc", began.read_text()).exists()
+
+
+async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_built(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole service, with NVIDIA's rules in place of NVIDIA (tests/engines/nvidia)."""
+    jetson = Jetson(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", environment(tmp_path / "vendor", "10.3.0")["PYTHONPATH"])
+    source = tmp_path / "source.onnx"
+    source.write_bytes(colours())
+    (tmp_path / "models").mkdir()
+    fetch.build(source, tmp_path / "models" / "gate", "a test", keep_onnx=True)
+    flags = {"model.dir": str(tmp_path / "models"), "model.name": "gate", "engine.kind": "tensorrt"}
+    async with serve(load=parts.load_to_serve, **flags) as running_:
+        health = running_.started.health
+        engine = health.report()["engine"]
+        assert engine["engine"] == "openvino"
+        (finding,) = [one for one in health.findings() if one.code == "engine_stand_in"]
+        assert "TensorRT cannot run gate yet: no engine was built for this box." in finding.what
+        with anyio.fail_after(60):
+            while health.report()["engine"]["engine"] != "tensorrt":
+                await anyio.sleep(0.02)
+        assert "engine_stand_in" not in [one.code for one in health.findings()]
+        assert health.report()["engine"]["device"] == "GPU Orin"
+    async with serve(load=parts.load_to_serve, **flags) as running_:
+        assert running_.started.health.report()["engine"]["engine"] == "tensorrt"
+    jetson.gpu.check_all_is_free()
