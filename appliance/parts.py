@@ -45,7 +45,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     engine = registry.create(
         settings.engine.kind,
         found.network_for(registry.find(settings.engine.kind).reads),
-        sizes=_usual_sizes(settings, found),
+        sizes=usual_sizes(settings, found),
         device=settings.engine.device,
         precision=settings.engine.precision,
         threads=settings.engine.threads or cpus.restricted_to(),
@@ -72,7 +72,7 @@ def load_to_serve(settings: Settings, mark: Mark = unmarked) -> Network:
         return replace(load_network(structs.replace(settings, engine=stand_in), mark=mark), lacks=error)
 
 
-def _usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
+def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
     """The inputs that most cameras come to, the largest first: those of the ladder that the governor goes down."""
     if found.fixed_size is not None:
         return (found.fixed_size,)

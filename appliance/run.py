@@ -174,6 +174,7 @@ async def serve(
     def swapped() -> None:
         working.set()
         govern()
+        rebuild.look_again()
 
     def apply(new: Settings) -> None:
         """All that a reload changes."""
@@ -191,10 +192,6 @@ async def serve(
         if problem is not None:
             raise ModelError(str(_in_safe_mode(problem)), active.NOT_ACTIVATED)
         return parts.inference_of(settings, load(parts.with_model(settings, name)), clock)
-
-    def swapped() -> None:
-        govern()
-        rebuild.look_again()
 
     activation = Activation(
         detector=detector,

@@ -13,14 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from appliance import parts
 from appliance.engines import registry
 from appliance.errors import ModelError
-from appliance.export import ultralytics_process
+from appliance.export import tensorrt_engine, ultralytics_process
 from appliance.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.models import bundle as bundles
 from appliance.models import fetch, store
 from appliance.models.bundle import Agreement, Bundle
 from appliance.models.environment import Say, python_of
+from appliance.ports import Engine
 from appliance.quantize import calibration
 from appliance.quantize.calibration import Sample
 from appliance.settings import Settings
@@ -83,8 +85,11 @@ def export(
             work.mkdir()
             made = (run or in_own_environment(settings, say))(weights, [sample.path for sample in samples], work)
             draft = fetch.build(made.onnx, Path(scratch, name), Path(weights).name, dynamic=True, keep_onnx=onnx)
-            agreement = _held_against(settings, draft, Path(weights).name, made, samples)
+            openvino = registry.create("openvino", draft.network, hint="latency")
+            agreement = _held_against(settings, draft, openvino, Path(weights).name, made, samples)
             _check(agreement, len(samples), say)
+            if onnx and (engine := _tensorrt(settings, draft, say)):
+                _check(_held_against(settings, draft, engine, Path(weights).name, made, samples), len(samples), say)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
             with bundles.appearing(models / name) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
@@ -105,12 +110,18 @@ def _samples(folder: Path | None, scratch: Path, say: Say) -> list[Sample]:
     return [Sample(drawn, decode.read_header(drawn.read_bytes(), _SCENE.width * _SCENE.height)), *given]
 
 
+def _tensorrt(settings: Settings, draft: Bundle, say: Say) -> Engine | None:
+    sizes = parts.usual_sizes(settings, draft)
+    return tensorrt_engine.build(draft.network.with_suffix(".onnx"), sizes, settings.engine.precision, say)
+
+
 def _held_against(
-    settings: Settings, made: Bundle, weights: str, exported: Exported, samples: Sequence[Sample]
+    settings: Settings, made: Bundle, engine: Engine, weights: str, exported: Exported, samples: Sequence[Sample]
 ) -> Agreement | None:
-    """What the bundle sees in the pictures as the service runs it, beside what its weights see; None: both nothing."""
+    """What this engine, which is closed then, sees in the pictures as the service runs it, beside what the weights see;
+    None: both nothing.
+    """
     reader = made.reader(settings.model.iou, settings.model.max_detections)
-    engine = registry.create("openvino", made.network, hint="latency")
     found: list[Sequence[Detection]] = []
     try:
         for sample in samples:

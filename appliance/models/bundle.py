@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from appliance import engine_file
+from appliance.engine_file import BuiltFor
 from appliance.errors import ModelError
 from appliance.values import Size
 from appliance.vision.heads import HEADS, TASKS, Reader, head_of
@@ -83,6 +85,8 @@ class Bundle:
     """Of a pose: how many points, and of how many numbers each."""
     placing: Placing = "centre"
     """Where a picture lies in its input."""
+    engines: dict[str, BuiltFor] = field(default_factory=dict)
+    """What each engine file among `files` was built for; elsewhere it is not used."""
 
     def place(self, image: Size, max_side: int) -> Letterbox:
         """Where a picture of this size lies in the input that it runs at; `max_side`: the input's longest side, px."""
@@ -147,7 +151,9 @@ def write_manifest(bundle: Bundle) -> None:
     folder = bundle.network.parent
     known = {key: value for key, value in asdict(bundle).items() if key not in ("network", "files")}
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
-    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "files": files}
+    headers = {path.name: engine_file.read_header(path) for path in sorted(folder.glob(f"*{engine_file.SUFFIX}"))}
+    engines = {name: asdict(header) for name, header in headers.items() if header is not None}
+    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "engines": engines, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
@@ -255,6 +261,7 @@ def _from_manifest(folder: Path) -> Bundle:
             tools=dict(manifest.get("tools") or {}),
             keypoints=_keypoints(manifest.get("keypoints")),
             placing=placing,
+            engines={name: BuiltFor.of(told) for name, told in (manifest.get("engines") or {}).items()},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None

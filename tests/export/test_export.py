@@ -22,6 +22,8 @@ from appliance.models import store
 from appliance.models.environment import is_ready, variables
 from appliance.quantize import nncf_process
 from appliance.values import Box, Detection, Size
+from tests.engines.nvidia.box import Jetson
+from tests.engines.nvidia.environment import environment
 from tests.models import networks
 
 
@@ -88,6 +90,30 @@ def test_the_bundle_says_what_it_was_made_of_and_held_against(models_dir: Path, 
 def test_the_onnx_file_stays_when_it_is_asked_for(models_dir: Path, weights: Path) -> None:
     made, _ = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
     assert set(made.files) == {"model.xml", "model.bin", "model.onnx"}
+
+
+def test_where_tensorrt_is_its_engine_is_built_held_against_the_weights_and_named_in_the_manifest(
+    models_dir: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jetson = Jetson(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", environment(tmp_path / "vendor", "10.3.0")["PYTHONPATH"])
+    made, said = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
+    ((name, built_for),) = made.engines.items()
+    assert name in made.files
+    assert built_for == jetson.built_for(
+        models_dir / "gate" / "model.onnx",
+        [Size(640, 384), Size(512, 288), Size(416, 256), Size(320, 192), Size(256, 160)],
+        "f16",
+    )
+    alike = "  100.0 % of its boxes are those of gate.pt in Ultralytics 8.4.190, 1 pictures"
+    assert said == [alike, "building a TensorRT engine for this GPU, which takes minutes", alike]
+    jetson.gpu.check_all_is_free()
+
+
+def test_where_tensorrt_is_not_the_box_builds_the_engine(models_dir: Path, weights: Path) -> None:
+    made, said = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
+    assert made.engines == {}
+    assert said[-1].startswith("  without a TensorRT engine, which the box builds itself: TensorRT cannot be loaded")
 
 
 def test_an_export_that_sees_otherwise_is_refused(models_dir: Path, weights: Path) -> None:
