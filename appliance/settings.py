@@ -69,7 +69,11 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What runs the network."""
 
     kind: Annotated[
-        str, Meta(pattern=r"^[a-z][a-z0-9_-]*$", description="The engine: openvino, onnxruntime, or another package's.")
+        str,
+        Meta(
+            pattern=r"^[a-z][a-z0-9_-]*$",
+            description="The engine: openvino, onnxruntime, tensorrt, or another package's.",
+        ),
     ] = "openvino"
     device: Annotated[
         str, Meta(pattern=r"^(CPU|GPU(\.\d+)?|NPU|AUTO(:[A-Z.,0-9]+)?)$", description="CPU, GPU, NPU or AUTO.")

@@ -64,6 +64,7 @@ def add(model: argparse.ArgumentParser) -> None:
         "--permissive", nargs="?", const="", metavar="NAME", help="instead one licensed Apache-2.0: SSD MobileNetV3"
     )
     fetch.add_argument("--force", action="store_true", help="bring it again")
+    fetch.add_argument("--onnx", action="store_true", help="put the ONNX file beside it, for engines that read it")
     fetch.add_argument("--keep-source", action="store_true", help="keep the ONNX file it was made from")
 
     export = command("export", _export, "make a bundle of Ultralytics' weights, or of your own")
@@ -211,7 +212,9 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
             raise ModelError(f"there is no '{name}' to fetch; known: {', '.join(fetch.PERMISSIVE)}", "model_missing")
         bundle = fetch.fetch_permissive(models_dir, _say, name=name, force=arguments.force)
     else:
-        bundle = fetch.fetch(models_dir, _say, force=arguments.force, keep_source=arguments.keep_source)
+        bundle = fetch.fetch(
+            models_dir, _say, force=arguments.force, keep_source=arguments.keep_source, keep_onnx=arguments.onnx
+        )
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
     return OK
 

@@ -16,7 +16,7 @@ from appliance.device.sensors.machine import MachineSensors
 from appliance.doctor import installed
 from appliance.doctor.check import Check
 from appliance.doctor.sensors import of_reading
-from appliance.errors import EngineError, ModelError
+from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.models import bundle
 from appliance.parts import load_network
 from appliance.settings import Settings
@@ -89,6 +89,10 @@ def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
         return
     try:
         network = load_network(settings)
+    except NotBuilt as error:
+        what = "Start the service: it builds the engine, and OpenVINO serves meanwhile."
+        yield Check("engine", False, str(error), what)
+        return
     except (EngineError, ModelError) as error:
         yield Check("engine", False, str(error), "Set engine.device to CPU, or install the device's driver.")
         return

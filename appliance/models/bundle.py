@@ -99,7 +99,7 @@ class Bundle:
                 return network
         raise ModelError(
             f"{self.name} has no {' or '.join(reads)} file, which the engine reads; make one with `appliance model "
-            "export --onnx`, or set engine.kind",
+            "export --onnx` (of the default model: `fetch --onnx --force`), or set engine.kind",
             "model_unsupported",
         )
 

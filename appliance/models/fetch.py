@@ -97,6 +97,7 @@ def fetch(
     *,
     force: bool = False,
     keep_source: bool = False,
+    keep_onnx: bool = False,
     sources: Sequence[Source] | None = None,
 ) -> Bundle:
     """Bring the default model into `models_dir` as a bundle, unless it is there.
@@ -111,7 +112,7 @@ def fetch(
     own = models_dir / f"{NAME}.onnx"
     if own.exists():
         say(f"using {own}")
-        return build(own, folder, f"file {own.name}", keep_source=keep_source)
+        return build(own, folder, f"file {own.name}", keep_source=keep_source, keep_onnx=keep_onnx)
     say(LICENSE)
     tried = []
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
@@ -122,7 +123,7 @@ def fetch(
             try:
                 onnx = source.fetch(place, say)
                 check(onnx, source.sha256)
-                return build(onnx, folder, source.title, keep_source=keep_source, dynamic=True)
+                return build(onnx, folder, source.title, keep_source=keep_source, keep_onnx=keep_onnx, dynamic=True)
             except (OSError, ModelError) as error:
                 tried.append(f"  {source.title}: {error}")
                 say(f"  not there: {error}")

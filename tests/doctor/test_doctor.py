@@ -18,6 +18,7 @@ from appliance.models import fetch
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from tests.cli.test_cli import untouched
 from tests.conftest import Serve
+from tests.engines.nvidia.box import Jetson
 from tests.models import networks
 
 __all__ = ["untouched"]
@@ -55,6 +56,18 @@ def test_whatever_is_wrong_comes_with_what_to_do(tmp_path: Path) -> None:
     assert "appliance model fetch" in checks["model"].do
     assert "engine" not in checks
     assert all(check.do for check in checks.values() if not check.ok)
+
+
+def test_an_engine_that_has_to_be_built_is_the_services_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Jetson(monkeypatch)
+    (tmp_path / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(tmp_path, lambda _: None, keep_onnx=True, sources=[])
+    engine = examined(tmp_path, engine__kind="tensorrt")["engine"]
+    assert not engine.ok
+    assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this box"
+    assert "Start the service" in engine.do
 
 
 def test_a_damaged_model_is_found(models: Path) -> None:

@@ -142,11 +142,12 @@ def test_a_broken_file_that_somebody_put_there_is_not_passed_over_in_silence(tmp
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_file_it_was_made_from_is_kept_when_asked(tmp_path: Path, keep: bool) -> None:
-    bundle = fetch.fetch(tmp_path, lambda _: None, keep_source=keep, sources=[source("net")])
-    kept = tmp_path / "yolo11n" / "source.onnx"
+@pytest.mark.parametrize(("option", "name"), [("keep_source", "source.onnx"), ("keep_onnx", "model.onnx")])
+def test_the_file_it_was_made_from_is_kept_when_asked(tmp_path: Path, keep: bool, option: str, name: str) -> None:
+    bundle = fetch.fetch(tmp_path, lambda _: None, sources=[source("net")], **{option: keep})
+    kept = tmp_path / "yolo11n" / name
     assert kept.exists() is keep
-    assert ("source.onnx" in bundle.files) is keep
+    assert (name in bundle.files) is keep
     assert not keep or kept.read_bytes() == ONNX
 
 
