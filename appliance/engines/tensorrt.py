@@ -184,6 +184,8 @@ class TensorRTEngine:
         taken = []
         for output in self._form.outputs:
             of_output = tuple(context.get_tensor_shape(output.name))
+            if min(of_output) < 0:
+                raise EngineError(f"the size of '{output.name}' depends on the picture; export the model without NMS")
             taken.append((output, of_output, buffers.of(output, of_output)))
             self._must(context.set_tensor_address(output.name, taken[-1][2].address))
         given.to_gpu(image.bytes_of(shape), self._stream)

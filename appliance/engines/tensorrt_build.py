@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance import engine_file
+from appliance import engine_file, files
 from appliance.engine_file import SUFFIX, BuiltFor
-from appliance.engines import tensorrt_versions
+from appliance.engines import tensorrt_files, tensorrt_versions
 from appliance.engines.cuda import Cuda
 from appliance.errors import EngineError
 
@@ -77,9 +77,13 @@ def main(network: Path, target: Path, built_for: BuiltFor) -> None:
     os.nice(10)  # cameras come first
     tensorrt = tensorrt_versions.load()
     Cuda()  # says it better than TensorRT, which ends the process where there is no driver
-    engine = build(tensorrt, network, built_for)
     target.parent.mkdir(parents=True, exist_ok=True)
-    engine_file.write(target, built_for, engine)
+    begun = tensorrt_files.tries_file(target)
+    files.write(begun, str(tensorrt_files.tries(target) + 1).encode())
+    try:
+        engine_file.write(target, built_for, build(tensorrt, network, built_for))
+    finally:
+        begun.unlink(missing_ok=True)
     prune(target.parent)
 
 

@@ -1,7 +1,10 @@
 """Which engine file runs here: one that lies in the bundle, or the one that was built on this box and kept.
 
-An engine fits its GPU, its version of TensorRT and its network, or it is not used: TensorRT would refuse it at best,
-and on a sister board be slow.
+Rules of this file:
+- An engine fits its GPU, its version of TensorRT and its network, or it is not used: TensorRT would refuse it at best,
+  and on a sister board be slow.
+- A build that needs more memory than systemd gives the service ends all of it at once, and would do so again after each
+  restart. So builds that were begun and never ended are counted, on disk.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from pathlib import Path
 from appliance import engine_file
 from appliance.engine_file import SUFFIX, BuiltFor
 from appliance.errors import NotBuilt
+
+_MOST_TRIES = 3
+"""A service that ends five times in a row is given up (systemd/units)."""
 
 
 def find(network: Path, cache: Path | None, here: BuiltFor, *, can_build: bool) -> Path:
@@ -41,9 +47,27 @@ def not_built(network: Path, cache: Path | None, here: BuiltFor, why: str, *, ca
         return NotBuilt(f"{why}; and what is installed has no builder. Install all of it: python3-libnvinfer", None)
     if cache is None:
         return NotBuilt(f"{why}; and one that is built here has to be kept: set engine.cache = true", None)
-    told = json.dumps(asdict(here))
-    command = ("-m", "appliance.engines.tensorrt_build", str(network), str(_kept(cache, here)), told)
+    target = _kept(cache, here)
+    if tries(target) >= _MOST_TRIES:
+        return NotBuilt(
+            f"{why}; and building one ended {_MOST_TRIES} times with the whole service, perhaps for want of memory. "
+            f"Remove {tries_file(target)} to try again", None,
+        )  # fmt: skip
+    command = ("-m", "appliance.engines.tensorrt_build", str(network), str(target), json.dumps(asdict(here)))
     return NotBuilt(why, (sys.executable, *command))
+
+
+def tries_file(target: Path) -> Path:
+    """Where a build notes that it has begun, and which it removes at its end, good or bad."""
+    return target.with_suffix(".tries")
+
+
+def tries(target: Path) -> int:
+    """Builds of this engine that never came to an end."""
+    try:
+        return int(tries_file(target).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _candidates(network: Path, cache: Path | None, here: BuiltFor) -> Iterator[Path]:

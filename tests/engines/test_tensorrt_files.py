@@ -116,7 +116,7 @@ def test_what_the_error_names_builds_an_engine_that_runs(
     assert (engine.infer(tensor, kept) - expected(tensor)).max() < 1e-3
     assert engine.precision == precision
     engine.close()
-    (file,) = cache.glob("*.engine")
+    (file,) = cache.iterdir()
     plan = Plan.read(engine_file.read_engine(file))
     assert plan is not None
     assert plan.flags == (["FP16"] if precision == "f16" else [])
@@ -135,7 +135,26 @@ def test_a_build_that_fails_says_why_in_its_last_line(
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("TensorRT cannot read model.onnx: In node -1")
-    assert not list(tmp_path.glob("*.engine"))
+    assert not [*tmp_path.glob("*.engine"), *tmp_path.glob("*.tries")]
+
+
+def test_builds_that_end_with_the_whole_service_are_not_begun_for_ever(
+    monkeypatch: pytest.MonkeyPatch, network: Path, tmp_path: Path
+) -> None:
+    """systemd kills the service and its build together where both need too much memory."""
+    jetson, env = Jetson(monkeypatch), environment(tmp_path / "vendor", "10.3.0")
+    with (tmp_path / "vendor" / "tensorrt.py").open("a") as module:
+        module.write("import os\ntensorrt.Builder.create_network = lambda *_: os.kill(os.getpid(), 9)\n")
+    for _ in range(3):
+        error = refused(jetson, network, cache=tmp_path)
+        assert error.build is not None
+        assert subprocess.run(error.build, capture_output=True, timeout=120, env=env).returncode == -9
+    error = refused(jetson, network, cache=tmp_path)
+    assert error.build is None
+    (noted,) = tmp_path.glob("*.tries")
+    assert f"ended 3 times with the whole service, perhaps for want of memory. Remove {noted} to try" in str(error)
+    noted.unlink()
+    assert refused(jetson, network, cache=tmp_path).build is not None
 
 
 def test_half_precision_is_refused_where_the_network_decides(monkeypatch: pytest.MonkeyPatch, network: Path) -> None:
