@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance import engine_file
@@ -180,6 +180,7 @@ BUILT_FOR = st.builds(
 )
 
 
+@settings(deadline=None)  # the disk decides
 @given(built_for=BUILT_FOR, engine=st.binary())
 def test_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, built_for: BuiltFor, engine: bytes

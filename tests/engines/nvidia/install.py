@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / ".cache" / "nvidia"
+FOLDER = ROOT / ".cache" / "nvidia" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 NAMES = Path(__file__).with_name("names.json")
 PACKAGES = {
     "tensorrt-8.6.1": ("tensorrt-bindings==8.6.1",),
     "tensorrt-10.3.0": ("tensorrt-cu12-bindings==10.3.0",),  # as in JetPack 6
     "tensorrt-11.4.0.106": ("tensorrt-cu12-bindings==11.4.0.106",),
-    "cuda-12.9.1": ("cuda-bindings==12.9.1", "cuda-pathfinder==1.9.0"),  # the least that the extra `tensorrt` takes
-    "cuda-13.5.0": ("cuda-bindings==13.5.0", "cuda-pathfinder==1.9.0"),
+    "cuda-12.9.1": ("cuda-bindings==12.9.1", "cuda-pathfinder==1.8.3"),  # the least that the extra `tensorrt` takes
+    "cuda-13.5.0": ("cuda-bindings==13.5.0", "cuda-pathfinder==1.8.3"),
 }
 
 
