@@ -38,6 +38,7 @@ CACHE = ROOT / ".cache/provisioning"
 SOURCE = ("appliance", "systemd", "provisioning", "pyproject.toml", "README.md", "LICENSE")
 _numbers = itertools.count(1)
 _PATIENCE_S = 900.0
+_BOOTED = ("running", "degraded")
 _ADDRESS, _DNS = "10.0.2.100", "10.0.2.3"
 
 
@@ -130,6 +131,8 @@ def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()
     This tree is its `/media/source`. `packages`: what it has beside the barest; `options`: more of systemd-nspawn's.
     """
     with blank_disk(suite, packages) as root, switched_on(root, options) as box:
+        # Until then it still writes by itself, on a busy machine for long.
+        box.wait_until("booted", lambda: box.run("systemctl", "is-system-running", fails=True) in _BOOTED)
         yield box
 
 
