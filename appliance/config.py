@@ -66,7 +66,8 @@ def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, s
 
     Raises ConfigError when the flags themselves are wrong: whoever typed them is there to read it.
     """
-    load(None, {}, flags)
+    for source in layers.of_flags(flags, Settings):
+        layers.check(source, Settings)
     server = Layer("what is good of [server]", {"server": {}}, from_text=True)
     readers: tuple[Callable[[], Iterable[Layer]], ...] = (
         lambda: [layers.of_toml(path)] if path is not None else [],

@@ -249,11 +249,11 @@ def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Ma
     folder.mkdir()
     path.write_text("[server]\nmax_connections = 5\n")
     there = ["--config", str(path), "--set", f"model.dir={folder}"]
-    service = manager.start(*there, XDG_RUNTIME_DIR=str(tmp_path))
+    service = manager.start(*there, APPLIANCE_CONTROL=str(tmp_path / "control.sock"))
     manager.until(READY="1")
     (folder / "yolo11n.onnx").write_bytes(networks.colours())
     fetch.fetch(folder, lambda _: None, sources=[])
-    Control([tmp_path / "appliance" / "control.sock"]).activate("yolo11n", None, False)
+    Control([tmp_path / "control.sock"]).activate("yolo11n", None, False)
     reload_to(manager, service, path, "[server]\nmax_connections = 6\n")
     service.signal(signal.SIGTERM)
     _, _, err = service.ended()

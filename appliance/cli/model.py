@@ -20,13 +20,15 @@ from appliance.cli.arguments import (
 )
 from appliance.control import NoService
 from appliance.device import logs
-from appliance.errors import ModelError
+from appliance.errors import ConfigError, ModelError
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
     from appliance.models.declared import Declaration
 
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
+
+_PACKED = (".gz", ".xz", ".bz2", ".tar", ".tgz", ".txz", ".zip")
 
 Run = Callable[[Settings, argparse.Namespace], int]
 
@@ -167,7 +169,7 @@ def _import(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.models import declared, store
 
     source = arguments.source
-    name = arguments.name or _without(source.resolve().name, ".gz", ".tar", ".zip", *declared.NETWORKS)
+    name = arguments.name or _without(source.resolve().name, *_PACKED, *declared.NETWORKS)
     declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
     found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration)
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
@@ -206,6 +208,8 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
     from appliance.models import fetch
 
     models_dir = Path(settings.model.dir)
+    if arguments.permissive is not None and (arguments.onnx or arguments.keep_source):
+        raise ConfigError("--onnx and --keep-source are of the default model; leave out --permissive")
     if arguments.permissive is not None:
         name = arguments.permissive or fetch.PERMISSIVE_DEFAULT
         if name not in fetch.PERMISSIVE:

@@ -8,7 +8,7 @@ import faulthandler
 import os
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, config
 from appliance.cli.arguments import OK, add_command, add_settings, config_path, flags_of, settings_of
@@ -17,6 +17,9 @@ from appliance.device import logs
 from appliance.errors import ConfigError
 from appliance.settings import Settings
 from appliance.timeline import Timeline
+
+if TYPE_CHECKING:
+    from appliance.flow.inference import Network
 
 
 def add(commands: Any) -> None:
@@ -41,7 +44,17 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     timeline.mark("imports")
 
+    opened = False
+
+    def load(settings: Settings) -> Network:
+        nonlocal timeline
+        if opened:  # it was in safe mode, for hours perhaps; or another model is tried
+            timeline = Timeline(time.monotonic, time.monotonic())
+        return parts.load_to_serve(settings, mark=timeline.mark)
+
     def started(settings: Settings, box: run.Started) -> None:
+        nonlocal opened
+        opened = True
         timeline.mark("port open")
         first, *others = addresses(settings.server.host, box.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
@@ -58,7 +71,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
         print(f"  of which {timeline}", flush=True)
 
-    choose, load = partial(_choose, arguments), partial(parts.load_to_serve, mark=timeline.mark)
+    choose = partial(_choose, arguments)
     asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
     return OK
 

@@ -3,7 +3,8 @@
 Without systemd-python the journal gets lines that begin with their severity.
 
 A record may carry `extra={"camera": …, "code": …, "reason": …, "frame_id": …}`, which become journal fields, and
-`"kind"`: of one kind at most one line in ten seconds is written, and the next one says how many were held back.
+`"kind"`, for lines that could come with every frame: of a kind and camera one line in ten seconds is written, of a kind
+at most thirty, and the next one says how many were held back. What happens once has no kind.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Sparing(logging.Filter):
         super().__init__()
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
-        self._rounds: dict[str, tuple[float, int]] = {}
-        """By kind: when the present ten seconds began, and what was written in them."""
+        self._rounds: dict[str, tuple[float, int, int]] = {}
+        """By kind: when the present ten seconds began, what was written in them, and what was beyond that."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = getattr(record, "kind", None)
@@ -45,12 +46,14 @@ class Sparing(logging.Filter):
         if now - last < _EVERY_S:
             self._last[key] = (last, held + 1)
             return False
-        began, written = self._rounds.get(key[0], (now, 0))
+        began, written, beyond = self._rounds.get(key[0], (now, 0, 0))
         if now - began >= _EVERY_S:
             began, written = now, 0
         if written >= _MOST_OF_A_KIND:
+            self._rounds[key[0]] = began, written, beyond + 1
             return False
-        self._rounds[key[0]] = began, written + 1
+        self._rounds[key[0]] = began, written + 1, 0
+        held += beyond
         if len(self._last) > 1000:
             self._last.clear()
         self._last[key] = (now, 0)

@@ -3,7 +3,8 @@
 Rules of this file:
 - Every call that fails raises EngineError, in the driver's own words.
 - A copy between the two sides is done when the stream has come past it, not when the call returns.
-- bindings older than 12.9.1 keep the GIL while they wait for the GPU, and have another layout: they are not taken.
+- Bindings older than 12.9.1 keep the GIL while they wait for the GPU, and the oldest have another layout: the extra
+  `tensorrt` asks for newer ones.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Rate:
 
 @dataclass(slots=True)
 class Camera:
-    """One camera's state; `flow/detector.py` alone changes it."""
+    """One camera's state; the event loop's alone."""
 
     policy: CameraPolicy
     bucket: TokenBucket
@@ -175,6 +175,9 @@ class CameraBook:
     def __iter__(self) -> Iterator[tuple[str, Camera]]:
         return iter(self._cameras.items())
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._cameras
+
     def get(self, name: str) -> Camera | None:
         return self._cameras.get(name)
 
@@ -205,8 +208,8 @@ class CameraBook:
             if camera.connections <= 0:
                 del self._cameras[name]
 
-    def forget_silent(self, now_s: float) -> list[str]:
-        """Drop who never connected and has been silent for a minute; their names."""
+    def forget_silent(self, now_s: float) -> None:
+        """Drop who never connected and has been silent for a minute."""
         silent = [
             name
             for name, camera in self._cameras.items()
@@ -214,4 +217,3 @@ class CameraBook:
         ]
         for name in silent:
             del self._cameras[name]
-        return silent

@@ -225,8 +225,8 @@ class Detector:
         """What is to be done now and then: tell the cameras their pace, and give up what nobody will answer."""
         now = self._clock()
         self._pace.tell()
-        for name in self._book.forget_silent(now):
-            self._mailboxes.forget(name)
+        self._book.forget_silent(now)
+        self._mailboxes.keep(self._book)
         if self.cache is not None:
             self.cache.sweep()
         self._drop(self._mailboxes.expire())

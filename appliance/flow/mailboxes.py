@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from appliance.ports import Clock
@@ -129,12 +129,14 @@ class Mailboxes:
         with self._changed:
             self._changed.notify_all()
 
-    def forget(self, camera: str) -> None:
-        """The camera has left; its waiting frame, if any, is still served."""
+    def keep(self, cameras: Container[str]) -> None:
+        """Forget the accounts of all but these, and of those that have a frame waiting or under way."""
         with self._changed:
-            account = self._accounts.get(camera)
-            if account is not None and camera not in self._waiting and not account.booked_s:
-                del self._accounts[camera]
+            self._accounts = {
+                camera: account
+                for camera, account in self._accounts.items()
+                if camera in cameras or camera in self._waiting or account.booked_s
+            }
 
     def close(self) -> None:
         """Empty every box and send away all who wait for a frame."""

@@ -217,15 +217,19 @@ def _lower(state: State, cooling: int, now: float) -> State:
     """Down to this state; whether the last step up was right is known now."""
     failed = state.failed
     if state.raised_s is not None:
-        kept_s = now - state.raised_s
-        failed = min(failed + 1, _MOST_FAILED) if kept_s < _TRIAL_S else max(failed - int(kept_s / _FORGIVEN_S), 0)
+        failed = min(failed + 1, _MOST_FAILED) if now - state.raised_s < _TRIAL_S else _forgiven(state, now)
     return _move(replace(state, cool_since_s=None, failed=failed, raised_s=None), cooling, now, state.reason)
 
 
 def _raise(state: State, now: float) -> State:
-    kept = state.raised_s is not None and now - state.raised_s >= _TRIAL_S
-    state = replace(state, cool_since_s=None, raised_s=now, failed=0 if kept else state.failed)
+    state = replace(state, cool_since_s=None, raised_s=now, failed=_forgiven(state, now))
     return _move(state, state.cooling - 1, now, state.reason)
+
+
+def _forgiven(state: State, now: float) -> int:
+    """The failures that still count, after what the last step up has held."""
+    kept_s = now - state.raised_s if state.raised_s is not None else 0.0
+    return max(state.failed - int(kept_s / _FORGIVEN_S), 0)
 
 
 def _move(state: State, cooling: int, now: float, reason: str) -> State:

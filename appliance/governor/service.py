@@ -135,7 +135,7 @@ class Governor:
         self.state, limits = decide(before, reading, policy)
         line = words.change(before, self.state, reading, policy.ladder, target_c(reading, policy))
         if line is not None:
-            extra = {"kind": "governor", "cooling_state": self.state.cooling, "reason": limits.reason}
+            extra = {"cooling_state": self.state.cooling, "reason": limits.reason}
             log.warning("%s", line, extra=extra)
         if limits != self.limits:
             self.limits = limits

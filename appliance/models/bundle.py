@@ -115,12 +115,15 @@ def read(folder: Path) -> Bundle:
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model at {folder}", "model_missing")
-    if (folder / MANIFEST).exists():
-        bundle = _from_manifest(folder)
-        verify(bundle)
-        return bundle
-    if (folder / "metadata.yaml").exists():
-        return _from_ultralytics(folder)
+    try:
+        if (folder / MANIFEST).exists():
+            bundle = _from_manifest(folder)
+            verify(bundle)
+            return bundle
+        if (folder / "metadata.yaml").exists():
+            return _from_ultralytics(folder)
+    except OSError as error:  # a worn card, say
+        raise ModelError(f"{error.filename or folder} cannot be read: {error.strerror}", "model_corrupt") from None
     raise ModelError(f"{folder} has neither {MANIFEST} nor Ultralytics' metadata.yaml", "model_corrupt")
 
 
@@ -245,7 +248,7 @@ def _from_manifest(folder: Path) -> Bundle:
             )
         fixed = manifest["fixed_size"]
         return Bundle(
-            name=manifest["name"],
+            name=folder.name,
             network=folder / manifest["network"],
             task=manifest["task"],
             head=manifest["head"],

@@ -150,11 +150,16 @@ def _alone(model: Any) -> Any:
     """
     import openvino
 
-    for parameter in model.get_parameters()[1:]:
+    pictures = [one for one in model.get_parameters() if one.get_partial_shape().rank == openvino.Dimension(4)]
+    if not pictures:
+        raise ModelError("none of its inputs is a picture", "model_unsupported")
+    for parameter in model.get_parameters():
+        if parameter is pictures[0]:
+            continue
         if parameter.get_friendly_name() not in ("scale_factor", "im_shape"):
             raise ModelError(f"it has a second input, {parameter.get_friendly_name()}", "model_unsupported")
         if parameter.get_friendly_name() == "im_shape":
-            size = model.input(0).partial_shape
+            size = pictures[0].get_partial_shape()
             value = np.array([[size[2].get_length(), size[3].get_length()]], np.float32)
         else:
             value = np.ones((1, 2), np.float32)

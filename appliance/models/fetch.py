@@ -106,7 +106,7 @@ def fetch(
     before all of them. Raises ModelError model_fetch_failed with what was tried.
     """
     folder = models_dir / NAME
-    if folder.is_dir() and not force:
+    if folder.is_dir() and not force and not (keep_onnx and not (folder / "model.onnx").exists()):
         return bundles.read(folder)
     models_dir.mkdir(parents=True, exist_ok=True)
     own = models_dir / f"{NAME}.onnx"

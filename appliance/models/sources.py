@@ -6,6 +6,7 @@ quickly what to do. pip and npm know this machine's index, proxies and certifica
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import subprocess
 import sys
@@ -46,13 +47,16 @@ def from_url(url: str) -> Fetch:
 
     def fetch_url(folder: Path, say: Say) -> Path:
         target = folder / "model.onnx"
-        with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            done = 0
-            while chunk := answer.read(1 << 16):
-                file.write(chunk)
-                done += len(chunk)
-                _progress(done, total)
+        try:
+            with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
+                total = int(answer.headers.get("Content-Length") or 0)
+                done = 0
+                while chunk := answer.read(1 << 16):
+                    file.write(chunk)
+                    done += len(chunk)
+                    _progress(done, total)
+        except (http.client.HTTPException, ValueError) as error:  # a portal in between that speaks no HTTP
+            raise OSError(f"no proper answer: {error!r}") from None
         return target
 
     return fetch_url

@@ -27,6 +27,8 @@ from appliance.web.payloads import Payload
 log = logging.getLogger(__name__)
 
 _LONGEST_HOLD_S = 24 * 3600.0
+_GOODBYE_S = 1.0
+"""For an answer under way when the service ends."""
 
 
 class Hold(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,7 +48,7 @@ async def listening(governor: Governor, path: Path, more: Sequence[web.RouteDef]
                     "service: %s: %s", path, error)  # fmt: skip
         yield
         return
-    runner = web.AppRunner(_app(governor, more), access_log=None, handle_signals=False)
+    runner = web.AppRunner(_app(governor, more), access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
     try:
         await web.SockSite(runner, opened).start()

@@ -17,6 +17,7 @@ import anyio
 
 from appliance.values import CameraLimits, Detected, Frame, Outcome
 from appliance.web import payloads
+from appliance.web.intake import HTTP
 from appliance.web.payloads import Payload
 
 Emit = Callable[[str, Payload, str], Awaitable[None]]
@@ -120,7 +121,8 @@ class Publisher:
         if not isinstance(outcome, Detected):
             return
         watchers = self._watchers.get(frame.camera, set()) | self._watchers.get(EVERY, set())
-        if watchers:
+        here = frame.camera in self._of_camera or frame.camera.startswith(HTTP)
+        if watchers and here:  # who has left leaves nothing
             self._latest[frame.camera] = frame
         for sid in watchers:
             if sid != frame.sender:

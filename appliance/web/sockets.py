@@ -22,7 +22,7 @@ from appliance.errors import BadFrame, Refused
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
-from appliance.values import CameraLimits, Failed, Receipt
+from appliance.values import CameraLimits, Failed, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.access import Access, same
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
@@ -35,6 +35,7 @@ _TRANSPORT_FACTOR = 3
 """The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
 third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
 
+_ONLY_WATCHES = Failed(Refused.code, "this connection may only watch; give `name` and `token` in auth to send frames")
 _BAD_CAMERAS: Payload = {
     "status": "error",
     "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}',
@@ -183,17 +184,17 @@ class Sockets:
         camera = self._publisher.camera_of(sid)
         if camera is None:
             return None
+        number = next(self._numbers)
+        if camera == _nameless(sid) and self._access.require_token:
+            return self._refuse(sid, camera, payload, number, _ONLY_WATCHES)
         known = self._book.get(camera)
         if known is None or known.told is None:
             self._pace.join(camera)
-        number = next(self._numbers)
         refusal = self._detector.admit(camera)
         try:
-            if camera == _nameless(sid) and self._access.require_token:
-                raise Refused("this connection may only watch; give `name` and `token` in auth to send frames")
-            if more:
-                raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
             if refusal is None:
+                if more:
+                    raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
                 frame = await self._intake.read(payload, camera=camera, sender=sid, frame_id=number)
                 return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
         except (BadFrame, Refused) as error:
@@ -201,6 +202,9 @@ class Sockets:
             told = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
             log.warning("a frame of camera %s is no use: %s", camera, error, extra={"kind": "bad_frame", **told})
             self._book.enter(camera).unusable()
+        return self._refuse(sid, camera, payload, number, refusal)
+
+    def _refuse(self, sid: str, camera: str, payload: Any, number: int, refusal: Failed | Skipped) -> Payload:
         frame_id = frame_id_of(payload)
         self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))

@@ -63,7 +63,7 @@ def test_cameras_with_ever_new_names_do_not_fill_the_log(
     say("an engine that failed", kind="engine", camera="gate")
     clock.pass_(10)
     say("a bad frame", kind="bad_frame", camera="camera-2000")
-    assert len(since()) == 2
+    assert since() == ["an engine that failed", "a bad frame (970 more like this were not shown)"]
 
 
 def test_of_one_kind_one_line_in_ten_seconds_is_written_and_the_next_says_what_was_held(

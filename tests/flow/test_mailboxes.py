@@ -265,12 +265,14 @@ def test_a_camera_has_no_more_than_its_part_under_way_and_others_do_not_wait_for
 def test_a_forgotten_camera_still_gets_its_waiting_frame_served() -> None:
     boxes = mailboxes()
     boxes.offer(frame("a"))
-    boxes.forget("a")
+    boxes.keep(())
     assert taken(boxes) == "a"
-    boxes.forget("a")
+    boxes.keep(())
     boxes.done("a", 0.1)
     boxes.done("nobody", 0.1)
-    boxes.forget("a")
+    boxes.keep(())
+    boxes.done("a", 0.1)  # nothing is left of it that could be charged
+    assert len(boxes) == 0
 
 
 @given(
@@ -313,3 +315,12 @@ def test_every_frame_leaves_exactly_once_and_the_bounds_hold(steps: list[tuple[s
     expire()
     assert not inside
     assert boxes.bytes == 0
+
+
+def test_cameras_that_come_and_go_leave_nothing() -> None:
+    boxes = mailboxes()
+    for number in range(100):
+        boxes.offer(frame(f"camera-{number}"))
+        boxes.done(taken(boxes) or "", 0.1)
+        boxes.keep(("camera-0",))
+    assert list(boxes._accounts) == ["camera-0"]

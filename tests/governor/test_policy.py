@@ -245,6 +245,8 @@ def test_old_failures_are_forgotten_one_by_one_while_the_state_above_is_kept() -
     assert walk(steady(80.0, 1), state, 4000.0)[0][1].failed == 3
     assert walk(steady(80.0, 1), state, 20_000.0)[0][1].failed == 0
     assert walk(steady(80.0, 1), replace(state, failed=1), 100.0)[0][1].failed == 2
+    higher = replace(state, cooling=2)
+    assert walk(steady(45.0, 400), higher, 1000.0)[-1][1].failed == 4
 
 
 def test_the_soft_limit_of_an_old_pi_is_no_reason() -> None:

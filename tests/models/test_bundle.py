@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_every_entry_survives_the_manifest(tmp_path: Path, fixed_size: Size | No
     network.write_bytes(b"network")
     classes = ("Straßenlaterne", "a 'quoted' \"name\"", "")
     written = Bundle(
-        "mine",
+        tmp_path.name,
         network,
         "detect",
         "end_to_end",
@@ -301,3 +302,18 @@ def test_the_default_model_is_what_its_manifest_says(models_dir: Path) -> None:
 def test_class_names_may_be_a_table_or_its_text(tmp_path: Path, names: object) -> None:
     folder = ultralytics_export(tmp_path / "model", networks.colours(), names=names)
     assert bundles.read(folder).classes == networks.CLASSES
+
+
+def test_a_file_that_cannot_be_read_is_a_damaged_model(folder: Path) -> None:
+    """As on a worn card: a folder in its place is no more readable."""
+    (folder / "model.bin").unlink()
+    (folder / "model.bin").mkdir()
+    code, text = refused(folder)
+    assert code == "model_corrupt"
+    assert text.endswith("model.bin cannot be read: Is a directory")
+
+
+def test_a_copied_bundle_is_called_after_its_own_folder(folder: Path) -> None:
+    copied = folder.with_name("copied")
+    shutil.copytree(folder, copied)
+    assert bundles.read(copied).name == "copied"

@@ -242,6 +242,7 @@ async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
 
     for part in Path(appliance.web.health.PAGE).iterdir():
         if part.suffix in (".html", ".css", ".js"):
-            assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?https?://""", part.read_text()), part
+            text = part.read_text(encoding="utf-8")
+            assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?https?://""", text), part
             async with aiohttp.ClientSession(live.url) as session, session.get(f"/page/{part.name}") as answer:
                 assert answer.status == 200

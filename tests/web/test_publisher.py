@@ -234,3 +234,17 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
         assert not publisher._dirty
 
     anyio.run(run)
+
+
+async def test_a_camera_that_left_while_its_frame_was_looked_at_leaves_no_picture() -> None:
+    _, publisher = made()
+    publisher.join("page", "page")
+    publisher.watch("page", [EVERY])
+    publisher.join("1", "gate")
+    publisher.publish(frame("gate"), FOUND)
+    assert publisher.latest("gate") is not None
+    publisher.leave("1")
+    publisher.publish(frame("gate"), FOUND)
+    assert publisher.latest("gate") is None
+    publisher.publish(frame("http-1"), FOUND)
+    assert publisher.latest("http-1") is not None
