@@ -43,7 +43,7 @@ boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: c
 provision-test: .venv/.installed-systemd $(MODEL) ## a blank system becomes a box from a bundle, and none again (root, two minutes)
 	@$(BIN)/python -m pytest tests/provisioning -m 'provision and not slow'
 
-provision-test-full: .venv/.installed-systemd $(MODEL) ## and from the network, each step failing, upgrades, first boot, arm64 (root, a quarter of an hour)
+provision-test-full: .venv/.installed-systemd $(MODEL) ## and from the network, on Ubuntu, in a virtual machine, each step failing, upgrades, arm64 (root, long)
 	@$(BIN)/python -m pytest tests/provisioning -m provision
 
 eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
