@@ -22,8 +22,14 @@ def write(path: Path, data: bytes, mode: int | None = None) -> None:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name itself
-    finally:
-        os.close(folder)
+    settle(path.parent)  # the name itself
+
+
+def settle(*paths: Path) -> None:
+    """Wait until the disk has what was written: a file's content, or the names in a folder. Raises OSError."""
+    for path in paths:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

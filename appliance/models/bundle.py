@@ -21,6 +21,7 @@ import yaml
 from appliance import engine_file
 from appliance.engine_file import BuiltFor
 from appliance.errors import ModelError
+from appliance.files import settle
 from appliance.values import Size
 from appliance.vision.heads import HEADS, TASKS, Reader, head_of
 from appliance.vision.letterbox import PLACINGS, Letterbox, Placing, fit, input_size
@@ -139,14 +140,19 @@ def verify(bundle: Bundle) -> None:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder` at the end, whole or not at all, in place of what was there."""
+    """A folder to fill, which becomes `folder` at the end, whole or not at all, in place of what was there.
+
+    It may name files only. When it is there, a power cut leaves it whole.
+    """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         fresh = Path(scratch, folder.name)
         fresh.mkdir()
         yield fresh
+        settle(*fresh.iterdir(), fresh)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         fresh.rename(folder)
+        settle(folder.parent)
 
 
 def write_manifest(bundle: Bundle) -> None:
