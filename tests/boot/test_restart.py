@@ -1,7 +1,7 @@
 """A service that dies, hangs or eats the memory comes back by itself; one that cannot ends in a rescue that says so.
 
-The watchdog's 8 s are 3 s here, the memory limit is that of a board with 1 GB, and the pauses of the retry timer are
-seconds; everything else is as installed.
+The watchdog's 8 s are 3 s here, the 20 s after which an inference hangs are 8 s, the pause before a restart is 0.3 s,
+those of the retry timer are 2 s, and the memory limit is that of a board with 1 GB; everything else is as installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _CALLER = Path(__file__).with_name("caller.py")
 def _flowing(box: Container) -> None:
     """A camera pushes frames all the time."""
     box.let_limits_work()
-    box.drop_in(_SERVICE, "[Service]\nWatchdogSec=3s\nMemoryMax=600M\n")
+    box.drop_in(_SERVICE, "[Service]\nWatchdogSec=3s\nRestartSec=300ms\nMemoryMax=600M\n")
+    box.write("/etc/appliance/appliance.toml", "[flow]\ndeadline_s = 8\n", owner="root:appliance")
     box.run("systemctl", "restart", _SERVICE)
     box.write("/etc/appliance/camera-gate.env", "SOURCE=demo\n")
     box.run("systemctl", "start", "appliance-camera@gate")
@@ -89,7 +90,7 @@ def test_a_service_that_fails_again_and_again_ends_in_rescue_and_returns_when_it
     box: Container, measured: Measured
 ) -> None:
     box.drop_in(
-        "appliance-retry.timer", "[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=5s\nOnUnitInactiveSec=5s\n"
+        "appliance-retry.timer", "[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=2s\nOnUnitInactiveSec=2s\n"
     )
     box.run("mv", "/opt/appliance/current", "/opt/appliance/lost")
     _kill(box, "KILL")
