@@ -26,6 +26,7 @@ MODEL = "yolo11n"
 CONTAINER = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "python3", "libfaketime")
 MACHINE = (*CONTAINER, "linux-image-cloud-amd64", "initramfs-tools", "udev", "iproute2")
 _PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+_OUR_PYTHON = Path("opt/python")
 _LEFT_OUT = ("doc", "man", "info", "locale", "lintian")
 
 
@@ -33,10 +34,9 @@ def why_not() -> str | None:
     """Why there can be no such root file system on this machine."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian":
-        return f"it is made of this machine's own Debian release, and this is {release.get('PRETTY_NAME')}"
-    suite, ours = release["VERSION_CODENAME"], f"{sys.version_info.major}.{sys.version_info.minor}"
-    if ours != _PYTHONS.get(suite):
-        return f"Debian {suite} has Python {_PYTHONS.get(suite)}, the tests run on {ours}: make PYTHON=/usr/bin/python3"
+        return f"it is made of this machine's own Debian packages, and this is {release.get('PRETTY_NAME')}"
+    if _suite() not in _PYTHONS:
+        return f"SUITE is {_suite()}; known are {', '.join(_PYTHONS)}"
     return None
 
 
@@ -70,7 +70,7 @@ def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> P
         options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
         subprocess.run(
             ["mmdebstrap", *variant, "--quiet", f"--include={','.join(packages)}", *options,
-             suite, str(fresh), *_mirror(_suite())],
+             suite, str(fresh), *_mirror(_own_suite())],
             check=True,
         )  # fmt: skip
         fresh.rename(kept)
@@ -78,6 +78,11 @@ def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> P
 
 
 def _suite() -> str:
+    """The release of Debian that is booted: $SUITE, or this machine's own."""
+    return os.environ.get("SUITE") or _own_suite()
+
+
+def _own_suite() -> str:
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
@@ -97,8 +102,9 @@ def _install_release(root: Path, extras: Sequence[str]) -> None:
     packages = venv / "lib" / version / "site-packages"
     packages.mkdir(parents=True)
     (venv / "bin").mkdir()
-    (venv / "bin/python").symlink_to("/usr/bin/python3")
-    (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    python = _python(root)
+    (venv / "bin/python").symlink_to(python)
+    (venv / "pyvenv.cfg").write_text(f"home = {python.parent}\ninclude-system-site-packages = false\n")
     command = venv / "bin/appliance"
     command.write_text(
         f"#!/{RELEASE}/venv/bin/python\nimport sys\n\nfrom appliance.cli import main\n\nsys.exit(main())\n"
@@ -113,6 +119,20 @@ def _install_release(root: Path, extras: Sequence[str]) -> None:
             if packages in target.parents and source.is_file() and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
+
+
+def _python(root: Path) -> Path:
+    """The release's Python: Debian's, or where that is another version, the one that runs the tests."""
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if _PYTHONS[_suite()] == ours:
+        return Path("/usr/bin/python3")
+    library = f"lib/python{ours}"
+    into = root / _OUR_PYTHON
+    (into / "bin").mkdir(parents=True)
+    shutil.copy(Path(sys.base_prefix, "bin", f"python{ours}"), into / "bin/python3")
+    left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "*.a")
+    shutil.copytree(Path(sys.base_prefix, library), into / library, symlinks=True, ignore=left_out)
+    return Path("/", _OUR_PYTHON, "bin/python3")
 
 
 def _needed(name: str, extras: set[str]) -> Iterator[importlib.metadata.Distribution]:
