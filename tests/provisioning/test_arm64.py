@@ -18,7 +18,7 @@ from tests.boot import rootfs
 from tests.boot.conftest import Measured
 from tests.provisioning.conftest import Bundle
 
-pytestmark = [pytest.mark.provision, pytest.mark.slow]
+pytestmark = pytest.mark.provision
 
 
 def test_its_wheels_infer(bundle: Bundle, tmp_path: Path, measured: Measured) -> None:
