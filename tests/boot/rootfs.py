@@ -130,6 +130,8 @@ def _python(root: Path) -> Path:
     into = root / _OUR_PYTHON
     (into / "bin").mkdir(parents=True)
     shutil.copy(Path(sys.base_prefix, "bin", f"python{ours}"), into / "bin/python3")
+    for shared in Path(sys.base_prefix, "lib").glob(f"libpython{ours}.so.*"):
+        shutil.copy(shared, root / "usr/lib")
     left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "*.a")
     shutil.copytree(Path(sys.base_prefix, library), into / library, symlinks=True, ignore=left_out)
     return Path("/", _OUR_PYTHON, "bin/python3")
