@@ -320,7 +320,7 @@ def test_a_bad_file_on_reload_changes_nothing_and_is_a_finding_until_a_good_one_
 
 
 def reload_to(manager: Manager, service: Service, path: Path, text: str) -> None:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     service.signal(signal.SIGHUP)
     manager.until(RELOADING="1")
     manager.until(READY="1")
@@ -357,7 +357,7 @@ def test_no_frame_writes_to_the_disk(manager: Manager, models: str, scene_jpeg: 
 def disk_writes(pid: int) -> int:
     """Bytes that a process has sent to disks so far; 0 where the kernel does not tell."""
     try:
-        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return int(dict(line.split(": ") for line in lines).get("write_bytes", 0))

@@ -65,7 +65,7 @@ def start(python: Path, network: Path, calibration: Path) -> Iterator[Worker]:
         log = Path(scratch, "log")
         command = [str(python), str(WORKER), str(network.resolve()), str(calibration)]
         with (
-            log.open("w") as told,
+            log.open("w", encoding="utf-8") as told,
             subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True, env=variables()
             ) as process,

@@ -49,7 +49,7 @@ def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator
     """The appliance, ready, on a free port; `settings` are `section.key=value`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "bench.toml")
-        file.write_text(toml)
+        file.write_text(toml, encoding="utf-8")
         command = [sys.executable, "-m", "appliance", "serve", "--host", host, "--port", "0", "--config",
                    str(file), "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
         for setting in ("log.level=error", *settings):

@@ -173,7 +173,7 @@ def _leader(nspawn: subprocess.Popen[bytes]) -> int:
         if nspawn.poll() is not None:
             assert nspawn.stderr is not None
             raise AssertionError(f"systemd-nspawn ended: {nspawn.stderr.read().decode()}")
-        pids = children.read_text().split()
+        pids = children.read_text(encoding="utf-8").split()
         if pids:
             up = subprocess.run(
                 ["nsenter", "--target", pids[0], "--all", "systemctl", "is-system-running"],

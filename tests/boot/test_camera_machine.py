@@ -52,9 +52,9 @@ def vm(can_boot: None) -> Iterator[Machine]:
 
 def _forget_debians_rule(rules: Path) -> None:
     """As in an image made for one board: only our own rule says whose a camera is."""
-    lines = rules.read_text().splitlines(keepends=True)
+    lines = rules.read_text(encoding="utf-8").splitlines(keepends=True)
     rules.unlink()  # it is a hard link to the one that is kept
-    rules.write_text("".join(line for line in lines if "video4linux" not in line))
+    rules.write_text("".join(line for line in lines if "video4linux" not in line), encoding="utf-8")
 
 
 def test_the_device_belongs_to_the_group_of_those_who_take_pictures(vm: Machine) -> None:

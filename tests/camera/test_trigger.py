@@ -33,9 +33,9 @@ def writing(path: Path, clock: FakeClock) -> Trigger:
 
 async def lines(path: Path, count: int) -> list[str]:
     with anyio.fail_after(20):
-        while not path.exists() or len(path.read_text().splitlines()) < count:
+        while not path.exists() or len(path.read_text(encoding="utf-8").splitlines()) < count:
             await asyncio.sleep(0.01)
-    return path.read_text().splitlines()
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 async def offered(trigger: Trigger, answer: bytes) -> None:

@@ -84,9 +84,9 @@ def test_half_a_file_is_no_profile(length: int, path: Path) -> None:
     [("infer_ms", 0), ("infer_ms", -4.0), ("fps", 1e9), ("frame_ms", "fast"), ("cpu_ms", None), ("side", 0)],
 )
 def test_figures_that_cannot_be_are_no_profile(key: str, value: object, path: Path) -> None:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content["rungs"][1][key] = value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     assert profile.read(path, HERE) is None
 
 

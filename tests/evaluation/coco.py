@@ -76,7 +76,7 @@ def _read_one(picture: Path, labels: Path) -> LabelledPicture:
     with Image.open(picture) as image:
         width, height = image.size
     objects = []
-    for number, line in enumerate(labels.read_text().splitlines() if labels.exists() else [], 1):
+    for number, line in enumerate(labels.read_text(encoding="utf-8").splitlines() if labels.exists() else [], 1):
         class_id, x, y, w, h = int(line.split()[0]), *map(float, line.split()[1:])
         if not (0 <= class_id < CLASSES and all(0 <= part <= 1 for part in (x, y, w, h))):
             raise ValueError(f"{labels}:{number}: not a class of 0-{CLASSES - 1} and four fractions: {line!r}")
@@ -126,7 +126,11 @@ def precision(pictures: list[LabelledPicture], dets: list[Det]) -> Precision:
 
 def main(data: str, *files: str) -> None:
     pictures = read(Path(data))
-    print(json.dumps({file: precision(pictures, json.loads(Path(file).read_text())["dets"]) for file in files}))
+    print(
+        json.dumps(
+            {file: precision(pictures, json.loads(Path(file).read_text(encoding="utf-8"))["dets"]) for file in files}
+        )
+    )
 
 
 if __name__ == "__main__":

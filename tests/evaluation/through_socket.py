@@ -78,7 +78,9 @@ def _wait_until_ready(child: subprocess.Popen[bytes], url: str, log: Path) -> No
             return
         time.sleep(0.2)
     how = "is not ready" if child.returncode is None else f"ended with {child.returncode}"
-    raise RuntimeError(f"the appliance {how}; its log ends:\n{log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(
+        f"the appliance {how}; its log ends:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
+    )
 
 
 def _is_ready(url: str) -> bool:

@@ -80,10 +80,10 @@ async def tab(url: str, width: int, height: int, *, dark: bool = False) -> Async
         try:
             port_file = Path(profile, "DevToolsActivePort")
             for _ in range(300):
-                if port_file.exists() and port_file.read_text().count("\n"):
+                if port_file.exists() and port_file.read_text(encoding="utf-8").count("\n"):
                     break
                 await asyncio.sleep(0.1)
-            port = port_file.read_text().splitlines()[0]
+            port = port_file.read_text(encoding="utf-8").splitlines()[0]
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"http://127.0.0.1:{port}/json") as answer:
                     targets = await answer.json()
