@@ -94,7 +94,9 @@ class Choice:
             if former is not None:
                 close(former)
         close(new)
-        return shown(trial.former, trial.infer_ms, trial.former_infer_ms, trial.likeness, trial.pictures)
+        return shown(
+            trial.former, trial.infer_ms, trial.former_infer_ms, trial.likeness, trial.pictures, trial.stand_in
+        )
 
     def _load(self, name: str) -> Inference:
         chosen = parts.with_model(self._settings, name)
@@ -111,9 +113,11 @@ def shown(
     former_infer_ms: float | None,
     likeness: float | None,
     pictures: int,
+    stand_in: str | None = None,
     **_: object,
 ) -> str:
     """What came of a trial, as text; `likeness` 0-1."""
     than = f", {former} {former_infer_ms:.0f} ms" if former and former_infer_ms else ""
     alike = f"; {100 * likeness:.0f} % alike on {pictures} pictures" if likeness is not None else ""
-    return f"{infer_ms:.0f} ms{than}{alike}"
+    slower = f"; but on a stand-in: {stand_in}" if stand_in else ""
+    return f"{infer_ms:.0f} ms{than}{alike}{slower}"

@@ -11,7 +11,7 @@ from msgspec import structs
 from appliance.device import cpus, profile, state
 from appliance.device.profile import Profile
 from appliance.engines import registry
-from appliance.errors import NotBuilt
+from appliance.errors import EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Inference, Network
@@ -64,12 +64,17 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
 
 
 def load_to_serve(settings: Settings, mark: Mark = unmarked) -> Network:
-    """The same; where the engine has to be built for this box first, OpenVINO on the CPU stands in for it."""
+    """The same; where another engine is asked for, and cannot run the model here or has to be built for this box first,
+    OpenVINO on the CPU stands in for it. What is wrong with the model itself, OpenVINO will say too.
+    """
     try:
         return load_network(settings, mark=mark)
-    except NotBuilt as error:
+    except (EngineError, ModelError) as error:
+        if settings.engine.kind == "openvino":
+            raise
         stand_in = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
-        return replace(load_network(structs.replace(settings, engine=stand_in), mark=mark), lacks=error)
+        network = load_network(structs.replace(settings, engine=stand_in), mark=mark)
+        return replace(network, lacks=error.with_traceback(None))  # which would keep the other engine's memory
 
 
 def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:

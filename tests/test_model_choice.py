@@ -50,6 +50,13 @@ def test_where_memory_holds_one_network_alone_the_new_one_is_not_compared(folder
     assert active.read(folder, "first").name == "second"
 
 
+def test_a_model_that_a_stand_in_runs_is_said_to_be_so(folder: Path) -> None:
+    said: list[str] = []
+    mine = load(flags={"model.dir": str(folder), "model.name": "first", "engine.kind": "tensorrt"})
+    Choice(mine, Control([folder / "no-such.sock"]), said.append).activate("second", None, force=True)
+    assert "but on a stand-in: second has no .onnx file" in said[0]
+
+
 async def ask(*arguments: str) -> int:
     """The command, from a place where nothing says which models the service has."""
     return await asyncio.to_thread(cli.main, ["model", *arguments, "--set", "model.dir=elsewhere"])

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from appliance.device.board import identify
 from appliance.device.sensors.machine import MachineSensors
@@ -31,6 +32,8 @@ class Seen:
 
     ready: bool
     canary: str
+    stand_in: str | None = None
+    """Why another engine serves than the one that is asked for."""
 
 
 def examine(settings: Settings, root: Path = Path("/")) -> Iterator[Check]:
@@ -50,18 +53,22 @@ def ask(host: str, port: int) -> Seen | None:
     """What our own service answers on this port; None where nobody, or somebody else, does."""
     where = "127.0.0.1" if host in _OF_THE_MACHINE else f"[{host}]" if ":" in host else host
     try:
-        with urllib.request.urlopen(f"http://{where}:{port}/health/ready", timeout=_ANSWER_S) as answer:
-            body = answer.read()
+        said = _get(f"http://{where}:{port}/health/ready")
+        findings = _get(f"http://{where}:{port}/health")["findings"]
+        stand_in = [str(one["what"]) for one in findings if one["code"] == "engine_stand_in"]
+        return Seen(bool(said["ready"]), str(said["canary"]), stand_in[0] if stand_in else None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _get(url: str) -> Any:
+    """The JSON that lies there, whatever status it comes with."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+            return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
-            body = error.read()
-    except (OSError, ValueError):
-        return None
-    try:
-        said = json.loads(body)
-        return Seen(bool(said["ready"]), str(said["canary"]))
-    except (ValueError, KeyError, TypeError):
-        return None
+            return json.loads(error.read())
 
 
 def _board() -> Check:
@@ -84,8 +91,9 @@ def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
     yield Check("model", True, f"{found.name}, {len(found.classes)} classes, files as in the manifest")
     if running is not None:
         # A second network beside it could be more than a small board's memory holds.
-        yield Check("engine", running.ready, f"in the running service: {running.canary}",
-                    "Read why: `journalctl -u appliance -n 50`.")  # fmt: skip
+        yield Check("engine", running.ready and running.stand_in is None,
+                    f"in the running service: {running.stand_in or running.canary}",
+                    "Read why and what to do: `journalctl -u appliance -n 50`, or `/health`.")  # fmt: skip
         return
     try:
         network = load_network(settings)
@@ -94,7 +102,10 @@ def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
         yield Check("engine", False, str(error), what)
         return
     except (EngineError, ModelError) as error:
-        yield Check("engine", False, str(error), "Set engine.device to CPU, or install the device's driver.")
+        what = "Set engine.device to CPU, or install the device's driver."
+        if settings.engine.kind != "openvino":
+            what = "Mend that, or set engine.kind to openvino, which serves meanwhile."
+        yield Check("engine", False, str(error), what)
         return
     network.engine.close()
     precision = network.info.computed_in(network.engine.precision)

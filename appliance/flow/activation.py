@@ -5,6 +5,7 @@ Rules of this file:
 - A trial is the real path: pictures as cameras send them, through the same decoding, engine and reader.
 - The former network is released when the last frame that it began has been answered.
 - Nothing is loaded beside the network at work where memory might not hold both: the kernel would end the service.
+- A model that the chosen engine cannot run is not taken into use where that engine runs the present one, or could.
 - Who asked writes the choice down, when it holds: under systemd the service may only read the folder of the models.
 """
 
@@ -24,7 +25,7 @@ import anyio
 
 from appliance.errors import BadFrame, EngineError, ModelError
 from appliance.flow.detector import Detector
-from appliance.flow.inference import Answer, Inference
+from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
 from appliance.values import Box, Detection, Frame, Picture, Size, Wanted
@@ -71,6 +72,8 @@ class Trial:
     """0-1; None where there is no other model, or none of its classes is known to both."""
     sign_overlap: float | None = None
     """IoU of the drawn stop sign with the box found; None for a model that knows no stop sign."""
+    stand_in: str | None = None
+    """Why another engine ran it than the one that is asked for."""
 
     def objection(self, bounds: Bounds) -> str | None:
         """Why it should not be taken into use, in words for who asked; None: nothing is against it."""
@@ -143,6 +146,12 @@ class Activation:
             self._busy = False
 
 
+def _loses_its_engine(new: Network, former: Network | None) -> EngineError | ModelError | None:
+    """Why the chosen engine cannot run the new model, where it runs the former one or will when that is built."""
+    has_it = former is not None and (former.lacks is None or former.build is not None)
+    return new.lacks if has_it and new.build is None else None
+
+
 def holds_two(room_bytes: int | None) -> bool:
     """Whether a second network can be loaded with so much memory left; None: unknown."""
     return room_bytes is None or room_bytes >= _SECOND_BYTES
@@ -171,6 +180,8 @@ def proved(
     """
     new = load(name)
     try:
+        if (lacks := _loses_its_engine(new.network, former.network if former is not None else None)) is not None:
+            raise lacks
         trial = try_out(new, former, _shown(pictures), max_side, clock)
         objection = trial.objection(bounds or Bounds(least_likeness=0.0, most_slower=float("inf")))
         if objection:
@@ -203,6 +214,7 @@ def try_out(
         else None,
         likeness=likeness(_of(ours, known), _of(theirs, known)) if known else None,
         sign_overlap=_sign_overlap(ours[0], box_px) if scene.SIGN in info.classes else None,
+        stand_in=str(new.network.lacks) if new.network.lacks is not None else None,
     )
 
 

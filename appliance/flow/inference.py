@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from appliance.errors import NotBuilt
+from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow import scene_gate
 from appliance.flow.lone import Lone
 from appliance.flow.sizes import Sizes
@@ -29,8 +29,13 @@ class Network:
     sizes: Sizes
     placing: Placing = "centre"
     """Where a picture lies in its input."""
-    lacks: NotBuilt | None = None
-    """For want of what this is a stand-in, until that is built."""
+    lacks: EngineError | ModelError | None = None
+    """Why this is a stand-in for the engine that was asked for; NotBuilt: until that is built."""
+
+    @property
+    def build(self) -> tuple[str, ...] | None:
+        """The program that builds what is lacking; None: nothing is, or the box cannot mend it by itself."""
+        return self.lacks.build if isinstance(self.lacks, NotBuilt) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,17 +63,18 @@ class Rebuild:
         assert network.lacks is not None
         self._problems[name] = None
         log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine, extra={"kind": "rebuild"})
-        if network.lacks.build is None:
-            self._problems[name] = "nothing on this box builds it"
+        if network.build is None:
+            self._problems[name] = "the box cannot mend that by itself"
             return
-        problem = await run_program(network.lacks.build)
+        problem = await run_program(network.build)
         if problem is None and self._detector.network is network:
             try:
                 await self._activate(name)
+                problem = self.stand_in  # what was built does not fit after all
             except (ModelError, EngineError) as error:
                 problem = str(error)
-        self._problems[name] = problem
         if problem is not None:
+            self._problems[name] = f"building it failed: {problem}"
             log.error("%s was not built: %s", name, problem, extra={"kind": "rebuild"})
 
 

@@ -54,4 +54,5 @@ def of_trial(trial: Trial) -> Payload:
         "former_infer_ms": None if trial.former_infer_ms is None else round(trial.former_infer_ms, 2),
         "likeness": None if trial.likeness is None else round(trial.likeness, 4),
         "pictures": trial.pictures,
+        "stand_in": trial.stand_in,
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance import cli, config
+from appliance import cli, config, parts
 from appliance.doctor import sensors
 from appliance.doctor.check import Check
 from appliance.doctor.examine import examine
@@ -68,6 +68,13 @@ def test_an_engine_that_has_to_be_built_is_the_services_to_build(
     assert not engine.ok
     assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this box"
     assert "Start the service" in engine.do
+
+
+def test_an_engine_that_cannot_be_used_is_found(models: Path) -> None:
+    engine = examined(models, engine__kind="tensorrt")["engine"]
+    assert not engine.ok
+    assert "yolo11n has no .onnx file" in engine.text
+    assert engine.do == "Mend that, or set engine.kind to openvino, which serves meanwhile."
 
 
 def test_a_damaged_model_is_found(models: Path) -> None:
@@ -183,3 +190,12 @@ async def test_our_own_service_on_the_port_is_right_and_answers_for_its_engine(m
     assert checks["port"].ok
     assert checks["port"].text.endswith("the running service's")
     assert checks["engine"].text.startswith("in the running service: ")
+
+
+async def test_a_running_service_whose_engine_is_a_stand_in_is_not_in_order(models: Path, serve: Serve) -> None:
+    flags = {"model.dir": str(models), "model.name": "yolo11n", "engine.kind": "tensorrt"}
+    async with serve(load=parts.load_to_serve, wait_ready=True, **flags) as running:
+        port = running.url.rpartition(":")[2]
+        engine = (await asyncio.to_thread(examined, models, server__port=port))["engine"]
+    assert not engine.ok
+    assert "yolo11n has no .onnx file" in engine.text

@@ -24,6 +24,8 @@ from tests.engines.nvidia.environment import environment
 from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 
+MENDED_BY_NOBODY = "the box cannot mend that by itself"
+
 
 def python(program: str) -> tuple[str, ...]:
     return sys.executable, "-c", program
@@ -35,10 +37,12 @@ def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate") -> Inf
 
 
 class Rebuilds:
-    """A rebuild around a rig, and what it took into use; `error`: instead of doing so."""
+    """A rebuild around a rig, and what it took into use; `error`: instead of doing so; `brings`: what that is."""
 
-    def __init__(self, rig: Rig, build: tuple[str, ...] | None, error: Exception | None = None) -> None:
-        self.rig, self.error = rig, error
+    def __init__(
+        self, rig: Rig, build: tuple[str, ...] | None, error: Exception | None = None, brings: Inference | None = None
+    ) -> None:
+        self.rig, self.error, self.brings = rig, error, brings
         self.activated: list[str] = []
         rig.detector.inference = stand_in(rig, build)
         self.rebuild = Rebuild(detector=rig.detector, activate=self._activate)
@@ -47,7 +51,7 @@ class Rebuilds:
         self.activated.append(name)
         if self.error is not None:
             raise self.error
-        self.rig.detector.swap(Inference(fake_network(FakeEngine(), name), clock=self.rig.clock))
+        self.rig.detector.swap(self.brings or Inference(fake_network(FakeEngine(), name), clock=self.rig.clock))
         self.rebuild.look_again()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -76,7 +80,6 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
         (python("import sys; sys.exit(3)"), None, "it ended with status 3"),
         (python("import os; os.kill(os.getpid(), 9)"), None, "it was stopped by the system: not enough memory"),
         (("/nowhere/to/be/found",), None, "/nowhere/to/be/found cannot be run: No such file or directory"),
-        (None, None, "nothing on this box builds it"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
     ],
@@ -87,9 +90,24 @@ async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, error)
         await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == told
+        assert made.rebuild.problem == f"building it failed: {told}"
         assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
         assert made.activated == (["gate"] if error else [])
+
+
+async def test_what_nothing_builds_is_said_at_once() -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, None)
+        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
+        assert made.activated == []
+
+
+async def test_an_engine_that_does_not_fit_once_it_is_built_is_said_and_not_built_again() -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, python(""), brings=stand_in(rig, python("")))
+        await made.until(lambda: made.rebuild.problem is not None)
+        assert made.rebuild.problem == "building it failed: TensorRT cannot run gate yet"
+        assert made.activated == ["gate"]
 
 
 async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) -> None:
@@ -111,7 +129,7 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == "nothing on this box builds it")
+        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "xx"
@@ -130,7 +148,7 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == "nothing on this box builds it")
+        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
         await task
         assert made.activated == []
 
