@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ BOARDS = (
     Known("Intel NUC", r"\bnuc|core.* (i[3579]|ultra)", "x86_64",
           640, _TRAINED, 90, 97, "its junction may reach 100 °C, and it has a fan"),
 )  # fmt: skip
+_JETSON_GPU = ("dev/nvhost-gpu", "dev/nvhost-ctrl-gpu", "sys/devices/gpu.0", "sys/devices/platform/gpu.0")
 _COOL = "nothing is known of it, so it is kept cool"
 UNKNOWN = {
     "aarch64": Known(
@@ -75,6 +77,10 @@ class Found:
     free_bytes: int
     """Where the releases lie."""
     reading: Reading
+    python: str
+    """Whose environment this is: `3.10`."""
+    tensorrt_for: tuple[str, ...]
+    """The Pythons that the system has TensorRT's module for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,11 @@ class Choice:
     why: str
 
 
-def find(root: Path = Path("/"), architecture: str = platform.machine()) -> Found:
+def find(
+    root: Path = Path("/"),
+    architecture: str = platform.machine(),
+    python: str = f"{sys.version_info.major}.{sys.version_info.minor}",
+) -> Found:
     """Look at this machine, or at a tree of files that describes one."""
     words = _cpu_words(root)
     features = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_int8", "asimdhp", "asimddp", "bf16", "i8mm")
@@ -100,6 +110,8 @@ def find(root: Path = Path("/"), architecture: str = platform.machine()) -> Foun
         accelerators=tuple(_accelerators(root)),
         free_bytes=shutil.disk_usage(root).free,
         reading=MachineSensors(root=root).read(),
+        python=python,
+        tensorrt_for=tuple(_tensorrt_for(root)),
     )
 
 
@@ -125,7 +137,7 @@ def choices(found: Found) -> tuple[Choice, ...]:
         Choice(
             "model.dir", "/opt/appliance/models", "where the installer puts them, whatever folder a command is run in"
         ),
-        Choice("engine.kind", "openvino", "runs on every board of the table"),
+        _engine(found),
         Choice("engine.device", "CPU", _why_device(found)),
         Choice("flow.max_side", entry.max_side, entry.why_side),
         Choice("governor.target_temp_c", target_c, why_target),
@@ -189,11 +201,30 @@ def table(found: Found) -> Iterator[str]:
     yield f"  {'systemd/boards: ' + ', '.join(drop_ins(found)):<34} what it may use of memory and devices"
 
 
+def _engine(found: Found) -> Choice:
+    """A Jetson's GPU is what TensorRT alone can use; the drop-in is what lets the service reach it."""
+    kind, why = "openvino", "runs on every board of the table"
+    if "jetson" in known(found).drop_ins:
+        if found.python in found.tensorrt_for:
+            kind, why = "tensorrt", "JetPack's TensorRT is here; OpenVINO serves until an engine is built for this GPU"
+        elif found.tensorrt_for:
+            why = f"TensorRT is here for Python {found.tensorrt_for[0]}, and the appliance runs on {found.python}"
+        else:
+            why = "TensorRT is not here: `sudo apt-get install python3-libnvinfer`, install again, set this to tensorrt"
+    return Choice("engine.kind", kind, why)
+
+
+def _tensorrt_for(root: Path) -> Iterator[str]:
+    """Where python3-libnvinfer puts its module, one for each Python that it was built for."""
+    for package in sorted(root.glob("usr/lib/python3.*/dist-packages/tensorrt/__init__.py")):
+        yield package.parts[-4].removeprefix("python")
+
+
 def _why_device(found: Found) -> str:
     if "Intel GPU" in found.accelerators:
         return "`appliance bench --set engine.device=GPU` tells whether its GPU is faster"
     if "NVIDIA Jetson GPU" in found.accelerators:
-        return "until a TensorRT engine was built for this GPU"
+        return "where OpenVINO computes, which cannot use this GPU; TensorRT does"
     return "no accelerator was found"
 
 
@@ -206,7 +237,7 @@ def _accelerators(root: Path) -> Iterator[str]:
             continue
     if any(root.glob("sys/class/accel/accel*")):
         yield "NPU"
-    if any((root / path).exists() for path in ("dev/nvhost-gpu", "dev/nvhost-ctrl-gpu", "sys/devices/gpu.0")):
+    if any((root / path).exists() for path in _JETSON_GPU):
         yield "NVIDIA Jetson GPU"
     if (root / "proc/driver/nvidia/version").exists():
         yield "NVIDIA GPU"

@@ -49,3 +49,34 @@ def test_a_trip_point_below_the_tables_target_counts(tmp_path: Path) -> None:
 def test_the_memory_limits_follow_the_memory(gigabytes: float, name: str) -> None:
     assert boards.memory_drop_in(int(gigabytes * 1e9)) == f"memory-{name}"
     assert (ROOT / f"systemd/boards/memory-{name}.conf").exists()
+
+
+ORIN_TENSORRT = "usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("board", "architecture", "python", "module", "kind", "why"),
+    [
+        ("orin_nano", "aarch64", "3.10", ORIN_TENSORRT, "tensorrt", "JetPack's TensorRT is here"),
+        ("orin_nano", "aarch64", "3.12", ORIN_TENSORRT, "openvino", "for Python 3.10, and the appliance runs on 3.12"),
+        ("orin_nano", "aarch64", "3.10", None, "openvino", "`sudo apt-get install python3-libnvinfer`, install again"),
+        ("pi5", "aarch64", "3.10", ORIN_TENSORRT, "openvino", "runs on every board"),
+        ("nuc", "x86_64", "3.10", ORIN_TENSORRT, "openvino", "runs on every board"),
+    ],
+)
+def test_tensorrt_is_chosen_on_a_jetson_that_has_it_for_this_python(
+    board: str, architecture: str, python: str, module: str | None, kind: str, why: str, tmp_path: Path
+) -> None:
+    root = lay_out(board, tmp_path)
+    if module is not None:
+        put(root, module, "")
+    found = boards.find(root, architecture, python)
+    (choice,) = [choice for choice in boards.choices(found) if choice.key == "engine.kind"]
+    assert choice.value == kind
+    assert why in choice.why
+    settings = config.load(put(tmp_path, "appliance.toml", boards.toml(found)))
+    assert (settings.engine.kind, settings.engine.device) == (kind, "CPU")
+
+
+def test_a_jetsons_gpu_is_seen(tmp_path: Path) -> None:
+    assert boards.find(lay_out("orin_nano", tmp_path), "aarch64").accelerators == ("NVIDIA Jetson GPU",)
