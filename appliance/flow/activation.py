@@ -3,6 +3,8 @@
 Rules of this file:
 - The order is: load, try, swap, release. Until the swap nothing has changed, and nothing after it can fail.
 - A trial is the real path: pictures as cameras send them, through the same decoding, engine and reader.
+- The network at work never keeps another from taking its place: where it fails, the other is tried alone, and where it
+  hangs, or nobody asks for the comparison, it is not run at all.
 - The former network is released when the last frame that it began has been answered.
 - Nothing is loaded beside the network at work where memory might not hold both: the kernel would end the service.
 - A model that the chosen engine cannot run is not taken into use where that engine runs the present one, or could.
@@ -23,7 +25,7 @@ from pathlib import Path
 
 import anyio
 
-from appliance.errors import BadFrame, EngineError, ModelError
+from appliance.errors import ApplianceError, BadFrame, EngineError, ModelError
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
@@ -114,7 +116,7 @@ class Activation:
     async def activate(self, name: str, pictures: Path | None = None, bounds: Bounds | None = Bounds()) -> Trial:
         """Take the bundle called `name` into use; returns when every frame that the former one began is answered.
 
-        `pictures`: a folder to compare the two on, beside the drawn scene; `bounds` None: whatever the comparison says.
+        `pictures`: a folder to compare the two on, beside the drawn scene; `bounds` None: without comparing.
         Raises ModelError or EngineError, with the former model at work and `detector.activation_error` saying why.
         """
         if self._busy:
@@ -124,14 +126,14 @@ class Activation:
         try:
             if detector.inference is not None and not holds_two(room := self._room_bytes()):
                 raise ModelError(_too_little(room), "memory_short")
-            prove = partial(
-                proved, self._load, name, detector.inference, pictures, bounds, self._max_side, self._clock
-            )  # fmt: skip
+            beside = None if detector.stuck else detector.inference
+            prove = partial(proved, self._load, name, beside, pictures, bounds, self._max_side, self._clock)
             new, trial = await loop.run_in_executor(None, prove)
             former = detector.swap(new)
             detector.activation_error = None
             self._swapped()
-            log.info("%s is in use, in place of %s", name, trial.former or "none", extra={"kind": "activation"})
+            replaced = former.network.info.name if former is not None else "none"
+            log.info("%s is in use, in place of %s", name, replaced, extra={"kind": "activation"})
             if former is not None:
                 with anyio.CancelScope(shield=True):  # it must not be closed under a frame, whoever asked has gone
                     await detector.settled()
@@ -174,7 +176,7 @@ def proved(
     max_side: int,
     clock: Clock,
 ) -> tuple[Inference, Trial]:
-    """The network of this bundle, tried and found good. Slow: it compiles.
+    """The network of this bundle, tried and found good; with `bounds` None alone. Slow: it compiles.
 
     Raises ModelError model_not_activated when it does worse than `bounds` allow, and what loading and running raise.
     """
@@ -182,8 +184,8 @@ def proved(
     try:
         if (lacks := _loses_its_engine(new.network, former.network if former is not None else None)) is not None:
             raise lacks
-        trial = try_out(new, former, _shown(pictures), max_side, clock)
-        objection = trial.objection(bounds or Bounds(least_likeness=0.0, most_slower=float("inf")))
+        trial = try_out(new, former if bounds else None, _shown(pictures), max_side, clock)
+        objection = trial.objection(bounds or Bounds())
         if objection:
             raise ModelError(objection, NOT_ACTIVATED)
     except BaseException:
@@ -195,7 +197,27 @@ def proved(
 def try_out(
     new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
 ) -> Trial:
-    """Run both networks over the drawn scene and `pictures`; pictures that cannot be decoded are left out."""
+    """Run both networks over the drawn scene and `pictures`, or where the former one fails the new one alone; pictures
+    that cannot be decoded are left out.
+    """
+    try:
+        return _compare(new, former, pictures, max_side, clock)
+    except _FormerFails as error:
+        known = isinstance(error.__cause__, ApplianceError)
+        log.error(
+            "%s; %s is tried without it", error, new.network.info.name, exc_info=None if known else error.__cause__,
+            extra={"kind": "activation"},
+        )  # fmt: skip
+        return _compare(new, None, pictures, max_side, clock)
+
+
+class _FormerFails(Exception):
+    """The network at work, which says nothing about the new one."""
+
+
+def _compare(
+    new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
+) -> Trial:
     pixels, box_px = scene.draw(_SCENE)
     drawn = decode.read_header(decode.encode_jpeg(pixels, 85), _SCENE.width * _SCENE.height)
     info = new.network.info
@@ -230,7 +252,16 @@ def _answers(
     for number, picture in enumerate(pictures):
         frame = Frame("_trial", "_trial", number, picture, Wanted(SEEN), clock())
         with contextlib.suppress(BadFrame):
-            yield new.run(frame, max_side), former.run(frame, max_side) if former is not None else None
+            yield new.run(frame, max_side), _of_former(former, frame, max_side) if former is not None else None
+
+
+def _of_former(former: Inference, frame: Frame, max_side: int) -> Answer:
+    try:
+        return former.run(frame, max_side)
+    except BadFrame:
+        raise
+    except Exception as error:  # whatever it is, it is not the new one's
+        raise _FormerFails(f"{former.network.info.name}, which is in use, fails in the trial: {error}") from error
 
 
 def _of(found: Sequence[Sequence[Detection]], classes: set[str]) -> list[list[Detection]]:

@@ -17,7 +17,7 @@ from appliance.flow.activation import Activation, Bounds, Trial
 from appliance.flow.inference import Inference
 from appliance.models import active, fetch
 from appliance.ports import Raw, T, Tensor
-from appliance.values import Detected, Size
+from appliance.values import Detected, Failed, Size
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
@@ -215,6 +215,48 @@ async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant()
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
         assert (await changes.activate("c")).infer_ms == pytest.approx(30)
+
+
+@pytest.mark.parametrize("error", [EngineError("the chip is on fire"), IndexError("no such row")], ids=repr)
+async def test_a_model_that_fails_does_not_keep_another_from_taking_its_place(
+    rig: Rig, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.engine.error = error
+    async with running(rig):
+        trial = await activation(rig, FakeEngine(CANARY_ROWS)).activate("b")
+        assert (trial.model, trial.former, trial.former_infer_ms, trial.likeness) == ("b", None, None, None)
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "b"
+    assert f"fake, which is in use, fails in the trial: {error}; b is tried without it" in caplog.text
+
+
+async def test_beside_a_model_that_fails_a_blind_one_is_still_refused(rig: Rig) -> None:
+    rig.engine.error = EngineError("the chip is on fire")
+    async with running(rig):
+        with pytest.raises(ModelError, match="does not see the drawn stop sign"):
+            await activation(rig, FakeEngine()).activate("b")
+
+
+async def test_who_asks_for_no_comparison_does_not_wait_for_the_model_in_use(rig: Rig) -> None:
+    rig.engine.hold()
+    async with running(rig):
+        await asyncio.wait_for(activation(rig, FakeEngine(CANARY_ROWS)).activate("b", bounds=None), 10)
+        assert rig.engine.started == 0
+        with pytest.raises(ModelError, match="does not see the drawn stop sign"):
+            await activation(rig, FakeEngine()).activate("blind", bounds=None)
+
+
+async def test_a_model_that_hangs_is_not_asked_before_another_takes_its_place(rig: Rig) -> None:
+    async with running(rig):
+        rig.engine.hold()
+        hung = frame()
+        await rig.detector.offer(hung)
+        await rig.started(1)
+        rig.clock.pass_(30)
+        assert rig.detector.stuck
+        trial = await asyncio.wait_for(activation(rig, FakeEngine(CANARY_ROWS)).activate("b"), 10)
+        assert (trial.former, rig.engine.started) == (None, 1)
+        assert isinstance(await rig.outcome(hung), Failed)
 
 
 async def test_no_second_network_is_loaded_where_memory_would_not_hold_it(rig: Rig) -> None:
