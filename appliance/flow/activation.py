@@ -178,7 +178,8 @@ def proved(
 ) -> tuple[Inference, Trial]:
     """The network of this bundle, tried and found good; with `bounds` None alone. Slow: it compiles.
 
-    Raises ModelError model_not_activated when it does worse than `bounds` allow, and what loading and running raise.
+    Raises ModelError model_not_activated when it does worse than `bounds` allow, what loading raises, and EngineError
+    for whatever goes wrong in the trial.
     """
     new = load(name)
     try:
@@ -188,9 +189,12 @@ def proved(
         objection = trial.objection(bounds or Bounds())
         if objection:
             raise ModelError(objection, NOT_ACTIVATED)
-    except BaseException:
+    except BaseException as error:
         close(new)
-        raise
+        if isinstance(error, ApplianceError) or not isinstance(error, Exception):
+            raise
+        log.error("the trial of %s failed", name, exc_info=error, extra={"kind": "activation"})
+        raise EngineError(f"the trial failed: {error}") from error  # its reader met what it was not made for
     return new, trial
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance import parts
@@ -215,6 +216,20 @@ async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant()
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
         assert (await changes.activate("c")).infer_ms == pytest.approx(30)
+
+
+async def test_a_model_that_its_reader_cannot_read_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    unreadable = FakeEngine()
+    unreadable.rows = np.zeros((5, 4), np.float32)  # neither confidence nor class
+    async with running(rig):
+        with pytest.raises(EngineError, match="the trial failed: index 4 is out of bounds"):
+            await activation(rig, unreadable).activate("b")
+        assert unreadable.closed
+        assert rig.detector.activation_error is not None
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "fake"
+    (traced,) = [record for record in caplog.records if record.exc_info]
+    assert traced.getMessage() == "the trial of b failed"
 
 
 @pytest.mark.parametrize("error", [EngineError("the chip is on fire"), IndexError("no such row")], ids=repr)
