@@ -2,7 +2,8 @@
 
 It holds this source's wheel and all that it needs, each by its hash, the model, units and scripts, and checksums over
 everything. Wheels of another architecture are fetched, not built. systemd-python has none: it is built here for this
-machine, and for another one taken from Debian's own package of it.
+machine, and for another one taken from Debian's own package of it. For a Jetson it also holds what TensorRT needs
+beside JetPack: CUDA's bindings, and the model as ONNX.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from appliance.errors import ModelError
+from appliance.models import bundle as bundles
+from appliance.models import fetch
+
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 # What the C library of Debian 12 and Ubuntu 22.04 can load; pip takes no range.
@@ -26,6 +31,8 @@ TAGS = ("_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
 """Whose python3-systemd was built for which Python."""
+JETPACKS = ("3.10", "3.12")
+"""Pythons of JetPack 6 and 7. On arm64 the others are Debian's, and a Jetson has no Debian."""
 
 
 def main() -> int:
@@ -40,8 +47,12 @@ def main() -> int:
     if not (model / "manifest.json").exists():
         print(f"bundle: {model} is not there; `make model` brings the default one", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        path = build(Path(folder), wanted.arch, wanted.python, model, wanted.out)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = build(Path(folder), wanted.arch, wanted.python, model, wanted.out)
+    except ModelError as error:
+        print(f"bundle: {error}", file=sys.stderr)
+        return 1
     print(f"{path}  {path.stat().st_size / 1e6:.0f} MB")
     print(f"on the box: tar -xf {path.name} provisioning && sudo provisioning/install.sh --bundle {path.name}")
     return 0
@@ -54,17 +65,14 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT))
     own = next(wheels.glob("edge_detection_appliance-*.whl"))
     version = own.name.split("-")[1]
+    jetson = for_jetson(arch, python)
+    extras = "mdns,tensorrt" if jetson else "mdns"
     tags = [f"--platform=manylinux{tag}_{MACHINES[arch]}" for tag in TAGS]
     pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
-        *tags, f"{own}[mdns]", "pip")  # fmt: skip
+        *tags, f"{own}[{extras}]", "pip")  # fmt: skip
     journal(wheels, arch, python)
-    lines = [
-        f"{name}=={number} --hash=sha256:{digest(path)}"
-        for path in sorted(wheels.glob("*.whl"))
-        for name, number in [path.name.split("-")[:2]]
-    ]
-    (work / "requirements.txt").write_text("\n".join(lines) + "\n")
-    shutil.copytree(model, work / "models" / model.name)
+    write_requirements(wheels, work)
+    put_model(model, work / "models", onnx=jetson)
     for part in ("systemd", "provisioning"):
         shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__"))
     (work / "BUNDLE").write_text(f"version={version}\narchitecture={MACHINES[arch]}\npython={python}\n")
@@ -76,6 +84,37 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
         for member in sorted(work.iterdir()):
             archive.add(member, member.name, filter=_owned_by_root)
     return path
+
+
+def for_jetson(arch: str, python: str) -> bool:
+    """Whether a box that this is for may be a Jetson."""
+    return arch == "arm64" and python in JETPACKS
+
+
+def write_requirements(wheels: Path, into: Path) -> None:
+    """`requirements.txt`, each wheel by its hash; `requirements-tensorrt.txt` is for a box with TensorRT alone."""
+    lines: dict[str, list[str]] = {"requirements.txt": []}
+    for path in sorted(wheels.glob("*.whl")):
+        name, number = path.name.split("-")[:2]
+        file = "requirements-tensorrt.txt" if name.startswith("cuda_") else "requirements.txt"
+        lines.setdefault(file, []).append(f"{name}=={number} --hash=sha256:{digest(path)}\n")
+    for file, said in lines.items():
+        (into / file).write_text("".join(said))
+
+
+def put_model(model: Path, into: Path, *, onnx: bool) -> None:
+    """The model as it lies here; with `onnx` also the file that TensorRT builds its engine of, where that can be had.
+
+    Raises ModelError.
+    """
+    source = bundles.read(model).source
+    if onnx and not model.joinpath("model.onnx").exists():
+        # From where the one here came, so that it is the same network.
+        if known := [one for one in fetch.SOURCES if model.name == fetch.NAME and one.title == source]:
+            fetch.fetch(into, print, keep_onnx=True, sources=known)
+            return
+        print(f"bundle: {model.name} has no model.onnx, so that a Jetson runs it on its CPU", file=sys.stderr)
+    shutil.copytree(model, into / model.name)
 
 
 def journal(wheels: Path, arch: str, python: str) -> None:

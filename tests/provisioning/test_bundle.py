@@ -1,0 +1,98 @@
+"""What goes into a bundle: for a Jetson also what TensorRT needs, and for no other box."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from appliance.models import bundle as bundles
+from appliance.models import fetch
+from appliance.testing.colours import colours
+from tests.conftest import ROOT
+
+
+def _load() -> ModuleType:
+    """A program beside the package."""
+    spec = importlib.util.spec_from_file_location("make_bundle", ROOT / "provisioning/bundle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_bundle = _load()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of one's own, without its ONNX file."""
+    source = tmp_path / "source.onnx"
+    source.write_bytes(colours())
+    fetch.build(source, tmp_path / "gate", "a test")
+    return tmp_path / "gate"
+
+
+@pytest.mark.parametrize(
+    ("arch", "python", "jetson"),
+    [("arm64", "3.10", True), ("arm64", "3.12", True), ("arm64", "3.11", False), ("amd64", "3.10", False)],
+)
+def test_a_jetson_has_an_arm_and_an_ubuntus_python(arch: str, python: str, jetson: bool) -> None:
+    assert make_bundle.for_jetson(arch, python) is jetson
+
+
+def test_cudas_bindings_are_asked_for_apart_and_all_by_their_hashes(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("cuda_bindings-12.9.10-cp310-cp310-linux_aarch64", "cuda_pathfinder-1.9.0-py3-none-any",
+                 "numpy-2.2.6-cp310-cp310-linux_aarch64"):  # fmt: skip
+        (wheels / f"{name}.whl").write_text(name)
+    make_bundle.write_requirements(wheels, tmp_path)
+    (numpy,) = (tmp_path / "requirements.txt").read_text().splitlines()
+    digest = hashlib.sha256(b"numpy-2.2.6-cp310-cp310-linux_aarch64").hexdigest()
+    assert numpy == f"numpy==2.2.6 --hash=sha256:{digest}"
+    said = (tmp_path / "requirements-tensorrt.txt").read_text().splitlines()
+    assert [line.partition(" --hash=")[0] for line in said] == ["cuda_bindings==12.9.10", "cuda_pathfinder==1.9.0"]
+
+
+def test_where_nothing_is_for_tensorrt_nothing_is_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "numpy-2.2.6-cp311-cp311-linux_aarch64.whl").touch()
+    make_bundle.write_requirements(tmp_path, tmp_path)
+    assert not (tmp_path / "requirements-tensorrt.txt").exists()
+
+
+def test_a_model_goes_along_as_it_is(model: Path, tmp_path: Path) -> None:
+    make_bundle.put_model(model, tmp_path / "out", onnx=False)
+    assert bundles.read(tmp_path / "out" / "gate").files == bundles.read(model).files
+
+
+def test_a_model_whose_onnx_file_cannot_be_had_goes_along_and_it_is_said(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bundle.put_model(model, tmp_path / "out", onnx=True)
+    assert bundles.read(tmp_path / "out" / "gate").files == bundles.read(model).files
+    assert "gate has no model.onnx" in capsys.readouterr().err
+
+
+def test_one_that_has_its_onnx_file_takes_it_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source.onnx"
+    source.write_bytes(colours())
+    fetch.build(source, tmp_path / "gate", "a test", keep_onnx=True)
+    make_bundle.put_model(tmp_path / "gate", tmp_path / "out", onnx=True)
+    assert (tmp_path / "out" / "gate" / "model.onnx").read_bytes() == colours()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.provision
+def test_the_default_model_gets_the_onnx_file_that_it_was_made_of(models_dir: Path, tmp_path: Path) -> None:
+    make_bundle.put_model(models_dir / fetch.NAME, tmp_path, onnx=True)
+    made = bundles.read(tmp_path / fetch.NAME)
+    told = json.loads((models_dir / fetch.NAME / "manifest.json").read_text())
+    assert made.source == told["source"]
+    digests = {source.title: source.sha256 for source in fetch.SOURCES}
+    assert made.files["model.onnx"] == digests[made.source]
