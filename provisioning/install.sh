@@ -146,16 +146,21 @@ esac
 if [ -n "$bundle" ]; then
   (. "$work/bundle/BUNDLE" && [ "$python" = "$has" ]) || fail "the bundle is not for Python $has"
 fi
-end "$has"
+# JetPack's TensorRT is a package of the system, for one Python; the rest of what it needs is ours.
+tensorrt=/usr/lib/python$has/dist-packages/tensorrt
+[ -e "$tensorrt/__init__.py" ] || tensorrt=''
+[ -z "$bundle" ] || [ -e "$source_dir/requirements-tensorrt.txt" ] || tensorrt=''
+end "$has${tensorrt:+, with TensorRT}"
 
-# The release: VERSION-HASH, where the hash is of all that goes into it. A folder without `complete` is a torn one.
+# The release: VERSION-HASH, where the hash is of all that goes into it, and what it sees of the system. A folder without
+# `complete` is a torn one.
 begin release 'Look whether the disk is full or the network is down, then run this again.'
 content=(appliance systemd provisioning pyproject.toml README.md LICENSE)
 [ -z "$bundle" ] || content=(BUNDLE SHA256SUMS)
 hash=$(cd "$source_dir" && find "${content[@]}" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z |
   xargs -0 sha256sum | sha256sum | cut -c1-8)
 [ -n "$bundle" ] || version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$source_dir/appliance/__init__.py")
-name=$version-$hash
+name=$version-$hash${tensorrt:+-tensorrt}
 release=$base/releases/$name
 if [ -e "$release/complete" ]; then
   end "$name is there"
@@ -171,13 +176,13 @@ else
     quietly "$python" -m venv --without-pip "$release/venv"
     pip=("$release/venv/bin/python" "$(echo "$source_dir"/wheels/pip-*.whl)/pip")
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$source_dir/wheels" --require-hashes \
-      -r "$source_dir/requirements.txt"
+      -r "$source_dir/requirements.txt" ${tensorrt:+-r "$source_dir/requirements-tensorrt.txt"}
   else
     say "               fetching about 150 MB of packages into it"
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
     pip=("$release/venv/bin/python" -m pip --disable-pip-version-check)
-    quietly "${pip[@]}" install --no-cache-dir --no-compile "$work/.[mdns]"
+    quietly "${pip[@]}" install --no-cache-dir --no-compile "$work/.[mdns${tensorrt:+,tensorrt}]"
   fi
   # OpenVINO does without it, and a box tells nobody anything.
   quietly "${pip[@]}" uninstall --yes openvino-telemetry
@@ -187,6 +192,7 @@ else
   if [ -d $journal ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
     ln -s $journal "$site/systemd"
   fi
+  [ -z "$tensorrt" ] || ln -s "$tensorrt" "$site/tensorrt"
   quietly "$release/venv/bin/python" -m compileall -q -j 0 "$release/venv/lib"
   quietly "$release/venv/bin/appliance" --version
   sync -f "$release"
@@ -268,7 +274,7 @@ else
     end "$model, as it came"
   else
     say "fetching $model"
-    (cd "$base" && quietly "$appliance" model fetch)
+    (cd "$base" && quietly "$appliance" model fetch ${tensorrt:+--onnx})
     printf '  %-12s ' ''
     end "$model"
   fi

@@ -21,7 +21,7 @@ def load() -> Any:
     except ImportError as error:
         raise EngineError(
             f"TensorRT cannot be loaded ({error}). JetPack brings it as python3-libnvinfer, for the system's Python: "
-            "make the environment with --system-site-packages"
+            "install that, then the appliance again; an environment made by hand needs --system-site-packages"
         ) from None
     return tensorrt
 
