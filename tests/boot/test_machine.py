@@ -68,7 +68,7 @@ def test_a_clock_that_is_set_fifty_years_ahead_restarts_nothing(vm: Machine) -> 
 def test_the_service_can_reach_its_site_and_no_public_address(vm: Machine) -> None:
     site = {"10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.1.1", "224.0.0.251", "127.0.0.1", "::1"}
     public = {"192.0.2.1", "198.51.100.1", "203.0.113.1", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1"}
-    vm.run("ip -6 route replace 2001:db8::/32 dev lo; ip -4 route replace default dev lo")
+    vm.run("ip -4 route replace default dev lo")  # for IPv6 there is a router; through lo the filter is not asked
     reached = _reached(vm, site | public, as_service=True)
     assert _reached(vm, site | public, as_service=False) == site | public, "nothing would come of it without the filter"
     assert reached == site
