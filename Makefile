@@ -37,7 +37,7 @@ nvidia: .venv/.installed-test ## NVIDIA's own bindings of TensorRT and CUDA, whi
 boot-test: .venv/.installed-systemd $(MODEL) ## the installed service under real systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot
 
-boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: cgroup v2, power cuts (root, half an hour)
+boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: cgroup v2, power cuts (root, an hour)
 	@$(BIN)/python -m pytest tests/boot -m 'boot or machine'
 
 provision-test: .venv/.installed-systemd $(MODEL) ## a blank system becomes a box from a bundle, and none again (root, two minutes)
