@@ -33,8 +33,9 @@ def vm(can_boot: None) -> Iterator[Machine]:
     store.take_in(root / f"opt/appliance/models/{rootfs.MODEL}", root / "opt/appliance/models", "second")
     shutil.copytree(root / "opt/appliance/models", root / "root/models")
     disk = rootfs.CACHE / "machine.img"
+    machine.make_countable(root)
     machine.make_disk(root, disk)
-    with Machine(root, disk) as booted:
+    with Machine(root, disk, counted=True) as booted:
         booted.wait_until_ready()
         yield booted
 
