@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ApplianceError(Exception):
@@ -54,14 +55,15 @@ class EngineError(ApplianceError):
 class NotBuilt(EngineError):
     """The engine runs the model once it has been built for this very box: engine_not_built.
 
-    `build`: a program and its arguments that build it, minutes long; None: nothing here can.
+    `build`: a program and its arguments that build it, minutes long; None: nothing here can. `begun`: the file in which
+    it notes that it has begun; who ran it, and is still there at its end, removes that.
     """
 
     code = "engine_not_built"
 
-    def __init__(self, message: str, build: tuple[str, ...] | None) -> None:
+    def __init__(self, message: str, build: tuple[str, ...] | None, begun: Path | None = None) -> None:
         super().__init__(message)
-        self.build = build
+        self.build, self.begun = build, begun
 
 
 class ConfigError(ApplianceError):

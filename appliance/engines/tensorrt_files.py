@@ -4,7 +4,8 @@ Rules of this file:
 - An engine fits its GPU, its version of TensorRT and its network, or it is not used: TensorRT would refuse it at best,
   and on a sister board be slow.
 - A build that needs more memory than systemd gives the service ends all of it at once, and would do so again after each
-  restart. So builds that were begun and never ended are counted, on disk.
+  restart. So builds that were begun and never ended are counted, on disk. One that is ended by a service which stops in
+  order is none of them: the service takes it back.
 """
 
 from __future__ import annotations
@@ -54,16 +55,16 @@ def not_built(network: Path, cache: Path | None, here: BuiltFor, why: str, *, ca
             f"Remove {tries_file(target)} to try again", None,
         )  # fmt: skip
     command = ("-m", "appliance.engines.tensorrt_build", str(network), str(target), json.dumps(asdict(here)))
-    return NotBuilt(why, (sys.executable, *command))
+    return NotBuilt(why, (sys.executable, *command), tries_file(target))
 
 
 def tries_file(target: Path) -> Path:
-    """Where a build notes that it has begun, and which it removes at its end, good or bad."""
+    """Where a build notes that it has begun; it goes at its end, good or bad."""
     return target.with_suffix(".tries")
 
 
 def tries(target: Path) -> int:
-    """Builds of this engine that never came to an end."""
+    """Builds of this engine that nobody saw end."""
     try:
         return int(tries_file(target).read_text(encoding="ascii"))
     except (OSError, ValueError):

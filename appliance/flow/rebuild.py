@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Meanwhile a stand-in looks at the frames, loaded by `parts.load_to_serve`; `Network.lacks` says for want of what.
-- Building is a process of its own: it takes minutes and a gigabyte, may crash, and ends with the service.
+- Building is a process of its own: it takes minutes and a gigabyte, may crash, and ends with the service. Only a build
+  that takes the service with it is counted against it: while we live we take back its note that it has begun.
 - What was built is tried like any other model (`activation.py`), beside the stand-in, and the cameras see no gap.
 - A model is built once in a service's life: what failed is said in `/health`, and tried again after a restart.
 """
@@ -10,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -66,7 +68,12 @@ class Rebuild:
         if network.build is None:
             self._problems[name] = "the box cannot mend that by itself"
             return
-        problem = await run_program(network.build)
+        try:
+            problem = await run_program(network.lacks.build)
+        finally:
+            if network.lacks.begun is not None:
+                with contextlib.suppress(OSError):
+                    network.lacks.begun.unlink(missing_ok=True)
         if problem is None and self._detector.network is network:
             try:
                 await self._activate(name)

@@ -148,10 +148,13 @@ def test_builds_that_end_with_the_whole_service_are_not_begun_for_ever(
     for _ in range(3):
         error = refused(jetson, network, cache=tmp_path)
         assert error.build is not None
+        begun = error.begun
+        assert begun is not None
         assert subprocess.run(error.build, capture_output=True, timeout=120, env=env).returncode == -9
     error = refused(jetson, network, cache=tmp_path)
     assert error.build is None
     (noted,) = tmp_path.glob("*.tries")
+    assert noted == begun
     assert f"ended 3 times with the whole service, perhaps for want of memory. Remove {noted} to try" in str(error)
     noted.unlink()
     assert refused(jetson, network, cache=tmp_path).build is not None

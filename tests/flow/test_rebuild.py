@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +31,9 @@ def python(program: str) -> tuple[str, ...]:
     return sys.executable, "-c", program
 
 
-def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate") -> Inference:
-    network = replace(fake_network(FakeEngine(), name), lacks=NotBuilt(f"TensorRT cannot run {name} yet", build))
-    return Inference(network, clock=rig.clock)
+def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate", begun: Path | None = None) -> Inference:
+    lacks = NotBuilt(f"TensorRT cannot run {name} yet", build, begun)
+    return Inference(replace(fake_network(FakeEngine(), name), lacks=lacks), clock=rig.clock)
 
 
 class Rebuilds:
@@ -55,13 +55,10 @@ class Rebuilds:
         self.rebuild.look_again()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        task = asyncio.create_task(self.rebuild.run())
-        try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.rebuild.run)
             await self.rig.until(holds)
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            group.cancel_scope.cancel()
 
 
 async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> None:
@@ -163,6 +160,30 @@ async def test_a_build_ends_with_the_service(tmp_path: Path) -> None:
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
     assert not Path("/proc", began.read_text()).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_build_that_ends_alone_is_not_counted_as_one_that_took_the_service_with_it(
+    tmp_path: Path, number: int
+) -> None:
+    """SIGTERM: a stop, of which systemd tells the builder as soon as us."""
+    begun = tmp_path / "begun"
+    crash = python(f"import os\nopen({str(begun)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, crash)
+        rig.detector.inference = stand_in(rig, crash, begun=begun)
+        await made.until(lambda: made.rebuild.problem is not None)
+    assert not begun.exists()
+
+
+async def test_a_service_that_stops_in_the_middle_of_a_build_takes_back_that_it_was_begun(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    endless = python(f"import time\nopen({str(begun)!r}, 'w').write('1')\ntime.sleep(600)")
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, endless)
+        rig.detector.inference = stand_in(rig, endless, begun=begun)
+        await made.until(begun.exists)  # and then it is cancelled
+    assert not begun.exists()
 
 
 async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_built(
