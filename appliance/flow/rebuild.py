@@ -5,7 +5,8 @@ Rules of this file:
 - Building is a process of its own: it takes minutes and a gigabyte, may crash, and ends with the service. Only a build
   that takes the service with it is counted against it: while we live we take back its note that it has begun.
 - What was built is tried like any other model (`activation.py`), beside the stand-in, and the cameras see no gap.
-- A model is built once in a service's life: what failed is said in `/health`, and tried again after a restart.
+- An engine is built once in a service's life: what failed is said in `/health`, and tried again after a restart. Its
+  build says which it is (that names the network's sha256): another model may come under the same name.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from appliance.errors import EngineError, ModelError
+from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Network
 
 log = logging.getLogger(__name__)
+
+Build = tuple[str, ...]
+"""A program and its arguments, as NotBuilt has it."""
 
 _LONGEST_S = 3600.0
 """For a build. Nobody waits for it; a builder that hangs holds memory."""
@@ -33,8 +37,8 @@ class Rebuild:
     def __init__(self, *, detector: Detector, activate: Callable[[str], Awaitable[object]]) -> None:
         self._detector, self._activate = detector, activate
         self._swapped = asyncio.Event()
-        self._problems: dict[str, str | None] = {}
-        """What came of building each model; None: it goes on, or went well."""
+        self._problems: dict[Build, str | None] = {}
+        """What came of each build; None: it goes on, or went well."""
 
     @property
     def stand_in(self) -> str | None:
@@ -46,7 +50,10 @@ class Rebuild:
     def problem(self) -> str | None:
         """Why it stays."""
         network = self._detector.network
-        return self._problems.get(network.info.name) if network is not None else None
+        if network is None or network.lacks is None:
+            return None
+        build = _build_of(network)
+        return self._problems.get(build) if build is not None else "nothing on this box mends that"
 
     def look_again(self) -> None:
         """The network in use is another one."""
@@ -57,32 +64,46 @@ class Rebuild:
         while True:
             self._swapped.clear()
             network = self._detector.network
-            if network is not None and network.lacks is not None and network.info.name not in self._problems:
-                await self._build(network.info.name, network)
+            if network is not None and network.lacks is not None:
+                log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine, extra={"kind": "rebuild"})
+                build = _build_of(network)
+                if build is not None and build not in self._problems:
+                    await self._build(network, network.lacks, build)
             await self._swapped.wait()
 
-    async def _build(self, name: str, network: Network) -> None:
-        assert network.lacks is not None
-        self._problems[name] = None
-        log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine, extra={"kind": "rebuild"})
-        if network.build is None:
-            self._problems[name] = "the box cannot mend that by itself"
-            return
+    async def _build(self, network: Network, lacks: NotBuilt, build: Build) -> None:
+        self._problems[build] = None
         try:
-            problem = await run_program(network.lacks.build)
+            failure = await run_program(build)
         finally:
-            if network.lacks.begun is not None:
+            if lacks.begun is not None:
                 with contextlib.suppress(OSError):
-                    network.lacks.begun.unlink(missing_ok=True)
-        if problem is None and self._detector.network is network:
-            try:
-                await self._activate(name)
-                problem = self.stand_in  # what was built does not fit after all
-            except (ModelError, EngineError) as error:
-                problem = str(error)
-        if problem is not None:
-            self._problems[name] = f"building it failed: {problem}"
-            log.error("%s was not built: %s", name, problem, extra={"kind": "rebuild"})
+                    lacks.begun.unlink(missing_ok=True)
+        if failure is not None:
+            self._stays(network, build, f"building failed: {failure}")
+        elif self._detector.network is network:
+            await self._use(network, build)
+        else:
+            del self._problems[build]  # should its model come back and still lack it, that is looked into then
+
+    async def _use(self, network: Network, build: Build) -> None:
+        try:
+            await self._activate(network.info.name)
+        except (ModelError, EngineError) as error:
+            self._stays(network, build, str(error))
+        else:
+            if _build_of(self._detector.network) == build:
+                self._stays(network, build, "what was built does not load")
+
+    def _stays(self, network: Network, build: Build, why: str) -> None:
+        self._problems[build] = why
+        log.error("%s goes on with a stand-in: %s", network.info.name, why, extra={"kind": "rebuild"})
+
+
+def _build_of(network: Network | None) -> Build | None:
+    """What builds the engine for which this one stands in, if anything does."""
+    lacks = network.lacks if network is not None else None
+    return lacks.build if isinstance(lacks, NotBuilt) else None
 
 
 async def run_program(command: Sequence[str]) -> str | None:

@@ -37,12 +37,17 @@ def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate", begun:
 
 
 class Rebuilds:
-    """A rebuild around a rig, and what it took into use; `error`: instead of doing so; `brings`: what that is."""
+    """A rebuild around a rig, and what it took into use; `error`: instead of doing so. `loads`: what comes into use."""
 
     def __init__(
-        self, rig: Rig, build: tuple[str, ...] | None, error: Exception | None = None, brings: Inference | None = None
+        self,
+        rig: Rig,
+        build: tuple[str, ...] | None,
+        error: Exception | None = None,
+        loads: Callable[[str], Inference] | None = None,
     ) -> None:
-        self.rig, self.error, self.brings = rig, error, brings
+        self.rig, self.error = rig, error
+        self._loads = loads or (lambda name: Inference(fake_network(FakeEngine(), name), clock=rig.clock))
         self.activated: list[str] = []
         rig.detector.inference = stand_in(rig, build)
         self.rebuild = Rebuild(detector=rig.detector, activate=self._activate)
@@ -51,7 +56,7 @@ class Rebuilds:
         self.activated.append(name)
         if self.error is not None:
             raise self.error
-        self.rig.detector.swap(self.brings or Inference(fake_network(FakeEngine(), name), clock=self.rig.clock))
+        self.rig.detector.swap(self._loads(name))
         self.rebuild.look_again()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -73,10 +78,19 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("build", "error", "told"),
     [
-        (python("raise SystemExit('no such layer')"), None, "no such layer"),
-        (python("import sys; sys.exit(3)"), None, "it ended with status 3"),
-        (python("import os; os.kill(os.getpid(), 9)"), None, "it was stopped by the system: not enough memory"),
-        (("/nowhere/to/be/found",), None, "/nowhere/to/be/found cannot be run: No such file or directory"),
+        (python("raise SystemExit('no such layer')"), None, "building failed: no such layer"),
+        (python("import sys; sys.exit(3)"), None, "building failed: it ended with status 3"),
+        (
+            python("import os; os.kill(os.getpid(), 9)"),
+            None,
+            "building failed: it was stopped by the system: not enough memory",
+        ),
+        (
+            ("/nowhere/to/be/found",),
+            None,
+            "building failed: /nowhere/to/be/found cannot be run: No such file or directory",
+        ),
+        (None, None, "nothing on this box mends that"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
     ],
@@ -92,32 +106,44 @@ async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
         assert made.activated == (["gate"] if error else [])
 
 
-async def test_what_nothing_builds_is_said_at_once() -> None:
+async def test_where_what_was_built_does_not_load_either_that_is_said() -> None:
+    build = python("")
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, None)
-        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
-        assert made.activated == []
+        made = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
+        await made.until(lambda: made.rebuild.problem == "what was built does not load")
+    assert made.activated == ["gate"]
 
 
-async def test_an_engine_that_does_not_fit_once_it_is_built_is_said_and_not_built_again() -> None:
+async def test_another_model_under_the_same_name_is_built_as_well(tmp_path: Path) -> None:
+    """Its digest is another one, and so is the command that builds it."""
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, python(""), brings=stand_in(rig, python("")))
-        await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == "building it failed: TensorRT cannot run gate yet"
-        assert made.activated == ["gate"]
+        made = Rebuilds(rig, python("raise SystemExit('no such layer')"))
+
+        async def change() -> None:
+            await rig.until(lambda: made.rebuild.problem is not None)
+            rig.detector.swap(stand_in(rig, python("'of another network'")))
+            made.rebuild.look_again()
+
+        task = asyncio.create_task(change())
+        await made.until(lambda: made.activated == ["gate"])
+        await task
+        assert made.rebuild.stand_in is made.rebuild.problem is None
 
 
 async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) -> None:
     """Whatever is activated in between: a build that does not help is not begun again and again."""
     log = tmp_path / "log"
-    note = python(f"open({str(log)!r}, 'a').write('x')")
+
+    def note(name: str) -> tuple[str, ...]:
+        return python(f"open({str(log)!r}, 'a').write({name!r})")
+
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, note, EngineError("no"))
+        made = Rebuilds(rig, note("gate"), EngineError("no"))
 
         async def change() -> None:
             for name in ("gate", "yard", "gate", "yard"):
                 before = len(made.activated)
-                rig.detector.swap(stand_in(rig, note, name))
+                rig.detector.swap(stand_in(rig, note(name), name))
                 made.rebuild.look_again()
                 await rig.until(lambda: not made.rebuild._swapped.is_set())  # it has looked
                 if name not in made.activated:
@@ -126,26 +152,28 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
+        await made.until(lambda: made.rebuild.problem == "nothing on this box mends that")
         await task
     assert made.activated == ["gate", "yard"]
-    assert log.read_text() == "xx"
+    assert log.read_text() == "gateyard"
 
 
 async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    wait = python(f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)")
+    go, began = tmp_path / "go", tmp_path / "began"
+    wait = python(
+        f"import os, time\nopen({str(began)!r}, 'w')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    )
     async with running(Rig()) as rig:
         made = Rebuilds(rig, wait)
 
         async def change() -> None:
-            await rig.until(lambda: "gate" in made.rebuild._problems)
+            await rig.until(began.exists)
             rig.detector.swap(stand_in(rig, None, "yard"))
             made.rebuild.look_again()
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == MENDED_BY_NOBODY)
+        await made.until(lambda: made.rebuild.problem == "nothing on this box mends that")
         await task
         assert made.activated == []
 
