@@ -41,7 +41,7 @@ class Refused(ApplianceError):
 class ModelError(ApplianceError):
     """No usable model: model_missing, model_corrupt, model_unsupported, model_fetch_failed; or no INT8 one to be made:
     model_accuracy, quantize_failed, calibration_pictures, calibration_labels; or not to be taken into use:
-    model_not_activated, memory_short; or no bundle to be made of weights: export_failed."""
+    model_not_activated, activation_busy, memory_short; or no bundle to be made of weights: export_failed."""
 
     code = "model_missing"
 

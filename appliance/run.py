@@ -203,6 +203,11 @@ async def serve(
     )
     rebuild = Rebuild(detector=detector, activate=activation.activate)
 
+    def notices() -> Notices:
+        stays = rebuild.problem
+        told = (stays.why, stays.built) if stays is not None else ()
+        return Notices(str(problem) if problem else None, reloads.problem, rebuild.stand_in, *told)
+
     loaded = history_file.load(folder)
     recorder = Recorder(History(loaded.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
     watch = Watch(loaded, recorder, clock=clock)
@@ -217,7 +222,7 @@ async def serve(
         board=board.identify(),
         bounds=Bounds(settings.governor.critical_temp_c, settings.governor.min_available_bytes),
         clock=clock,
-        notices=lambda: Notices(str(problem) if problem else None, reloads.problem, rebuild.stand_in, rebuild.problem),
+        notices=notices,
     )
 
     # The way in.

@@ -45,6 +45,8 @@ _MOST_PICTURES = 100
 _MOST_PIXELS = 100_000_000
 _SECOND_BYTES = 150_000_000
 """For a second nano network and its trial: 58 to 81 MB were taken at the most, of five pairs (OpenVINO, x86)."""
+BUSY, MEMORY_SHORT = "activation_busy", "memory_short"
+"""Codes of what stands in the way of any model, whatever it is worth."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 Load = Callable[[str], Inference]
@@ -120,12 +122,12 @@ class Activation:
         Raises ModelError or EngineError, with the former model at work and `detector.activation_error` saying why.
         """
         if self._busy:
-            raise ModelError("another model is being activated; try again when that is done", NOT_ACTIVATED)
+            raise ModelError("another model is being activated; try again when that is done", BUSY)
         self._busy = True
         detector, loop = self._detector, asyncio.get_running_loop()
         try:
             if detector.inference is not None and not holds_two(room := self._room_bytes()):
-                raise ModelError(_too_little(room), "memory_short")
+                raise ModelError(_too_little(room), MEMORY_SHORT)
             beside = None if detector.stuck else detector.inference
             prove = partial(proved, self._load, name, beside, pictures, bounds, self._max_side, self._clock)
             new, trial = await loop.run_in_executor(None, prove)

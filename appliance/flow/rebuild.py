@@ -4,7 +4,8 @@ Rules of this file:
 - Meanwhile a stand-in looks at the frames, loaded by `parts.load_to_serve`; `Network.lacks` says for want of what.
 - Building is a process of its own: it takes minutes and a gigabyte, may crash, and ends with the service. Only a build
   that takes the service with it is counted against it: while we live we take back its note that it has begun.
-- What was built is tried like any other model (`activation.py`), beside the stand-in, and the cameras see no gap.
+- What was built is tried like any other model (`activation.py`), beside the stand-in, and the cameras see no gap. Who
+  activates another model meanwhile is waited for. What is built and not taken into use a restart would load.
 - An engine is built once in a service's life: what failed is said in `/health`, and tried again after a restart. Its
   build says which it is (that names the network's sha256): another model may come under the same name.
 """
@@ -15,10 +16,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import anyio
 
 from appliance.errors import EngineError, ModelError, NotBuilt
+from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Network
 
@@ -27,17 +30,32 @@ log = logging.getLogger(__name__)
 Build = tuple[str, ...]
 """A program and its arguments, as NotBuilt has it."""
 
+_NO_ROOM = "too little memory is left to try it beside the present one"
+
 _LONGEST_S = 3600.0
 """For a build. Nobody waits for it; a builder that hangs holds memory."""
 
 
-class Rebuild:
-    """Follows the network in use. `activate`: takes a model into use by its name; raises ModelError or EngineError."""
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """Why a stand-in stays. `built`: what it stands in for is there, and a restart loads it."""
 
-    def __init__(self, *, detector: Detector, activate: Callable[[str], Awaitable[object]]) -> None:
-        self._detector, self._activate = detector, activate
+    why: str
+    built: bool = False
+
+
+class Rebuild:
+    """Follows the network in use. `activate`: takes a model into use by its name; raises ModelError or EngineError.
+
+    `again_s`: until it is asked again, where another model is being activated.
+    """
+
+    def __init__(
+        self, *, detector: Detector, activate: Callable[[str], Awaitable[object]], again_s: float = 5.0
+    ) -> None:
+        self._detector, self._activate, self._again_s = detector, activate, again_s
         self._swapped = asyncio.Event()
-        self._problems: dict[Build, str | None] = {}
+        self._came_of: dict[Build, Stays | None] = {}
         """What came of each build; None: it goes on, or went well."""
 
     @property
@@ -47,13 +65,13 @@ class Rebuild:
         return str(network.lacks) if network is not None and network.lacks is not None else None
 
     @property
-    def problem(self) -> str | None:
-        """Why it stays."""
+    def problem(self) -> Stays | None:
+        """Why it stays; None: it goes, when it can."""
         network = self._detector.network
         if network is None or network.lacks is None:
             return None
         build = _build_of(network)
-        return self._problems.get(build) if build is not None else "nothing on this box mends that"
+        return self._came_of.get(build) if build is not None else Stays("nothing on this box mends that")
 
     def look_again(self) -> None:
         """The network in use is another one."""
@@ -67,12 +85,12 @@ class Rebuild:
             if network is not None and network.lacks is not None:
                 log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine, extra={"kind": "rebuild"})
                 build = _build_of(network)
-                if build is not None and build not in self._problems:
+                if build is not None and build not in self._came_of:
                     await self._build(network, network.lacks, build)
             await self._swapped.wait()
 
     async def _build(self, network: Network, lacks: NotBuilt, build: Build) -> None:
-        self._problems[build] = None
+        self._came_of[build] = None
         try:
             failure = await run_program(build)
         finally:
@@ -80,24 +98,31 @@ class Rebuild:
                 with contextlib.suppress(OSError):
                     lacks.begun.unlink(missing_ok=True)
         if failure is not None:
-            self._stays(network, build, f"building failed: {failure}")
-        elif self._detector.network is network:
-            await self._use(network, build)
-        else:
-            del self._problems[build]  # should its model come back and still lack it, that is looked into then
+            self._stays(network, build, Stays(f"building failed: {failure}"))
+        elif not await self._use(network, build):
+            del self._came_of[build]  # should its model come back and still lack it, that is looked into then
 
-    async def _use(self, network: Network, build: Build) -> None:
-        try:
-            await self._activate(network.info.name)
-        except (ModelError, EngineError) as error:
-            self._stays(network, build, str(error))
-        else:
-            if _build_of(self._detector.network) == build:
-                self._stays(network, build, "what was built does not load")
+    async def _use(self, network: Network, build: Build) -> bool:
+        """Take into use what was built, in place of this network; False: another one has taken that place."""
+        while self._detector.network is network:
+            try:
+                await self._activate(network.info.name)
+            except (ModelError, EngineError) as error:
+                if error.code == BUSY:
+                    await asyncio.sleep(self._again_s)
+                    continue
+                self._detector.activation_error = None  # nobody chose a model: it is said as ours
+                why = _NO_ROOM if error.code == MEMORY_SHORT else str(error)
+                self._stays(network, build, Stays(why, built=True))
+            else:
+                if _build_of(self._detector.network) == build:
+                    self._stays(network, build, Stays("what was built does not load"))
+            return True
+        return False
 
-    def _stays(self, network: Network, build: Build, why: str) -> None:
-        self._problems[build] = why
-        log.error("%s goes on with a stand-in: %s", network.info.name, why, extra={"kind": "rebuild"})
+    def _stays(self, network: Network, build: Build, stays: Stays) -> None:
+        self._came_of[build] = stays
+        log.error("%s goes on with a stand-in: %s", network.info.name, stays.why, extra={"kind": "rebuild"})
 
 
 def _build_of(network: Network | None) -> Build | None:

@@ -60,6 +60,8 @@ class Notices:
     """Why another engine runs the model than the one that is asked for."""
     engine_problem: str | None = None
     """Why that stays so; None: it is being mended."""
+    engine_built: bool = False
+    """What was asked for is built by now, and a restart takes it into use."""
 
 
 @dataclass(frozen=True, slots=True)

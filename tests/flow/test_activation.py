@@ -14,7 +14,7 @@ import pytest
 
 from appliance import parts
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import Activation, Bounds, Trial
+from appliance.flow.activation import BUSY, Activation, Bounds, Trial
 from appliance.flow.inference import Inference
 from appliance.models import active, fetch
 from appliance.ports import Raw, T, Tensor
@@ -321,8 +321,9 @@ async def test_one_model_is_activated_at_a_time(rig: Rig) -> None:
         changes = activation(rig, slow)
         first = asyncio.create_task(changes.activate("b"))
         await rig.until(lambda: slow.started > 0)
-        with pytest.raises(ModelError, match="another model is being activated"):
+        with pytest.raises(ModelError, match="another model is being activated") as caught:
             await changes.activate("c")
+        assert caught.value.code == BUSY
         assert rig.detector.activation_error is None
         slow.release()
         await asyncio.wait_for(first, 10)

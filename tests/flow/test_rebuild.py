@@ -14,8 +14,9 @@ import pytest
 
 from appliance import parts
 from appliance.errors import EngineError, ModelError, NotBuilt
+from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
-from appliance.flow.rebuild import Rebuild, run_program
+from appliance.flow.rebuild import Rebuild, Stays, run_program
 from appliance.models import fetch
 from appliance.testing.colours import colours
 from tests.conftest import Serve
@@ -50,11 +51,12 @@ class Rebuilds:
         self._loads = loads or (lambda name: Inference(fake_network(FakeEngine(), name), clock=rig.clock))
         self.activated: list[str] = []
         rig.detector.inference = stand_in(rig, build)
-        self.rebuild = Rebuild(detector=rig.detector, activate=self._activate)
+        self.rebuild = Rebuild(detector=rig.detector, activate=self._activate, again_s=0.001)
 
     async def _activate(self, name: str) -> None:
         self.activated.append(name)
         if self.error is not None:
+            self.rig.detector.activation_error = f"{name} was not taken into use: {self.error}"
             raise self.error
         self.rig.detector.swap(self._loads(name))
         self.rebuild.look_again()
@@ -69,10 +71,10 @@ class Rebuilds:
 async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> None:
     async with running(Rig()) as rig:
         made = Rebuilds(rig, python(f"open({str(tmp_path / 'built')!r}, 'w')"))
-        assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
+        assert "TensorRT cannot run gate yet" in str(made.rebuild.stand_in)
         await made.until(lambda: made.activated == ["gate"])
         assert (tmp_path / "built").exists()
-        assert made.rebuild.stand_in is made.rebuild.problem is None
+        assert (made.rebuild.stand_in, made.rebuild.problem) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,11 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
         (None, None, "nothing on this box mends that"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
+        (
+            python(""),
+            ModelError("stop the service, activate, and start it again", MEMORY_SHORT),
+            "too little memory is left to try it beside the present one",
+        ),
     ],
 )
 async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
@@ -101,16 +108,48 @@ async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, error)
         await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == f"building it failed: {told}"
+        assert made.rebuild.problem == Stays(told, built=error is not None)
         assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
         assert made.activated == (["gate"] if error else [])
+        assert rig.detector.activation_error is None  # one finding says it
+
+
+async def test_who_activates_another_model_meanwhile_is_waited_for() -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
+
+        async def change() -> None:
+            await rig.until(lambda: len(made.activated) > 3)
+            assert made.rebuild.problem is None
+            made.error = None
+
+        task = asyncio.create_task(change())
+        await made.until(lambda: made.rebuild.stand_in is None)
+        await task
+
+
+async def test_when_who_was_waited_for_has_taken_its_place_what_was_built_is_left() -> None:
+    async with running(Rig()) as rig:
+        made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
+
+        async def change() -> None:
+            await rig.until(lambda: bool(made.activated))
+            rig.detector.swap(stand_in(rig, None, "yard"))
+            made.rebuild.look_again()
+            made.error = None
+
+        task = asyncio.create_task(change())
+        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
+        await task
+        assert rig.detector.network is not None
+        assert rig.detector.network.info.name == "yard"
 
 
 async def test_where_what_was_built_does_not_load_either_that_is_said() -> None:
     build = python("")
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
-        await made.until(lambda: made.rebuild.problem == "what was built does not load")
+        await made.until(lambda: made.rebuild.problem == Stays("what was built does not load"))
     assert made.activated == ["gate"]
 
 
@@ -127,7 +166,7 @@ async def test_another_model_under_the_same_name_is_built_as_well(tmp_path: Path
         task = asyncio.create_task(change())
         await made.until(lambda: made.activated == ["gate"])
         await task
-        assert made.rebuild.stand_in is made.rebuild.problem is None
+        assert (made.rebuild.stand_in, made.rebuild.problem) == (None, None)
 
 
 async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) -> None:
@@ -152,7 +191,7 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == "nothing on this box mends that")
+        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
@@ -173,7 +212,7 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == "nothing on this box mends that")
+        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
         await task
         assert made.activated == []
 

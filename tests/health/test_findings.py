@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.health.catalogue import CATALOGUE
-from appliance.health.checks import heat
+from appliance.health.checks import heat, sight
 from appliance.health.facts import Bounds, Facts, Kept, Lately, Notices
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
@@ -109,6 +109,14 @@ APPEARS = {
     ),
     "not_built": (
         replace(WELL, notices=Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="no memory")),
+        "engine_stand_in",
+        "degraded",
+    ),
+    "built_and_not_used": (
+        replace(
+            WELL,
+            notices=Notices(engine_stand_in="TensorRT cannot run", engine_problem="no room", engine_built=True),
+        ),
         "engine_stand_in",
         "degraded",
     ),
@@ -305,3 +313,17 @@ def test_a_chip_that_has_cooled_is_not_called_hot() -> None:
         "The chip is hot (76 °C), so the box takes fewer and smaller frames.",
         "The chip was hot and is at 60 °C now; the box still takes fewer and smaller frames.",
     ]
+
+
+def test_an_engine_that_is_built_and_not_in_use_asks_for_a_restart_and_for_no_mending() -> None:
+    failed = Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="building failed: no such layer")
+    told = sight.engine_stand_in(replace(WELL, notices=failed))
+    assert told is not None
+    assert told.what.endswith("A slower engine serves, because building failed: no such layer.")
+    assert told.do.startswith("Mend that")
+    told = sight.engine_stand_in(
+        replace(WELL, notices=replace(failed, engine_problem="too little memory", engine_built=True))
+    )
+    assert told is not None
+    assert "has been built since, but not taken into use: too little memory." in told.what
+    assert told.do.startswith("Restart the service, which then uses what was built.")

@@ -42,6 +42,13 @@ def engine_stand_in(facts: Facts) -> Advice | None:
             f"{why}. A slower engine serves meanwhile.",
             "Nothing is to be done: the engine is being built, which takes some minutes, and then comes into use.",
         )
+    if facts.notices.engine_built:
+        return Advice(
+            Severity.DEGRADED,
+            f"{why}. It has been built since, but not taken into use: {problem}. A slower engine serves.",
+            "Restart the service, which then uses what was built. If the box does not see after that, set engine.kind "
+            "to openvino.",
+        )
     return Advice(
         Severity.DEGRADED,
         f"{why}. A slower engine serves, because {problem}.",
