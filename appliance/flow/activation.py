@@ -135,7 +135,7 @@ class Activation:
             detector.activation_error = None
             self._swapped()
             replaced = former.network.info.name if former is not None else "none"
-            log.info("%s is in use, in place of %s", name, replaced, extra={"kind": "activation"})
+            log.info("%s is in use, in place of %s", name, replaced)
             if former is not None:
                 with anyio.CancelScope(shield=True):  # it must not be closed under a frame, whoever asked has gone
                     await detector.settled()
@@ -144,7 +144,7 @@ class Activation:
             return trial
         except (ModelError, EngineError) as error:
             detector.activation_error = f"{name} was not taken into use: {error}"
-            log.error("%s", detector.activation_error, extra={"kind": "activation", "code": error.code})
+            log.error("%s", detector.activation_error, extra={"code": error.code})
             raise
         finally:
             self._busy = False
@@ -195,7 +195,7 @@ def proved(
         close(new)
         if isinstance(error, ApplianceError) or not isinstance(error, Exception):
             raise
-        log.error("the trial of %s failed", name, exc_info=error, extra={"kind": "activation"})
+        log.error("the trial of %s failed", name, exc_info=error)
         raise EngineError(f"the trial failed: {error}") from error  # its reader met what it was not made for
     return new, trial
 
@@ -212,7 +212,6 @@ def try_out(
         known = isinstance(error.__cause__, ApplianceError)
         log.error(
             "%s; %s is tried without it", error, new.network.info.name, exc_info=None if known else error.__cause__,
-            extra={"kind": "activation"},
         )  # fmt: skip
         return _compare(new, None, pictures, max_side, clock)
 

@@ -70,8 +70,9 @@ class Rebuild:
         network = self._detector.network
         if network is None or network.lacks is None:
             return None
-        build = _build_of(network)
-        return self._came_of.get(build) if build is not None else Stays("nothing on this box mends that")
+        if network.build is None:
+            return Stays("the box cannot mend that by itself")
+        return self._came_of.get(network.build)
 
     def look_again(self) -> None:
         """The network in use is another one."""
@@ -83,20 +84,20 @@ class Rebuild:
             self._swapped.clear()
             network = self._detector.network
             if network is not None and network.lacks is not None:
-                log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine, extra={"kind": "rebuild"})
-                build = _build_of(network)
-                if build is not None and build not in self._came_of:
-                    await self._build(network, network.lacks, build)
+                log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine)
+                if network.build is not None and network.build not in self._came_of:
+                    await self._build(network, network.build)
             await self._swapped.wait()
 
-    async def _build(self, network: Network, lacks: NotBuilt, build: Build) -> None:
+    async def _build(self, network: Network, build: Build) -> None:
+        begun = network.lacks.begun if isinstance(network.lacks, NotBuilt) else None
         self._came_of[build] = None
         try:
             failure = await run_program(build)
         finally:
-            if lacks.begun is not None:
+            if begun is not None:
                 with contextlib.suppress(OSError):
-                    lacks.begun.unlink(missing_ok=True)
+                    begun.unlink(missing_ok=True)
         if failure is not None:
             self._stays(network, build, Stays(f"building failed: {failure}"))
         elif not await self._use(network, build):
@@ -115,20 +116,19 @@ class Rebuild:
                 why = _NO_ROOM if error.code == MEMORY_SHORT else str(error)
                 self._stays(network, build, Stays(why, built=True))
             else:
-                if _build_of(self._detector.network) == build:
+                if self._builds(build):
                     self._stays(network, build, Stays("what was built does not load"))
             return True
         return False
 
+    def _builds(self, build: Build) -> bool:
+        """Whether the network in use lacks what this builds."""
+        network = self._detector.network
+        return network is not None and network.build == build
+
     def _stays(self, network: Network, build: Build, stays: Stays) -> None:
         self._came_of[build] = stays
-        log.error("%s goes on with a stand-in: %s", network.info.name, stays.why, extra={"kind": "rebuild"})
-
-
-def _build_of(network: Network | None) -> Build | None:
-    """What builds the engine for which this one stands in, if anything does."""
-    lacks = network.lacks if network is not None else None
-    return lacks.build if isinstance(lacks, NotBuilt) else None
+        log.error("%s goes on with a stand-in: %s", network.info.name, stays.why)
 
 
 async def run_program(command: Sequence[str]) -> str | None:

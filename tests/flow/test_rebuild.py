@@ -92,7 +92,7 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
             None,
             "building failed: /nowhere/to/be/found cannot be run: No such file or directory",
         ),
-        (None, None, "nothing on this box mends that"),
+        (None, None, "the box cannot mend that by itself"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
         (
@@ -139,7 +139,7 @@ async def test_when_who_was_waited_for_has_taken_its_place_what_was_built_is_lef
             made.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
+        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
         await task
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "yard"
@@ -191,7 +191,7 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
+        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
@@ -212,7 +212,7 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("nothing on this box mends that"))
+        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
         await task
         assert made.activated == []
 

@@ -319,7 +319,7 @@ def test_an_engine_that_is_built_and_not_in_use_asks_for_a_restart_and_for_no_me
     failed = Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="building failed: no such layer")
     told = sight.engine_stand_in(replace(WELL, notices=failed))
     assert told is not None
-    assert told.what.endswith("A slower engine serves, because building failed: no such layer.")
+    assert told.what.endswith("A slower engine serves: building failed: no such layer.")
     assert told.do.startswith("Mend that")
     told = sight.engine_stand_in(
         replace(WELL, notices=replace(failed, engine_problem="too little memory", engine_built=True))

@@ -51,7 +51,7 @@ def engine_stand_in(facts: Facts) -> Advice | None:
         )
     return Advice(
         Severity.DEGRADED,
-        f"{why}. A slower engine serves, because {problem}.",
+        f"{why}. A slower engine serves: {problem}.",
         "Mend that, then restart the service, which tries again; or set engine.kind to openvino.",
     )
 
