@@ -4,7 +4,8 @@ More than 300 lines, so that a frame's whole way can be read in one place. Rules
 - Every frame that is offered is published exactly once; the ledger keeps the account.
 - What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
 - The workers take frames from the mailboxes and look at them; all else is the event loop's alone.
-- A network is replaced between two frames: what a worker has begun it ends with the network it began with.
+- A network is replaced between two frames: what a worker has begun it ends with the network it began with. What came in
+  before teaches nothing of the new one, whichever of the two looked at it, failed on it or never gave it back.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Detector:
         self._closing = False
         self._networks = 0
         """How often the network was replaced: an answer of an earlier one is not this one's."""
+        self._swapped_s = float("-inf")
+        """When it was replaced last."""
         self._report: Report | None = None
         self._workers: Workers | None = None
         self._most_sizes: int | None = None
@@ -197,6 +200,7 @@ class Detector:
         inference.sparing = self._pace.limits.duty < 1
         former, self.inference = self.inference, inference
         self._networks += 1
+        self._swapped_s = self._clock()
         self.model_error, self.infer_ms, self.engine_failures = None, None, 0
         if self._most_sizes is not None:
             self._keep_sizes(self._most_sizes)
@@ -287,7 +291,7 @@ class Detector:
         if camera is not None:
             camera.seen = answer.seen
             self._pace.waited(camera, timing.wait_ms / 1000)
-        self._learn(camera, answer, timing)
+        self._learn(frame, camera, answer, timing)
         self._conclude(frame, replace(answer.detected, timing=timing))
 
     def _failed(self, frame: Frame, error: Exception) -> None:
@@ -299,7 +303,8 @@ class Detector:
         if isinstance(error, BadFrame):
             log.warning("a frame of camera %s is no use: %s", frame.camera, error, extra={"kind": "bad_frame", **told})
         else:
-            self.engine_failures += 1
+            if frame.received_s >= self._swapped_s:
+                self.engine_failures += 1
             known = isinstance(error, ApplianceError)
             log.error(
                 "the engine failed on a frame of camera %s: %s", frame.camera, error, exc_info=None if known else error,
@@ -307,14 +312,16 @@ class Detector:
             )  # fmt: skip
         self._conclude(frame, outcome)
 
-    def _learn(self, camera: Camera | None, answer: Answer, timing: Timing) -> None:
+    def _learn(self, frame: Frame, camera: Camera | None, answer: Answer, timing: Timing) -> None:
         """What a frame has really cost: for the shares, and for whoever reads the log."""
-        self.engine_failures = 0
         if timing.total_ms > self._slow_frame_s * 1000:
             log.warning(
                 "slow frame: %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
                 timing.total_ms / 1000, timing.wait_ms, timing.decode_ms, timing.infer_ms, extra={"kind": "slow_frame"},
             )  # fmt: skip
+        if frame.received_s < self._swapped_s:
+            return
+        self.engine_failures = 0
         if answer.detected.cached:
             return
         infer_ms = answer.engine_s * 1000

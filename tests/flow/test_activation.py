@@ -55,6 +55,42 @@ async def test_a_frame_that_was_begun_is_ended_by_the_network_it_began_with() ->
         await asyncio.wait_for(settled, 10)
 
 
+async def test_a_late_answer_of_the_former_network_is_no_measure_of_the_new_one() -> None:
+    async with running(Rig()) as rig:
+        rig.engine.hold()
+        late = frame("a")
+        await rig.detector.offer(late)
+        await rig.started(1)
+        rig.clock.pass_(1)
+        rig.detector.swap(inference(rig, broken := FakeEngine()))
+        rig.engine.release()
+        assert isinstance(await rig.outcome(late), Detected)
+        assert rig.detector.infer_ms is None
+        broken.error = EngineError("the chip is on fire")
+        failed = frame("b", at_s=rig.clock())
+        await rig.detector.offer(failed)
+        await rig.outcome(failed)
+        assert rig.detector.engine_failures == 1
+
+
+@pytest.mark.parametrize("gives_up", [False, True], ids=["fails", "never comes back"])
+async def test_a_late_failure_of_the_former_network_is_not_held_against_the_new_one(gives_up: bool) -> None:
+    async with running(Rig()) as rig:
+        rig.engine.hold()
+        late = frame("a")
+        await rig.detector.offer(late)
+        await rig.started(1)
+        rig.clock.pass_(1)
+        rig.detector.swap(inference(rig, FakeEngine()))
+        if gives_up:
+            rig.clock.pass_(30)
+        else:
+            rig.engine.error = EngineError("the chip is on fire")
+            rig.engine.release()
+        assert isinstance(await rig.outcome(late), Failed)
+        assert rig.detector.engine_failures == 0
+
+
 @pytest.mark.parametrize("name", ["fake", "other"])
 async def test_an_answer_of_the_former_network_is_no_answer_any_more(name: str) -> None:
     async with running(Rig()) as rig:
