@@ -81,6 +81,7 @@ class Detector:
         self._report: Report | None = None
         self._workers: Workers | None = None
         self._most_sizes: int | None = None
+        self._keeping = threading.Lock()
         self.infer_ms: float | None = None
         self.engine_failures = 0
         """In a row."""
@@ -262,9 +263,15 @@ class Detector:
     def _keep_sizes(self, most: int | None) -> None:
         self._most_sizes = most
         if self.network is not None:
-            threading.Thread(target=self.network.sizes.keep, args=(most,), name="sizes").start()
+            # A daemon: a chip that hangs must not keep the process from ending.
+            threading.Thread(target=self._keep_newest, name="sizes", daemon=True).start()
 
-    # On the workers' threads: these two read what the event loop alone writes.
+    # On other threads: these three read what the event loop alone writes.
+
+    def _keep_newest(self) -> None:
+        with self._keeping:  # whichever thread comes last, it has the last word that was given
+            if self.network is not None:
+                self.network.sizes.keep(self._most_sizes)
 
     def _look(self, frame: Frame) -> Answer:
         assert self.inference is not None  # nothing is let in without it

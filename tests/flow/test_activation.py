@@ -16,6 +16,7 @@ from appliance import parts
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import BUSY, Activation, Bounds, Trial
 from appliance.flow.inference import Inference
+from appliance.flow.sizes import Sizes
 from appliance.models import active, fetch
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Detected, Failed, Size
@@ -158,6 +159,34 @@ async def test_while_memory_is_scarce_a_new_network_keeps_no_more_sizes_than_the
         new.prepared = [Size(320, 192), Size(640, 384)]
         rig.detector.swap(inference(rig, new))
         await rig.until(lambda: len(new.prepared) == 1)
+
+
+class Kept(Sizes):
+    """Says how many it was told to keep, when it is let."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine, 32, None)
+        self.kept: list[int | None] = []
+        self.go_on = threading.Event()
+
+    def keep(self, most: int | None) -> None:
+        assert self.go_on.wait(10)
+        self.kept.append(most)
+
+
+async def test_of_several_words_about_memory_the_last_one_holds_and_a_chip_that_hangs_keeps_no_process() -> None:
+    async with running(Rig()) as rig:
+        sizes = Kept(rig.engine)
+        network = replace(fake_network(rig.engine), sizes=sizes)
+        rig.detector.swap(Inference(network, clock=rig.clock))
+        for most in (3, 2, 1):
+            rig.detector.apply(replace(rig.pace.limits, most_sizes=most))
+        hanging = [thread for thread in threading.enumerate() if thread.name == "sizes"]
+        assert len(hanging) == 3
+        assert all(thread.daemon for thread in hanging)
+        sizes.go_on.set()
+        await rig.until(lambda: len(sizes.kept) == 3)
+        assert sizes.kept[1:] == [1, 1]  # the first one may have come before the others
 
 
 class Timed(FakeEngine):
