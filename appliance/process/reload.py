@@ -3,7 +3,8 @@
 Rules of this file:
 - The new settings are checked as a whole before any of them holds; a bad file changes nothing, and is a finding until a
   good one comes.
-- What only a restart can change is named, and stays as it is.
+- What only a restart can change is named, and stays as it is. So does a larger input where the engine is built ahead
+  for the largest one: every frame would fail, and after a restart it is built anew.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ LIVE = (
     "server.viewer_token",
 )
 """What a reload changes; all else waits for a restart."""
+BUILT_AHEAD = ("tensorrt",)
+"""Kinds of engines that take no larger input than `flow.max_side` was at the start."""
 
 
 class Reload:
@@ -60,13 +63,20 @@ class Reload:
             log.error("not reloaded, the settings from before still hold: %s", error, extra={"code": error.code})
             return
         self._problem = None
+        written, new = new, self._within_the_engine(new)
         live = [key for key in changed(self._now, new) if is_live(key)]
-        waiting = [key for key in changed(self._started, new) if not is_live(key)]
+        waiting = [key for key in changed(self._started, written) if not is_live(key)] + changed(new, written)
         self._apply(new)
         self._now = new
         log.warning("reloaded; changed: %s", ", ".join(live) or "nothing")
         if waiting:
             log.warning("changed as well, but only a restart brings it in: %s", ", ".join(waiting))
+
+    def _within_the_engine(self, new: Settings) -> Settings:
+        largest = self._started.flow.max_side
+        if self._started.engine.kind not in BUILT_AHEAD or new.flow.max_side <= largest:
+            return new
+        return msgspec.structs.replace(new, flow=msgspec.structs.replace(new.flow, max_side=largest))
 
     @property
     def problem(self) -> str | None:

@@ -59,12 +59,12 @@ def test_the_keys_that_changed_are_the_ones_that_are_named(keys: set[str]) -> No
 
 
 class Rig:
-    """A reload whose file is `written`."""
+    """A reload whose file is `written`; `began`: the settings of the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: Settings | None = None) -> None:
         self.written: Settings | ConfigError = with_()
         self.applied: list[Settings] = []
-        self.reload = Reload(with_(), read=self._read, apply=self.applied.append)
+        self.reload = Reload(began or with_(), read=self._read, apply=self.applied.append)
 
     def _read(self) -> Settings:
         if isinstance(self.written, ConfigError):
@@ -95,3 +95,19 @@ def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pyt
     rig.reads(new)
     assert "reloaded; changed: nothing" in caplog.text
     assert "only a restart brings it in: engine.threads" in caplog.text
+
+
+def test_an_engine_that_is_built_ahead_gets_no_larger_input_before_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    def sized(kind: str, side: int) -> Settings:
+        return with_(engine__kind=kind, flow__max_side=str(side))
+
+    rig = Rig(sized("tensorrt", 640))
+    for written, held in ((1280, 640), (320, 320), (640, 640)):
+        rig.reads(sized("tensorrt", written))
+        assert rig.applied[-1].flow.max_side == held
+        told = "only a restart brings it in: flow.max_side" in caplog.text
+        assert told == (written > held)
+        caplog.clear()
+    rig = Rig(sized("openvino", 640))
+    rig.reads(sized("openvino", 1280))
+    assert rig.applied[-1].flow.max_side == 1280
