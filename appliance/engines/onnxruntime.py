@@ -1,4 +1,4 @@
-"""ONNX Runtime: one session on the CPU, which takes every size that the network does. Needs the extra `onnx`."""
+"""ONNX Runtime: one session, which takes every size that the network does. Needs the extra `onnx`."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
+_ON = {"CPU": ("CPUExecutionProvider",), "GPU": ("CUDAExecutionProvider", "MIGraphXExecutionProvider")}
+
 
 class OnnxRuntimeEngine:
     """An Engine. `hint`: `latency` puts all threads on one picture, `throughput` one thread on each of several."""
 
     name = "onnxruntime"
-    device = "CPU"
     precision = "f32"
     reads = (".onnx",)
 
     def __init__(
         self, network: Path, *, device: str = "CPU", precision: str = "", threads: int = 0, hint: str = "", **_: Any
     ) -> None:
-        if device != "CPU":
-            raise EngineError(f"ONNX Runtime runs on the CPU here, and not on {device}", "engine_device_missing")
         if precision not in ("", "f32"):
             raise EngineError(f"ONNX Runtime computes in f32 here, and not in {precision}; set engine.precision")
         try:
             import onnxruntime
         except ImportError:
             raise EngineError("ONNX Runtime is not installed; pip install onnxruntime") from None
+        providers = [one for one in _ON.get(device, ()) if one in onnxruntime.get_available_providers()]
         threads = threads or len(os.sched_getaffinity(0))
-        self.slots = 1 if hint == "latency" else threads
+        self.device, self.slots = device, 1 if hint == "latency" else threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads // self.slots
         try:
-            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(network, options, providers=providers)
         except Exception as error:  # noqa: BLE001  # its errors have no root of their own
             raise EngineError(f"{network} cannot be loaded: {error}") from None
-        self._input = self._session.get_inputs()[0].name
+        if not set(providers) & set(self._session.get_providers()):  # it falls back to the CPU without a word
+            raise EngineError(f"this ONNX Runtime has nothing that runs on {device}", "engine_device_missing")
         self._turns = Turns(self.slots)
 
     def prepare(self, size: Size | None) -> bool:
@@ -72,8 +73,7 @@ class OnnxRuntimeEngine:
         with self._turns:
             picture = np.ascontiguousarray(tensor.transpose(2, 0, 1)[None], np.float32) / 255
             try:
-                outputs = self._session.run(None, {self._input: picture})
+                outputs = self._session.run(None, {self._session.get_inputs()[0].name: picture})
             except Exception as error:  # noqa: BLE001
-                size = f"{tensor.shape[1]}x{tensor.shape[0]}"
-                raise EngineError(f"ONNX Runtime cannot run the model at {size}: {error}") from None
+                raise EngineError(f"ONNX Runtime cannot run the model on {tensor.shape}: {error}") from None
             return read(tuple(output[0] for output in outputs))

@@ -58,14 +58,20 @@ def test_an_engine_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> Non
         registry.create("openvin", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [({"device": "GPU"}, "not on GPU"), ({"precision": "bf16"}, "not in bf16; set engine.precision")],
-)
-def test_onnx_runtime_says_what_it_cannot_do(tmp_path: Path, options: dict[str, str], told: str) -> None:
-    pytest.importorskip("onnxruntime")
-    with pytest.raises(EngineError, match=told):
-        registry.create("onnxruntime", tmp_path / "none.onnx", **options)
+def test_onnx_runtime_refuses_a_precision_that_it_does_not_compute_in(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="not in bf16; set engine"):
+        registry.create("onnxruntime", tmp_path / "none.onnx", precision="bf16")
+
+
+@pytest.mark.parametrize("device", ["GPU", "NPU"])
+def test_onnx_runtime_does_not_fall_back_to_the_cpu_without_a_word(tmp_path: Path, device: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if device == "GPU" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has a GPU's provider")
+    (tmp_path / "colours.onnx").write_bytes(colours())
+    with pytest.raises(EngineError, match=f"nothing that runs on {device}") as caught:
+        registry.create("onnxruntime", tmp_path / "colours.onnx", device=device)
+    assert caught.value.code == "engine_device_missing"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"half"])
