@@ -63,17 +63,17 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     return network
 
 
-def load_to_serve(settings: Settings, mark: Mark = unmarked) -> Network:
+def load_to_serve(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
     """The same; where another engine is asked for, and cannot run the model here or has to be built for this box first,
     OpenVINO on the CPU stands in for it. What is wrong with the model itself, OpenVINO will say too.
     """
     try:
-        return load_network(settings, mark=mark)
+        return load_network(settings, prepare, mark)
     except (EngineError, ModelError) as error:
         if settings.engine.kind == "openvino":
             raise
         stand_in = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
-        network = load_network(structs.replace(settings, engine=stand_in), mark=mark)
+        network = load_network(structs.replace(settings, engine=stand_in), prepare, mark)
         return replace(network, lacks=error.with_traceback(None))  # which would keep the other engine's memory
 
 

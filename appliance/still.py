@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
-from appliance.parts import load_network, make_intake
+from appliance.parts import load_to_serve, make_intake
 from appliance.settings import Settings
 from appliance.values import Failed, Outcome
 from appliance.vision import decode
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class Still:
 
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
     """Detections in picture files, without a service. Raises ModelError or EngineError."""
-    network = load_network(settings, prepare=False)
+    network = load_to_serve(settings, prepare=False)
+    if network.lacks is not None:
+        log.warning("%s; %s looks at them instead", network.lacks, network.info.engine)
     inference = Inference(network, clock=time.monotonic)
     intake = make_intake(settings, time.monotonic)
     try:

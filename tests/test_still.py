@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pytest
+
 from appliance import config
+from appliance.models import fetch
 from appliance.still import detect_files
 from appliance.values import Detected, Size
 from appliance.vision import decode, scene
+from tests.models import networks
 
 
 def test_each_picture_runs_at_the_size_that_fits_it_best(models_dir: Path, tmp_path: Path) -> None:
@@ -17,3 +22,21 @@ def test_each_picture_runs_at_the_size_that_fits_it_best(models_dir: Path, tmp_p
         paths[-1].write_bytes(decode.encode_jpeg(scene.draw(size)[0], 90))
     outcomes = [still.outcome for still in detect_files(config.load(flags={"model.dir": str(models_dir)}), paths)]
     assert [one.input_size for one in outcomes if isinstance(one, Detected)] == [Size(640, 384), Size(640, 480)]
+
+
+def test_where_the_engine_cannot_be_used_openvino_looks_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    source = tmp_path / "colours.onnx"
+    source.write_bytes(networks.colours())
+    fetch.build(source, tmp_path / "colours", "a test", keep_onnx=True)
+    picture = tmp_path / "street.jpg"
+    picture.write_bytes(decode.encode_jpeg(scene.draw(Size(640, 360))[0], 90))
+    settings = config.load(
+        flags={"model.dir": str(tmp_path), "model.name": "colours", "engine.kind": "tensorrt", "engine.precision": ""}
+    )
+    (still,) = detect_files(settings, [picture])
+    assert isinstance(still.outcome, Detected)
+    assert "TensorRT" in caplog.text
+    assert "openvino looks at them instead" in caplog.text

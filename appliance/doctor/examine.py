@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import sys
@@ -57,7 +58,7 @@ def ask(host: str, port: int) -> Seen | None:
         findings = _get(f"http://{where}:{port}/health")["findings"]
         stand_in = [str(one["what"]) for one in findings if one["code"] == "engine_stand_in"]
         return Seen(bool(said["ready"]), str(said["canary"]), stand_in[0] if stand_in else None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
 
 

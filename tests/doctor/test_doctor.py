@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,3 +201,18 @@ async def test_a_running_service_whose_engine_is_a_stand_in_is_not_in_order(mode
         engine = (await asyncio.to_thread(examined, models, server__port=port))["engine"]
     assert not engine.ok
     assert "yolo11n has no .onnx file" in engine.text
+
+
+def test_who_holds_the_port_and_speaks_no_http_is_only_a_stranger(models: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as visitor:
+                        visitor.sendall(b"220 mail.example ESMTP\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        port = examined(models, server__port=str(server.getsockname()[1]))["port"]
+        server.shutdown(socket.SHUT_RDWR)
+    assert not port.ok
