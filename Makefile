@@ -7,7 +7,8 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia boot-test boot-test-full eval bench bundle install clean
+.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench bundle \
+        install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
