@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
         install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 run: setup model ## the service with a demo camera and a page to look at (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
 	@exec $(BIN)/appliance serve --profile realtime --port $(PORT) --camera "$(SOURCE)"
