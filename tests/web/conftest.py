@@ -12,6 +12,9 @@ from tests.fakes import CANARY_ROWS, FakeEngine
 
 @pytest.fixture(scope="package")
 async def live(serve: Serve) -> AsyncIterator[Running]:
-    """A ready service around a fake engine; small frames only, so that too large ones are cheap to make."""
-    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, server__max_frame_bytes="200000") as running:
+    """A ready service around a fake engine; small frames only, so that too large ones are cheap to make, and in a burst
+    as large as may be: on a busy machine a frame right after another comes too soon.
+    """
+    flags = {"server__max_frame_bytes": "200000", "flow__burst": "100"}
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags) as running:
         yield running
