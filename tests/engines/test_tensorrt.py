@@ -36,21 +36,6 @@ class TestTensorRT(EngineContract):
 
 
 @pytest.fixture
-def jetson(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jetson]:
-    made = Jetson(monkeypatch)
-    yield made
-    made.gpu.check_all_is_free()
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    path = tmp_path / "gate" / "model.onnx"
-    path.parent.mkdir()
-    path.write_bytes(colours())
-    return path
-
-
-@pytest.fixture
 def engine(jetson: Jetson, network: Path) -> Iterator[TensorRTEngine]:
     jetson.build(network, USUAL)
     made = jetson.engine(network)

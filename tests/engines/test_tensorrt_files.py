@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from appliance import engine_file
 from appliance.engine_file import BuiltFor
 from appliance.engines.tensorrt_build import shapes
 from appliance.errors import EngineError, NotBuilt
-from appliance.testing.colours import colours, expected
+from appliance.testing.colours import expected
 from appliance.testing.engines import kept, noise
 from appliance.values import Size
 from tests.engines.nvidia.box import Jetson
@@ -24,21 +23,6 @@ from tests.engines.nvidia.environment import environment
 from tests.engines.nvidia.tensorrt import VERSIONS, Plan
 
 USUAL = (Size(96, 64), Size(64, 32))
-
-
-@pytest.fixture
-def jetson(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jetson]:
-    made = Jetson(monkeypatch)
-    yield made
-    made.gpu.check_all_is_free()
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    path = tmp_path / "gate" / "model.onnx"
-    path.parent.mkdir()
-    path.write_bytes(colours())
-    return path
 
 
 def refused(jetson: Jetson, network: Path, **options: Any) -> NotBuilt:
