@@ -106,7 +106,7 @@ class Bundle:
 
     def reader(self, iou: float, max_detections: int) -> Reader:
         """What reads its outputs."""
-        return Reader(self.head, self.classes, iou, max_detections, self.task, self.keypoints, self.stride)
+        return Reader(self.head, self.classes, iou, max_detections, self.task, self.keypoints)
 
 
 def read(folder: Path) -> Bundle:

@@ -31,7 +31,6 @@ class Reader:
     """One of TASKS."""
     keypoints: tuple[int, int] | None = None
     """Of a pose: how many points, and of how many numbers each."""
-    stride: int = 32
 
     def read(self, raw: Raw, place: Letterbox, wanted: Wanted) -> tuple[Detection, ...]:
         """Detections in the picture's own pixels, surest first."""
@@ -66,7 +65,7 @@ class Reader:
         if wanted.classes is not None:
             ids = tuple(number for number, name in enumerate(self.classes) if name in wanted.classes)
         return Ask(
-            wanted.min_confidence, self.iou, self.max_detections, place.outer, len(self.classes), self.stride, ids,
+            wanted.min_confidence, self.iou, self.max_detections, place.outer, len(self.classes), ids,
             oriented=self.task == "obb",
         )  # fmt: skip
 

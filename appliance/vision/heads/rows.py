@@ -24,8 +24,6 @@ class Ask:
     most: int
     input: Size
     classes: int
-    stride: int = 32
-    """The coarsest of the network's."""
     class_ids: tuple[int, ...] | None = None
     """Only these; None: all."""
     oriented: bool = False
