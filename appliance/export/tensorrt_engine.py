@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from appliance import programs
 from appliance.engines import registry
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.models.environment import Say
 from appliance.ports import Engine
 from appliance.values import Size
 
-_LONGEST_S = 3600
+_LONGEST_S = 3600.0
 
 
 def build(onnx: Path, sizes: tuple[Size, ...], precision: str, say: Say) -> Engine | None:
@@ -42,9 +42,6 @@ def _open(onnx: Path, sizes: tuple[Size, ...], precision: str) -> Engine:
 
 def _run(command: tuple[str, ...]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S)
-    except subprocess.TimeoutExpired:
-        raise ModelError(f"TensorRT built for more than {_LONGEST_S // 3600} h", "export_failed") from None
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise ModelError(lines[-1] if lines else f"TensorRT's builder ended with {done.returncode}", "export_failed")
+        programs.run(command, timeout_s=_LONGEST_S)
+    except programs.ProgramFailed as error:
+        raise ModelError(f"the TensorRT engine could not be built: {error}", "export_failed") from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance import programs
 from appliance.errors import ModelError
 from appliance.models.environment import Environment, variables
 from appliance.values import Box, Detection
@@ -37,7 +37,7 @@ ENVIRONMENT = Environment(
     only_metadata=("torchvision==0.28.0",),
 )
 WORKER = Path(__file__).with_name("ultralytics_worker.py")
-_LONGEST_S = 1800
+_LONGEST_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +62,19 @@ def run(
     if not Path(weights).is_file():
         environ["YOLO_OFFLINE"] = "false"  # it is to fetch them
     try:
-        done = subprocess.run(
-            [str(python), str(WORKER), json.dumps(job)],
-            cwd=scratch, env=environ, capture_output=True, text=True, timeout=_LONGEST_S,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise ModelError(
-            f"the export of {weights} took more than {_LONGEST_S // 60} minutes", "export_failed"
-        ) from None
-    if done.returncode:
-        raise ModelError(_why(weights, done.returncode, done.stderr), "export_failed")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        command = [str(python), str(WORKER), json.dumps(job)]
+        output = programs.run(command, timeout_s=_LONGEST_S, cwd=scratch, env=environ)
+    except programs.ProgramFailed as error:
+        raise ModelError(_why(weights, error), "export_failed") from None
+    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
     found = [[Detection(name, int(number), sure, Box(*box)) for name, number, sure, box in picture]
              for picture in answer["found"]]  # fmt: skip
     return Exported(scratch / answer["onnx"], found, answer["tools"])
 
 
-def _why(weights: str, status: int, log: str) -> str:
-    if status in (-9, 137):
-        return "the export was stopped by the system: not enough memory. Do it on another computer, and copy the folder"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    why = lines[-1] if lines else f"status {status}"
+def _why(weights: str, error: programs.ProgramFailed) -> str:
+    if error.out_of_memory:
+        return f"the export failed: {error}. Export on another computer and copy the folder"
     if not Path(weights).is_file():
-        return f"{weights} is no file here, and could not be fetched: {why}. Download it and give its path"
-    return f"{weights} cannot be exported: {why}"
+        return f"{weights} is not a file here and could not be downloaded: {error}. Download it and give its path"
+    return f"{weights} cannot be exported: {error}"

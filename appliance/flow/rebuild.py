@@ -15,11 +15,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import anyio
-
+from appliance import programs
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.detector import Detector
@@ -92,8 +91,11 @@ class Rebuild:
     async def _build(self, network: Network, build: Build) -> None:
         begun = network.lacks.begun if isinstance(network.lacks, NotBuilt) else None
         self._came_of[build] = None
+        failure: programs.ProgramFailed | None = None
         try:
-            failure = await run_program(build)
+            await programs.run_async(build, timeout_s=_LONGEST_S)
+        except programs.ProgramFailed as error:
+            failure = error
         finally:
             if begun is not None:
                 with contextlib.suppress(OSError):
@@ -129,20 +131,3 @@ class Rebuild:
     def _stays(self, network: Network, build: Build, stays: Stays) -> None:
         self._came_of[build] = stays
         log.error("%s goes on with a stand-in: %s", network.info.name, stays.why)
-
-
-async def run_program(command: Sequence[str]) -> str | None:
-    """Run it to its end, or kill it when cancelled. None: it did its work; else its last words."""
-    try:
-        with anyio.fail_after(_LONGEST_S):
-            done = await anyio.run_process(command, check=False)
-    except TimeoutError:
-        return f"it took more than {_LONGEST_S / 3600:.0f} h"
-    except OSError as error:
-        return f"{command[0]} cannot be run: {error.strerror}"
-    if done.returncode == 0:
-        return None
-    if done.returncode == -9:
-        return "it was stopped by the system: not enough memory"
-    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else f"it ended with status {done.returncode}"

