@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.device.board import identify
+from appliance.device.board import cpuinfo, identify
 from appliance.device.cpus import usable_cpus
 from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Board, Reading
@@ -98,13 +98,14 @@ def find(
     python: str = f"{sys.version_info.major}.{sys.version_info.minor}",
 ) -> Found:
     """Look at this machine, or at a tree of files that describes one."""
-    words = _cpu_words(root)
+    fields = cpuinfo(root)
+    words = (fields.get("flags") or fields.get("Features") or "").split()
     features = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_int8", "asimdhp", "asimddp", "bf16", "i8mm")
                 if name in words]  # fmt: skip
     return Found(
         board=identify(root),
         architecture=architecture,
-        processor=_processor(root),
+        processor=fields.get("model name") or fields.get("Model") or "unknown processor",
         cpus=usable_cpus(root),
         features=tuple(features),
         accelerators=tuple(_accelerators(root)),
@@ -241,22 +242,3 @@ def _accelerators(root: Path) -> Iterator[str]:
         yield "NVIDIA Jetson GPU"
     if (root / "proc/driver/nvidia/version").exists():
         yield "NVIDIA GPU"
-
-
-def _cpu_words(root: Path) -> frozenset[str]:
-    """The flags of the first processor."""
-    try:
-        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return frozenset(found.group(1).split()) if found else frozenset()
-
-
-def _processor(root: Path) -> str:
-    try:
-        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "unknown processor"
-    found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else "unknown processor"

@@ -103,10 +103,12 @@ def show(found: dict[str, Any]) -> str:
     """The governor's state and ladder as text."""
     if not found["enabled"]:
         return "The governor is off (governor.enabled = false): heat and memory are only watched."
-    state, since = found["cur_state"], durations.spoken(found["time_in_state_s"])
+    state, since = found["cur_state"], durations.in_words(found["time_in_state_s"])
     lines = [f"Cooling state {state} of {found['max_state']} for {since}: {found['why']}."]
     if found["held_for_s"] is not None:
-        lines.append(f"Held for another {durations.spoken(found['held_for_s'])}; `appliance governor release` ends it.")
+        lines.append(
+            f"Held for another {durations.in_words(found['held_for_s'])}; `appliance governor release` ends it."
+        )
     if found["memory"] is not None:
         lines.append(f"Memory is short: {found['memory']}.")
     lines += ["", "   state   heat   the box takes"]

@@ -13,11 +13,13 @@ def parse(text: str) -> float | None:
     return float(int(match[1]) * _UNITS_S[match[2]]) if match else None
 
 
-def spoken(seconds: float) -> str:
-    """As one says it: `40 s`, `12 min`, `2 h 5 min`."""
+def in_words(seconds: float) -> str:
+    """A duration for a person: `40 s`, `12 min`, `2 h 5 min`, `3 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 120:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes / (24 * 60):.0f} days"

@@ -221,7 +221,9 @@ async def serve(
         publisher=publisher,
         watch=watch,
         board=board.identify(),
-        bounds=Bounds(settings.governor.critical_temp_c, settings.governor.min_available_bytes),
+        bounds=Bounds(
+            settings.governor.critical_temp_c, settings.governor.min_available_bytes, settings.flow.deadline_s
+        ),
         clock=clock,
         notices=notices,
     )

@@ -18,7 +18,16 @@ def test_anything_else_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (3600, "60 min"), (7500, "2 h 5 min")]
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (3600, "60 min"),
+        (7500, "2 h 5 min"),
+        (86400, "24 h 0 min"),
+        (3 * 86400, "3 days"),
+    ],
 )
-def test_they_are_said_as_one_would(seconds: float, said: str) -> None:
-    assert durations.spoken(seconds) == said
+def test_a_duration_is_written_in_the_units_a_person_would_use(seconds: float, words: str) -> None:
+    assert durations.in_words(seconds) == words

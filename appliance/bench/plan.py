@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from appliance import durations
 from appliance.errors import ConfigError
+from appliance.governor.ladder import smaller_sides
 
-LADDER = (640, 512, 416, 320, 256)
-"""The longest sides that the box goes down when it has to do less, px."""
+_TRAINED_SIDE = 640
+"""What nano models are trained at, px."""
+LADDER = (_TRAINED_SIDE, *smaller_sides(_TRAINED_SIDE))
+"""The longest sides of the governor's ladder, px."""
 
 _LONGEST_S = 7 * 24 * 3600
 

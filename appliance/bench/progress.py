@@ -6,6 +6,7 @@ import shutil
 import time
 from typing import TextIO
 
+from appliance.durations import in_words
 from appliance.ports import Clock
 
 _EVERY_S = 0.2
@@ -52,12 +53,8 @@ class Progress:
         self._drawn_s = now_s
         part = min(1.0, self._done_s / self._total_s) if self._total_s > 0 else 1.0
         full = round(part * _BAR)
-        left = _in_words(max(0.0, self._total_s - self._done_s))
+        left = in_words(max(0.0, self._total_s - self._done_s))
         text = f"{'█' * full}{'░' * (_BAR - full)} {part:4.0%}  {self._what}  {left} left"
         columns = shutil.get_terminal_size().columns
         self._stream.write(f"\r{text[: columns - 1]}\x1b[K")
         self._stream.flush()
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

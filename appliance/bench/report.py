@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from appliance.device.profile import Profile, Rung
+from appliance.durations import in_words
 
 _PART = 0.9
 """Of the frames a second that are promised to cameras; the service gives away no more (USE in flow/shares.py)."""
@@ -70,7 +71,9 @@ def last_line(report: Report) -> str:
     if not report.soak:
         return f"{promise}, cold; --soak 30m tells what remains when it is hot"
     if report.soak[-1].at_s < _HOT_AFTER_S:
-        return f"{promise}, after {_time(report.soak[-1].at_s)} of work; --soak 30m tells what remains when it is hot"
+        return (
+            f"{promise}, after {in_words(report.soak[-1].at_s)} of work; --soak 30m tells what remains when it is hot"
+        )
     return f"{promise}, hot"
 
 
@@ -126,11 +129,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
     if report.soak:
         first, last = report.soak[0], report.soak[-1]
-        yield f"after {_time(last.at_s)} of full work: {first.fps:.1f} fps at first, {last.fps:.1f} at the end"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        yield f"after {in_words(last.at_s)} of full work: {first.fps:.1f} fps at first, {last.fps:.1f} at the end"
 
 
 def _or_unknown(figure: float | None) -> str:

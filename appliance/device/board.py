@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.device import kernel_files
@@ -19,12 +20,12 @@ _FILLED_BY_NOBODY = re.compile(
 def identify(root: Path = Path("/")) -> Board:
     """From the device tree and /proc/cpuinfo, else from DMI, whose serial numbers are for root alone."""
     tree, dmi = root / "proc/device-tree", root / "sys/class/dmi/id"
-    cpuinfo = _cpuinfo(root)
+    fields = cpuinfo(root)
     return Board(
         name=_first(tree / "model", dmi / "product_name", dmi / "board_name"),
-        revision=cpuinfo.get("Revision") or _first(dmi / "product_version", dmi / "board_version"),
+        revision=_hex_field(fields, "Revision") or _first(dmi / "product_version", dmi / "board_version"),
         serial=_first(tree / "serial-number")
-        or cpuinfo.get("Serial")
+        or _hex_field(fields, "Serial")
         or _first(dmi / "product_serial", dmi / "board_serial"),
     )
 
@@ -39,11 +40,23 @@ def _first(*paths: Path) -> str | None:
     return next((name for name in names if not _FILLED_BY_NOBODY.fullmatch(name)), None)
 
 
-def _cpuinfo(root: Path) -> dict[str, str]:
-    """The lines at its end that a Raspberry Pi's kernel adds."""
-    fields = (line.partition(":") for line in kernel_files.lines(root / "proc/cpuinfo"))
-    return {
-        name.strip(): value
-        for name, _, rest in fields
-        if name.strip() in ("Revision", "Serial") and re.fullmatch(r"[0-9a-f]{4,16}", value := rest.strip())
-    }
+def processor(root: Path = Path("/")) -> str | None:
+    """The processor's name; most Arm kernels give none."""
+    return cpuinfo(root).get("model name") or None
+
+
+def cpuinfo(root: Path = Path("/")) -> dict[str, str]:
+    """The fields of /proc/cpuinfo by name, of the first processor that has each; empty where it cannot be read.
+
+    A Raspberry Pi's kernel adds Revision, Serial and Model at the end.
+    """
+    fields: dict[str, str] = {}
+    for line in kernel_files.lines(root / "proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _hex_field(fields: Mapping[str, str], name: str) -> str | None:
+    value = fields.get(name, "")
+    return value if re.fullmatch(r"[0-9a-f]{4,16}", value) else None

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from appliance import files
-from appliance.device.board import board_name
+from appliance.device.board import board_name, processor
 from appliance.device.cpus import usable_cpus
 from appliance.values import ModelInfo, Size
 
@@ -90,7 +90,7 @@ def subject_of(info: ModelInfo, root: Path = Path("/")) -> Subject:
 def machine_name(root: Path = Path("/")) -> str:
     """The board, its processor as far as the kernel names it, and how many CPUs we may use."""
     count = usable_cpus(root)
-    words = [board_name(root), _processor(root), f"{count} CPU{'s' * (count != 1)}"]
+    words = [board_name(root), processor(root), f"{count} CPU{'s' * (count != 1)}"]
     return ", ".join(word for word in words if word)
 
 
@@ -127,13 +127,3 @@ def write(path: Path, profile: Profile) -> None:
 def _plausible(rung: Rung) -> bool:
     figures = (rung.frame_ms, rung.infer_ms, rung.cpu_ms, rung.fps)
     return rung.side > 0 and all(math.isfinite(figure) and 0 < figure < 1e6 for figure in figures)
-
-
-def _processor(root: Path) -> str | None:
-    """As /proc/cpuinfo names it; on most Arm boards it does not."""
-    try:
-        lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, None) or None

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 
 from appliance.doctor.check import Check
+from appliance.governor.memory import room_bytes
+from appliance.health.checks.storage import LEAST_FREE_BYTES, WORN_PERCENT
 from appliance.readings import Reading
 
-_ENOUGH_DISK = 200_000_000
 _ENOUGH_MEMORY = 300_000_000
-_WORN_PERCENT = 90
 _CLOCK_IS_SANE_AFTER = 1_700_000_000
 """November 2023: a board without a clock boots in 1970, or where its image was made."""
 
@@ -51,19 +51,21 @@ def _disk(reading: Reading) -> Check:
     if storage.read_only:
         return Check("disk", False, f"{text}; it cannot be written",
                      "Mount it for writing. A worn card refuses it: replace it then.")  # fmt: skip
-    if storage.reserve_low or (storage.wear_percent or 0) >= _WORN_PERCENT:
+    if storage.reserve_low or (storage.wear_percent or 0) >= WORN_PERCENT:
         return Check("disk", False, f"{text}; it is worn out", "Replace the card soon, and copy what is on it before.")
-    return Check("disk", storage.free_bytes > _ENOUGH_DISK, text, "Free at least 200 MB.")
+    return Check(
+        "disk", storage.free_bytes > LEAST_FREE_BYTES, text, f"Free at least {LEAST_FREE_BYTES // 1_000_000} MB."
+    )
 
 
 def _memory(reading: Reading) -> Check:
     memory = reading.memory
     if memory.available_bytes is None:
         return Check("memory", True, f"unknown: {_why(reading, 'memory.available_bytes')}")
-    room, text = memory.available_bytes, f"{memory.available_bytes / 1e9:.1f} GB available"
+    room = room_bytes(memory) or 0
+    text = f"{memory.available_bytes / 1e9:.1f} GB available"
     if memory.cgroup_limit_bytes is not None:
-        left = max(0, memory.cgroup_limit_bytes - (memory.cgroup_used_bytes or 0))
-        room, text = min(room, left), f"{text}, {left / 1e9:.1f} GB of them within the limit that is set for us"
+        text += f", {room / 1e9:.1f} GB within the control group's limit"
     return Check("memory", room > _ENOUGH_MEMORY, text,
                  "The service needs about 250 MB: stop something else, or raise its limit.")  # fmt: skip
 

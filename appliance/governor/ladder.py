@@ -98,8 +98,13 @@ def _parts(full_side: int, profile: Profile | None, one_size: bool) -> Iterator[
             if rung.side < full_side:
                 yield rung.side, rung.cpu_ms / whole.cpu_ms, 1.0
     else:
-        for part, cost in DEFAULT_COSTS:
-            yield max(_LEAST_SIDE, round(full_side * part / _STRIDE) * _STRIDE), cost, 1.0
+        for side, (_, cost) in zip(smaller_sides(full_side), DEFAULT_COSTS, strict=True):
+            yield side, cost, 1.0
+
+
+def smaller_sides(full_side: int) -> tuple[int, ...]:
+    """The sides below `full_side` that the ladder goes down where nothing was measured, largest first, px."""
+    return tuple(max(_LEAST_SIDE, round(full_side * part / _STRIDE) * _STRIDE) for part, _ in DEFAULT_COSTS)
 
 
 def _slower(base: Step, part: float, interval_s: float, slots: int) -> Step:

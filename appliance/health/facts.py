@@ -15,6 +15,8 @@ class Bounds:
 
     critical_temp_c: float
     min_available_bytes: int
+    engine_deadline_s: float = 20.0
+    """`flow.deadline_s`: after this long the detector gives a frame up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def test_a_sound_board_says_what_it_measures() -> None:
         (
             "memory",
             {"memory": Memory(available_bytes=10**10, cgroup_limit_bytes=5 * 10**8, cgroup_used_bytes=3 * 10**8)},
-            "0.2 GB of them within the limit that is set for us",
+            "0.2 GB within the control group's limit",
         ),
     ],
 )

@@ -189,9 +189,7 @@ def test_a_program_that_fails_says_why(tmp_path: Path, weights: Path, program: s
 
 
 def test_weights_that_cannot_be_fetched_are_to_be_given_as_a_file(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"yolo26n\.pt is not a file here and could not be downloaded: offline"
-    ):
+    with pytest.raises(ModelError, match=r"yolo26n\.pt is not a file here and could not be downloaded: offline"):
         run_program(tmp_path, "raise SystemExit('offline')", "yolo26n.pt")
 
 

@@ -261,7 +261,7 @@ def test_the_worst_comes_first() -> None:
 def test_long_lists_of_cameras_stay_readable() -> None:
     facts = replace(WELL, silent_s={f"camera-{number}": 7300.0 for number in range(40)})
     (finding,) = Register(CATALOGUE).look(facts)
-    assert finding.what.endswith("and 35 more for 2 h.")
+    assert finding.what.endswith("and 35 more for 2 h 2 min.")
 
 
 @given(st.lists(st.sampled_from(Severity), max_size=5))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from appliance.durations import in_words
 from appliance.health.facts import Facts
 from appliance.health.findings import Advice
-from appliance.health.words import duration
 from appliance.values import Severity
 
 
@@ -27,7 +27,7 @@ def governor_held(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.INFO,
-        f"Someone holds the box in cooling state {facts.cooling} for another {duration(facts.held_for_s)}.",
+        f"Someone holds the box in cooling state {facts.cooling} for another {in_words(facts.held_for_s)}.",
         "`appliance governor release` ends that.",
     )
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from appliance.durations import in_words
 from appliance.health.facts import Facts
 from appliance.health.findings import Advice
-from appliance.health.words import duration
 from appliance.values import Severity
-
-_STILL_S = 20.0
-"""As long as the detector waits for an answer before it gives a frame up."""
 
 
 def model_missing(facts: Facts) -> Advice | None:
@@ -78,10 +75,10 @@ def engine_failing(facts: Facts) -> Advice | None:
 
 
 def engine_stuck(facts: Facts) -> Advice | None:
-    if facts.lately.engine_still_s < _STILL_S:
+    if facts.lately.engine_still_s < facts.bounds.engine_deadline_s:
         return None
     return Advice(
         Severity.CRITICAL,
-        f"The engine has given nothing back for {duration(facts.lately.engine_still_s)}.",
+        f"The engine has given nothing back for {in_words(facts.lately.engine_still_s)}.",
         "Restart the service. If it happens again, restart the box and look into its log for errors of the chip.",
     )

@@ -7,14 +7,16 @@ from appliance.health.findings import Advice
 from appliance.health.words import megabytes
 from appliance.values import Severity
 
-_LEAST_FREE_BYTES = 100_000_000
-_WORN_PERCENT = 80
+LEAST_FREE_BYTES = 100_000_000
+"""Less free space is a finding here and fails `appliance doctor`."""
+WORN_PERCENT = 80
+"""A card that has used this part of its rated life is a finding, here and in `appliance doctor`."""
 _DAY_S = 86_400.0
 
 
 def disk_low(facts: Facts) -> Advice | None:
     free = facts.reading.storage.free_bytes
-    if free is None or not facts.below("disk_low", free, _LEAST_FREE_BYTES, 1.2 * _LEAST_FREE_BYTES):
+    if free is None or not facts.below("disk_low", free, LEAST_FREE_BYTES, 1.2 * LEAST_FREE_BYTES):
         return None
     return Advice(
         Severity.DEGRADED,
@@ -35,7 +37,7 @@ def disk_read_only(facts: Facts) -> Advice | None:
 
 def card_worn(facts: Facts) -> Advice | None:
     percent = facts.reading.storage.wear_percent
-    if percent is None or percent < _WORN_PERCENT:
+    if percent is None or percent < WORN_PERCENT:
         return None
     return Advice(
         Severity.DEGRADED,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from appliance.durations import in_words
 from appliance.health.facts import Facts
 from appliance.health.findings import Advice
-from appliance.health.words import duration, some
+from appliance.health.words import some
 from appliance.values import Severity
 
 _ENOUGH = 10
@@ -58,6 +59,6 @@ def camera_silent(facts: Facts) -> Advice | None:
     longest_s = max(facts.silent_s[name] for name in silent)
     return Advice(
         Severity.DEGRADED,
-        f"No frame from {some(silent)} for {duration(longest_s)}.",
+        f"No frame from {some(silent)} for {in_words(longest_s)}.",
         "Check power and network of the camera, and that it uses the name and token from [cameras].",
     )
