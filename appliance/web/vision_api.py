@@ -6,22 +6,24 @@ is 503 with Retry-After at once, because these clients do better with a quick re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from appliance import __version__
 from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
 from appliance.flow.detector import Detector
-from appliance.values import Detected, Failed, Skipped
+from appliance.values import BIG_BYTES, Detected, Failed, Skipped
 from appliance.web.access import Access, same
+from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.intake import HTTP, Intake
 from appliance.web.payloads import Payload
 
@@ -33,7 +35,18 @@ _LANES = 8
 _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients count on."""
 _LONGEST_FIELD = 200
-_STATUS = {"unauthorized": 401, "overloaded": 503, "frame_too_large": 413, "model_not_here": 404}
+_STATUS = {
+    "unauthorized": 401,
+    "overloaded": 503,
+    "frame_too_large": 413,
+    "model_not_here": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+}
+_GENERAL_MODELS = frozenset({"general", "ipcam-general", "ipcam-combined"})
+"""Names of CodeProject.AI's general models, which Blue Iris asks for as it comes: the model in use answers for them."""
+_MODULES = ("/v1", "/v1/server")
+"""DeepStack's place of `status`, and CodeProject.AI's."""
 _OUR_FAULT = {
     "model_missing",
     "model_corrupt",
@@ -55,13 +68,19 @@ class VisionApi:
     _free: deque[str] = field(default_factory=lambda: deque(f"{HTTP}{number}" for number in range(1, _LANES + 1)))
 
     def routes(self) -> list[web.RouteDef]:
+        """Clients ask for what has no body with GET or POST, as it pleases them."""
+        asked = {"/v1/vision/custom/list": self.list_models}
+        for place in _MODULES:
+            asked[f"{place}/status/ping"] = self.ping
+            asked[f"{place}/status/version"] = self.version
+            asked[f"{place}/status/updateavailable"] = self.update_available
         return [
+            *(route(path, handler) for path, handler in asked.items() for route in (web.get, web.post)),
             web.post("/v1/vision/detection", self.detect),
-            web.post("/v1/vision/custom/list", self.list_models),
             web.post("/v1/vision/custom/{model}", self.detect),
-            web.get("/v1/status/ping", self.ping),
-            web.get("/v1/status/version", self.version),
-            web.get("/v1/status/updateavailable", self.update_available),
+            web.route("*", "/v1/vision/detection", self.wrong_method),
+            web.route("*", "/v1/vision/custom/{model}", self.wrong_method),
+            web.route("*", "/v1/{path:.*}", self.not_found),
         ]
 
     async def detect(self, request: web.Request) -> web.Response:
@@ -73,10 +92,7 @@ class VisionApi:
             return self._refuse(error.code, str(error))
 
     async def _detect(self, request: web.Request) -> web.Response:
-        model = request.match_info.get("model")
-        network = self.detector.network
-        if model is not None and network is not None and model != network.info.name:
-            raise ModelError(f"there is no model '{model}' here, only '{network.info.name}'", "model_not_here")
+        self._check_model(request.match_info.get("model"))
         fields = await self._read(request)
         if self.access.api_key and not same(_text(fields, "api_key"), self.access.api_key):
             raise Refused("Incorrect api key")
@@ -95,6 +111,24 @@ class VisionApi:
             return self._refuse("overloaded", f"busy ({outcome.reason.value}); try again", outcome.retry_after_s)
         return self.respond(_payload(outcome, self.detector), 200)
 
+    def _check_model(self, model: str | None) -> None:
+        network = self.detector.network
+        if model is None or network is None or model == network.info.name or model.lower() in _GENERAL_MODELS:
+            return
+        raise ModelError(
+            f"there is no model '{model[:64]}' here, only '{network.info.name}'; ask for that one, "
+            f"or for one of {', '.join(sorted(_GENERAL_MODELS))}, which it answers for",
+            "model_not_here",
+        )
+
+    async def not_found(self, request: web.Request) -> web.Response:
+        return self._refuse("not_found", "no such route; object detection is POST /v1/vision/detection")
+
+    async def wrong_method(self, request: web.Request) -> web.Response:
+        response = self._refuse("method_not_allowed", "send the picture with POST, as the multipart field 'image'")
+        response.headers["Allow"] = "POST"
+        return response
+
     async def list_models(self, request: web.Request) -> web.Response:
         network = self.detector.network
         return self.respond({"success": True, "models": [network.info.name] if network else []}, 200)
@@ -110,31 +144,37 @@ class VisionApi:
 
     async def _read(self, request: web.Request) -> dict[str, bytes]:
         """The form's fields, in memory and bounded: aiohttp's own `post()` would write pictures to disk."""
-        if request.content_type != "multipart/form-data":
-            return {"image": await self._bounded(request.content.iter_chunked(1 << 16)), **_query(request)}
-        fields: dict[str, bytes] = _query(request)
-        try:
-            async for part in await request.multipart():
-                if not isinstance(part, BodyPartReader) or part.name is None:
-                    raise BadFrame("a form's field must have a name and be no form itself", "frame_type")
-                if part.name in ("image", "image1"):
-                    fields["image"] = await self._bounded(_chunks(part))
-                else:
-                    fields[part.name] = (await part.read_chunk(_LONGEST_FIELD + 1))[:_LONGEST_FIELD]
-                    await part.release()
-        except (ValueError, BadHttpMessage) as error:
-            raise BadFrame(f"the form cannot be read: {error}", "frame_type") from None
-        return fields
+        fields = {key: value.encode() for key, value in request.query.items() if key != "image"}
+        largest = self.intake.max_frame_bytes
+        if not request.content_type.startswith("multipart/"):
+            return fields | {"image": await self._body(request, largest)}
+        body = await self._body(request, largest + OVERHEAD_BYTES)
+        content_type = request.headers["Content-Type"]
+        if len(body) > BIG_BYTES:
+            form = await asyncio.get_running_loop().run_in_executor(None, read_form, body, content_type)
+        else:
+            form = read_form(body, content_type)
+        if "image" not in form and "image1" in form:
+            form["image"] = form["image1"]
+        return fields | form
 
-    async def _bounded(self, chunks: AsyncIterable[bytes]) -> bytes:
-        image = bytearray()
-        async for chunk in chunks:
-            image += chunk
-            if len(image) > self.intake.max_frame_bytes:
-                raise BadFrame(
-                    f"more than {self.intake.max_frame_bytes} bytes (server.max_frame_bytes)", "frame_too_large"
-                )
-        return bytes(image)
+    async def _body(self, request: web.Request, most: int) -> bytes:
+        body = bytearray()
+        try:
+            if (request.content_length or 0) <= most:
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > most:
+                        break
+                else:
+                    return bytes(body)
+        except (ValueError, BadHttpMessage, web.RequestPayloadError) as error:
+            raise BadFrame(f"the request's body cannot be read: {error}", "frame_type") from None
+        raise BadFrame(
+            f"the body has more than {most} bytes; send a picture of at most {self.intake.max_frame_bytes} "
+            "(server.max_frame_bytes)",
+            "frame_too_large",
+        )
 
     @contextlib.contextmanager
     def _lane(self) -> Iterator[str]:
@@ -149,6 +189,8 @@ class VisionApi:
     def _refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
         status = _STATUS.get(code) or (503 if code in _OUR_FAULT else 500 if code == "engine_failed" else 400)
         response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
+        if status == 413:
+            response.force_close()  # nobody reads the rest of what is being sent
         if status == 503:
             response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
         return response
@@ -186,23 +228,14 @@ def _payload(found: Detected, detector: Detector) -> Payload:
     }
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(1 << 16):
-        yield bytes(chunk)
-
-
-def _query(request: web.Request) -> dict[str, bytes]:
-    return {key: value.encode()[:_LONGEST_FIELD] for key, value in request.query.items() if key != "image"}
-
-
 def _text(fields: dict[str, bytes], name: str) -> str:
-    return fields.get(name, b"").decode("utf-8", "replace").strip()
+    return fields.get(name, b"")[:_LONGEST_FIELD].decode("utf-8", "replace").strip()
 
 
 def _number(text: str) -> float:
     if not text:
         return _MIN_CONFIDENCE
     try:
-        return float(text)
+        return float(text.replace(",", "."))  # 0,4 is what a German Windows writes
     except ValueError:
         raise BadFrame("min_confidence must be a number from 0 to 1", "option_invalid") from None

@@ -97,6 +97,43 @@ async def test_the_models_are_listed_and_each_has_its_own_address(live: Running)
         assert "fake" in answer["error"]
 
 
+@pytest.mark.parametrize("name", ["ipcam-general", "ipcam-combined", "general", "IPcam-General"])
+async def test_the_model_in_use_answers_for_general_models(live: Running, name: str) -> None:
+    async with aiohttp.ClientSession(live.url) as session:
+        status, answer = await detect(session, picture(1), f"/v1/vision/custom/{name}")
+        assert (status, answer["success"]) == (200, True)
+
+
+async def test_a_decimal_comma_is_a_decimal_point(serve: Serve) -> None:
+    rows = [(0, 20, 50, 60, confidence, 0) for confidence in (0.35, 0.6, 0.85)]
+    async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
+        for least, count in (("0,5", 2), ("0,3", 3)):
+            status, answer = await detect(session, picture(count), min_confidence=least)
+            assert (status, answer["count"]) == (200, count)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/v1/vision/face", "/v1/vision/scene", "/v1/", "/v1/vision/custom/a/b", "/v1/status/x"]
+)
+async def test_an_unknown_route_answers_in_the_clients_own_shape(live: Running, method: str, path: str) -> None:
+    async with aiohttp.ClientSession(live.url) as session, session.request(method, path, data=b"x") as answer:
+        assert answer.status == 404
+        body = await answer.json()
+        assert (body["success"], body["code"]) == (False, "not_found")
+        assert "/v1/vision/detection" in body["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/vision/detection", "/v1/vision/custom/fake"])
+async def test_a_picture_that_is_not_posted_is_told_how(live: Running, path: str) -> None:
+    async with aiohttp.ClientSession(live.url) as session, session.get(path) as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        body = await answer.json()
+        assert (body["success"], body["code"]) == (False, "method_not_allowed")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("place", ["/v1", "/v1/server"])
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
@@ -105,10 +142,15 @@ async def test_the_models_are_listed_and_each_has_its_own_address(live: Running)
         ("updateavailable", {"success": True, "updateAvailable": False}),
     ],
 )
-async def test_the_status_that_clients_ask_for(live: Running, path: str, fields: dict[str, Any]) -> None:
-    status, answer = await get(live.url, f"/v1/status/{path}")
-    assert status == 200
-    assert fields.items() <= answer.items()
+async def test_the_status_that_clients_ask_for(
+    live: Running, path: str, fields: dict[str, Any], place: str, method: str
+) -> None:
+    async with (
+        aiohttp.ClientSession(live.url) as session,
+        session.request(method, f"{place}/status/{path}") as answer,
+    ):
+        assert answer.status == 200
+        assert fields.items() <= (await answer.json()).items()
 
 
 async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serve) -> None:
