@@ -71,14 +71,15 @@ def write(path: Path, built_for: BuiltFor, engine: bytes) -> None:
 def read_header(path: Path) -> BuiltFor | None:
     """What it was built for; None where it cannot be read, or does not say."""
     try:
-        with path.open("rb") as file:
+        with files.open_plain(path) as file:
             length = int.from_bytes(file.read(4), "little")
             return BuiltFor.of(json.loads(file.read(length))) if length <= _MOST_HEADER_BYTES else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def read_engine(path: Path) -> bytes:
     """What follows the header. Raises OSError."""
-    data = path.read_bytes()
+    with files.open_plain(path) as file:
+        data = file.read()
     return data[4 + int.from_bytes(data[:4], "little") :]

@@ -1,10 +1,13 @@
-"""Files that a power cut leaves whole: as they were, or as they should be."""
+"""Files that a power cut leaves whole, and files that may be anything but what they should be."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -33,3 +36,30 @@ def settle(*paths: Path) -> None:
             os.fsync(file)
         finally:
             os.close(file)
+
+
+def open_plain(path: Path | str, *, dir_fd: int | None = None, links: bool = True) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device, which may never end, raises OSError, as does a folder.
+
+    `links`: follow a symbolic link. Raises OSError, naming the file.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW), dir_fd=dir_fd)
+    try:
+        mode = os.fstat(file).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return os.fdopen(file, "rb")
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """All of a regular file. Raises OSError, also for one that is larger than `most_bytes`."""
+    with open_plain(path) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes / 1e6:g} MB", str(path))
+    return data

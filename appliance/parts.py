@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from msgspec import structs
 from appliance.device import cpus, profile, state
 from appliance.device.profile import Profile
 from appliance.engines import registry
-from appliance.errors import EngineError, ModelError
+from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Inference, Network
@@ -31,6 +32,8 @@ from appliance.web import sockets
 from appliance.web.access import Access
 from appliance.web.intake import Intake
 
+log = logging.getLogger(__name__)
+
 _USUAL_IMAGE = Size(1280, 720)
 
 
@@ -40,6 +43,16 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
     `prepare`: compile for the shape of most cameras now, so that their first frame does not wait for it. `mark`: told
     the steps as they are done.
     """
+    try:
+        return _load(settings, prepare, mark)
+    except ApplianceError:
+        raise
+    except Exception as error:  # what nobody thought of, in an engine's library or in a model
+        log.error("loading %s failed", settings.model.name, exc_info=error)
+        raise EngineError(f"{settings.model.name} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     found = bundle.read(Path(settings.model.dir) / settings.model.name)
     mark("model checked")
     engine = registry.create(

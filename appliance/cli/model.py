@@ -134,14 +134,14 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.models import bundle, store
+    from appliance.models import bundle, network, store
 
     models_dir, worst = Path(settings.model.dir), OK
     for name in arguments.names or store.names(models_dir):
         folder = store.folder_of(models_dir, name)
         try:
             found = bundle.read(folder)
-            bundle.network_shapes(found.network)
+            network.inspect(found.network)
         except ModelError as error:
             _say(f"✗ {name}: {error}")
             worst = NO_MODEL

@@ -16,14 +16,18 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
 from appliance import files
 from appliance.errors import ModelError
+from appliance.models.names import is_plain
 
 log = logging.getLogger(__name__)
 
 FILE = "active.json"
 NOT_ACTIVATED = "model_not_activated"
 _MOST_FORMER = 8
+_MOST_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,12 @@ def read(models_dir: Path, configured: str) -> Active:
     """What is in force in this folder, where the settings say `configured`."""
     path = models_dir / FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        active = Active(str(told["name"]), str(told["configured"]), tuple(str(name) for name in told["former"]))
+        active = msgspec.json.decode(files.read_plain(path, _MOST_BYTES), type=Active)
+        if not is_plain(active.name):
+            raise ValueError(f"{active.name[:60]!r} cannot be a model's name")
     except FileNotFoundError:
         return Active(configured, configured)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         log.error("%s is damaged (%s): %s runs, as configured", path, error, configured, extra={"kind": "active_model"})
         return Active(configured, configured)
     return active if active.configured == configured else Active(configured, configured)

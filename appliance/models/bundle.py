@@ -6,7 +6,6 @@ Ours holds `model.xml`, `model.bin` and `manifest.json` with the sha256 of each 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import tempfile
@@ -14,20 +13,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
+from msgspec import structs
 
 from appliance import engine_file
 from appliance.engine_file import BuiltFor
 from appliance.errors import ModelError
-from appliance.files import settle
+from appliance.files import open_plain, settle
+from appliance.models import manifest, metadata
+from appliance.models.manifest import SCHEMA
+from appliance.models.metadata import Metadata
+from appliance.models.network import Opened, inspect
 from appliance.values import Size
-from appliance.vision.heads import HEADS, TASKS, Reader, head_of
-from appliance.vision.letterbox import PLACINGS, Letterbox, Placing, fit, input_size
+from appliance.vision.heads import Reader, head_of
+from appliance.vision.letterbox import Letterbox, Placing, fit, input_size
 
-MANIFEST = "manifest.json"
-SCHEMA = 1
+MANIFEST = manifest.FILE
+MOST_BYTES = 2_000_000_000
+"""All files of a bundle together; a nano model has 6 to 25 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +116,45 @@ class Bundle:
 def read(folder: Path) -> Bundle:
     """The bundle in this folder, its files checked against the manifest.
 
-    Raises ModelError: model_missing, model_corrupt, model_unsupported.
+    Raises ModelError whatever is wrong with it: model_missing, model_corrupt, model_unsupported.
     """
-    if not folder.is_dir():
-        raise ModelError(f"there is no model at {folder}", "model_missing")
     try:
+        if not folder.is_dir():
+            raise ModelError(f"there is no model at {folder}", "model_missing")
+        _check_plain(folder)
         if (folder / MANIFEST).exists():
             bundle = _from_manifest(folder)
             verify(bundle)
             return bundle
-        if (folder / "metadata.yaml").exists():
+        if (folder / metadata.FILE).exists():
             return _from_ultralytics(folder)
+    except ModelError:
+        raise
     except OSError as error:  # a worn card, say
         raise ModelError(f"{error.filename or folder} cannot be read: {error.strerror}", "model_corrupt") from None
-    raise ModelError(f"{folder} has neither {MANIFEST} nor Ultralytics' metadata.yaml", "model_corrupt")
+    except Exception as error:
+        raise ModelError(f"{folder} cannot be read: {type(error).__name__}: {error}", "model_corrupt") from error
+    raise ModelError(f"{folder} has neither {MANIFEST} nor Ultralytics' {metadata.FILE}", "model_corrupt")
 
 
 def verify(bundle: Bundle) -> None:
-    """Hold each file against the manifest. Raises ModelError model_corrupt."""
+    """Hold each file against the manifest. Raises ModelError model_corrupt, and OSError."""
+    left = MOST_BYTES
     for name, expected in bundle.files.items():
         path = bundle.network.parent / name
         if not path.exists():
             raise ModelError(f"{path} is missing", "model_corrupt")
+        if (left := left - path.stat().st_size) < 0:
+            raise ModelError(f"{path.parent} holds more than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")
         if sha256(path) != expected:
             raise ModelError(f"{path} is damaged (wrong sha256)", "model_corrupt")
+
+
+def _check_plain(folder: Path) -> None:
+    """Nothing in it is a pipe or a device: who opens one may wait for ever."""
+    for path in folder.iterdir():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ModelError(f"{path} is neither a file nor a folder; delete it", "model_corrupt")
 
 
 @contextmanager
@@ -162,75 +181,45 @@ def write_manifest(bundle: Bundle) -> None:
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     headers = {path.name: engine_file.read_header(path) for path in sorted(folder.glob(f"*{engine_file.SUFFIX}"))}
     engines = {name: asdict(header) for name, header in headers.items() if header is not None}
-    manifest = {"schema": SCHEMA, **known, "network": bundle.network.name, "engines": engines, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    told = {"schema": SCHEMA, **known, "network": bundle.network.name, "engines": engines, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def from_metadata(
-    name: str, network: Path, metadata: Mapping[str, Any], input_size: Size | None, output: tuple[int | None, ...]
-) -> Bundle:
-    """A bundle from Ultralytics' own metadata (ONNX properties or metadata.yaml) and the network's output shape.
+def from_metadata(name: str, network: Path, told: Mapping[Any, Any], opened: Opened) -> Bundle:
+    """A bundle from Ultralytics' own metadata (ONNX properties or metadata.yaml) and the network's shapes.
 
-    Raises ModelError model_unsupported when the task or the head is none of ours.
+    Raises ModelError: model_corrupt, model_unsupported when the task or the head is none of ours.
     """
-    task = str(metadata.get("task", "detect"))
-    names = metadata.get("names")
-    if isinstance(names, str):
-        try:
-            names = ast.literal_eval(names)
-        except (ValueError, SyntaxError):
-            names = None
-    if not isinstance(names, Mapping) or not names:
-        raise ModelError(
-            f"{network} does not say its class names; if Ultralytics did not export it, say with --head how it is read",
-            "model_unsupported",
-        )
-    if task not in TASKS:
-        raise ModelError(f"{network} is a model for '{task}'; known are {', '.join(TASKS)}", "model_unsupported")
-    classes = tuple(str(names[key]) for key in sorted(names))
-    keypoints = _keypoints(metadata.get("kpt_shape")) if task == "pose" else None
-    extra = {"detect": 0, "obb": 1, "pose": keypoints and keypoints[0] * keypoints[1], "segment": None}[task]
-    end_to_end = str(metadata.get("end2end", "")).lower() == "true" or None
-    head = head_of(output, len(classes), end_to_end, extra) if task != "pose" or keypoints else None
+    said = metadata.understood(network, told)
+    output = opened.outputs[0] if opened.outputs else ()
+    head = head_of(output, len(said.classes), said.end_to_end or None, _extra(network, said, opened))
     if head is None:
         raise ModelError(f"{network} gives an output {output} that no head of ours reads", "model_unsupported")
-    try:
-        stride = int(metadata.get("stride", 32))
-    except (TypeError, ValueError):
-        raise ModelError(f"{network} has stride {metadata['stride']!r}, not a number", "model_corrupt") from None
-    license_ = str(metadata.get("license", "unknown")).partition(" License")[0]
-    return Bundle(name, network, task, head, classes, stride, input_size, license_, "", {}, keypoints=keypoints)
+    return Bundle(
+        name, network, said.task, head, said.classes, said.stride, opened.fixed_size, said.license, "", {},
+        keypoints=said.keypoints,
+    )  # fmt: skip
 
 
-def _keypoints(told: object) -> tuple[int, int] | None:
-    """(points, numbers of each), out of a list or the text of one; None where it says nothing that can be meant."""
-    try:
-        count, numbers = ast.literal_eval(told) if isinstance(told, str) else tuple(told)  # type: ignore[arg-type]
-        shape = int(count), int(numbers)
-    except (ValueError, TypeError, SyntaxError):
-        return None
-    return shape if shape[0] > 0 and shape[1] in (2, 3) else None
-
-
-def network_shapes(network: Path) -> tuple[dict[str, str], Size | None, tuple[int | None, ...]]:
-    """Metadata, fixed input size (None: dynamic) and output shape without the batch, as OpenVINO reads the file."""
-    import openvino
-
-    try:
-        model = openvino.Core().read_model(network)
-        shape, shown = model.input(0).partial_shape, model.output(0).partial_shape
-        fixed = None if shape[2].is_dynamic else Size(shape[3].get_length(), shape[2].get_length())
-        output = tuple(None if side.is_dynamic else side.get_length() for side in list(shown)[1:])
-    except (RuntimeError, IndexError) as error:
-        raise ModelError(f"{network} cannot be read: {str(error).splitlines()[-1]}", "model_corrupt") from None
-    info = model.get_rt_info()
-    properties = info["framework"] if "framework" in info else {}  # noqa: SIM401  # OpenVINO's map has no get
-    return {key: properties[key].astype(str) for key in properties}, fixed, output
+def _extra(network: Path, said: Metadata, opened: Opened) -> int | None:
+    """How many numbers come with each box; None: unknown."""
+    if said.task == "segment":
+        prototypes = opened.outputs[1] if len(opened.outputs) == 2 else ()
+        if len(prototypes) != 3:
+            raise ModelError(
+                f"{network} is a model for masks, and has no output of their prototypes; export it again with "
+                "Ultralytics 8.0 or later",
+                "model_unsupported",
+            )
+        return prototypes[0]
+    if said.keypoints is not None:
+        return said.keypoints[0] * said.keypoints[1]
+    return 1 if said.task == "obb" else 0
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
+    """Hex digest of a regular file."""
+    with open_plain(path) as file:
         digest = hashlib.sha256()
         while chunk := file.read(1 << 20):
             digest.update(chunk)
@@ -238,55 +227,32 @@ def sha256(path: Path) -> str:
 
 
 def _from_manifest(folder: Path) -> Bundle:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["schema"] != SCHEMA:
-            raise ModelError(f"{path} has schema {manifest['schema']}; we read {SCHEMA}", "model_unsupported")
-        if manifest["head"] not in HEADS:
-            raise ModelError(f"{path} names a head '{manifest['head']}' that is none of ours", "model_unsupported")
-        if manifest["task"] not in TASKS:
-            raise ModelError(f"{path} names a task '{manifest['task']}' that is none of ours", "model_unsupported")
-        placing = manifest.get("placing", "centre")
-        if placing not in PLACINGS:
-            raise ModelError(
-                f"{path} names a placing '{placing}'; known are {', '.join(PLACINGS)}", "model_unsupported"
-            )
-        fixed = manifest["fixed_size"]
-        return Bundle(
-            name=folder.name,
-            network=folder / manifest["network"],
-            task=manifest["task"],
-            head=manifest["head"],
-            classes=tuple(manifest["classes"]),
-            stride=int(manifest["stride"]),
-            fixed_size=Size(**fixed) if fixed else None,
-            license=manifest["license"],
-            source=manifest["source"],
-            files=dict(manifest["files"]),
-            precision=str(manifest.get("precision", "")),
-            quantized=_quantized(manifest.get("quantized")),
-            agreement=Agreement(**manifest["agreement"]) if manifest.get("agreement") else None,
-            tools=dict(manifest.get("tools") or {}),
-            keypoints=_keypoints(manifest.get("keypoints")),
-            placing=placing,
-            engines={name: BuiltFor.of(told) for name, told in (manifest.get("engines") or {}).items()},
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged ({error})", "model_corrupt") from None
-
-
-def _quantized(told: Mapping[str, Any] | None) -> Quantized | None:
-    return Quantized(**{**told, "floating": tuple(told["floating"])}) if told else None
+    said = manifest.read(folder / MANIFEST)
+    quantized, agreement, fixed = said.quantized, said.agreement, said.fixed_size
+    return Bundle(
+        name=folder.name,
+        network=folder / said.network,
+        task=said.task,
+        head=said.head,
+        classes=said.classes,
+        stride=said.stride,
+        fixed_size=Size(fixed.width, fixed.height) if fixed else None,
+        license=said.license,
+        source=said.source,
+        files=said.files,
+        precision=said.precision,
+        quantized=Quantized(**structs.asdict(quantized)) if quantized else None,
+        agreement=Agreement(**structs.asdict(agreement)) if agreement else None,
+        tools=said.tools or {},
+        keypoints=said.keypoints,
+        placing=cast(Placing, said.placing),
+        engines={name: BuiltFor(**structs.asdict(one)) for name, one in (said.engines or {}).items()},
+    )
 
 
 def _from_ultralytics(folder: Path) -> Bundle:
     networks = sorted(folder.glob("*.xml"))
     if len(networks) != 1:
         raise ModelError(f"{folder} should hold one .xml network, and holds {len(networks)}", "model_corrupt")
-    try:
-        metadata = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(f"{folder}/metadata.yaml is damaged: {error}", "model_corrupt") from None
-    _, fixed, output = network_shapes(networks[0])
-    return from_metadata(folder.name, networks[0], metadata if isinstance(metadata, Mapping) else {}, fixed, output)
+    told = metadata.read_yaml(folder / metadata.FILE)
+    return from_metadata(folder.name, networks[0], told, inspect(networks[0]))

@@ -15,11 +15,15 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from appliance import files
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.models.coco import COCO
 from appliance.models.front import Levels, Three, put_before
+from appliance.models.manifest import MOST_STRIDE
+from appliance.models.names import check_classes, has_control
+from appliance.models.network import check_input, inspect, last_line
 from appliance.ports import Raw
 from appliance.values import Size, Wanted
 from appliance.vision.heads import HEADS
@@ -30,6 +34,7 @@ NETWORKS = (".onnx", ".xml", ".tflite", ".pb")
 """Suffixes of the files that are taken."""
 _IMAGENET = Levels("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _ANY_SIZE = Size(320, 320)
+_MOST_BYTES, _LONGEST_TEXT = 4_000_000, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,14 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
 def read(path: Path) -> Declaration:
     """The declaration in this file. Raises ModelError model_unsupported, naming what is wrong in it."""
     try:
-        declaration = msgspec.toml.decode(path.read_bytes(), type=Declaration)
+        declaration = msgspec.toml.decode(files.read_plain(path, _MOST_BYTES), type=Declaration)
+    except RecursionError:
+        raise ModelError(f"{path} is nested too deeply", "model_unsupported") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise ModelError(f"{path}: {error}", "model_unsupported") from None
+    for text in (declaration.license, declaration.source):
+        if len(text) > _LONGEST_TEXT or has_control(text):
+            raise ModelError(f"{path}: license and source are one short line each", "model_unsupported")
     return declaration
 
 
@@ -119,20 +129,29 @@ def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
     if declaration.head not in HEADS:
         known = ", ".join(HEADS)
         raise ModelError(f"there is no head '{declaration.head}'; known are {known}", "model_unsupported")
-    if declaration.stride < 1 or not declaration.classes:
-        raise ModelError(f"{network.name} needs a stride of 1 or more, and classes", "model_unsupported")
+    if not 1 <= declaration.stride <= MOST_STRIDE:
+        raise ModelError(f"{network.name} needs a stride of 1 to {MOST_STRIDE}", "model_unsupported")
+    if (why := check_classes(declaration.classes)) is not None:
+        raise ModelError(f"{network.name} cannot be used: {why}", "model_unsupported")
+    if any(one == 0 for one in declaration.input.std or ()):
+        raise ModelError(f"{network.name} cannot be used: a std of 0 divides by nothing", "model_unsupported")
     custom, said = CUSTOMS.get(declaration.head, Custom()), declaration.input
     usual = custom.levels
     levels = Levels(said.colours or usual.colours, said.mean or usual.mean, said.std or usual.std)
     try:
-        model = put_before(_alone(openvino.Core().read_model(network)), levels)
+        model = _alone(openvino.Core().read_model(network))
+        if (objection := check_input(model, colours_last=True)) is not None:
+            raise ModelError(f"{network} {objection}", "model_unsupported")
+        model = put_before(model, levels)
         if not custom.batched:
             model = _with_batch(model)
-    except RuntimeError as error:
-        raise ModelError(f"{network} cannot be read: {str(error).splitlines()[-1]}", "model_corrupt") from None
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{network} cannot be read: {last_line(error)}", "model_corrupt") from error
     with bundles.appearing(folder) as fresh:
         openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
-        _, fixed, _ = bundles.network_shapes(fresh / "model.xml")
+        fixed = inspect(fresh / "model.xml").fixed_size
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", declaration.head, declaration.classes, declaration.stride,
             fixed, declaration.license, declaration.source or network.name, {},
@@ -189,11 +208,10 @@ def _prove(bundle: Bundle) -> None:
         raw = tuple(answer[output][0] for output in compiled.outputs)
         classes = _CLASSES_IN[bundle.head](raw) if bundle.head in _CLASSES_IN else len(bundle.classes)
         bundle.reader(0.7, 300).read(raw, place, Wanted(0.0))
-    except (RuntimeError, ValueError, IndexError, StopIteration) as error:
-        why = str(error).splitlines()[-1] if str(error) else type(error).__name__
+    except Exception as error:
         raise ModelError(
-            f"what it gives cannot be read by the head {bundle.head}: {why}", "model_unsupported"
-        ) from None
+            f"what it gives cannot be read by the head {bundle.head}: {last_line(error)}", "model_unsupported"
+        ) from error
     if classes != len(bundle.classes):
         raise ModelError(
             f"it tells {classes} classes apart, and {len(bundle.classes)} are named; name them with --classes FILE, "

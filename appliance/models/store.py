@@ -16,6 +16,7 @@ from appliance.models import active, declared, fetch
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.models.declared import Declaration
+from appliance.models.network import inspect
 
 _MOST_BYTES = 2_000_000_000
 """Unpacked size of an archive; a nano model has 6 to 25 MB."""
@@ -82,7 +83,7 @@ def take_in(
             with bundles.appearing(folder) as fresh:
                 _copy(read, fresh)
                 bundle = replace(read, name=name, network=fresh / read.network.name, source=read.source or source.name)
-                bundles.network_shapes(bundle.network)  # that it opens
+                inspect(bundle.network)  # that it opens
                 bundles.write_manifest(bundle)
     except OSError as error:
         raise ModelError(f"{error.filename or source}: {error.strerror or error}", "model_corrupt") from None

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
 from appliance.testing.colours import BOX, CLASSES, METADATA, STRIDE, colours, expected
 
-__all__ = ["BOX", "CLASSES", "METADATA", "STRIDE", "colours", "expected", "metadata_yaml", "save_ir"]
+__all__ = [
+    "BOX", "CLASSES", "METADATA", "STRIDE", "colours", "constant", "expected", "export", "masks", "metadata_yaml",
+    "save_ir",
+]  # fmt: skip
+
+ANY = (1, 3, -1, -1)
 
 
 def metadata_yaml(classes: Sequence[str], **changed: object) -> str:
@@ -42,3 +49,32 @@ def save_ir(onnx: bytes, network: Path) -> Path:
     openvino.save_model(openvino.Core().read_model(source), network, compress_to_fp16=False)
     source.unlink()
     return network
+
+
+def constant(network: Path, *outputs: Any, picture: Sequence[int] = ANY) -> Path:
+    """A network as OpenVINO's .xml and .bin that answers any picture with these arrays, or with what a function makes
+    of it; `picture`: the shape of its input, -1 for any.
+    """
+    import openvino
+    from openvino import opset13 as ops
+
+    image = ops.parameter(openvino.PartialShape(list(picture)), np.float32, name="images")
+    nothing = ops.multiply(ops.reduce_mean(image, np.arange(len(picture)), False), np.float32(0))
+    results = [one(image) if callable(one) else ops.add(nothing, ops.constant(one)) for one in outputs]
+    openvino.save_model(openvino.Model(results, [image], "constant"), network, compress_to_fp16=False)
+    return network
+
+
+def masks(image: Any) -> Any:
+    """Prototypes of masks, (1, 3, height / 4, width / 4): the picture itself."""
+    from openvino import opset13 as ops
+
+    return ops.avg_pool(image, [4, 4], [0, 0], [0, 0], [4, 4], True)
+
+
+def export(folder: Path, *outputs: Any, picture: Sequence[int] = ANY, **metadata: object) -> Path:
+    """A folder as `yolo export format=openvino` leaves it, with such a network."""
+    folder.mkdir(parents=True)
+    constant(folder / "best.xml", *outputs, picture=picture)
+    (folder / "metadata.yaml").write_text(metadata_yaml(CLASSES, **metadata), encoding="utf-8")
+    return folder

@@ -194,7 +194,6 @@ def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "rows", "told", "keypoints"),
     [
-        ("segment", 39, None, None),
         ("pose", 7 + 34, [17, 2], (17, 2)),
         ("pose", 7 + 9, "[3, 3]", (3, 3)),
         ("obb", 8, None, None),
@@ -210,6 +209,47 @@ def test_a_model_of_every_task_is_known_by_its_output(
     bundles.write_manifest(read)
     assert replace(bundles.read(folder), files={}) == read
     assert read.reader(0.7, 300).task == task
+
+
+@pytest.mark.parametrize(
+    ("rows", "metadata", "head"),
+    [
+        (np.zeros((1, 7 + 3, 84), np.float32), {}, "anchors"),
+        (np.zeros((1, 300, 6 + 3), np.float32), {"args": {"nms": True}}, "end_to_end"),
+        (np.zeros((1, 12, 6 + 3), np.float32), {}, "end_to_end"),
+        (np.zeros((1, 300, 6 + 3), np.float32), {"end2end": True}, "end_to_end"),
+    ],
+)
+def test_masks_are_read_as_their_prototypes_say(tmp_path: Path, rows: Any, metadata: dict[str, Any], head: str) -> None:
+    """300 rows are objects of 6 + 3 numbers, not boxes with 293."""
+    read = bundles.read(networks.export(tmp_path / "model", rows, networks.masks, task="segment", **metadata))
+    assert (read.task, read.head) == ("segment", head)
+
+
+def test_masks_without_prototypes_are_refused(tmp_path: Path) -> None:
+    code, text = refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39), task="segment"))
+    assert code == "model_unsupported"
+    assert "no output of their prototypes" in text
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        ((1, 1, -1, -1), "1 channel, and cameras send three"),
+        ((1, 4, 64, 64), "4 channels, and cameras send three"),
+        ((4, 3, -1, -1), "export it again with batch=1"),
+        ((1, 3, 64, -1), "leaves one side of its input open"),
+        ((1, 3, 100_000, 100_000), "an input of 100000x100000 px"),
+        ((1, 3, 64), "which is not for pictures"),
+    ],
+)
+def test_a_network_that_no_camera_picture_fits_into_is_refused_with_what_to_do(
+    tmp_path: Path, picture: tuple[int, ...], said: str
+) -> None:
+    rows = np.zeros((1, 7, 84), np.float32)
+    code, text = refused(networks.export(tmp_path / "model", rows, picture=picture))
+    assert code == "model_unsupported"
+    assert said in text
 
 
 @pytest.mark.parametrize("told", [None, "17 by 3", [17], [17, 5], [0, 3], {"a": 1}], ids=str)

@@ -134,7 +134,10 @@ def test_the_scale_that_paddledetection_asks_for_is_one(tmp_path: Path) -> None:
         (Declaration("yolox"), "2 classes apart, and 80 are named"),
         (Declaration("picodet", CLASSES), "cannot be read by the head picodet"),
         (Declaration("boxes_labels", CLASSES), "cannot be read by the head boxes_labels"),
-        (Declaration("yolox", ()), "needs a stride of 1 or more, and classes"),
+        (Declaration("yolox", ()), "0 class names"),
+        (Declaration("yolox", ("cat", "d\x1b[2Jog")), "class 1 has control characters"),
+        (Declaration("yolox", CLASSES, stride=0), "needs a stride of 1 to 1024"),
+        (Declaration("yolox", CLASSES, input=Input(std=(1.0, 0.0, 1.0))), "a std of 0"),
     ],
 )
 def test_a_network_that_is_not_as_declared_is_refused(tmp_path: Path, declaration: Declaration, why: str) -> None:
