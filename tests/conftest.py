@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -36,6 +37,18 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("STATE_DIRECTORY", raising=False)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield Path(os.environ["XDG_STATE_HOME"])
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Logging as it is set up for a process, given back afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("appliance")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], level, our_level = before
+    root.setLevel(level)
+    ours.setLevel(our_level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

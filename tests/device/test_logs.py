@@ -8,12 +8,15 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from appliance.device import logs
 from appliance.device.logs import Prefixed, Sparing
+from appliance.errors import BadFrame
+from appliance.web.form import read_form
 from tests.fakes import FakeClock
 
 Say = Callable[..., None]
@@ -59,11 +62,24 @@ def test_cameras_with_ever_new_names_do_not_fill_the_log(
     for number in range(1000):
         say("a bad frame", kind="bad_frame", camera=f"camera-{number}")
         clock.pass_(0.001)
-    assert len(since()) == 30
+    assert len(since()) == 20
     say("an engine that failed", kind="engine", camera="gate")
-    clock.pass_(10)
+    clock.pass_(60)
     say("a bad frame", kind="bad_frame", camera="camera-2000")
-    assert since() == ["an engine that failed", "a bad frame (970 more like this were not shown)"]
+    assert since() == ["an engine that failed", "a bad frame (980 more like this were not shown)"]
+
+
+def test_a_statement_without_a_kind_fills_no_log_either(
+    lines: tuple[Say, Callable[[], list[str]]], clock: FakeClock
+) -> None:
+    say, since = lines
+    for number in range(31):
+        if number == 30:
+            clock.pass_(60)
+        say("camera %d connected", number)
+    assert len(since()) == 21
+    say("what another statement says")
+    assert since() == ["what another statement says"]
 
 
 def test_of_one_kind_one_line_in_ten_seconds_is_written_and_the_next_says_what_was_held(
@@ -91,19 +107,90 @@ def test_kinds_and_cameras_are_counted_apart(lines: tuple[Say, Callable[[], list
     assert since() == ["a", "b", "c", "d"]
 
 
-@pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """Logging as it is set up for a process, given back afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("appliance")
-    before = root.handlers[:], root.level, ours.level
-    yield root
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
+FORGED = "bye\n12:00:00 ERROR   the disk is full \x1b[31m\r\u2028\u202e\x85"
+
+
+def test_what_a_client_says_stays_on_its_line() -> None:
+    record = logging.LogRecord("appliance", logging.INFO, "", 0, "camera left (%s)", (FORGED,), None)
+    for formatter in (logs.Escaping(), Prefixed()):
+        text = formatter.format(record)
+        assert text.isprintable()
+        assert r"bye\n12:00:00 ERROR   the disk is full \x1b[31m\r\u2028\u202e\x85" in text
+
+
+def test_what_an_exception_says_looks_like_no_line() -> None:
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        record = logging.LogRecord("appliance", logging.ERROR, "", 0, "failed", None, sys.exc_info())
+    first, *rest = logs.Escaping().format(record).split("\n")
+    assert first == "failed"
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)
+    assert all(line.startswith("<3>  ") for line in Prefixed().format(record).split("\n")[1:])
+
+
+def test_a_line_is_bounded() -> None:
+    record = logging.LogRecord("appliance", logging.ERROR, "", 0, "%s", ("x" * 1_000_000,), None)
+    assert logs.Escaping().format(record) == "x" * 1000 + "… (999000 more characters)"
+
+
+class TestLibraries:
+    """What aiohttp, engineio, socketio and asyncio write."""
+
+    @pytest.fixture
+    def say(self, clock: FakeClock) -> tuple[Callable[[str, Exception], None], Callable[[], str]]:
+        written = io.StringIO()
+        handler = logging.StreamHandler(written)
+        handler.setFormatter(logs.Escaping("%(levelname)s %(message)s"))
+        handler.addFilter(logs.Libraries(clock))
+        handler.addFilter(Sparing(clock))
+        log = logging.Logger("aiohttp.server")
+        log.addHandler(handler)
+
+        def say(text: str, error: Exception) -> None:
+            log.error(text, exc_info=error)
+
+        def since() -> str:
+            text = written.getvalue()
+            written.seek(0)
+            written.truncate()
+            return text
+
+        return say, since
+
+    def test_a_clients_malformed_request_is_one_line_in_ten_seconds(self, say: Any, clock: FakeClock) -> None:
+        log, since = say
+        errors = [ValueError(f"400, message:\n  no host {number}") for number in range(3)]
+        for error in errors:
+            log("Error handling request", error)
+        assert since() == "WARNING Error handling request: ValueError: 400, message: no host 0\n"
+        clock.pass_(10)
+        log("Error handling request", KeyError("x"))
+        assert since() == "WARNING Error handling request: KeyError: 'x' (2 more like this were not shown)\n"
+
+    def test_an_error_in_our_own_code_keeps_its_traceback_once_in_ten_minutes(self, say: Any, clock: FakeClock) -> None:
+        log, since = say
+        for number in range(4):
+            try:
+                logs.escaped(None)  # type: ignore[arg-type]
+            except TypeError as error:
+                log("Error handling request", error)
+            text = since()
+            assert text.startswith("ERROR Error handling request")
+            assert ("Traceback" in text) is (number in (0, 3)), number
+            clock.pass_(10 if number < 2 else 600)
+
+    def test_an_error_with_a_meaning_needs_no_traceback(self, say: Any) -> None:
+        log, since = say
+        try:
+            read_form(b"", "")
+        except BadFrame as error:
+            log("Unknown receive error", error)
+        assert "Traceback" not in since()
 
 
 def test_on_a_terminal_a_line_has_its_time_and_its_level(
-    root: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_logging: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     logs.set_up("info")
@@ -116,7 +203,7 @@ def test_on_a_terminal_a_line_has_its_time_and_its_level(
 
 
 def test_where_stderr_is_not_the_journals_a_person_reads_it(
-    root: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_logging: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell inside a unit inherits the variable."""
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
@@ -125,7 +212,7 @@ def test_where_stderr_is_not_the_journals_a_person_reads_it(
     assert capsys.readouterr().err.endswith("INFO    here I am\n")
 
 
-def test_the_level_can_change_while_it_runs(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_level_can_change_while_it_runs(own_logging: None, capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("error")
     logging.getLogger("appliance").warning("not yet")
     logs.set_level("warning")
@@ -139,8 +226,8 @@ def test_the_level_can_change_while_it_runs(root: logging.Logger, capsys: pytest
     [(logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7)],
 )
 def test_without_the_journals_library_every_line_says_how_severe_it_is(level: int, severity: int) -> None:
-    text = Prefixed().format(logging.LogRecord("appliance", level, "", 0, "first\nsecond", None, None))
-    assert text == f"<{severity}>first\n<{severity}>second"
+    text = Prefixed().format(logging.LogRecord("appliance", level, "", 0, "said", None, None))
+    assert text == f"<{severity}>said"
 
 
 _AS_A_UNIT = """
