@@ -61,7 +61,8 @@ log = logging.getLogger(__name__)
 
 _GOODBYE_S = 1.0
 """For clients to close their side; frames have been answered by then."""
-
+_COMPILATION_S = 10.0
+"""For a compilation to end."""
 
 Load = Callable[[Settings], Network]
 
@@ -297,8 +298,7 @@ async def serve(
         if folder is not None:
             folder.close()
         if detector.network is not None and not detector.in_flight:  # what hangs is not waited for
-            detector.network.sizes.close()
-            detector.network.engine.close()
+            detector.network.close(_COMPILATION_S)
 
 
 async def _stop(

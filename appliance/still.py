@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Still:
     outcome: Outcome
 
 
-def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
+def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, None, None]:
     """Detections in picture files, without a service. Raises ModelError or EngineError."""
     network = load_to_serve(settings, prepare=False)
     if network.lacks is not None:
@@ -47,4 +47,4 @@ def detect_files(settings: Settings, paths: Iterable[Path]) -> Iterator[Still]:
             except BadFrame as error:
                 yield Still(path, None, Failed(error.code, str(error)))
     finally:
-        network.engine.close()
+        network.close()

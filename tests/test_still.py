@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from appliance.models import fetch
 from appliance.still import detect_files
 from appliance.values import Detected, Size
 from appliance.vision import decode, scene
+from tests.conftest import ROOT
 from tests.models import networks
 
 
@@ -40,3 +42,25 @@ def test_where_the_engine_cannot_be_used_openvino_looks_and_it_is_said(
     assert isinstance(still.outcome, Detected)
     assert "TensorRT" in caplog.text
     assert "openvino looks at them instead" in caplog.text
+
+
+def test_pictures_of_several_shapes_end_with_exit_code_0(models_dir: Path, tmp_path: Path) -> None:
+    """The eighth picture of a shape starts a compilation, which was still under way when the process ended."""
+    paths = []
+    for size in (Size(640, 360), Size(640, 480), Size(480, 640)):
+        jpeg = decode.encode_jpeg(scene.draw(size)[0], 90)
+        for number in range(8):
+            paths.append(tmp_path / f"{number}-{size.width}x{size.height}.jpg")
+            paths[-1].write_bytes(jpeg)
+    command = [
+        sys.executable,
+        "-m",
+        "appliance",
+        "detect",
+        "--set",
+        f"model.dir={models_dir}",
+        *map(str, sorted(paths)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("stop sign") == 24

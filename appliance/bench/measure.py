@@ -87,7 +87,7 @@ class _Bench:
     def profile(self, network: Network) -> Profile:
         """All rungs of a network, which is closed afterwards."""
         rungs: dict[Size, Rung] = {}
-        with closing(network.engine):
+        with closing(network):
             for side in self.plan.sides:
                 size = network.sizes.best(self.picture.size, side)
                 if size in rungs:  # a model of one fixed size
@@ -105,7 +105,7 @@ class _Bench:
         """The highest rung for a long time, minute by minute; the network is closed afterwards."""
         side = self.plan.sides[0]
         size = network.sizes.best(self.picture.size, side)
-        with closing(network.engine), self._full_load(network, size, side) as load:
+        with closing(network), self._full_load(network, size, side) as load:
             at_s = 0.0
             while at_s < self.plan.soak_s:
                 self.progress.stage(f"soaking at {size.width}x{size.height}, minute {at_s / _MINUTE_S + 1:.0f}")

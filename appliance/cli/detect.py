@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.cli.arguments import FAILED, OK, USAGE, add_command, add_settings, complain, in_force
 from appliance.device import logs
 from appliance.values import Detected, Failed
+
+if TYPE_CHECKING:
+    from appliance.still import Still
 
 
 def add(commands: Any) -> None:
@@ -27,22 +31,29 @@ def _detect(arguments: argparse.Namespace) -> int:
     settings = in_force(arguments)
     logs.set_up("warning")
     from appliance.still import detect_files
+
+    worst = OK
+    with closing(detect_files(settings, arguments.pictures)) as stills:
+        for still in stills:
+            worst = max(worst, _show(still, arguments))
+    return worst
+
+
+def _show(still: Still, arguments: argparse.Namespace) -> int:
+    """Print what came of one picture, and save it if that was asked for; the exit code for it."""
     from appliance.vision.decode import encode_jpeg
     from appliance.vision.draw import draw_detections
 
-    worst = OK
-    for still in detect_files(settings, arguments.pictures):
-        if isinstance(still.outcome, Failed):
-            worst = FAILED
-            complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)
-        elif isinstance(still.outcome, Detected):
-            _print_detected(still.path, still.outcome, as_json=arguments.json)
-            if arguments.save and still.pixels is not None:
-                try:
-                    arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
-                except OSError as error:
-                    worst = complain(f"{arguments.save} cannot be written: {error.strerror}", FAILED)
-    return worst
+    if isinstance(still.outcome, Failed):
+        return complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)
+    if isinstance(still.outcome, Detected):
+        _print_detected(still.path, still.outcome, as_json=arguments.json)
+        if arguments.save and still.pixels is not None:
+            try:
+                arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
+            except OSError as error:
+                return complain(f"{arguments.save} cannot be written: {error.strerror}", FAILED)
+    return OK
 
 
 def _print_detected(path: Path, found: Detected, *, as_json: bool) -> None:

@@ -41,6 +41,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
     from appliance import boot, parts, run
     from appliance.process.addresses import addresses
+    from appliance.process.ending import end_around_the_engine
 
     timeline.mark("imports")
 
@@ -73,6 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     choose = partial(_choose, arguments)
     asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
+    end_around_the_engine(OK)
     return OK
 
 

@@ -108,7 +108,7 @@ def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
             what = "Mend that, or set engine.kind to openvino, which serves meanwhile."
         yield Check("engine", False, str(error), what)
         return
-    network.engine.close()
+    network.close()
     precision = network.info.computed_in(network.engine.precision)
     yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
 

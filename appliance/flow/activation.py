@@ -247,8 +247,7 @@ def _compare(
 
 def close(inference: Inference) -> None:
     """Release a network, when what runs on it has ended."""
-    inference.network.sizes.close()
-    inference.network.engine.close()
+    inference.network.close()
 
 
 def _answers(

@@ -37,6 +37,13 @@ class Network:
         """The program that builds what is lacking; None: nothing is, or the box cannot mend it by itself."""
         return self.lacks.build if isinstance(self.lacks, NotBuilt) else None
 
+    def close(self, at_most_s: float | None = None) -> None:
+        """Release the engine, when what it compiles and runs has ended. `at_most_s`: how long to wait for what it
+        compiles; None: until that is done.
+        """
+        self.sizes.close(at_most_s)
+        self.engine.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -26,8 +26,6 @@ _REGULAR = 8
 """Frames after which a size is worth a network of its own."""
 _HALF_LIFE = 64
 """Frames after which a use counts half."""
-_STOP_S = 10.0
-"""For a compilation to end at the latest; OpenVINO aborts a process that ends in the middle of one."""
 
 
 class Sizes:
@@ -86,14 +84,17 @@ class Sizes:
         for size in spare:
             self._engine.drop(size)
 
-    def close(self) -> None:
-        """Prepare nothing more, and wait for what is being prepared."""
+    def close(self, at_most_s: float | None = None) -> None:
+        """Prepare nothing more, and wait for what is being prepared; `at_most_s` None: until it is done.
+
+        A process that ends in the middle of a compilation is aborted.
+        """
         with self._lock:
             self._closed = True
             thread = self._thread
         self._to_prepare.put(None)
         if thread is not None:
-            thread.join(_STOP_S)
+            thread.join(at_most_s)
 
     def _count(self, size: Size) -> None:
         self._used[size] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.errors import EngineError
 from appliance.flow.sizes import Sizes
 from appliance.values import Size
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, fake_network
 
 WIDE, WIDE_INPUT = Size(1280, 720), Size(640, 384)
 TALL, TALL_INPUT = Size(720, 1280), Size(384, 640)
@@ -181,3 +182,24 @@ def test_the_only_network_is_kept_however_scarce_memory_is() -> None:
     sizes.keep(1)
     assert engine.ready() == (None,)
     sizes.close()
+
+
+def test_a_network_is_closed_when_its_last_compilation_has_ended(engine: SlowEngine) -> None:
+    network = replace(fake_network(engine), sizes=Sizes(engine, 32, None, most=2))
+    use(network.sizes, TALL, 8)
+    until(lambda: engine.tries == [TALL_INPUT])
+    closing = threading.Thread(target=network.close)
+    closing.start()
+    closing.join(0.05)
+    assert not engine.closed
+    engine.go_on.set()
+    closing.join(10)
+    assert engine.closed
+
+
+def test_a_service_that_stops_waits_for_a_compilation_only_so_long(engine: SlowEngine) -> None:
+    network = replace(fake_network(engine), sizes=Sizes(engine, 32, None, most=2))
+    use(network.sizes, TALL, 8)
+    until(lambda: engine.tries == [TALL_INPUT])
+    network.close(at_most_s=0.01)
+    assert engine.closed
