@@ -157,6 +157,7 @@ async def serve(
         idle=lambda: detector.in_flight == 0,
         classes=lambda: detector.network.info.classes if detector.network else (),
         clock=clock,
+        most=lambda: settings.model.max_detections,
     )
 
     # What may change while it runs: settings, the model, its engine.

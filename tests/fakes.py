@@ -12,11 +12,15 @@ from appliance.flow.inference import Network
 from appliance.flow.sizes import Sizes
 from appliance.ports import Raw, T, Tensor
 from appliance.values import ModelInfo, Size
+from appliance.vision import sight
 from appliance.vision.heads import Reader
 
 CLASSES = ("person", "car", "stop sign")
 
-CANARY_ROWS = ((263.0, 85.0, 377.0, 199.0, 0.9, 2),)
+CANARY_ROWS = tuple(
+    (sign.box_px.x1 / 2, sign.box_px.y1 / 2 + 12, sign.box_px.x2 / 2, sign.box_px.y2 / 2 + 12, 0.9, 2)
+    for sign in sight.known_picture().signs
+)
 """What a sound engine sees in the canary's scene, px of a 640x384 input: with these the service becomes ready."""
 
 

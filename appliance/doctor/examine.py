@@ -19,11 +19,15 @@ from appliance.doctor import installed
 from appliance.doctor.check import Check
 from appliance.doctor.sensors import of_reading
 from appliance.errors import EngineError, ModelError, NotBuilt
+from appliance.flow.inference import Network
 from appliance.models import bundle
-from appliance.parts import load_network
+from appliance.parts import inference_of, load_network
 from appliance.settings import Settings
+from appliance.values import Frame, Wanted
+from appliance.vision import scene, sight
 
 _ANSWER_S = 5.0
+_REPLACE = "Run `appliance model fetch --force`, or choose another model with `appliance model activate`."
 _OF_THE_MACHINE = ("0.0.0.0", "::", "")
 
 
@@ -108,9 +112,26 @@ def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
             what = "Mend that, or set engine.kind to openvino, which serves meanwhile."
         yield Check("engine", False, str(error), what)
         return
-    network.close()
-    precision = network.info.computed_in(network.engine.precision)
-    yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
+    try:
+        precision = network.info.computed_in(network.engine.precision)
+        yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
+        yield _sight(settings, network)
+    finally:
+        network.close()
+
+
+def _sight(settings: Settings, network: Network) -> Check:
+    """Whether the model finds what is drawn in the known picture, as the service's self-test asks."""
+    if scene.SIGN not in network.info.classes:
+        return Check("sight", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
+    known = sight.known_picture()
+    frame = Frame("doctor", "doctor", 1, known.picture, Wanted(sight.CONFIDENCE), 0.0)
+    try:
+        answer = inference_of(settings, network, lambda: 0.0).run(frame, settings.flow.max_side).detected
+    except EngineError as error:
+        return Check("sight", False, str(error), _REPLACE)
+    problem = known.problem(answer.detections, answer.input_size, network.reader.max_detections)
+    return Check("sight", problem is None, problem or "the drawn stop signs were found", _REPLACE)
 
 
 def _port(settings: Settings, running: Seen | None) -> Check:

@@ -30,14 +30,12 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
-from appliance.values import Box, Detection, Frame, Picture, Size, Wanted
-from appliance.vision import decode, scene
-from appliance.vision.likeness import SEEN, corners_of, likeness, overlap
+from appliance.values import Detection, Frame, Picture, Wanted
+from appliance.vision import decode, scene, sight
+from appliance.vision.likeness import SEEN, likeness
 
 log = logging.getLogger(__name__)
 
-_SCENE = Size(1280, 720)
-_SIGN_IOU = 0.5
 _ROUNDS = 5
 _FAST_MS = 20.0
 """Below this a model is fast enough beside any other: so short a time is mostly what else the machine does."""
@@ -74,15 +72,15 @@ class Trial:
     former_infer_ms: float | None = None
     likeness: float | None = None
     """0-1; None where there is no other model, or none of its classes is known to both."""
-    sign_overlap: float | None = None
-    """IoU of the drawn stop sign with the box found; None for a model that knows no stop sign."""
+    sign_problem: str | None = None
+    """What is wrong with its answer to the known picture; None also for a model that knows no stop sign."""
     stand_in: str | None = None
     """Why another engine ran it than the one that is asked for."""
 
     def objection(self, bounds: Bounds) -> str | None:
         """Why it should not be taken into use, in words for who asked; None: nothing is against it."""
-        if self.sign_overlap is not None and self.sign_overlap < _SIGN_IOU:
-            return f"it does not see the drawn stop sign (best overlap {self.sign_overlap:.2f})"
+        if self.sign_problem is not None:
+            return f"it does not see the drawn stop signs: {self.sign_problem}"
         if self.likeness is not None and self.likeness < bounds.least_likeness:
             return (
                 f"it finds other things than {self.former} does: {100 * self.likeness:.0f} % alike on {self.pictures} "
@@ -223,9 +221,8 @@ class _FormerFails(Exception):
 def _compare(
     new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
 ) -> Trial:
-    pixels, box_px = scene.draw(_SCENE)
-    drawn = decode.read_header(decode.encode_jpeg(pixels, 85), _SCENE.width * _SCENE.height)
-    info = new.network.info
+    known_picture = sight.known_picture()
+    drawn, info = known_picture.picture, new.network.info
     shown = list(_answers(new, former, [drawn, *pictures], max_side, clock))
     ours = [answer.detected.detections for answer, _ in shown]
     theirs = [answer.detected.detections for _, answer in shown if answer is not None]
@@ -240,7 +237,9 @@ def _compare(
         if former is not None
         else None,
         likeness=likeness(_of(ours, known), _of(theirs, known)) if known else None,
-        sign_overlap=_sign_overlap(ours[0], box_px) if scene.SIGN in info.classes else None,
+        sign_problem=known_picture.problem(ours[0], shown[0][0].detected.input_size, new.network.reader.max_detections)
+        if scene.SIGN in info.classes
+        else None,
         stand_in=str(new.network.lacks) if new.network.lacks is not None else None,
     )
 
@@ -270,11 +269,6 @@ def _of_former(former: Inference, frame: Frame, max_side: int) -> Answer:
 
 def _of(found: Sequence[Sequence[Detection]], classes: set[str]) -> list[list[Detection]]:
     return [[one for one in picture if one.name in classes] for picture in found]
-
-
-def _sign_overlap(found: Sequence[Detection], box_px: Box) -> float:
-    signs = [one.box_px for one in found if one.name == scene.SIGN]
-    return float(overlap(corners_of(signs), corners_of([box_px])).max()) if signs else 0.0
 
 
 def _shown(folder: Path | None) -> list[Picture]:

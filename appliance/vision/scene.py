@@ -1,12 +1,13 @@
-"""A drawn street with a STOP sign: a picture whose answer is known, and nobody's photograph.
+"""A drawn street with STOP signs: a picture whose answer is known, and nobody's photograph.
 
-Real models find the sign (YOLO11n, YOLOv8n and YOLO26n at 0.9 and more). It is the canary of health, the demo camera's
+Real models find the signs (YOLO11n, YOLOv8n and YOLO26n at 0.9 and more). It is the canary of health, the demo camera's
 scene and the picture of the end-to-end tests.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from appliance.values import Box, Size
 
 SIGN = "stop sign"
 """The class that a COCO model gives to it."""
+SIGNS = ((0.26, 0.40, 0.24), (0.60, 0.36, 0.15), (0.87, 0.42, 0.11))
+"""The signs of the known picture: x in widths, y and radius in heights."""
 
 _SKY_ABOVE, _SKY_BELOW = np.array([96, 150, 205], np.float32), np.array([205, 222, 235], np.float32)
 _WHITE, _RED, _POLE = (245, 245, 245), (190, 20, 28), (125, 128, 130)
@@ -27,6 +30,14 @@ def draw(size: Size, at: float = 0.5, radius: float = 0.17, seed: int = 0) -> tu
     `at`: the sign's place from left to right, 0-1. `radius`: of the sign, in heights. `seed`: of the grain that makes
     two pictures of the same scene differ, as two of a real camera do.
     """
+    image, (box,) = draw_signs(size, [(0.15 + 0.7 * at, 0.36, radius)], seed)
+    return image, box
+
+
+def draw_signs(
+    size: Size, signs: Sequence[tuple[float, float, float]], seed: int = 0
+) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
+    """The scene with these signs, each by its x (widths), y and radius (heights), and their boxes in its pixels."""
     width, height = size.width, size.height
     horizon = round(height * 0.62)
     image = np.empty((height, width, 3), np.uint8)
@@ -38,10 +49,10 @@ def draw(size: Size, at: float = 0.5, radius: float = 0.17, seed: int = 0) -> tu
     for n in range(6):
         x = round(width * (n + 0.2) / 6)
         cv2.rectangle(image, (x, round(height * 0.86)), (x + width // 14, round(height * 0.88)), (225, 222, 205), -1)
-    box = _sign(image, round(width * (0.15 + 0.7 * at)), round(height * 0.36), height * radius)
+    boxes = tuple(_sign(image, round(width * x), round(height * y), height * radius) for x, y, radius in signs)
     grain = np.random.default_rng(seed).integers(0, 5, (height // 4 + 1, width // 4 + 1), np.uint8)
     noise = cv2.resize(grain, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.add(image, cv2.merge([noise] * 3)), np.uint8), box
+    return np.asarray(cv2.add(image, cv2.merge([noise] * 3)), np.uint8), boxes
 
 
 def _houses(image: NDArray[np.uint8], horizon: int) -> None:

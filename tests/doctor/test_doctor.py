@@ -49,7 +49,26 @@ def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) 
     for name in ("python", "board", "model", "engine", "port", "clock"):
         assert checks[name].ok, checks[name]
     assert "3 classes" in checks["model"].text
+    assert checks["sight"].ok
+    assert checks["sight"].text == "not tested: yolo11n has no class 'stop sign'"
     assert "openvino on CPU" in checks["engine"].text
+
+
+def test_a_model_that_does_not_find_what_is_drawn_is_found(tmp_path: Path) -> None:
+    network = networks.colours(names="{0: 'stop sign', 1: 'green', 2: 'blue'}")
+    (tmp_path / "yolo11n.onnx").write_bytes(network)
+    fetch.fetch(tmp_path, lambda _: None, sources=[])
+    sight = examined(tmp_path)["sight"]
+    assert not sight.ok
+    assert sight.text.startswith("0 of 3 drawn stop signs were found")
+    assert "appliance model fetch --force" in sight.do
+
+
+def test_the_default_model_finds_what_is_drawn(models_dir: Path) -> None:
+    assert examined(models_dir, engine__cache="false")["sight"] == Check(
+        "sight", True, "the drawn stop signs were found",
+        "Run `appliance model fetch --force`, or choose another model with `appliance model activate`.",
+    )  # fmt: skip
 
 
 def test_whatever_is_wrong_comes_with_what_to_do(tmp_path: Path) -> None:

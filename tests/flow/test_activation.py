@@ -30,6 +30,11 @@ from tests.web.camera import ANSWERS, camera
 ELSEWHERE = ((20.0, 20.0, 60.0, 60.0, 0.9, 0),)
 
 
+def people(count: int) -> list[tuple[float, ...]]:
+    """Rows of an engine that finds so many people side by side."""
+    return [(40.0 * n, 240.0, 40.0 * n + 30, 300.0, 0.9, 0) for n in range(count)]
+
+
 def inference(rig: Rig, engine: FakeEngine, name: str = "other", refresh_s: float | None = None) -> Inference:
     return Inference(fake_network(engine, name), clock=rig.clock, refresh_s=refresh_s)
 
@@ -252,9 +257,10 @@ async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> No
     [
         ((), "does not see the drawn stop sign"),
         (ELSEWHERE, "does not see the drawn stop sign"),
-        ((*CANARY_ROWS, *((40.0 * n, 240.0, 40.0 * n + 30, 300.0, 0.9, 0) for n in range(8))), "finds other things"),
+        (CANARY_ROWS[:2], "2 of 3 drawn stop signs were found"),
+        ((*CANARY_ROWS, *people(8)), "11 objects were found in a picture of 3 drawn stop signs"),
     ],
-    ids=["blind", "sees wrongly", "sees too much"],
+    ids=["blind", "sees wrongly", "misses one", "sees too much"],
 )
 async def test_a_model_that_sees_otherwise_changes_nothing(
     rig: Rig, rows: tuple[tuple[float, ...], ...], why: str
@@ -269,6 +275,12 @@ async def test_a_model_that_sees_otherwise_changes_nothing(
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "fake"
         assert why in str(rig.detector.activation_error)
+
+
+async def test_a_model_that_finds_other_things_than_the_present_one_is_refused(rig: Rig) -> None:
+    async with running(rig):
+        with pytest.raises(ModelError, match="finds other things than fake does: 75 % alike"):
+            await activation(rig, FakeEngine((*CANARY_ROWS, *people(2)))).activate("b", bounds=Bounds(0.8))
 
 
 async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant() -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from appliance.health.canary import CAMERA, Canary
 from appliance.values import Box, Detected, Detection, Failed, Frame, Outcome, Size, Skipped, SkipReason, Timing
-from appliance.vision import scene
+from appliance.vision import scene, sight
 
 SIZE = Size(1280, 720)
-_, SIGN = scene.draw(SIZE, 0.5)
+SIGNS = tuple(sign.box_px for sign in sight.known_picture().signs)
 
 
 def seen(*boxes: tuple[str, Box]) -> Detected:
@@ -19,7 +19,8 @@ def seen(*boxes: tuple[str, Box]) -> Detected:
     return Detected(found, SIZE, Size(640, 384), "fake", Timing(1, 2, 3, 6))
 
 
-RIGHT = seen((scene.SIGN, SIGN))
+RIGHT_ONES = tuple((scene.SIGN, sign) for sign in SIGNS)
+RIGHT = seen(*RIGHT_ONES)
 SKIPPED = Skipped(SkipReason.OVERLOADED, 2.0)
 BROKEN = Failed("engine_failed", "the chip is on fire")
 
@@ -27,7 +28,9 @@ BROKEN = Failed("engine_failed", "the chip is on fire")
 class SeeingBox:
     """Answers frames with these outcomes, one after another; the last one stays."""
 
-    def __init__(self, outcomes: Iterable[Outcome], classes: tuple[str, ...] = ("person", scene.SIGN)) -> None:
+    def __init__(
+        self, outcomes: Iterable[Outcome], classes: tuple[str, ...] = ("person", scene.SIGN), most: int = 300
+    ) -> None:
         self._outcomes: Iterator[Outcome] = iter(outcomes)
         self._last: Outcome = RIGHT
         self.asked: list[tuple[float, Frame]] = []
@@ -37,7 +40,14 @@ class SeeingBox:
             idle=lambda: not self.busy,
             classes=lambda: classes,
             clock=lambda: asyncio.get_running_loop().time(),
+            most=lambda: most,
+            failed=self._failed,
         )
+        self.failed_at: list[int] = []
+        """How many times it had been asked at each failure."""
+
+    async def _failed(self) -> None:
+        self.failed_at.append(len(self.asked))
 
     async def _ask(self, frame: Frame) -> Outcome:
         self.asked.append((asyncio.get_running_loop().time(), frame))
@@ -67,19 +77,18 @@ async def test_the_sign_where_it_was_drawn_is_a_proof() -> None:
 
 
 async def test_anything_else_is_none_and_says_why() -> None:
-    moved = Box(SIGN.x1 + 200, SIGN.y1, SIGN.x2 + 200, SIGN.y2)
-    for outcome in (seen(), seen(("person", SIGN)), seen((scene.SIGN, moved)), seen((scene.SIGN, Box(5, 5, 5, 5)))):
+    for outcome in (seen(), seen(*RIGHT_ONES[1:]), seen(*RIGHT_ONES, *(("person", SIGNS[0]),) * 3)):
         box = SeeingBox([outcome])
         state = await box.canary.prove()
         assert (state.proved, state.failures) == (False, 1)
-        assert "stop sign was not found" in state.message
+        assert "drawn stop signs" in state.message
         assert not box.canary.ready
     state = await SeeingBox([BROKEN]).canary.prove()
     assert (state.failures, state.message) == (1, "the chip is on fire")
 
 
 async def test_other_things_in_the_picture_do_no_harm() -> None:
-    assert (await SeeingBox([seen(("person", Box(0, 0, 9, 9)), (scene.SIGN, SIGN))]).canary.prove()).proved
+    assert (await SeeingBox([seen(("person", Box(0, 0, 9, 9)), *RIGHT_ONES)]).canary.prove()).proved
 
 
 async def test_a_skipped_try_says_nothing_of_the_boxs_sight() -> None:
@@ -148,3 +157,15 @@ async def test_while_there_is_no_model_nothing_is_asked() -> None:
     box = SeeingBox([BROKEN], classes=())
     assert await box.run(0.05) == []
     assert box.canary.state.failures == 0
+
+
+async def test_each_failure_is_passed_on_before_the_next_try() -> None:
+    box = SeeingBox([BROKEN, SKIPPED, seen(), RIGHT])
+    await box.run(70)
+    assert box.failed_at == [1, 2, 3]
+
+
+async def test_no_more_signs_are_asked_for_than_an_answer_can_hold() -> None:
+    one = seen(RIGHT_ONES[0])
+    assert (await SeeingBox([one], most=1).canary.prove()).proved
+    assert not (await SeeingBox([one], most=2).canary.prove()).proved

@@ -181,7 +181,7 @@ async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> N
             await asyncio.sleep(0.01)
         status, answer = await get(running.url, "/health/ready")
         assert status == 503
-        assert "stop sign was not found" in answer["canary"]
+        assert "0 of 3 drawn stop signs were found" in answer["canary"]
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (503, "critical")
         assert report["findings"][0]["code"] == "canary_failed"
