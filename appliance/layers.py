@@ -62,7 +62,9 @@ def of_toml(path: Path) -> Layer:
     except OSError as error:
         do = "; use sudo" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{do}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    except ValueError as error:  # also numbers of thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
 
 

@@ -223,7 +223,13 @@ def test_cameras_have_sections_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "what"),
-    [(b"[server\n", "not valid TOML"), (b"\xff\xfe", "not valid TOML"), (b"a=1\na=2", "not valid TOML")],
+    [
+        (b"[server\n", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"a=1\na=2", "not valid TOML"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+    ],
+    ids=["section", "bytes", "twice", "nested"],
 )
 def test_a_file_that_is_not_toml_is_refused(content: bytes, what: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
