@@ -40,7 +40,7 @@ from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.watch import Watch
 from appliance.links import mdns
-from appliance.models import active
+from appliance.models import active, scratch
 from appliance.ports import Notifier
 from appliance.process import demo_camera
 from appliance.process.addresses import addresses, ipv4_addresses
@@ -325,6 +325,7 @@ def _in_safe_mode(problem: ConfigError) -> ConfigError:
 
 def _try(load: Load, settings: Settings) -> tuple[Network | None, ModelError | EngineError | None]:
     """Without a model the box is not dark: it answers, and says what is missing."""
+    scratch.sweep(Path(settings.model.dir))
     try:
         return load(settings), None
     except (ModelError, EngineError) as error:

@@ -78,6 +78,12 @@ async def test_the_service_starts_with_a_damaged_activation(serve: Serve, models
         assert box.started.health.report()["engine"]["model"] == "gate"
 
 
+async def test_what_a_cut_import_left_is_swept_at_the_start(serve: Serve, models_dir: Path) -> None:
+    (models_dir / ".import-abcdefgh" / ".copy").mkdir(parents=True)
+    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}):
+        assert [path.name for path in models_dir.iterdir() if path.name.startswith(".import-")] == []
+
+
 async def test_what_nobody_thought_of_in_an_engine_is_an_error_of_it(
     serve: Serve, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

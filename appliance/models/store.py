@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from appliance.errors import ModelError, did_you_mean
-from appliance.models import active, declared, fetch
+from appliance.models import active, declared, fetch, scratch
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.models.declared import Declaration
@@ -72,15 +71,15 @@ def take_in(
         raise ModelError(f"there is no {source}", "model_missing")
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models_dir, prefix=".import-") as scratch:
+        with scratch.folder(models_dir, "import") as place:
             if source.suffix in declared.NETWORKS:
                 return _of_network(source, folder, declaration)
-            unpacked = _bundle_in(source if source.is_dir() else _unpack(source, Path(scratch)))
+            unpacked = _bundle_in(source if source.is_dir() else _unpack(source, place))
             if declaration is not None or (unpacked / declared.FILE).exists():
                 told = declaration or declared.read(unpacked / declared.FILE)
                 return declared.build(declared.network_in(unpacked), folder, told)
             read = bundles.read(unpacked)
-            with bundles.appearing(folder) as fresh:
+            with scratch.appearing(folder) as fresh:
                 _copy(read, fresh)
                 bundle = replace(read, name=name, network=fresh / read.network.name, source=read.source or source.name)
                 inspect(bundle.network)  # that it opens
@@ -105,8 +104,8 @@ def remove(models_dir: Path, name: str, configured: str) -> None:
         if name == used:
             raise ModelError(f"{name} is in use: activate another one first", active.NOT_ACTIVATED)
     try:
-        with tempfile.TemporaryDirectory(dir=models_dir, prefix=".remove-") as scratch:
-            folder.rename(Path(scratch, name))  # gone at once, and never half there
+        with scratch.folder(models_dir, "remove") as place:
+            folder.rename(place / name)  # gone at once, and never half there
     except OSError as error:
         raise ModelError(f"{folder} cannot be deleted: {error.strerror}", "model_corrupt") from None
 
@@ -125,9 +124,9 @@ def _copy(read: Bundle, fresh: Path) -> None:
         shutil.copyfile(origin / file, fresh / file)
 
 
-def _unpack(archive: Path, scratch: Path) -> Path:
+def _unpack(archive: Path, place: Path) -> Path:
     """Plain files alone, at most one folder deep: links, devices and paths that lead outside are refused."""
-    target = scratch / "unpacked"
+    target = place / "unpacked"
     target.mkdir()
     left = _MOST_BYTES
     try:

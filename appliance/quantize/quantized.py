@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
+from appliance.models import scratch
 from appliance.models.bundle import Bundle, Quantized
 
 
@@ -30,7 +31,7 @@ def write(network: Path, folder: Path, original: Bundle, told: Quantized, tools:
 
     `network`: the .xml file; its weights lie beside it.
     """
-    with bundles.appearing(folder) as fresh:
+    with scratch.appearing(folder) as fresh:
         for suffix in (".xml", ".bin"):
             shutil.copyfile(network.with_suffix(suffix), fresh / f"model{suffix}")
         bundle = replace(
