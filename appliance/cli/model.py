@@ -166,12 +166,16 @@ def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
+    from appliance import model_trial
     from appliance.models import declared, store
 
     source = arguments.source
     name = arguments.name or _without(source.resolve().name, *_PACKED, *declared.NETWORKS)
     declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
-    found = store.take_in(source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration)
+    found = store.take_in(
+        source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration,
+        prove=partial(model_trial.prove, settings),
+    )  # fmt: skip
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
     return OK
 
