@@ -193,6 +193,7 @@ def grant(access: Access, settings: Settings) -> None:
     server = settings.server
     access.viewer_token, access.api_key = server.viewer_token, server.api_key
     access.require_token, access.max_connections = server.require_token, server.max_connections
+    access.allowed_hosts, access.cors_origins = server.allowed_hosts, server.cors_origins
 
 
 def make_intake(settings: Settings, clock: Clock) -> Intake:
@@ -203,7 +204,6 @@ def make_intake(settings: Settings, clock: Clock) -> Intake:
 def socket_options(settings: Settings) -> sockets.SocketOptions:
     server = settings.server
     return sockets.SocketOptions(
-        cors_origins=server.cors_origins,
         ping_interval_s=server.ping_interval_s,
         ping_timeout_s=server.ping_timeout_s,
         max_frame_bytes=server.max_frame_bytes,

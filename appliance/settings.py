@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+HostName = Annotated[str, Meta(pattern=r"^(\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)$", max_length=253)]
 Profile = Literal["development", "production", "realtime"]
 
 
@@ -17,6 +18,14 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cors_origins: Annotated[
         tuple[str, ...],
         Meta(description="Web origins that may connect from a browser, '*' for all; empty: only the box's own page."),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[HostName, ...],
+        Meta(
+            max_length=100,
+            description="More names that clients use for this device, `.example.com` for all below it, `*` for any "
+            "(which lets DNS rebinding in). Addresses, its own name, .local and names without a dot always work.",
+        ),
     ] = ()
     ping_interval_s: Annotated[
         float, Meta(gt=0, description="Between two Socket.IO pings, s; 25 is what clients expect.")

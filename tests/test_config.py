@@ -137,6 +137,7 @@ def test_an_unknown_key_of_a_camera_is_named_with_it(tmp_path: Path) -> None:
         ("[server]\ncompression = 1", ["server.compression", "bool"]),
         ("[server]\ncors_origins = 'all'", ["server.cors_origins", "array"]),
         ("[server]\ncors_origins = [5]", ["server.cors_origins", "str"]),
+        ("[server]\nallowed_hosts = ['http://a.example']", ["server.allowed_hosts", "regex"]),
         ("[model]\nmin_confidence = 0", ["model.min_confidence", "> 0"]),
         ("[model]\nmin_confidence = 1.0", ["model.min_confidence", "< 1"]),
         ("[model]\nname = ''", ["model.name", "length"]),

@@ -17,6 +17,10 @@ class Access:
     require_token: bool = False
     """Cameras without a token of their own stay out."""
     max_connections: int = 2000
+    allowed_hosts: tuple[str, ...] = ()
+    """Names of this device beyond its own."""
+    cors_origins: tuple[str, ...] = ()
+    """Other web pages that may use it; `*` is every one."""
 
 
 def same(given: str, expected: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.web import origins
 from appliance.web.access import Access, same
 from appliance.web.health import PAGE
 from appliance.web.publisher import Publisher
@@ -28,7 +29,10 @@ def make_app(
     websocket_deflate: bool,
 ) -> web.Application:
     """The application, ready to be run on a site."""
-    app = web.Application(middlewares=[_plain_sockets] if not websocket_deflate else [])
+    middlewares = [origins.middleware(access, respond)]
+    if not websocket_deflate:
+        middlewares.append(_plain_sockets)
+    app = web.Application(middlewares=middlewares)
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
     app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, access)])

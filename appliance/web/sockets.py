@@ -46,7 +46,6 @@ _BAD_CAMERAS: Payload = {
 class SocketOptions:
     """How the transport behaves; see `[server]` in the configuration."""
 
-    cors_origins: tuple[str, ...]
     ping_interval_s: float
     ping_timeout_s: float
     max_frame_bytes: int
@@ -72,12 +71,12 @@ class _Json:
 
 def make_server(options: SocketOptions) -> Any:
     """The Socket.IO server, with nothing bound to it."""
-    origins: Any = None if not options.cors_origins else list(options.cors_origins)
     return socketio.AsyncServer(
         async_mode="aiohttp",
         async_handlers=False,
         json=_Json,
-        cors_allowed_origins="*" if origins == ["*"] else origins,
+        cors_allowed_origins="*",  # of those that `origins` has let in
+        cors_credentials=False,  # tokens travel in `auth`, never in cookies
         ping_interval=options.ping_interval_s,
         ping_timeout=options.ping_timeout_s,
         max_http_buffer_size=options.max_frame_bytes * _TRANSPORT_FACTOR,

@@ -64,6 +64,7 @@ async def test_a_browser_may_connect_only_from_an_origin_that_is_allowed(
             assert "Access-Control-Allow-Origin" not in answer
         elif origin is not None:
             assert answer["Access-Control-Allow-Origin"] == headers["Origin"]
+            assert "Access-Control-Allow-Credentials" not in answer  # cookies of a proxy are not for other pages
 
 
 async def test_a_websocket_from_elsewhere_is_refused_too(serve: Serve) -> None:

@@ -1,0 +1,174 @@
+"""Strangers' names and strangers' pages are refused; the names of the device, and proxies, are not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from appliance.web.origins import is_ours, may_use, search_domains
+from tests.conftest import Running, Serve
+from tests.web.test_bad_input import form
+from tests.web.test_contract import picture
+from tests.web.test_transport import POLLING, WEBSOCKET
+
+MACHINE = socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "127.0.0.1:8080", "192.168.1.50:80", "[::1]", "[fe80::1%25eth0]:8080", "localhost",
+        "localhost:8080", "a.localhost", "box.local", "BOX.LOCAL:8080", "box.local.", "box", "appliance:8080",
+        MACHINE, f"{MACHINE}:1",
+        f"{MACHINE.partition('.')[0]}.site.example", "cams.example.com", "CAMS.example.com.:443", "a.b.example.org",
+    ],
+)  # fmt: skip
+def test_names_of_the_device_are_its_own(host: str) -> None:
+    assert is_ours(host, ("cams.example.com", ".example.org"), ("site.example",))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "box.local.evil.example", "evilcams.example.com",
+        "x.cams.example.com", "example.org", f"{MACHINE}.evil.example", "", "a b", "evil.example#.local",
+        "evil.example/.local", "user@box.local", "[::1", "[evil.example]", "1.2.3.4.5", "\x1b", "évil.local",
+    ],
+)  # fmt: skip
+def test_names_that_a_stranger_can_own_are_not(host: str) -> None:
+    assert not is_ours(host, ("cams.example.com", ".example.org"), ("site.example",))
+
+
+def test_a_star_allows_every_name() -> None:
+    assert is_ours("evil.example", ("*",))
+
+
+@pytest.mark.parametrize(
+    ("origin", "hosts"),
+    [
+        ("http://box.local:8080", ("box.local:8080",)),
+        ("HTTP://Box.local", ("box.local:80",)),
+        ("https://cams.example.com", ("10.0.0.5:8080", "cams.example.com")),  # TLS ends at the proxy
+        ("https://cams.example.com", ("cams.example.com:443",)),
+        ("http://[::1]:8080", ("[::1]:8080",)),
+        ("https://a.example", ("10.0.0.5",)),
+    ],
+)
+def test_a_page_of_the_device_may_use_it(origin: str, hosts: tuple[str, ...]) -> None:
+    assert may_use(origin, hosts, ("https://A.example/",))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "file://", "http://10.0.0.5:81", "http://10.0.0.5:8080.evil.example", "x", "://"],
+)
+def test_a_page_from_elsewhere_may_not(origin: str) -> None:
+    assert not may_use(origin, ("10.0.0.5:8080", ""), ("https://a.example",))
+    assert may_use(origin, ("10.0.0.5:8080",), ("*",))
+
+
+def test_the_domains_of_the_network_are_read(tmp_path: Path) -> None:
+    assert search_domains(tmp_path) == ()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 10.0.0.1\nsearch Site.example. lan\n\ndomain other.example\n")
+    assert search_domains(tmp_path) == ("site.example", "lan", "other.example")
+
+
+async def post(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession(url, headers=named) as session,
+        session.post("/v1/vision/detection", data=form(image=picture(1))) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("path", ["/health", "/", "/v1/status/ping", POLLING, "/cameras/gate/latest.jpg", "/nowhere"])
+async def test_nothing_is_answered_under_a_strangers_name(live: Running, path: str) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Host": "evil.example:8080"}) as session,
+        session.get(live.url + path) as answer,
+    ):
+        assert answer.status == 403
+        body = await answer.json()
+        assert (body["success"], body["code"]) == (False, "host_refused")
+        assert "evil.example:8080" in body["error"]
+        assert "server.allowed_hosts" in body["error"]
+
+
+async def test_a_websocket_under_a_strangers_name_is_refused(live: Running) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(
+                live.url + WEBSOCKET, headers={"Host": "evil.example", "Origin": "http://evil.example"}
+            )
+        assert refused.value.status == 403
+
+
+async def test_the_esp32s_websockets_library_is_let_in(live: Running) -> None:
+    """It names this origin in each handshake."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(live.url + WEBSOCKET, headers={"Origin": "file://"}) as raw,
+    ):
+        assert (await raw.receive_str()).startswith("0{")
+
+
+async def test_a_picture_from_a_strangers_page_is_refused(live: Running) -> None:
+    for origin in ("http://evil.example", "null", "https://127.0.0.1"):
+        status, answer = await post(live.url, Origin=origin)
+        assert (status, answer["success"], answer["code"]) == (403, False, "origin_refused")
+        assert "server.cors_origins" in answer["error"]
+    for headers in ({}, {"Origin": live.url}):
+        assert (await post(live.url, **headers))[0] == 200
+
+
+@pytest.fixture(scope="module")
+async def proxied(serve: Serve) -> AsyncIterator[Running]:
+    async with serve(
+        server__allowed_hosts="cams.example.com",
+    ) as running:
+        yield running
+
+
+PROXIES = {
+    "host_passed_on": {"Host": "cams.example.com"},
+    "host_passed_on_with_its_scheme": {"Host": "cams.example.com", "X-Forwarded-Proto": "https"},
+    "own_host": {"X-Forwarded-Host": "cams.example.com", "X-Forwarded-Proto": "https"},
+    "two_proxies": {"X-Forwarded-Host": "cams.example.com, 10.0.0.7", "X-Forwarded-Proto": "https, http"},
+}
+
+
+@pytest.mark.parametrize("headers", PROXIES.values(), ids=PROXIES)
+async def test_a_page_behind_a_proxy_is_served(proxied: Running, headers: dict[str, str]) -> None:
+    headers = {**headers, "Origin": "https://cams.example.com"}
+    assert (await post(proxied.url, **headers))[0] == 200
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.get(proxied.url + "/health") as answer:
+            assert answer.status in (200, 503)
+        async with session.get(proxied.url + POLLING) as answer:
+            assert answer.status == 200
+        async with session.ws_connect(proxied.url + WEBSOCKET) as raw:
+            assert (await raw.receive_str()).startswith("0{")
+
+
+async def test_a_proxy_that_names_the_device_by_its_address_needs_no_setting(live: Running) -> None:
+    assert (await post(live.url, **PROXIES["own_host"], Origin="https://cams.example.com"))[0] == 200
+
+
+async def test_an_origin_of_the_settings_is_a_name_of_the_device_too(serve: Serve) -> None:
+    async with serve(server__cors_origins="https://cams.example.com:8443, not an origin") as running:
+        assert (await post(running.url, Host="cams.example.com", Origin="https://cams.example.com:8443"))[0] == 200
+        assert (await post(running.url, Host="evil.example"))[0] == 403
+
+
+async def test_a_page_that_may_use_anything_still_needs_the_devices_name(serve: Serve) -> None:
+    async with serve(profile="development") as running:
+        assert (await post(running.url, Origin="http://evil.example"))[0] == 200
+        status, answer = await post(running.url, Host="evil.example", Origin="http://evil.example")
+        assert (status, answer["code"]) == (403, "host_refused")
