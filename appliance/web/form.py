@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.message import Message
-from email.parser import BytesParser
-from email.policy import compat32
-from email.utils import collapse_rfc2231_value
 
 from appliance.errors import BadFrame
 
@@ -21,7 +17,12 @@ OVERHEAD_BYTES = 64_000
 _LONGEST_BOUNDARY = 70  # RFC 2046
 _LONGEST_HEADERS = 8_000
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
-_PLAIN = ("", "7bit", "8bit", "binary")
+_BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]*)"|([^\s;",]+))', re.IGNORECASE)
+_HEADER = re.IGNORECASE | re.MULTILINE
+_NAME = re.compile(rb'^content-disposition:[^\r\n]*?;[ \t]*name[ \t]*=[ \t]*(?:"([^"\r\n]*)"|([^\s;"]+))', _HEADER)
+_NESTED = re.compile(rb"^content-type:[ \t]*multipart/", _HEADER)
+_ENCODING = re.compile(rb"^content-transfer-encoding:[ \t]*([^\s;]*)", _HEADER)
+_PLAIN = (b"", b"7bit", b"8bit", b"binary")
 
 
 def read_form(body: bytes, content_type: str) -> dict[str, bytes]:
@@ -31,15 +32,13 @@ def read_form(body: bytes, content_type: str) -> dict[str, bytes]:
         end = _END_OF_HEADERS.search(body, start, min(stop, start + _LONGEST_HEADERS))
         if end is None:
             raise BadFrame("a part of the form has no end of its headers: send an empty line after them", "frame_type")
-        headers = BytesParser(policy=compat32).parsebytes(body[start : end.start()], headersonly=True)
-        fields[_name(headers)] = body[end.end() : stop]
+        fields[_name(body[start : end.start()])] = body[end.end() : stop]
     return fields
 
 
 def _boundary(content_type: str) -> bytes:
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary("")
+    found = _BOUNDARY.search(content_type)
+    boundary = (found[1] or found[2] or "") if found is not None else ""
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY or not boundary.isascii():
         raise BadFrame("the form's Content-Type needs a boundary of 1 to 70 ASCII characters", "frame_type")
     return boundary.encode()
@@ -63,13 +62,14 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[int, int]]:
         yield start, max(start, stop - (body[stop - 1 : stop] == b"\r" and found is not None))
 
 
-def _name(headers: Message) -> str:
-    if headers.get_content_maintype() == "multipart":
+def _name(headers: bytes) -> str:
+    if _NESTED.search(headers):
         raise BadFrame("a field of the form must be no form itself", "frame_type")
-    if str(headers.get("Content-Transfer-Encoding", "")).strip().lower() not in _PLAIN:
+    encoding = _ENCODING.search(headers)
+    if encoding is not None and encoding[1].lower() not in _PLAIN:
         raise BadFrame("a field of the form has a Content-Transfer-Encoding; send its bytes as they are", "frame_type")
-    name = headers.get_param("name", header="Content-Disposition")
-    text = "" if name is None else collapse_rfc2231_value(name)
-    if not text:
+    found = _NAME.search(headers)
+    name = (found[1] or found[2] or b"") if found is not None else b""
+    if not name:
         raise BadFrame("each field of the form needs a name in its Content-Disposition", "frame_type")
-    return text
+    return name.decode("utf-8", "replace")
