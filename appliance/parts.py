@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from msgspec import structs
 from appliance.device import cpus, profile, state
 from appliance.device.profile import Profile
 from appliance.engines import registry
+from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
@@ -23,7 +25,7 @@ from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
 from appliance.models import active, bundle
 from appliance.models.bundle import Bundle
-from appliance.ports import Clock
+from appliance.ports import Clock, Engine
 from appliance.settings import Settings
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
@@ -69,7 +71,7 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
-    network = Network(info, engine, reader, sizes, found.placing)
+    network = Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
     if prepare:
         compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
         mark("compiled" if compiled else "compiled before")
@@ -136,6 +138,12 @@ def _compiled(settings: Settings) -> Path | None:
         return None
     own = os.environ.get("CACHE_DIRECTORY")  # systemd's CacheDirectory=
     return Path(own.partition(":")[0]) / "compiled" if own else Path(settings.model.dir) / ".compiled"
+
+
+def _forget_of(engine: Engine, settings: Settings) -> Callable[[], None] | None:
+    """What removes the networks that OpenVINO has compiled; engines of others keep theirs as they like."""
+    folder = _compiled(settings)
+    return CompiledFiles(folder).clear if engine.name == "openvino" and folder is not None else None
 
 
 def answer_cache(settings: Settings, clock: Clock) -> Cache | None:

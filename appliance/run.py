@@ -30,6 +30,7 @@ from appliance.flow.inference import Inference, Network
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.flow.rebuild import Rebuild
+from appliance.flow.recompile import Recompile
 from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.memory import room_bytes
 from appliance.governor.service import Governor
@@ -158,6 +159,7 @@ async def serve(
         classes=lambda: detector.network.info.classes if detector.network else (),
         clock=clock,
         most=lambda: settings.model.max_detections,
+        failed=lambda: recompile.run(),
     )
 
     # What may change while it runs: settings, the model, its engine.
@@ -204,6 +206,7 @@ async def serve(
         room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
     )
     rebuild = Rebuild(detector=detector, activate=activation.activate)
+    recompile = Recompile(detector=detector, activate=lambda name: activation.activate(name, bounds=None), clock=clock)
 
     def notices() -> Notices:
         stays = rebuild.problem

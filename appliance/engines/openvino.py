@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -20,14 +20,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
+log = logging.getLogger(__name__)
+
 _NOT_THERE: Any = None
 """What Python takes in `sys.modules` for a module that cannot be imported."""
-_MOST_CACHED = 16
-"""Compiled sizes kept on disk, about 6 MB each for a nano network."""
 _MOST_SLOTS = 8
 """Inferences side by side; a small box does best with one to four."""
 
@@ -66,9 +67,7 @@ class OpenVINOEngine:
         self.device = device
         self._hint = hint.upper()
         self._options: dict[str, Any] = {}
-        self._cache = cache
-        if cache is not None and _usable(cache):
-            self._core.set_property({"CACHE_DIR": str(cache)})
+        self._kept = CompiledFiles(cache) if cache is not None else None
         if precision:
             self._options["INFERENCE_PRECISION_HINT"] = precision
         if device == "CPU" and threads:
@@ -161,12 +160,9 @@ class OpenVINOEngine:
             model, self._model = self._model or self._read(), None
             if size is not None:
                 model.reshape([1, size.height, size.width, 3])
-            hint = self._hint if size is not None else "LATENCY"
-            compiled = self._core.compile_model(model, self.device, {**self._options, "PERFORMANCE_HINT": hint})
+            compiled = self._compile_or_load(model, size)
             del model
             _give_back_memory()
-            if self._cache is not None:
-                _prune(self._cache)
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             slots = min(_MOST_SLOTS, best) if size is not None else 1
             self.slots = max(self.slots, slots)
@@ -175,6 +171,21 @@ class OpenVINOEngine:
         except RuntimeError as error:
             shown = "any size" if size is None else f"{size.width}x{size.height}"
             raise EngineError(f"cannot compile the model for {self.device} at {shown}: {_last_line(error)}") from None
+
+    def _compile_or_load(self, model: Any, size: Size | None) -> Any:
+        """The compiled network, out of the cache if it is there and whole. Raises RuntimeError."""
+        options = {**self._options, "PERFORMANCE_HINT": self._hint if size is not None else "LATENCY"}
+        if self._kept is None:
+            return self._core.compile_model(model, self.device, options)
+        shown = "any size" if size is None else f"{size.width}x{size.height}"
+        use = f"{self._network.parent.name}/{self._network.name} {shown}".replace("\n", " ")
+        try:
+            with self._kept.open(use) as folder:
+                cached = {**options, "CACHE_DIR": str(folder)} if folder is not None else options
+                return self._core.compile_model(model, self.device, cached)
+        except RuntimeError as error:  # perhaps the cache's: without it, it either works or says what is wrong
+            log.warning("compiling without the cache: %s", _last_line(error), extra={"kind": "compiled_files"})
+            return self._core.compile_model(model, self.device, options)
 
 
 def _import_openvino() -> Any:
@@ -202,21 +213,6 @@ def _give_back_memory() -> None:
     """Compiling leaves some 10 MB that glibc would keep for itself."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _usable(cache: Path) -> bool:
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        return os.access(cache, os.W_OK)
-    except OSError:
-        return False  # a read-only model folder: each start compiles anew
-
-
-def _prune(cache: Path) -> None:
-    """Keep the newest files: each network, size, setting and version of OpenVINO has one of its own."""
-    with contextlib.suppress(OSError):  # somebody else prunes as well
-        for file in sorted(cache.glob("*.blob"), key=lambda file: file.stat().st_mtime)[:-_MOST_CACHED]:
-            file.unlink()
 
 
 class _Prepared:

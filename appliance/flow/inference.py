@@ -6,6 +6,7 @@ It goes from its bytes to its boxes on one thread, which holds the GIL for littl
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.errors import EngineError, ModelError, NotBuilt
@@ -31,6 +32,8 @@ class Network:
     """Where a picture lies in its input."""
     lacks: EngineError | ModelError | None = None
     """Why this is a stand-in for the engine that was asked for; NotBuilt: until that is built."""
+    forget: Callable[[], None] | None = None
+    """Remove what was compiled and is kept on disk, so that the next load compiles it; None: nothing is kept."""
 
     @property
     def build(self) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import openvino
 import pytest
 
 from appliance.engines import registry
+from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError
 from appliance.values import Size
 from tests.conftest import ROOT
@@ -134,6 +136,7 @@ _WHAT_IS_IMPORTED = """
 import sys
 from pathlib import Path
 from appliance.engines import registry
+from appliance.engines.compiled_files import CompiledFiles
 
 registry.create("openvino", Path(sys.argv[1])).close()
 assert not [name for name in sys.modules if name.startswith("openvino.tools") or "telemetry" in name]
@@ -150,6 +153,7 @@ import sys, threading
 from pathlib import Path
 import openvino
 from appliance.engines import registry
+from appliance.engines.compiled_files import CompiledFiles
 
 registry.create("openvino", Path(sys.argv[1]))
 together = threading.Barrier(4)
@@ -170,3 +174,94 @@ def test_the_first_inferences_of_a_process_may_come_at_once(network: Path) -> No
     """OpenVINO 2026.4.1 froze there, GIL and all, in about half of all tries."""
     for _ in range(6):
         subprocess.run([sys.executable, "-c", _FIRST_AT_ONCE, str(network)], check=True, timeout=30, cwd=ROOT)
+
+
+def damage(kept: Path, how: str) -> None:
+    kept.chmod(0o600)
+    data = bytearray(kept.read_bytes())
+    middle = len(data) // 2
+    if how == "zeros":
+        data[middle : middle + 64] = bytes(64)
+    elif how == "a bit":
+        data[middle] ^= 4
+    elif how == "cut":
+        del data[middle:]
+    elif how == "nothing":
+        data.clear()
+    kept.write_bytes(data)
+    if how == "a folder":
+        kept.unlink()
+        (kept / "deep").mkdir(parents=True)
+    elif how == "a link":
+        kept.rename(kept.with_suffix(".elsewhere"))
+        kept.symlink_to(kept.with_suffix(".elsewhere"))
+
+
+@pytest.mark.parametrize("how", ["zeros", "a bit", "cut", "nothing", "a folder", "a link"])
+def test_a_damaged_file_of_the_cache_is_never_used_but_compiled_again(
+    network: Path, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = tmp_path / "compiled"
+    start(network, cache=cache)
+    (kept,) = cache.glob("*.blob")
+    damage(kept, how)
+    assert start(network, cache=cache)
+    assert "is damaged (wrong sha256): removed, and compiled again" in caplog.text
+    assert not start(network, cache=cache)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 80, b"\xff" * 80, b"12  model/model.xml 32x32\n"])
+def test_a_file_without_its_checksum_is_compiled_again(network: Path, tmp_path: Path, content: bytes | None) -> None:
+    cache = tmp_path / "compiled"
+    start(network, cache=cache)
+    (checksum,) = cache.glob("*.blob.sha256")
+    checksum.unlink() if content is None else checksum.write_bytes(content)
+    assert start(network, cache=cache)
+    assert not start(network, cache=cache)
+
+
+def test_a_size_that_is_loaded_later_is_checked_as_well(network: Path, tmp_path: Path) -> None:
+    sizes = Size(32, 32), Size(64, 32), None
+    engine = registry.create("openvino", network, cache=tmp_path)
+    assert [engine.prepare(size) for size in sizes] == [True] * 3
+    engine.close()
+    (of_64,) = [path for path in tmp_path.glob("*.sha256") if "64x32" in path.read_text()]
+    damage(of_64.with_suffix(""), "a bit")
+    engine = registry.create("openvino", network, cache=tmp_path)
+    assert [engine.prepare(size) for size in sizes] == [False, True, False]
+    engine.close()
+
+
+def test_two_that_compile_at_once_do_not_disturb_each_other(network: Path, tmp_path: Path) -> None:
+    with CompiledFiles(tmp_path).open("a compilation"):
+        with CompiledFiles(tmp_path, patience_s=0).open("one that cannot wait") as folder:
+            assert folder is None
+        waits = threading.Thread(target=start, args=(network,), kwargs={"cache": tmp_path})
+        waits.start()
+        waits.join(0.2)
+        assert list(tmp_path.glob("*.blob")) == []
+    waits.join(20)
+    assert not start(network, cache=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lock", "."])
+def test_a_folder_that_cannot_be_used_costs_a_compilation_each_time(
+    network: Path, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = tmp_path / "compiled"
+    if name == ".":
+        cache.write_bytes(b"")
+    else:
+        (cache / name).mkdir(parents=True)
+    assert start(network, cache=cache)
+    assert "compiled networks cannot be kept in" in caplog.text
+
+
+def test_what_was_cleared_is_compiled_from_scratch(network: Path, tmp_path: Path) -> None:
+    start(network, cache=tmp_path)
+    (tmp_path / "another.engine").write_bytes(b"")
+    CompiledFiles(tmp_path).clear()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["another.engine", "lock"] + (
+        [network.with_suffix(".bin").name, network.name] if network.parent == tmp_path else []
+    )
+    assert start(network, cache=tmp_path)
