@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance import config
 from appliance.control import Control
-from appliance.device import runtime
+from appliance.device import logs, runtime
 from appliance.errors import ConfigError
 from appliance.process.orders import INTERRUPTED
 from appliance.settings import Settings
@@ -82,5 +82,10 @@ def running_service() -> Control:
 def complain(error: object, code: int) -> int:
     """Say what went wrong; the exit code."""
     logging.getLogger(__name__).debug("exit code %d", code)
-    print(f"appliance: {error}", file=sys.stderr)
+    print(f"appliance: {printable(str(error))}", file=sys.stderr)
     return code
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: what comes out of file names and models cannot move its cursor or forge its lines."""
+    return "\n".join(logs.escaped(line) for line in text.split("\n"))

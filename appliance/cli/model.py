@@ -15,11 +15,13 @@ from appliance.cli.arguments import (
     add_command,
     add_settings,
     complain,
+    printable,
     running_service,
     settings_of,
 )
 from appliance.control import NoService
 from appliance.device import logs
+from appliance.device.logs import escaped
 from appliance.errors import ConfigError, ModelError
 from appliance.settings import Settings
 
@@ -109,7 +111,7 @@ def _reported(run: Run, arguments: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def _list(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -121,11 +123,12 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
     for name, entry in found.items():
         mark = "*" if name == in_use else " "
         if isinstance(entry, ModelError):
-            _say(f"{mark} {name:<16} broken: {entry}")
+            _say(f"{mark} {escaped(name):<16} broken: {escaped(str(entry))}")
             continue
         sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
         precision = entry.precision or "float"
-        _say(f"{mark} {name:<16} {entry.task}, {len(entry.classes)} classes, {sizes}, {precision}, {entry.license}")
+        facts = (entry.task, f"{len(entry.classes)} classes", sizes, precision, entry.license)
+        _say(f"{mark} {escaped(name):<16} {', '.join(facts)}")
     if in_use != configured:
         _say(f'  {in_use} was activated in place of {configured} (model.name = "{configured}")')
     if in_use not in found:
@@ -143,11 +146,11 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
             found = bundle.read(folder)
             network.inspect(found.network)
         except ModelError as error:
-            _say(f"✗ {name}: {error}")
+            _say(f"✗ {escaped(name)}: {escaped(str(error))}")
             worst = NO_MODEL
             continue
         checked = f"{len(found.files)} files as in the manifest" if found.files else "no manifest to hold it against"
-        _say(f"✓ {name}: opens, {checked}")
+        _say(f"✓ {escaped(name)}: opens, {checked}")
     return worst
 
 

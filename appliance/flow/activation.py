@@ -25,6 +25,7 @@ from pathlib import Path
 
 import anyio
 
+from appliance import files
 from appliance.errors import ApplianceError, BadFrame, EngineError, ModelError
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Answer, Inference, Network
@@ -41,6 +42,8 @@ _FAST_MS = 20.0
 """Below this a model is fast enough beside any other: so short a time is mostly what else the machine does."""
 _MOST_PICTURES = 100
 _MOST_PIXELS = 100_000_000
+_MOST_PICTURE_BYTES, _MOST_BYTES = 20_000_000, 100_000_000
+"""Of one picture's file and of all: they are in memory while the service works."""
 _SECOND_BYTES = 150_000_000
 """For a second nano network and its trial: 58 to 81 MB were taken at the most, of five pairs (OpenVINO, x86)."""
 BUSY, MEMORY_SHORT = "activation_busy", "memory_short"
@@ -275,11 +278,12 @@ def _shown(folder: Path | None) -> list[Picture]:
     """The pictures of a folder. Raises ModelError model_not_activated when it has none."""
     if folder is None:
         return []
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    pictures = []
-    for path in files[:_MOST_PICTURES]:
-        with contextlib.suppress(BadFrame, OSError):
-            pictures.append(decode.read_header(path.read_bytes(), _MOST_PIXELS))
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    pictures, left = [], _MOST_BYTES
+    for path in found[:_MOST_PICTURES]:
+        with contextlib.suppress(BadFrame, OSError):  # also what is no file: a pipe would be waited for
+            pictures.append(decode.read_header(files.read_plain(path, min(_MOST_PICTURE_BYTES, left)), _MOST_PIXELS))
+            left -= len(pictures[-1].data)
     if not pictures:
         raise ModelError(f"{folder} has no pictures (JPEG, PNG or WebP) that can be read", NOT_ACTIVATED)
     return pictures

@@ -11,7 +11,7 @@ from appliance.models import active, declared, fetch, scratch
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.models.declared import Declaration
-from appliance.models.names import is_plain
+from appliance.models.names import is_plain, shown
 from appliance.models.network import inspect
 from appliance.models.staging import stage
 
@@ -39,8 +39,9 @@ def folder_of(models_dir: Path, name: str) -> Path:
     """Where the model of this name lies. Raises ModelError model_missing when there is none, naming the nearest."""
     if name not in names(models_dir):
         known = names(models_dir)
-        there = did_you_mean(name, known) or (f"; there are: {', '.join(known)}" if known else "; the folder is empty")
-        raise ModelError(f"there is no model '{name}' in {models_dir}{there}", "model_missing")
+        listed = shown(", ".join(known))
+        there = shown(did_you_mean(name, known)) or (f"; there are: {listed}" if known else "; the folder is empty")
+        raise ModelError(f"there is no model '{shown(name)}' in {models_dir}{there}", "model_missing")
     return models_dir / name
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Activation, Bounds, Trial
+from appliance.models.names import is_plain
 from appliance.web.payloads import Payload
 
 
@@ -37,6 +38,8 @@ def routes(activation: Activation, models_dir: Path, configured: str) -> list[we
             return web.json_response({"error": str(error), "code": "option_invalid"}, status=400)
         pictures = Path(asked.pictures) if asked.pictures else None
         try:
+            if not is_plain(asked.name):
+                raise ModelError(f"{asked.name[:100]!r} cannot be a model's name: it is a folder in {models_dir}")
             trial = await activation.activate(asked.name, pictures, None if asked.force else Bounds())
         except (ModelError, EngineError) as error:
             return web.json_response({"error": str(error), "code": error.code}, status=409)

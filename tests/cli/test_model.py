@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -139,3 +140,15 @@ def test_who_may_not_write_the_models_is_told_so_in_one_line(capsys: pytest.Capt
 def test_what_cannot_be_fetched_is_answered_with_what_can(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(models_dir, "fetch", "--permissive", "yolox") == 3
     assert "known: ssd-mobilenet-v3, efficientdet-lite0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nappliance: forged", os.fsdecode(b"a\xff")])
+def test_a_folder_cannot_write_to_the_terminal_by_its_name(
+    models_dir: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (models_dir / name).mkdir()
+    assert run(models_dir, "list") == 0
+    assert run(models_dir, "verify", "b" + name) == 3
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert all(line.isprintable() for line in (out + err).splitlines())

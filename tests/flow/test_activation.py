@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -388,6 +389,10 @@ async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said
         (tmp_path / "pictures" / "one.jpg").write_bytes(jpeg(1))
         (tmp_path / "pictures" / "half.jpg").write_bytes(jpeg(2)[:-300])
         (tmp_path / "pictures" / "none.jpg").write_text("no picture")
+        os.mkfifo(tmp_path / "pictures" / "pipe.jpg")
+        (tmp_path / "pictures" / "zeros.jpg").symlink_to("/dev/zero")
+        with (tmp_path / "pictures" / "film.jpg").open("wb") as file:
+            file.truncate(10**12)
         assert (await changes.activate("b", tmp_path / "pictures")).pictures == 2
 
 

@@ -241,6 +241,17 @@ def test_a_model_that_does_not_run_is_not_taken_in(source: Path, models_dir: Pat
     assert not list(models_dir.iterdir())
 
 
+def test_what_changes_after_the_copy_is_not_taken_in(source: Path, models_dir: Path) -> None:
+    def changes(_: Path) -> None:
+        for path in source.iterdir():
+            path.unlink()
+            path.symlink_to("/etc/passwd")
+
+    sound = bundles.sha256(source / "model.bin")
+    found = store.take_in(source, models_dir, "new", prove=changes)
+    assert bundles.sha256(models_dir / "new" / "model.bin") == sound == found.files["model.bin"]
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
 def test_archives_of_every_kind_are_read(source: Path, models_dir: Path, tmp_path: Path, kind: str) -> None:
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, source)

@@ -60,3 +60,10 @@ async def test_a_model_is_activated_and_a_blind_one_is_not(asked: Asked) -> None
 async def test_what_cannot_be_meant_is_said(asked: Asked, body: object) -> None:
     status, told = await asked.post("/model/activate", body)
     assert (status, told["code"]) == (400, "option_invalid")
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "/etc", ".new-abcdefgh", "a\x1b[2J", "a\x00"])
+async def test_a_model_outside_the_folder_is_not_loaded(asked: Asked, name: str) -> None:
+    status, told = await asked.post("/model/activate", {"name": name})
+    assert (status, told["code"]) == (409, "model_missing")
+    assert "cannot be a model's name" in told["error"]
