@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import shutil
 import stat
@@ -215,6 +216,13 @@ def test_a_header_that_claims_all_memory_is_not_read(models_dir: Path, tmp_path:
     entry.size, entry.type = size, kind
     (tmp_path / "model.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
     assert "a header of" in refused(tmp_path / "model.tar", models_dir)
+
+
+def test_an_xz_that_claims_all_memory_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    large = [{"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "depth": 1}]
+    archive = tmp_path / "model.tar.xz"
+    archive.write_bytes(lzma.compress(bytes(10240), filters=large))
+    assert "is damaged: Memory usage limit exceeded" in refused(archive, models_dir)
 
 
 def test_a_network_finds_its_weights_but_not_through_a_link(models_dir: Path, tmp_path: Path, good: Path) -> None:
