@@ -113,7 +113,8 @@ class Health:
         return {
             "schema": 1,
             "status": status_of(findings),
-            "timestamp": report.date(wall),
+            "timestamp": round(wall, 3),
+            "timestamp_iso": report.date(wall),
             "model_loaded": detector.network is not None,
             "active_connections": len(self.publisher),
             "cache_size": len(detector.cache) if detector.cache is not None else 0,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import re
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,10 @@ async def test_health_carries_the_whole_report(serve: Serve) -> None:
     assert status == 200
     REPORT.validate(report)
     assert report["status"] in ("ok", "degraded")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", report["timestamp"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", report["timestamp_iso"])
+    same = datetime.datetime.fromisoformat(report["timestamp_iso"]).timestamp()
+    assert report["timestamp"] == pytest.approx(same, abs=0.002)
+    assert abs(time.time() - report["timestamp"]) < 3600
     assert report["model_loaded"] is True
     assert report["active_connections"] == 1
     assert report["cache_size"] >= 1
