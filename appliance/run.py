@@ -113,7 +113,7 @@ async def serve(
     socket_options = parts.socket_options(settings)
     socket_server = sockets.make_server(socket_options)
     emit, backlog = sockets.transport_of(socket_server)
-    publisher = Publisher(emit=emit, backlog=backlog)
+    publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
 
     # The way through.
     model_error: ModelError | EngineError | ConfigError | None

@@ -54,6 +54,13 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Refuse cameras that have no token of their own under [cameras.NAME].")
     ] = False
     api_key: Annotated[str, Meta(description="If set, /v1/vision needs it in its form as `api_key`.")] = ""
+    keep_pictures: Annotated[
+        bool,
+        Meta(
+            description="Keep each camera's newest picture for /cameras/NAME/latest.jpg also while nobody watches it, "
+            "32 MB in all. Off: pictures leave memory as soon as they are answered."
+        ),
+    ] = False
     advertise: Annotated[
         bool, Meta(description="Announce the box by multicast DNS, so that cameras find it; needs the extra 'mdns'.")
     ] = False

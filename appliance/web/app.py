@@ -16,6 +16,10 @@ from appliance.web.respond import Respond
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_NO_PICTURE = (
+    "no picture of this camera: it is not connected, or nobody watches it. "
+    "Set server.keep_pictures = true to keep the newest one all the time"
+)
 _CSP = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; frame-ancestors 'self'"
 
 
@@ -60,7 +64,7 @@ def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> we
             return respond({"error": "the page needs the viewer token", "code": "unauthorized"}, 401)
         frame = publisher.latest(request.match_info["camera"])
         if frame is None:
-            return respond({"error": "no picture of this camera yet", "code": "no_picture"}, 404)
+            return respond({"error": _NO_PICTURE, "code": "no_picture"}, 404)
         return web.Response(
             body=frame.picture.data,
             content_type=f"image/{frame.picture.format}",

@@ -3,7 +3,7 @@
 Rules of this file:
 - Posting never waits. A client that stops reading fills its transport, then its outbox; then its oldest mail is dropped
   and counted. Nothing else grows.
-- Pictures are kept only for cameras that somebody watches, one each.
+- Pictures are kept of cameras that somebody watches, or of all that are connected (`server.keep_pictures`), one each.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from appliance.values import CameraLimits, Detected, Frame, Outcome
 from appliance.web import payloads
 from appliance.web.intake import HTTP
 from appliance.web.payloads import Payload
+from appliance.web.pictures import Pictures
 
 Emit = Callable[[str, Payload, str], Awaitable[None]]
 """Hands an event and its payload to the transport of a client (its sid)."""
@@ -51,14 +52,14 @@ class _Client:
 class Publisher:
     """Delivers outcomes and limits. `post`, `publish` and `announce` return at once; `run` does the writing."""
 
-    def __init__(self, *, emit: Emit, backlog: Backlog) -> None:
-        self._emit, self._backlog = emit, backlog
+    def __init__(self, *, emit: Emit, backlog: Backlog, keep_pictures: bool = False) -> None:
+        self._emit, self._backlog, self._keep_pictures = emit, backlog, keep_pictures
         self._clients: dict[str, _Client] = {}
         self._of_camera: dict[str, set[str]] = {}
         self._watchers: dict[str, set[str]] = {}
         self._dirty: set[str] = set()
         self._mail = asyncio.Event()
-        self._latest: dict[str, Frame] = {}
+        self._pictures = Pictures()
         self.dropped = 0
         """Mail that slow readers never got."""
 
@@ -79,7 +80,7 @@ class Publisher:
         mates.discard(sid)
         if not mates:
             del self._of_camera[client.camera]
-            self._latest.pop(client.camera, None)
+            self._pictures.drop(client.camera)
         self._dirty.discard(sid)
         return client.camera
 
@@ -105,12 +106,17 @@ class Publisher:
             watchers.discard(sid)
             if not watchers:
                 self._watchers.pop(camera, None)
-        if EVERY not in self._watchers:
-            self._latest = {camera: frame for camera, frame in self._latest.items() if camera in self._watchers}
+        self._pictures.keep_only(self._is_wanted)
 
     def latest(self, camera: str) -> Frame | None:
-        """The newest answered frame of a camera that is being watched."""
-        return self._latest.get(camera)
+        """The newest answered frame of a camera whose pictures are kept."""
+        return self._pictures.get(camera)
+
+    def _is_wanted(self, camera: str) -> bool:
+        """Whether this camera's picture is kept. Who has left leaves nothing, and a lane of HTTP never leaves."""
+        if camera in self._watchers or EVERY in self._watchers:
+            return camera in self._of_camera or camera.startswith(HTTP)
+        return self._keep_pictures and camera in self._of_camera
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:
         """A frame's outcome: to its sender, and results to the watchers of its camera."""
@@ -120,11 +126,9 @@ class Publisher:
         self.post(frame.sender, event, payload)
         if not isinstance(outcome, Detected):
             return
-        watchers = self._watchers.get(frame.camera, set()) | self._watchers.get(EVERY, set())
-        here = frame.camera in self._of_camera or frame.camera.startswith(HTTP)
-        if watchers and here:  # who has left leaves nothing
-            self._latest[frame.camera] = frame
-        for sid in watchers:
+        if self._is_wanted(frame.camera):
+            self._pictures.put(frame)
+        for sid in self._watchers.get(frame.camera, set()) | self._watchers.get(EVERY, set()):
             if sid != frame.sender:
                 self.post(sid, event, payload)
 

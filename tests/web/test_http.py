@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 
 from appliance import __version__
@@ -215,6 +216,31 @@ async def test_the_latest_picture_is_there_only_while_somebody_watches(live: Run
             await viewer.call("unsubscribe", {"cameras": ["filmed"]})
             async with session.get(address) as answer:
                 assert answer.status == 404
+
+
+async def test_the_latest_picture_is_kept_while_nobody_watches_where_that_is_set(serve: Serve) -> None:
+    address = "/cameras/gate/latest.jpg"
+    async with (
+        serve(server__keep_pictures="true", flow__burst="100") as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        async with camera(running.url, "gate") as gate:
+            for number in (1, 2):
+                await gate.push({"image": picture(number), "frame_id": number})
+                await gate.answer(number)
+                async with session.get(address) as answer:
+                    assert (answer.status, await answer.read()) == (200, picture(number))
+            async with camera(running.url) as viewer:
+                await viewer.call("subscribe", {"cameras": "*"})
+                await viewer.call("unsubscribe", {"cameras": "*"})
+            async with session.get(address) as answer:
+                assert answer.status == 200
+        with anyio.fail_after(10):
+            while True:
+                async with session.get(address) as answer:
+                    if answer.status == 404:
+                        assert "server.keep_pictures" in (await answer.json())["error"]
+                        break
 
 
 async def test_the_latest_picture_needs_the_viewer_token_where_there_is_one(serve: Serve) -> None:

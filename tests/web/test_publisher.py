@@ -229,7 +229,7 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
                 publisher.leave(sid)
         assert len(publisher) == 0
         assert not publisher._watchers
-        assert not publisher._latest
+        assert not publisher._pictures._frames
         assert not publisher._of_camera
         assert not publisher._dirty
 

@@ -1,0 +1,41 @@
+"""Kept pictures stay within their bound."""
+
+from __future__ import annotations
+
+from appliance.web.pictures import Pictures
+from tests.flow.frames import frame, jpeg
+
+
+def test_the_newest_picture_of_each_camera_is_kept() -> None:
+    pictures = Pictures()
+    for camera in ("gate", "yard", "gate"):
+        newest = frame(camera)
+        pictures.put(newest)
+    assert pictures.get("gate") is newest
+    assert pictures.get("yard") is not None
+    assert pictures.get("street") is None
+
+
+def test_beyond_the_bound_the_one_that_was_replaced_longest_ago_goes() -> None:
+    pictures = Pictures(most_bytes=3 * len(jpeg(1)))
+    for camera in ("a", "b", "c", "a", "d"):
+        pictures.put(frame(camera, seed=1))
+    assert [camera for camera in "abcd" if pictures.get(camera)] == ["a", "c", "d"]
+    pictures.drop("a")
+    pictures.drop("a")
+    pictures.put(frame("b", seed=1))
+    assert [camera for camera in "abcd" if pictures.get(camera)] == ["b", "c", "d"]
+
+
+def test_a_picture_larger_than_the_bound_is_not_kept() -> None:
+    pictures = Pictures(most_bytes=10)
+    pictures.put(frame("a"))
+    assert pictures.get("a") is None
+
+
+def test_unwanted_pictures_are_dropped() -> None:
+    pictures = Pictures()
+    for camera in "abc":
+        pictures.put(frame(camera))
+    pictures.keep_only(lambda camera: camera == "b")
+    assert [camera for camera in "abc" if pictures.get(camera)] == ["b"]
