@@ -17,11 +17,21 @@ def limits(max_side: int = 640, min_interval_s: float = 0.0, jpeg_quality: int =
     return CameraLimits(min_interval_s, max_side, jpeg_quality, "normal")
 
 
-def film(path: Path, codec: str, *, frames: int = 10, fps: int = 10, size: Size = Size(640, 360)) -> Path:
-    """A video file: `mjpeg` into .avi, `libx264` into .mp4."""
+def film(
+    path: Path,
+    codec: str,
+    *,
+    frames: int = 10,
+    fps: int = 10,
+    size: Size = Size(640, 360),
+    key_every: int | None = None,
+) -> Path:
+    """A video file: `mjpeg` into .avi, `libx264` into .mp4, with a key frame for every so many."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size.width, size.height
+        if key_every is not None:
+            stream.options = {"x264-params": f"keyint={key_every}:scenecut=0"}
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for number in range(frames):
             pixels = np.full((size.height, size.width, 3), 20 + STEP * (number % 10), np.uint8)

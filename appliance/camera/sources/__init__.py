@@ -12,8 +12,8 @@ from appliance.errors import SourceError
 KINDS = "demo, picamera, a folder or file of pictures, a video, /dev/video0, rtsp://… or http://…"
 
 
-def open_source(source: str) -> Source:
-    """One of `KINDS` (`picamera:1`: the second CSI camera).
+def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
+    """One of `KINDS` (`picamera:1`: the second CSI camera). `rtsp_transport`: auto, tcp or udp.
 
     Raises SourceError when it is not there or cannot be read; a live camera is opened with the first picture.
     """
@@ -25,16 +25,29 @@ def open_source(source: str) -> Source:
         from appliance.camera.sources.picamera import PicameraSource
 
         return PicameraSource(int(found[1] or 0))
-    from appliance.camera.sources import folder, live, pyav, video
+    from appliance.camera.sources import folder, http_camera, live, pyav, url, video
 
-    if re.match(r"[a-z]+://", source):
-        return live.LiveSource(lambda _: pyav.network(source))
+    if url.is_url(source):
+        address = url.parse(source)
+        if address.scheme in ("http", "https"):
+            camera = http_camera.HttpCamera(address)
+            return live.LiveSource(lambda _: camera, patient=True)
+        return live.LiveSource(lambda _: pyav.network(source, rtsp_transport), patient=True)
     path = Path(source)
-    if not path.exists():
-        raise SourceError(f"{source}: there is no such file, folder or device; sources are {KINDS}", "source_missing")
+    if not _exists(path):
+        raise SourceError(
+            f"{url.redact(source)}: there is no such file, folder or device; sources are {KINDS}", "source_missing"
+        )
     if path.is_char_device():
         plain = functools.partial(pyav.webcam, source, form=None)  # one that has no JPEG
         return live.LiveSource(lambda limits: pyav.webcam(source, limits), plain, sized=True)
     if path.is_dir() or path.suffix.lower() in folder.SUFFIXES:
         return folder.FolderSource(path)
     return video.VideoSource(source)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,36 @@ def scaled(size: Size, max_side: int) -> Size:
 
 
 def of_frame(frame: Any, limits: CameraLimits) -> bytes:
-    """A decoded PyAV frame as a JPEG: scaled and made full-range in one step, and never turned into RGB."""
+    """A decoded PyAV frame as a JPEG: scaled and made full-range in one step, turned upright, never made RGB."""
     size = scaled(Size(frame.width, frame.height), limits.max_side)
     small = frame.reformat(
         width=size.width, height=size.height, format="yuvj420p", dst_color_range="JPEG", interpolation="AREA"
     )
     planes = [_plane(plane) for plane in small.planes]
+    turn = turn_of(frame)
+    if turn is not None:
+        planes = [np.ascontiguousarray(turn(plane)) for plane in planes]
     return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, limits.jpeg_quality))
+
+
+Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+def turn_of(frame: Any) -> Turn | None:
+    """What brings a frame upright by its display matrix, as phones write it; None: it is upright.
+
+    The matrix takes (x, y) to (ax + cy, bx + dy), y downwards (libavutil/display.h); only its signs count, for cameras
+    are held in one of eight ways.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None or len(bytes(matrix)) < 36:
+        return None
+    a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(bytes(matrix), np.int32))
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        across, down = (-1 if a < 0 else 1), (-1 if d < 0 else 1)
+        return None if (across, down) == (1, 1) else lambda plane: plane[::down, ::across]
+    across, down = (-1 if c < 0 else 1), (-1 if b < 0 else 1)
+    return lambda plane: plane.T[::down, ::across]
 
 
 def of_yuv420(stacked: NDArray[np.uint8], size: Size, quality: int) -> bytes:

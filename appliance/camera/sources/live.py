@@ -2,8 +2,8 @@
 
 Rules of this file:
 - A thread of its own drains it and keeps one piece, the newest; nothing waits, nothing piles up.
-- The first opening fails loudly: a wrong address is a person's mistake. After that a camera that goes away is waited
-  for, as long as it takes: cables get pulled, cameras get restarted.
+- The first opening of a device fails loudly: a wrong path is a person's mistake. A network camera, and one that goes
+  away later, is waited for as long as it takes, a little longer each time: after a power cut it starts when we do.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-from appliance.camera.sources.pyav import Address, Piece, open_container, pieces
-from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.source import PATIENCE_S, Camera, Piece, Shot, Stream
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
@@ -23,8 +21,10 @@ from appliance.values import CameraLimits
 log = logging.getLogger(__name__)
 
 _REOPEN_AFTER_S = 2.0
+_LONGEST_PAUSE_S = 60.0
+_FIRST_AFTER_REFUSAL_S, _LONGEST_AFTER_REFUSAL_S = 60.0, 600.0
 
-AddressFor = Callable[[CameraLimits], Address]
+AddressFor = Callable[[CameraLimits], Camera]
 
 
 class LiveSource:
@@ -32,20 +32,23 @@ class LiveSource:
 
     `addresses`: what to open, tried in turn until one opens, for the limits in force when it is opened.
     `sized`: the camera makes pictures of the size it is asked for, so it is opened again when larger ones are wanted.
+    `patient`: a camera that cannot be opened at first is waited for too, as one that goes away later always is.
     """
 
     def __init__(
         self,
         *addresses: AddressFor,
         sized: bool = False,
+        patient: bool = False,
         reopen_after_s: float = _REOPEN_AFTER_S,
         patience_s: float = PATIENCE_S,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._addresses, self._sized, self._clock = addresses, sized, clock
+        self._addresses, self._sized, self._patient, self._clock = addresses, sized, patient, clock
         self._reopen_after_s, self._patience_s = reopen_after_s, patience_s
         self._news = threading.Condition()
         self._newest: tuple[Piece, float] | None = None
+        self._asking = False
         self._error: SourceError | None = None
         self._limits: CameraLimits | None = None
         self._opened_for = 0
@@ -54,11 +57,13 @@ class LiveSource:
 
     def take(self, limits: CameraLimits) -> Shot | None:
         with self._news:
-            self._limits = limits
+            self._limits, self._asking = limits, True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._drain, name="camera", daemon=True)
                 self._thread.start()
+            self._news.notify_all()
             self._news.wait_for(lambda: self._newest or self._error or self._closed.is_set(), self._patience_s)
+            self._asking = False
             if self._error is not None:
                 raise self._error
             if self._newest is None:
@@ -75,55 +80,81 @@ class LiveSource:
 
     def _drain(self) -> None:
         """The thread: open, read to the end, and again until closed."""
-        seen = False
-        while not self._closed.is_set():
-            try:
-                container = self._open()
-                try:
-                    seen = self._read(container) or seen
-                finally:
-                    container.close()
-            except SourceError as error:
-                if not seen:
-                    with self._news:
-                        self._error = error
-                        self._news.notify_all()
-                    return
-                log.warning("%s; trying again", error, extra={"kind": "source"})
-            self._closed.wait(self._reopen_after_s if not self._wants_larger() else 0.0)
+        try:
+            seen, failures = False, 0
+            while not self._closed.is_set():
+                came, error = self._visit()
+                if error is not None and not (seen or came) and not self._waits_for(error):
+                    return self._fail(error)
+                seen, failures = seen or came, 0 if came else failures + 1
+                pause_s = 0.0 if self._wants_larger() else pause(failures, error, self._reopen_after_s)
+                if error is not None and not self._closed.is_set():
+                    what = f"the camera is gone ({error})" if came else str(error)
+                    log.warning("%s; opening it again in %.0f s", what, pause_s, extra={"kind": "source"})
+                self._closed.wait(pause_s)
+        except Exception as error:  # a thread's outer edge: the agent ends with what ended its camera
+            log.exception("the camera's thread failed")
+            self._fail(SourceError(f"the camera's pictures cannot be read ({type(error).__name__})"))
+        return None
 
-    def _open(self) -> Any:
+    def _visit(self) -> tuple[bool, SourceError | None]:
+        """Open the camera and read to its end: whether any picture came, and what ended it."""
+        came = False
+        try:
+            stream = self._open()
+            try:
+                for piece in stream.pieces(self._wanted):
+                    came = True
+                    with self._news:
+                        self._newest = piece, shutter_s(piece.at_s, self._clock())
+                        self._news.notify_all()
+                    if self._closed.is_set() or self._wants_larger():
+                        return came, None
+            finally:
+                stream.close()
+        except SourceError as error:
+            return came, error
+        return came, SourceError("its pictures ended" if came else "it sends no pictures")
+
+    def _waits_for(self, error: SourceError) -> bool:
+        """Whether it may go away by itself: a package that is not installed stays missing."""
+        return self._patient and error.code in ("source_unreadable", "source_unauthorized")
+
+    def _fail(self, error: SourceError) -> None:
+        with self._news:
+            self._error = error
+            self._news.notify_all()
+
+    def _open(self) -> Stream:
         assert self._limits is not None
         self._opened_for = self._limits.max_side
         for last, address_for in enumerate(self._addresses, 1 - len(self._addresses)):
             try:
-                return open_container(address_for(self._limits))
+                return address_for(self._limits).open()
             except SourceError:
                 if last == 0:
                     raise
         raise AssertionError("a live source has at least one address")
 
-    def _read(self, container: Any) -> bool:
-        """Keep the newest piece until the camera ends or is to be opened anew; whether any came."""
-        seen = False
-        try:
-            for piece in pieces(container):
-                taken_s = shutter_s(piece.at_s, self._clock())
-                with self._news:
-                    self._newest = piece, taken_s
-                    self._news.notify_all()
-                seen = True
-                if self._closed.is_set() or self._wants_larger():
-                    return seen
-            reason = "its pictures ended"
-        except SourceError as error:
-            reason = str(error)
-        if not self._closed.is_set():
-            log.warning("the camera is gone (%s); opening it again", reason, extra={"kind": "source"})
-        return seen
+    def _wanted(self) -> bool:
+        with self._news:
+            self._news.wait_for(lambda: (self._asking and not self._newest) or self._closed.is_set())
+        return not self._closed.is_set()
 
     def _wants_larger(self) -> bool:
         return self._sized and self._limits is not None and self._limits.max_side > self._opened_for
+
+
+def pause(failures: int, error: SourceError | None, first_s: float) -> float:
+    """How long to leave a camera alone, s: after so many visits in a row without a picture, the last of which ended so.
+
+    A wrong password is tried rarely: many cameras lock an account after a few attempts.
+    """
+    if error is not None and error.code == "source_unauthorized":
+        first_s, longest_s = max(first_s, _FIRST_AFTER_REFUSAL_S), _LONGEST_AFTER_REFUSAL_S
+    else:
+        longest_s = _LONGEST_PAUSE_S
+    return float(min(max(first_s, longest_s), first_s * 2.0 ** min(max(failures - 1, 0), 16)))
 
 
 def shutter_s(at_s: float | None, now_s: float) -> float:

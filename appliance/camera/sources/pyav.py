@@ -7,18 +7,26 @@ for is scaled and encoded.
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.camera.sources import jpeg
+from appliance.camera.sources import jpeg, url
+from appliance.camera.sources.source import Wanted
 from appliance.errors import SourceError
 from appliance.values import CameraLimits
 
 _OPEN_WITHIN_S = 10.0
 _SILENT_S = 15.0
 """A camera without a packet for so long is taken for dead."""
+
+
+_TRANSPORTS: dict[str, dict[str, str]] = {
+    "auto": {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"},
+    "tcp": {"rtsp_transport": "tcp"},
+    "udp": {"rtsp_transport": "udp"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,39 @@ class Address:
     @property
     def shown(self) -> str:
         """For logs: without the password."""
-        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.name)
+        return url.redact(self.name)
+
+    def open(self) -> Film:
+        """Raises SourceError."""
+        return Film(open_container(self))
 
 
-def network(url: str) -> Address:
-    """An rtsp:// or http:// camera. RTSP over TCP: over UDP a lost packet is a grey smear that a detector believes."""
-    options = {"fflags": "nobuffer", "analyzeduration": "1000000"}  # µs; left alone, FFmpeg looks for up to 5 s
-    if url.startswith("rtsp"):
-        options |= {"rtsp_transport": "tcp"}
-    return Address(url, None, options)
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A container as a stream."""
+
+    container: Any
+
+    def pieces(self, wanted: Wanted) -> Iterator[Piece]:
+        """All its pictures; FFmpeg reads on by itself, so nobody is asked whether they are wanted."""
+        return pieces(self.container)
+
+    def close(self) -> None:
+        self.container.close()
+
+
+def network(source: str, transport: str = "auto") -> Address:
+    """An rtsp:// or http:// camera.
+
+    `transport` of RTSP: tcp, udp, or auto: UDP only where the camera refuses TCP, for over UDP a lost packet is a grey
+    smear that a detector believes. `nobuffer` is not set: FFmpeg would drop the first key frame, which it reads to find
+    out what the stream is, and the next one may be ten seconds away.
+    """
+    address = url.parse(source)
+    options = {"analyzeduration": "1000000"}  # µs; left alone, FFmpeg looks for up to 5 s
+    if address.scheme in ("rtsp", "rtsps"):
+        options |= _TRANSPORTS[transport]
+    return Address(address.encoded, None, options)
 
 
 def webcam(path: str, limits: CameraLimits, form: str | None = "mjpeg") -> Address:
@@ -74,7 +106,10 @@ def open_container(address: Address) -> Any:
             address.name, format=address.format, options=address.options, timeout=(_OPEN_WITHIN_S, _SILENT_S)
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{address.shown}: cannot be opened: {_reason(error)}", "source_unreadable") from None
+        unauthorized = type(error).__name__ in ("HTTPUnauthorizedError", "HTTPForbiddenError")
+        code = "source_unauthorized" if unauthorized else "source_unreadable"
+        reason = url.parse(address.name).hide(_reason(error)) if url.is_url(address.name) else _reason(error)
+        raise SourceError(f"{address.shown}: cannot be opened: {reason}", code) from None
     if not container.streams.video:
         container.close()
         raise SourceError(f"{address.shown}: there is no video in it", "source_unreadable")
@@ -90,20 +125,32 @@ def pieces(container: Any) -> Iterator[Piece]:
 
 
 def _pieces(stream: Any, container: Any) -> Iterator[Piece]:
-    if stream.codec_context.name == "mjpeg":
-        for packet in container.demux(stream):
-            if packet.size:
-                yield Piece(bytes(packet), _seconds(packet.pts, packet.time_base))
-        return
-    raw = stream.codec_context.name == "rawvideo"
     stream.thread_type = "SLICE"  # threads a frame each would hold back as many frames as there are threads
-    for packet in container.demux(stream):
+    packets = container.demux(stream)
+    if stream.codec_context.name == "mjpeg":
+        first = next((packet for packet in packets if packet.size), None)
+        packets = itertools.chain([] if first is None else [first], packets)
+        if first is None or not _is_turned(stream, first):
+            for packet in packets:
+                if packet.size:
+                    yield Piece(bytes(packet), _seconds(packet.pts, packet.time_base))
+            return
+    raw = stream.codec_context.name == "rawvideo"
+    for packet in packets:
         try:
             frames = stream.codec_context.decode(_own(packet) if raw and packet.size else packet)
         except ValueError:  # PyAV's word for damaged data; the next key frame mends it
             continue
         for frame in frames:
             yield Piece(frame, _seconds(frame.pts, frame.time_base))
+
+
+def _is_turned(stream: Any, packet: Any) -> bool:
+    """Whether pictures that are JPEG already are to be turned: their container says so, and they go on without it."""
+    try:
+        return any(jpeg.turn_of(frame) is not None for frame in stream.codec_context.decode(packet))
+    except (_import_av().FFmpegError, ValueError):
+        return False
 
 
 def _own(packet: Any) -> Any:
@@ -117,10 +164,22 @@ def _seconds(pts: int | None, time_base: Any) -> float | None:
     return None if pts is None or time_base is None else float(pts * time_base)
 
 
+_WHAT_TO_DO = {
+    "HTTPUnauthorizedError": "check the user and password, rtsp://user:password@camera/…",
+    "HTTPForbiddenError": "check the user's rights on the camera",
+    "HTTPNotFoundError": "the camera has no such address; its manual lists the address of its stream",
+    "ConnectionRefusedError": "check the address and port, and that the camera is on",
+}
+"""By the name of PyAV's exception."""
+
+
 def _reason(error: Any) -> str:
     """PyAV calls running into our own time limit an exit."""
     text = str(getattr(error, "strerror", None) or error)
-    return "no answer in time" if text == "Immediate exit requested" else text
+    if text == "Immediate exit requested":
+        return "no answer in time"
+    advice = _WHAT_TO_DO.get(type(error).__name__)
+    return f"{text}: {advice}" if advice else text
 
 
 def _import_av() -> Any:

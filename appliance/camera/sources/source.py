@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,3 +33,38 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the device as soon as a `take` that is under way has come back; one that waits comes back now."""
+
+
+class Piece(Protocol):
+    """A picture on its way."""
+
+    @property
+    def at_s(self) -> float | None:
+        """Its time in the stream, s; None: not known."""
+
+    def to_jpeg(self, limits: CameraLimits) -> bytes:
+        """The picture as these limits ask."""
+
+
+Wanted = Callable[[], bool]
+"""Blocks until somebody wants a picture; False when none will be wanted any more."""
+
+
+class Stream(Protocol):
+    """An open live camera."""
+
+    def pieces(self, wanted: Wanted) -> Iterator[Piece]:
+        """Its pictures, to its end. `wanted` is called before a picture that costs a request of its own.
+
+        Raises SourceError when it breaks off.
+        """
+
+    def close(self) -> None:
+        """Let go of the camera."""
+
+
+class Camera(Protocol):
+    """What a live source opens, and opens again."""
+
+    def open(self) -> Stream:
+        """Raises SourceError."""

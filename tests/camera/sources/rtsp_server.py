@@ -1,4 +1,5 @@
-"""GStreamer's RTSP server, for the system's own Python: `python3 rtsp_server.py LAUNCH` prints its address and serves.
+"""GStreamer's RTSP server, for the system's own Python: `python3 rtsp_server.py LAUNCH [udp]` prints its address and
+serves; with `udp`, over UDP only.
 
 A program of its own: GObject's bindings belong to Debian's Python, and not into ours.
 """
@@ -14,7 +15,7 @@ def main() -> None:
 
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtspServer", "1.0")
-    from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found,unused-ignore]
+    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # type: ignore[import-not-found,unused-ignore]
 
     Gst.init(None)
     loop: Any = GLib.MainLoop()
@@ -22,6 +23,8 @@ def main() -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(sys.argv[1])
     factory.set_shared(True)
+    if sys.argv[2:] == ["udp"]:
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
     server.get_mount_points().add_factory("/camera", factory)
     server.attach(None)
     print(f"rtsp://127.0.0.1:{server.get_bound_port()}/camera", flush=True)

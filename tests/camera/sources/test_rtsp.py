@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.camera.sources import open_source
+from appliance.camera.sources import open_source, pyav
 from appliance.camera.sources.live import LiveSource
+from appliance.errors import SourceError
 from appliance.values import Size
 from tests.camera.films import film, limits, number_of, picture_of
 
@@ -20,11 +21,13 @@ JPEG = ("( videotestsrc is-live=true ! video/x-raw,format=I420,width=640,height=
 
 
 @contextmanager
-def camera(launch: str) -> Iterator[str]:
+def camera(launch: str, *options: str) -> Iterator[str]:
     """The address of a camera that shows what this GStreamer pipeline makes."""
     program = str(Path(__file__).with_name("rtsp_server.py"))
     try:
-        process = subprocess.Popen([PYTHON, program, launch], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [PYTHON, program, launch, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     except OSError as error:
         pytest.skip(f"there is no {PYTHON} to run GStreamer's RTSP server: {error}")
     assert process.stdout is not None
@@ -53,6 +56,12 @@ def pictures(source: LiveSource, count: int) -> list[bytes]:
     raise AssertionError(f"only {len(found)} pictures came")
 
 
+def street(path: Path, key_every: int | None = None) -> str:
+    """A pipeline that shows a minute of film in H.264."""
+    film(path, "libx264", frames=600, fps=10, key_every=key_every)
+    return f"( filesrc location={path} ! qtdemux ! rtph264pay name=pay0 config-interval=1 )"
+
+
 def test_a_jpeg_camera_is_passed_on_without_decoding() -> None:
     with camera(JPEG) as url:
         source = open_source(url)
@@ -64,11 +73,32 @@ def test_a_jpeg_camera_is_passed_on_without_decoding() -> None:
 
 
 def test_an_h264_camera_is_decoded(tmp_path: Path) -> None:
-    path = film(tmp_path / "street.mp4", "libx264", frames=600, fps=10)  # a minute
-    with camera(f"( filesrc location={path} ! qtdemux ! rtph264pay name=pay0 config-interval=1 )") as url:
+    with camera(street(tmp_path / "street.mp4")) as url:
         source = open_source(url)
         assert isinstance(source, LiveSource)
         shown = [number_of(data) for data in pictures(source, 4)]
         assert set(shown) <= set(range(10))
         assert len(set(shown)) >= 3  # it moves on
         source.close()
+
+
+def test_the_first_key_frame_is_enough_where_the_next_one_is_far_away(tmp_path: Path) -> None:
+    with camera(street(tmp_path / "street.mp4", key_every=600)) as url:
+        source = open_source(url)
+        assert isinstance(source, LiveSource)
+        assert number_of(pictures(source, 1)[0]) in range(10)
+        source.close()
+
+
+@pytest.mark.parametrize("transport", ["auto", "udp"])
+def test_a_camera_that_knows_only_udp_is_asked_for_it(transport: str) -> None:
+    with camera(JPEG, "udp") as url:
+        source = open_source(url, rtsp_transport=transport)
+        assert isinstance(source, LiveSource)
+        assert picture_of(pictures(source, 1)[0]).size == Size(640, 360)
+        source.close()
+
+
+def test_a_camera_that_knows_only_udp_is_not_used_over_tcp() -> None:
+    with camera(JPEG, "udp") as url, pytest.raises(SourceError, match="rtsp://"):
+        pyav.network(url, "tcp").open()
