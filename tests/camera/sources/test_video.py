@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
+import threading
+import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from appliance.camera.sources import open_source
-from appliance.camera.sources.video import VideoSource
+from appliance.camera.sources import jpeg, open_source
+from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.video import VideoSource, pace
 from appliance.errors import SourceError
 from tests.camera.films import film, limits, number_of, picture_of
 from tests.fakes import FakeClock
@@ -27,9 +36,27 @@ def watching(path: Path) -> tuple[VideoSource, FakeClock]:
     return VideoSource(str(path), clock=clock, wait=clock.pass_), clock
 
 
+def taken(source: VideoSource, max_side: int = 640) -> Shot:
+    shot = source.take(limits(max_side))
+    assert shot is not None
+    return shot
+
+
+def stamped(path: Path, stamps: list[float]) -> Path:
+    """A film whose pictures carry these times, s: written with plain ones, which are changed on their way."""
+    plain = film(path.with_name("plain.avi"), "mjpeg", frames=len(stamps), fps=FPS)
+    with av.open(str(plain)) as source, av.open(str(path), "w", format="matroska") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet, at_s in zip(source.demux(video=0), stamps, strict=False):
+            packet.stream, packet.time_base = stream, Fraction(1, 1000)
+            packet.pts = packet.dts = round(at_s * 1000)
+            out.mux(packet)
+    return path
+
+
 def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(path: Path) -> None:
     source, clock = watching(path)
-    shots = [source.take(limits()) for _ in range(2 * FRAMES + 1)]
+    shots = [taken(source) for _ in range(2 * FRAMES + 1)]
     assert [number_of(shot.picture) for shot in shots] == [*range(FRAMES), *range(FRAMES), 0]
     begun_s = shots[0].taken_s
     assert [round((shot.taken_s - begun_s) * FPS, 3) for shot in shots] == list(range(2 * FRAMES + 1))
@@ -39,20 +66,20 @@ def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(pa
 
 def test_what_passed_while_nobody_asked_is_skipped(path: Path) -> None:
     source, clock = watching(path)
-    assert number_of(source.take(limits()).picture) == 0
+    assert number_of(taken(source).picture) == 0
     clock.pass_(3.5 / FPS)
-    assert number_of(source.take(limits()).picture) == 3
-    assert number_of(source.take(limits()).picture) == 4
+    assert number_of(taken(source).picture) == 3
+    assert number_of(taken(source).picture) == 4
     clock.pass_(0.95)
-    assert number_of(source.take(limits()).picture) == 3  # once around
+    assert number_of(taken(source).picture) == 3  # once around
     source.close()
 
 
 def test_who_was_away_for_an_hour_goes_on_where_it_stopped(path: Path) -> None:
     source, clock = watching(path)
-    assert number_of(source.take(limits()).picture) == 0
+    assert number_of(taken(source).picture) == 0
     clock.pass_(3600)
-    assert [number_of(source.take(limits()).picture) for _ in range(3)] == [1, 2, 3]
+    assert [number_of(taken(source).picture) for _ in range(3)] == [1, 2, 3]
     source.close()
 
 
@@ -61,14 +88,14 @@ def test_a_film_of_jpegs_is_passed_on_byte_for_byte(tmp_path: Path) -> None:
     source, _ = watching(path)
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    assert [source.take(limits()).picture for _ in packets] == packets
+    assert [taken(source).picture for _ in packets] == packets
     source.close()
 
 
 def test_a_film_keeps_to_the_size_asked_for(path: Path) -> None:
     source, _ = watching(path)
-    assert picture_of(source.take(limits(640)).picture).size.width == 640
-    assert picture_of(source.take(limits(160)).picture).size.width == 160
+    assert picture_of(taken(source, 640).picture).size.width == 640
+    assert picture_of(taken(source, 160).picture).size.width == 160
     source.close()
 
 
@@ -97,3 +124,102 @@ def test_a_film_that_is_closed_twice_or_early_is_let_go_of(path: Path) -> None:
     source.take(limits())
     source.close()
     source.close()
+
+
+def test_time_stamps_that_jump_a_day_ahead_are_a_cut(tmp_path: Path) -> None:
+    path = stamped(tmp_path / "jump.mkv", [0.0, 0.1, 0.2, 86400.0, 86400.1, 86400.2])
+    source, clock = watching(path)
+    shots = [taken(source) for _ in range(9)]
+    assert [number_of(shot.picture) for shot in shots] == [0, 1, 2, 3, 4, 5, 0, 1, 2]
+    assert clock.now_s - shots[0].taken_s == pytest.approx(0.8)
+    source.close()
+
+
+def test_a_film_that_does_not_begin_at_zero_is_not_waited_for_again_and_again(tmp_path: Path) -> None:
+    source, clock = watching(stamped(tmp_path / "late.mkv", [90000.0, 90000.1, 90000.2]))
+    shots = [taken(source) for _ in range(7)]
+    assert [number_of(shot.picture) for shot in shots] == [0, 1, 2, 0, 1, 2, 0]
+    assert clock.now_s - shots[0].taken_s == pytest.approx(0.6)
+    source.close()
+
+
+def test_a_picture_that_is_due_much_later_is_asked_for_again_meanwhile(tmp_path: Path) -> None:
+    """The agent's watchdog must not take a time lapse for a driver that hangs."""
+    source, clock = watching(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0, 7200.0]))
+    begun_s = clock.now_s
+    assert number_of(taken(source).picture) == 0
+    assert source.take(limits()) is None
+    assert clock.now_s - begun_s == PATIENCE_S
+    while (shot := source.take(limits())) is None:
+        assert clock.now_s - begun_s < 60
+    assert number_of(shot.picture) == 1
+    assert clock.now_s - begun_s == pytest.approx(10)
+    source.close()
+
+
+def test_a_wait_ends_when_the_source_is_closed(tmp_path: Path) -> None:
+    source = VideoSource(str(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0])), clock=time.monotonic)
+    taken(source)
+    shots: list[Shot | None] = []
+    thread = threading.Thread(target=lambda: shots.extend(source.take(limits()) for _ in range(100)))
+    thread.start()
+    source.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert set(shots) == {None}
+
+
+stamps = st.none() | st.floats(-1e9, 1e9)
+
+
+@given(st.lists(stamps, min_size=2, max_size=30))
+def test_whatever_the_time_stamps_are_a_film_moves_on_and_no_gap_is_long(times: list[float | None]) -> None:
+    gap_s = None
+    for before_s, at_s in itertools.pairwise(times):
+        gap_s, step_s = pace(None if before_s is None or at_s is None else at_s - before_s, gap_s)
+        assert 0 < step_s <= 10
+        assert gap_s is None or 0 < gap_s <= 10
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((1, 0, 0, 1), [[1, 2], [3, 4]]),
+        ((0, 1, -1, 0), [[3, 1], [4, 2]]),  # clockwise, as a phone that is held upright writes it
+        ((-1, 0, 0, -1), [[4, 3], [2, 1]]),
+        ((0, -1, 1, 0), [[2, 4], [1, 3]]),
+        ((-1, 0, 0, 1), [[2, 1], [4, 3]]),  # mirrored
+        ((0, 1, 1, 0), [[1, 3], [2, 4]]),
+    ],
+)
+def test_a_frame_is_turned_as_its_display_matrix_says(matrix: tuple[int, ...], upright: list[list[int]]) -> None:
+    a, b, c, d = (one * 65536 for one in matrix)
+
+    class Frame:
+        side_data = {"DISPLAYMATRIX": np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()}  # noqa: RUF012
+
+    turn = jpeg.turn_of(Frame())
+    plane = np.array([[1, 2], [3, 4]], np.uint8)
+    assert (plane if turn is None else turn(plane)).tolist() == upright
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+def test_a_film_of_a_phone_that_was_held_upright_goes_out_upright(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "phone.mp4"
+    turned(film(tmp_path / "plain.mp4", codec, frames=3), path)
+    source, _ = watching(path)
+    for _ in range(3):
+        size = picture_of(taken(source).picture).size
+        assert (size.width, size.height) == (360, 640)
+    source.close()
+
+
+def turned(plain: Path, path: Path) -> None:
+    """The same film with a quarter turn clockwise in its track header (ISO/IEC 14496-12, 8.3.2)."""
+    data = bytearray(plain.read_bytes())
+    at = data.index(b"tkhd") + 4
+    at += 36 + (20 if data[at] == 0 else 32) - 20 + 4
+    unity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    assert data[at : at + 36] == unity
+    data[at : at + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
