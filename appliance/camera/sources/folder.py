@@ -1,35 +1,91 @@
-"""The picture files of a folder, in the order of their names, again and again."""
+"""The picture files of a folder, in the order of their names, again and again.
+
+Rules of this file:
+- The folder is read again for each picture: files come and go, and a new one is shown when its name's turn comes.
+- A file that cannot be read is passed over, and named in the log. Only a folder that holds no picture when the
+  source is opened is an error: after that it may be empty for a while, or away with its disk.
+"""
 
 from __future__ import annotations
 
-import itertools
+import logging
+import os
+import stat
+import threading
 import time
 from pathlib import Path
 
 from appliance.camera.sources.jpeg import fit
-from appliance.camera.sources.source import Shot
+from appliance.camera.sources.source import PATIENCE_S, Shot
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
 
+log = logging.getLogger(__name__)
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_READ_AGAIN_S = 0.25
+_MOST_BYTES = 100_000_000
 
 
 class FolderSource:
-    """A folder or one file. Raises SourceError source_empty when the folder holds no pictures."""
+    """A folder or one file. Raises SourceError source_empty when the folder holds no pictures, source_unreadable."""
 
-    def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        paths = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        if not paths:
-            raise SourceError(f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})", "source_empty")
-        self._paths = itertools.cycle(paths)
-
-    def take(self, limits: CameraLimits) -> Shot:
-        path = next(self._paths)
+    def __init__(self, path: Path, clock: Clock = time.monotonic, *, patience_s: float = PATIENCE_S) -> None:
+        self._path, self._clock, self._patience_s = path, clock, patience_s
+        self._is_folder = path.is_dir()
+        self._last = ""
+        self._closed = threading.Event()
         try:
-            return Shot(fit(path.read_bytes(), limits), self._clock())
+            names = self._names()
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}", "source_unreadable") from None
+        if not names:
+            raise SourceError(f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})", "source_empty")
 
-    def close(self) -> None: ...
+    def take(self, limits: CameraLimits) -> Shot | None:
+        until_s = time.monotonic() + self._patience_s
+        while not self._closed.is_set():
+            data = self._next()
+            if data is not None:
+                return Shot(fit(data, limits), self._clock())
+            if time.monotonic() >= until_s:
+                return None
+            self._closed.wait(_READ_AGAIN_S)
+        return None
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _next(self) -> bytes | None:
+        """The next picture in turn; None when no file can be read now."""
+        try:
+            names = self._names()
+        except OSError as error:
+            log.warning("%s: %s; waiting for the folder", self._path, error.strerror, extra={"kind": "source"})
+            return None
+        if not names:
+            log.warning("%s: no pictures in this folder now; waiting", self._path, extra={"kind": "source"})
+        after = [name for name in names if name > self._last]
+        for name in [*after, *names[: len(names) - len(after)]]:
+            self._last = name
+            try:
+                return _read(self._path / name if self._is_folder else self._path)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                log.warning("%s: %s; passed over", name, reason, extra={"kind": "source"})
+        return None
+
+    def _names(self) -> list[str]:
+        if not self._is_folder:
+            return [self._path.name]
+        return sorted(name for name in os.listdir(self._path) if Path(name).suffix.lower() in SUFFIXES)
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes. Raises OSError; a pipe or a device under a picture's name is not waited for."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        kind = os.fstat(file.fileno())
+        if not stat.S_ISREG(kind.st_mode) or not 0 < kind.st_size <= _MOST_BYTES:
+            raise OSError(f"not a picture file of 1 to {_MOST_BYTES} bytes")
+        return file.read(_MOST_BYTES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -50,13 +52,60 @@ def test_a_single_picture_is_shown_for_ever(folder: Path) -> None:
     assert len({take(source) for _ in range(5)}) == 1
 
 
-def test_a_picture_that_vanishes_ends_the_source(folder: Path) -> None:
+def test_files_come_and_go(folder: Path) -> None:
     source = open_source(str(folder))
-    take(source)
+    first = take(source)
     (folder / "b.PNG").unlink()
-    with pytest.raises(SourceError, match=r"b\.PNG") as caught:
-        take(source)
-    assert caught.value.code == "source_unreadable"
+    (folder / "bb.jpg").write_bytes(first)
+    (folder / "d.jpg").write_bytes(first)
+    c = (folder / "c.webp").read_bytes()
+    assert [take(source) for _ in range(4)] == [first, c, first, first]
+
+
+def test_a_folder_that_is_empty_or_away_for_a_while_is_waited_for(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = FolderSource(folder, patience_s=0.01)
+    first = take(source)
+    away = folder.with_name("away")
+    folder.rename(away)
+    assert source.take(limits()) is None
+    assert "No such file or directory; waiting for the folder" in caplog.text
+    folder.mkdir()
+    assert source.take(limits()) is None
+    assert "no pictures in this folder now" in caplog.text
+    (folder / "a.jpg").write_bytes(first)
+    assert take(source) == first
+
+
+def test_what_cannot_be_read_is_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder, a pipe nobody writes to, an upload that has not begun, a link to nowhere."""
+    (folder / "aa.jpg").mkdir()
+    os.mkfifo(folder / "ab.jpg")
+    (folder / "ac.jpg").touch()
+    (folder / "ad.jpg").symlink_to(folder / "nowhere")
+    source = open_source(str(folder))
+    assert [take(source) for _ in range(4)][3] == (folder / "a.jpg").read_bytes()
+    assert all(f"a{letter}.jpg" in caplog.text for letter in "abcd")
+
+
+def test_a_single_picture_that_is_replaced_is_waited_for(folder: Path) -> None:
+    source = FolderSource(folder / "a.jpg", patience_s=0.01)
+    take(source)
+    (folder / "a.jpg").unlink()
+    assert source.take(limits()) is None
+    (folder / "c.webp").rename(folder / "a.jpg")
+    assert take(source)[:4] == b"RIFF"
+
+
+def test_who_waits_for_a_picture_is_woken_when_the_source_is_closed(folder: Path) -> None:
+    source = FolderSource(folder / "a.jpg", patience_s=600)
+    (folder / "a.jpg").unlink()
+    thread = threading.Thread(target=source.take, args=(limits(),))
+    thread.start()
+    source.close()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_a_folder_without_pictures_is_said_so(tmp_path: Path) -> None:
