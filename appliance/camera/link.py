@@ -4,6 +4,7 @@ Rules of this file:
 - Silence ends it. The box acknowledges a frame at once and answers it always, so a link without either is dead, long
   before its pings or TCP would say so: nothing is left to wait for what a pulled cable has swallowed.
 - It is closed within a second, whatever the transport still wants to send: a new one is made instead of mending it.
+- A websocket first. Where something on the way does not let one through (a proxy, a firewall), HTTP polling.
 - The limits are those of the newest message that carried any: greeting, `limits`, or acknowledgement.
 """
 
@@ -13,13 +14,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import aiohttp
 import anyio
 import socketio
 
+from appliance.camera.sources.url import redact
 from appliance.values import CameraLimits
 
 REACH_WITHIN_S = 2.0
@@ -35,8 +38,27 @@ FIRST_LIMITS = CameraLimits(0.0, 640, 80, "not told yet")
 _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
 
 
+WEBSOCKET, POLLING = "websocket", "polling"
+
+_FOR_GOOD = ("unauthorized", "name_invalid", "option_invalid")
+"""What a device that sends no `retry_after` refuses a name or token with."""
+_LONGEST_LIMIT_S = 3600.0
+_LONGEST_TEXT = 300
+
+
 class LinkLost(Exception):
     """There is no connection, or no longer; the text says why."""
+
+    retry_after_s = 0.0
+    """The device asked not to be asked again for so long."""
+
+
+class Blocked(LinkLost):
+    """Something answered, and gave no websocket."""
+
+
+class Refused(LinkLost):
+    """The device rejects this name or token, and will until somebody changes its settings or ours."""
 
 
 class Link:
@@ -49,7 +71,9 @@ class Link:
         self._waiting_for: object = None
         self._answer: tuple[str, dict[str, Any]] | None = None
         self.lost: str | None = None
-        """Why there is no connection any longer; a box that refuses it says so before it is made."""
+        """Why there is no connection any longer."""
+        self.refusal: LinkLost | None = None
+        """Why the device did not accept the connection."""
         self.limits = FIRST_LIMITS
         self.greeted = False
         self.camera: object = None
@@ -111,8 +135,8 @@ class Link:
             self._changed.set()
 
     def _on_refused(self, payload: Any = None) -> None:
-        if isinstance(payload, Mapping):  # else it is not the box that speaks, but the library
-            self.lost = str(payload.get("message"))
+        if isinstance(payload, Mapping):  # else it is not the device that speaks, but the library
+            self.refusal = read_refusal(payload)
 
     def _on_disconnect(self, *_: Any) -> None:
         self.lost = self.lost or "the box closed the connection"
@@ -129,18 +153,44 @@ def read_limits(told: Any) -> CameraLimits | None:
     """Limits as the box sends them; None when they are none."""
     try:
         return CameraLimits(
-            min_interval_s=max(0.0, float(told["min_interval"])),
+            min_interval_s=bounded_s(told["min_interval"]),
             max_side=max(16, int(told["max_side"])),
             jpeg_quality=min(100, max(1, int(told["jpeg_quality"]))),
             reason=str(told.get("reason", "")),
         )
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
 
 
+def bounded_s(told: Any) -> float:
+    """Seconds as the device sends them, 0 to an hour; 0 for none. Raises TypeError, ValueError for no number."""
+    return min(_LONGEST_LIMIT_S, max(0.0, float(told or 0.0)))
+
+
+def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
+    """A `connect_error`: its `data` holds `code` and `retry_after`, null where the same will never be accepted."""
+    text, data = str(payload.get("message"))[:_LONGEST_TEXT], payload.get("data")
+    if isinstance(data, Mapping) and "code" in data:
+        if data.get("retry_after") is None:
+            return Refused(text)
+        error = LinkLost(text)
+        with contextlib.suppress(TypeError, ValueError):
+            error.retry_after_s = bounded_s(data["retry_after"])
+        return error
+    return Refused(text) if text.startswith(_FOR_GOOD) else LinkLost(text)
+
+
+def endpoint(url: str) -> tuple[str, str]:
+    """Where Socket.IO connects, and its path there: a device behind a proxy may stand under a prefix."""
+    prefix = urllib.parse.urlsplit(url).path.strip("/")
+    if prefix.endswith("socket.io"):
+        return url, prefix
+    return url, f"{prefix}/socket.io" if prefix else "socket.io"
+
+
 @contextlib.asynccontextmanager
-async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
-    """A connection whose greeting has come. Raises LinkLost with what the box or the network said."""
+async def connected(url: str, auth: Mapping[str, str], transport: str = WEBSOCKET) -> AsyncIterator[Link]:
+    """A connection whose greeting has come. Raises LinkLost with what the device or the network said."""
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
     client = socketio.AsyncClient(
         reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S, http_session=session
@@ -148,10 +198,14 @@ async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
     link = Link(client)
     try:
         try:
+            address, path = endpoint(url)
             with anyio.fail_after(CONNECT_WITHIN_S):
-                await client.connect(url, auth=dict(auth), transports=["websocket"], wait_timeout=CONNECT_WITHIN_S)
-        except (socketio.exceptions.SocketIOError, OSError, ValueError) as error:
-            raise LinkLost(link.lost or f"{url}: {_why(error)}") from None
+                await client.connect(
+                    address, auth=dict(auth), transports=[transport], socketio_path=path, wait_timeout=CONNECT_WITHIN_S
+                )
+        except _FAILURES as error:
+            lost = Blocked if transport == WEBSOCKET and _answered(error) else LinkLost
+            raise link.refusal or lost(f"{redact(url)}: {_why(error)}") from None
         await link.greeting()
         yield link
     finally:
@@ -160,18 +214,37 @@ async def connected(url: str, auth: Mapping[str, str]) -> AsyncIterator[Link]:
             await session.close()
 
 
+_FAILURES = (socketio.exceptions.SocketIOError, OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What the library raises: the last ones where what answers is not a device, but speaks a little like one."""
+
+
+def _answered(error: BaseException) -> bool:
+    """Whether there was a TCP connection: then it is the websocket that did not come about."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for cause in causes):
+        return False
+    return any(
+        isinstance(cause, (aiohttp.ClientError, TimeoutError, asyncio.TimeoutError, ConnectionError))
+        for cause in causes
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def _why(error: BaseException) -> str:
     """What stopped a connection, in the system's own words: the library says "Connection error" and hides the cause."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, aiohttp.WSServerHandshakeError):
             return f"something else than a box answers there (HTTP status {cause.status})"
         if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
             return "no answer"
         if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, aiohttp.ClientError):
             return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-        cause = cause.__cause__ or cause.__context__
-    return str(error)
+    return str(error)[:_LONGEST_TEXT] or type(error).__name__
 
 
 async def _close(client: Any) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera.agent import Agent, Sighting, pause_s
+from appliance.camera.agent import Agent, Sighting, after_refusal_s, pause_s
 from appliance.camera.link import LinkLost
-from appliance.errors import SourceError
+from appliance.errors import ConfigError, SourceError
 from appliance.values import CameraLimits, CameraStats, Limits
 from tests.camera.agents import FakeSource, pushing, until
 from tests.conftest import Running, Serve
@@ -190,6 +192,55 @@ async def test_an_agent_with_the_wrong_token_says_why_keeps_asking_and_pushes_no
         assert "unauthorized: wrong token for camera 'lens'" in caplog.text
 
 
+async def test_an_agent_whose_token_is_rejected_asks_again_in_minutes_or_with_a_new_token(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = tmp_path / "device.toml"
+    settings.write_text('[cameras.lens]\ntoken = "right"\n')
+    tokens = ["wrong"]
+    async with (
+        serve(toml=settings) as running,
+        pushing(running.url, FakeSource(), token=lambda: tokens[-1]) as seen,
+    ):
+        await asyncio.sleep(3)  # at full speed it would ask several times
+        lines = [record for record in caplog.records if record.name == "appliance.camera.agent"]
+        assert [record.levelname for record in lines] == ["ERROR"]
+        assert "correct its name or token" in lines[0].getMessage()
+        assert not seen
+        tokens.append("right")
+        await until(seen, 1)
+
+
+async def test_an_agent_whose_token_file_is_away_for_a_moment_goes_on(serve: Serve) -> None:
+    away = iter([True])
+
+    def token() -> str:
+        if next(away, False):
+            raise ConfigError("token: No such file or directory")
+        return ""
+
+    async with serve() as running, pushing(running.url, FakeSource(), token=token) as seen:
+        await until(seen, 1)
+
+
+async def test_a_source_that_hangs_does_not_keep_the_agent_from_ending(serve: Serve) -> None:
+    """A read in a driver that never returns: SIGTERM ends the agent all the same."""
+    hung, let_go = threading.Event(), threading.Event()
+
+    class Hanging(FakeSource):
+        def take(self, limits: CameraLimits) -> None:
+            hung.set()
+            let_go.wait()
+
+    async with serve() as running:
+        async with pushing(running.url, Hanging()):
+            with anyio.fail_after(20):
+                while not hung.is_set():
+                    await asyncio.sleep(0.01)
+        assert [one for one in threading.enumerate() if one.name == "source" and one.daemon]
+    let_go.set()
+
+
 async def test_an_agent_survives_an_engine_that_fails(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     engine = FakeEngine()
     async with serve(engine) as running, pushing(running.url, FakeSource()) as seen:
@@ -249,6 +300,12 @@ def test_the_pause_before_a_new_connection_is_short_at_first_and_never_long(fail
     assert 0.1 < pause <= 4.0
     assert pause <= pause_s(failures + 1, 1.0)
     assert pause_s(0, chance) <= 0.5
+
+
+@given(refusals=st.integers(0, 10**6), chance=st.floats(0, 1))
+def test_a_rejected_agent_asks_once_in_one_to_five_minutes(refusals: int, chance: float) -> None:
+    assert 45 <= after_refusal_s(refusals, chance) <= 300
+    assert after_refusal_s(10, 1.0) == 300
 
 
 @given(failures=st.integers(0, 20))

@@ -11,7 +11,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from appliance.camera.agent import pause_s
-from appliance.camera.link import REACH_WITHIN_S, LinkLost, connected, read_limits
+from appliance.camera.link import (
+    REACH_WITHIN_S,
+    LinkLost,
+    Refused,
+    bounded_s,
+    connected,
+    endpoint,
+    read_limits,
+    read_refusal,
+)
 from appliance.values import CameraLimits
 
 
@@ -74,7 +83,8 @@ def test_a_box_that_is_back_is_asked_within_five_seconds_however_long_it_was_gon
     assert all(REACH_WITHIN_S + pause_s(failures, 1.0) < 5 for failures in (*range(20), 10**6))
 
 
-@pytest.mark.parametrize("told", [None, "soon", {}, {"min_interval": "soon", "max_side": 640, "jpeg_quality": 80}])
+@pytest.mark.parametrize("told", [None, "soon", {}, {"min_interval": "soon", "max_side": 640, "jpeg_quality": 80},
+                                  {"min_interval": 1, "max_side": float("inf"), "jpeg_quality": 80}])  # fmt: skip
 def test_limits_that_are_none_change_nothing(told: object) -> None:
     assert read_limits(told) is None
 
@@ -82,3 +92,56 @@ def test_limits_that_are_none_change_nothing(told: object) -> None:
 def test_limits_that_no_camera_could_keep_are_brought_into_reach() -> None:
     told = {"min_interval": -1, "max_side": 0, "jpeg_quality": 400}
     assert read_limits(told) == CameraLimits(0.0, 16, 100, "")
+
+
+def test_no_wait_that_a_device_asks_for_is_endless() -> None:
+    told = {"min_interval": float("inf"), "max_side": 640, "jpeg_quality": 80}
+    assert read_limits(told) == CameraLimits(3600.0, 640, 80, "")
+    assert [bounded_s(one) for one in (None, 0, "2", -1, float("nan"), 1e300)] == [0, 0, 2, 0, 0, 3600]
+
+
+@pytest.mark.parametrize(
+    ("payload", "for_good", "retry_after_s"),
+    [
+        ({"message": "no", "data": {"code": "unauthorized", "retry_after": None}}, True, 0),
+        ({"message": "no", "data": {"code": "name_invalid"}}, True, 0),
+        ({"message": "full", "data": {"code": "too_many_connections", "retry_after": 20}}, False, 20),
+        ({"message": "full", "data": {"code": "too_many_connections", "retry_after": "x"}}, False, 0),
+        ({"message": "unauthorized: wrong token for camera 'lens'"}, True, 0),
+        ({"message": "too many connections (server.max_connections)"}, False, 0),
+        ({}, False, 0),
+    ],
+)
+def test_a_refusal_for_good_is_told_from_one_for_now(
+    payload: dict[str, object], for_good: bool, retry_after_s: float
+) -> None:
+    error = read_refusal(payload)
+    assert isinstance(error, Refused) == for_good
+    assert error.retry_after_s == retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://device:8080", "socket.io"),
+        ("http://device:8080/", "socket.io"),
+        ("https://proxy/site/device-3/", "site/device-3/socket.io"),
+        ("https://proxy/site/socket.io/?site=3", "site/socket.io"),
+    ],
+)
+def test_a_prefix_of_the_address_is_kept(url: str, path: str) -> None:
+    assert endpoint(url) == (url, path)
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"{}", b"0{}", b'0{"sid": 1}', b"\xff\xfe", b"4" * 1000])
+async def test_whatever_answers_a_poll_is_said_to_be_no_device(body: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(LinkLost, match="http://127"):
+            async with connected(url, {}, "polling"):
+                pass

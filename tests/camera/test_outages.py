@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ import pytest
 from appliance.camera import link
 from tests.camera.agents import FakeSource, pushing, until
 from tests.camera.cable import cable_to
+from tests.camera.proxy import proxy
 from tests.conftest import ROOT, Serve
 
 
@@ -121,3 +123,42 @@ async def test_whatever_stands_at_the_address_it_is_asked_again_politely(caplog:
     server.close()
     assert asked == 3
     assert "no connection to the box" in caplog.text
+
+
+async def test_a_device_behind_a_proxy_is_reached_under_its_prefix(serve: Serve) -> None:
+    async with serve(cache__enabled="false") as running, proxy(running.url) as way:
+        async with pushing(way.url.replace("//", "//site:opensesame@") + "/", FakeSource()) as seen:
+            await until(seen, 2)
+        assert set(way.seen) == {"websocket"}
+        assert way.auth.startswith("Basic ")
+
+
+@pytest.mark.parametrize("websockets", ["refuse", "hang", "cut"])
+async def test_where_no_websocket_gets_through_it_polls(
+    serve: Serve, websockets: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serve(cache__enabled="false") as running,
+        proxy(running.url, websockets) as way,
+        pushing(way.url.replace("//", "//site:opensesame@"), FakeSource()) as seen,
+    ):
+        await until(seen, 3, within_s=40)
+        assert seen[-1].payload["camera"] == "lens"
+    assert list(dict.fromkeys(way.seen)) == ["websocket", "polling"]
+    assert "trying HTTP polling next" in caplog.text
+    assert "opensesame" not in caplog.text
+
+
+async def test_after_some_minutes_of_polling_a_websocket_is_tried_again(serve: Serve) -> None:
+    """A device that was starting let nothing through either; its cameras must not poll for ever."""
+    late_s = 0.0
+    async with (
+        serve(cache__enabled="false") as running,
+        proxy(running.url, "refuse") as way,
+        pushing(way.url, FakeSource(), clock=lambda: time.monotonic() + late_s) as seen,
+    ):
+        await until(seen, 2, within_s=40)
+        way.websockets = "pass"
+        late_s = 601.0
+        await until(seen, len(seen) + 3, within_s=40)
+        assert way.seen[-1] == "websocket"
