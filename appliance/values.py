@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, TypeAlias
 
-FrameId: TypeAlias = str | int
+FrameId: TypeAlias = str | int | float
+"""As the sender chose it; a float is finite."""
 BIG_BYTES = 128_000
 """Whoever does something with each byte of a frame larger than this leaves the event loop for it."""
 Cached: TypeAlias = Literal[False, "exact", "unchanged"]

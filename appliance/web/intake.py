@@ -26,6 +26,7 @@ _BREAKS = b"\t\r\n\v\f"
 _BLANK = b" " + _BREAKS
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _LONGEST_ID = 128
+_MOST_NUMBER = 10**_LONGEST_ID
 _MOST_CLASSES = 1000
 
 
@@ -42,9 +43,11 @@ def frame_id_of(payload: object) -> FrameId | None:
     """The frame's id if it has a usable one, so that even an unusable frame's error can name it."""
     if isinstance(payload, Mapping):
         frame_id = payload.get("frame_id")
-        if (isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < 2**63) or (
-            isinstance(frame_id, str) and len(frame_id) <= _LONGEST_ID
-        ):
+        if isinstance(frame_id, str):
+            return frame_id if len(frame_id) <= _LONGEST_ID else None
+        if isinstance(frame_id, float):
+            return frame_id if math.isfinite(frame_id) else None
+        if isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < _MOST_NUMBER:
             return frame_id
     return None
 
@@ -83,7 +86,9 @@ class Intake:
         if own_id is not None:
             known = frame_id_of(options)
             if known is None:
-                raise BadFrame(f"frame_id must be a number or a text of up to {_LONGEST_ID}", "option_invalid")
+                raise BadFrame(
+                    f"frame_id must be a finite number or a text of up to {_LONGEST_ID} characters", "option_invalid"
+                )
             frame_id = known
         return Frame(
             camera=camera,

@@ -106,9 +106,10 @@ CORPUS: dict[str, tuple[Any, str]] = {
     "captured_at_infinite": ({"image": GOOD, "captured_at": float("inf")}, "option_invalid"),
     "frame_id_list": ({"image": GOOD, "frame_id": [1]}, "option_invalid"),
     "frame_id_true": ({"image": GOOD, "frame_id": True}, "option_invalid"),
-    "frame_id_fraction": ({"image": GOOD, "frame_id": 1.5}, "option_invalid"),
+    "frame_id_nan": ({"image": GOOD, "frame_id": float("nan")}, "option_invalid"),
+    "frame_id_infinite": ({"image": GOOD, "frame_id": float("-inf")}, "option_invalid"),
     "frame_id_long": ({"image": GOOD, "frame_id": "x" * 129}, "option_invalid"),
-    "frame_id_huge": ({"image": GOOD, "frame_id": 2**63}, "option_invalid"),
+    "frame_id_huge": ({"image": GOOD, "frame_id": 10**128}, "option_invalid"),
 }
 
 

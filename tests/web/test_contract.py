@@ -232,8 +232,10 @@ async def test_jpeg_png_and_webp_are_read(live: Running, kind: str, tmp_path: Pa
         assert (await eye.first("detection_results"))["image_size"] == {"width": 320, "height": 240}
 
 
-@pytest.mark.parametrize("frame_id", [0, -5, 2**62, "", "gate/7", "ünïcode ✓", "x" * 128])
-async def test_the_frame_id_comes_back_as_it_was_given(live: Running, frame_id: int | str) -> None:
+@pytest.mark.parametrize(
+    "frame_id", [0, -5, 2**62, 10**20, 1764332000.123, 1.5, -0.0, 1e300, 5e-324, "", "gate/7", "ünïcode ✓", "x" * 128]
+)
+async def test_the_frame_id_comes_back_as_it_was_given(live: Running, frame_id: int | float | str) -> None:
     async with camera(live.url) as eye:
         await eye.push({"image": picture(1), "frame_id": frame_id})
         _, payload = await eye.answer(frame_id)
