@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 from aiohttp import web
@@ -53,8 +52,10 @@ from appliance.web import control, metrics, model_control, sockets
 from appliance.web import health as health_routes
 from appliance.web.access import Access
 from appliance.web.app import make_app
+from appliance.web.connections import Connections
 from appliance.web.health import Health
 from appliance.web.publisher import Publisher
+from appliance.web.refusals import Refusals
 from appliance.web.respond import Respond
 from appliance.web.vision_api import VisionApi
 
@@ -114,6 +115,7 @@ async def serve(
     socket_server = sockets.make_server(socket_options)
     emit, backlog = sockets.transport_of(socket_server)
     publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
+    connections = Connections(socket_server)
 
     # The way through.
     model_error: ModelError | EngineError | ConfigError | None
@@ -244,6 +246,8 @@ async def serve(
         book=book,
         pace=pace,
         publisher=publisher,
+        connections=connections,
+        refusals=Refusals(clock),
     )
     respond = Respond(
         compression=settings.server.compression, compression_min_bytes=settings.server.compression_min_bytes
@@ -259,6 +263,7 @@ async def serve(
         respond=respond,
         access=access,
         websocket_deflate=settings.server.websocket_deflate,
+        connections=connections,
     )
 
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
@@ -295,7 +300,7 @@ async def serve(
                     beside.start_soon(demo_camera.run_camera, camera_source, own_url, token, name="camera")
                 await until(running)
                 beside.cancel_scope.cancel()
-            await _stop(settings, detector, socket_server, runner, keep_waiting=bool(passed))
+            await _stop(settings, detector, publisher, connections, runner, keep_waiting=bool(passed))
             group.cancel_scope.cancel()
     finally:
         await runner.cleanup()
@@ -306,7 +311,13 @@ async def serve(
 
 
 async def _stop(
-    settings: Settings, detector: Detector, socket_server: Any, runner: web.AppRunner, *, keep_waiting: bool
+    settings: Settings,
+    detector: Detector,
+    publisher: Publisher,
+    connections: Connections,
+    runner: web.AppRunner,
+    *,
+    keep_waiting: bool,
 ) -> None:
     """The order of shutdown: refuse frames, answer those taken, close connections, close the port.
 
@@ -315,9 +326,10 @@ async def _stop(
     log.info("stopping")
     if keep_waiting:
         await stop_listening(runner)
+    connections.refuse_new()
     await detector.drain(settings.server.drain_s)
-    await asyncio.sleep(0.1)  # the last answers leave
-    await sockets.close_all(socket_server, _GOODBYE_S)
+    await publisher.delivered(_GOODBYE_S)
+    await connections.close_all(_GOODBYE_S)
     await runner.cleanup()
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from appliance.web import origins
 from appliance.web.access import Access, same
+from appliance.web.connections import Connections
 from appliance.web.health import PAGE
 from appliance.web.publisher import Publisher
 from appliance.web.respond import Respond
@@ -31,12 +32,13 @@ def make_app(
     respond: Respond,
     access: Access,
     websocket_deflate: bool,
+    connections: Connections,
 ) -> web.Application:
     """The application, ready to be run on a site."""
     middlewares = [origins.middleware(access, respond)]
     if not websocket_deflate:
         middlewares.append(_plain_sockets)
-    app = web.Application(middlewares=middlewares)
+    app = web.Application(middlewares=[*middlewares, connections.watch])
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
     app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, access)])

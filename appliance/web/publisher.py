@@ -3,12 +3,14 @@
 Rules of this file:
 - Posting never waits. A client that stops reading fills its transport, then its outbox; then its oldest mail is dropped
   and counted. Nothing else grows.
+- One client's transport that fails costs that client its mail, and nobody else anything.
 - Pictures are kept of cameras that somebody watches, or of all that are connected (`server.keep_pictures`), one each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from appliance.web import payloads
 from appliance.web.intake import HTTP
 from appliance.web.payloads import Payload
 from appliance.web.pictures import Pictures
+
+log = logging.getLogger(__name__)
 
 Emit = Callable[[str, Payload, str], Awaitable[None]]
 """Hands an event and its payload to the transport of a client (its sid)."""
@@ -67,6 +71,9 @@ class Publisher:
         return len(self._clients)
 
     def join(self, sid: str, camera: str) -> None:
+        """A client has connected. A second time changes nothing: its camera stays the first one."""
+        if sid in self._clients:
+            return
         self._clients[sid] = _Client(camera)
         self._of_camera.setdefault(camera, set()).add(sid)
 
@@ -90,16 +97,18 @@ class Publisher:
 
     def watch(self, sid: str, cameras: Iterable[str]) -> bool:
         """This client hears of these cameras' results from now on; False, and nothing done, if they are too many."""
-        cameras = set(cameras)
-        if len(self._clients[sid].watches | cameras) > MOST_WATCHED:
+        cameras, client = set(cameras), self._clients.get(sid)
+        if client is None or len(client.watches | cameras) > MOST_WATCHED:
             return False
         for camera in cameras:
-            self._clients[sid].watches.add(camera)
+            client.watches.add(camera)
             self._watchers.setdefault(camera, set()).add(sid)
         return True
 
     def unwatch(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
-        client = client or self._clients[sid]
+        client = client or self._clients.get(sid)
+        if client is None:
+            return
         for camera in cameras:
             client.watches.discard(camera)
             watchers = self._watchers.get(camera, set())
@@ -135,8 +144,10 @@ class Publisher:
     def announce(self, camera: str, limits: CameraLimits) -> None:
         """New limits to every client of this camera."""
         for sid in self._of_camera.get(camera, ()):
-            self._clients[sid].limits = payloads.of_limits(limits)
-            self._dirty.add(sid)
+            client = self._clients.get(sid)
+            if client is not None:
+                client.limits = payloads.of_limits(limits)
+                self._dirty.add(sid)
         self._mail.set()
 
     def post(self, sid: str, event: str, payload: Payload) -> None:
@@ -162,11 +173,34 @@ class Publisher:
             await self._mail.wait()
             self._mail.clear()
             for sid in list(self._dirty):
-                await self._deliver(sid)
+                await self._deliver_or_drop(sid)
             if self._dirty:  # the rest read slowly: look again in a moment, or with the next mail
                 with anyio.move_on_after(_RETRY_S):
                     await self._mail.wait()
                 self._mail.set()
+
+    async def delivered(self, within_s: float) -> None:
+        """Wait until everything that was posted has been written, at most this long."""
+        with anyio.move_on_after(within_s):
+            while self._dirty or any(self._backlog(sid) for sid in list(self._clients)):  # noqa: ASYNC110  # see `room`
+                await asyncio.sleep(_RETRY_S)
+
+    async def _deliver_or_drop(self, sid: str) -> None:
+        try:
+            await self._deliver(sid)
+        except Exception:
+            client = self._clients.get(sid)
+            camera = client.camera if client is not None else "-"
+            log.exception(
+                "could not send to a client of camera %s; dropped what was waiting for it", camera,
+                extra={"kind": "delivery", "camera": camera},
+            )  # fmt: skip
+            self._dirty.discard(sid)
+            if client is not None:
+                self.dropped += len(client.outbox) + len(client.skips)
+                client.outbox.clear()
+                client.skips.clear()
+                client.limits = None
 
     async def _deliver(self, sid: str) -> None:
         while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox or client.skips):

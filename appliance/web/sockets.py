@@ -1,33 +1,37 @@
 """Socket.IO: cameras come, push frames, ask for others' results, and go.
 
-A handler offers and returns. Handlers of one client run one after another in its own receive loop, so a burst is held
-back by TCP and not by a heap of tasks.
+Rules of this file:
+- A handler offers and returns. Handlers of one client run one after another (`packets.Turns`), so a burst is held back
+  by TCP and not by a heap of tasks.
+- `connect` and `disconnect` are called by the library alone, once a connection each; a client cannot reach them by an
+  event of that name (`packets.Packet`).
+- A handler that fails is logged and answered with `internal_error`. It is never another client's affair.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-import engineio.json
-import msgspec
 import socketio
 
 from appliance import __version__
-from appliance.errors import BadFrame, Refused
+from appliance.errors import BadFrame, Refused, did_you_mean
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
 from appliance.values import CameraLimits, Failed, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.access import Access, same
+from appliance.web.connections import Connections
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
+from appliance.web.packets import EVENTS, UNKNOWN, Json, Turns, packet_class
 from appliance.web.payloads import Payload
 from appliance.web.publisher import EVERY, MOST_WATCHED, Publisher
+from appliance.web.refusals import Refusals, refusal
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,9 @@ _TRANSPORT_FACTOR = 3
 """The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
 third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
 
+_TRY_AGAIN_S = 10.0
+"""For a client that finds no room."""
+_INTERNAL = Failed("internal_error", "the device failed on this frame; its log has the cause. Send the next one")
 _ONLY_WATCHES = Failed(Refused.code, "this connection may only watch; give `name` and `token` in auth to send frames")
 _BAD_CAMERAS: Payload = {
     "status": "error",
@@ -53,28 +60,13 @@ class SocketOptions:
     compression_min_bytes: int
 
 
-class _Json:
-    """The transport's JSON, read by msgspec: a base64 frame of some megabytes does not hold up the event loop.
-
-    What is not quite JSON (NaN, half a surrogate pair) is left to the transport's own, so that it gets a clear answer.
-    """
-
-    @staticmethod
-    def loads(text: str, **options: Any) -> Any:
-        try:
-            return msgspec.json.decode(text)
-        except (ValueError, RecursionError):
-            return engineio.json.loads(text, **options)
-
-    dumps = staticmethod(engineio.json.dumps)
-
-
 def make_server(options: SocketOptions) -> Any:
     """The Socket.IO server, with nothing bound to it."""
     return socketio.AsyncServer(
         async_mode="aiohttp",
         async_handlers=False,
-        json=_Json,
+        serializer=packet_class(options.max_frame_bytes * _TRANSPORT_FACTOR),
+        json=Json,
         cors_allowed_origins="*",  # of those that `origins` has let in
         cors_credentials=False,  # tokens travel in `auth`, never in cookies
         ping_interval=options.ping_interval_s,
@@ -98,12 +90,7 @@ def transport_of(server: Any) -> tuple[Any, Any]:
     return emit, backlog
 
 
-async def close_all(server: Any, within_s: float) -> None:
-    """Say goodbye to every client, and wait no longer for those that do not read it."""
-    with anyio.move_on_after(within_s):
-        if server.eio.sockets:
-            await server.eio.disconnect()
-        await server.shutdown()
+Handle = Callable[..., Awaitable[Payload | None]]
 
 
 class Sockets:
@@ -120,24 +107,63 @@ class Sockets:
         book: CameraBook,
         pace: Pace,
         publisher: Publisher,
+        connections: Connections,
+        refusals: Refusals,
     ) -> None:
         self._options, self._access, self._intake = options, access, intake
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
         self._may_watch: set[str] = set()
         self._numbers = itertools.count(1)
-        for handler in (self.connect, self.disconnect, self.process_frame, self.subscribe, self.unsubscribe):
-            server.on(handler.__name__, handler)
+        self._refusals = refusals
+        server.on("connect", self.connect)
+        server.on("disconnect", self.disconnect)
+        for handler in (self.process_frame, self.subscribe, self.unsubscribe):
+            server.on(handler.__name__, self._guarded(handler))
+        server.on(UNKNOWN, self._guarded(self.unknown))
+        self._turns = Turns(server, connections.drop)
+
+    def _guarded(self, handler: Handle) -> Handle:
+        """A handler whose failure ends neither the connection nor anything else."""
+
+        async def run(sid: str, *arguments: Any) -> Payload | None:
+            try:
+                return await handler(sid, *arguments)
+            except Exception:
+                log.exception("a client's event failed: %s", handler.__name__, extra={"kind": "handler"})
+                if handler.__name__ != "process_frame":
+                    return {"status": "error", "reason": _INTERNAL.code}
+                frame_id = frame_id_of(arguments[0] if arguments else None)
+                self._publisher.post(sid, *payloads.of_refusal(frame_id, _INTERNAL))
+                return {"status": "error", "reason": _INTERNAL.code}
+
+        return run
 
     async def connect(self, sid: str, environ: Mapping[str, Any], auth: Any = None) -> None:
         auth = auth if isinstance(auth, Mapping) else {}
         name, token = auth.get("name"), auth.get("token")
-        camera = self._admit(sid, name, token if isinstance(token, str) else "")
+        token = token if isinstance(token, str) else ""
+        address = _address(environ)
+        try:
+            camera = self._admit(sid, name, token)
+            self._join(sid, camera, token, named=name is not None)
+            self._refusals.accepted(address, name)
+        except socketio.exceptions.ConnectionRefusedError as error:
+            await self._refusals.hold(address, name, error)
+            raise
+        except Exception:
+            log.exception("a connection failed", extra={"kind": "handler"})
+            self._may_watch.discard(sid)
+            self._publisher.leave(sid)
+            raise refusal(_INTERNAL.code, "the device failed on this connection", _TRY_AGAIN_S) from None
+
+    def _join(self, sid: str, camera: str, token: str, *, named: bool) -> None:
+        """Greet a client that was let in."""
         viewer = self._access.viewer_token
-        if not viewer or (isinstance(token, str) and same(token, viewer)):
+        if not viewer or same(token, viewer):
             self._may_watch.add(sid)
         self._publisher.join(sid, camera)
         # One without a name may only want to watch; it becomes a camera with its first frame.
-        limits = self._pace.preview() if name is None else self._pace.join(camera)
+        limits = self._pace.join(camera) if named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
         connected = {
             "status": "connected",
@@ -153,22 +179,21 @@ class Sockets:
     def _admit(self, sid: str, name: Any, token: str) -> str:
         """The camera's name, or a refused connection with its reason."""
         if len(self._publisher) >= self._access.max_connections:
-            raise socketio.exceptions.ConnectionRefusedError("too many connections (server.max_connections)")
+            raise refusal("too_many_connections", "too many connections (server.max_connections)", _TRY_AGAIN_S)
         if name is None:
             viewer = self._access.viewer_token
             if self._access.require_token and not (viewer and same(token, viewer)):
-                raise socketio.exceptions.ConnectionRefusedError("unauthorized: give `name` and `token` in auth")
+                raise refusal(Refused.code, "unauthorized: give `name` and `token` in auth")
             return _nameless(sid)
         if not is_camera_name(name):
-            raise socketio.exceptions.ConnectionRefusedError(
-                "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-"
+            raise refusal(
+                "name_invalid",
+                "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-",
             )
         policy = self._book.policies.get(name)
         expected = policy.token if policy else ""
         if (self._access.require_token and not expected) or (expected and not same(token, expected)):
-            told = {"kind": "refused", "camera": name, "code": "unauthorized"}
-            log.warning("camera %s refused: wrong token", name, extra=told)
-            raise socketio.exceptions.ConnectionRefusedError(f"unauthorized: wrong token for camera '{name}'")
+            raise refusal(Refused.code, f"unauthorized: wrong token for camera '{name}'")
         return str(name)
 
     async def disconnect(self, sid: str, reason: str | None = None) -> None:
@@ -208,18 +233,22 @@ class Sockets:
         self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
-    async def subscribe(self, sid: str, payload: Any = None) -> Payload:
+    async def unknown(self, sid: str, name: str, *_: Any) -> Payload:
+        hint = did_you_mean(name[:64], EVENTS) or f"; known: {', '.join(EVENTS)}"
+        return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
+
+    async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
         if sid not in self._may_watch:
             return {"status": "error", "reason": "unauthorized"}
-        cameras = _cameras(payload)
+        cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
         if not self._publisher.watch(sid, cameras):
             return {"status": "error", "reason": f"option_invalid: at most {MOST_WATCHED} cameras; subscribe to '*'"}
         return {"status": "subscribed", "cameras": sorted(cameras)}
 
-    async def unsubscribe(self, sid: str, payload: Any = None) -> Payload:
-        cameras = _cameras(payload)
+    async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
+        cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
         self._publisher.unwatch(sid, cameras)
@@ -228,6 +257,11 @@ class Sockets:
     def _limits(self, camera: str) -> CameraLimits:
         known = self._book.get(camera)
         return known.told if known is not None and known.told is not None else self._pace.preview()
+
+
+def _address(environ: Mapping[str, Any]) -> str:
+    request = environ.get("aiohttp.request")
+    return str(request.remote) if request is not None else "unknown"
 
 
 def _nameless(sid: str) -> str:

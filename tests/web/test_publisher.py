@@ -248,3 +248,49 @@ async def test_a_camera_that_left_while_its_frame_was_looked_at_leaves_no_pictur
     assert publisher.latest("gate") is None
     publisher.publish(frame("http-1"), FOUND)
     assert publisher.latest("http-1") is not None
+
+
+async def test_a_transport_that_fails_costs_its_own_client_its_mail_and_nobody_else_anything() -> None:
+    transport = Transport()
+
+    async def emit(event: str, payload: dict[str, Any], sid: str) -> None:
+        if sid == "bad":
+            raise ConnectionResetError("gone in the middle")
+        await transport.emit(event, payload, sid)
+
+    publisher = Publisher(emit=emit, backlog=transport.backlog)
+    publisher.join("bad", "bad")
+    publisher.join("good", "good")
+    async with working(publisher):
+        for number in range(5):
+            publisher.post("bad", "detection_results", {"frame_id": number})
+            publisher.announce("bad", LIMITS)
+            publisher.post("good", "detection_results", {"frame_id": number})
+            await until_sent(transport, number + 1)
+    assert [payload["frame_id"] for payload in transport.to("good")] == [0, 1, 2, 3, 4]
+    assert publisher.leave("bad") == "bad"
+
+
+async def test_a_client_that_joins_twice_keeps_its_first_name_and_leaves_nothing() -> None:
+    transport, publisher = made()
+    publisher.join("a", "one")
+    publisher.join("a", "two")
+    publisher.announce("two", LIMITS)
+    assert publisher.camera_of("a") == "one"
+    assert publisher.leave("a") == "one"
+    assert not publisher._of_camera
+    publisher.announce("one", LIMITS)
+    assert transport.sent == []
+
+
+async def test_what_is_posted_is_delivered_before_a_stop_goes_on() -> None:
+    transport, publisher = made()
+    publisher.join("a", "gate")
+    async with working(publisher):
+        publisher.post("a", "detection_results", {"frame_id": 1})
+        with anyio.fail_after(10):
+            await publisher.delivered(5)
+        assert len(transport.to("a")) == 1
+        transport.stuck.add("a")
+        publisher.post("a", "detection_results", {"frame_id": 2})
+        await publisher.delivered(0.05)  # a client that does not read is not waited for

@@ -1,0 +1,208 @@
+"""A connection joins once and leaves once, whatever its client sends; and no client's mistake reaches another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+
+from tests.conftest import Running, Serve
+from tests.web.camera import camera
+from tests.web.test_contract import picture
+from tests.web.wire import wire
+
+RESERVED = ("connect", "disconnect", "connect_error", "message", "*", "__disconnect_final", "unknown event", "")
+
+MALFORMED = (
+    "b!!!", "4", "49", "42", "42[]", "42{}", "42[1]", '42[["process_frame"]]', '42[{"a":1}]', "42null", "4[1]",
+    '450-["process_frame"]', '4999999999-["process_frame"]', '459999-["process_frame",{"_placeholder":true,"num":0}]',
+    '45["process_frame"]', '44"no"', "46", b"binary without an event", "42" + "[" * 100_000, "4\x00",
+    '421-["process_frame"]', "42²[]",
+)  # fmt: skip
+
+
+def here(running: Running) -> set[str]:
+    """The connected cameras that the service knows: not its own, nor the lanes of HTTP."""
+    return {name for name in running.started.health.pace.stats() if not name.startswith(("_", "http-"))}
+
+
+async def until_only(running: Running, *names: str) -> None:
+    """Wait until nobody but these is known anywhere."""
+    publisher = running.started.health.publisher
+    expected = len(names), set(names), set(names)
+    with anyio.move_on_after(10):
+        while (len(publisher), here(running), set(publisher._of_camera)) != expected:
+            await asyncio.sleep(0.01)
+    assert (len(publisher), here(running), set(publisher._of_camera)) == expected
+
+
+async def still_answers(running: Running, number: int) -> None:
+    async with camera(running.url, "good") as good:
+        await good.push({"image": picture(number % 20), "frame_id": number})
+        assert (await good.answer(number))[0] == "detection_results"
+
+
+@pytest.mark.parametrize("event", RESERVED)
+async def test_no_event_of_a_client_reaches_the_lifecycle_handlers(live: Running, event: str) -> None:
+    async with wire(live.url) as one:
+        await one.join({"name": "one"})
+        forged: list[list[Any]] = [[], [{}], [{}, {"name": "two"}], ["transport close"]]
+        for arguments in forged:
+            answer = await one.call(7, [event, *arguments])
+            assert answer["status"] == "error"
+            assert answer["reason"].startswith("event_unknown")
+        assert live.started.health.publisher._of_camera.keys() == {"one"}
+        acknowledged = await one.call(8, ["process_frame", "not a picture"])
+        assert acknowledged["reason"] == "base64_invalid"
+    await until_only(live)
+
+
+async def test_names_by_the_thousand_on_one_connection_are_one_name(live: Running) -> None:
+    async with wire(live.url) as one:
+        await one.join({"name": "one"})
+        for number in range(3000):
+            await one.send("42" + json.dumps(["connect", {}, {"name": f"name-{number}"}]))
+        assert (await one.call(1, ["subscribe", {"cameras": "*"}]))["status"] == "subscribed"
+        assert here(live) <= {"one"}
+    await until_only(live)
+    await still_answers(live, 1)
+
+
+@pytest.mark.parametrize("event", ["subscribe", "unsubscribe"])
+@pytest.mark.parametrize("arguments", [[], [1], [{"cameras": "*"}, 2], [{"cameras": [["a"]]}], [{"cameras": {}}]])
+async def test_arguments_that_do_not_fit_are_the_clients_fault(
+    live: Running, event: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with wire(live.url) as one:
+        await one.join({"name": "one"})
+        assert (await one.call(1, [event, *arguments]))["reason"].startswith("option_invalid")
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_connection_joins_once(live: Running) -> None:
+    async with wire(live.url) as one:
+        assert (await one.join({"name": "one"})).startswith("40")
+        assert "Unable to connect" in await one.join({"name": "two"})
+        assert here(live) == {"one"}
+    await until_only(live)
+
+
+async def test_a_connection_may_leave_and_join_again_under_another_name(live: Running) -> None:
+    async with wire(live.url) as one:
+        for number in range(50):
+            assert (await one.join({"name": f"name-{number}"})).startswith("40")
+            await one.send("41")
+    await until_only(live)
+
+
+async def test_other_namespaces_are_refused_and_leave_nothing(live: Running) -> None:
+    async with wire(live.url) as one:
+        for number in range(200):
+            await one.send(f"40/name-{number},")
+            assert "Unable to connect" in await one.next("44/")
+    await until_only(live)
+
+
+@pytest.mark.parametrize("message", MALFORMED, ids=lambda message: ascii(message[:20]))
+@pytest.mark.parametrize("joined", [True, False])
+async def test_a_malformed_packet_closes_its_own_connection_and_nothing_else(
+    live: Running, message: str | bytes, joined: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with camera(live.url, "good") as good, wire(live.url) as one:
+        if joined:
+            await one.join({"name": "bad"})
+        await one.send(message)
+        await one.closed()
+        await until_only(live, "good")
+        await good.push({"image": picture(2), "frame_id": 2})
+        await good.answer(2)
+    service = [record for record in caplog.records if not record.name.startswith("engineio.client")]
+    lines = [record for record in service if record.levelname in ("WARNING", "ERROR")]
+    assert [record.getMessage().count("\n") for record in lines] == [0]
+    assert not any(record.exc_info for record in lines)
+    assert lines[0].__dict__["code"] == "bad_packet"
+
+
+@pytest.mark.parametrize("attachment", [b"\xff\xd8", "text", json.dumps({"a": 1})], ids=["bytes", "text", "object"])
+@pytest.mark.parametrize("number", [1, -1, "x", None])
+async def test_a_placeholder_that_points_nowhere_harms_nobody(
+    live: Running, attachment: str | bytes, number: Any
+) -> None:
+    async with wire(live.url) as one:
+        await one.join({"name": "bad"})
+        await one.send("451-" + json.dumps(["process_frame", {"_placeholder": True, "num": number}]))
+        await one.send(attachment if isinstance(attachment, bytes) else "4" + attachment)
+        await still_answers(live, 3)
+    await until_only(live)
+
+
+async def test_attachments_that_never_end_close_their_connection_before_they_fill_the_memory(live: Running) -> None:
+    """The service of these tests takes frames of 200 kB: three times as much is kept for one event, and no more."""
+    async with wire(live.url) as one:
+        await one.join({"name": "bad"})
+        await one.send('4532-["process_frame",{"_placeholder":true,"num":0}]')
+        for _ in range(4):
+            await one.send(bytes(190_000))
+        await one.closed()
+    await until_only(live)
+
+
+async def polls(session: aiohttp.ClientSession, url: str, body: str) -> str:
+    """A polling session that says all this at once after its handshake; its id."""
+    address = f"{url}/socket.io/?EIO=4&transport=polling"
+    async with session.get(address) as answer:
+        sid = str(json.loads((await answer.text())[1:])["sid"])
+    async with session.post(f"{address}&sid={sid}", data=body) as answer:
+        await answer.read()
+    return sid
+
+
+async def test_a_connect_after_the_close_of_its_own_connection_leaves_no_ghost(live: Running) -> None:
+    async with aiohttp.ClientSession() as session:
+        for number in range(20):
+            await polls(session, live.url, f'1\x1e40{{"name":"ghost-{number}"}}')
+    await until_only(live)
+    assert "ghost" not in json.dumps(list(here(live)))
+
+
+async def test_a_polling_client_cannot_run_two_handlers_at_once(serve: Serve) -> None:
+    """Two requests at the same time are two tasks; the frames in them are still taken one after another."""
+    async with serve(flow__burst="100") as running, aiohttp.ClientSession() as session:
+        sid = await polls(session, running.url, '40{"name":"gate"}')
+        address = f"{running.url}/socket.io/?EIO=4&transport=polling&sid={sid}"
+
+        async def post(name: str) -> None:
+            async with session.post(address, data=f'41\x1e40{{"name":"{name}"}}') as answer:
+                await answer.read()
+
+        await asyncio.gather(*(post(f"gate-{number}") for number in range(30)))
+        assert len(running.started.health.publisher) == 1
+        assert len(here(running)) == 1
+
+
+class Broken(dict[str, Any]):
+    """Settings of cameras that cannot be asked: what our own mistake in a handler looks like."""
+
+    def get(self, *_: Any) -> Any:
+        raise LookupError("a mistake of ours")
+
+
+async def test_a_handler_that_fails_answers_so_and_the_next_frame_is_looked_at(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(flow__burst="100") as running, camera(running.url) as eye:
+        book = running.started.health.book
+        sound, book.policies = book.policies, Broken()
+        acknowledged = await eye.push({"image": picture(1), "frame_id": 1})
+        assert acknowledged == {"status": "error", "reason": "internal_error"}
+        assert (await eye.answer(1))[1]["code"] == "internal_error"
+        async with wire(running.url) as one:
+            assert json.loads((await one.join({"name": "gate"}))[2:])["data"]["code"] == "internal_error"
+        book.policies = sound
+        await eye.push({"image": picture(2), "frame_id": 2})
+        assert (await eye.answer(2))[0] == "detection_results"
+    assert "LookupError: a mistake of ours" in caplog.text

@@ -1,0 +1,98 @@
+"""Refused connections: what clients are told, and how often those that do not listen may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from appliance.web.refusals import Refusals, refusal
+from tests.conftest import Serve
+from tests.fakes import FakeClock
+from tests.web.wire import Wire, wire
+
+WRONG = refusal("unauthorized", "wrong token")
+
+
+async def error_of(one: Wire, auth: dict[str, Any] | None) -> dict[str, Any]:
+    packet = await one.join(auth)
+    assert packet.startswith("44")
+    told: dict[str, Any] = json.loads(packet[2:])
+    return told
+
+
+@pytest.mark.parametrize(
+    ("flags", "auth", "code", "retry_after"),
+    [
+        ({"server__require_token": "true"}, {"name": "gate", "token": "x"}, "unauthorized", None),
+        ({"server__require_token": "true"}, None, "unauthorized", None),
+        ({"server__require_token": "true"}, {"token": 7}, "unauthorized", None),
+        ({}, {"name": "no name"}, "name_invalid", None),
+        ({}, {"name": "http-1"}, "name_invalid", None),
+        ({}, {"name": ["gate"]}, "name_invalid", None),
+        ({"server__max_connections": "1"}, {"name": "second"}, "too_many_connections", 10.0),
+    ],
+)
+async def test_a_refusal_says_whether_trying_again_can_help(
+    serve: Serve, flags: dict[str, str], auth: dict[str, Any] | None, code: str, retry_after: float | None
+) -> None:
+    async with serve(**flags) as running, wire(running.url) as first, wire(running.url) as one:
+        if code == "too_many_connections":
+            await first.join({"name": "first"})
+        told = await error_of(one, auth)
+        assert told["data"] == {"code": code, "retry_after": retry_after}
+        assert told["message"]
+
+
+async def test_who_tries_again_at_full_speed_is_slowed_down_and_nobody_else_is(serve: Serve) -> None:
+    async with serve(server__require_token="true") as running, wire(running.url) as one, wire(running.url) as other:
+        for _ in range(3):
+            await error_of(one, {"name": "gate"})
+        slow = asyncio.create_task(error_of(one, {"name": "gate"}))
+        assert (await error_of(other, {"name": "yard"}))["data"]["code"] == "unauthorized"
+        assert not slow.done()
+        assert (await slow)["data"]["code"] == "unauthorized"
+
+
+async def held(refusals: Refusals, address: str, name: str) -> bool:
+    """Whether the answer is not given at once."""
+    task = asyncio.create_task(refusals.hold(address, name, WRONG))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    slow = not task.done()
+    task.cancel()
+    await asyncio.wait({task})
+    return slow
+
+
+async def test_the_fourth_refusal_in_a_minute_waits() -> None:
+    clock = FakeClock()
+    refusals = Refusals(clock)
+    assert [await held(refusals, "a", "gate") for _ in range(5)] == [False, False, False, True, True]
+    assert not await held(refusals, "b", "gate")
+    assert not await held(refusals, "a", "yard")
+    clock.pass_(61)
+    assert not await held(refusals, "a", "gate")
+
+
+async def test_who_was_let_in_begins_again() -> None:
+    refusals = Refusals(FakeClock())
+    for _ in range(4):
+        await held(refusals, "a", "gate")
+    refusals.accepted("a", "gate")
+    assert not await held(refusals, "a", "gate")
+
+
+async def test_what_is_remembered_and_held_is_bounded() -> None:
+    refusals = Refusals(FakeClock())
+    for number in range(5000):
+        await held(refusals, "a", f"name-{number}")
+    assert len(refusals._known) <= 1000
+    waiting = []
+    for _ in range(400):
+        waiting.append(asyncio.create_task(refusals.hold("a", "gate", WRONG)))
+    await asyncio.sleep(0)
+    assert sum(not task.done() for task in waiting) <= 210
+    await asyncio.gather(*waiting)
