@@ -201,7 +201,7 @@ def grant(access: Access, settings: Settings) -> None:
     server = settings.server
     access.viewer_token, access.api_key = server.viewer_token, server.api_key
     access.require_token, access.max_connections = server.require_token, server.max_connections
-    access.allowed_hosts, access.cors_origins = server.allowed_hosts, server.cors_origins
+    access.allowed_hosts, access.cors_origins = (*server.allowed_hosts, server.host), server.cors_origins
 
 
 def make_intake(settings: Settings, clock: Clock) -> Intake:

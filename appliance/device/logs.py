@@ -32,7 +32,7 @@ _EVERY_S = 10.0
 _ROUND_S = 60.0
 _MOST_OF_A_KIND = 20
 _TRACEBACK_EVERY_S = 600.0
-"""Between two tracebacks of one kind out of a library: the first says it all."""
+"""Between two tracebacks of one kind: the first says it all."""
 _LONGEST_TEXT = 1000
 _LONGEST_TRACEBACK = 60
 """Lines, the last ones."""
@@ -54,10 +54,11 @@ def escaped(text: str, longest: int = _LONGEST_TEXT) -> str:
     return f"{text}… ({more} more characters)" if more > 0 else text
 
 
-class Libraries(logging.Filter):
-    """Makes one line of what a library logs about an exception, and gives all its lines a kind.
+class Exceptions(logging.Filter):
+    """Makes one line of an exception, and gives all that a library logs a kind.
 
-    The traceback is kept, once in ten minutes, where our own code took part.
+    The traceback is kept, once in ten minutes, where our own code failed; always where that has no kind, which happens
+    once.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -66,17 +67,17 @@ class Libraries(logging.Filter):
         self._traced_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] == _US:
-            return True
         error = record.exc_info[1] if record.exc_info else None
-        ours = error is not None and not isinstance(error, ApplianceError) and _is_ours(error.__traceback__)
-        kind = f"{record.name} {type(error).__name__}" if ours else record.name
-        record.__dict__["kind"] = kind
-        now = self._clock()
-        if error is None:
+        ours = record.name.partition(".")[0] == _US
+        if not ours:
+            ours = error is not None and not isinstance(error, ApplianceError) and _is_ours(error.__traceback__)
+            record.__dict__["kind"] = f"{record.name} {type(error).__name__}" if ours else record.name
+        kind = getattr(record, "kind", None)
+        if error is None or kind is None:
             return True
-        if ours and now - self._traced_s.get(kind, float("-inf")) >= _TRACEBACK_EVERY_S:
-            self._traced_s[kind] = now
+        now, key = self._clock(), f"{kind} {type(error).__name__}"
+        if ours and now - self._traced_s.get(key, float("-inf")) >= _TRACEBACK_EVERY_S:
+            self._traced_s[key] = now
             return True
         if not ours:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -186,7 +187,7 @@ class Prefixed(Escaping):
 def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
     """Send the appliance's log to the journal if systemd reads us, else to the terminal."""
     handler = (_journal() or _stderr(Prefixed())) if journal_reads(environ) else _stderr(_for_a_person())
-    handler.addFilter(Libraries())
+    handler.addFilter(Exceptions())
     handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -43,6 +43,7 @@ _STATUS = {
     "not_found": 404,
     "method_not_allowed": 405,
 }
+_FAILED = {"engine_failed", "internal_error"}
 _GENERAL_MODELS = frozenset({"general", "ipcam-general", "ipcam-combined"})
 """Names of CodeProject.AI's general models, which Blue Iris asks for as it comes: the model in use answers for them."""
 _MODULES = ("/v1", "/v1/server")
@@ -80,7 +81,7 @@ class VisionApi:
             web.post("/v1/vision/custom/{model}", self.detect),
             web.route("*", "/v1/vision/detection", self.wrong_method),
             web.route("*", "/v1/vision/custom/{model}", self.wrong_method),
-            web.route("*", "/v1/{path:.*}", self.not_found),
+            web.route("*", "/v1{path:(/.*)?}", self.not_found),
         ]
 
     async def detect(self, request: web.Request) -> web.Response:
@@ -90,6 +91,9 @@ class VisionApi:
             told = {"code": error.code, "reason": str(error)}
             log.warning("refused a picture over HTTP: %s", error, extra={"kind": "bad_frame", **told})
             return self._refuse(error.code, str(error))
+        except Exception:
+            log.exception("a picture over HTTP failed", extra={"kind": "handler"})
+            return self._refuse("internal_error", "the device failed on this picture; its log has the cause")
 
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
@@ -187,7 +191,7 @@ class VisionApi:
             self._free.append(lane)
 
     def _refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
-        status = _STATUS.get(code) or (503 if code in _OUR_FAULT else 500 if code == "engine_failed" else 400)
+        status = _STATUS.get(code) or (503 if code in _OUR_FAULT else 500 if code in _FAILED else 400)
         response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
         if status == 413:
             response.force_close()  # nobody reads the rest of what is being sent

@@ -134,21 +134,21 @@ def test_a_line_is_bounded() -> None:
     assert logs.Escaping().format(record) == "x" * 1000 + "… (999000 more characters)"
 
 
-class TestLibraries:
-    """What aiohttp, engineio, socketio and asyncio write."""
+class TestExceptions:
+    """What aiohttp, engineio, socketio and asyncio write, and our own code."""
 
     @pytest.fixture
-    def say(self, clock: FakeClock) -> tuple[Callable[[str, Exception], None], Callable[[], str]]:
+    def say(self, clock: FakeClock) -> tuple[Callable[..., None], Callable[[], str]]:
         written = io.StringIO()
         handler = logging.StreamHandler(written)
         handler.setFormatter(logs.Escaping("%(levelname)s %(message)s"))
-        handler.addFilter(logs.Libraries(clock))
+        handler.addFilter(logs.Exceptions(clock))
         handler.addFilter(Sparing(clock))
-        log = logging.Logger("aiohttp.server")
-        log.addHandler(handler)
 
-        def say(text: str, error: Exception) -> None:
-            log.error(text, exc_info=error)
+        def say(text: str, error: Exception, logger: str = "aiohttp.server", **extra: object) -> None:
+            log = logging.Logger(logger)
+            log.addHandler(handler)
+            log.error(text, exc_info=error, extra=extra)
 
         def since() -> str:
             text = written.getvalue()
@@ -179,6 +179,23 @@ class TestLibraries:
             assert text.startswith("ERROR Error handling request")
             assert ("Traceback" in text) is (number in (0, 3)), number
             clock.pass_(10 if number < 2 else 600)
+
+    def test_a_failure_of_ours_that_comes_with_every_frame_keeps_its_traceback_as_seldom(
+        self, say: Any, clock: FakeClock
+    ) -> None:
+        log, since = say
+        texts = []
+        for _ in range(3):
+            log("a client's event failed", ValueError("x"), "appliance.web", kind="handler")
+            texts.append(since())
+            clock.pass_(10)
+        assert texts == [
+            "ERROR a client's event failed\n  ValueError: x\n",
+            *["ERROR a client's event failed: ValueError: x\n"] * 2,
+        ]
+        for _ in range(2):
+            log("the service failed", ValueError("x"), "appliance.run")
+            assert since() == "ERROR the service failed\n  ValueError: x\n"
 
     def test_an_error_with_a_meaning_needs_no_traceback(self, say: Any) -> None:
         log, since = say

@@ -11,11 +11,17 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from appliance import __version__
 from appliance.values import Limits
+from appliance.web.access import Access
+from appliance.web.intake import Intake
+from appliance.web.respond import Respond
+from appliance.web.vision_api import VisionApi
 from tests.conftest import Running, Serve
-from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
+from tests.fakes import CANARY_ROWS, FakeClock, FakeEngine, broken_engine
 from tests.web.camera import camera
 from tests.web.test_bad_input import form
 from tests.web.test_contract import picture
@@ -115,7 +121,7 @@ async def test_a_decimal_comma_is_a_decimal_point(serve: Serve) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize(
-    "path", ["/v1/vision/face", "/v1/vision/scene", "/v1/", "/v1/vision/custom/a/b", "/v1/status/x"]
+    "path", ["/v1/vision/face", "/v1/vision/scene", "/v1", "/v1/", "/v1/vision/custom/a/b", "/v1/status/x"]
 )
 async def test_an_unknown_route_answers_in_the_clients_own_shape(live: Running, method: str, path: str) -> None:
     async with aiohttp.ClientSession(live.url) as session, session.request(method, path, data=b"x") as answer:
@@ -189,6 +195,26 @@ async def test_an_engine_failure_is_a_500(serve: Serve) -> None:
         engine.error = broken_engine()
         status, answer = await detect(session, picture(1))
         assert (status, answer["code"], answer["success"]) == (500, "engine_failed", False)
+
+
+class Broken:
+    """A detector with a fault of its own."""
+
+    network = None
+
+    async def ask(self, frame: object) -> None:
+        raise KeyError(frame)
+
+
+async def test_a_fault_of_our_own_is_answered_in_the_clients_shape_too() -> None:
+    intake = Intake(max_frame_bytes=200_000, max_pixels=10**7, min_confidence=0.25, clock=FakeClock())
+    respond = Respond(compression=False, compression_min_bytes=0)
+    detector: Any = Broken()
+    app = web.Application()
+    app.add_routes(VisionApi(detector, intake, respond, Access()).routes())
+    async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
+        status, answer = await detect(session, picture(1))
+        assert (status, answer["success"], answer["code"]) == (500, False, "internal_error")
 
 
 # -- pictures and headers --------------------------------------------------------------------------------------------
