@@ -10,6 +10,10 @@ FrameId: TypeAlias = str | int | float
 """As the sender chose it; a float is finite."""
 BIG_BYTES = 128_000
 """Whoever does something with each byte of a frame larger than this leaves the event loop for it."""
+LARGE_BYTES = 24_000_000
+"""A picture that holds more than this while it is decoded is large: such are decoded one at a time, see
+`vision/admission.py`. No JPEG of a camera is; a PNG or WebP of 2560x1440 is not, one of 4K is.
+"""
 Cached: TypeAlias = Literal[False, "exact", "unchanged"]
 
 
@@ -81,6 +85,14 @@ class Picture:
     """EXIF orientation, 1-8."""
     plain_jpeg: bool = False
     """A grey or YCbCr JPEG, which can be decoded scaled."""
+    held_bytes: int = 0
+    """Memory that decoding takes at whatever scale: the pixels of a PNG or WebP, the coefficients of a progressive
+    JPEG."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it is decoded alone."""
+        return self.held_bytes > LARGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,36 @@ def corpus() -> list[bytes]:
         encode(image(), "WEBP"),
         encode(image("RGBA"), "WEBP", lossless=True),
     ]
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_png_chunks(data: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    """A PNG with these put in before the first chunk of this type."""
+    at = data.find(before) - 4
+    return data[:at] + b"".join(chunks) + data[at:]
+
+
+def png_of_notes(count: int, each: int = 1_000_000) -> bytes:
+    """A small PNG with compressed notes (zTXt) that are a thousand times as long when they are inflated."""
+    note = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(each), 9))
+    return with_png_chunks(encode(image(), "PNG"), *[note] * count)
+
+
+def jpeg_segment(marker: int, body: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
+
+
+def exif(orientation: int, order: str = ">") -> bytes:
+    """The content of an EXIF segment that says nothing but this."""
+    tiff = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(f"{order}I", 8)
+    entry = struct.pack(f"{order}HHIHH", ORIENTATION, 3, 1, orientation, 0)
+    return tiff + struct.pack(f"{order}H", 1) + entry + bytes(4)
+
+
+def with_scans(data: bytes, count: int) -> bytes:
+    """A progressive JPEG with so many scans, the last of them again and again."""
+    last = data[data.rfind(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda\x00")) + data[-2:]

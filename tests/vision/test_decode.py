@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import tracemalloc
 from collections.abc import Callable
@@ -341,3 +342,61 @@ def test_what_is_encoded_is_decoded_again() -> None:
     turned = np.asfortranarray(pictures.drawing())
     assert difference(seen(decode.encode_jpeg(turned, 95)), pictures.drawing()) < 3
     assert len(decode.encode_jpeg(turned, 40)) < len(decode.encode_jpeg(turned, 95))
+
+
+@pytest.mark.parametrize(("format_", "options"), [("JPEG", {}), ("JPEG", {"progressive": True})])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("after", [b"", b"\0\0\0\0"])
+def test_a_jpeg_without_an_end_marker_is_seen_when_all_its_rows_are_there(
+    format_: str, options: dict[str, object], mode: str, after: bytes
+) -> None:
+    data = pictures.encode(pictures.image(mode, 640, 400), format_, quality=95, **options)
+    whole = decode.decode(decode.read_header(data, MAX_PIXELS))
+    assert (decode.decode(decode.read_header(data[:-2] + after, MAX_PIXELS)) == whole).all()
+    for missing in (20, 200, len(data) // 2):
+        assert refused(data[:-missing]) == "image_corrupt"
+
+
+def test_a_thumbnails_end_marker_is_not_the_pictures() -> None:
+    data = pictures.encode(pictures.image(width=640, height=400), "JPEG", quality=95)
+    thumbnail = pictures.jpeg_segment(0xE1, b"Exif\0\0" + pictures.exif(1) + pictures.encode(pictures.image(), "JPEG"))
+    data = data[:2] + thumbnail + data[2:-2]
+    assert difference(seen(data), pictures.drawing(640, 400)) < 3
+
+
+def test_a_damaged_profile_does_not_spoil_the_picture() -> None:
+    data = pictures.encode(pictures.image(), "JPEG", quality=95)
+    spoiled = data[:2] + pictures.jpeg_segment(0xE2, b"ICC_PROFILE\0" + bytes(500)) + data[2:]
+    assert (seen(spoiled) == seen(data)).all()
+    assert refused(spoiled[:-200]) == "image_corrupt"
+
+
+@pytest.mark.parametrize("samplings", ["211111", "141111", "212111"])
+def test_a_jpeg_of_rare_sampling_is_decoded_and_bounded(samplings: str) -> None:
+    """Which no encoder at hand writes: three full components, said to be of these sizes."""
+    data = bytearray(pictures.encode(pictures.image("RGB"), "JPEG", subsampling=0))
+    at = data.find(b"\xff\xc0") + 11
+    for number in range(3):
+        data[at + 3 * number] = int(samplings[2 * number : 2 * number + 2], 16)
+    picture = decode.read_header(bytes(data) + b"\xff\xd9", MAX_PIXELS)
+    assert (picture.held_bytes > 0) == (samplings != "211111")
+    only_bad_frame(bytes(data))
+
+
+def test_two_headers_that_contradict_each_other_allocate_nothing() -> None:
+    """A decoder that reads another header than ours does must not get to choose the size."""
+    picture = decode.read_header(pictures.encode(pictures.image(), "JPEG"), MAX_PIXELS)
+    for format_ in ("JPEG", "PNG", "WEBP"):
+        data = pictures.encode(pictures.image(width=100), format_)
+        other = dataclasses.replace(decode.read_header(data, MAX_PIXELS), size=picture.size)
+        with pytest.raises(BadFrame) as caught:
+            decode.decode(other)
+        assert caught.value.code == "image_corrupt"
+
+
+def test_opencv_writes_nothing_about_a_tiny_or_damaged_webp(capfd: pytest.CaptureFixture[str]) -> None:
+    data = pictures.encode(pictures.image(width=1, height=1), "WEBP", lossless=True)
+    assert seen(data).shape == (1, 1, 3)
+    for at in range(20, len(data)):
+        only_bad_frame(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+    assert capfd.readouterr().err == ""

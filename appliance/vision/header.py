@@ -1,0 +1,332 @@
+"""The header of a picture, read by a few lines of our own: what was sent, how large it is, what decoding it holds.
+
+Rules of this file:
+- Nothing is inflated or decoded, and no library is asked: a header costs microseconds, whatever was sent.
+- Every loop over segments or chunks is bounded, and so is what is searched for the next one.
+- What a decoder would allocate without being asked (the coefficients of a progressive JPEG, the pixels of a PNG or a
+  WebP) is computed here; see `Picture.held_bytes`. The figures were measured: `make bench ARGS=decoding`.
+- Only what changes the picture is taken from its metadata: the EXIF orientation.
+
+Sources: ITU-T T.81 annex B (JPEG), W3C PNG third edition, RFC 9649 (WebP), CIPA DC-008 (EXIF).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from appliance.errors import BadFrame
+from appliance.values import Picture, Size
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LONGEST_SIDE = 65_535
+"""What JPEG allows. A PNG may be a single row of any length, and a row is decoded as one piece."""
+
+_MOST_CHUNKS = 100_000
+"""Of a PNG: libpng writes one for each 8 kB."""
+_MOST_SEGMENTS = 1000
+"""Read for a header, and in a WebP: an ICC profile or a maker note may fill some hundred segments of a JPEG."""
+_MOST_BETWEEN = 65_536
+"""Stray bytes between two segments of a JPEG."""
+_MOST_ENTRIES = 500
+"""Of an EXIF directory that are searched; cameras write about twenty."""
+
+_MOST_SCANS = 100
+_USUAL_SCANS = 20
+"""libjpeg writes 10 for a progressive colour JPEG and 18 for CMYK."""
+_MOST_SCANNED = 100_000_000
+"""Pixels times scans, of a JPEG that has more scans than usual. A scan can be as short as 59 bytes and costs 1 to 10 ns
+a pixel (x86-64): 0.1 to 1 s in all."""
+
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
+"""Without a length: TEM, RST0-7, SOI."""
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+"""Start of frame, Huffman or arithmetic coded: baseline, extended, progressive."""
+_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
+"""Lossless and hierarchical ones: no decoder reads them all."""
+_PROGRESSIVE = {0xC2, 0xCA}
+_SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
+_USUAL_SAMPLINGS = {(1, 1), (2, 1), (2, 2), (1, 2), (4, 1)}
+"""Of colour against brightness, for which simplejpeg has a name; a JPEG of any other is decoded whole, by Pillow."""
+
+_PNG_CORE_BYTES = {(0, 16): 4, 2: 4, 4: 4, 6: 4}
+"""A pixel in Pillow's memory by colour type, or colour type and depth: one byte of grey or palette, else four."""
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_WEBP_LOSSY_BYTES, _WEBP_LOSSLESS_BYTES = 6, 7
+"""A pixel in OpenCV's memory: three bytes, copied once more at the end; libwebp holds four of a lossless picture."""
+
+
+def read_header(data: bytes, max_pixels: int) -> Picture:
+    """Find out what was sent without decoding it.
+
+    Raises BadFrame: image_unsupported, image_corrupt, image_too_large.
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        return _read_jpeg(data, max_pixels)
+    if data[:8] == PNG_SIGNATURE:
+        return _read_png(data, max_pixels)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _read_webp(data, max_pixels)
+    raise BadFrame("not a JPEG, PNG or WebP picture; send one of these", "image_unsupported")
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, where it begins, where its content ends) up to the first scan. What lies between two is skipped, as
+    libjpeg does. Raises BadFrame image_corrupt when there is no scan.
+    """
+    at = 2
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at, at + _MOST_BETWEEN)
+        if found is None or (marker := data[found.start() + 1]) == _EOI:
+            break
+        begin, at = found.start(), found.end()
+        if marker in _BARE_MARKERS:
+            continue
+        at += int.from_bytes(data[at : at + 2], "big")
+        if at > len(data) or at < found.end() + 2:
+            break
+        yield marker, begin, at
+        if marker == _SOS:
+            return
+    raise _no_header("JPEG")
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(type, where it begins, where it ends), as far as they are whole."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > len(data):
+            return
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
+            return
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
+def webp_bitstream(data: bytes) -> tuple[int, int]:
+    """Where the coded picture begins and ends, with its chunk's header: the only one, or an animation's first.
+
+    Raises BadFrame image_corrupt.
+    """
+    coded = (b"VP8 ", b"VP8L")
+    chunks = _riff_chunks(data, 12, len(data))
+    kind, begin, end = next((one for one in chunks if one[0] in (*coded, b"ANMF")), (b"", 0, 0))
+    if kind == b"ANMF":
+        chunks = _riff_chunks(data, begin + 24, end)
+        kind, begin, end = next((one for one in chunks if one[0] in coded), (b"", 0, 0))
+    if not kind:
+        raise BadFrame("damaged WEBP picture: its pixels are missing or cut off", "image_corrupt")
+    return begin, end
+
+
+def _riff_chunks(data: bytes, at: int, until: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, where it begins, where its content ends), as far as they are whole; each begins at an even place."""
+    for _ in range(_MOST_SEGMENTS):
+        if at + 8 > until:
+            return
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        if end > until:
+            return
+        yield data[at : at + 4], at, end
+        at = end + (end & 1)
+
+
+def _no_header(kind: str) -> BadFrame:
+    return BadFrame(f"begins like a {kind} picture but has no readable header", "image_corrupt")
+
+
+def _check_size(size: Size, max_pixels: int) -> None:
+    if size.width < 1 or size.height < 1:
+        raise BadFrame(f"the header says {size.width}x{size.height} pixels", "image_corrupt")
+    if size.width * size.height > max_pixels:
+        raise BadFrame(
+            f"{size.width}x{size.height} pixels; at most {max_pixels} are taken (flow.max_pixels)", "image_too_large"
+        )
+    if max(size.width, size.height) > LONGEST_SIDE:
+        raise BadFrame(f"{size.width}x{size.height} pixels; a side has at most {LONGEST_SIDE}", "image_too_large")
+
+
+def _upright(size: Size, orientation: int) -> Size:
+    return Size(size.height, size.width) if orientation >= 5 else size
+
+
+# JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class _JpegFrame:
+    """The start of frame: `samplings` is (horizontal, vertical) for each component."""
+
+    marker: int
+    size: Size
+    samplings: tuple[tuple[int, int], ...]
+
+    @property
+    def usual(self) -> bool:
+        """Whether it can be decoded scaled by simplejpeg."""
+        if len(self.samplings) == 1:
+            return True
+        (across, down), *colour = self.samplings
+        black = colour[2:]  # of CMYK: as fine as the first
+        if len(set(colour[:2])) > 1 or any(one != (across, down) for one in black):
+            return False
+        finer = across / colour[0][0], down / colour[0][1]
+        return finer in _USUAL_SAMPLINGS and (finer != (1, 1) or across * down <= 3)
+
+    @property
+    def coefficient_bytes(self) -> int:
+        """What is held of a picture that comes in several scans: 16 bits for each, in whole blocks of 8x8."""
+        across, down = (max(one[axis] for one in self.samplings) for axis in (0, 1))
+        blocks = 0
+        for horizontal, vertical in self.samplings:
+            wide = -(-self.size.width * horizontal // (across * 8))
+            high = -(-self.size.height * vertical // (down * 8))
+            blocks += -(-wide // horizontal) * horizontal * -(-high // vertical) * vertical
+        return blocks * 128
+
+
+def _read_jpeg(data: bytes, max_pixels: int) -> Picture:
+    frame, orientation, first_scan = None, 1, 0
+    for marker, begin, end in jpeg_segments(data):
+        if marker in _FRAMES and frame is None:
+            frame = _jpeg_frame(marker, data[begin + 4 : end])
+            _check_size(frame.size, max_pixels)
+        elif marker in _OTHER_FRAMES:
+            raise BadFrame("a lossless or hierarchical JPEG; send a baseline one", "image_unsupported")
+        elif marker == _APP1 and orientation == 1 and data[begin + 4 : begin + 10] == b"Exif\0\0":
+            orientation = _exif_orientation(data[begin + 10 : end])
+        elif marker == _SOS:
+            first_scan = data[begin + 4] if end > begin + 4 else 0
+    if frame is None:
+        raise _no_header("JPEG")
+    held = 0
+    if frame.marker in _PROGRESSIVE or first_scan < len(frame.samplings):
+        _check_scans(data, frame.size)
+        held = frame.coefficient_bytes
+    if not frame.usual:
+        held += 4 * frame.size.width * frame.size.height
+    plain = frame.usual and len(frame.samplings) != 4 and orientation == 1
+    return Picture(data, "jpeg", _upright(frame.size, orientation), orientation, plain, held)
+
+
+def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
+    if len(body) < 6 or len(body) != 6 + 3 * body[5]:
+        raise _no_header("JPEG")
+    precision, height, width, components = struct.unpack_from(">BHHB", body)
+    if precision != 8:
+        raise BadFrame(f"a JPEG of {precision} bits a sample; send one of 8", "image_unsupported")
+    if components not in (1, 3, 4):
+        raise BadFrame(
+            f"a JPEG of {components} colour components; send a grey, colour or CMYK one", "image_unsupported"
+        )
+    samplings = tuple((body[at] >> 4, body[at] & 15) for at in range(7, len(body), 3))
+    if not all(1 <= factor <= 4 for sampling in samplings for factor in sampling):
+        raise _no_header("JPEG")
+    return _JpegFrame(marker, Size(width, height), samplings)
+
+
+def _check_scans(data: bytes, size: Size) -> None:
+    scans = data.count(b"\xff\xda\x00")  # among coded data 0xff is always followed by 0x00
+    if scans > _MOST_SCANS:
+        raise BadFrame(f"a JPEG of more than {_MOST_SCANS} scans; send a baseline one", "image_corrupt")
+    if scans > _USUAL_SCANS and scans * size.width * size.height > _MOST_SCANNED:
+        raise BadFrame(
+            f"a JPEG of {size.width}x{size.height} pixels in {scans} scans; send a baseline one", "image_too_large"
+        )
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """1 where the note does not say, or is broken: a broken note does not spoil the picture."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (at,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, at)
+        for number in range(min(entries, _MOST_ENTRIES)):
+            tag, kind, _, value, wide = struct.unpack_from(f"{order}HHIHH", tiff, at + 2 + 12 * number)
+            if tag == 0x0112:
+                if kind == 4 and order == ">":  # 32 bits
+                    value = wide
+                return value if kind in (3, 4) and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+# PNG
+
+
+def _read_png(data: bytes, max_pixels: int) -> Picture:
+    chunks = png_chunks(data)
+    kind, begin, end = next(chunks, (b"", 0, 0))
+    if kind != b"IHDR" or end - begin != 25:
+        raise _no_header("PNG")
+    width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, begin + 8)
+    size = Size(width, height)
+    _check_size(size, max_pixels)
+    if depth not in _PNG_DEPTHS.get(colour, ()) or interlace > 1:
+        raise _no_header("PNG")
+    orientation = 1
+    for _ in range(_MOST_SEGMENTS):
+        kind, begin, end = next(chunks, (b"IDAT", 0, 0))
+        if kind == b"eXIf":
+            orientation = _exif_orientation(data[begin + 8 : end - 4].removeprefix(b"Exif\0\0"))
+        if kind in (b"eXIf", b"IDAT"):
+            break
+    core = _PNG_CORE_BYTES.get((colour, depth), _PNG_CORE_BYTES.get(colour, 1))
+    rows = 2 * (width * _PNG_SAMPLES[colour] * depth // 8)
+    held = core * width * height + rows + len(data)  # the file without its notes is a copy
+    return Picture(data, "png", _upright(size, orientation), orientation, held_bytes=held)
+
+
+# WebP
+
+
+def _read_webp(data: bytes, max_pixels: int) -> Picture:
+    canvas, orientation = None, 1
+    if data[12:16] == b"VP8X" and len(data) >= 30:
+        canvas = Size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+        _check_size(canvas, max_pixels)
+    elif data[12:16] not in (b"VP8 ", b"VP8L"):
+        raise _no_header("WEBP")
+    begin, end = webp_bitstream(data)
+    lossless = data[begin : begin + 4] == b"VP8L"
+    beginning = data[begin + 8 : min(end, begin + 18)]
+    size = _vp8l_size(beginning) if lossless else _vp8_size(beginning)
+    _check_size(size, max_pixels)
+    if canvas is not None:
+        if size != canvas:
+            raise BadFrame(
+                f"a WEBP of {canvas.width}x{canvas.height} pixels whose first picture has {size.width}x{size.height}; "
+                "send a still one",
+                "image_unsupported",
+            )
+        orientation = _webp_orientation(data) if data[20] & 0x08 else 1
+    held = (_WEBP_LOSSLESS_BYTES if lossless else _WEBP_LOSSY_BYTES) * size.width * size.height + end - begin
+    return Picture(data, "webp", _upright(size, orientation), orientation, held_bytes=held)
+
+
+def _vp8_size(body: bytes) -> Size:
+    if len(body) < 10 or body[0] & 1 or body[3:6] != b"\x9d\x01\x2a":  # not a key frame
+        raise _no_header("WEBP")
+    return Size(int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF)
+
+
+def _vp8l_size(body: bytes) -> Size:
+    if len(body) < 5 or body[0] != 0x2F:
+        raise _no_header("WEBP")
+    bits = int.from_bytes(body[1:5], "little")
+    return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+
+
+def _webp_orientation(data: bytes) -> int:
+    for kind, begin, end in _riff_chunks(data, 12, len(data)):
+        if kind == b"EXIF":
+            return _exif_orientation(data[begin + 8 : end].removeprefix(b"Exif\0\0"))
+    return 1
