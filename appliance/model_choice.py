@@ -17,26 +17,25 @@ from pathlib import Path
 
 from appliance import parts
 from appliance.control import Control, NoService
-from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
-from appliance.governor.memory import room_bytes
+from appliance.governor.room import Room
 from appliance.models import active, store
 from appliance.settings import Settings
 
 Say = Callable[[str], None]
-Room = Callable[[], int | None]
-"""Memory that can still be taken, bytes; None: unknown."""
 
 
 class Choice:
     """Chooses in the running service, or here. All methods raise ModelError, and NoService where a service refuses, or
-    does not let us in.
+    does not let us in. `room`: memory that can still be taken, bytes; None: unknown.
     """
 
-    def __init__(self, settings: Settings, service: Control, say: Say, room: Room | None = None) -> None:
-        self._settings, self._say, self._room = settings, say, room or _room_bytes
+    def __init__(
+        self, settings: Settings, service: Control, say: Say, room: Callable[[], int | None] | None = None
+    ) -> None:
+        self._settings, self._say, self._room = settings, say, room or Room()
         self._service: Control | None = service
         self._models_dir, self._configured = Path(settings.model.dir), settings.model.name
         try:
@@ -101,10 +100,6 @@ class Choice:
     def _load(self, name: str) -> Inference:
         chosen = parts.with_model(self._settings, name)
         return parts.inference_of(chosen, parts.load_to_serve(chosen), time.monotonic)
-
-
-def _room_bytes() -> int | None:
-    return room_bytes(MachineSensors().read().memory)
 
 
 def shown(

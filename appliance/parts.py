@@ -23,6 +23,7 @@ from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
 from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
+from appliance.governor.room import Room
 from appliance.models import active, bundle
 from appliance.models.bundle import Bundle
 from appliance.ports import Clock, Engine
@@ -30,6 +31,7 @@ from appliance.settings import Settings
 from appliance.timeline import Mark, unmarked
 from appliance.values import Limits, ModelInfo, Size
 from appliance.vision import letterbox
+from appliance.vision.admission import Admission
 from appliance.web import sockets
 from appliance.web.access import Access
 from appliance.web.intake import Intake
@@ -110,11 +112,11 @@ def with_model(settings: Settings, name: str) -> Settings:
     return structs.replace(settings, model=structs.replace(settings.model, name=name))
 
 
-def inference_of(settings: Settings, network: Network, clock: Clock) -> Inference:
-    """What looks at frames with this network."""
+def inference_of(settings: Settings, network: Network, clock: Clock, admission: Admission | None = None) -> Inference:
+    """What looks at frames with this network; `admission`: the one of this process, where there is another network."""
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
     lone = Lone(clock) if settings.engine.hint == "auto" else None
-    return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone)
+    return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone, admission=admission or Admission(Room()))
 
 
 def known_costs(settings: Settings, network: Network | None) -> Profile | None:

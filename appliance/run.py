@@ -31,7 +31,7 @@ from appliance.flow.pace import Pace
 from appliance.flow.rebuild import Rebuild
 from appliance.flow.recompile import Recompile
 from appliance.flow.tally import LATENCY_BOUNDS_S
-from appliance.governor.memory import room_bytes
+from appliance.governor.room import Room
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
@@ -48,6 +48,7 @@ from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
 from appliance.settings import Settings
+from appliance.vision.admission import Admission
 from appliance.web import control, metrics, model_control, sockets
 from appliance.web import health as health_routes
 from appliance.web.access import Access
@@ -118,6 +119,8 @@ async def serve(
     connections = Connections(socket_server)
 
     # The way through.
+    room = Room()
+    admission = Admission(room)
     model_error: ModelError | EngineError | ConfigError | None
     if problem is None:
         network, model_error = await load_with_patience(notifier, lambda: _try(load, settings))
@@ -129,7 +132,7 @@ async def serve(
     pace = Pace(book, limits=limits, announce=publisher.announce, jpeg_quality=settings.flow.jpeg_quality, clock=clock)
     parts.learn_first_cost(settings, network, known, pace)
     detector = Detector(
-        inference=parts.inference_of(settings, network, clock) if network else None,
+        inference=parts.inference_of(settings, network, clock, admission) if network else None,
         model_error=model_error,
         mailboxes=Mailboxes(
             max_cameras=settings.flow.max_waiting,
@@ -197,7 +200,7 @@ async def serve(
         """Another model, with the settings that this process began with."""
         if problem is not None:
             raise ModelError(str(_in_safe_mode(problem)), active.NOT_ACTIVATED)
-        return parts.inference_of(settings, load(parts.with_model(settings, name)), clock)
+        return parts.inference_of(settings, load(parts.with_model(settings, name)), clock, admission)
 
     activation = Activation(
         detector=detector,
@@ -205,7 +208,7 @@ async def serve(
         max_side=settings.flow.max_side,
         clock=clock,
         swapped=swapped,
-        room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
+        room_bytes=room,
     )
     rebuild = Rebuild(detector=detector, activate=activation.activate)
     recompile = Recompile(detector=detector, activate=lambda name: activation.activate(name, bounds=None), clock=clock)

@@ -8,26 +8,31 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
+from appliance.governor.room import Room
 from appliance.parts import load_to_serve, make_intake
 from appliance.settings import Settings
-from appliance.values import Failed, Outcome
+from appliance.values import Failed, Outcome, Picture
 from appliance.vision import decode
+from appliance.vision.admission import Admission
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """One picture file and what came of it: its pixels (height, width, 3, RGB) where it is a picture at all."""
+    """One picture file and what came of it; `picture` where it is one at all."""
 
     path: Path
-    pixels: NDArray[np.uint8] | None
+    picture: Picture | None
     outcome: Outcome
+
+
+def pixels_of(picture: Picture) -> decode.Pixels:
+    """All of them, at the picture's own size. Raises BadFrame."""
+    with Admission(Room()).admitted(picture, picture.size):
+        return decode.decode(picture)
 
 
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, None, None]:
@@ -35,13 +40,13 @@ def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, 
     network = load_to_serve(settings, prepare=False)
     if network.lacks is not None:
         log.warning("%s; %s looks at them instead", network.lacks, network.info.engine)
-    inference = Inference(network, clock=time.monotonic)
+    inference = Inference(network, clock=time.monotonic, admission=Admission(Room()))
     intake = make_intake(settings, time.monotonic)
     try:
         for path in paths:
             try:
                 frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
-                yield Still(path, decode.decode(frame.picture), inference.run(frame, settings.flow.max_side).detected)
+                yield Still(path, frame.picture, inference.run(frame, settings.flow.max_side).detected)
             except OSError as error:
                 yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))
             except BadFrame as error:

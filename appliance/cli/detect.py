@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.cli.arguments import FAILED, OK, USAGE, add_command, add_settings, complain, in_force
 from appliance.device import logs
-from appliance.values import Detected, Failed
+from appliance.errors import BadFrame
+from appliance.values import Detected, Failed, Picture
 
 if TYPE_CHECKING:
     from appliance.still import Still
@@ -41,18 +42,26 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 def _show(still: Still, arguments: argparse.Namespace) -> int:
     """Print what came of one picture, and save it if that was asked for; the exit code for it."""
-    from appliance.vision.decode import encode_jpeg
-    from appliance.vision.draw import draw_detections
-
     if isinstance(still.outcome, Failed):
         return complain(f"{still.path}: {still.outcome.message} ({still.outcome.code})", FAILED)
     if isinstance(still.outcome, Detected):
         _print_detected(still.path, still.outcome, as_json=arguments.json)
-        if arguments.save and still.pixels is not None:
-            try:
-                arguments.save.write_bytes(encode_jpeg(draw_detections(still.pixels, still.outcome.detections), 90))
-            except OSError as error:
-                return complain(f"{arguments.save} cannot be written: {error.strerror}", FAILED)
+        if arguments.save and still.picture is not None:
+            return _save(arguments.save, still.picture, still.outcome)
+    return OK
+
+
+def _save(path: Path, picture: Picture, found: Detected) -> int:
+    from appliance.still import pixels_of
+    from appliance.vision.decode import encode_jpeg
+    from appliance.vision.draw import draw_detections
+
+    try:
+        path.write_bytes(encode_jpeg(draw_detections(pixels_of(picture), found.detections), 90))
+    except OSError as error:
+        return complain(f"{path} cannot be written: {error.strerror}", FAILED)
+    except BadFrame as error:
+        return complain(f"{path} is not written: {error} ({error.code})", FAILED)
     return OK
 
 

@@ -16,6 +16,7 @@ from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted
 from appliance.vision import decode, letterbox, thumbnail
+from appliance.vision.admission import Admission
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import Placing
 
@@ -73,14 +74,21 @@ class Inference:
     """Runs frames through one network.
 
     `refresh_s`: how long the scene gate may repeat an answer; None: no gate. `lone`: says which frames get all cores;
-    None: none does.
+    None: none does. `admission`: says which pictures may be decoded; None: all that are not refused for their size.
     """
 
     def __init__(
-        self, network: Network, *, clock: Clock, refresh_s: float | None = None, lone: Lone | None = None
+        self,
+        network: Network,
+        *,
+        clock: Clock,
+        refresh_s: float | None = None,
+        lone: Lone | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.network = network
         self._lone = lone
+        self._admission = admission or Admission()
         self.sparing = False
         """Heat counts more than an early answer: no frame gets all cores."""
         self._clock, self._refresh_s = clock, refresh_s
@@ -98,7 +106,8 @@ class Inference:
 
         `max_side`: longest side of the network's input, px; `next_side`: the one that may come next, 0 for none.
 
-        Raises BadFrame when its pixels cannot be decoded, EngineError when the engine fails.
+        Raises BadFrame when its pixels cannot be decoded, or memory does not suffice for it; EngineError when the
+        engine fails.
         """
         if self._lone is None:
             return self._run(frame, max_side, seen, next_side)
@@ -112,13 +121,13 @@ class Inference:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
-        cells = thumbnail.cells(frame.picture) if self._refresh_s is not None else None
-        if cells is not None and seen is not None and self._holds(seen, frame, size, cells, started_s):
-            timing = _timing(frame, started_s, self._clock(), 0.0)
-            return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)
-
         place = letterbox.fit(frame.picture.size, size, network.placing)
-        tensor = decode.load(frame.picture, place)
+        with self._admission.admitted(frame.picture, place.inner):
+            cells = thumbnail.cells(frame.picture) if self._refresh_s is not None else None
+            if cells is not None and seen is not None and self._holds(seen, frame, size, cells, started_s):
+                timing = _timing(frame, started_s, self._clock(), 0.0)
+                return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)
+            tensor = decode.load(frame.picture, place)
         decoded_s = self._clock()
         with self._slot:
             begun_s = self._clock()

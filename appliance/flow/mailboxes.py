@@ -10,6 +10,8 @@ Rules of this file:
   camera with several frames in flight does not get turns for free.
 - No camera has more than its part of the frames under way (`most`): who floods a box that has room would otherwise
   make every other frame wait for several of its own.
+- One frame at a time is under way whose picture is large: it takes much memory while it is decoded. Those of other
+  cameras go on meanwhile.
 - A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
 - Frames are put in by the event loop and taken out by the threads that look at them; one lock guards it all, and
   nothing slow is done under it.
@@ -58,6 +60,7 @@ class Mailboxes:
         self.bytes = 0
         self.under_way = 0
         """Frames that were taken and are not done."""
+        self._large_under_way = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -102,14 +105,18 @@ class Mailboxes:
                     account.booked_s.append(account.typical_s)
                     account.used_s += account.typical_s / account.weight
                     self.under_way += 1
-                    return self._take_out(camera)
+                    frame = self._take_out(camera)
+                    self._large_under_way |= frame.picture.large
+                    return frame
                 self._changed.wait()
             return None
 
-    def done(self, camera: str, engine_s: float) -> None:
-        """A frame that was taken has cost so much engine time."""
+    def done(self, camera: str, engine_s: float, *, large: bool = False) -> None:
+        """A frame that was taken has cost so much engine time; `large`: its picture is."""
         with self._changed:
             self.under_way -= 1  # nobody is notified: the thread that calls this takes the next one itself
+            if large:
+                self._large_under_way = False
             account = self._accounts.get(camera)
             if account is None or not account.booked_s:
                 return
@@ -152,7 +159,9 @@ class Mailboxes:
         ready = (
             camera
             for camera, frame in self._waiting.items()
-            if frame.received_s >= oldest_s and len(self._accounts[camera].booked_s) < self._accounts[camera].most
+            if frame.received_s >= oldest_s
+            and len(self._accounts[camera].booked_s) < self._accounts[camera].most
+            and not (self._large_under_way and frame.picture.large)
         )
         return min(ready, key=self._turn, default=None)
 

@@ -46,12 +46,15 @@ class Workers:
 
     def _serve(self, number: int) -> None:
         while (frame := self._mailboxes.take(self._most)) is not None:
-            self._began_s[number] = self._clock()
+            self._began_s[number] = began_s = self._clock()
             result: Answer | Exception
             try:
                 result = self._look(frame)
             except Exception as error:  # noqa: BLE001  # whatever it was, the frame is answered
                 result = error
             self._began_s[number] = None
-            self._mailboxes.done(frame.camera, result.engine_s if isinstance(result, Answer) else 0.0)
+            cost_s = result.engine_s if isinstance(result, Answer) else 0.0
+            if frame.picture.large:  # most of its cost lies in decoding, whatever comes of it
+                cost_s = max(cost_s, self._clock() - began_s)
+            self._mailboxes.done(frame.camera, cost_s, large=frame.picture.large)
             self._report(frame, result)

@@ -15,6 +15,7 @@ from appliance.flow.inference import Inference
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
 from appliance.values import CameraLimits, Frame, Limits, Outcome
+from appliance.vision.admission import Admission
 from tests.fakes import FakeClock, FakeEngine, fake_network
 
 FULL = Limits(64, 0.0, 8)
@@ -33,6 +34,7 @@ class Rig:
         most_waiting: int = 100,
         burst: int = 3,
         policies: dict[str, CameraPolicy] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.engine = engine or FakeEngine()
@@ -49,7 +51,7 @@ class Rig:
         )
         self.cache = Cache(entries=100, max_bytes=10**6, ttl_s=60, clock=self.clock) if cached else None
         self.detector = Detector(
-            inference=Inference(fake_network(self.engine), clock=self.clock, refresh_s=refresh_s),
+            inference=Inference(fake_network(self.engine), clock=self.clock, refresh_s=refresh_s, admission=admission),
             mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
             cache=self.cache,
             book=self.book,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 
 import pytest
+from PIL import Image
 
 from appliance.errors import ModelError
 from appliance.flow.cameras import CameraPolicy
 from appliance.values import Detected, Failed, Limits, Size, Skipped, SkipReason, Wanted
 from appliance.vision import decode, scene
+from appliance.vision.admission import Admission
 from tests.fakes import FakeEngine, broken_engine
 from tests.flow.detectors import FULL, Rig, running
 from tests.flow.frames import frame, jpeg
@@ -92,6 +95,36 @@ async def test_half_a_picture_is_the_senders_fault_and_not_the_engines() -> None
         assert isinstance(outcome, Failed)
         assert outcome.code == "image_corrupt"
         assert rig.detector.engine_failures == 0
+
+
+def large_png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 3000)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("room", "code"), [(40_000_000, "image_too_large"), (200_000_000, None), (None, None)])
+async def test_a_picture_that_memory_does_not_hold_is_refused_and_nothing_else(
+    room: int | None, code: str | None
+) -> None:
+    async with running(Rig(admission=Admission(lambda: room))) as rig:
+        large, usual = frame(data=large_png()), frame("other")
+        for one in (large, usual):
+            await rig.detector.offer(one)
+        assert isinstance(await rig.outcome(usual), Detected)
+        outcome = await rig.outcome(large)
+        assert (outcome.code if isinstance(outcome, Failed) else None) == code
+        assert rig.detector.engine_failures == 0
+
+
+async def test_large_pictures_of_many_cameras_are_all_answered_in_turn() -> None:
+    data = large_png()
+    async with running(Rig(FakeEngine(slots=3))) as rig:
+        frames = [frame(f"camera{number}", data=data + bytes(number)) for number in range(4)]
+        for one in frames:
+            await rig.detector.offer(one)
+        for one in frames:
+            assert isinstance(await rig.outcome(one), Detected)
 
 
 async def test_a_waiting_frame_is_superseded_by_a_newer_one() -> None:

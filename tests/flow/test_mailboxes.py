@@ -6,6 +6,7 @@ import heapq
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.mailboxes import Mailboxes
-from appliance.values import Frame, SkipReason
+from appliance.values import LARGE_BYTES, Frame, SkipReason
 from tests.fakes import FakeClock
 from tests.flow.frames import frame, jpeg
 
@@ -22,6 +23,11 @@ def mailboxes(clock: FakeClock | None = None, **bounds: Any) -> Mailboxes:
     return Mailboxes(
         **({"max_cameras": 100, "max_bytes": 10**9, "max_age_s": 2.0} | bounds), clock=clock or FakeClock()
     )
+
+
+def large_frame(camera: str) -> Frame:
+    small = frame(camera)
+    return replace(small, picture=replace(small.picture, held_bytes=LARGE_BYTES + 1))
 
 
 def taken(boxes: Mailboxes) -> str:
@@ -260,6 +266,34 @@ def test_a_camera_has_no_more_than_its_part_under_way_and_others_do_not_wait_for
     assert [one.camera for one in got if one] == ["quiet"]
     boxes.done("noisy", 0.01)
     assert taken(boxes) == "noisy"
+
+
+def test_one_large_picture_at_a_time_is_under_way_and_others_do_not_wait_for_it() -> None:
+    boxes = mailboxes()
+    for camera in ("a", "b"):
+        boxes.offer(large_frame(camera))
+    assert taken(boxes) == "a"
+    thread, got = taking(boxes, lambda: 3)
+    thread.join(0.05)
+    assert got == []
+    boxes.offer(frame("small"))
+    thread.join(10)
+    assert [one.camera for one in got if one] == ["small"]
+    boxes.done("small", 0.01)
+    thread, got = taking(boxes, lambda: 3)
+    thread.join(0.05)
+    assert got == []  # another one is done, and the large one is not
+    boxes.close()
+    thread.join(10)
+
+
+def test_the_next_large_picture_has_its_turn_when_one_is_done() -> None:
+    boxes = mailboxes()
+    for camera in ("a", "b"):
+        boxes.offer(large_frame(camera))
+    assert taken(boxes) == "a"
+    boxes.done("a", 0.5, large=True)
+    assert taken(boxes) == "b"
 
 
 def test_a_forgotten_camera_still_gets_its_waiting_frame_served() -> None:

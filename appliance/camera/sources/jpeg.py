@@ -10,8 +10,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from appliance.errors import BadFrame
+from appliance.governor.room import Room
 from appliance.values import CameraLimits, Size
 from appliance.vision import letterbox
+from appliance.vision.admission import Admission
 from appliance.vision.decode import encode_jpeg, load, read_header
 
 AS_IT_IS = 2.0
@@ -24,14 +26,15 @@ _MOST_PIXELS = 200_000_000
 def fit(data: bytes, limits: CameraLimits) -> bytes:
     """A finished picture as it is, or made smaller where it is far larger than the box wants.
 
-    What cannot be read is passed on: the box says what is wrong with it.
+    What cannot be read, or takes more memory than this machine has left, is passed on: the box says what is wrong.
     """
     try:
         picture = read_header(data, _MOST_PIXELS)
         if max(picture.size.width, picture.size.height) <= AS_IT_IS * limits.max_side:
             return data
         place = letterbox.fit(picture.size, scaled(picture.size, limits.max_side))
-        return encode_jpeg(load(picture, place), limits.jpeg_quality)
+        with Admission(lambda: Room()()).admitted(picture, place.inner):
+            return encode_jpeg(load(picture, place), limits.jpeg_quality)
     except BadFrame:
         return data
 
