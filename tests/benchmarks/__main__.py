@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.benchmarks import (
     agent,
     cable,
+    decoding,
     fairness,
     gate,
     goodput,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "int8": int8.run,
     "agent": agent.run,
     "cable": cable.run,
+    "decoding": decoding.run,
     "governor": proof.run,
     "governor_service": real.run,
 }
