@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -47,6 +48,7 @@ from appliance.process.addresses import addresses, ipv4_addresses
 from appliance.process.listening import listen, stop_listening
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
+from appliance.process.spare import Spare
 from appliance.settings import Settings
 from appliance.vision.admission import Admission
 from appliance.web import control, metrics, model_control, sockets
@@ -213,10 +215,18 @@ async def serve(
     rebuild = Rebuild(detector=detector, activate=activation.activate)
     recompile = Recompile(detector=detector, activate=lambda name: activation.activate(name, bounds=None), clock=clock)
 
+    spare = Spare(clock)
+
     def notices() -> Notices:
         stays = rebuild.problem
-        told = (stays.why, stays.built) if stays is not None else ()
-        return Notices(str(problem) if problem else None, reloads.problem, rebuild.stand_in, *told)
+        return Notices(
+            safe_mode=str(problem) if problem else None,
+            config_not_reloaded=reloads.problem,
+            engine_stand_in=rebuild.stand_in,
+            engine_problem=stays.why if stays is not None else None,
+            engine_built=stays is not None and stays.built,
+            part_failed=spare.problem,
+        )
 
     # What it says of itself.
     loaded = history_file.load(folder)
@@ -288,19 +298,26 @@ async def serve(
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
-            group.start_soon(watch.run, health.look, name="watch")
-            group.start_soon(canary.run, name="canary")
-            group.start_soon(rebuild.run, name="rebuild")
-            group.start_soon(reloads.run, reload or asyncio.Event(), pulse, working, name="reload")
             group.start_soon(pulse.run, name="pulse")
+            # Frames do not need these: where one fails, the service goes on.
+            asked = reload or asyncio.Event()
+            for name, part in (
+                ("watch", lambda: watch.run(health.look)),
+                ("canary", canary.run),
+                ("rebuild", rebuild.run),
+                ("reload", lambda: reloads.run(asked, pulse, working)),
+            ):
+                group.start_soon(spare.keep, name, part, name=name)
             async with anyio.create_task_group() as beside:
                 if settings.server.advertise:
-                    beside.start_soon(mdns.advertise, running.port, ipv4_addresses(), name="mdns")
+                    announce = partial(mdns.advertise, running.port, ipv4_addresses())
+                    beside.start_soon(spare.keep, "mdns", announce, name="mdns")
                 if camera_source is not None:
                     own_url = addresses(settings.server.host, running.port)[0]
                     demo = settings.cameras.get(demo_camera.NAME)
                     token = demo.token if demo else ""
-                    beside.start_soon(demo_camera.run_camera, camera_source, own_url, token, name="camera")
+                    demo_agent = partial(demo_camera.run_camera, camera_source, own_url, token)
+                    beside.start_soon(spare.keep, "camera", demo_agent, name="camera")
                 await until(running)
                 beside.cancel_scope.cancel()
             await _stop(settings, detector, publisher, connections, runner, keep_waiting=bool(passed))

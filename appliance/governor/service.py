@@ -49,11 +49,19 @@ class Governor:
             pending = pending or loop.run_in_executor(None, self._sensors.read)
             await asyncio.wait({pending}, timeout=self._hung_s)
             if pending.done():
-                self.reading, pending = pending.result(), None
+                self.reading, pending = self._reading_of(pending), None
             elif self.reading is not None:
                 self.reading = replace(self.reading, at_s=self._clock())
             self._step()
             await asyncio.sleep(period_s)
+
+    def _reading_of(self, read: asyncio.Future[Reading]) -> Reading:
+        """What the sensors say; where reading them failed, what they said last, which grows old."""
+        error = read.exception()
+        if error is None:
+            return read.result()
+        log.error("the sensors cannot be read: %s", error, exc_info=error, extra={"kind": "sensors"})
+        return replace(self.reading or Reading(at_s=0.0), at_s=self._clock())
 
     def follow(self, policy: Policy | None, full: Limits) -> None:
         """Other settings hold from now on; the cooling state stays, if there still is such a one."""

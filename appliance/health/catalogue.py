@@ -38,5 +38,6 @@ CATALOGUE = (
     Check(control.governor_held),
     Check(control.safe_mode),
     Check(control.config_not_reloaded),
+    Check(control.part_failed),
     Check(control.clock_not_synchronised, after_s=300),
 )

@@ -64,6 +64,8 @@ class Notices:
     """Why that stays so; None: it is being mended."""
     engine_built: bool = False
     """What was asked for is built by now, and a restart takes it into use."""
+    part_failed: str | None = None
+    """Which parts that the service goes on without fail, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,14 @@ class Pulse:
             self._notifier.tell(systemd.READY, systemd.status(self.status()))
 
     def status(self) -> str:
-        """How the box is, in the line that `systemctl status` shows."""
+        """How the device is, in the line that `systemctl status` shows. A report that fails is no reason to restart."""
+        try:
+            return self._status()
+        except Exception:
+            log.exception("the state of the device cannot be reported", extra={"kind": "status"})
+            return "state unknown: see the log"
+
+    def _status(self) -> str:
         health = self._health
         why = why_safe(health)
         if why is not None:

@@ -53,8 +53,10 @@ class Reload:
             await asked.wait()
             asked.clear()
             pulse.reloading()
-            await self.once()
-            pulse.reloaded()
+            try:
+                await self.once()
+            finally:
+                pulse.reloaded()
 
     async def once(self) -> None:
         """Read the settings again and let them hold, or say why not."""

@@ -41,21 +41,22 @@ class Hold(msgspec.Struct, forbid_unknown_fields=True):
 @asynccontextmanager
 async def listening(governor: Governor, path: Path, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[None]:
     """The control socket is open for the length of the block, if it can be. `more`: what else may be asked there."""
-    try:
-        opened = _open(path)
-    except OSError as error:
-        log.warning("no control socket, so `appliance governor` and `appliance model activate` cannot reach this "
-                    "service: %s: %s", path, error)  # fmt: skip
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await _start(stack, path, _app(governor, more))
+        except OSError as error:
+            log.warning("no control socket, so `appliance governor` and `appliance model activate` cannot reach this "
+                        "service: %s: %s", path, error)  # fmt: skip
         yield
-        return
-    runner = web.AppRunner(_app(governor, more), access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
+
+
+async def _start(stack: contextlib.AsyncExitStack, path: Path, app: web.Application) -> None:
+    opened = _open(path)
+    stack.callback(_close, opened, path)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
+    stack.push_async_callback(runner.cleanup)
     await runner.setup()
-    try:
-        await web.SockSite(runner, opened).start()
-        yield
-    finally:
-        await runner.cleanup()
-        _close(opened, path)
+    await web.SockSite(runner, opened).start()
 
 
 def describe(governor: Governor) -> Payload:
@@ -121,7 +122,8 @@ def _open(path: Path) -> socket.socket:
 
 def _close(opened: socket.socket, path: Path) -> None:
     opened.close()
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # its folder may have gone, or be read-only by now
+        path.unlink(missing_ok=True)
 
 
 def _make_private(folder: Path) -> None:

@@ -176,3 +176,24 @@ async def test_sensors_that_hang_are_not_waited_for() -> None:
         task.cancel()
         await asyncio.wait({task})
     assert governor.limits.reason == "temperature_unknown"
+
+
+class BrokenSensors(FakeSensors):
+    """They answer three times, fail three times, and answer again."""
+
+    def read(self) -> Reading:
+        reading = super().read()
+        if 3 < self.reads <= 6:
+            raise ValueError("invalid literal for int(): '4x'")
+        return reading
+
+
+async def test_sensors_that_cannot_be_read_do_not_end_the_governor(caplog: pytest.LogCaptureFixture) -> None:
+    applied = Applied([60.0])
+    applied.governor._sensors = applied.sensors = BrokenSensors([60.0], applied.clock)
+    async with applied.running():
+        await applied.read(6)
+        assert applied.governor.reading is not None
+        assert applied.governor.reading.thermal.soc_temp_c == 60.0
+        await applied.read(10)
+    assert "the sensors cannot be read: invalid literal" in caplog.text

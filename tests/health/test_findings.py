@@ -123,6 +123,7 @@ APPEARS = {
     "bad_reload": (
         replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
     ),
+    "part_failed": (replace(WELL, notices=Notices(part_failed="watch: OSError: disk")), "part_failed", "degraded"),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

@@ -52,6 +52,16 @@ def config_not_reloaded(facts: Facts) -> Advice | None:
     )
 
 
+def part_failed(facts: Facts) -> Advice | None:
+    if facts.notices.part_failed is None:
+        return None
+    return Advice(
+        Severity.DEGRADED,
+        f"A part of the service fails and is started again: {facts.notices.part_failed}",
+        "Frames are still processed. Report this with the traceback in `journalctl -u appliance`.",
+    )
+
+
 def clock_not_synchronised(facts: Facts) -> Advice | None:
     if facts.reading.system.clock_synchronised is not False:
         return None
