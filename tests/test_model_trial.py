@@ -67,6 +67,22 @@ def test_a_network_that_calls_itself_dynamic_and_is_not_is_refused(tmp_path: Pat
     assert "Export it again" in refused(folder)
 
 
+def larger_than_any_memory(_: Any) -> Any:
+    """A constant of 400 TB, which no memory is touched for: OpenVINO works it out when it compiles."""
+    from openvino import opset13 as ops
+
+    side = 10_000_000
+    whole = ops.broadcast(ops.constant(np.float32(1)), ops.constant(np.array([side, side], np.int64)))
+    return ops.reduce_mean(whole, np.array([0, 1]), False)
+
+
+def test_a_network_that_takes_more_than_all_memory_is_refused(tmp_path: Path) -> None:
+    folder = networks.export(tmp_path / "model", np.zeros((1, 7, 84), np.float32), larger_than_any_memory)
+    with pytest.raises(ModelError) as caught:
+        model_trial.prove(settings(folder), folder)
+    assert caught.value.code == "model_unsupported"
+
+
 def script(folder: Path, line: str) -> str:
     path = folder / "python"
     path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")

@@ -22,6 +22,7 @@ from appliance.values import ModelInfo, Size
 
 log = logging.getLogger(__name__)
 
+_MOST_BYTES = 1_000_000
 _AGAIN = "run `appliance bench` again"
 
 
@@ -102,7 +103,7 @@ def path_in(models_dir: Path, model: str) -> Path:
 def read(path: Path, subject: Subject) -> Profile | None:
     """The profile in this file if it is one of this subject; else None, and a line in the log that says why."""
     try:
-        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+        profile = msgspec.json.decode(files.read_plain(path, _MOST_BYTES), type=Profile)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:

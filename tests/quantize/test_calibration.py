@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def test_a_folder_that_is_not_there_has_no_pictures(tmp_path: Path) -> None:
 def test_few_pictures_are_warned_of_and_what_is_no_picture_is_named(tmp_path: Path) -> None:
     make_pictures(tmp_path, 9)
     (tmp_path / "text.jpg").write_text("no picture")
+    os.mkfifo(tmp_path / "pipe.jpg")
     half = tmp_path / "half.jpg"
     half.write_bytes((tmp_path / "000.jpg").read_bytes()[:-30])
     said: list[str] = []
@@ -57,6 +59,7 @@ def test_few_pictures_are_warned_of_and_what_is_no_picture_is_named(tmp_path: Pa
     assert len(found) == 9
     assert any("text.jpg" in line for line in said)
     assert any("half.jpg" in line for line in said)
+    assert any("pipe.jpg" in line for line in said)
     assert any("only 10 pictures" in line for line in said)
 
 
