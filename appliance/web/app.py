@@ -82,7 +82,10 @@ async def _plain_sockets(request: web.Request, handler: Handler) -> web.StreamRe
     if "Sec-WebSocket-Extensions" in request.headers:
         headers = request.headers.copy()
         del headers["Sec-WebSocket-Extensions"]
-        request = request.clone(headers=headers)
+        try:
+            request = request.clone(headers=headers)
+        except UnicodeEncodeError:
+            raise web.HTTPBadRequest(text="the headers must be UTF-8\n") from None
     return await handler(request)
 
 

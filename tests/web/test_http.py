@@ -340,3 +340,15 @@ async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
             assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?https?://""", text), part
             async with aiohttp.ClientSession(live.url) as session, session.get(f"/page/{part.name}") as answer:
                 assert answer.status == 200
+
+
+async def test_headers_that_are_no_text_are_a_bad_request(live: Running) -> None:
+    reader, writer = await asyncio.open_connection(*live.url.removeprefix("http://").split(":"))
+    writer.write(
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websock\xaat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    )
+    try:
+        assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 400")
+    finally:
+        writer.close()
