@@ -1,0 +1,106 @@
+"""The service under attack, watched from outside: its memory, its watchdog's pings, its log."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_READY_WITHIN_S = 120
+_WATCHDOG_S = 1.0
+"""What the service believes its watchdog to be: it pings twice as often. The unit has 8 s; the goal is a gap of 2 s."""
+_NOFILE = 8192
+"""LimitNOFILE= of the unit."""
+_SETTINGS = ("flow.min_interval_s=0.5", "engine.cache=true")
+
+
+@dataclass(slots=True)
+class Victim:
+    """One running service."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+    pings_s: list[float] = field(default_factory=list)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def resident_mb(self, *, peak: bool = False) -> float:
+        """Resident memory now, or its largest value since `forget_peak`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
+        return int(found[1]) / 1024 if found else 0.0  # a process that has ended has none
+
+    def forget_peak(self) -> None:
+        """Let the kernel count the peak of resident memory from here (proc(5), clear_refs)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def longest_gap_s(self, since_s: float, until_s: float) -> float:
+        """Between two pings of the watchdog, or the last one and the end of the time."""
+        inside = [at for at in self.pings_s if since_s <= at <= until_s]
+        moments = [since_s, *inside, until_s]
+        return max(after - before for before, after in itertools.pairwise(moments))
+
+    def log_lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+
+@contextlib.contextmanager
+def running(folder: Path, *settings: str) -> Iterator[Victim]:
+    """`appliance serve` with the default model on a free port of this machine, under a service manager of our own."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard, (folder / "service.log").open("a") as log:
+        heard.bind(str(folder / f"notify-{time.monotonic_ns()}"))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
+        environment |= {"NOTIFY_SOCKET": heard.getsockname(), "WATCHDOG_USEC": f"{_WATCHDOG_S * 1e6:.0f}",
+                        "APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CONTROL": str(folder / "control.sock")}  # fmt: skip
+        command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
+                   "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
+        for setting in (*_SETTINGS, *settings):
+            command += ["--set", setting]
+        limited = ["bash", "-c", f'ulimit -n {_NOFILE}; exec "$@"', "bash", *command]
+        process = subprocess.Popen(
+            limited, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )  # fmt: skip
+        try:
+            victim = Victim(process, _url(process), folder / "service.log")
+            threading.Thread(target=_listen, args=(heard, victim), daemon=True).start()
+            yield victim
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.wait()
+
+
+def _url(process: subprocess.Popen[str]) -> str:
+    """The address that the service prints, once it is ready."""
+    assert process.stdout is not None
+    timer = threading.Timer(_READY_WITHIN_S, process.kill)
+    timer.start()
+    lines = iter(process.stdout.readline, "")
+    url = next((line.split()[-1] for line in lines if "http://" in line), "").rstrip("/")
+    ready = next((line for line in lines if "ready after" in line), None)
+    timer.cancel()
+    assert ready is not None, "the service did not become ready; see its log"
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    return url
+
+
+def _listen(heard: socket.socket, victim: Victim) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            if "WATCHDOG=1" in heard.recv(1 << 16).decode(errors="replace").split("\n"):
+                victim.pings_s.append(time.monotonic())
