@@ -7,8 +7,8 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench bundle \
-        install clean
+.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench attack \
+        fuzz bundle install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,13 @@ eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through 
 
 bench: .venv/.installed-test $(MODEL) ## speed, fairness and memory beside their references (BENCH="goodput literal …": only those)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+attack: .venv/.installed-test $(MODEL) ## hostile clients against the real service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
+	@$(BIN)/python -m tests.attack $(ATTACK)
+
+fuzz: .venv/.installed-test ## a million mutated inputs for every door (N=1000000 SECONDS=300 SEED=1 ONLY="decode form" FIRST=0)
+	@$(BIN)/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
 bundle: .venv/.installed $(MODEL) ## one file that installs a box without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
