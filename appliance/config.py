@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from appliance import layers
+from appliance.addresses import redact
 from appliance.errors import ConfigError
 from appliance.layers import Layer, field_types
 from appliance.settings import PROFILES, Settings
@@ -120,6 +121,8 @@ def _describe_struct(struct: Struct) -> Iterator[str]:
         value = getattr(struct, key)
         if key in layers.SECRETS and value:
             value = "(set)"
+        elif isinstance(value, str):
+            value = redact(value)
         text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
         yield f"# {doc}"
         yield f"{key} = {text}"

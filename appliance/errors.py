@@ -81,7 +81,7 @@ class PortError(ApplianceError):
 
 class SourceError(ApplianceError):
     """A camera's source cannot be opened or has gone: source_missing, source_empty, source_unreadable,
-    camera_extra_missing, picamera_missing, picamera_failed."""
+    source_unauthorized, camera_extra_missing, picamera_missing, picamera_failed."""
 
     code = "source_unreadable"
 

@@ -232,8 +232,17 @@ class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     name: Annotated[str, Meta(description="This camera's name at the box; empty: the host's name.")] = ""
     source: Annotated[
         str,
-        Meta(description="demo, picamera, a folder of pictures, a video, /dev/video0, rtsp://… or http://…"),
+        Meta(
+            description="demo, picamera, a folder of pictures, a video, /dev/video0, rtsp://… or http://…; env:NAME or "
+            "@FILE: it stands there."
+        ),
     ] = "demo"
+    rtsp_transport: Annotated[
+        Literal["auto", "tcp", "udp"],
+        Meta(
+            description="How RTSP pictures come; auto: TCP, and UDP where the camera refuses it, as UDP loses pieces."
+        ),
+    ] = "auto"
     token_file: Annotated[
         str, Meta(description="File with the camera's token, read at each connection; empty: $APPLIANCE_TOKEN.")
     ] = ""

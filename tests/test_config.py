@@ -365,6 +365,13 @@ def test_what_is_shown_loads_back_to_the_same_settings(profile: str, tmp_path: P
     assert load(config.describe(loaded), folder=tmp_path) == loaded
 
 
+def test_passwords_in_addresses_are_not_shown() -> None:
+    flags = {"camera.source": "rtsp://admin:hunter2/@camera/1", "camera.to": "http://me:hunter2@device"}
+    described = config.describe(config.load(flags=flags))
+    assert 'source = "rtsp://admin:***@camera/1"' in described
+    assert "hunter2" not in described
+
+
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
     loaded = load('[server]\napi_key = "k3y"\nviewer_token = "v13w"\n[cameras.gate]\ntoken = "t0ken"', folder=tmp_path)
     described = config.describe(loaded)

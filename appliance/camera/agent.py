@@ -23,10 +23,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.addresses import redact
 from appliance.camera.errands import Errands
 from appliance.camera.link import POLLING, WEBSOCKET, Blocked, Link, LinkLost, Refused, bounded_s, connected
 from appliance.camera.sources.source import Shot, Source
-from appliance.camera.sources.url import redact
 from appliance.device import systemd
 from appliance.errors import ConfigError
 from appliance.ports import Clock, Notifier

@@ -6,13 +6,15 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
+from appliance.addresses import redact
 from appliance.camera.agent import Agent, Find, Sighting
 from appliance.camera.album import Album
 from appliance.camera.finder import Finder
@@ -32,6 +34,7 @@ class Options:
 
     source: str
     name: str
+    rtsp_transport: str = "auto"
     url: str = ""
     """Of the box; empty: find it by multicast DNS."""
     token: str = ""
@@ -59,7 +62,7 @@ async def run(options: Options, say: Say) -> None:
     trigger = None
     if options.on:
         trigger = Trigger(options.on, options.command, every_s=options.command_interval_s)
-    source = open_source(options.source)
+    source = open_source(options.source, rtsp_transport=options.rtsp_transport)
     pictures: asyncio.Queue[Sighting] = asyncio.Queue(1)
 
     def seen(sighting: Sighting) -> None:
@@ -117,12 +120,31 @@ async def _keep(album: Album, pictures: asyncio.Queue[Sighting]) -> None:
 
 def _at(url: str) -> Find:
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--to {url}: write the box's address as http://box:8080")
+        raise ConfigError(f"--to {redact(url)}: write the box's address as http://box:8080")
 
     async def find() -> str:
         return url
 
     return find
+
+
+def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ) -> str:
+    """An address as it is, or from where its password is not in the list of processes: `env:NAME`, `@FILE`.
+
+    Raises ConfigError.
+    """
+    if text.startswith("env:"):
+        found = environ.get(text[4:], "").strip()
+        if not found:
+            raise ConfigError(f"{option} {text}: the environment has no variable '{text[4:]}', or it is empty")
+        return found
+    if text.startswith("@"):
+        try:
+            return Path(text[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigError(f"{option} {text}: the file cannot be read: {reason}") from None
+    return text
 
 
 def _token(options: Options) -> str:

@@ -17,11 +17,12 @@ def add(commands: Any) -> None:
     camera = add_command(commands, "camera", _camera, "push pictures to a box as a camera does")
     add_settings(camera)
     for flag, key, what, help_ in (
-        ("--to", "to", "URL", "the box, http://box:8080; not given: found by mDNS"),
+        ("--to", "to", "URL", "the device, http://device:8080, also below a path; not given: found by mDNS"),
         ("--name", "name", "NAME", "this camera's name; not given: the host's"),
         ("--token-file", "token_file", "FILE", "holds the camera's token; or put it into $APPLIANCE_TOKEN"),
         ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a folder or file of pictures, a video, "
-         "/dev/video0, rtsp://… or http://…"),
+         "/dev/video0, rtsp://… or http://…; env:NAME or @FILE: it stands there"),
+        ("--rtsp-transport", "rtsp_transport", "HOW", "auto, tcp or udp; auto: UDP where the camera refuses TCP"),
         ("--save", "save_dir", "DIR", "keep pictures that have something in them"),
     ):  # fmt: skip
         camera.add_argument(flag, dest=f"camera.{key}", metavar=what, help=f"{help_} (camera.{key})")
@@ -41,9 +42,10 @@ def _camera(arguments: argparse.Namespace) -> int:
     from appliance.camera import command
 
     options = command.Options(
-        source=settings.source,
+        source=command.spelled_out(settings.source, "--source"),
+        rtsp_transport=settings.rtsp_transport,
         name=settings.name or socket.gethostname().split(".")[0],
-        url=settings.to,
+        url=command.spelled_out(settings.to, "--to"),
         token=os.environ.get("APPLIANCE_TOKEN", ""),
         token_file=settings.token_file,
         save_dir=settings.save_dir,

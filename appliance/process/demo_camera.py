@@ -20,8 +20,9 @@ async def run_camera(source: str, url: str, token: str) -> None:
 
     All that it needs is said here: the file of settings that it would find by itself need not be the service's.
     """
-    command = [sys.executable, "-m", "appliance", "camera", "--to", url, "--name", NAME, "--source", source, "--quiet"]
-    environment = os.environ | {"APPLIANCE_CONFIG": os.devnull} | ({"APPLIANCE_TOKEN": token} if token else {})
+    command = [sys.executable, "-m", "appliance", "camera", "--to", url, "--name", NAME, "--quiet"]
+    own = {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CAMERA_SOURCE": source}  # not an argument: it may hold a password
+    environment = os.environ | own | ({"APPLIANCE_TOKEN": token} if token else {})
     process = await asyncio.create_subprocess_exec(*command, start_new_session=True, env=environment)
     try:
         status = await process.wait()

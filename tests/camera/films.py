@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -39,6 +40,18 @@ def film(
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+    return path
+
+
+def stamped(path: Path, stamps: list[float]) -> Path:
+    """A film whose pictures carry these times, s: written with plain ones, which are changed on their way."""
+    plain = film(path.with_name("plain.avi"), "mjpeg", frames=len(stamps), fps=10)
+    with av.open(str(plain)) as source, av.open(str(path), "w", format="matroska") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet, at_s in zip(source.demux(video=0), stamps, strict=False):
+            packet.stream, packet.time_base = stream, Fraction(1, 1000)
+            packet.pts = packet.dts = round(at_s * 1000)
+            out.mux(packet)
     return path
 
 

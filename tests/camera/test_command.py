@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.camera.films import stamped
 from tests.conftest import ROOT, Running, Serve
 
 
@@ -115,6 +116,10 @@ async def test_the_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_
     ("arguments", "status", "text"),
     [
         (("--to", "box:8080"), 2, "write the box's address as http://box:8080"),
+        (("--to", "me:hunter2@box"), 2, "--to me:***@box: write"),
+        (("--to", "env:NOT_THERE"), 2, "--to env:NOT_THERE: the environment has no variable 'NOT_THERE'"),
+        (("--source", "@/nowhere/source"), 2, "--source @/nowhere/source: the file cannot be read: No such file"),
+        (("--to", "http://box", "--source", "me:hunter2@camera/1"), 1, "me:***@camera/1: there is no such file"),
         (("--to", "http://box", "--on", "person"), 2, "--on person -- /path/to/command"),
         (("--to", "http://box", "--on", "person", "--", "no-such-program"), 2, "no command 'no-such-program'"),
         (("--to", "http://box", "--token-file", "/nowhere/token"), 2, "/nowhere/token: the camera's token"),
@@ -142,3 +147,30 @@ async def test_the_agent_loads_no_engine_and_no_server() -> None:
     )
     out, _ = await process.communicate()
     assert out.decode().strip() == "[]"
+
+
+async def test_an_address_with_a_password_is_in_no_list_of_processes(live: Running, tmp_path: Path) -> None:
+    """As the unit starts it: the source comes from the environment or a file."""
+    (tmp_path / "source").write_text("demo\n")
+    for source, environment in (("env:SOURCE", {"SOURCE": "demo"}), (f"@{tmp_path}/source", {})):
+        async with camera(
+            "--to", "env:TO", "--name", "gate", "--source", source, TO=live.url, **environment
+        ) as process:
+            assert (await line(process)).startswith("frame 1")
+            words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+            assert b"demo" not in words
+            assert live.url.encode() not in words
+
+
+def test_the_unit_gives_no_address_as_an_argument() -> None:
+    unit = (ROOT / "systemd/units/appliance-camera@.service").read_text(encoding="utf-8")
+    (command,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    assert "$" not in command
+    assert "--to env:TO" in command
+    assert "--source env:SOURCE" in command
+
+
+async def test_sigterm_ends_an_agent_whose_film_jumps_a_day_ahead(live: Running, tmp_path: Path) -> None:
+    path = stamped(tmp_path / "jump.mkv", [0.0, 86400.0])
+    async with camera("--to", live.url, "--source", str(path)) as process:
+        assert (await line(process)).startswith("frame 1")

@@ -6,6 +6,7 @@ import functools
 import re
 from pathlib import Path
 
+from appliance.addresses import redact
 from appliance.camera.sources.source import Source
 from appliance.errors import SourceError
 
@@ -36,7 +37,7 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
     path = Path(source)
     if not _exists(path):
         raise SourceError(
-            f"{url.redact(source)}: there is no such file, folder or device; sources are {KINDS}", "source_missing"
+            f"{redact(source)}: there is no such file, folder or device; sources are {KINDS}", "source_missing"
         )
     if path.is_char_device():
         plain = functools.partial(pyav.webcam, source, form=None)  # one that has no JPEG

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.addresses import redact
 from appliance.camera.sources import jpeg, url
 from appliance.camera.sources.source import Wanted
 from appliance.errors import SourceError
@@ -53,7 +54,7 @@ class Address:
     @property
     def shown(self) -> str:
         """For logs: without the password."""
-        return url.redact(self.name)
+        return redact(self.name)
 
     def open(self) -> Film:
         """Raises SourceError."""

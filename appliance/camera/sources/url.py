@@ -3,7 +3,6 @@
 Rules of this file:
 - Passwords are pasted in raw, with `@`, `/`, `#` or a space in them. The user's part ends at the `@` that is followed
   by what looks most like a host.
-- What is shown hides too much rather than too little: everything from the first `:` to the last `@`.
 """
 
 from __future__ import annotations
@@ -13,14 +12,10 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 
+from appliance.addresses import hide_parameters, redact
+
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.%\w]+\]|[\w.-]+)(:\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
-_SECRET = re.compile(
-    r"((?<![a-z])(?:[a-z.-]*(?:pas|pwd|psw|token|secret|api_?key|auth|cred|session|sign)[a-z.-]*|pw|p|key|code|pin|sid)"
-    r"(?:=|%3d))[^&\s'\"]*",
-    re.IGNORECASE,
-)
-"""A parameter that holds a secret, wherever it stands: many cameras take `/user=admin&password=…` as a path."""
 _TOO_SHORT_TO_FIND = 4
 """A password of fewer characters is not searched for in other texts: it would be found by chance."""
 
@@ -54,7 +49,7 @@ class CameraUrl:
             text = text.replace(secret, self.shown)
         if len(self.password) >= _TOO_SHORT_TO_FIND:
             text = text.replace(self.password, "***").replace(urllib.parse.quote(self.password, safe=""), "***")
-        return _SECRET.sub(r"\1***", text)
+        return hide_parameters(text)
 
 
 def is_url(source: str) -> bool:
@@ -86,17 +81,6 @@ def parse(source: str) -> CameraUrl:
         shown=redact(source),
         written=source,
     )
-
-
-def redact(source: str) -> str:
-    """An address, or what was meant to be one, without its secrets."""
-    found = re.match(r"([a-z][a-z0-9+.-]*:/*)?", source, re.IGNORECASE) if "@" in source else None
-    begin = found.end() if found and found[0].endswith("/") else 0
-    rest = source[begin:]
-    user, colon, secret = rest.rpartition("@")[0].partition(":")
-    if colon and secret:
-        rest = f"{user}:***@{rest.rpartition('@')[2]}"
-    return source[:begin] + _SECRET.sub(r"\1***", rest)
 
 
 def _all(what: str, text: str) -> list[int]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.addresses import redact
 from appliance.camera.sources import open_source, pyav, url
 from appliance.errors import SourceError
 from tests.camera.films import limits
@@ -59,7 +60,7 @@ FORMS = [
 
 @pytest.mark.parametrize("source", FORMS)
 def test_no_form_of_a_password_is_logged_or_raised(source: str, caplog: pytest.LogCaptureFixture) -> None:
-    said = url.redact(source)
+    said = redact(source)
     try:
         camera = open_source(source)
     except SourceError as error:
@@ -97,7 +98,7 @@ def test_any_password_reaches_the_camera_and_no_log(password: str) -> None:
     quoted = url.parse(f"rtsp://admin:{urllib.parse.quote(password, safe='')}@192.168.1.20:554/stream")
     assert quoted.password == password
     assert url.parse(quoted.encoded).password == password
-    assert url.redact(f"rtsp://admin:{password}@192.168.1.20:554/stream") == "rtsp://admin:***@192.168.1.20:554/stream"
+    assert redact(f"rtsp://admin:{password}@192.168.1.20:554/stream") == "rtsp://admin:***@192.168.1.20:554/stream"
 
 
 @given(st.text(max_size=60))

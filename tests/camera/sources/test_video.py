@@ -6,7 +6,6 @@ import itertools
 import struct
 import threading
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,7 +18,7 @@ from appliance.camera.sources import jpeg, open_source
 from appliance.camera.sources.source import PATIENCE_S, Shot
 from appliance.camera.sources.video import VideoSource, pace
 from appliance.errors import SourceError
-from tests.camera.films import film, limits, number_of, picture_of
+from tests.camera.films import film, limits, number_of, picture_of, stamped
 from tests.fakes import FakeClock
 
 FPS, FRAMES = 10, 10
@@ -40,18 +39,6 @@ def taken(source: VideoSource, max_side: int = 640) -> Shot:
     shot = source.take(limits(max_side))
     assert shot is not None
     return shot
-
-
-def stamped(path: Path, stamps: list[float]) -> Path:
-    """A film whose pictures carry these times, s: written with plain ones, which are changed on their way."""
-    plain = film(path.with_name("plain.avi"), "mjpeg", frames=len(stamps), fps=FPS)
-    with av.open(str(plain)) as source, av.open(str(path), "w", format="matroska") as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet, at_s in zip(source.demux(video=0), stamps, strict=False):
-            packet.stream, packet.time_base = stream, Fraction(1, 1000)
-            packet.pts = packet.dts = round(at_s * 1000)
-            out.mux(packet)
-    return path
 
 
 def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(path: Path) -> None:
