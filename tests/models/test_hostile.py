@@ -185,6 +185,12 @@ def test_metadata_made_to_break_its_reader_is_a_fault_of_that_model(tmp_path: Pa
     assert refused(folder)
 
 
+def test_metadata_that_takes_long_to_read_is_not_read(tmp_path: Path) -> None:
+    folder = networks.export(tmp_path / "models" / "theirs", networks.masks)
+    (folder / "metadata.yaml").write_bytes(b"a: [" + b"1," * 500_000 + b"]")
+    assert "larger than 0.2 MB" in refused(folder)
+
+
 @pytest.mark.parametrize(
     "names",
     ["{0: 'it\\'s', 1: \"driver's seat\", 2: 'x'}", {0: "it's", 1: "driver's seat", 2: "x"}],
