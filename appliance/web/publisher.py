@@ -34,6 +34,8 @@ Backlog = Callable[[str], int]
 EVERY = "*"
 MOST_WATCHED = 1000
 """Names that one client may subscribe to."""
+MOST_WATCHED_IN_ALL = 20_000
+"""Names that all clients together may subscribe to, about 10 MB: 2000 clients could fill a small device's memory."""
 _IN_TRANSPORT = 8
 _IN_OUTBOX = 32
 _MOST_UNREAD = 64
@@ -61,6 +63,8 @@ class Publisher:
         self._clients: dict[str, _Client] = {}
         self._of_camera: dict[str, set[str]] = {}
         self._watchers: dict[str, set[str]] = {}
+        self._watching = 0
+        """Names in the clients' subscriptions."""
         self._dirty: set[str] = set()
         self._mail = asyncio.Event()
         self._pictures = Pictures()
@@ -98,9 +102,13 @@ class Publisher:
     def watch(self, sid: str, cameras: Iterable[str]) -> bool:
         """This client hears of these cameras' results from now on; False, and nothing done, if they are too many."""
         cameras, client = set(cameras), self._clients.get(sid)
-        if client is None or len(client.watches | cameras) > MOST_WATCHED:
+        if client is None:
             return False
-        for camera in cameras:
+        new = cameras - client.watches
+        if len(client.watches) + len(new) > MOST_WATCHED or self._watching + len(new) > MOST_WATCHED_IN_ALL:
+            return False
+        self._watching += len(new)
+        for camera in new:
             client.watches.add(camera)
             self._watchers.setdefault(camera, set()).add(sid)
         return True
@@ -110,6 +118,7 @@ class Publisher:
         if client is None:
             return
         for camera in cameras:
+            self._watching -= camera in client.watches
             client.watches.discard(camera)
             watchers = self._watchers.get(camera, set())
             watchers.discard(sid)

@@ -30,7 +30,7 @@ from appliance.web.connections import Connections
 from appliance.web.intake import Intake, frame_id_of, is_camera_name
 from appliance.web.packets import EVENTS, UNKNOWN, Json, Turns, packet_class
 from appliance.web.payloads import Payload
-from appliance.web.publisher import EVERY, MOST_WATCHED, Publisher
+from appliance.web.publisher import EVERY, MOST_WATCHED, MOST_WATCHED_IN_ALL, Publisher
 from appliance.web.refusals import Refusals, refusal
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ _TRY_AGAIN_S = 10.0
 """For a client that finds no room."""
 _INTERNAL = Failed("internal_error", "the device failed on this frame; its log has the cause. Send the next one")
 _ONLY_WATCHES = Failed(Refused.code, "this connection may only watch; give `name` and `token` in auth to send frames")
+_TOO_MANY_WATCHED = (
+    f"at most {MOST_WATCHED} cameras, and {MOST_WATCHED_IN_ALL} of all clients together; subscribe to '*'"
+)
 _BAD_CAMERAS: Payload = {
     "status": "error",
     "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}',
@@ -244,7 +247,7 @@ class Sockets:
         if cameras is None:
             return _BAD_CAMERAS
         if not self._publisher.watch(sid, cameras):
-            return {"status": "error", "reason": f"option_invalid: at most {MOST_WATCHED} cameras; subscribe to '*'"}
+            return {"status": "error", "reason": f"option_invalid: {_TOO_MANY_WATCHED}"}
         return {"status": "subscribed", "cameras": sorted(cameras)}
 
     async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:

@@ -126,7 +126,7 @@ class Stays:
         self.answers += 1
 
     async def close(self) -> None:
-        if self.client.eio.current_transport == "polling":
+        if self.client.eio.current_transport == "polling" and self.client.eio.http is not None:
             await self.client.eio.http.close()  # else its last GET waits until the next ping
         await self.client.disconnect()
 

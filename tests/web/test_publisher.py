@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Timing
-from appliance.web.publisher import EVERY, Publisher
+from appliance.web.publisher import EVERY, MOST_WATCHED, MOST_WATCHED_IN_ALL, Publisher
 from tests.flow.frames import frame
 
 FOUND = Detected((), Size(64, 48), Size(64, 64), "fake", Timing(0, 0, 0, 0))
@@ -294,3 +294,22 @@ async def test_what_is_posted_is_delivered_before_a_stop_goes_on() -> None:
         transport.stuck.add("a")
         publisher.post("a", "detection_results", {"frame_id": 2})
         await publisher.delivered(0.05)  # a client that does not read is not waited for
+
+
+async def test_all_subscriptions_together_are_bounded_and_given_back() -> None:
+    _, publisher = made()
+    full = MOST_WATCHED_IN_ALL // MOST_WATCHED
+    for number in range(full + 1):
+        publisher.join(f"{number}", f"camera-{number}")
+        names = {f"{number}-{name}" for name in range(MOST_WATCHED)}
+        assert publisher.watch(f"{number}", names) == (number < full)
+        assert publisher.watch(f"{number}", names) == (number < full), "again: no more names than before"
+    publisher.unwatch("0", ["0-1", "0-2", "not watched", "0-1"])
+    assert publisher.watch(f"{full}", ["a", "b"])
+    assert not publisher.watch(f"{full}", ["c"])
+    publisher.leave("1")
+    assert publisher.watch(f"{full}", {f"{name}" for name in range(MOST_WATCHED - 2)})
+    for number in range(full + 1):
+        publisher.leave(f"{number}")
+    assert publisher._watching == 0
+    assert not publisher._watchers
