@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 2.5
 _FIRST_AFTER_REFUSAL_S, _LONGEST_AFTER_REFUSAL_S = 60.0, 300.0
 _LOOK_AT_TOKEN_S = 2.0
+_SURE_AFTER = 3
+"""Attempts without a websocket in a row after which it is not the device's restart that is in the way."""
 _POLL_FOR_S = 600.0
 """How long HTTP polling is kept to before a websocket is tried again: whatever was in its way may have gone."""
 _AFTER_ERROR_S = 1.0
@@ -93,6 +95,8 @@ class Agent:
         """What the box asked for with its last refusal, beside its limits."""
         self._taking_since_s: float | None = None
         self._transport = WEBSOCKET
+        self._blocked = 0
+        """Attempts in a row that gave no websocket."""
         self._rejected = ""
         """The token of the newest connection, or attempt at one."""
         self._answers = 0
@@ -125,14 +129,15 @@ class Agent:
 
     def _choose(self, error: LinkLost) -> None:
         """The transport of the next connection."""
-        blocked = isinstance(error, Blocked) and self._transport == WEBSOCKET
-        self._transport = POLLING if blocked else WEBSOCKET
+        self._blocked = self._blocked + 1 if isinstance(error, Blocked) else 0
+        sure = isinstance(error, Blocked) and (error.certain or self._blocked >= _SURE_AFTER)
+        self._transport = POLLING if sure else WEBSOCKET
 
     def _report(self, error: LinkLost) -> None:
         if isinstance(error, Refused):
             log.error(
-                "the device rejects this camera (%s); correct its name or token, here or in the device's settings "
-                "([cameras.NAME]); trying again in some minutes", error, extra={"kind": "link"},
+                "the device rejects this camera (%s); correct its name, token or address, here or in the "
+                "device's settings; trying again in some minutes", error, extra={"kind": "link"},
             )  # fmt: skip
         else:
             how = "; trying HTTP polling next" if self._transport == POLLING else "; trying again"

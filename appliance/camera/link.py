@@ -40,8 +40,8 @@ _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
 
 WEBSOCKET, POLLING = "websocket", "polling"
 
-_FOR_GOOD = ("unauthorized", "name_invalid", "option_invalid")
-"""What a device that sends no `retry_after` refuses a name or token with."""
+_FOR_GOOD = ("unauthorized", "name_invalid", "option_invalid", "host_refused", "origin_refused")
+"""What is refused for good where no `retry_after` says so."""
 _LONGEST_LIMIT_S = 3600.0
 _LONGEST_TEXT = 300
 
@@ -56,9 +56,12 @@ class LinkLost(Exception):
 class Blocked(LinkLost):
     """Something answered, and gave no websocket."""
 
+    certain = True
+    """False for what a device that stops or starts does too: 503, or no answer to an accepted connection."""
+
 
 class Refused(LinkLost):
-    """The device rejects this name or token, and will until somebody changes its settings or ours."""
+    """The device rejects this name, token or address, and will until somebody changes its settings or ours."""
 
 
 class Link:
@@ -168,8 +171,12 @@ def bounded_s(told: Any) -> float:
 
 
 def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
-    """A `connect_error`: its `data` holds `code` and `retry_after`, null where the same will never be accepted."""
-    text, data = str(payload.get("message"))[:_LONGEST_TEXT], payload.get("data")
+    """A `connect_error`: its `data` holds `code` and `retry_after`, null where the same will never be accepted.
+
+    Over polling it may be the JSON of an HTTP error, with `error`.
+    """
+    text = str(payload.get("message") or payload.get("error") or "refused without a reason")[:_LONGEST_TEXT]
+    data = payload.get("data")
     if isinstance(data, Mapping) and "code" in data:
         if data.get("retry_after") is None:
             return Refused(text)
@@ -177,7 +184,8 @@ def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
         with contextlib.suppress(TypeError, ValueError):
             error.retry_after_s = bounded_s(data["retry_after"])
         return error
-    return Refused(text) if text.startswith(_FOR_GOOD) else LinkLost(text)
+    for_good = text.startswith(_FOR_GOOD) or payload.get("code") in _FOR_GOOD
+    return Refused(text) if for_good else LinkLost(text)
 
 
 def endpoint(url: str) -> tuple[str, str]:
@@ -204,8 +212,7 @@ async def connected(url: str, auth: Mapping[str, str], transport: str = WEBSOCKE
                     address, auth=dict(auth), transports=[transport], socketio_path=path, wait_timeout=CONNECT_WITHIN_S
                 )
         except _FAILURES as error:
-            lost = Blocked if transport == WEBSOCKET and _answered(error) else LinkLost
-            raise link.refusal or lost(f"{redact(url)}: {_why(error)}") from None
+            raise link.refusal or _lost(error, f"{redact(url)}: {_why(error)}", transport) from None
         await link.greeting()
         yield link
     finally:
@@ -218,15 +225,18 @@ _FAILURES = (socketio.exceptions.SocketIOError, OSError, ValueError, LookupError
 """What the library raises: the last ones where what answers is not a device, but speaks a little like one."""
 
 
-def _answered(error: BaseException) -> bool:
-    """Whether there was a TCP connection: then it is the websocket that did not come about."""
+def _lost(error: BaseException, text: str, transport: str) -> LinkLost:
+    """Where there was a TCP connection, it is the websocket that did not come about."""
     causes = list(_causes(error))
-    if any(isinstance(cause, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for cause in causes):
-        return False
-    return any(
-        isinstance(cause, (aiohttp.ClientError, TimeoutError, asyncio.TimeoutError, ConnectionError))
-        for cause in causes
-    )
+    unreached = any(isinstance(one, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for one in causes)
+    late = any(isinstance(one, (TimeoutError, asyncio.TimeoutError)) for one in causes)
+    busy = any(isinstance(one, aiohttp.WSServerHandshakeError) and one.status >= 500 for one in causes)
+    answered = late or any(isinstance(one, (aiohttp.ClientError, ConnectionError)) for one in causes)
+    if transport != WEBSOCKET or unreached or not answered:
+        return LinkLost(text)
+    blocked = Blocked(text)
+    blocked.certain = not (late or busy)
+    return blocked
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ PREFIX = "/site/device-3"
 
 @dataclass
 class Proxy:
-    """`websockets`: pass, refuse, hang or cut; `seen`: the transport of each request."""
+    """`websockets`: pass, refuse, busy, hang or cut; `seen`: the transport of each request."""
 
     target: str
     websockets: str = "pass"
@@ -38,6 +38,8 @@ class Proxy:
     async def _websocket(self, request: web.Request, session: aiohttp.ClientSession, target: str) -> web.StreamResponse:
         if self.websockets == "refuse":
             raise web.HTTPForbidden
+        if self.websockets == "busy":
+            raise web.HTTPServiceUnavailable
         if self.websockets == "hang":
             await asyncio.sleep(60)
         if self.websockets == "cut":

@@ -205,7 +205,7 @@ async def test_an_agent_whose_token_is_rejected_asks_again_in_minutes_or_with_a_
         await asyncio.sleep(3)  # at full speed it would ask several times
         lines = [record for record in caplog.records if record.name == "appliance.camera.agent"]
         assert [record.levelname for record in lines] == ["ERROR"]
-        assert "correct its name or token" in lines[0].getMessage()
+        assert "correct its name, token or address" in lines[0].getMessage()
         assert not seen
         tokens.append("right")
         await until(seen, 1)

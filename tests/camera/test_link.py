@@ -110,6 +110,7 @@ def test_no_wait_that_a_device_asks_for_is_endless() -> None:
         ({"message": "unauthorized: wrong token for camera 'lens'"}, True, 0),
         ({"message": "too many connections (server.max_connections)"}, False, 0),
         ({}, False, 0),
+        ({"success": False, "error": "this device is not known as 'x'", "code": "host_refused"}, True, 0),
     ],
 )
 def test_a_refusal_for_good_is_told_from_one_for_now(
@@ -143,5 +144,20 @@ async def test_whatever_answers_a_poll_is_said_to_be_no_device(body: bytes) -> N
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(LinkLost, match="http://127"):
+            async with connected(url, {}, "polling"):
+                pass
+
+
+async def test_a_refusal_over_http_is_shown_in_its_own_words() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"success": false, "error": "this device is not known as \'x\'", "code": "host_refused"}'
+        head = b"HTTP/1.1 403 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        writer.write(head + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(LinkLost, match="this device is not known as 'x'"):
             async with connected(url, {}, "polling"):
                 pass

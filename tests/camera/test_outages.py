@@ -133,7 +133,7 @@ async def test_a_device_behind_a_proxy_is_reached_under_its_prefix(serve: Serve)
         assert way.auth.startswith("Basic ")
 
 
-@pytest.mark.parametrize("websockets", ["refuse", "hang", "cut"])
+@pytest.mark.parametrize("websockets", ["refuse", "hang", "cut", "busy"])
 async def test_where_no_websocket_gets_through_it_polls(
     serve: Serve, websockets: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,11 +142,22 @@ async def test_where_no_websocket_gets_through_it_polls(
         proxy(running.url, websockets) as way,
         pushing(way.url.replace("//", "//site:opensesame@"), FakeSource()) as seen,
     ):
-        await until(seen, 3, within_s=40)
+        await until(seen, 3, within_s=60)
         assert seen[-1].payload["camera"] == "lens"
     assert list(dict.fromkeys(way.seen)) == ["websocket", "polling"]
     assert "trying HTTP polling next" in caplog.text
     assert "opensesame" not in caplog.text
+
+
+async def test_a_device_that_stops_does_not_make_its_cameras_poll(serve: Serve) -> None:
+    async with serve(cache__enabled="false") as running, proxy(running.url, "busy") as way:
+        async with pushing(way.url, FakeSource()) as seen:
+            with anyio.fail_after(20):
+                while not way.seen:
+                    await asyncio.sleep(0.01)
+            way.websockets = "pass"
+            await until(seen, 2)
+        assert set(way.seen) == {"websocket"}
 
 
 async def test_after_some_minutes_of_polling_a_websocket_is_tried_again(serve: Serve) -> None:
