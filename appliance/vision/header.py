@@ -191,20 +191,20 @@ class _JpegFrame:
 
 
 def _read_jpeg(data: bytes, max_pixels: int) -> Picture:
-    frame, orientation, first_scan = None, 1, 0
+    frame, note, first_scan = None, b"", 0
     for marker, begin, end in jpeg_segments(data):
         if marker in _FRAMES and frame is None:
             frame = _jpeg_frame(marker, data[begin + 4 : end])
             _check_size(frame.size, max_pixels)
         elif marker in _OTHER_FRAMES:
             raise BadFrame("a lossless or hierarchical JPEG; send a baseline one", "image_unsupported")
-        elif marker == _APP1 and orientation == 1 and data[begin + 4 : begin + 10] == b"Exif\0\0":
-            orientation = _exif_orientation(data[begin + 10 : end])
+        elif marker == _APP1 and not note and data[begin + 4 : begin + 10] == b"Exif\0\0":
+            note = data[begin + 10 : end]  # the first one counts
         elif marker == _SOS:
             first_scan = data[begin + 4] if end > begin + 4 else 0
     if frame is None:
         raise _no_header("JPEG")
-    held = 0
+    orientation, held = _exif_orientation(note), 0
     if frame.marker in _PROGRESSIVE or first_scan < len(frame.samplings):
         _check_scans(data, frame.size)
         held = frame.coefficient_bytes
