@@ -10,8 +10,6 @@ AsyncInferQueue is in docs/decisions/0004.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import sys
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from appliance import heap
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
@@ -96,7 +95,7 @@ class OpenVINOEngine:
         with self._lock:
             dropped = self._prepared.pop(size, None)
         del dropped
-        _give_back_memory()
+        heap.give_back()  # compiling leaves some 10 MB
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Wait for a free request, run the network with it, and `read` its outputs where they lie."""
@@ -162,7 +161,7 @@ class OpenVINOEngine:
                 model.reshape([1, size.height, size.width, 3])
             compiled = self._compile_or_load(model, size)
             del model
-            _give_back_memory()
+            heap.give_back()  # compiling leaves some 10 MB
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             slots = min(_MOST_SLOTS, best) if size is not None else 1
             self.slots = max(self.slots, slots)
@@ -207,12 +206,6 @@ def _check_present(device: str, present: list[str]) -> None:
         raise EngineError(
             f"OpenVINO finds no {device} here, only {', '.join(present)}; set engine.device", "engine_device_missing"
         )
-
-
-def _give_back_memory() -> None:
-    """Compiling leaves some 10 MB that glibc would keep for itself."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Prepared:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
+from appliance import heap
 from appliance.errors import BadFrame
 from appliance.values import LARGE_BYTES, Picture, Size
 from appliance.vision import decode
@@ -39,11 +40,21 @@ class Admission:
         if need <= _UNASKED_BYTES:
             yield
             return
-        with self._large if need > 2 * LARGE_BYTES or picture.large else nullcontext():
-            room, kept = self._room_bytes(), min(need, _KEPT_BYTES)
-            if room is not None and need + kept > room:
-                raise _too_large(picture, need, max(0, room - kept))
+        if not picture.large and need <= 2 * LARGE_BYTES:
+            self._check(picture, need)
             yield
+            return
+        with self._large:
+            self._check(picture, need)
+            try:
+                yield
+            finally:
+                heap.give_back()  # up to 160 MB, which the next large picture might not get on another thread
+
+    def _check(self, picture: Picture, need: int) -> None:
+        room, kept = self._room_bytes(), min(need, _KEPT_BYTES)
+        if room is not None and need + kept > room:
+            raise _too_large(picture, need, max(0, room - kept))
 
 
 def _too_large(picture: Picture, need: int, usable: int) -> BadFrame:

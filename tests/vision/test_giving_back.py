@@ -1,0 +1,55 @@
+"""What a large picture took is given back, whichever thread decoded it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import io, sys, threading
+from pathlib import Path
+from PIL import Image
+from appliance.values import Size
+from appliance.vision.admission import Admission
+from appliance.vision.decode import load, read_header
+from appliance.vision.letterbox import fit, input_size
+
+file = io.BytesIO()
+Image.new("RGB", (4000, 3000)).save(file, "PNG", compress_level=1)
+picture, admission = read_header(file.getvalue(), 10**8), Admission()
+place = fit(picture.size, input_size(picture.size, 640, 32))
+
+def look():
+    with admission.admitted(picture, place.inner):
+        load(picture, place)
+
+def resident():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) // 1000
+
+look()
+before = resident()
+held, done = threading.Barrier(4), threading.Event()
+def one():
+    look()
+    held.wait()  # a thread that ends would let go of its memory
+    done.wait()
+threads = [threading.Thread(target=one, daemon=True) for _ in range(3)]
+for thread in threads:
+    thread.start()
+held.wait()
+print(resident() - before)
+done.set()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back in its own way")
+def test_the_memory_of_a_large_picture_is_given_back_by_every_thread() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True, timeout=120
+    )
+    assert int(done.stdout) < 20  # MB; 48 to 144 are kept otherwise
