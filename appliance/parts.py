@@ -34,6 +34,7 @@ from appliance.vision import letterbox
 from appliance.vision.admission import Admission
 from appliance.web import sockets
 from appliance.web.access import Access
+from appliance.web.ingress.limits import IngressLimits, raise_file_limit
 from appliance.web.intake import Intake
 
 log = logging.getLogger(__name__)
@@ -204,6 +205,21 @@ def grant(access: Access, settings: Settings) -> None:
     access.viewer_token, access.api_key = server.viewer_token, server.api_key
     access.require_token, access.max_connections = server.require_token, server.max_connections
     access.allowed_hosts, access.cors_origins = (*server.allowed_hosts, server.host), server.cors_origins
+
+
+def ingress_limits(settings: Settings) -> IngressLimits:
+    """What connections may take, within the files that this process may open."""
+    server = settings.server
+    longest = server.max_frame_bytes * sockets.TRANSPORT_FACTOR
+    return IngressLimits(
+        max_open=raise_file_limit(2 * server.max_connections + 256),
+        max_per_address=server.max_connections_per_address,
+        max_unfinished_bytes=max(server.max_unfinished_bytes, 2 * longest),
+        header_timeout_s=server.header_timeout_s,
+        message_timeout_s=server.message_timeout_s,
+        idle_timeout_s=server.idle_timeout_s,
+        max_message_bytes=longest,
+    )
 
 
 def make_intake(settings: Settings, clock: Clock) -> Intake:

@@ -45,7 +45,7 @@ from appliance.models import active, scratch
 from appliance.ports import Notifier
 from appliance.process import demo_camera
 from appliance.process.addresses import addresses, ipv4_addresses
-from appliance.process.listening import listen, stop_listening
+from appliance.process.listening import Port, listen
 from appliance.process.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.process.reload import Reload
 from appliance.process.spare import Spare
@@ -57,9 +57,12 @@ from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.connections import Connections
 from appliance.web.health import Health
+from appliance.web.ingress.door import Door
+from appliance.web.ingress.handler import handlers
 from appliance.web.publisher import Publisher
 from appliance.web.refusals import Refusals
 from appliance.web.respond import Respond
+from appliance.web.transport import Transport
 from appliance.web.vision_api import VisionApi
 
 log = logging.getLogger(__name__)
@@ -113,9 +116,13 @@ async def serve(
     access = Access()
     parts.grant(access, settings)
 
+    # Who may connect, and what that may cost.
+    door = Door(parts.ingress_limits(settings), clock)
+
     # The way out of a frame.
     socket_options = parts.socket_options(settings)
     socket_server = sockets.make_server(socket_options)
+    transport = Transport(socket_server, door)
     emit, backlog = sockets.transport_of(socket_server)
     publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
     connections = Connections(socket_server)
@@ -192,6 +199,7 @@ async def serve(
         nonlocal now
         now = new
         parts.grant(access, new)
+        door.limits = parts.ingress_limits(new)
         book.follow(parts.camera_policies(new))
         govern()
         logs.set_level(new.log.level)
@@ -281,9 +289,10 @@ async def serve(
 
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
+    port: Port | None = None
     try:
-        await listen(runner, passed, settings.server.host, settings.server.port)
-        running = Started(runner.addresses[0][1], health, activation)
+        port = await listen(passed, settings.server.host, settings.server.port, door, handlers(runner, door))
+        running = Started(port.number, health, activation)
         started(running)
         pulse = Pulse(
             notifier,
@@ -295,6 +304,8 @@ async def serve(
         own = runtime.control_socket(os.environ, os.getuid())
         models = model_control.routes(activation, Path(settings.model.dir), configured.model.name)
         async with control.listening(governor, own, models), anyio.create_task_group() as group:
+            group.start_soon(port.run, name="port")
+            group.start_soon(door.run, transport.sweep, name="door")
             group.start_soon(publisher.run, name="publisher")
             group.start_soon(detector.run, name="detector")
             group.start_soon(governor.run, name="governor")
@@ -320,9 +331,11 @@ async def serve(
                     beside.start_soon(spare.keep, "camera", demo_agent, name="camera")
                 await until(running)
                 beside.cancel_scope.cancel()
-            await _stop(settings, detector, publisher, connections, runner, keep_waiting=bool(passed))
+            await _stop(settings, detector, publisher, connections, runner, port, keep_waiting=bool(passed))
             group.cancel_scope.cancel()
     finally:
+        if port is not None:
+            port.close()
         await runner.cleanup()
         if folder is not None:
             folder.close()
@@ -336,6 +349,7 @@ async def _stop(
     publisher: Publisher,
     connections: Connections,
     runner: web.AppRunner,
+    port: Port,
     *,
     keep_waiting: bool,
 ) -> None:
@@ -345,11 +359,12 @@ async def _stop(
     """
     log.info("stopping")
     if keep_waiting:
-        await stop_listening(runner)
+        port.close()
     connections.refuse_new()
     await detector.drain(settings.server.drain_s)
     await publisher.delivered(_GOODBYE_S)
     await connections.close_all(_GOODBYE_S)
+    port.close()
     await runner.cleanup()
 
 

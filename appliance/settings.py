@@ -47,6 +47,40 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Offer permessage-deflate. Off: clients would deflate JPEGs with it, for mere heat."),
     ] = False
     max_connections: Annotated[int, Meta(ge=1, description="Socket.IO connections at once; more are refused.")] = 2000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="TCP connections from one address; more for a proxy elsewhere. Loopback has no limit.",
+        ),
+    ] = 500
+    max_unfinished_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_000_000,
+            le=4_000_000_000,
+            description="Memory for messages still arriving, all clients together, bytes; at least two messages.",
+        ),
+    ] = 64_000_000
+    header_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=300,
+            description="For a request's headers, and for CONNECT after a handshake, s; radio links take 2.",
+        ),
+    ] = 10.0
+    message_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=2, le=3600, description="For a whole body or message, s; 10 MB at 1.5 Mbit/s. A quarter without a byte."
+        ),
+    ] = 60.0
+    idle_timeout_s: Annotated[
+        float,
+        Meta(ge=1, le=86_400, description="An HTTP connection without a request is closed after this, s; as in nginx."),
+    ] = 75.0
     viewer_token: Annotated[
         str, Meta(description="If set, the page and `subscribe` need this token; empty: anyone may look.")
     ] = ""

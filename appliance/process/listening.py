@@ -1,36 +1,145 @@
-"""The port: passed by systemd, or opened here."""
+"""The port: passed by systemd, or opened here; and how connections are taken from it.
+
+asyncio's own server takes up to `backlog` connections in a row, and when no file descriptor is left it logs that with a
+traceback for each of them. This one takes a few at a time, lets the door decide on each, and pauses where none is left.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from aiohttp import web
+import anyio
 
 from appliance.errors import PortError
+from appliance.web.ingress.door import Door
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 4096
 """Connections that wait to be taken, as many as Linux allows: after a restart all cameras of a site come at once."""
+_AT_ONCE = 16
+"""Taken in one turn of the event loop, about 5 ms: cameras that are connected do not wait for a flood of newcomers."""
+_PAUSE_S = 0.5
+_RELIEF = 32
+"""Waiting connections that are closed when no file descriptor is left."""
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+Connect = Callable[[str], asyncio.Protocol]
+"""Makes the protocol of a connection from an address."""
 
 
-async def listen(runner: web.AppRunner, passed: Sequence[socket.socket], host: str, port: int) -> None:
-    """Serve on the passed sockets if there are any, else on host and port. Raises PortError."""
+class Port:
+    """Listening sockets, open from the start: connections wait there until `run` takes them, and after `close`."""
+
+    def __init__(self, listeners: Sequence[socket.socket], door: Door, connect: Connect) -> None:
+        self._listeners, self._door, self._connect = list(listeners), door, connect
+        self._loop = asyncio.get_running_loop()
+        self._group = anyio.create_task_group()
+        for listener in self._listeners:
+            listener.setblocking(False)
+            listener.listen(_BACKLOG)
+
+    @property
+    def number(self) -> int:
+        """The TCP port; 0 for a Unix socket."""
+        name = self._listeners[0].getsockname() if self._listeners else ()
+        return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
+
+    async def run(self) -> None:
+        """Take connections until cancelled."""
+        async with self._group:
+            for listener in self._listeners:
+                self._loop.add_reader(listener, self._take, listener)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._pause_all()
+
+    def close(self) -> None:
+        """Take no more connections. On a passed socket they wait for the next process; elsewhere they are refused."""
+        self._pause_all()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _pause_all(self) -> None:
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+
+    def _take(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, peer = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                continue  # it has gone again
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    continue  # what the network says of a connection that failed meanwhile: see accept(2)
+                self._pause(listener, error)
+                return
+            self._enter(connection, str(peer[0]) if isinstance(peer, tuple) else "")
+
+    def _enter(self, connection: socket.socket, address: str) -> None:
+        if not self._door.admit(address):
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._group.start_soon(self._serve, connection, self._connect(address))
+
+    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, connection)
+        except OSError as error:
+            log.warning("a connection could not be taken: %s", error, extra={"kind": "accept"})
+            protocol.connection_lost(error)
+
+    def _pause(self, listener: socket.socket, error: OSError) -> None:
+        log.warning(
+            "no more connections for now: %s; raise LimitNOFILE= or lower server.max_connections",
+            error.strerror,
+            extra={"kind": "accept"},
+        )
+        self._door.relieve(_RELIEF)
+        self._loop.remove_reader(listener)
+        self._loop.call_later(_PAUSE_S, self._resume, listener)
+
+    def _resume(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener, self._take, listener)
+
+
+async def listen(passed: Sequence[socket.socket], host: str, port: int, door: Door, connect: Connect) -> Port:
+    """Take connections on the passed sockets if there are any, else on host and port. Raises PortError."""
+    opened: list[socket.socket] = []
     try:
-        for one in passed:
-            await web.SockSite(runner, one, backlog=_BACKLOG).start()
         if not passed:
-            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            await _open(opened, host, port)
+        return Port(passed or opened, door, connect)
     except OSError as error:
+        for one in opened:
+            one.close()
         where = f"{host}:{port}" if not passed else "the socket that systemd passed"
         raise PortError(
             f"cannot listen on {where}: {error.strerror or error}. Choose another with --port or server.port"
         ) from None
 
 
-async def stop_listening(runner: web.AppRunner) -> None:
-    """Take no more connections. On a passed socket they wait for the next process; elsewhere they are refused."""
-    for site in list(runner.sites):
-        await site.stop()
+async def _open(opened: list[socket.socket], host: str, port: int) -> None:
+    """A socket for each address that the host has, all on one port number."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        listener = socket.socket(family, kind, protocol)
+        opened.append(listener)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address[0], port or address[1], *address[2:]))
+        port = listener.getsockname()[1]

@@ -12,6 +12,7 @@ from appliance.web import origins
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
 from appliance.web.health import PAGE
+from appliance.web.ingress.guard import guard
 from appliance.web.publisher import Publisher
 from appliance.web.respond import Respond
 
@@ -35,7 +36,7 @@ def make_app(
     connections: Connections,
 ) -> web.Application:
     """The application, ready to be run on a site."""
-    middlewares = [origins.middleware(access, respond)]
+    middlewares = [guard, origins.middleware(access, respond)]
     if not websocket_deflate:
         middlewares.append(_plain_sockets)
     app = web.Application(middlewares=[*middlewares, connections.watch])

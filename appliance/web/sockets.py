@@ -35,7 +35,7 @@ from appliance.web.refusals import Refusals, refusal
 
 log = logging.getLogger(__name__)
 
-_TRANSPORT_FACTOR = 3
+TRANSPORT_FACTOR = 3
 """The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
 third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
 
@@ -68,13 +68,13 @@ def make_server(options: SocketOptions) -> Any:
     return socketio.AsyncServer(
         async_mode="aiohttp",
         async_handlers=False,
-        serializer=packet_class(options.max_frame_bytes * _TRANSPORT_FACTOR),
+        serializer=packet_class(options.max_frame_bytes * TRANSPORT_FACTOR),
         json=Json,
         cors_allowed_origins="*",  # of those that `origins` has let in
         cors_credentials=False,  # tokens travel in `auth`, never in cookies
         ping_interval=options.ping_interval_s,
         ping_timeout=options.ping_timeout_s,
-        max_http_buffer_size=options.max_frame_bytes * _TRANSPORT_FACTOR,
+        max_http_buffer_size=options.max_frame_bytes * TRANSPORT_FACTOR,
         http_compression=options.compression,
         compression_threshold=options.compression_min_bytes,
     )

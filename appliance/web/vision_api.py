@@ -91,15 +91,19 @@ class VisionApi:
             told = {"code": error.code, "reason": str(error)}
             log.warning("refused a picture over HTTP: %s", error, extra={"kind": "bad_frame", **told})
             return self._refuse(error.code, str(error))
+        except ConnectionError:
+            raise  # the client has gone
         except Exception:
             log.exception("a picture over HTTP failed", extra={"kind": "handler"})
             return self._refuse("internal_error", "the device failed on this picture; its log has the cause")
 
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
+        if not request.content_type.startswith("multipart/"):
+            self._check_key(request.query.get("api_key", ""))  # else it is in the form, often behind the picture
+        self._check_lanes()
         fields = await self._read(request)
-        if self.access.api_key and not same(_text(fields, "api_key"), self.access.api_key):
-            raise Refused("Incorrect api key")
+        self._check_key(_text(fields, "api_key"))
         image = fields.get("image")
         if image is None:
             raise BadFrame("no image: send it as the multipart field 'image', or as the whole body", "frame_empty")
@@ -114,6 +118,15 @@ class VisionApi:
         if isinstance(outcome, Skipped):
             return self._refuse("overloaded", f"busy ({outcome.reason.value}); try again", outcome.retry_after_s)
         return self.respond(_payload(outcome, self.detector), 200)
+
+    def _check_key(self, key: str) -> None:
+        if self.access.api_key and not same(key.strip(), self.access.api_key):
+            raise Refused("Incorrect api key")
+
+    def _check_lanes(self) -> None:
+        """Asked before the body arrives; a lane is taken only after it, or stalled uploads would hold all of them."""
+        if not self._free:
+            raise Refused(f"{_LANES} requests are under way; try again in a moment", "overloaded")
 
     def _check_model(self, model: str | None) -> None:
         network = self.detector.network
@@ -182,8 +195,7 @@ class VisionApi:
 
     @contextlib.contextmanager
     def _lane(self) -> Iterator[str]:
-        if not self._free:
-            raise Refused(f"{_LANES} requests are under way; try again in a moment", "overloaded")
+        self._check_lanes()
         lane = self._free.popleft()  # the one that has rested longest
         try:
             yield lane

@@ -9,9 +9,11 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import socketio
 
+from appliance.vision import decode
 from tests.clients.conftest import INSTALLED
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
@@ -60,6 +62,21 @@ async def test_the_official_javascript_client_is_answered(
     found = heard["detection_results"]
     assert found["detections"][0]["name"] == "stop sign"
     assert found["frame_id"] == "js-1" if form == "binary" else isinstance(found["frame_id"], int)
+
+
+@pytest.mark.parametrize("form", ["text", "binary"])
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_large_frames_of_the_javascript_client_arrive_whole(
+    live: Running, node: str, tmp_path: Path, transport: str, form: str
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    large = tmp_path / "large.jpg"
+    large.write_bytes(decode.encode_jpeg(noise, 95))
+    assert large.stat().st_size > 1_000_000
+    script = str(Path(__file__).with_name("client.js"))
+    client = str(INSTALLED / "node_modules" / "socket.io-client")
+    text = await output_of(node, script, live.url, transport, form, str(large), SOCKET_IO_CLIENT=client)
+    assert dict(json.loads(text)["heard"])["detection_results"]["image_size"] == {"width": 1200, "height": 900}
 
 
 @pytest.mark.parametrize("form", ["text", "binary"])

@@ -1,0 +1,87 @@
+"""Websocket frames as they pass (RFC 6455, section 5.2), counted without keeping any payload.
+
+The websocket reader keeps a message until it is complete, and says nothing of it before. This meter sees the same bytes
+first: how long the message is, whether it is complete, and how many control frames have come.
+"""
+
+from __future__ import annotations
+
+_FIN, _COMPRESSED, _OPCODE = 0x80, 0x40, 0x0F
+_MASKED, _LENGTH = 0x80, 0x7F
+_FIRST_CONTROL = 0x8
+
+
+class FrameMeter:
+    """State over one connection's bytes, in whatever pieces they come."""
+
+    __slots__ = ("_control", "_fin", "_head", "_left", "announced", "compressed", "controls", "longest",
+                 "messages", "unfinished")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left = 0
+        self._fin = self._control = False
+        self.unfinished = 0
+        """Bytes received of a message that is not complete, heads included: many empty fragments are not free."""
+        self.announced = 0
+        """Length of the present message as far as frame heads have announced it; 0 between messages."""
+        self.longest = 0
+        """The longest message announced since the last `feed` began."""
+        self.compressed = False
+        """Whether a message of the last `feed`, or the present one, is deflated."""
+        self.controls = 0
+        """Pings, pongs and closes so far."""
+        self.messages = 0
+        """Complete messages so far."""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Account for the next bytes."""
+        view = memoryview(data)
+        self.longest = self.announced
+        self.compressed = self.compressed and bool(self.announced)
+        while view:
+            if self._left:
+                taken = min(self._left, len(view))
+                self._left -= taken
+                view = view[taken:]
+                if not self._control:
+                    self.unfinished += taken
+            else:
+                view = self._read_head(view)
+                if self._head:
+                    return  # the rest of the head has not come yet
+            if not self._left:
+                self._end_frame()
+
+    def _read_head(self, view: memoryview) -> memoryview:
+        while view:
+            self._head.append(view[0])
+            view = view[1:]
+            if len(self._head) >= 2 and len(self._head) == self._head_size():
+                self._begin_frame()
+                break
+        return view
+
+    def _head_size(self) -> int:
+        second = self._head[1]
+        return 2 + {126: 2, 127: 8}.get(second & _LENGTH, 0) + (4 if second & _MASKED else 0)
+
+    def _begin_frame(self) -> None:
+        first, length = self._head[0], self._head[1] & _LENGTH
+        if length >= 126:
+            length = int.from_bytes(self._head[2 : 4 if length == 126 else 10], "big")
+        self._fin, self._control = bool(first & _FIN), first & _OPCODE >= _FIRST_CONTROL
+        self._left = length
+        if not self._control:
+            self.unfinished += len(self._head)
+            self.announced += len(self._head) + length
+            self.longest = max(self.longest, self.announced)
+            self.compressed = self.compressed or bool(first & _COMPRESSED)
+        self._head.clear()
+
+    def _end_frame(self) -> None:
+        if self._control:
+            self.controls += 1
+        elif self._fin:
+            self.messages += 1
+            self.unfinished = self.announced = 0

@@ -1,0 +1,22 @@
+"""A token bucket: how many of something may come at once, and how many a second after that."""
+
+from __future__ import annotations
+
+from appliance.ports import Clock
+
+
+class Bucket:
+    """Full at the start."""
+
+    __slots__ = ("_burst", "_clock", "_filled_s", "_level", "_per_s")
+
+    def __init__(self, burst: float, per_s: float, clock: Clock) -> None:
+        self._burst, self._per_s, self._clock = burst, per_s, clock
+        self._level, self._filled_s = burst, clock()
+
+    def take(self, count: int = 1) -> float:
+        """Take tokens, on credit if need be; how long to wait until the credit is paid, s."""
+        now = self._clock()
+        self._level = min(self._burst, self._level + (now - self._filled_s) * self._per_s) - count
+        self._filled_s = now
+        return max(0.0, -self._level / self._per_s)

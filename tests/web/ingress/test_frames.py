@@ -1,0 +1,66 @@
+"""The meter counts websocket frames, in whatever pieces their bytes come."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.web.ingress.frames import FrameMeter
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, deflated: bool = False, length: int = -1) -> bytes:
+    """A client's frame; `length`: what its head announces, where that is not what follows."""
+    size = len(payload) if length < 0 else length
+    first = opcode | (0x80 if fin else 0) | (0x40 if deflated else 0)
+    if size < 126:
+        head = struct.pack(">BB", first, 0x80 | size)
+    elif size < 65536:
+        head = struct.pack(">BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack(">BBQ", first, 0x80 | 127, size)
+    return head + bytes(4) + payload
+
+
+MESSAGES = st.lists(
+    st.tuples(st.sampled_from((0x1, 0x2, 0x9, 0xA)), st.sampled_from((0, 1, 125, 126, 300, 70_000))), max_size=6
+)
+
+
+@settings(deadline=None)
+@given(MESSAGES, st.integers(1, 5000))
+def test_pieces_of_any_size_are_counted_alike(messages: list[tuple[int, int]], piece: int) -> None:
+    stream = b"".join(frame(opcode, bytes(size)) for opcode, size in messages)
+    meter, longest = FrameMeter(), 0
+    for start in range(0, len(stream), piece):
+        meter.feed(stream[start : start + piece])
+        longest = max(longest, meter.longest)
+    data = [size for opcode, size in messages if opcode < 8]
+    assert (meter.messages, meter.controls) == (len(data), len(messages) - len(data))
+    assert meter.unfinished == 0
+    assert max(data, default=0) <= longest <= max(data, default=-14) + 14
+
+
+def test_a_message_is_as_long_as_its_heads_say_before_it_has_come() -> None:
+    meter = FrameMeter()
+    meter.feed(frame(0x2, b"first", length=29_000_000))
+    assert meter.longest > 29_000_000
+    assert 5 < meter.unfinished < 20
+
+
+def test_fragments_and_pings_between_them_are_one_message() -> None:
+    meter = FrameMeter()
+    meter.feed(frame(0x1, b"ab", fin=False) + frame(0x9, b"ping") + frame(0x0, b"", fin=False) * 100)
+    assert meter.messages == 0
+    assert meter.unfinished > 600, "empty fragments count by their heads"
+    meter.feed(frame(0x0, b"c"))
+    assert (meter.messages, meter.controls, meter.unfinished) == (1, 1, 0)
+
+
+def test_a_compressed_message_is_known_as_one_until_the_next_feed() -> None:
+    meter = FrameMeter()
+    meter.feed(frame(0x2, b"abc", deflated=True))
+    assert meter.compressed
+    meter.feed(frame(0x2, b"abc"))
+    assert not meter.compressed

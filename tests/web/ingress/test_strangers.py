@@ -1,0 +1,282 @@
+"""What strangers do before they have shown who they are, against the real service: cameras do not suffer from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aiohttp
+import anyio
+import pytest
+
+from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.camera import camera
+from tests.web.ingress.test_frames import frame
+from tests.web.test_contract import picture
+
+UPGRADE = (
+    "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n"
+)
+SHORT = {"server__header_timeout_s": "1", "server__message_timeout_s": "4", "server__idle_timeout_s": "1"}
+PATIENCE_S = 20
+
+
+def ready(serve: Serve, **flags: str) -> AbstractAsyncContextManager[Running]:
+    """A service whose engine sees a stop sign in everything, its own self-test included."""
+    return serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags)
+
+
+class Stranger:
+    """A plain TCP connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes | str) -> None:
+        self.writer.write(data.encode() if isinstance(data, str) else data)
+        await self.writer.drain()
+
+    async def flood(self, data: bytes, times: int) -> None:
+        """Send until it is done or the service closes."""
+        try:
+            for _ in range(times):
+                await asyncio.wait_for(self.send(data), PATIENCE_S)
+        except ConnectionError:
+            pass
+
+    async def closed(self) -> bytes:
+        """Everything that came until the service closed the connection."""
+        heard = b""
+        try:
+            while piece := await asyncio.wait_for(self.reader.read(65536), PATIENCE_S):
+                heard += piece
+        except ConnectionError:
+            pass
+        return heard
+
+
+@asynccontextmanager
+async def stranger(running: Running) -> AsyncIterator[Stranger]:
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Stranger(reader, writer)
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def websocket(running: Running, name: str = "", extra: str = "") -> AsyncIterator[Stranger]:
+    """An open websocket; with a name also an accepted camera."""
+    async with stranger(running) as opened:
+        await opened.send(UPGRADE.format(extra))
+        await asyncio.wait_for(opened.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        if name:
+            await opened.send(frame(1, b"40" + json.dumps({"name": name}).encode()))
+            await asyncio.wait_for(opened.reader.readuntil(b'"connected"'), PATIENCE_S)
+        yield opened
+
+
+async def is_well(running: Running) -> None:
+    """A camera is answered."""
+    async with camera(running.url, name="good") as eye:
+        await eye.push({"image": picture(7), "frame_id": "well"})
+        assert (await eye.answer("well"))[0] == "detection_results"
+
+
+def post(length: int, *headers: str) -> str:
+    lines = ["POST /v1/vision/detection HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {length}", *headers]
+    return "\r\n".join([*lines, "", ""])
+
+
+async def test_uploads_that_stall_give_way_when_they_hold_too_much(serve: Serve) -> None:
+    """Of ten that hold 900 kB each within a budget of 6 MB, the oldest are closed; those that may stay can finish."""
+    limits = {"server__max_frame_bytes": "1000000", "server__max_unfinished_bytes": "1000000"}
+    async with (
+        ready(serve, **limits) as running,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        uploads = [await stack.enter_async_context(stranger(running)) for _ in range(10)]
+        for upload in uploads:
+            await upload.flood(post(900_001).encode() + bytes(900_000), 1)
+        assert await uploads[0].closed() == b""
+        await is_well(running)
+        await uploads[-1].send(b"x")
+        assert (await uploads[-1].reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_long_message_before_connect_closes_the_websocket(serve: Serve) -> None:
+    async with ready(serve) as running:
+        async with websocket(running) as unknown:
+            await unknown.send(frame(2, b"", length=29_000_000))
+            await unknown.closed()
+        async with websocket(running, name="known") as known:
+            await known.send(frame(2, b"", length=9_000_000) + bytes(100_000))
+            await is_well(running)
+            assert not known.reader.at_eof()
+
+
+async def test_a_compressed_message_before_connect_is_shorter_still(serve: Serve) -> None:
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = bomb.compress(bytes(9_000_000)) + bomb.flush(zlib.Z_SYNC_FLUSH)
+    assert len(data) < 16_384, "or it would be refused for its length alone"
+    offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    async with ready(serve, server__websocket_deflate="true") as running:
+        async with websocket(running, extra=offer) as unknown:
+            await unknown.send(frame(2, data[:-4], deflated=True))
+            await unknown.closed()
+        await is_well(running)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    ["", "GET /health HT", "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ", post(1000), post(1000) + "abc", UPGRADE],
+    ids=["nothing", "half_a_line", "half_the_headers", "no_body", "half_a_body", "no_connect"],
+)
+async def test_who_does_not_go_on_is_closed(serve: Serve, begun: str) -> None:
+    async with ready(serve, **SHORT) as running, stranger(running) as slow:
+        await slow.send(begun.format(""))
+        await slow.closed()
+        await is_well(running)
+
+
+async def test_an_unfinished_message_of_a_camera_has_its_time_and_a_silent_camera_stays(serve: Serve) -> None:
+    async with (
+        ready(serve, **SHORT) as running,
+        camera(running.url, name="silent") as silent,
+    ):
+        async with websocket(running, name="slow") as slow:
+            await slow.send(frame(2, b"", length=1000) + b"abc")
+            await slow.closed()
+        assert silent.client.connected
+        await silent.push({"image": picture(1), "frame_id": 1})
+        assert (await silent.answer(1))[0] == "detection_results"
+
+
+async def test_an_idle_connection_is_closed_after_its_answer(serve: Serve) -> None:
+    async with ready(serve, **SHORT) as running, stranger(running) as idle:
+        await idle.send("GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await idle.closed()).startswith(b"HTTP/1.1 200")
+
+
+async def test_sessions_that_never_connect_are_dropped_and_those_that_do_stay(serve: Serve) -> None:
+    async with (
+        ready(serve, **SHORT) as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        opened = []
+        for _ in range(1100):
+            async with session.get("/socket.io/?EIO=4&transport=polling") as answer:
+                opened.append(json.loads((await answer.text())[1:])["sid"])
+
+        async def status(sid: str, body: str) -> int:
+            async with session.post(f"/socket.io/?EIO=4&transport=polling&sid={sid}", data=body) as answer:
+                return answer.status
+
+        assert await status(opened[0], "40") == 400, "newer sessions took its place"
+        assert await status(opened[-1], "40{}") == 200
+        with anyio.fail_after(PATIENCE_S):
+            while await status(opened[-2], "3") == 200:
+                await asyncio.sleep(0.2)
+        assert await status(opened[-1], "3") == 200
+        await is_well(running)
+
+
+@pytest.mark.parametrize(
+    "ping", [frame(9), frame(10, b"pong"), frame(1, b"2"), frame(1, b"3")], ids=["ping", "pong", "engine2", "engine3"]
+)
+async def test_a_flood_of_pings_closes_its_connection(serve: Serve, ping: bytes) -> None:
+    async with ready(serve) as running:
+        async with websocket(running, name="floods") as floods:
+            await floods.flood(ping * 5000, 20)
+            await floods.closed()
+        async with websocket(running, name="pings") as pings:
+            await pings.send(frame(9, b"are you there") * 5)
+            assert await asyncio.wait_for(pings.reader.readuntil(b"are you there"), PATIENCE_S)
+        await is_well(running)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [frame(2, b"no event announced this")],
+        [frame(1, b'59-["process_frame",{"_placeholder":true,"num":0}]')] + [frame(2, bytes(300_000))] * 9,
+    ],
+    ids=["unannounced", "too_long_together"],
+)
+async def test_attachments_are_bounded_together(
+    serve: Serve, messages: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ready(serve, server__max_frame_bytes="200000") as running:
+        async with websocket(running, name="attaches") as attaches:
+            await attaches.flood(b"".join(messages), 1)
+            await attaches.closed()
+        await is_well(running)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_full_house_of_idle_connections_lets_a_camera_in(serve: Serve) -> None:
+    async with (
+        ready(serve, server__max_connections="2") as running,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(300):
+            await stack.enter_async_context(stranger(running))
+        await is_well(running)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
+async def test_a_compressed_body_is_refused_and_not_inflated(serve: Serve, encoding: str) -> None:
+    bomb = gzip.compress(bytes(20_000_000))
+    async with ready(serve) as running, stranger(running) as compresses:
+        await compresses.send(post(len(bomb) + 1, f"Content-Encoding: {encoding}", "Content-Type: image/jpeg"))
+        await compresses.send(bomb)
+        heard = await compresses.closed()
+        assert heard.startswith(b"HTTP/1.1 415")
+        assert json.loads(heard.partition(b"\r\n\r\n")[2])["code"] == "encoding_unsupported"
+
+
+@pytest.mark.parametrize("head", [post(99_000_000), post(0).replace("Content-Length: 0", "Transfer-Encoding: chunked")])
+async def test_after_a_body_that_is_too_large_the_connection_is_closed(serve: Serve, head: str) -> None:
+    async with (
+        ready(serve, server__max_frame_bytes="200000") as running,
+        stranger(running) as sends,
+    ):
+        await sends.send(head)
+        endless = asyncio.ensure_future(sends.flood(b"10000\r\n" + bytes(0x10000) + b"\r\n", 100_000))
+        heard = await sends.closed()
+        assert heard.startswith(b"HTTP/1.1 413")
+        assert b"Connection: close" in heard
+        await endless
+
+
+async def test_a_form_whose_parts_are_compressed_is_not_inflated(serve: Serve) -> None:
+    bomb = gzip.compress(bytes(20_000_000))
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\nContent-Encoding: gzip\r\n\r\n'
+    body = part + bomb + b"\r\n--x--\r\n"
+    async with (
+        ready(serve) as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        async with session.post("/v1/vision/detection", data=body, headers=form) as answer:
+            assert answer.status == 400
+
+
+async def test_a_client_that_leaves_during_its_upload_leaves_no_traceback(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ready(serve) as running:
+        async with stranger(running) as leaves:
+            await leaves.send(post(1000) + "abc")
+            await asyncio.sleep(0.1)
+        await is_well(running)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
