@@ -24,7 +24,7 @@ from PIL import Image
 from appliance.errors import BadFrame
 from appliance.ports import Tensor
 from appliance.values import Picture, Size
-from appliance.vision.header import PNG_SIGNATURE, jpeg_segments, png_chunks, webp_bitstream
+from appliance.vision.containers import PNG_SIGNATURE, jpeg_segments, png_chunks, webp_bitstream
 from appliance.vision.header import read_header as read_header
 from appliance.vision.letterbox import GREY, Letterbox
 

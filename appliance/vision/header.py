@@ -2,36 +2,33 @@
 
 Rules of this file:
 - Nothing is inflated or decoded, and no library is asked: a header costs microseconds, whatever was sent.
-- Every loop over segments or chunks is bounded, and so is what is searched for the next one.
 - What a decoder would allocate without being asked (the coefficients of a progressive JPEG, the pixels of a PNG or a
   WebP) is computed here; see `Picture.held_bytes`. The figures were measured: `make bench ARGS=decoding`.
 - Only what changes the picture is taken from its metadata: the EXIF orientation.
-
-Sources: ITU-T T.81 annex B (JPEG), W3C PNG third edition, RFC 9649 (WebP), CIPA DC-008 (EXIF).
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.errors import BadFrame
 from appliance.values import Picture, Size
+from appliance.vision.containers import (
+    APP1,
+    MOST_SEGMENTS,
+    PNG_SIGNATURE,
+    SOS,
+    exif_orientation,
+    jpeg_segments,
+    no_header,
+    png_chunks,
+    riff_chunks,
+    webp_bitstream,
+)
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LONGEST_SIDE = 65_535
 """What JPEG allows. A PNG may be a single row of any length, and a row is decoded as one piece."""
-
-_MOST_CHUNKS = 100_000
-"""Of a PNG: libpng writes one for each 8 kB."""
-_MOST_SEGMENTS = 1000
-"""Read for a header, and in a WebP: an ICC profile or a maker note may fill some hundred segments of a JPEG."""
-_MOST_BETWEEN = 65_536
-"""Stray bytes between two segments of a JPEG."""
-_MOST_ENTRIES = 500
-"""Of an EXIF directory that are searched; cameras write about twenty."""
 
 _MOST_SCANS = 100
 _USUAL_SCANS = 20
@@ -40,15 +37,11 @@ _MOST_SCANNED = 100_000_000
 """Pixels times scans, of a JPEG that has more scans than usual. A scan can be as short as 59 bytes and costs 1 to 10 ns
 a pixel (x86-64): 0.1 to 1 s in all."""
 
-_MARKER = re.compile(rb"\xff[^\x00\xff]")
-_BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
-"""Without a length: TEM, RST0-7, SOI."""
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 """Start of frame, Huffman or arithmetic coded: baseline, extended, progressive."""
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 """Lossless and hierarchical ones: no decoder reads them all."""
 _PROGRESSIVE = {0xC2, 0xCA}
-_SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
 _USUAL_SAMPLINGS = {(1, 1), (2, 1), (2, 2), (1, 2), (4, 1)}
 """Of colour against brightness, for which simplejpeg has a name; a JPEG of any other is decoded whole, by Pillow."""
 
@@ -72,72 +65,6 @@ def read_header(data: bytes, max_pixels: int) -> Picture:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _read_webp(data, max_pixels)
     raise BadFrame("not a JPEG, PNG or WebP picture; send one of these", "image_unsupported")
-
-
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, where it begins, where its content ends) up to the first scan. What lies between two is skipped, as
-    libjpeg does. Raises BadFrame image_corrupt when there is no scan.
-    """
-    at = 2
-    for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(data, at, at + _MOST_BETWEEN)
-        if found is None or (marker := data[found.start() + 1]) == _EOI:
-            break
-        begin, at = found.start(), found.end()
-        if marker in _BARE_MARKERS:
-            continue
-        at += int.from_bytes(data[at : at + 2], "big")
-        if at > len(data) or at < found.end() + 2:
-            break
-        yield marker, begin, at
-        if marker == _SOS:
-            return
-    raise _no_header("JPEG")
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(type, where it begins, where it ends), as far as they are whole."""
-    at = len(PNG_SIGNATURE)
-    for _ in range(_MOST_CHUNKS):
-        if at + 12 > len(data):
-            return
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if end > len(data):
-            return
-        yield data[at + 4 : at + 8], at, end
-        at = end
-
-
-def webp_bitstream(data: bytes) -> tuple[int, int]:
-    """Where the coded picture begins and ends, with its chunk's header: the only one, or an animation's first.
-
-    Raises BadFrame image_corrupt.
-    """
-    coded = (b"VP8 ", b"VP8L")
-    chunks = _riff_chunks(data, 12, len(data))
-    kind, begin, end = next((one for one in chunks if one[0] in (*coded, b"ANMF")), (b"", 0, 0))
-    if kind == b"ANMF":
-        chunks = _riff_chunks(data, begin + 24, end)
-        kind, begin, end = next((one for one in chunks if one[0] in coded), (b"", 0, 0))
-    if not kind:
-        raise BadFrame("damaged WEBP picture: its pixels are missing or cut off", "image_corrupt")
-    return begin, end
-
-
-def _riff_chunks(data: bytes, at: int, until: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, where it begins, where its content ends), as far as they are whole; each begins at an even place."""
-    for _ in range(_MOST_SEGMENTS):
-        if at + 8 > until:
-            return
-        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
-        if end > until:
-            return
-        yield data[at : at + 4], at, end
-        at = end + (end & 1)
-
-
-def _no_header(kind: str) -> BadFrame:
-    return BadFrame(f"begins like a {kind} picture but has no readable header", "image_corrupt")
 
 
 def _check_size(size: Size, max_pixels: int) -> None:
@@ -198,13 +125,13 @@ def _read_jpeg(data: bytes, max_pixels: int) -> Picture:
             _check_size(frame.size, max_pixels)
         elif marker in _OTHER_FRAMES:
             raise BadFrame("a lossless or hierarchical JPEG; send a baseline one", "image_unsupported")
-        elif marker == _APP1 and not note and data[begin + 4 : begin + 10] == b"Exif\0\0":
+        elif marker == APP1 and not note and data[begin + 4 : begin + 10] == b"Exif\0\0":
             note = data[begin + 10 : end]  # the first one counts
-        elif marker == _SOS:
+        elif marker == SOS:
             first_scan = data[begin + 4] if end > begin + 4 else 0
     if frame is None:
-        raise _no_header("JPEG")
-    orientation, held = _exif_orientation(note), 0
+        raise no_header("JPEG")
+    orientation, held = exif_orientation(note), 0
     if frame.marker in _PROGRESSIVE or first_scan < len(frame.samplings):
         _check_scans(data, frame.size)
         held = frame.coefficient_bytes
@@ -216,7 +143,7 @@ def _read_jpeg(data: bytes, max_pixels: int) -> Picture:
 
 def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
     if len(body) < 6 or len(body) != 6 + 3 * body[5]:
-        raise _no_header("JPEG")
+        raise no_header("JPEG")
     precision, height, width, components = struct.unpack_from(">BHHB", body)
     if precision != 8:
         raise BadFrame(f"a JPEG of {precision} bits a sample; send one of 8", "image_unsupported")
@@ -226,7 +153,7 @@ def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
         )
     samplings = tuple((body[at] >> 4, body[at] & 15) for at in range(7, len(body), 3))
     if not all(1 <= factor <= 4 for sampling in samplings for factor in sampling):
-        raise _no_header("JPEG")
+        raise no_header("JPEG")
     return _JpegFrame(marker, Size(width, height), samplings)
 
 
@@ -240,25 +167,6 @@ def _check_scans(data: bytes, size: Size) -> None:
         )
 
 
-def _exif_orientation(tiff: bytes) -> int:
-    """1 where the note does not say, or is broken: a broken note does not spoil the picture."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (at,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (entries,) = struct.unpack_from(f"{order}H", tiff, at)
-        for number in range(min(entries, _MOST_ENTRIES)):
-            tag, kind, _, value, wide = struct.unpack_from(f"{order}HHIHH", tiff, at + 2 + 12 * number)
-            if tag == 0x0112:
-                if kind == 4 and order == ">":  # 32 bits
-                    value = wide
-                return value if kind in (3, 4) and 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
-
-
 # PNG
 
 
@@ -266,17 +174,17 @@ def _read_png(data: bytes, max_pixels: int) -> Picture:
     chunks = png_chunks(data)
     kind, begin, end = next(chunks, (b"", 0, 0))
     if kind != b"IHDR" or end - begin != 25:
-        raise _no_header("PNG")
+        raise no_header("PNG")
     width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, begin + 8)
     size = Size(width, height)
     _check_size(size, max_pixels)
     if depth not in _PNG_DEPTHS.get(colour, ()) or interlace > 1:
-        raise _no_header("PNG")
+        raise no_header("PNG")
     orientation = 1
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         kind, begin, end = next(chunks, (b"IDAT", 0, 0))
         if kind == b"eXIf":
-            orientation = _exif_orientation(data[begin + 8 : end - 4].removeprefix(b"Exif\0\0"))
+            orientation = exif_orientation(data[begin + 8 : end - 4].removeprefix(b"Exif\0\0"))
         if kind in (b"eXIf", b"IDAT"):
             break
     core = _PNG_CORE_BYTES.get((colour, depth), _PNG_CORE_BYTES.get(colour, 1))
@@ -294,7 +202,7 @@ def _read_webp(data: bytes, max_pixels: int) -> Picture:
         canvas = Size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
         _check_size(canvas, max_pixels)
     elif data[12:16] not in (b"VP8 ", b"VP8L"):
-        raise _no_header("WEBP")
+        raise no_header("WEBP")
     begin, end = webp_bitstream(data)
     lossless = data[begin : begin + 4] == b"VP8L"
     beginning = data[begin + 8 : min(end, begin + 18)]
@@ -314,19 +222,19 @@ def _read_webp(data: bytes, max_pixels: int) -> Picture:
 
 def _vp8_size(body: bytes) -> Size:
     if len(body) < 10 or body[0] & 1 or body[3:6] != b"\x9d\x01\x2a":  # not a key frame
-        raise _no_header("WEBP")
+        raise no_header("WEBP")
     return Size(int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF)
 
 
 def _vp8l_size(body: bytes) -> Size:
     if len(body) < 5 or body[0] != 0x2F:
-        raise _no_header("WEBP")
+        raise no_header("WEBP")
     bits = int.from_bytes(body[1:5], "little")
     return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
 
 
 def _webp_orientation(data: bytes) -> int:
-    for kind, begin, end in _riff_chunks(data, 12, len(data)):
+    for kind, begin, end in riff_chunks(data, 12, len(data)):
         if kind == b"EXIF":
-            return _exif_orientation(data[begin + 8 : end].removeprefix(b"Exif\0\0"))
+            return exif_orientation(data[begin + 8 : end].removeprefix(b"Exif\0\0"))
     return 1
