@@ -4,7 +4,7 @@ Rules of this file:
 - What it takes is known beforehand (`peak_bytes`), so that `vision/admission.py` can let it in or refuse it.
 - A JPEG is decoded scaled in the DCT domain by simplejpeg, and straight into the network's input where it fits exactly.
 - A PNG is decoded whole by Pillow and made smaller band by band: one to four bytes a pixel, where Pillow's own way to
-  an array takes 14. A WebP is decoded whole by OpenCV: 6 or 7, where Pillow takes 22. See `make bench ARGS=decoding`.
+  an array takes 14. A WebP is decoded whole by OpenCV: 6 or 7, where Pillow takes 22. See `make bench BENCH=decoding`.
 - No decoder gets to see metadata: Pillow inflates a PNG's compressed notes without being asked.
 - Half a picture is an error. A camera that puts stray bytes between the picture and its end is forgiven, and so is one
   that leaves out the end marker.

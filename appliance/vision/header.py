@@ -3,7 +3,7 @@
 Rules of this file:
 - Nothing is inflated or decoded, and no library is asked: a header costs microseconds, whatever was sent.
 - What a decoder would allocate without being asked (the coefficients of a progressive JPEG, the pixels of a PNG or a
-  WebP) is computed here; see `Picture.held_bytes`. The figures were measured: `make bench ARGS=decoding`.
+  WebP) is computed here; see `Picture.held_bytes`. The figures were measured: `make bench BENCH=decoding`.
 - Only what changes the picture is taken from its metadata: the EXIF orientation.
 """
 
