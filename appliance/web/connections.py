@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 _PATH = "/socket.io/"
 _LOOK_S = 0.01
+_NO_UPGRADE = (
+    "transport=websocket needs the headers Connection: Upgrade and Upgrade: websocket. If the client sent them, a proxy "
+    "in between has removed them\n"
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,6 +49,8 @@ class Connections:
             return _stopping()
         if old_clients.is_old(request):
             return await old_clients.refuse(request)
+        if request.query.get("transport") == "websocket" and not _asks_for_websocket(request):
+            return web.Response(status=400, text=_NO_UPGRADE)
         self._requests[id(request)] = request
         try:
             return await handler(request)
@@ -98,6 +104,11 @@ class Connections:
             return named
         environs = self._server.environ.items()
         return next((eio_sid for eio_sid, environ in environs if environ.get("aiohttp.request") is request), None)
+
+
+def _asks_for_websocket(request: web.BaseRequest) -> bool:
+    connection = [word.strip() for word in request.headers.get("Connection", "").lower().split(",")]
+    return "upgrade" in connection and request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _stopping() -> web.Response:

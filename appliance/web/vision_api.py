@@ -185,7 +185,7 @@ class VisionApi:
                         break
                 else:
                     return bytes(body)
-        except (ValueError, BadHttpMessage, web.RequestPayloadError) as error:
+        except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
             raise BadFrame(f"the request's body cannot be read: {error}", "frame_type") from None
         raise BadFrame(
             f"the body has more than {most} bytes; send a picture of at most {self.intake.max_frame_bytes} "

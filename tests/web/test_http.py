@@ -352,3 +352,33 @@ async def test_headers_that_are_no_text_are_a_bad_request(live: Running) -> None
         assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 400")
     finally:
         writer.close()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}, {"Upgrade": "h2c", "Connection": "Upgrade"}])
+async def test_a_websocket_whose_upgrade_a_proxy_removed_is_a_bad_request(
+    live: Running, headers: dict[str, str]
+) -> None:
+    async with (
+        aiohttp.ClientSession(live.url) as session,
+        session.get("/socket.io/?EIO=4&transport=websocket", headers=headers) as answer,
+    ):
+        assert answer.status == 400
+        assert "proxy" in await answer.text()
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure_of_ours(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(FakeEngine()) as running:
+        _, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
+        writer.write(
+            b"POST /v1/vision/detection HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
+            b"Content-Length: 5000\r\n\r\nhalf a picture"
+        )
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        with anyio.fail_after(20):
+            while not any("body cannot be read" in record.getMessage() for record in caplog.records):
+                await asyncio.sleep(0.02)
+    assert not [record for record in caplog.records if record.exc_info]
