@@ -17,7 +17,7 @@ from tests.attack.bench import Bench, Found, Phases
 from tests.attack.pictures import camera_picture
 from tests.attack.victim import ROOT, running
 
-_FULL = Phases(attack_s=12, settle_s=3, calm_s=10)
+_FULL = Phases(attack_s=15, settle_s=3, calm_s=10)
 _QUICK = Phases(attack_s=5, settle_s=1, calm_s=4)
 _HEAD = (
     f"{'attack':<58} {'p99 ms':>8} {'calm':>6} {'ratio':>6} {'+MB':>6} {'gap s':>6} {'log/min':>8} {'tracebacks':>10}"

@@ -26,6 +26,7 @@ MOST_MORE_MB = 300.0
 MOST_GAP_S = 2.0
 MOST_LINES_A_MINUTE = 100.0
 _ANSWERED_WITHIN_S = 20.0
+_LAST_S = 5.0
 _LEAST_FRAMES = 20
 """A phase with fewer has no p99; the cameras were cut off."""
 
@@ -139,6 +140,7 @@ class Bench:
         with _attackers(attack, self.victim.url, self.phases.attack_s) as process:
             begun_s, lines = time.monotonic(), len(self.victim.log_lines())
             self.victim.forget_peak()
+            late_lines = self._lines_in_its_last(_LAST_S, process)
             attackers = _outcome(process)
         ended_s = time.monotonic()
         peak_mb = self.victim.resident_mb(peak=True)
@@ -155,7 +157,7 @@ class Bench:
             p99_after_ms=self.cameras.p99_ms(calm_from_s, ended_calm_s - 0.5),
             more_mb=peak_mb - self.idle_mb,
             gap_s=self.victim.longest_gap_s(begun_s, calm_from_s),
-            lines_a_minute=len(logged) * 60 / (calm_from_s - begun_s),
+            lines_a_minute=max(len(logged), late_lines),
             tracebacks=sum("Traceback (most recent call last)" in line for line in logged),
             alive=self.victim.alive,
             answered=answered,
@@ -163,6 +165,21 @@ class Bench:
             unanswered_calm=self.cameras.unanswered(calm_from_s, ended_calm_s - 0.5),
             attackers=attackers,
         )
+
+    def _lines_in_its_last(self, seconds: float, process: subprocess.Popen[str]) -> float:
+        """Log lines a minute at the end of an attack; 0 for one too short to have an end.
+
+        What is thinned out writes all its lines of a minute at the start: they are counted as they are. What is not
+        goes on writing, and is seen here.
+        """
+        if self.phases.attack_s < 3 * seconds:
+            return 0.0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self.phases.attack_s - seconds)
+        lines = len(self.victim.log_lines())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return (len(self.victim.log_lines()) - lines) * 60 / seconds
 
     def _answers(self) -> bool:
         """Whether a good frame that was sent from now on is answered."""
