@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 _PATH = "/socket.io/"
 _LOOK_S = 0.01
 _NO_UPGRADE = (
-    "transport=websocket needs the headers Connection: Upgrade and Upgrade: websocket. If the client sent them, a proxy "
-    "in between has removed them\n"
+    "transport=websocket needs the headers Connection: Upgrade and Upgrade: websocket. If the client sent them, a "
+    "proxy in between has removed them\n"
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
