@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from appliance import files
 from appliance.errors import ConfigError, did_you_mean
 
 if sys.version_info >= (3, 11):
@@ -35,6 +37,10 @@ SECRETS = ("token", "viewer_token", "api_key")
 CREDENTIALS = "server.viewer_token, server.api_key, cameras.NAME.token"
 PREFIX = "APPLIANCE_"
 _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
+_MOST_BYTES = 1_000_000
+"""Of a file of settings; a device may be named by mistake, or what a dying disk makes of a file."""
+_MOST_SHOWN = 80
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
@@ -57,7 +63,7 @@ class Layer:
 def of_toml(path: Path) -> Layer:
     """A settings file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read_plain(path, _MOST_BYTES).decode("utf-8-sig") if str(path) != os.devnull else ""
         return Layer(str(path), tomllib.loads(text), lines=_lines(text))
     except OSError as error:
         do = "; use sudo" if isinstance(error, PermissionError) else ""
@@ -79,7 +85,7 @@ def of_credentials(folder: Path) -> Iterator[Layer]:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
         for path in paths:
             source, name = f"credential {path.name}", path.name.removeprefix("appliance_")
-            value = path.read_text(encoding="utf-8").strip()
+            value = files.read_plain(path, _MOST_BYTES).decode("utf-8").strip()
             if not value:
                 raise ConfigError(f"{source}: is empty, which would let anyone in; write the secret into it")
             if name in ("server.viewer_token", "server.api_key"):
@@ -198,11 +204,35 @@ def _check_value(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> N
         converted = msgspec.convert(value, hint, strict=not layer.from_text)
         if isinstance(converted, float) and not math.isfinite(converted):
             raise msgspec.ValidationError("Expected a finite number")
+        if any(_CONTROL.search(text) for text in _texts(converted)):
+            raise msgspec.ValidationError("Expected text without control characters")
     except msgspec.ValidationError as error:
         reason = str(error).split(" - at ")[0]
-        note = f" ({doc})" if doc else ""
-        shown = "(secret)" if where.rpartition(".")[2] in SECRETS else repr(value)
+        note = "; ".join(part for part in (_range(hint), doc) if part)
+        note = f" ({note})" if note else ""
+        shown = "(secret)" if where.rpartition(".")[2] in SECRETS else _shown(value)
         raise ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}") from None
+
+
+def _texts(value: Any) -> tuple[Any, ...]:
+    """The texts in a setting: a path with a zero byte in it would end the service."""
+    return tuple(one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str))
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "(a very long number)"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _range(hint: Any) -> str:
+    """The bounds of a number, in words."""
+    meta = get_args(hint)[1] if get_origin(hint) is Annotated else Meta()
+    least = f"{meta.ge}" if meta.ge is not None else f"above {meta.gt}" if meta.gt is not None else ""
+    most = f"{meta.le}" if meta.le is not None else f"below {meta.lt}" if meta.lt is not None else ""
+    return f"{least} to {most}" if least and most else ""
 
 
 def _unknown(layer: Layer, where: str, key: str, known: list[str]) -> ConfigError:

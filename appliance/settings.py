@@ -28,10 +28,11 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = ()
     ping_interval_s: Annotated[
-        float, Meta(gt=0, description="Between two Socket.IO pings, s; 25 is what clients expect.")
+        float, Meta(ge=1, le=300, description="Between two Socket.IO pings, s; 25 is what clients expect.")
     ] = 25.0
     ping_timeout_s: Annotated[
-        float, Meta(gt=0, description="A client silent this long after a ping is gone, s; for slow radio links.")
+        float,
+        Meta(ge=1, le=600, description="A client silent this long after a ping is gone, s; for slow radio links."),
     ] = 60.0
     max_frame_bytes: Annotated[
         int, Meta(ge=1000, le=64_000_000, description="Largest picture taken, bytes; 10 MB holds any 4K JPEG.")
@@ -40,13 +41,15 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Compress text answers over HTTP and polling; pictures are never compressed again.")
     ] = True
     compression_min_bytes: Annotated[
-        int, Meta(ge=0, description="Shorter answers are not worth compressing, bytes.")
+        int, Meta(ge=0, le=100_000_000, description="Shorter answers are not worth compressing, bytes.")
     ] = 1024
     websocket_deflate: Annotated[
         bool,
         Meta(description="Offer permessage-deflate. Off: clients would deflate JPEGs with it, for mere heat."),
     ] = False
-    max_connections: Annotated[int, Meta(ge=1, description="Socket.IO connections at once; more are refused.")] = 2000
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Socket.IO connections at once; more are refused.")
+    ] = 2000
     max_connections_per_address: Annotated[
         int,
         Meta(
@@ -98,7 +101,10 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     advertise: Annotated[
         bool, Meta(description="Announce the box by multicast DNS, so that cameras find it; needs the extra 'mdns'.")
     ] = False
-    drain_s: Annotated[float, Meta(ge=0, description="At shutdown, time given to frames already taken, s.")] = 3.0
+    drain_s: Annotated[
+        float,
+        Meta(ge=0, le=600, description="At shutdown, time given to frames already taken, s; systemd waits for 15."),
+    ] = 3.0
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,28 +163,44 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=64, le=2048, description="Longest side of the network's input, px; YOLO nano models know 640.")
     ] = 640
     min_interval_s: Annotated[
-        float, Meta(ge=0, description="Between two frames of one camera, s; 0: its fair share of what the box can do.")
+        float,
+        Meta(
+            ge=0, le=3600, description="Between two frames of one camera, s; 0: its fair share of what the box can do."
+        ),
     ] = 0.0
     burst: Annotated[
         int, Meta(ge=1, le=100, description="Frames that may come early in a row before one is skipped, for jitter.")
     ] = 3
     max_age_s: Annotated[
-        float, Meta(gt=0, description="A frame that waited longer is dropped as expired, s: late is as good as never.")
+        float,
+        Meta(
+            ge=0.01,
+            le=600,
+            description="A frame that waited longer is dropped as expired, s: late is as good as never.",
+        ),
     ] = 2.0
     max_waiting: Annotated[
-        int, Meta(ge=1, description="Cameras that may have a frame waiting; the next one is told `overloaded`.")
+        int,
+        Meta(ge=1, le=100_000, description="Cameras that may have a frame waiting; the next one is told `overloaded`."),
     ] = 256
     max_waiting_bytes: Annotated[
-        int, Meta(ge=1_000_000, description="Memory of all waiting frames together, bytes.")
+        int, Meta(ge=1_000_000, le=16_000_000_000, description="Memory of all waiting frames together, bytes.")
     ] = 64_000_000
     max_pixels: Annotated[
-        int, Meta(ge=10_000, description="Largest picture taken, width x height; 40 million holds 8K.")
+        int,
+        Meta(ge=10_000, le=1_000_000_000, description="Largest picture taken, width x height; 40 million holds 8K."),
     ] = 40_000_000
     deadline_s: Annotated[
-        float, Meta(gt=0, description="Looking at one frame takes no longer unless the engine hangs, s; then: restart.")
+        float,
+        Meta(
+            ge=0.1,
+            le=600,
+            description="Looking at one frame takes no longer unless the engine hangs, s; then: restart.",
+        ),
     ] = 20.0
     slow_frame_s: Annotated[
-        float, Meta(gt=0, description="A frame that takes longer is a warning in the log, with its timings, s.")
+        float,
+        Meta(ge=0.001, le=600, description="A frame that takes longer is a warning in the log, with its timings, s."),
     ] = 2.0
     scene_gate: Annotated[
         bool, Meta(description="Answer a frame like the last inferred one when nothing in the scene has changed.")
@@ -195,9 +217,11 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Answers kept for pictures that are the same to the last byte."""
 
     enabled: Annotated[bool, Meta(description="Keep answers at all.")] = True
-    entries: Annotated[int, Meta(ge=1, description="Most answers kept.")] = 100
-    max_bytes: Annotated[int, Meta(ge=10_000, description="Most memory they may take, bytes.")] = 2_000_000
-    ttl_s: Annotated[float, Meta(gt=0, description="An answer is forgotten after this, s.")] = 60.0
+    entries: Annotated[int, Meta(ge=1, le=100_000, description="Most answers kept.")] = 100
+    max_bytes: Annotated[int, Meta(ge=10_000, le=4_000_000_000, description="Most memory they may take, bytes.")] = (
+        2_000_000
+    )
+    ttl_s: Annotated[float, Meta(ge=0.1, le=86_400, description="An answer is forgotten after this, s.")] = 60.0
 
 
 class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +243,7 @@ class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
+            le=64_000_000_000,
             description="Free memory below which frames go one at a time, bytes; at twice this the cache is emptied.",
         ),
     ] = 100_000_000
@@ -254,7 +279,7 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priority: Annotated[
         int, Meta(ge=0, le=9, description="Higher goes first whenever it has a frame; equal ones share by weight.")
     ] = 0
-    min_interval_s: Annotated[float, Meta(ge=0, description="A slower pace for this camera alone, s.")] = 0.0
+    min_interval_s: Annotated[float, Meta(ge=0, le=3600, description="A slower pace for this camera alone, s.")] = 0.0
 
 
 class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -282,10 +307,16 @@ class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = ""
     save_dir: Annotated[str, Meta(description="Keep pictures that have something in them here; empty: none.")] = ""
     save_max_bytes: Annotated[
-        int, Meta(ge=1_000_000, description="Most that these pictures take together, bytes; the oldest go first.")
+        int,
+        Meta(
+            ge=1_000_000,
+            le=100_000_000_000_000,
+            description="Most that these pictures take together, bytes; the oldest go first.",
+        ),
     ] = 1_000_000_000
     command_interval_s: Annotated[
-        float, Meta(ge=0, description="Between two starts of the command of `--on`, s; one runs at a time anyway.")
+        float,
+        Meta(ge=0, le=86_400, description="Between two starts of the command of `--on`, s; one runs at a time anyway."),
     ] = 10.0
 
 

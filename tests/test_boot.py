@@ -123,7 +123,7 @@ def test_sigterm_gives_the_frames_that_were_taken_their_answer(manager: Manager,
 
 
 def test_the_second_ctrl_c_does_not_wait_for_anything(manager: Manager, scene_jpeg: bytes) -> None:
-    service = fake(manager, "server.drain_s=1000")
+    service = fake(manager, "server.drain_s=600")
     manager.until(READY="1")
     service.signal(signal.SIGUSR1)
     push(manager, scene_jpeg)
@@ -163,7 +163,7 @@ async def test_a_restart_refuses_nobody(family: socket.AddressFamily, tmp_path: 
 
 
 def test_who_comes_while_it_stops_waits_for_the_next_process(manager: Manager, scene_jpeg: bytes) -> None:
-    first = fake(manager, "server.drain_s=1000")
+    first = fake(manager, "server.drain_s=600")
     manager.until(READY="1")
     first.signal(signal.SIGUSR1)
     push(manager, scene_jpeg)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Meta, Struct
 
 from appliance import config, layers
 from appliance.errors import ConfigError
@@ -385,7 +388,7 @@ cameras = st.builds(
     Camera,
     weight=st.floats(0.01, 100),
     priority=st.integers(0, 9),
-    min_interval_s=st.floats(0, 1e6),
+    min_interval_s=st.floats(0, 3600),
 )
 
 
@@ -398,11 +401,11 @@ def all_settings(draw: st.DrawFn) -> Settings:
             host=draw(names),
             port=draw(st.integers(0, 65535)),
             cors_origins=tuple(draw(st.lists(names, max_size=3))),
-            ping_interval_s=draw(st.floats(1e-3, 1e9)),
+            ping_interval_s=draw(st.floats(1, 300)),
             compression=draw(st.booleans()),
         ),
         model=Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
-        flow=Flow(min_interval_s=draw(st.floats(0, 1e20)), max_waiting_bytes=draw(st.integers(10**6, 10**15))),
+        flow=Flow(min_interval_s=draw(st.floats(0, 3600)), max_waiting_bytes=draw(st.integers(10**6, 10**10))),
         cameras=draw(st.dictionaries(names, cameras, max_size=3)),
     )
 
@@ -435,3 +438,87 @@ def test_who_may_not_look_for_the_settings_is_told_to_use_sudo(tmp_path: Path) -
 
     with pytest.raises(ConfigError, match=r"appliance.toml: only root and the service may read it; use sudo"):
         config.default_path({}, Closed(tmp_path))
+
+
+def numbers() -> list[tuple[str, Any]]:
+    """Every numeric setting, as it is written, and its bounds."""
+    found = []
+    for section, kind in get_type_hints(Settings).items():
+        struct = get_args(kind)[1] if get_origin(kind) is dict else kind
+        if isinstance(struct, type) and issubclass(struct, Struct):
+            where = f"{section}.gate" if get_origin(kind) is dict else section
+            for key, hint in get_type_hints(struct, include_extras=True).items():
+                bare, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+                if bare in (int, float):
+                    found.append((f"{where}.{key}", metas[0] if metas else Meta()))
+    return found
+
+
+def test_the_walk_finds_the_numeric_settings() -> None:
+    assert {"server.port", "flow.max_age_s", "cameras.gate.weight"} < {name for name, _ in numbers()}
+
+
+@pytest.mark.parametrize(("name", "meta"), numbers(), ids=[name for name, _ in numbers()])
+def test_every_numeric_setting_has_both_bounds_and_the_error_says_them(name: str, meta: Meta, tmp_path: Path) -> None:
+    least, most = (one if one is not None else other for one, other in ((meta.ge, meta.gt), (meta.le, meta.lt)))
+    assert least is not None, "a lower bound is missing"
+    assert most is not None, "an upper bound is missing"
+    section, _, key = name.rpartition(".")
+    for value in (10**30, -(10**30), "inf", "-inf", "nan", "0x" + "f" * 5000):
+        path = tmp_path / "appliance.toml"
+        path.write_text(f"[{section}]\n{key} = {value}\n")
+        with pytest.raises(ConfigError) as caught:
+            config.load(path)
+        assert f"line 2: {name} = " in str(caught.value)
+        assert re.search(rf"{least} to (below )?{most}\b", str(caught.value))
+        assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("value", [r"a\u0000b", r"a\nb", r"\u001b[31m"])
+@pytest.mark.parametrize("name", ["state.dir", "model.dir", "model.name", "server.host", "server.api_key"])
+def test_text_with_control_characters_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    section, _, key = name.partition(".")
+    (tmp_path / "x.toml").write_text(f'[{section}]\n{key} = "{value}"\n')
+    with pytest.raises(ConfigError, match="without control characters"):
+        config.load(tmp_path / "x.toml")
+
+
+def test_a_byte_order_mark_of_an_editor_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 81\r\n")
+    assert config.load(tmp_path / "x.toml").server.port == 81
+
+
+DAMAGED: dict[str, bytes] = {
+    "zero bytes in it": b"[server]\nport = 81\n" + bytes(4096),
+    "nothing but zero bytes": bytes(4096),
+    "no UTF-8": b"\xff\xfe[server]",
+    "cut off": b"[server]\nport = ",
+    "nested": b"a = " + b"[" * 100_000,
+    "long number": b"[server]\nport = " + b"9" * 5000,
+    "too large": b"#" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_named_and_what_can_be_salvaged_is(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"appliance\.toml"):
+        config.load(path)
+    assert config.salvage(path, {"APPLIANCE_SERVER_PORT": "82"}, {}).server.port == 82
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "device", "loop", "nothing"])
+def test_what_is_no_file_is_named_and_what_can_be_salvaged_is(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "loop":
+        path.symlink_to(path)
+    with pytest.raises(ConfigError, match=r"appliance\.toml"):
+        config.load(path)
+    assert config.salvage(path, {"APPLIANCE_SERVER_PORT": "82"}, {}).server.port == 82
