@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ def open_folder(path: Path) -> StateFolder:
     lock = -1
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when this process ends
     except BlockingIOError:
         os.close(lock)
@@ -78,7 +79,8 @@ def set_aside(path: Path) -> Path:
     last = former[-1][0] if former else 0
     for _, old in former[: max(0, len(former) - MOST_SET_ASIDE + 1)]:
         old.unlink()
-    return path.rename(path.with_name(f"{path.name}.corrupt-{last + 1}"))
+    free = next(n for n in itertools.count(last + 1) if not os.path.lexists(path.with_name(f"{path.name}.corrupt-{n}")))
+    return path.rename(path.with_name(f"{path.name}.corrupt-{free}"))
 
 
 def _set_aside(path: Path) -> list[tuple[int, Path]]:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _SUFFIXES = (".blob", ".cl_cache")
 _CHECKSUM = ".sha256"
 _LOCK = "lock"
+_MOST_BYTES = 1000
+"""Of a checksum."""
 _MOST = 16
 """Files of one suffix that are kept, about 6 MB each for a nano network."""
 _SPARE_BYTES = 16_000_000
@@ -150,7 +152,7 @@ def _checksum_of(path: Path) -> Path:
 def _read_checksum(path: Path) -> tuple[str, str] | None:
     """Digest and use; None where the file is missing or cannot be read as such."""
     try:
-        digest, separator, use = _checksum_of(path).read_text(encoding="utf-8").rstrip("\n").partition("  ")
+        digest, separator, use = files.read_plain(_checksum_of(path), _MOST_BYTES).decode().rstrip("\n").partition("  ")
     except (OSError, UnicodeDecodeError):
         return None
     return (digest, use) if separator and len(digest) == 64 else None
@@ -159,7 +161,8 @@ def _read_checksum(path: Path) -> tuple[str, str] | None:
 def _sha256(path: Path) -> str | None:
     """None for what cannot be read, or is no file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if not path.is_symlink() else None
+        with files.open_plain(path, links=False) as file:
+            return hashlib.sha256(file.read()).hexdigest()
     except OSError:
         return None
 

@@ -29,6 +29,7 @@ MOST_ROWS = 600
 _PAGE_BYTES = 4096
 _MOST_TORN = MOST_ROWS + 2 * _PAGE_BYTES // ROW.itemsize
 HEADER = f"appliance history 1: {SLOTS} rows of {ROW.itemsize} bytes, {STEP_S} s each\n".encode().ljust(64)
+_BYTES = len(HEADER) + SLOTS * ROW.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def load(folder: StateFolder | None) -> Loaded:
         return Loaded(empty, problem=folder.problem if folder else None, taken=folder is not None and folder.taken)
     path = folder.path / NAME
     try:
-        rows = read(path.read_bytes()) if path.stat().st_size == len(HEADER) + empty.nbytes else None
+        rows = read(files.read_plain(path, _BYTES)) if path.lstat().st_size == _BYTES else None
         if rows is not None:
             return Loaded(rows, path)
         name = state.set_aside(path).name

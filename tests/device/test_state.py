@@ -107,3 +107,11 @@ def test_names_that_only_look_like_ours_are_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "history.corrupt-mine", "history.corrupt-7", "history.corrupt-1"
     }  # fmt: skip
+
+
+def test_a_folder_that_was_set_aside_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / "history").mkdir()
+        assert state.set_aside(tmp_path / "history").name == f"history.corrupt-{number}"
+    (tmp_path / "history").write_text("")
+    assert state.set_aside(tmp_path / "history").name == "history.corrupt-3"
