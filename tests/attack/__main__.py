@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -72,6 +74,7 @@ def main() -> int:
     if arguments.list:
         print("\n".join(one.name for one in chosen))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leave no process behind
     begun_s, found = time.monotonic(), []
     print(_HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
