@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -118,7 +119,7 @@ def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
 
 def check(layer: Layer, schema: Schema) -> None:
     """Raise ConfigError for what a source says wrongly."""
-    hints = get_type_hints(schema, include_extras=True)
+    hints = _hints(schema)
     for key, value in layer.tree.items():
         section = hints.get(key)
         if section is None:
@@ -142,10 +143,11 @@ def merge(into: Tree, tree: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def field_types(struct: Schema) -> dict[str, tuple[Any, str]]:
+@functools.cache
+def field_types(struct: Schema) -> Mapping[str, tuple[Any, str]]:
     """Each field's bare type and its description."""
     fields: dict[str, tuple[Any, str]] = {}
-    for name, hint in get_type_hints(struct, include_extras=True).items():
+    for name, hint in _hints(struct).items():
         if get_origin(hint) is Annotated:
             bare, meta = get_args(hint)[:2]
             fields[name] = (bare, meta.description or "")
@@ -154,12 +156,18 @@ def field_types(struct: Schema) -> dict[str, tuple[Any, str]]:
     return fields
 
 
+@functools.cache
+def _hints(schema: Schema) -> Mapping[str, Any]:
+    """What each field may be, with its description and bounds; to find out takes milliseconds."""
+    return get_type_hints(schema, include_extras=True)
+
+
 def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
     """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate what is a list."""
     section, _, key = dotted.partition(".")
     if not key:
         return Layer(source, {section: value}, from_text=True)
-    kind = get_type_hints(schema).get(section)
+    kind = _hints(schema).get(section)
     known = field_types(kind) if isinstance(kind, type) and issubclass(kind, Struct) else {}
     if key not in known:
         check(Layer(source, {section: {key: value}}, from_text=True), schema)
@@ -185,7 +193,7 @@ def _lines(text: str) -> dict[str, int]:
 def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
     _check_table(layer, where, tree)
     fields = field_types(kind)
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     for key, value in tree.items():
         if key not in fields:
             raise _unknown(layer, f"{where}.{key}", key, list(fields))
