@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Any
 
 from tests.fuzz import service
-from tests.fuzz.mutate import mutated
+from tests.fuzz.mutate import mutated, mutated_tree
 from tests.fuzz.service import Service
 from tests.fuzz.target import Take, Target, Unexpected, corpus
 
@@ -40,8 +41,19 @@ _UPGRADE = (
     "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+_ATTACHED = {"_placeholder": True, "num": 0}
+_EVENTS: tuple[tuple[str, Any], ...] = (
+    ("process_frame", _ATTACHED),
+    ("process_frame", {"image": _ATTACHED, "frame_id": 7, "captured_at": 1764332000.1, "min_confidence": 0.5}),
+    ("process_frame", {"image": "data:image/jpeg;base64,/9j/4AAQ", "frame_id": "a", "classes": ["person"]}),
+    ("subscribe", {"cameras": ["gate", "yard"]}),
+    ("subscribe", {"cameras": "*"}),
+    ("unsubscribe", {"cameras": ["gate"]}),
+    ("connect", {"name": "gate"}),
+    ("disconnect", "bye"),
+)
 _INPUTS_A_SESSION = 50
-_MORE_IS_AWAITED_S = 0.3
+_MORE_IS_AWAITED_S = 0.1
 """Silence for so long after an input is taken for half a frame."""
 _REST_IS_AWAITED_S = 0.05
 """And for half a request."""
@@ -51,11 +63,26 @@ def _frames(random: Random) -> bytes:
     """One to three WebSocket frames; now and then their own bytes are mutated too."""
     frames = b""
     for _ in range(random.choice((1, 1, 1, 2, 3))):
-        if random.random() < 0.25:
+        kind = random.random()
+        if kind < 0.4:
+            frames += _event(random)
+        elif kind < 0.5:
             frames += _frame(mutated(_PICTURES, random), 2)
         else:
             frames += _frame(mutated(_PACKETS, random, _JSON), random.choice((1, 1, 1, 1, 1, 2, 9, 0, 8)))
     return mutated([frames], random) if random.random() < 0.01 else frames
+
+
+def _event(random: Random) -> bytes:
+    """A well-formed event, of which a value or two are not what they should be, and its attachment."""
+    name, payload = random.choice(_EVENTS)
+    tree: Any = [name, payload]
+    for _ in range(random.choice((0, 1, 1, 2))):
+        tree = mutated_tree(tree, random)
+    number = random.choice(("", "", "7"))
+    if "_placeholder" not in str(tree) or random.random() < 0.05:
+        return _frame(f"42{number}{json.dumps(tree)}".encode(), 1)
+    return _frame(f"451-{number}{json.dumps(tree)}".encode(), 1) + _frame(mutated(_PICTURES, random), 2)
 
 
 def _frame(payload: bytes, opcode: int) -> bytes:

@@ -40,7 +40,9 @@ class Service:
         self.dialled += 1
         source = f"127.1.{self.dialled // 250 % 250}.{1 + self.dialled % 250}"
         try:
-            return socket.create_connection(("127.0.0.1", self.port), ANSWER_WITHIN_S, (source, 0))
+            connection = socket.create_connection(("127.0.0.1", self.port), ANSWER_WITHIN_S, (source, 0))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
         except OSError as error:
             self.check()
             raise Unexpected(f"no connection: {error}") from None
