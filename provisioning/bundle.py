@@ -22,7 +22,7 @@ from pathlib import Path
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import fetch
+from appliance.workshop import fetch
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -19,12 +19,13 @@ from typing import Any
 
 import pytest
 
-from appliance import config, run
 from appliance.flow.inference import Network
-from appliance.models import fetch
-from appliance.settings import Settings
+from appliance.service import run
+from appliance.settings import loader
+from appliance.settings.schema import Settings
 from appliance.values import Size
 from appliance.vision import decode, scene
+from appliance.workshop import fetch
 from tests.fakes import FakeEngine, fake_network
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +114,7 @@ def serve() -> Serve:
         **flags: str,
     ) -> AsyncIterator[Running]:
         fake = engine or FakeEngine()
-        settings = config.load(
+        settings = loader.load(
             toml,
             {},
             {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "state.history": "false"}

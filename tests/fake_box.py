@@ -9,9 +9,10 @@ import asyncio
 import signal
 import sys
 
-from appliance import boot, config
-from appliance.config import Chosen
 from appliance.device import logs
+from appliance.service import supervise
+from appliance.settings import loader
+from appliance.settings.loader import Chosen
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 
 
@@ -22,10 +23,10 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: engine.hold())
     signal.signal(signal.SIGUSR2, lambda *_: engine.release())
     flags = dict(item.split("=", 1) for item in arguments if "=" in item)
-    settings = config.load(None, {}, {"profile": "realtime"} | flags)
+    settings = loader.load(None, {}, {"profile": "realtime"} | flags)
     logs.set_up("info")
     asyncio.run(
-        boot.serve(
+        supervise.serve(
             lambda: Chosen(settings),
             started=lambda *_: None,
             ready=lambda _: print("ready", flush=True),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance import parts
-from appliance.models import fetch
+from appliance.service import parts
+from appliance.workshop import fetch
 from tests.conftest import Running, Serve
 from tests.models import networks
 from tests.web.test_http import get

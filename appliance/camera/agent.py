@@ -23,13 +23,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.addresses import redact
 from appliance.camera.errands import Errands
 from appliance.camera.link import POLLING, WEBSOCKET, Blocked, Link, LinkLost, Refused, bounded_s, connected
 from appliance.camera.sources.source import Shot, Source
 from appliance.device import systemd
 from appliance.errors import ConfigError
 from appliance.ports import Clock, Notifier
+from appliance.redaction import redact
 from appliance.values import CameraLimits
 
 log = logging.getLogger(__name__)

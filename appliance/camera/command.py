@@ -14,7 +14,6 @@ from pathlib import Path
 
 import anyio
 
-from appliance.addresses import redact
 from appliance.camera.agent import Agent, Find, Sighting
 from appliance.camera.album import Album
 from appliance.camera.finder import Finder
@@ -22,6 +21,7 @@ from appliance.camera.sources import open_source
 from appliance.camera.trigger import Trigger
 from appliance.device import systemd
 from appliance.errors import ApplianceError, ConfigError
+from appliance.redaction import redact
 
 log = logging.getLogger(__name__)
 

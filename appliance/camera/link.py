@@ -22,7 +22,7 @@ import aiohttp
 import anyio
 import socketio
 
-from appliance.addresses import redact
+from appliance.redaction import redact
 from appliance.values import CameraLimits
 
 REACH_WITHIN_S = 2.0

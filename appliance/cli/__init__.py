@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from appliance import __version__
-from appliance.cli import bench, box, camera, detect, governor, model, serve, settings
+from appliance.cli import bench, camera, detect, device, governor, model, serve, settings
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
 
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="appliance", description="Cameras push frames, the box says what it sees.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for one in (serve, camera, detect, bench, box):
+    for one in (serve, camera, detect, bench, device):
         one.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold how much the running service takes on"))

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance import config
-from appliance.control import Control
-from appliance.device import logs, runtime
+from appliance.control import socket_path
+from appliance.control.client import Control
+from appliance.device import logs
 from appliance.errors import ConfigError
-from appliance.process.orders import INTERRUPTED
-from appliance.settings import Settings
+from appliance.service.signals import INTERRUPTED
+from appliance.settings import loader
+from appliance.settings.schema import Settings
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
 EXIT_CODES = {
@@ -45,19 +46,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """From the settings file, the environment and the flags. Raises ConfigError."""
-    return config.load(config_path(arguments), os.environ, flags_of(arguments))
+    return loader.load(config_path(arguments), os.environ, flags_of(arguments))
 
 
 def in_force(arguments: argparse.Namespace) -> Settings:
     """The settings, with the model that was activated last."""
-    from appliance.parts import in_force
+    from appliance.service.parts import in_force
 
     return in_force(settings_of(arguments))
 
 
 def config_path(arguments: argparse.Namespace) -> Path | None:
     """The settings file, named or usual."""
-    return getattr(arguments, "config", None) or config.default_path()
+    return getattr(arguments, "config", None) or loader.default_path()
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
@@ -76,7 +77,7 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 def running_service() -> Control:
     """A line to the service that runs on this machine."""
-    return Control(runtime.control_sockets(os.environ, os.getuid()))
+    return Control(socket_path.control_sockets(os.environ, os.getuid()))
 
 
 def complain(error: object, code: int) -> int:

@@ -36,8 +36,8 @@ def add(commands: Any) -> None:
 def _bench(arguments: argparse.Namespace) -> int:
     settings = in_force(arguments)
     logs.set_up("warning")
-    from appliance.bench import measure, plan, plot, report
-    from appliance.bench.progress import Progress
+    from appliance.commands.bench import measure, plan, plot, report
+    from appliance.commands.bench.progress import Progress
     from appliance.engines import registry
 
     wanted = plan.make_plan(

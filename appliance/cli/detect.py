@@ -14,7 +14,7 @@ from appliance.errors import BadFrame
 from appliance.values import Detected, Failed, Picture
 
 if TYPE_CHECKING:
-    from appliance.still import Still
+    from appliance.commands.detect_files import Still
 
 
 def add(commands: Any) -> None:
@@ -31,7 +31,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         return complain("--save takes one picture", USAGE)
     settings = in_force(arguments)
     logs.set_up("warning")
-    from appliance.still import detect_files
+    from appliance.commands.detect_files import detect_files
 
     worst = OK
     with closing(detect_files(settings, arguments.pictures)) as stills:
@@ -52,7 +52,7 @@ def _show(still: Still, arguments: argparse.Namespace) -> int:
 
 
 def _save(path: Path, picture: Picture, found: Detected) -> int:
-    from appliance.still import pixels_of
+    from appliance.commands.detect_files import pixels_of
     from appliance.vision.decode import encode_jpeg
     from appliance.vision.draw import draw_detections
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from appliance import control, durations
+from appliance import durations
 from appliance.cli.arguments import OK, USAGE, add_command, complain, running_service
+from appliance.control import client
 
 
 def add(governor: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add(governor: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    print(control.show(running_service().governor()))
+    print(client.show(running_service().governor()))
     return OK
 
 
@@ -27,10 +28,10 @@ def _hold(arguments: argparse.Namespace) -> int:
     for_s = durations.parse(arguments.for_)
     if not for_s:
         return complain(f"--for {arguments.for_}: write a time with its unit, for example --for 10m", USAGE)
-    print(control.show(running_service().hold(arguments.state, for_s)))
+    print(client.show(running_service().hold(arguments.state, for_s)))
     return OK
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    print(control.show(running_service().release()))
+    print(client.show(running_service().release()))
     return OK

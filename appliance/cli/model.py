@@ -19,14 +19,14 @@ from appliance.cli.arguments import (
     running_service,
     settings_of,
 )
-from appliance.control import NoService
+from appliance.control.client import NoService
 from appliance.device import logs
 from appliance.device.logs import escaped
 from appliance.errors import ConfigError, ModelError
-from appliance.settings import Settings
+from appliance.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from appliance.models.declared import Declaration
+    from appliance.workshop.declared import Declaration
 
 _NO_MODEL_CODES = ("model_missing", "model_corrupt", "model_unsupported", "model_fetch_failed")
 
@@ -155,29 +155,29 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.model_choice import Choice
+    from appliance.commands.activate import Choice
 
     Choice(settings, running_service(), _say).activate(arguments.name, arguments.pictures, force=arguments.force)
     return OK
 
 
 def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.model_choice import Choice
+    from appliance.commands.activate import Choice
 
     Choice(settings, running_service(), _say).roll_back()
     return OK
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance import model_trial
-    from appliance.models import declared, store
+    from appliance.models import store
+    from appliance.workshop import declared, trial_run
 
     source = arguments.source
     name = arguments.name or _without(source.resolve().name, *_PACKED, *declared.NETWORKS)
     declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
     found = store.take_in(
         source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration,
-        prove=partial(model_trial.prove, settings),
+        prove=partial(trial_run.prove, settings),
     )  # fmt: skip
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
     return OK
@@ -190,7 +190,7 @@ def _without(name: str, *suffixes: str) -> str:
 
 
 def _declaration(head: str | None, classes: Path | None) -> Declaration:
-    from appliance.models.declared import Declaration
+    from appliance.workshop.declared import Declaration
 
     if head is None:
         raise ModelError("--classes goes with --head", "model_unsupported")
@@ -212,7 +212,7 @@ def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.models import fetch
+    from appliance.workshop import fetch
 
     models_dir = Path(settings.model.dir)
     if arguments.permissive is not None and (arguments.onnx or arguments.keep_source):
@@ -231,7 +231,7 @@ def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _export(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.export.export import export
+    from appliance.workshop.export.export import export
 
     if arguments.int8 and arguments.calibration is None:
         raise ModelError("--int8 needs --calibration FOLDER: pictures like those of your cameras", "export_failed")
@@ -249,7 +249,7 @@ def _export(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.quantize.quantize import quantize
+    from appliance.workshop.quantize.quantize import quantize
 
     out = arguments.out or f"{arguments.name}-int8"
     quantize(

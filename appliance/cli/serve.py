@@ -10,12 +10,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from appliance import __version__, config
+from appliance import __version__
 from appliance.cli.arguments import OK, add_command, add_settings, config_path, flags_of, settings_of
-from appliance.config import Chosen
 from appliance.device import logs
 from appliance.errors import ConfigError
-from appliance.settings import Settings
+from appliance.settings import loader
+from appliance.settings.loader import Chosen
+from appliance.settings.schema import Settings
 from appliance.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
-    from appliance import boot, parts, run
-    from appliance.process.addresses import addresses
-    from appliance.process.ending import end_around_the_engine
+    from appliance.service import parts, run, supervise
+    from appliance.service.addresses import addresses
+    from appliance.service.ending import end_around_the_engine
 
     timeline.mark("imports")
 
@@ -73,7 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  of which {timeline}", flush=True)
 
     choose = partial(_choose, arguments)
-    asyncio.run(boot.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
+    asyncio.run(supervise.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
     end_around_the_engine(OK)
     return OK
 
@@ -85,4 +86,4 @@ def _choose(arguments: argparse.Namespace) -> Chosen:
     except ConfigError as error:
         if not (arguments.safe_mode or "NOTIFY_SOCKET" in os.environ):
             raise
-        return Chosen(config.salvage(config_path(arguments), os.environ, flags_of(arguments)), error)
+        return Chosen(loader.salvage(config_path(arguments), os.environ, flags_of(arguments)), error)

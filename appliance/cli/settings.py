@@ -6,8 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from appliance import config
 from appliance.cli.arguments import OK, add_command, add_settings, settings_of
+from appliance.settings import loader
 
 
 def add(config_: argparse.ArgumentParser) -> None:
@@ -20,12 +20,12 @@ def add(config_: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    print(config.describe(settings_of(arguments)), end="")
+    print(loader.describe(settings_of(arguments)), end="")
     return OK
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    path = arguments.file or config.default_path()
-    config.load(path, os.environ)
+    path = arguments.file or loader.default_path()
+    loader.load(path, os.environ)
     print(f"{path or 'defaults and environment'}: good")
     return OK

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.engines.turns import Turns
+from appliance.engines.slots import Turns
 from appliance.errors import EngineError
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size

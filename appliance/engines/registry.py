@@ -17,7 +17,7 @@ GROUP = "appliance.engines"
 _OURS = {
     "openvino": "appliance.engines.openvino:OpenVINOEngine",
     "onnxruntime": "appliance.engines.onnxruntime:OnnxRuntimeEngine",
-    "tensorrt": "appliance.engines.tensorrt:TensorRTEngine",
+    "tensorrt": "appliance.engines.tensorrt.engine:TensorRTEngine",
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow import scene_gate
-from appliance.flow.lone import Lone
+from appliance.flow.core_boost import Lone
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted

@@ -15,11 +15,10 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from appliance import engine_file
-from appliance.engine_file import BuiltFor
 from appliance.errors import ModelError
 from appliance.files import open_plain
-from appliance.models import manifest, metadata
+from appliance.models import engine_file, manifest, metadata
+from appliance.models.engine_file import BuiltFor
 from appliance.models.manifest import SCHEMA
 from appliance.models.metadata import Metadata
 from appliance.models.network import Opened, inspect

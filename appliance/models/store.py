@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import ModelError, did_you_mean
-from appliance.models import active, declared, fetch, scratch
+from appliance.models import active, scratch
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
-from appliance.models.declared import Declaration
 from appliance.models.names import is_plain, shown
 from appliance.models.network import inspect
-from appliance.models.staging import stage
+from appliance.workshop import declared, fetch
+from appliance.workshop.declared import Declaration
+from appliance.workshop.staging import stage
 
 Prove = Callable[[Path], None]
 

@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance import config
 from appliance.flow.inference import Inference, Network
-from appliance.parts import load_network
-from appliance.settings import Flow
+from appliance.service.parts import load_network
+from appliance.settings import loader
+from appliance.settings.schema import Flow
 from appliance.values import Box, Detected, Detection, Frame, Size, Wanted
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
@@ -81,7 +81,7 @@ class Tally:
 
 
 def run(_: Path) -> list[Row]:
-    settings = config.load(None, {}, {"profile": "realtime"})
+    settings = loader.load(None, {}, {"profile": "realtime"})
     network = load_network(settings)
     try:
         tallies = [_watch(network, settings.flow, sequence) for sequence in _sequences()]

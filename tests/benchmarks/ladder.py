@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from appliance import config
-from appliance import run as service
 from appliance.engines import registry
+from appliance.service import run as service
+from appliance.settings import loader
 from appliance.values import Size
 from tests.benchmarks.goodput import benchmark_app
 from tests.benchmarks.report import Row
@@ -191,7 +191,7 @@ def _told() -> Iterator[tuple[Service, Callable[[int, int], None]]]:
 
 
 async def _serve_and_obey() -> None:
-    settings = config.load(
+    settings = loader.load(
         None, {}, {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "log.level": "error",
                    "governor.enabled": "false"},
     )  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import socketio
 
-from appliance.models import fetch
+from appliance.workshop import fetch
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, Load, Service, draw_picture, measure, running
 from tests.evaluation import coco, environment, through_socket

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from appliance import __version__, cli
-from appliance.models import fetch
+from appliance.workshop import fetch
 from tests.models import networks
 
 ROOT = Path(__file__).parent.parent.parent

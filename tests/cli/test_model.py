@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance import cli
-from appliance.models import active, fetch
+from appliance.models import active
+from appliance.workshop import fetch
 from tests.cli.test_cli import untouched
 from tests.models import networks
 

@@ -194,7 +194,7 @@ class TestExceptions:
             *["ERROR a client's event failed: ValueError: x\n"] * 2,
         ]
         for _ in range(2):
-            log("the service failed", ValueError("x"), "appliance.run")
+            log("the service failed", ValueError("x"), "appliance.service.run")
             assert since() == "ERROR the service failed\n  ValueError: x\n"
 
     def test_an_error_with_a_meaning_needs_no_traceback(self, say: Any) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from appliance.engines import registry
 from appliance.errors import EngineError, ModelError
-from appliance.models import bundle, fetch
+from appliance.models import bundle
 from appliance.testing.colours import colours
+from appliance.workshop import fetch
 from tests.conftest import ROOT
 
 PROGRAM = """

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance import parts
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import BUSY, Activation, Bounds, Trial
 from appliance.flow.inference import Inference
 from appliance.flow.sizes import Sizes
-from appliance.models import active, fetch
+from appliance.models import active
 from appliance.ports import Raw, T, Tensor
+from appliance.service import parts
 from appliance.values import Detected, Failed, Size
+from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running

@@ -12,13 +12,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from appliance import parts
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
 from appliance.flow.rebuild import Rebuild, Stays
-from appliance.models import fetch
+from appliance.service import parts
 from appliance.testing.colours import colours
+from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.engines.nvidia.box import Jetson
 from tests.engines.nvidia.environment import environment

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config, parts
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
 from appliance.flow.recompile import Recompile
+from appliance.service import parts
+from appliance.settings import loader
 from appliance.values import Frame, Wanted
 from appliance.vision import sight
 from tests.conftest import Serve
@@ -83,7 +84,7 @@ async def test_while_another_model_is_activated_it_is_tried_again_later() -> Non
 def damage_kept(models: Path) -> Path:
     """Damage what OpenVINO has kept of this model so that it loads and sees nothing, with a checksum that agrees."""
     flags = {"model.dir": str(models), "profile": "realtime"}
-    settings, known = config.load(flags=flags), sight.known_picture()
+    settings, known = loader.load(flags=flags), sight.known_picture()
     parts.load_network(settings).close()
     (kept,) = (models / ".compiled").glob("*.blob")
     checksum = kept.with_name(f"{kept.name}.sha256")

@@ -12,14 +12,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from appliance import config
 from appliance.errors import BadFrame, ConfigError, ModelError
-from appliance.models import bundle, declared, metadata
+from appliance.models import bundle, metadata
+from appliance.settings import loader
 from appliance.values import Size
 from appliance.vision import decode
 from appliance.vision.letterbox import fit
 from appliance.web.form import read_form
 from appliance.web.intake import FIELDS, Intake
+from appliance.workshop import declared
 from tests.fuzz.mutate import ODD_VALUES, mutated, mutated_tree
 from tests.fuzz.target import CORPUS, Take, Target, corpus
 
@@ -173,10 +174,10 @@ def _reading_settings() -> Iterator[Take]:
             else:
                 path.write_bytes(data)
             try:
-                config.describe(config.load(None if flags else path, {}, flags))
+                loader.describe(loader.load(None if flags else path, {}, flags))
             except ConfigError:
                 if not flags:
-                    config.describe(config.salvage(path, {}, {}))
+                    loader.describe(loader.salvage(path, {}, {}))
                 return "rejected"
             return "read"
 

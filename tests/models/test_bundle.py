@@ -14,12 +14,13 @@ import pytest
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import fetch, store
+from appliance.models import store
 from appliance.models.bundle import Bundle
 from appliance.values import Size, Wanted
 from appliance.vision import decode, scene
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import fit
+from appliance.workshop import fetch
 from tests.models import networks
 
 WANTED = Wanted(0.25)

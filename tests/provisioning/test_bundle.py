@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from appliance.models import bundle as bundles
-from appliance.models import fetch
 from appliance.testing.colours import colours
+from appliance.workshop import fetch
 from tests.conftest import ROOT
 
 

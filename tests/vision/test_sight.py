@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config, parts
 from appliance.governor.ladder import make_ladder
+from appliance.service import parts
+from appliance.settings import loader
 from appliance.values import Box, Detection, Frame, Size, Wanted
 from appliance.vision import scene, sight
 
 KNOWN = sight.known_picture()
 INPUT = Size(640, 384)
 ELSEWHERE = Box(5, 600, 90, 700)
-LADDER = [step.limits.max_side for step in make_ladder(parts.full_limits(config.load())).steps]
+LADDER = [step.limits.max_side for step in make_ladder(parts.full_limits(loader.load())).steps]
 
 
 def moved(sign: Detection, x: float) -> Detection:
@@ -68,7 +69,7 @@ def test_no_more_is_asked_than_an_answer_holds(most: int) -> None:
 
 
 def test_the_default_model_sees_with_margin_at_every_size(models_dir: Path) -> None:
-    settings = config.load(flags={"model.dir": str(models_dir), "engine.cache": "false"})
+    settings = loader.load(flags={"model.dir": str(models_dir), "engine.cache": "false"})
     inference = parts.inference_of(settings, parts.load_network(settings, prepare=False), lambda: 0.0)
     try:
         for side in sorted({*LADDER, 256, 320, 640, 1280}):

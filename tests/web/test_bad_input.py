@@ -21,7 +21,7 @@ from PIL import Image
 
 from appliance.errors import ModelError
 from appliance.flow.inference import Network
-from appliance.settings import Settings
+from appliance.settings.schema import Settings
 from tests.conftest import Running, Serve
 from tests.web.camera import Camera, camera
 from tests.web.test_contract import picture

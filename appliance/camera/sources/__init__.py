@@ -6,9 +6,9 @@ import functools
 import re
 from pathlib import Path
 
-from appliance.addresses import redact
 from appliance.camera.sources.source import Source
 from appliance.errors import SourceError
+from appliance.redaction import redact
 
 KINDS = "demo, picamera, a folder or file of pictures, a video, /dev/video0, rtsp://… or http://…"
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.addresses import redact
 from appliance.camera.sources import jpeg, url
 from appliance.camera.sources.source import Wanted
 from appliance.errors import SourceError
+from appliance.redaction import redact
 from appliance.values import CameraLimits
 
 _OPEN_WITHIN_S = 10.0

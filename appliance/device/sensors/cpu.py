@@ -10,7 +10,7 @@ import psutil
 
 from appliance.device import kernel_files
 from appliance.device.sensors import pressure, throttle
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.readings import Cpu
 
 _NOT_YET = "it takes two readings"

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
-from appliance.device.sensors.rounds import Watched
+from appliance.device.sensors.threaded import Watched
 from appliance.ports import Clock
 from appliance.readings import Cpu, Memory, Power, Reading, Storage, System, Thermal
 

@@ -18,7 +18,7 @@ import psutil
 from appliance.device import kernel_files
 from appliance.device.cgroups import hierarchies
 from appliance.device.sensors import pressure
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.readings import Memory
 
 _NO_GROUP = "this process is in no control group that counts memory"

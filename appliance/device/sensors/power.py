@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.device import kernel_files
 from appliance.device.sensors import throttle
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.ports import Clock
 from appliance.readings import Power
 

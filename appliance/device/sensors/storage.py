@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.readings import Storage
 
 _NO_WEAR = "this disk does not tell how worn it is; most SD cards do not"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.readings import Link, System
 
 _STA_UNSYNC = 0x40

@@ -20,7 +20,7 @@ from typing import Protocol
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.answer import Answer, answer
+from appliance.device.sensors.group import Answer, answer
 from appliance.device.sensors.throttle import is_raspberry_pi
 from appliance.readings import CoolingDevice, Thermal, TripPoint, Zone
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from appliance.control import Control
+from appliance.control.client import Control
 from tests.benchmarks.governor.boards import Board, Plant
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, Service, draw_picture, load, read_load

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.addresses import redact
 from appliance.camera.sources import open_source, pyav, url
 from appliance.errors import SourceError
+from appliance.redaction import redact
 from tests.camera.films import limits
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.device import board
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
-from appliance.device.sensors.answer import Answer, unknowns
+from appliance.device.sensors.group import Answer, unknowns
 from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Power
 from tests import boards

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.device.sensors import storage
-from appliance.device.sensors.answer import Answer
+from appliance.device.sensors.group import Answer
 from appliance.readings import Storage
 from tests import boards
 

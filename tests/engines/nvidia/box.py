@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from appliance import engine_file
-from appliance.engine_file import BuiltFor
-from appliance.engines import registry, tensorrt_build
-from appliance.engines.tensorrt import TensorRTEngine
+from appliance.engines import registry
+from appliance.engines.tensorrt import build
+from appliance.engines.tensorrt.engine import TensorRTEngine
+from appliance.models import engine_file
+from appliance.models.engine_file import BuiltFor
 from appliance.values import Size
 from tests.engines.nvidia.gpu import Gpu, runtime_module
 from tests.engines.nvidia.tensorrt import NAMES, tensorrt_module
@@ -47,7 +48,7 @@ class Jetson:
         """An engine beside the network. `says`: what its header says, whatever is true."""
         told = self.built_for(network, sizes, precision)
         path = network.with_suffix(engine_file.SUFFIX)
-        engine_file.write(path, replace(told, **says or {}), tensorrt_build.build(self.tensorrt, network, told))
+        engine_file.write(path, replace(told, **says or {}), build.build(self.tensorrt, network, told))
         return path
 
     def engine(self, network: Path, precision: str = "f32", **options: Any) -> TensorRTEngine:

@@ -1,0 +1,55 @@
+"""Detections in picture files, one after another, without a service: what `appliance detect` does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import BadFrame
+from appliance.flow.inference import Inference
+from appliance.governor.room import Room
+from appliance.service.parts import load_to_serve, make_intake
+from appliance.settings.schema import Settings
+from appliance.values import Failed, Outcome, Picture
+from appliance.vision import decode
+from appliance.vision.admission import Admission
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """One picture file and what came of it; `picture` where it is one at all."""
+
+    path: Path
+    picture: Picture | None
+    outcome: Outcome
+
+
+def pixels_of(picture: Picture) -> decode.Pixels:
+    """All of them, at the picture's own size. Raises BadFrame."""
+    with Admission(Room()).admitted(picture, picture.size):
+        return decode.decode(picture)
+
+
+def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, None, None]:
+    """Detections in picture files, without a service. Raises ModelError or EngineError."""
+    network = load_to_serve(settings, prepare=False)
+    if network.lacks is not None:
+        log.warning("%s; %s looks at them instead", network.lacks, network.info.engine)
+    inference = Inference(network, clock=time.monotonic, admission=Admission(Room()))
+    intake = make_intake(settings, time.monotonic)
+    try:
+        for path in paths:
+            try:
+                frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
+                yield Still(path, frame.picture, inference.run(frame, settings.flow.max_side).detected)
+            except OSError as error:
+                yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))
+            except BadFrame as error:
+                yield Still(path, None, Failed(error.code, str(error)))
+    finally:
+        network.close()

@@ -1,0 +1,1 @@
+"""NVIDIA TensorRT: the engine, its build, and the files in between."""

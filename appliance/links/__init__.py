@@ -1,1 +1,0 @@
-"""Links to other programs and boxes, each optional."""

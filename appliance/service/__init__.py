@@ -1,0 +1,1 @@
+"""The running service: how it is built, changed while it runs, started and stopped."""

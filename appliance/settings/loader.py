@@ -1,0 +1,157 @@
+"""Where the settings come from.
+
+Precedence, last wins: the default, the profile, the TOML file, systemd's credentials, the environment, the flags.
+Everything is checked before a port opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from appliance.errors import ConfigError
+from appliance.redaction import redact
+from appliance.settings import sources
+from appliance.settings.schema import PROFILES, Settings
+from appliance.settings.sources import Layer, field_types
+
+_SYSTEM = Path("etc/appliance/appliance.toml")
+"""A box's settings file, under the root."""
+
+
+def load(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings out of a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
+
+    Raises ConfigError, naming the source, the key and what was expected.
+    """
+    environ = environ or {}
+    layers = [*([*_of_box(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
+               *sources.of_environment(environ, Settings), *sources.of_flags(flags or {}, Settings)]  # fmt: skip
+    for source in layers:
+        sources.check(source, Settings)
+    settings = _merged(layers)
+    _check_together(settings)
+    return settings
+
+
+def _of_box(path: Path) -> Iterable[Layer]:
+    """What a box's own settings file need not say: its models lie in one place, wherever a command is typed."""
+    if path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
+        yield Layer("the box", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The settings to start with, and why they are not the ones that were written."""
+
+    settings: Settings
+    problem: ConfigError | None = None
+
+    def same(self, other: Chosen) -> bool:
+        return self.settings == other.settings and str(self.problem) == str(other.problem)
+
+
+def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
+    """The defaults with all that is good of `[server]`: a box whose settings are wrong is found where it always was.
+
+    Raises ConfigError when the flags themselves are wrong: whoever typed them is there to read it.
+    """
+    for source in sources.of_flags(flags, Settings):
+        sources.check(source, Settings)
+    server = Layer("what is good of [server]", {"server": {}}, from_text=True)
+    readers: tuple[Callable[[], Iterable[Layer]], ...] = (
+        lambda: [sources.of_toml(path)] if path is not None else [],
+        lambda: _credentials(environ),
+        lambda: sources.of_environment(environ, Settings),
+    )
+    for read in readers:
+        with contextlib.suppress(ConfigError):
+            for source in read():
+                _keep_good(source, server.tree["server"])
+    return _merged([server, *sources.of_flags(flags, Settings)])
+
+
+def _keep_good(source: Layer, server: sources.Tree) -> None:
+    section = source.tree.get("server")
+    for key, value in section.items() if isinstance(section, Mapping) else ():
+        with contextlib.suppress(ConfigError):
+            sources.check(replace(source, tree={"server": {key: value}}), Settings)
+            server[key] = value
+
+
+def _credentials(environ: Mapping[str, str]) -> Iterable[Layer]:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return sources.of_credentials(Path(folder)) if folder else ()
+
+
+def _merged(layers: Iterable[Layer]) -> Settings:
+    merged: sources.Tree = {}
+    for source in layers:
+        sources.merge(merged, source.tree)
+    profile = merged.get("profile", Settings().profile)
+    tree: sources.Tree = {"profile": profile}
+    sources.merge(tree, PROFILES[profile])
+    sources.merge(tree, merged)
+    return msgspec.convert(tree, Settings, strict=False)
+
+
+def describe(settings: Settings) -> str:
+    """The settings in force as TOML, each with its line of explanation."""
+    lines = [f"# {field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
+    for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
+        lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
+    for name, camera in settings.cameras.items():
+        lines += ["", f"[cameras.{msgspec.json.encode(name).decode()}]", *_describe_struct(camera)]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_struct(struct: Struct) -> Iterator[str]:
+    for key, (_, doc) in field_types(type(struct)).items():
+        value = getattr(struct, key)
+        if key in sources.SECRETS and value:
+            value = "(set)"
+        elif isinstance(value, str):
+            value = redact(value)
+        text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
+        yield f"# {doc}"
+        yield f"{key} = {text}"
+
+
+def _toml_list(items: tuple[Any, ...]) -> str:
+    return "[" + ", ".join(msgspec.json.encode(item).decode() for item in items) + "]"
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that contradict one another, whichever sources they come from."""
+    target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
+    if critical <= target:
+        raise ConfigError(
+            f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
+            "the box slows down at the one and stops at the other"
+        )
+
+
+def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:
+    """`$APPLIANCE_CONFIG`, else /etc/appliance/appliance.toml if there is one.
+
+    Raises ConfigError when one may not even know that.
+    """
+    named = environ.get("APPLIANCE_CONFIG")
+    if named:
+        return Path(named)
+    system = root / _SYSTEM
+    try:
+        return system if system.exists() else None
+    except PermissionError:
+        raise ConfigError(f"{system}: only root and the service may read it; use sudo") from None

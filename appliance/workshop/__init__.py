@@ -1,0 +1,1 @@
+"""How model bundles are made: downloads, imports, exports and quantization."""

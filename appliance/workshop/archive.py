@@ -1,0 +1,167 @@
+"""A .zip or .tar.* archive of a model: plain files in one folder, and nothing that a header claims is believed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from appliance.errors import ModelError
+from appliance.files import open_plain
+from appliance.models.bundle import MOST_BYTES
+from appliance.models.names import shown
+from appliance.workshop import declared
+from appliance.workshop.copying import Copying
+
+MOST_MEMBERS = 1000
+"""Folders, and what is left out, counted."""
+_MOST_HEADER = 1 << 20
+"""Bytes that a header in a .tar may have; a long file name takes 1 kB."""
+_MOST_DICTIONARY = 128 << 20
+"""Memory for unpacking an .xz: `xz -9` makes files that need 65 MB, and a header may claim 4 GB."""
+_S_IFMT = 0o170000
+_PIECE = 1 << 16
+
+
+def extract(source: Path, copying: Copying) -> None:
+    """Copy the files in it. Raises ModelError: model_corrupt, model_unsupported; and OSError."""
+    try:
+        with open_plain(source) as file:
+            if zipfile.is_zipfile(file):
+                _unzip(file, source, copying)
+            else:
+                file.seek(0)
+                _untar(file, source, copying)
+    except (ModelError, OSError):
+        raise
+    except Exception as error:  # zlib, lzma, zipfile and tarfile: each has its own, and none has them all
+        raise ModelError(f"{source} is damaged: {shown(str(error))}", "model_corrupt") from error
+
+
+def _unzip(file: BinaryIO, source: Path, copying: Copying) -> None:
+    with zipfile.ZipFile(file) as packed:
+        members = packed.infolist()
+        _check_count(len(members), source)
+        for member in members:
+            kind = (member.external_attr >> 16) & _S_IFMT
+            if member.is_dir() or stat.S_ISDIR(kind):
+                continue
+            if kind and not stat.S_ISREG(kind):
+                raise _not_a_file(source, member.filename)
+            if (name := copying.name_of(member.filename)) is not None:
+                with packed.open(member) as content:
+                    copying.put(content, name, member.file_size)
+
+
+def _untar(file: BinaryIO, source: Path, copying: Copying) -> None:
+    with _unpacked(file, source) as unpacked:
+        try:
+            packed = tarfile.open(fileobj=unpacked, mode="r:")  # noqa: SIM115  # what it reads is closed
+        except tarfile.ReadError:
+            raise ModelError(
+                f"{source} is not a model: a folder, a .zip or .tar archive of one, or a network file "
+                f"({', '.join(declared.NETWORKS)}) is expected",
+                "model_unsupported",
+            ) from None
+        for number, entry in enumerate(packed, 1):
+            _check_count(number, source)
+            if entry.isdir():
+                continue
+            content = packed.extractfile(entry) if entry.isreg() and not entry.issparse() else None
+            if content is None:
+                raise _not_a_file(source, entry.name)
+            if (name := copying.name_of(entry.name)) is not None:
+                copying.put(content, name, entry.size)
+
+
+def _check_count(members: int, source: Path) -> None:
+    if members > MOST_MEMBERS:
+        raise ModelError(f"{source} holds more than {MOST_MEMBERS} entries, and is not one model", "model_corrupt")
+
+
+def _not_a_file(source: Path, name: str) -> ModelError:
+    return ModelError(f"{source} holds a link or a device: {shown(name[:200])}", "model_corrupt")
+
+
+@contextmanager
+def _unpacked(file: BinaryIO, source: Path) -> Iterator[IO[bytes]]:
+    start = file.read(6)
+    file.seek(0)
+    opener = next((opener for magic, opener in _UNPACK.items() if start.startswith(magic)), None)
+    if opener is None:
+        yield _Sparing(file, source)  # type: ignore[misc]  # as much of a file as tarfile asks for
+        return
+    with opener(file) as unpacked:
+        yield _Sparing(unpacked, source)  # type: ignore[misc]
+
+
+class _Sparing:
+    """A file that is read in small pieces only, up to an end: a header of a .tar may claim any length, and is read at
+    once.
+    """
+
+    def __init__(self, file: IO[bytes], source: Path) -> None:
+        self._file, self._source = file, source
+
+    def read(self, count: int = -1) -> bytes:
+        if not 0 <= count <= _MOST_HEADER:
+            raise ModelError(f"{self._source} is damaged: a header of {count} bytes", "model_corrupt")
+        return self._file.read(count)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        if whence != 0 or place > MOST_BYTES + MOST_MEMBERS * _MOST_HEADER:
+            raise ModelError(f"{self._source} holds more than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")
+        return self._file.seek(place)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class _Xz:
+    """An .xz file, read forwards in bounded memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._at = file, 0
+        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_DICTIONARY)
+
+    def __enter__(self) -> _Xz:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, count: int) -> bytes:
+        pieces: list[bytes] = []
+        while count > 0 and not self._decoder.eof:
+            packed = self._file.read(_PIECE) if self._decoder.needs_input else b""
+            piece = self._decoder.decompress(packed, count)
+            if not piece and not packed and self._decoder.needs_input:
+                raise EOFError("it ends too early")
+            pieces.append(piece)
+            count -= len(piece)
+            self._at += len(piece)
+        return b"".join(pieces)
+
+    def seek(self, place: int) -> int:
+        if place < self._at:
+            raise OSError("an .xz file is read forwards only")
+        while self._at < place and self.read(min(_PIECE, place - self._at)):
+            pass
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+_UNPACK: Mapping[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": _Xz,
+}

@@ -1,0 +1,58 @@
+"""What a quantised network loses against the original, on the held-out pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from appliance.values import Size
+from appliance.vision import likeness
+from appliance.vision.likeness import Found
+from appliance.workshop.quantize import accuracy
+from appliance.workshop.quantize.accuracy import Label
+from appliance.workshop.quantize.calibration import Sample
+
+_QUICK_SIZES = 3
+_QUICK_PICTURES = 32
+
+Predict = Callable[[Path, Sequence[Sample]], Found]
+"""What the network in this file finds in the pictures, as the service would run it."""
+
+
+class Judge:
+    """Holds what the original finds. `truth`: what is in each held-out picture; None: the original is the measure."""
+
+    def __init__(
+        self,
+        original: Path,
+        held_out: Sequence[Sample],
+        truth: Sequence[Sequence[Label]] | None,
+        predict: Predict,
+        size_of: Callable[[Sample], Size],
+    ) -> None:
+        self._held_out, self._truth, self._predict = held_out, truth, predict
+        self._original = predict(original, held_out)
+        self.measure = "likeness" if truth is None else "map50_95"
+        self.points_before = self._points(self._original)
+        self._quick = _of_common_sizes([size_of(sample) for sample in held_out])
+
+    def points(self, network: Path) -> float:
+        """Its accuracy by `measure`, 0-100."""
+        return self._points(self._predict(network, self._held_out))
+
+    def closeness(self, network: Path) -> float:
+        """How near its boxes and confidences are to the original's, 0-1; needs no labels, and little luck."""
+        found = self._predict(network, [self._held_out[place] for place in self._quick])
+        return likeness.closeness(found, [self._original[place] for place in self._quick])
+
+    def _points(self, found: Found) -> float:
+        if self._truth is None:
+            return 100 * likeness.likeness(found, self._original)
+        return 100 * accuracy.mean_average_precision(found, self._truth)
+
+
+def _of_common_sizes(sizes: Sequence[Size]) -> list[int]:
+    """Places of some pictures with the commonest input sizes: each size costs a compilation."""
+    common = {size for size, _ in Counter(sizes).most_common(_QUICK_SIZES)}
+    return [place for place, size in enumerate(sizes) if size in common][:_QUICK_PICTURES]

@@ -1,0 +1,78 @@
+"""Networks quantised on trial: made, compared with the original, measured, timed, each with a line for the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from appliance.workshop.quantize import layer_times, layers
+from appliance.workshop.quantize.calibration import Say
+from appliance.workshop.quantize.judge import Judge
+from appliance.workshop.quantize.layers import Group, Trial
+
+_MOST = 3
+"""Groups that are tried for speed."""
+_FASTER = 0.995
+"""Less of a gain is none that a measurement shows."""
+
+Times = Callable[[Sequence[Path]], list[dict[str, float]]]
+"""For each network the time of each group of layers, ms."""
+
+
+class Quantizer(Protocol):
+    """What runs NNCF."""
+
+    operations: list[tuple[str, str]]
+    """(name, type), in the order in which they run."""
+
+    def quantize(self, ignored: Sequence[str], output: Path) -> Path: ...
+
+
+class Trials:
+    """Looks for the groups of layers that are better left in floating point. `scratch`: for the networks."""
+
+    def __init__(self, quantizer: Quantizer, judge: Judge, scratch: Path, say: Say) -> None:
+        self._quantizer, self._judge, self._scratch, self._say = quantizer, judge, scratch, say
+        self._groups = layers.groups(quantizer.operations)
+        self._made = 0
+
+    def search(self, original: Path, times: Times, max_drop: float) -> Trial:
+        """The network that loses no more than `max_drop` points with few groups left, or the best that there was."""
+        best = layers.search(self._groups, self._attempt, self._measure, max_drop)
+        if best.drop is None or best.drop > max_drop:
+            return best
+        return self._faster(best, original, times, max_drop)
+
+    def _faster(self, best: Trial, original: Path, times: Times, max_drop: float) -> Trial:
+        """`best`, or the same with those groups left that INT8 made slower, where that is faster and sees no worse."""
+        before, now = times([original, best.network])
+        for group in layer_times.slower(before, now, [one for one in self._groups if one not in best.floating])[:_MOST]:
+            self._say(f"  {group.name} is slower in INT8: {now[group.name]:.2f} ms instead of {before[group.name]:.2f}")
+            tried = self._attempt((*best.floating, group))
+            first, second = (sum(found.values()) for found in times([best.network, tried.network]))
+            self._say(f"  with it in floating point: {second:.2f} ms instead of {first:.2f}")
+            if second < _FASTER * first and tried.closeness >= best.closeness:
+                tried = self._measure(tried)
+                best = tried if tried.drop is not None and tried.drop <= max_drop else best
+        return best
+
+    def _attempt(self, floating: tuple[Group, ...]) -> Trial:
+        self._made += 1
+        network = self._quantizer.quantize(layers.names(floating), self._scratch / f"trial-{self._made}.xml")
+        trial = Trial(network, floating, self._judge.closeness(network))
+        self._say(f"  trial {self._made}: {_floating(floating)}: {100 * trial.closeness:.1f} % like the original")
+        return trial
+
+    def _measure(self, trial: Trial) -> Trial:
+        points = self._judge.points(trial.network)
+        self._say(f"  {_floating(trial.floating)}: {points:.1f} points")
+        return replace(trial, drop=self._judge.points_before - points)
+
+
+def _floating(groups: Sequence[Group]) -> str:
+    if not groups:
+        return "all in INT8"
+    shown = f"{groups[0].name} … {groups[-1].name}" if len(groups) > 3 else ", ".join(group.name for group in groups)
+    return f"{shown} in floating point"

@@ -1,0 +1,80 @@
+"""SSD with MobileNetV3-Large (Howard et al. 2019, arXiv:1905.02244), Apache-2.0: TensorFlow's file into a bundle.
+
+It is TensorFlow's `ssd_mobilenet_v3_large_coco_2020_01_14`, as its Object Detection API froze it for phones. Its own
+ending, a TFLite operation that OpenVINO has not, is left out, and its boxes are worked out of the anchors of its
+training: six layers, scales from 0.2 to 0.95 of the input, five shapes and one between two scales.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from appliance.errors import ModelError
+from appliance.models import bundle as bundles
+from appliance.models import scratch
+from appliance.models.bundle import Bundle
+from appliance.values import Size
+from appliance.workshop.anchor_boxes import Anchors, with_boxes
+from appliance.workshop.coco import COCO
+from appliance.workshop.input_levels import Levels, put_before
+
+NAME = "ssd-mobilenet-v3"
+SIDE = 320
+_BOXES, _SCORES = "raw_outputs/box_encodings:0", "raw_outputs/class_predictions:0"
+_FINER = (10.0, 5.0)
+_LEVELS = Levels("rgb", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+_CELLS = (20, 10, 5, 3, 2, 1)
+_SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
+
+
+def build(graph: Path, folder: Path, source: str) -> Bundle:
+    """Write the frozen graph as a bundle; the folder appears whole or not at all.
+
+    Raises ModelError model_unsupported for another network.
+    """
+    import openvino
+
+    model = put_before(_read(graph), _LEVELS)
+    with scratch.appearing(folder) as fresh:
+        openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
+        size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
+        bundle = Bundle(
+            folder.name, fresh / "model.xml", "detect", "anchors", COCO, 32, size, "Apache-2.0", source, {},
+            tools=tools, placing="stretch",
+        )  # fmt: skip
+        bundles.write_manifest(bundle)
+    return bundles.read(folder)
+
+
+def anchors() -> Anchors:
+    """Every anchor in its order, (2034, 4)."""
+    rows = []
+    for number, cells in enumerate(_CELLS):
+        scale, coarser = _SCALES[number], _SCALES[number + 1]
+        shapes = [(scale, aspect) for aspect in (1.0, 2.0, 0.5, 3.0, 0.3333)] + [(math.sqrt(scale * coarser), 1.0)]
+        if number == 0:
+            shapes = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
+        extents = [(scale * math.sqrt(aspect), scale / math.sqrt(aspect)) for scale, aspect in shapes]
+        centres = [(place + 0.5) / cells for place in range(cells)]
+        rows += [(x, y, *extent) for y in centres for x in centres for extent in extents]
+    return np.array(rows, np.float32) * SIDE
+
+
+def _read(graph: Path) -> Any:
+    """The network up to where its ending began, with boxes."""
+    from openvino import frontend
+
+    reader = frontend.FrontEndManager().load_by_framework("tf")
+    try:
+        loaded = reader.load(str(graph))
+        loaded.override_all_outputs([loaded.get_place_by_tensor_name(name) for name in (_BOXES, _SCORES)])
+        model = reader.convert(loaded)
+        offsets, scores = (result.input_value(0) for result in model.get_results())
+        return with_boxes(model, offsets, scores, anchors(), finer=_FINER, first=0)
+    except (RuntimeError, TypeError, ValueError, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
+        why = str(error).splitlines()[-1]
+        raise ModelError(f"{graph} is not {NAME} as it was published: {why}", "model_unsupported") from None

@@ -1,0 +1,131 @@
+"""Whether a frame that has the box to itself gets all cores."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from appliance.flow.core_boost import Lone
+from appliance.flow.inference import Inference
+from appliance.values import Frame, Size
+from tests.fakes import FakeClock, FakeEngine, fake_network
+from tests.flow.frames import frame as frame_of
+
+SIZE = Size(640, 480)
+
+
+def settled(clock: FakeClock, *, usual_s: float, all_cores_s: float) -> Lone:
+    """After both ways were tried."""
+    lone = Lone(clock)
+    for _ in range(7):
+        lone.took(SIZE, False, usual_s)
+    for _ in range(7):
+        assert lone.all_cores(SIZE)  # its turn to be tried
+        lone.took(SIZE, True, all_cores_s)
+    return lone
+
+
+def test_a_frame_is_alone_when_no_two_have_met_for_two_seconds() -> None:
+    clock = FakeClock()
+    lone = Lone(clock)
+    lone.begin()
+    assert not lone.alone()
+    clock.pass_(2.0)
+    assert lone.alone()
+
+
+def test_as_soon_as_two_frames_meet_none_is_alone_for_two_seconds() -> None:
+    clock = FakeClock()
+    lone = Lone(clock)
+    clock.pass_(10.0)
+    lone.begin()
+    lone.begin()
+    assert not lone.alone()
+    lone.end()
+    assert not lone.alone()
+    clock.pass_(1.9)
+    assert not lone.alone()
+    clock.pass_(0.1)
+    assert lone.alone()
+
+
+@pytest.mark.parametrize(("all_cores_s", "pays"), [(0.018, True), (0.024, True), (0.025, False), (0.030, False)])
+def test_all_cores_are_used_where_they_were_measured_to_save_a_fifth(all_cores_s: float, pays: bool) -> None:
+    lone = settled(FakeClock(), usual_s=0.030, all_cores_s=all_cores_s)
+    assert lone.all_cores(SIZE) is pays
+    assert not lone.all_cores(Size(320, 192))  # not measured yet
+
+
+def test_a_slow_first_inference_does_not_decide() -> None:
+    lone = Lone(FakeClock())
+    for _ in range(7):
+        lone.took(SIZE, False, 0.030)
+    for took_s in (0.5, 0.2, *[0.018] * 5):
+        lone.took(SIZE, True, took_s)
+    assert lone.all_cores(SIZE)
+
+
+def test_after_ten_minutes_both_ways_are_tried_again() -> None:
+    clock = FakeClock()
+    lone = settled(clock, usual_s=0.030, all_cores_s=0.040)  # something else kept the box busy
+    clock.pass_(601)
+    for all_cores, took_s in ((False, 0.030), (True, 0.018)):
+        for _ in range(7):
+            assert lone.all_cores(SIZE) is all_cores
+            lone.took(SIZE, all_cores, took_s)
+    assert lone.all_cores(SIZE)
+
+
+class Chip(FakeEngine):
+    """An engine that takes its time, by the fake clock."""
+
+    def __init__(self, clock: FakeClock, *, usual_s: float, all_cores_s: float) -> None:
+        super().__init__()
+        self.clock, self.took_s = clock, {False: usual_s, True: all_cores_s}
+        self.prepared = [SIZE]
+
+    def infer(self, *arguments, all_cores=False):  # type: ignore[no-untyped-def]  # passes on
+        self.clock.pass_(self.took_s[all_cores])
+        return super().infer(*arguments, all_cores=all_cores)
+
+
+def run(inference: Inference, frames: int, frame: Frame) -> None:
+    for _ in range(frames):
+        inference.run(frame, 640)
+
+
+@pytest.mark.parametrize(("all_cores_s", "pays"), [(0.02, True), (0.04, False)])
+def test_a_lone_camera_ends_up_with_what_is_faster_here(all_cores_s: float, pays: bool) -> None:
+    clock = FakeClock()
+    engine = Chip(clock, usual_s=0.04, all_cores_s=all_cores_s)
+    network = fake_network(engine)
+    inference = Inference(network, clock=clock, lone=Lone(clock))
+    picture = frame_of("gate")
+    run(inference, 60, picture)  # 2.4 s until it is alone, then the usual way is measured
+    while None not in engine.ready():
+        time.sleep(0.002)  # it is made ready on another thread
+    run(inference, 30, picture)
+    engine.all_cores.clear()
+    run(inference, 5, picture)
+    assert engine.all_cores == [pays] * 5
+
+
+def test_without_lone_no_frame_gets_all_cores() -> None:
+    clock = FakeClock()
+    engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
+    run(Inference(fake_network(engine), clock=clock), 100, frame_of("gate"))
+    assert set(engine.all_cores) == {False}
+
+
+def test_no_frame_gets_all_cores_while_heat_counts_more() -> None:
+    clock = FakeClock()
+    engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
+    engine.prepared.append(None)
+    inference = Inference(fake_network(engine), clock=clock, lone=Lone(clock))
+    inference.sparing = True
+    run(inference, 100, frame_of("gate"))
+    assert set(engine.all_cores) == {False}
+    inference.sparing = False
+    run(inference, 20, frame_of("gate"))
+    assert engine.all_cores[-1]

@@ -1,0 +1,108 @@
+"""A service whose model is broken, however: it starts, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance import cli
+from appliance.models import active
+from appliance.models import bundle as bundles
+from appliance.service import parts
+from appliance.workshop import fetch
+from tests.cli.test_cli import untouched
+from tests.conftest import Serve
+from tests.models import networks
+
+__all__ = ["untouched"]
+
+NESTED = "[" * 100_000
+
+
+def manifest(**entries: object) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        path = folder / bundles.MANIFEST
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | entries), encoding="utf-8")
+
+    return write
+
+
+def pipe(folder: Path) -> None:
+    (folder / "model.bin").unlink()
+    os.mkfifo(folder / "model.bin")
+
+
+def metadata(text: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / bundles.MANIFEST).unlink()
+        (folder / "metadata.yaml").write_text(text, encoding="utf-8")
+
+    return write
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "stride 0": manifest(stride=0),
+    "nested manifest": lambda folder: (folder / bundles.MANIFEST).write_text(NESTED, encoding="utf-8"),
+    "files elsewhere": manifest(files={"../../../etc/passwd": "0" * 64}),
+    "network elsewhere": manifest(network="/dev/zero"),
+    "a pipe": pipe,
+    "nested metadata": metadata(NESTED),
+    "other outputs": manifest(task="segment"),
+    "another head": manifest(head="boxes_scores"),
+    "another size": manifest(fixed_size={"width": 8192, "height": 1}),
+}
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "colours.onnx").write_bytes(networks.colours())
+    fetch.build(tmp_path / "colours.onnx", tmp_path / "models" / "gate", "a test")
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+async def test_the_service_starts_with_any_broken_model(serve: Serve, models_dir: Path, what: str) -> None:
+    DAMAGE[what](models_dir / "gate")
+    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        health = box.started.health
+        assert not health.ready()
+        assert "engine" in health.report()
+
+
+async def test_the_service_starts_with_a_damaged_activation(serve: Serve, models_dir: Path) -> None:
+    (models_dir / active.FILE).write_text(NESTED, encoding="utf-8")
+    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        assert box.started.health.report()["engine"]["model"] == "gate"
+
+
+async def test_what_a_cut_import_left_is_swept_at_the_start(serve: Serve, models_dir: Path) -> None:
+    (models_dir / ".import-abcdefgh" / ".copy").mkdir(parents=True)
+    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}):
+        assert [path.name for path in models_dir.iterdir() if path.name.startswith(".import-")] == []
+
+
+async def test_what_nobody_thought_of_in_an_engine_is_an_error_of_it(
+    serve: Serve, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("deep inside")
+
+    monkeypatch.setattr("appliance.engines.registry.create", broken)
+    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        (finding,) = [one for one in box.started.health.findings() if one.severity == "critical"]
+        assert "ZeroDivisionError: deep inside" in finding.what
+
+
+@pytest.mark.parametrize("what", ["nested manifest", "stride 0", "a pipe"])
+def test_the_list_of_models_shows_the_others(models_dir: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch.build(models_dir.parent / "colours.onnx", models_dir / "yard", "a test")
+    DAMAGE[what](models_dir / "gate")
+    assert cli.main(["model", "list", "--set", f"model.dir={models_dir}", "--set", "model.name=yard"]) == 0
+    broken, sound = capsys.readouterr().out.splitlines()
+    assert "broken: " in broken
+    assert sound.startswith("* yard")

@@ -1,0 +1,29 @@
+"""`serve --camera`: it reaches its own service, whatever other settings lie about on the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import anyio
+import pytest
+
+from appliance.service.demo_camera import run_camera
+from tests.conftest import Serve
+
+
+async def test_it_is_answered_by_a_service_that_wants_a_token_and_reads_no_settings_of_others(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others, own = tmp_path / "others.toml", tmp_path / "own.toml"
+    others.write_text("[camera]\nsave_dri = 'a mistake'\n")
+    own.write_text('[cameras.demo]\ntoken = "opensesame"\n')
+    async with serve(toml=own, server__require_token="true") as running:
+        monkeypatch.setenv("APPLIANCE_CONFIG", str(others))
+        task = asyncio.create_task(run_camera("demo", running.url, "opensesame"))
+        stats = running.started.health.pace.stats
+        with anyio.fail_after(20):
+            while "demo" not in stats() or not stats()["demo"].answered:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})

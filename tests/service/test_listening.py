@@ -1,0 +1,121 @@
+"""Connections are taken from the port, and nothing that accept(2) says ends that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from appliance.errors import PortError
+from appliance.service import listening
+from appliance.service.listening import Port, listen
+from appliance.web.ingress.door import Door
+from tests.web.ingress.test_door import LIMITS, Peer
+
+
+class Broken(socket.socket):
+    """A listener that fails some times, as accept(2) does."""
+
+    def __init__(self, number: int, times: int) -> None:
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.bind(("127.0.0.1", 0))
+        self.number, self.times, self.asked = number, times, 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise OSError(self.number, "as the kernel says")
+        return super().accept()
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"hello")
+        transport.close()
+
+
+@asynccontextmanager
+async def taking(port: Port) -> AsyncIterator[Port]:
+    """The port takes connections for the length of the block."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(port.run)
+        try:
+            yield port
+        finally:
+            port.close()
+            group.cancel_scope.cancel()
+
+
+async def greeting(port: int, host: str = "127.0.0.1") -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
+    number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_PAUSE_S", 0.01)
+    door = Door(LIMITS, lambda: 0.0)
+    waiting = Peer(door, "10.0.0.1")
+    listener = Broken(number, 3)
+    async with taking(Port([listener], door, lambda address: Greeter())) as port:
+        with caplog.at_level(logging.WARNING):
+            assert await greeting(port.number) == b"hello"
+        assert waiting.closed == "crowded"
+        told = [record for record in caplog.records if getattr(record, "kind", "") == "accept"]
+        assert len(told) == 3, "one line a pause, which the log thins further"
+        assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_connection_that_failed_before_it_was_taken_is_passed_over() -> None:
+    listener = Broken(errno.EPROTO, 2)
+    async with taking(Port([listener], Door(LIMITS, lambda: 0.0), lambda address: Greeter())) as port:
+        assert await greeting(port.number) == b"hello"
+
+
+async def test_the_door_refuses_before_anything_is_made_for_a_connection() -> None:
+    door = Door(LIMITS, lambda: 0.0)
+    for _ in range(LIMITS.max_open):
+        door.works(Peer(door, "10.0.0.1"))
+    made: list[str] = []
+
+    def make(address: str) -> Greeter:
+        made.append(address)
+        return Greeter()
+
+    async with taking(await listen([], "127.0.0.1", 0, door, make)) as port:
+        with contextlib.suppress(ConnectionError):
+            assert await greeting(port.number) == b""
+        assert made == []
+
+
+async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:
+    door = Door(LIMITS, lambda: 0.0)
+    async with taking(await listen([], "localhost", 0, door, lambda address: Greeter())) as port:
+        assert port.number > 0
+        assert await greeting(port.number, "localhost") == b"hello"
+
+
+async def test_a_port_that_is_taken_is_a_port_error() -> None:
+    door = Door(LIMITS, lambda: 0.0)
+    first = await listen([], "127.0.0.1", 0, door, lambda address: Greeter())
+    try:
+        with pytest.raises(PortError, match="cannot listen on"):
+            await listen([], "127.0.0.1", first.number, door, lambda address: Greeter())
+    finally:
+        first.close()

@@ -1,0 +1,113 @@
+"""Which settings a reload changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import ConfigError
+from appliance.service.reload import LIVE, Reload, changed, is_live
+from appliance.settings import loader
+from appliance.settings.schema import Camera, Settings
+
+KEYS = [
+    f"{section}.{key}"
+    for section, value in msgspec.to_builtins(Settings()).items()
+    if isinstance(value, dict)
+    for key in value
+]
+
+
+def with_(**flags: str) -> Settings:
+    return loader.load(flags={key.replace("__", "."): value for key, value in flags.items()})
+
+
+def test_every_live_key_is_a_setting() -> None:
+    assert set(LIVE) - {"cameras"} <= set(KEYS)
+
+
+def test_what_differs_is_named_with_its_section() -> None:
+    before, after = with_(), with_(flow__burst="9", server__port="9", profile="realtime")
+    assert changed(before, after) == [
+        "cache.ttl_s", "flow.burst", "flow.min_interval_s", "log.level", "profile", "server.port"
+    ]  # fmt: skip
+    assert changed(before, before) == []
+
+
+def test_cameras_are_named_one_by_one() -> None:
+    gate, yard = Camera(token="a"), Camera(weight=2)
+    before = Settings(cameras={"gate": gate, "yard": yard})
+    after = Settings(cameras={"gate": msgspec.structs.replace(gate, token="b"), "door": yard})
+    assert changed(before, after) == ["cameras.door", "cameras.gate", "cameras.yard"]
+    assert all(map(is_live, changed(before, after)))
+
+
+@given(st.sets(st.sampled_from(sorted(KEYS))))
+@settings(max_examples=50, deadline=None)
+def test_the_keys_that_changed_are_the_ones_that_are_named(keys: set[str]) -> None:
+    other = Settings()
+    for key in keys:
+        section, _, name = key.partition(".")
+        old = getattr(other, section)
+        new = msgspec.structs.replace(old, **{name: [getattr(old, name)]})  # any other value will do
+        other = msgspec.structs.replace(other, **{section: new})
+    assert changed(Settings(), other) == sorted(keys)
+
+
+class Rig:
+    """A reload whose file is `written`; `began`: the settings of the start."""
+
+    def __init__(self, began: Settings | None = None) -> None:
+        self.written: Settings | ConfigError = with_()
+        self.applied: list[Settings] = []
+        self.reload = Reload(began or with_(), read=self._read, apply=self.applied.append)
+
+    def _read(self) -> Settings:
+        if isinstance(self.written, ConfigError):
+            raise self.written
+        return self.written
+
+    def reads(self, written: Settings | ConfigError) -> None:
+        self.written = written
+        asyncio.run(self.reload.once())
+
+
+def test_a_bad_file_is_a_problem_until_a_good_one_comes() -> None:
+    rig = Rig()
+    assert rig.reload.problem is None
+    rig.reads(ConfigError("appliance.toml, line 3: unknown key 'server.prot'"))
+    assert rig.reload.problem == "appliance.toml, line 3: unknown key 'server.prot'"
+    assert rig.applied == []
+    rig.reads(with_())
+    assert rig.reload.problem is None
+
+
+def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    new = with_(engine__threads="1", flow__max_side="320")
+    rig.reads(new)
+    assert "reloaded; changed: flow.max_side" in caplog.text
+    caplog.clear()
+    rig.reads(new)
+    assert "reloaded; changed: nothing" in caplog.text
+    assert "only a restart brings it in: engine.threads" in caplog.text
+
+
+def test_an_engine_that_is_built_ahead_gets_no_larger_input_before_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    def sized(kind: str, side: int) -> Settings:
+        return with_(engine__kind=kind, flow__max_side=str(side))
+
+    rig = Rig(sized("tensorrt", 640))
+    for written, held in ((1280, 640), (320, 320), (640, 640)):
+        rig.reads(sized("tensorrt", written))
+        assert rig.applied[-1].flow.max_side == held
+        told = "only a restart brings it in: flow.max_side" in caplog.text
+        assert told == (written > held)
+        caplog.clear()
+    rig = Rig(sized("openvino", 640))
+    rig.reads(sized("openvino", 1280))
+    assert rig.applied[-1].flow.max_side == 1280

@@ -1,0 +1,112 @@
+"""Parts that fail and are started again, while everything else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from appliance.service.spare import Spare
+from tests.conftest import Serve
+from tests.fakes import FakeClock
+from tests.health.conftest import SkippingLoop
+from tests.web.camera import camera
+from tests.web.test_contract import picture
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Callable[[], asyncio.AbstractEventLoop]]]:
+    return "asyncio", {"loop_factory": SkippingLoop}
+
+
+async def test_what_fails_is_started_again_after_pauses_that_double(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    spare, begun = Spare(loop.time), list[float]()
+
+    async def fails() -> None:
+        begun.append(loop.time())
+        if len(begun) < 10:
+            raise OSError(28, "No space left on device")
+
+    await spare.keep("watch", fails)
+    pauses = [round(b - a) for a, b in itertools.pairwise(begun)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert spare.problem == "watch: OSError: [Errno 28] No space left on device"
+    assert "Traceback" in caplog.text
+
+
+async def test_a_failure_is_forgotten_when_the_part_works_again() -> None:
+    clock = FakeClock()
+    spare = Spare(clock)
+    await spare.keep("mdns", failing_once(RuntimeError("no network")))
+    assert spare.problem == "mdns: RuntimeError: no network"
+    clock.pass_(121)
+    assert spare.problem is None
+
+
+async def test_the_cause_inside_a_group_is_named() -> None:
+    spare = Spare(FakeClock())
+
+    async def group() -> None:
+        async def inner() -> None:
+            raise ValueError("inner")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(inner)
+
+    calls = iter([group])
+
+    async def part() -> None:
+        call = next(calls, None)
+        if call is not None:
+            await call()
+
+    await spare.keep("watch", part)
+    assert spare.problem == "watch: ValueError: inner"
+
+
+async def test_a_cancelled_part_ends() -> None:
+    with anyio.move_on_after(5) as scope:
+        await Spare(FakeClock()).keep("canary", asyncio.Event().wait)  # type: ignore[arg-type]
+    assert scope.cancelled_caught
+
+
+def failing_once(error: Exception) -> Callable[[], Awaitable[None]]:
+    errors = iter([error])
+
+    async def part() -> None:
+        failure = next(errors, None)
+        if failure is not None:
+            raise failure
+
+    return part
+
+
+class Unlisted(dict[str, Any]):
+    """Settings of cameras that cannot be listed: what a mistake of ours in the watch looks like."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise LookupError("a mistake of ours")
+
+
+class TestInTheService:
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
+
+    async def test_a_history_that_fails_is_a_finding_and_no_camera_notices(self, serve: Serve) -> None:
+        async with serve(flow__burst="100") as running, camera(running.url, "gate") as gate:
+            health = running.started.health
+            sound, health.book.policies = health.book.policies, Unlisted()
+            with anyio.fail_after(10):
+                while health.notices().part_failed is None:
+                    await asyncio.sleep(0.01)
+            assert health.notices().part_failed == "watch: LookupError: a mistake of ours"
+            health.book.policies = sound
+            assert "part_failed" in [finding.code for finding in health.findings()]
+            await gate.push({"image": picture(1), "frame_id": 1})
+            assert (await gate.answer(1))[0] == "detection_results"

@@ -1,0 +1,363 @@
+"""The service as a service manager sees it: started, watched, reloaded, stopped, and never dark."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio
+
+from appliance.control.client import Control
+from appliance.workshop import fetch
+from tests.manager import LONG_S, Manager, Service
+from tests.models import networks
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path)
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> str:
+    """A setting for a folder with one small model, that finds colours."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(tmp_path / "models", lambda _: None, sources=[])
+    return f"model.dir={tmp_path / 'models'}"
+
+
+def fake(manager: Manager, *arguments: str, **environ: str) -> Service:
+    return manager.start(*arguments, module="tests.fake_box", **environ)
+
+
+def push(manager: Manager, picture: bytes) -> threading.Thread:
+    """Post a picture without waiting for its answer."""
+    request = urllib.request.Request(f"{manager.url}/v1/vision/detection", picture, {"Content-Type": "image/jpeg"})
+
+    def post() -> None:
+        with contextlib.suppress(OSError):  # the service ended meanwhile
+            urllib.request.urlopen(request, timeout=LONG_S).close()
+
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    return thread
+
+
+async def connected(url: str, **auth: str) -> socketio.AsyncSimpleClient:
+    client = socketio.AsyncSimpleClient()
+    await client.connect(url, transports=["websocket"], auth=auth, wait_timeout=30)
+    return client
+
+
+async def event(client: socketio.AsyncSimpleClient, name: str) -> Any:
+    """The payload of the next event of this name."""
+    while True:
+        got, payload = await client.receive(timeout=LONG_S)
+        if got == name:
+            return payload
+
+
+def findings(manager: Manager) -> dict[str, str]:
+    return {finding["code"]: finding["what"] for finding in manager.get("/health")[1]["findings"]}
+
+
+def test_ready_is_said_when_the_canary_came_back_and_time_is_asked_for_until_then(manager: Manager) -> None:
+    service = fake(manager, "hold")
+    first = manager.next()
+    assert first["EXTEND_TIMEOUT_USEC"] == "30000000"
+    assert first["STATUS"] == "starting: loading the model"
+    waiting = manager.until(STATUS="starting; ")
+    assert "READY" not in waiting
+    assert manager.get("/health/ready")[0] == 503
+    service.signal(signal.SIGUSR2)
+    ready = manager.until(READY="1")
+    assert ready["STATUS"].startswith("ok: 0 cameras, 0.0 fps, ") or ready["STATUS"].startswith("degraded (")
+    assert manager.get("/health/ready")[0] == 200
+    service.signal(signal.SIGTERM)
+    assert manager.until(STOPPING="1")
+    status, out, _ = service.ended()
+    assert (status, out) == (0, "ready\n")
+
+
+def test_an_inference_that_hangs_stops_the_ping_while_all_else_goes_on(manager: Manager, scene_jpeg: bytes) -> None:
+    service = fake(manager, "flow.deadline_s=0.2", WATCHDOG_USEC="200000")
+    manager.until(READY="1")
+    manager.until(WATCHDOG="1")
+    service.signal(signal.SIGUSR1)
+    push(manager, scene_jpeg)
+    manager.until(STATUS="stuck")
+    assert [manager.next().get("WATCHDOG") for _ in range(5)] == [None] * 5
+    assert manager.get("/health/live")[0] == 200
+    service.signal(signal.SIGUSR2)  # it comes back after all, before anybody lost patience
+    manager.until(WATCHDOG="1")
+    service.signal(signal.SIGABRT)  # what systemd sends when it did lose it
+    _, _, err = service.ended()
+    assert "the service manager is to restart this service" in err
+
+
+def test_sigterm_gives_the_frames_that_were_taken_their_answer(manager: Manager, scene_jpeg: bytes) -> None:
+    service = fake(manager, "server.drain_s=30")
+    manager.until(READY="1")
+    service.signal(signal.SIGUSR1)
+    answered = push(manager, scene_jpeg)
+    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
+        pass
+    service.signal(signal.SIGTERM)
+    manager.until(STOPPING="1")
+    service.signal(signal.SIGUSR2)
+    assert service.ended()[0] == 0
+    answered.join(LONG_S)
+
+
+def test_the_second_ctrl_c_does_not_wait_for_anything(manager: Manager, scene_jpeg: bytes) -> None:
+    service = fake(manager, "server.drain_s=600")
+    manager.until(READY="1")
+    service.signal(signal.SIGUSR1)
+    push(manager, scene_jpeg)
+    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
+        pass
+    service.signal(signal.SIGINT)
+    manager.until(STOPPING="1")
+    service.signal(signal.SIGINT)
+    assert service.ended()[0] == 130
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_a_restart_refuses_nobody(family: socket.AddressFamily, tmp_path: Path, scene_jpeg: bytes) -> None:
+    try:
+        manager = Manager(tmp_path, family)
+    except OSError as error:
+        pytest.skip(f"this machine has no such address: {error}")
+    try:
+        early = waiting(manager)  # before any process is there
+        first = fake(manager)
+        assert await asyncio.to_thread(answer_to, early) == 200
+        client = await connected(manager.url)
+        await client.emit("process_frame", scene_jpeg)
+        assert (await event(client, "detection_results"))["detections"]
+        first.signal(signal.SIGTERM)
+        await asyncio.to_thread(first.ended)
+        await client.disconnect()
+        between = waiting(manager)
+        fake(manager)
+        assert await asyncio.to_thread(answer_to, between) == 200
+        client = await connected(manager.url)
+        await client.emit("process_frame", scene_jpeg)
+        assert (await event(client, "detection_results"))["detections"]
+        await client.disconnect()
+    finally:
+        manager.close()
+
+
+def test_who_comes_while_it_stops_waits_for_the_next_process(manager: Manager, scene_jpeg: bytes) -> None:
+    first = fake(manager, "server.drain_s=600")
+    manager.until(READY="1")
+    first.signal(signal.SIGUSR1)
+    push(manager, scene_jpeg)
+    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
+        pass
+    assert manager.listened_to_by(first) == 2
+    first.signal(signal.SIGTERM)
+    manager.until(STOPPING="1")
+    while manager.listened_to_by(first) > 1:  # the one that it was given
+        pass
+    late = waiting(manager)
+    first.signal(signal.SIGUSR2)
+    assert first.ended()[0] == 0
+    fake(manager)
+    assert answer_to(late) == 200
+
+
+def waiting(manager: Manager) -> http.client.HTTPConnection:
+    """A connection that has been made and has asked, whether anybody is there to answer or not."""
+    connection = http.client.HTTPConnection(manager.url.removeprefix("http://"), timeout=LONG_S)
+    connection.request("GET", "/health/live")
+    return connection
+
+
+def answer_to(connection: http.client.HTTPConnection) -> int:
+    with contextlib.closing(connection), connection.getresponse() as answer:
+        return answer.status
+
+
+async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_when_it_is(
+    manager: Manager, models: str, tmp_path: Path, scene_jpeg: bytes
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text('[server]\nviewer_token = "s3cret"\n[flow]\nmax_sied = 640\n')
+    service = manager.start("--config", str(path), "--set", models)
+    said = await asyncio.to_thread(manager.until, READY="1")
+    what = f"{path}, line 4: unknown key 'flow.max_sied'; did you mean 'max_side'?"
+    assert said["STATUS"] == f"safe mode: the box waits for its settings to be mended: {what}"
+    status, report = await asyncio.to_thread(manager.get, "/health")
+    assert (status, report["status"]) == (503, "critical")
+    (finding,) = [finding for finding in report["findings"] if finding["severity"] == "critical"]
+    assert finding["code"] == "safe_mode"
+    assert what in finding["what"]
+    assert (await asyncio.to_thread(manager.get, "/health/ready"))[0] == 503
+    client = await connected(manager.url)
+    await client.emit("process_frame", scene_jpeg)
+    refused = await event(client, "detection_error")
+    assert refused["code"] == "safe_mode"
+    assert what in refused["error"]
+    await client.disconnect()
+
+    path.write_text("[server]\nviewer_token = 5\n")  # another mistake
+    said = await asyncio.to_thread(manager.until, READY="1")
+    assert "line 2: server.viewer_token = (secret)" in said["STATUS"]
+    path.write_text('[server]\nviewer_token = "s3cret"\n[flow]\nmax_side = 640\n')
+    assert "MONOTONIC_USEC" in await asyncio.to_thread(manager.until, RELOADING="1")
+    said = await asyncio.to_thread(manager.until, READY="1")
+    assert not said["STATUS"].startswith("safe mode")
+    assert (await asyncio.to_thread(manager.get, "/health/ready"))[0] == 200
+    service.signal(signal.SIGTERM)
+    status, _, err = await asyncio.to_thread(service.ended)
+    assert status == 0
+    assert "s3cret" not in err
+
+
+def test_a_broken_model_leaves_a_reachable_box_that_tries_again_when_told(manager: Manager, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    service = manager.start("--set", f"model.dir={folder}")
+    assert manager.until(READY="1")["STATUS"].startswith("safe mode: ")
+    assert manager.get("/health/ready")[0] == 503
+    assert "model_missing" in findings(manager)
+    (folder / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(folder, lambda _: None, sources=[])
+    service.signal(signal.SIGHUP)
+    manager.until(RELOADING="1")
+    assert not manager.until(READY="1")["STATUS"].startswith("safe mode")
+    assert manager.get("/health/ready")[0] == 200
+
+
+def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Manager, tmp_path: Path) -> None:
+    folder, path = tmp_path / "models", tmp_path / "appliance.toml"
+    folder.mkdir()
+    path.write_text("[server]\nmax_connections = 5\n")
+    there = ["--config", str(path), "--set", f"model.dir={folder}"]
+    service = manager.start(*there, APPLIANCE_CONTROL=str(tmp_path / "control.sock"))
+    manager.until(READY="1")
+    (folder / "yolo11n.onnx").write_bytes(networks.colours())
+    fetch.fetch(folder, lambda _: None, sources=[])
+    Control([tmp_path / "control.sock"]).activate("yolo11n", None, False)
+    reload_to(manager, service, path, "[server]\nmax_connections = 6\n")
+    service.signal(signal.SIGTERM)
+    _, _, err = service.ended()
+    assert "reloaded; changed: server.max_connections\n" in err
+    assert "trying again with the settings as they are now" not in err
+
+
+def test_a_wrong_flag_ends_it_even_under_systemd(manager: Manager) -> None:
+    status, _, err = manager.start("--set", "server.prot=80").ended()
+    assert status == 2
+    assert "did you mean 'port'?" in err
+
+
+@pytest.mark.parametrize("governor", ["true", "false"])
+async def test_a_reload_changes_tokens_limits_and_the_log_and_drops_no_camera(
+    manager: Manager, models: str, tmp_path: Path, governor: str
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text('profile = "realtime"\n[cameras.gate]\ntoken = "old"\n')
+    service = manager.start("--config", str(path), "--set", models, "--set", f"governor.enabled={governor}")
+    await asyncio.to_thread(manager.until, READY="1")
+    client = await connected(manager.url, name="gate", token="old")
+    told = await event(client, "connected")
+    assert told["limits"]["max_side"] == 640
+
+    path.write_text(
+        'profile = "realtime"\n[log]\nlevel = "error"\n[flow]\nmax_side = 320\nmin_interval_s = 2.5\nburst = 7\n'
+        '[cameras.gate]\ntoken = "new"\n'
+    )
+    service.signal(signal.SIGHUP)
+    assert "MONOTONIC_USEC" in await asyncio.to_thread(manager.until, RELOADING="1")
+    await asyncio.to_thread(manager.until, READY="1")
+    limits = await event(client, "limits")
+    assert (limits["max_side"], limits["min_interval"]) == (320, 2.5)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        await connected(manager.url, name="gate", token="old")
+    second = await connected(manager.url, name="gate", token="new")
+    assert client.connected
+    await client.disconnect()
+    await second.disconnect()
+    service.signal(signal.SIGTERM)
+    _, _, err = await asyncio.to_thread(service.ended)
+    assert "wrong token" not in err  # a warning, which is no longer written
+    assert "reloaded" not in err
+
+
+def test_a_bad_file_on_reload_changes_nothing_and_is_a_finding_until_a_good_one_comes(
+    manager: Manager, models: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text("[server]\nmax_connections = 5\n")
+    service = manager.start("--config", str(path), "--set", models)
+    manager.until(READY="1")
+    reload_to(manager, service, path, "[server]\nmax_conections = 6\n")
+    assert f"{path}, line 2: unknown key 'server.max_conections'" in findings(manager)["config_not_reloaded"]
+    assert manager.get("/health/ready")[0] == 200
+    reload_to(manager, service, path, "[server]\nmax_connections = 7\nport = 1\n[engine]\nthreads = 1\n")
+    assert "config_not_reloaded" not in findings(manager)
+    service.signal(signal.SIGTERM)
+    _, _, err = service.ended()
+    assert "not reloaded, the settings from before still hold" in err
+    assert "reloaded; changed: server.max_connections\n" in err
+    assert "only a restart brings it in: engine.threads, server.port\n" in err
+
+
+def reload_to(manager: Manager, service: Service, path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    service.signal(signal.SIGHUP)
+    manager.until(RELOADING="1")
+    manager.until(READY="1")
+
+
+def test_secrets_come_from_systemds_credentials(manager: Manager, models: str, tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "server.api_key").write_text("k3y\n")
+    manager.start("--set", models, CREDENTIALS_DIRECTORY=str(folder))
+    manager.until(READY="1")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{manager.url}/v1/vision/detection?api_key=wrong", b"x", timeout=LONG_S)
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(f"{manager.url}/v1/vision/detection?api_key=k3y", b"x", timeout=LONG_S)
+
+
+def test_no_frame_writes_to_the_disk(manager: Manager, models: str, scene_jpeg: bytes, tmp_path: Path) -> None:
+    """A flash card wears out. 300 pictures of 60 kB are 18 MB; a record or two of other things may fall between."""
+    counted = disk_writes(os.getpid())
+    (tmp_path / "probe").write_bytes(bytes(100_000))
+    if disk_writes(os.getpid()) < counted + 100_000:
+        pytest.skip("this machine does not count what a process writes to its disk (write_bytes in /proc/PID/io)")
+    service = manager.start("--profile", "realtime", "--set", models, "--set", "cache.enabled=false")
+    manager.until(READY="1")
+    request = urllib.request.Request(f"{manager.url}/v1/vision/detection", scene_jpeg, {"Content-Type": "image/jpeg"})
+    before = disk_writes(service.pid)
+    for _ in range(300):
+        with urllib.request.urlopen(request, timeout=LONG_S) as answer:
+            assert answer.status == 200
+    assert disk_writes(service.pid) - before <= 16384
+
+
+def disk_writes(pid: int) -> int:
+    """Bytes that a process has sent to disks so far; 0 where the kernel does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return int(dict(line.split(": ") for line in lines).get("write_bytes", 0))

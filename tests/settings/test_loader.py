@@ -1,0 +1,524 @@
+"""Settings: who wins, what is refused and in which words, and that what is shown can be loaded again."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Meta, Struct
+
+from appliance.errors import ConfigError
+from appliance.settings import loader, sources
+from appliance.settings.schema import PROFILES, Camera, Flow, Model, Server, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load(
+    text: str = "", environ: dict[str, str] | None = None, flags: dict[str, str] | None = None, *, folder: Path
+) -> Settings:
+    path = folder / "appliance.toml"
+    path.write_text(text, encoding="utf-8")
+    return loader.load(path, environ, flags)
+
+
+def refused(text: str = "", *, folder: Path, **sources: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(text, **sources, folder=folder)
+    assert caught.value.code == "config_invalid"
+    return str(caught.value)
+
+
+def test_without_any_source_the_defaults_of_production_hold() -> None:
+    loaded = loader.load()
+    assert loaded.profile == "production"
+    assert loaded.flow.min_interval_s == 1.0
+    assert loaded.server.port == 8080
+
+
+def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
+    toml, environ, flags = (
+        "[flow]\nmin_interval_s = 3",
+        {"APPLIANCE_FLOW_MIN_INTERVAL_S": "4"},
+        {"flow.min_interval_s": "5"},
+    )
+    bare = 'profile = "development"\n'
+    assert Settings().flow.min_interval_s == 0.0
+    assert load(bare, folder=tmp_path).flow.min_interval_s == 2.0
+    assert load(bare + toml, folder=tmp_path).flow.min_interval_s == 3.0
+    assert load(bare + toml, environ, folder=tmp_path).flow.min_interval_s == 4.0
+    assert load(bare + toml, environ, flags, folder=tmp_path).flow.min_interval_s == 5.0
+
+
+def test_the_profile_itself_may_come_from_each_source(tmp_path: Path) -> None:
+    toml, environ = 'profile = "development"', {"APPLIANCE_PROFILE": "realtime"}
+    assert load(toml, folder=tmp_path).profile == "development"
+    assert load(toml, environ, folder=tmp_path).profile == "realtime"
+    assert load(toml, environ, {"profile": "production"}, folder=tmp_path).profile == "production"
+
+
+def test_a_source_changes_only_what_it_names(tmp_path: Path) -> None:
+    loaded = load(
+        "[server]\nhost = '10.0.0.1'", {"APPLIANCE_SERVER_PORT": "81"}, {"log.level": "error"}, folder=tmp_path
+    )
+    assert (loaded.server.host, loaded.server.port, loaded.log.level) == ("10.0.0.1", 81, "error")
+    assert loaded.server.max_frame_bytes == Settings().server.max_frame_bytes
+    assert loaded.model == Settings().model
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("development", {"flow.min_interval_s": 2.0, "flow.max_side": 640, "log.level": "debug"}),
+        ("production", {"flow.min_interval_s": 1.0, "log.level": "warning"}),
+        ("realtime", {"flow.min_interval_s": 0.0}),
+    ],
+)  # fmt: skip
+def test_a_profile_sets_what_the_design_says(profile: str, expected: dict[str, object]) -> None:
+    loaded = loader.load(flags={"profile": profile})
+    for key, value in expected.items():
+        section, name = key.split(".")
+        assert getattr(getattr(loaded, section), name) == value, key
+    assert loaded.cache.enabled
+    assert loaded.governor.enabled
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_every_entry_of_a_profile_is_a_setting(profile: str) -> None:
+    for section, entries in PROFILES[profile].items():
+        for key, value in entries.items():
+            loaded = getattr(getattr(loader.load(flags={"profile": profile}), section), key)
+            assert loaded == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_an_unknown_key_is_named_with_its_source_and_the_nearest_one(tmp_path: Path) -> None:
+    text = refused("[server]\nprot = 80", folder=tmp_path)
+    assert str(tmp_path / "appliance.toml") in text
+    assert "'server.prot'" in text
+    assert "did you mean 'port'?" in text
+    text = refused(environ={"APPLIANCE_FLOW_MAXSIDE": "640"}, folder=tmp_path)
+    assert "APPLIANCE_FLOW_MAXSIDE" in text
+    assert "did you mean 'max_side'?" in text
+    text = refused(flags={"cache.entrys": "5"}, folder=tmp_path)
+    assert "--set cache.entrys" in text
+    assert "did you mean 'entries'?" in text
+
+
+def test_an_unknown_section_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    assert "did you mean 'server'?" in refused("[sever]\nport = 80", folder=tmp_path)
+    assert "did you mean 'governor'?" in refused(environ={"APPLIANCE_GOVERNER_ENABLED": "0"}, folder=tmp_path)
+    assert "did you mean 'model'?" in refused(flags={"modle.name": "x"}, folder=tmp_path)
+    assert "did you mean 'profile'?" in refused(flags={"profil": "x"}, folder=tmp_path)
+
+
+def test_where_nothing_is_near_all_are_named(tmp_path: Path) -> None:
+    assert "known here: enabled, entries, max_bytes, ttl_s" in refused("[cache]\nzzz = 1", folder=tmp_path)
+
+
+def test_an_unknown_key_of_a_camera_is_named_with_it(tmp_path: Path) -> None:
+    text = refused("[cameras.gate]\nwieght = 2", folder=tmp_path)
+    assert "'cameras.gate.wieght'" in text
+    assert "did you mean 'weight'?" in text
+
+
+@pytest.mark.parametrize(
+    ("toml", "parts"),
+    [
+        ("[server]\nport = '80'", ["server.port = '80'", "int", "str", "TCP port"]),
+        ("[server]\nport = 99999", ["server.port", "65535"]),
+        ("[server]\nport = true", ["server.port", "int"]),
+        ("[server]\ncompression = 1", ["server.compression", "bool"]),
+        ("[server]\ncors_origins = 'all'", ["server.cors_origins", "array"]),
+        ("[server]\ncors_origins = [5]", ["server.cors_origins", "str"]),
+        ("[server]\nallowed_hosts = ['http://a.example']", ["server.allowed_hosts", "regex"]),
+        ("[model]\nmin_confidence = 0", ["model.min_confidence", "> 0"]),
+        ("[model]\nmin_confidence = 1.0", ["model.min_confidence", "< 1"]),
+        ("[model]\nname = ''", ["model.name", "length"]),
+        ("[engine]\ndevice = 'TPU'", ["engine.device", "CPU, GPU, NPU or AUTO"]),
+        ("[engine]\nkind = 'An Abacus'", ["engine.kind", "An Abacus"]),
+        ("[flow]\nmax_side = 63", ["flow.max_side", "64"]),
+        ("[log]\nlevel = 'loud'", ["log.level", "loud"]),
+        ("profile = 'holiday'", ["profile", "holiday", "development, production or realtime"]),
+        ("profile = 5", ["profile"]),
+        ("[cameras.gate]\npriority = 12", ["cameras.gate.priority", "9"]),
+        ("server = 5", ["server is a section", "[server]"]),
+        ("cameras = 5", ["cameras is a section"]),
+        ("[cameras]\ngate = 'token'", ["cameras.gate is a section", "[cameras.gate]"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(toml: str, parts: list[str], tmp_path: Path) -> None:
+    text = refused(toml, folder=tmp_path)
+    for part in [str(tmp_path / "appliance.toml"), *parts]:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("server.port", "eighty"),
+        ("server.port", "-1"),
+        ("server.compression", "perhaps"),
+        ("flow.min_interval_s", "-0.1"),
+        ("flow.burst", "2.5"),
+        ("model.iou", "1.01"),
+        ("profile", "holiday"),
+        ("server", "5"),
+        ("cameras.gate", "token"),
+    ],
+)
+def test_a_wrong_value_as_text_is_refused_too(key: str, value: str, tmp_path: Path) -> None:
+    assert f"--set {key}" in refused(flags={key: value}, folder=tmp_path)
+    name = sources.PREFIX + key.upper().replace(".", "_")
+    assert name in refused(environ={name: value}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("key", ["flow.min_interval_s", "governor.target_temp_c", "server.drain_s", "cache.ttl_s"])
+def test_a_number_must_be_finite(key: str, value: str, tmp_path: Path) -> None:
+    section, name = key.split(".")
+    assert key in refused(f"[{section}]\n{name} = {value}", folder=tmp_path)
+    assert key in refused(flags={key: value}, folder=tmp_path)
+
+
+def test_text_from_the_environment_becomes_what_the_setting_is(tmp_path: Path) -> None:
+    environ = {
+        "APPLIANCE_SERVER_PORT": "9000",
+        "APPLIANCE_SERVER_COMPRESSION": "false",
+        "APPLIANCE_FLOW_MAX_AGE_S": "0.5",
+        "APPLIANCE_SERVER_CORS_ORIGINS": "http://a.example, https://b.example:8443 ,",
+        "APPLIANCE_MODEL_NAME": "007",
+        "HOME": "/root",
+    }
+    loaded = load("", environ, folder=tmp_path)
+    assert loaded.server.port == 9000
+    assert loaded.server.compression is False
+    assert loaded.flow.max_age_s == 0.5
+    assert loaded.server.cors_origins == ("http://a.example", "https://b.example:8443")
+    assert loaded.model.name == "007"
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"), [("*", ("*",)), ("", ()), ("a", ("a",)), ("a,b", ("a", "b")), (" , ", ())]
+)
+def test_commas_make_a_list(text: str, origins: tuple[str, ...]) -> None:
+    assert loader.load(flags={"server.cors_origins": text}).server.cors_origins == origins
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    assert loader.load(environ={"APPLIANCE_CONFIG": "/x", "APPLIANCE_TOKEN": "t", "PATH": "/bin"}) == loader.load()
+
+
+def test_cameras_have_sections_of_their_own(tmp_path: Path) -> None:
+    loaded = load('[cameras.gate]\nweight = 2\ntoken = "abc"\n[cameras."yard.2"]\npriority = 3', folder=tmp_path)
+    assert list(loaded.cameras) == ["gate", "yard.2"]
+    assert (loaded.cameras["gate"].weight, loaded.cameras["gate"].token) == (2.0, "abc")
+    assert (loaded.cameras["yard.2"].weight, loaded.cameras["yard.2"].priority) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"[server\n", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"a=1\na=2", "not valid TOML"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+    ],
+    ids=["section", "bytes", "twice", "nested"],
+)
+def test_a_file_that_is_not_toml_is_refused(content: bytes, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"broken\.toml: is {what}"):
+        loader.load(path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        loader.load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        loader.load(tmp_path)
+
+
+@pytest.mark.parametrize(("target", "critical"), [("84", "84"), ("90", "84"), ("75", "60")])
+def test_the_critical_temperature_lies_above_the_target(target: str, critical: str, tmp_path: Path) -> None:
+    flags = {"governor.target_temp_c": target, "governor.critical_temp_c": critical}
+    text = refused(flags=flags, folder=tmp_path)
+    assert "governor.critical_temp_c" in text
+    assert "governor.target_temp_c" in text
+    assert loader.load(flags=flags | {"governor.critical_temp_c": "110"}).governor.critical_temp_c == 110
+
+
+def test_an_error_names_the_line_of_its_file(tmp_path: Path) -> None:
+    text = '# the box\n[server]\nport = 80\n\n[cameras."yard.2"]\n  wieght = 2\n'
+    assert f"{tmp_path / 'appliance.toml'}, line 6: unknown key 'cameras.yard.2.wieght'" in refused(
+        text, folder=tmp_path
+    )
+    assert "line 2: server.port = 'x'" in refused("[server]\nport = 'x'", folder=tmp_path)
+    assert "line 3: unknown key 'sever'" in refused("\n\n[sever]\nport = 1", folder=tmp_path)
+    assert "line 1: profile = 'x'" in refused("profile = 'x'", folder=tmp_path)
+    assert "toml: unknown key 'server.prot'" in refused("server = { prot = 1 }", folder=tmp_path)  # no line, no guess
+
+
+@pytest.mark.parametrize("key", ["server.viewer_token", "server.api_key", "cameras.gate.token"])
+def test_an_error_never_shows_a_secret(key: str, tmp_path: Path) -> None:
+    section, _, name = key.rpartition(".")
+    text = refused(f"[{section}]\n{name} = 271828", folder=tmp_path)
+    assert key in text
+    assert "271828" not in text
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    """A folder as systemd hands it over."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    return folder
+
+
+def test_secrets_come_from_systemds_credentials(credentials: Path, tmp_path: Path) -> None:
+    (credentials / "server.viewer_token").write_text("view\n")
+    (credentials / "appliance_server.api_key").write_text("key")
+    (credentials / "cameras.yard.2.token").write_text("yard")
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    loaded = load('[server]\nviewer_token = "old"\n[cameras."yard.2"]\nweight = 2', environ, folder=tmp_path)
+    assert (loaded.server.viewer_token, loaded.server.api_key) == ("view", "key")
+    assert (loaded.cameras["yard.2"].token, loaded.cameras["yard.2"].weight) == ("yard", 2)
+    environ["APPLIANCE_SERVER_API_KEY"] = "last"
+    assert load("", environ, folder=tmp_path).server.api_key == "last"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("server.api_key", b"\n", "is empty, which would let anyone in"),
+        ("server.api_kye", b"key", "credential server.api_kye: is none of server.viewer_token, server.api_key"),
+        ("cameras.token", b"key", "is none of"),
+        ("server.api_key", b"\xff\xfe", "must be text"),
+    ],
+)
+def test_a_credential_that_protects_nothing_is_refused(
+    name: str, content: bytes, what: str, credentials: Path, tmp_path: Path
+) -> None:
+    (credentials / name).write_bytes(content)
+    assert what in refused(environ={"CREDENTIALS_DIRECTORY": str(credentials)}, folder=tmp_path)
+
+
+def test_a_folder_of_credentials_that_is_not_there_holds_none(tmp_path: Path) -> None:
+    assert load("", {"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}, folder=tmp_path).server.api_key == ""
+
+
+def test_a_folder_of_credentials_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be read" in refused(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "file")}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "port"),
+    [
+        ("[server]\nport = 9000\n[flow]\nmax_sied = 1", {}, 9000),
+        ("[server]\nport = 9000\nhots = '::'", {}, 9000),
+        ("[server]\nport = 'x'", {}, 8080),
+        ("[server\nport = 9000", {}, 8080),
+        ("[server]\nport = 9000\n[flow]\nmax_sied = 1", {"APPLIANCE_SERVER_PORT": "9001"}, 9001),
+        ("[server]\nport = 9000", {"APPLIANCE_SERVER_PROT": "9001"}, 9000),
+        ("server = 5", {}, 8080),
+        ("[governor]\ntarget_temp_c = 100\n[server]\nport = 9000", {}, 9000),
+    ],
+)
+def test_a_box_with_wrong_settings_listens_where_the_good_ones_say(
+    toml: str, environ: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    refused(toml, environ=environ, folder=tmp_path)
+    kept = loader.salvage(tmp_path / "appliance.toml", environ, {})
+    assert kept == msgspec.structs.replace(loader.load(), server=msgspec.structs.replace(Settings().server, port=port))
+
+
+def test_a_file_that_is_not_there_leaves_the_defaults_and_the_flags(tmp_path: Path) -> None:
+    kept = loader.salvage(tmp_path / "none.toml", {}, {"server.port": "9002"})
+    assert kept == loader.load(flags={"server.port": "9002"})
+
+
+def test_wrong_flags_are_not_salvaged(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set server\.prot"):
+        loader.salvage(tmp_path / "none.toml", {}, {"server.prot": "1"})
+
+
+def test_every_setting_has_its_line() -> None:
+    described = loader.describe(loader.load())
+    lines = described.splitlines()
+    for number, line in enumerate(lines):
+        if " = " in line and not line.startswith("#"):
+            assert lines[number - 1].startswith("# ")
+            assert len(lines[number - 1]) > 10, line
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_what_is_shown_loads_back_to_the_same_settings(profile: str, tmp_path: Path) -> None:
+    loaded = loader.load(flags={"profile": profile})
+    assert load(loader.describe(loaded), folder=tmp_path) == loaded
+
+
+def test_passwords_in_addresses_are_not_shown() -> None:
+    flags = {"camera.source": "rtsp://admin:hunter2/@camera/1", "camera.to": "http://me:hunter2@device"}
+    described = loader.describe(loader.load(flags=flags))
+    assert 'source = "rtsp://admin:***@camera/1"' in described
+    assert "hunter2" not in described
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    loaded = load('[server]\napi_key = "k3y"\nviewer_token = "v13w"\n[cameras.gate]\ntoken = "t0ken"', folder=tmp_path)
+    described = loader.describe(loaded)
+    for secret in ("k3y", "v13w", "t0ken"):
+        assert secret not in described
+    assert described.count('"(set)"') == 3
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+cameras = st.builds(
+    Camera,
+    weight=st.floats(0.01, 100),
+    priority=st.integers(0, 9),
+    min_interval_s=st.floats(0, 3600),
+)
+
+
+@st.composite
+def all_settings(draw: st.DrawFn) -> Settings:
+    """Settings other than the defaults, some of them odd."""
+    return Settings(
+        profile=draw(st.sampled_from(("development", "production", "realtime"))),
+        server=Server(
+            host=draw(names),
+            port=draw(st.integers(0, 65535)),
+            cors_origins=tuple(draw(st.lists(names, max_size=3))),
+            ping_interval_s=draw(st.floats(1, 300)),
+            compression=draw(st.booleans()),
+        ),
+        model=Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
+        flow=Flow(min_interval_s=draw(st.floats(0, 3600)), max_waiting_bytes=draw(st.integers(10**6, 10**10))),
+        cameras=draw(st.dictionaries(names, cameras, max_size=3)),
+    )
+
+
+@given(all_settings())
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_shown_is_toml_that_means_the_same(chosen: Settings) -> None:
+    tree = tomllib.loads(loader.describe(chosen))
+    assert msgspec.convert(tree, Settings, strict=True) == chosen
+
+
+def test_a_box_has_its_models_in_one_place_unless_its_settings_say_otherwise(tmp_path: Path) -> None:
+    system = tmp_path / "etc/appliance/appliance.toml"
+    system.parent.mkdir(parents=True)
+    assert loader.default_path({}, tmp_path) is None
+    system.write_text("[model]\niou = 0.5\n")
+    assert loader.default_path({}, tmp_path) == system
+    assert loader.load(system).model.dir == str(tmp_path / "opt/appliance/models")
+    assert loader.load(system, {"APPLIANCE_MODEL_DIR": "mine"}).model.dir == "mine"
+    system.write_text('[model]\ndir = "/elsewhere"\n')
+    assert loader.load(system).model.dir == "/elsewhere"
+    assert loader.load(None).model.dir == "models"
+    assert loader.default_path({"APPLIANCE_CONFIG": "mine.toml"}, tmp_path) == Path("mine.toml")
+
+
+def test_who_may_not_look_for_the_settings_is_told_to_use_sudo(tmp_path: Path) -> None:
+    class Closed(type(tmp_path)):  # type: ignore[misc]  # root may look everywhere
+        def exists(self, **options: Any) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(ConfigError, match=r"appliance.toml: only root and the service may read it; use sudo"):
+        loader.default_path({}, Closed(tmp_path))
+
+
+def numbers() -> list[tuple[str, Any]]:
+    """Every numeric setting, as it is written, and its bounds."""
+    found = []
+    for section, kind in get_type_hints(Settings).items():
+        struct = get_args(kind)[1] if get_origin(kind) is dict else kind
+        if isinstance(struct, type) and issubclass(struct, Struct):
+            where = f"{section}.gate" if get_origin(kind) is dict else section
+            for key, hint in get_type_hints(struct, include_extras=True).items():
+                bare, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+                if bare in (int, float):
+                    found.append((f"{where}.{key}", metas[0] if metas else Meta()))
+    return found
+
+
+def test_the_walk_finds_the_numeric_settings() -> None:
+    assert {"server.port", "flow.max_age_s", "cameras.gate.weight"} < {name for name, _ in numbers()}
+
+
+@pytest.mark.parametrize(("name", "meta"), numbers(), ids=[name for name, _ in numbers()])
+def test_every_numeric_setting_has_both_bounds_and_the_error_says_them(name: str, meta: Meta, tmp_path: Path) -> None:
+    least, most = (one if one is not None else other for one, other in ((meta.ge, meta.gt), (meta.le, meta.lt)))
+    assert least is not None, "a lower bound is missing"
+    assert most is not None, "an upper bound is missing"
+    section, _, key = name.rpartition(".")
+    for value in (10**30, -(10**30), "inf", "-inf", "nan", "0x" + "f" * 5000):
+        path = tmp_path / "appliance.toml"
+        path.write_text(f"[{section}]\n{key} = {value}\n")
+        with pytest.raises(ConfigError) as caught:
+            loader.load(path)
+        assert f"line 2: {name} = " in str(caught.value)
+        assert re.search(rf"{least} to (below )?{most}\b", str(caught.value))
+        assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("value", [r"a\u0000b", r"a\nb", r"\u001b[31m"])
+@pytest.mark.parametrize("name", ["state.dir", "model.dir", "model.name", "server.host", "server.api_key"])
+def test_text_with_control_characters_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    section, _, key = name.partition(".")
+    (tmp_path / "x.toml").write_text(f'[{section}]\n{key} = "{value}"\n')
+    with pytest.raises(ConfigError, match="without control characters"):
+        loader.load(tmp_path / "x.toml")
+
+
+def test_a_byte_order_mark_of_an_editor_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 81\r\n")
+    assert loader.load(tmp_path / "x.toml").server.port == 81
+
+
+DAMAGED: dict[str, bytes] = {
+    "zero bytes in it": b"[server]\nport = 81\n" + bytes(4096),
+    "nothing but zero bytes": bytes(4096),
+    "no UTF-8": b"\xff\xfe[server]",
+    "cut off": b"[server]\nport = ",
+    "nested": b"a = " + b"[" * 100_000,
+    "long number": b"[server]\nport = " + b"9" * 5000,
+    "too large": b"#" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_named_and_what_can_be_salvaged_is(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"appliance\.toml"):
+        loader.load(path)
+    assert loader.salvage(path, {"APPLIANCE_SERVER_PORT": "82"}, {}).server.port == 82
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "device", "loop", "nothing"])
+def test_what_is_no_file_is_named_and_what_can_be_salvaged_is(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "loop":
+        path.symlink_to(path)
+    with pytest.raises(ConfigError, match=r"appliance\.toml"):
+        loader.load(path)
+    assert loader.salvage(path, {"APPLIANCE_SERVER_PORT": "82"}, {}).server.port == 82

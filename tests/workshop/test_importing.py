@@ -1,0 +1,171 @@
+"""What comes into the folder of bundles from outside, and what goes."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ModelError
+from appliance.models import active, store
+from appliance.models import bundle as bundles
+from appliance.workshop import fetch
+from tests.models import networks
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """A folder as `yolo export format=openvino dynamic=True` leaves it."""
+    folder = tmp_path / "best_openvino_model"
+    folder.mkdir()
+    networks.save_ir(networks.colours(), folder / "best.xml")
+    (folder / "metadata.yaml").write_text(networks.metadata_yaml(networks.CLASSES), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """A bundle of ours, in another store."""
+    source = tmp_path / "colours.onnx"
+    source.write_bytes(networks.colours())
+    fetch.build(source, tmp_path / "elsewhere", "a test")
+    return tmp_path / "elsewhere"
+
+
+def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = False) -> tuple[str, str]:
+    """The code and text of the refusal, which leaves nothing behind."""
+    before = store.names(models_dir)
+    with pytest.raises(ModelError) as caught:
+        store.take_in(source, models_dir, name, force=force)
+    assert store.names(models_dir) == before
+    assert not models_dir.is_dir() or not list(models_dir.glob(".*"))
+    return caught.value.code, str(caught.value)
+
+
+def test_an_export_is_taken_in_as_it_is_and_held_against_a_manifest_from_then_on(
+    export: Path, models_dir: Path
+) -> None:
+    found = store.take_in(export, models_dir, "gate")
+    assert (found.name, found.head, found.classes, found.license) == ("gate", "anchors", networks.CLASSES, "AGPL-3.0")
+    assert set(found.files) == {"best.xml", "best.bin", "metadata.yaml"}
+    assert found.source == export.name
+    (models_dir / "gate" / "best.bin").write_bytes(b"damage")
+    with pytest.raises(ModelError, match="wrong sha256"):
+        bundles.read(models_dir / "gate")
+
+
+def test_a_bundle_of_ours_keeps_what_its_manifest_says(ours: Path, models_dir: Path) -> None:
+    before = bundles.read(ours)
+    found = store.take_in(ours, models_dir, "new")
+    assert (found.source, found.tools, found.files) == ("a test", before.tools, before.files)
+    assert found.name == "new"
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
+@pytest.mark.parametrize("deep", [True, False], ids=["with its folder", "its files alone"])
+def test_an_archive_is_as_good_as_a_folder(export: Path, models_dir: Path, kind: str, deep: bool) -> None:
+    base = str(export.parent / "packed")
+    archive = shutil.make_archive(base, kind, export.parent if deep else export, export.name if deep else ".")
+    assert store.take_in(Path(archive), models_dir, "new").classes == networks.CLASSES
+
+
+@pytest.mark.parametrize("member", ["../../outside.txt", "/tmp/outside.txt", "a/b/c/deep.xml", "..", "a\\..\\b"])
+def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, models_dir: Path, member: str) -> None:
+    archive = tmp_path / "evil.tar"
+    with tarfile.open(archive, "w") as packed:
+        entry = tarfile.TarInfo(member)
+        entry.size = 4
+        packed.addfile(entry, io.BytesIO(b"evil"))
+    assert refused(archive, models_dir)[0] == "model_corrupt"
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_an_archive_with_a_link_or_a_device_is_refused(tmp_path: Path, models_dir: Path, kind: bytes) -> None:
+    archive = tmp_path / "evil.tar"
+    with tarfile.open(archive, "w") as packed:
+        entry = tarfile.TarInfo("model.xml")
+        entry.type, entry.linkname = kind, "/etc/hostname"
+        packed.addfile(entry)
+    code, text = refused(archive, models_dir)
+    assert code == "model_corrupt"
+    assert "link or a device" in text
+
+
+def test_an_archive_that_unpacks_to_a_disk_full_is_refused(tmp_path: Path, models_dir: Path) -> None:
+    archive = tmp_path / "bomb.tar"
+    entry = tarfile.TarInfo("model.bin")
+    entry.size = 10**13
+    archive.write_bytes(entry.tobuf() + bytes(10240))
+    assert "more than 2 GB" in refused(archive, models_dir)[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"just words" * 200])
+def test_what_is_no_archive_is_refused(tmp_path: Path, models_dir: Path, content: bytes) -> None:
+    (tmp_path / "model.zip").write_bytes(content)
+    assert refused(tmp_path / "model.zip", models_dir)[0] in ("model_corrupt", "model_unsupported")
+
+
+def test_a_cut_archive_is_refused(export: Path, models_dir: Path) -> None:
+    archive = Path(shutil.make_archive(str(export.parent / "packed"), "gztar", export))
+    archive.write_bytes(archive.read_bytes()[:-200])
+    assert refused(archive, models_dir)[0] == "model_corrupt"
+
+
+def test_a_damaged_bundle_is_refused(ours: Path, models_dir: Path) -> None:
+    (ours / "model.bin").write_bytes(b"damage")
+    assert refused(ours, models_dir)[0] == "model_corrupt"
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a\\b", "/abs"])
+def test_a_name_that_would_leave_the_folder_is_refused(export: Path, models_dir: Path, name: str) -> None:
+    assert refused(export, models_dir, name)[0] == "model_unsupported"
+
+
+def test_a_model_that_is_there_is_replaced_only_when_told_to(export: Path, ours: Path, models_dir: Path) -> None:
+    store.take_in(export, models_dir, "new")
+    assert "--force" in refused(ours, models_dir)[1]
+    store.take_in(ours, models_dir, "new", force=True)
+    assert bundles.read(models_dir / "new").network.name == "model.xml"
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, models_dir: Path, export: Path) -> None:
+    assert refused(tmp_path / "nowhere.zip", models_dir)[0] == "model_missing"
+    store.take_in(export, models_dir, "gate")
+    with pytest.raises(ModelError, match="did you mean 'gate'"):
+        store.folder_of(models_dir, "gatr")
+    with pytest.raises(ModelError, match=r"no model '\.\./elsewhere'"):
+        store.folder_of(models_dir, "../elsewhere")
+
+
+def test_a_removed_model_is_gone_and_the_one_in_use_stays(export: Path, models_dir: Path) -> None:
+    for name in ("first", "second", "third"):
+        store.take_in(export, models_dir, name)
+    active.activate(models_dir, "second", "first")
+    store.remove(models_dir, "third", "first")
+    assert store.names(models_dir) == ["first", "second"]
+    for name in ("first", "second"):
+        with pytest.raises(ModelError, match="in use: activate another") as caught:
+            store.remove(models_dir, name, "first")
+        assert caught.value.code == "model_not_activated"
+    with pytest.raises(ModelError) as caught:
+        store.remove(models_dir, "third", "first")
+    assert caught.value.code == "model_missing"
+
+
+def test_a_zip_may_hold_what_a_mac_adds(export: Path, models_dir: Path) -> None:
+    archive = export.parent / "packed.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in export.iterdir():
+            packed.write(file, f"{export.name}/{file.name}")
+        packed.writestr("__MACOSX/._best.xml", b"finder")
+    assert store.take_in(archive, models_dir, "new").classes == networks.CLASSES

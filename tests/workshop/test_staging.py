@@ -1,0 +1,298 @@
+"""Sources that were made to reach outside their folder, to fill the disk, or to keep the import waiting."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import ModelError
+from appliance.models import bundle as bundles
+from appliance.models import store
+from appliance.workshop import fetch
+from tests.models import networks
+from tests.models.test_bundle import change
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound bundle of ours."""
+    folder = tmp_path_factory.mktemp("good")
+    (folder / "colours.onnx").write_bytes(networks.colours())
+    fetch.build(folder / "colours.onnx", folder / "gate", "a test")
+    return folder / "gate"
+
+
+@pytest.fixture
+def source(good: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(good, tmp_path / "source"))
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def refused(source: Path, models_dir: Path) -> str:
+    """The text of the refusal, which leaves nothing behind, neither there nor elsewhere."""
+    around = sorted(path for path in models_dir.parent.iterdir() if path != models_dir)
+    with pytest.raises(ModelError) as caught:
+        store.take_in(source, models_dir, "new")
+    assert caught.value.code in ("model_corrupt", "model_unsupported")
+    assert not models_dir.is_dir() or not list(models_dir.iterdir())
+    assert sorted(path for path in models_dir.parent.iterdir() if path != models_dir) == around
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../../../outside", "/tmp/outside-of-it", "..", "a/b", "a\\..\\b", ".hidden"])
+def test_a_manifest_cannot_write_outside_its_folder(source: Path, models_dir: Path, name: str) -> None:
+    target = source / name
+    if name == "../../../outside":
+        target = models_dir.parent / "outside"
+        target.write_bytes(b"as it was")
+    change(source, files={"model.xml": bundles.sha256(source / "model.xml"), name: "0" * 64})
+    assert "does not lie in its own folder" in refused(source, models_dir)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "manifest.json", "more.txt"])
+def test_a_link_in_a_folder_is_not_followed(source: Path, models_dir: Path, tmp_path: Path, name: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"for root alone")
+    secret.chmod(0o600)
+    (source / name).unlink(missing_ok=True)
+    (source / name).symlink_to(secret)
+    assert "is a link, and links are not followed; copy the folder with `cp -rL`" in refused(source, models_dir)
+
+
+def test_a_link_to_the_folder_inside_is_not_followed(source: Path, models_dir: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    (outer / "inner").symlink_to(source)
+    assert refused(outer, models_dir)
+
+
+def test_a_folder_that_was_named_may_be_a_link(source: Path, models_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(source)
+    assert store.take_in(tmp_path / "link", models_dir, "new").classes == networks.CLASSES
+
+
+@pytest.mark.parametrize("name", ["model.bin", "manifest.json", "more.txt"])
+def test_a_pipe_in_a_folder_is_not_waited_for(source: Path, models_dir: Path, name: str) -> None:
+    (source / name).unlink(missing_ok=True)
+    os.mkfifo(source / name)
+    assert "is a pipe or a device" in refused(source, models_dir)
+
+
+@pytest.mark.parametrize("name", ["model.zip", "model.onnx", "model.tar.gz", "model.pb"])
+def test_a_pipe_as_the_source_is_not_waited_for(models_dir: Path, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "not a regular file" in refused(tmp_path / name, models_dir)
+
+
+def test_a_device_as_the_source_is_not_read(models_dir: Path) -> None:
+    assert "not a regular file" in refused(Path("/dev/zero"), models_dir)
+
+
+def test_a_folder_in_place_of_a_file_is_named(source: Path, models_dir: Path) -> None:
+    (source / "model.bin").unlink()
+    (source / "model.bin").mkdir()
+    assert f"{source / 'model.bin'} is missing" in refused(source, models_dir)
+
+
+def test_the_wrong_folder_is_not_copied_first(models_dir: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with (home / "film.mp4").open("wb") as file:
+        file.truncate(10**12)
+    assert "neither manifest.json nor Ultralytics' metadata.yaml nor model.toml" in refused(home, models_dir)
+
+
+def test_a_file_larger_than_any_model_is_refused_before_it_is_copied(source: Path, models_dir: Path) -> None:
+    with (source / "more.bin").open("wb") as file:
+        file.truncate(10**12)
+    assert "holds more than 2 GB" in refused(source, models_dir)
+
+
+def test_a_folder_of_many_files_is_not_one_model(source: Path, models_dir: Path) -> None:
+    for number in range(200):
+        (source / f"{number}.txt").write_bytes(b"")
+    assert "more than 100 files" in refused(source, models_dir)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "weights.pth", "best.onnx.zip"])
+def test_weights_of_pytorch_are_answered_with_the_command_that_converts_them(
+    models_dir: Path, tmp_path: Path, name: str
+) -> None:
+    weights = tmp_path / name
+    with zipfile.ZipFile(weights, "w") as packed:
+        packed.writestr("best/data.pkl", b"")
+        packed.writestr("best/data/0", b"")
+    assert refused(weights, models_dir) == (
+        f"{name} contains PyTorch weights. Convert it with: appliance model export {weights}"
+    )
+
+
+def test_a_folder_of_weights_too(models_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "best.pt").write_bytes(b"")
+    assert f"appliance model export {folder / 'best.pt'}" in refused(folder, models_dir)
+
+
+def tar(path: Path, *members: tuple[str, bytes], gz: bool = False) -> Path:
+    with tarfile.open(path, "w:gz" if gz else "w") as packed:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            packed.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def zipped(path: Path, *members: tuple[str, bytes], kind: int = stat.S_IFREG) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (kind | 0o644) << 16
+            packed.writestr(info, content)
+    return path
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([("../../outside", b"")], "is not a file of a model"),
+        ([("/tmp/outside-of-it", b"")], "is not a file of a model"),
+        ([("a/x", b""), ("b/y", b"")], "files in several folders"),
+        ([("a\x1b[2J", b"")], "cannot be called 'a\\x1b[2J'"),
+        ([("x" * 250, b"")], "cannot be called"),
+        ([(f"{number}", b"") for number in range(150)], "more than 100 files"),
+        ([(f"{number}/", b"") for number in range(1500)], "more than 1000 entries"),
+        ([("readme.txt", b"")], "neither manifest.json nor"),
+    ],
+    ids=lambda one: str(one)[:30],
+)
+def test_an_archive_that_is_not_of_one_model_is_refused(
+    models_dir: Path, tmp_path: Path, make: Callable[..., Path], members: list[tuple[str, bytes]], said: str
+) -> None:
+    assert said in refused(make(tmp_path / "model.archive", *members), models_dir)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_a_file_that_an_archive_holds_twice_is_refused(
+    models_dir: Path, tmp_path: Path, make: Callable[..., Path]
+) -> None:
+    assert "exists" in refused(make(tmp_path / "model.archive", ("model.xml", b"a"), ("model.xml", b"b")), models_dir)
+
+
+def test_a_link_in_a_zip_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "model.zip", ("model.xml", b"/etc/passwd"), kind=stat.S_IFLNK)
+    assert "link or a device" in refused(archive, models_dir)
+
+
+def test_a_zip_that_unpacks_to_a_disk_full_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "model.zip", ("model.bin", b"x" * 1234))
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace((1234).to_bytes(4, "little"), (4 * 10**9).to_bytes(4, "little")))
+    assert "holds more than 2 GB" in refused(archive, models_dir)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [10**9, 10**11])
+def test_a_header_that_claims_all_memory_is_not_read(models_dir: Path, tmp_path: Path, kind: bytes, size: int) -> None:
+    entry = tarfile.TarInfo("model.bin")
+    entry.size, entry.type = size, kind
+    (tmp_path / "model.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
+    assert "a header of" in refused(tmp_path / "model.tar", models_dir)
+
+
+def test_an_xz_that_claims_all_memory_is_refused(models_dir: Path, tmp_path: Path) -> None:
+    large = [{"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "depth": 1}]
+    archive = tmp_path / "model.tar.xz"
+    archive.write_bytes(lzma.compress(bytes(10240), filters=large))
+    assert "is damaged: Memory usage limit exceeded" in refused(archive, models_dir)
+
+
+def test_a_network_finds_its_weights_but_not_through_a_link(models_dir: Path, tmp_path: Path, good: Path) -> None:
+    shutil.copyfile(good / "model.xml", tmp_path / "net.xml")
+    (tmp_path / "net.bin").symlink_to(good / "model.bin")
+    with pytest.raises(ModelError, match="symbolic links"):
+        store.take_in(tmp_path / "net.xml", models_dir, "new")
+
+
+def test_no_error_speaks_of_the_copy(source: Path, models_dir: Path, tmp_path: Path) -> None:
+    (source / "model.bin").write_bytes(b"damage")
+    assert refused(source, models_dir).startswith(f"{source / 'model.bin'} is damaged")
+    (tmp_path / "model.onnx").write_bytes(b"no network")
+    assert refused(tmp_path / "model.onnx", models_dir).startswith(f"{tmp_path / 'model.onnx'} cannot be read")
+
+
+def test_a_model_that_does_not_run_is_not_taken_in(source: Path, models_dir: Path) -> None:
+    def fails(folder: Path) -> None:
+        assert bundles.read(folder).name == "new"
+        raise ModelError(f"{folder} does not run", "model_unsupported")
+
+    with pytest.raises(ModelError, match=f"{source} does not run"):
+        store.take_in(source, models_dir, "new", prove=fails)
+    assert not list(models_dir.iterdir())
+
+
+def test_what_changes_after_the_copy_is_not_taken_in(source: Path, models_dir: Path) -> None:
+    def changes(_: Path) -> None:
+        for path in source.iterdir():
+            path.unlink()
+            path.symlink_to("/etc/passwd")
+
+    sound = bundles.sha256(source / "model.bin")
+    found = store.take_in(source, models_dir, "new", prove=changes)
+    assert bundles.sha256(models_dir / "new" / "model.bin") == sound == found.files["model.bin"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+def test_archives_of_every_kind_are_read(source: Path, models_dir: Path, tmp_path: Path, kind: str) -> None:
+    archive = shutil.make_archive(str(tmp_path / "packed"), kind, source)
+    assert store.take_in(Path(archive), models_dir, "new").classes == networks.CLASSES
+
+
+@pytest.fixture(scope="module")
+def archives(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("archives")
+    return {
+        kind: Path(shutil.make_archive(str(folder / "packed"), kind, good)).read_bytes()
+        for kind in ("zip", "tar", "gztar", "bztar", "xztar")
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(
+    kind=st.sampled_from(["zip", "tar", "gztar", "bztar", "xztar"]),
+    at=st.integers(0, 1 << 16),
+    put=st.binary(max_size=6),
+    cut=st.integers(0, 600),
+    from_end=st.booleans(),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_an_archive_is_read_or_refused(
+    archives: dict[str, bytes], tmp_path: Path, kind: str, at: int, put: bytes, cut: int, from_end: bool
+) -> None:
+    data = archives[kind]
+    at = len(data) - at % min(400, len(data)) if from_end else at % len(data)
+    (tmp_path / "model.archive").write_bytes(data[:at] + put + data[at + cut :])
+    try:
+        store.take_in(tmp_path / "model.archive", tmp_path / "models", "new", force=True)
+    except ModelError:
+        return
+    assert not list((tmp_path / "models").glob(".*"))
