@@ -95,6 +95,13 @@ class Picture:
         return self.held_bytes > LARGE_BYTES
 
 
+def is_own_camera(name: str) -> bool:
+    """Whether this is one of the service's own cameras (the self-test, a model's trial): they take no share of the
+    engine and appear in no report. Clients' names never begin with `_`.
+    """
+    return name.startswith("_")
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture on its way through the appliance."""

@@ -25,6 +25,7 @@ from appliance.settings import loader
 from appliance.settings.schema import Settings
 from appliance.values import Size
 from appliance.vision import decode, scene
+from appliance.web import report
 from appliance.workshop import fetch
 from tests.fakes import FakeEngine, fake_network
 
@@ -96,6 +97,10 @@ class Running:
     started: run.Started
     stop: asyncio.Event
 
+    def report(self) -> dict[str, Any]:
+        """`/health` as it would be sent now."""
+        return report.of_snapshot(self.started.parts.vitals.snapshot())
+
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
@@ -126,10 +131,8 @@ def serve() -> Serve:
         task = asyncio.create_task(
             run.serve(
                 settings,
-                started=opened.set_result,
-                ready=lambda _: ready.set(),
+                run.Hooks(started=opened.set_result, ready=lambda _: ready.set(), until=lambda _: stop.wait()),
                 load=load or (lambda _: fake_network(fake)),
-                until=lambda _: stop.wait(),
             )
         )
         first: set[asyncio.Future[Any]] = {opened, task}

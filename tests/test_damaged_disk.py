@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.service import parts
+from appliance.service import loading
 from appliance.workshop import fetch
 from tests.conftest import Running, Serve
 from tests.models import networks
@@ -85,7 +85,7 @@ def start(serve: Serve, models: Path, tmp_path: Path) -> Start:
     """Starts the service on files of its own."""
     shutil.copytree(models, tmp_path / "models")
     return lambda: serve(
-        load=parts.load_to_serve, wait_ready=True, model__dir=str(tmp_path / "models"), model__name="colours",
+        load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path / "models"), model__name="colours",
         state__history="true", state__dir=str(tmp_path / "state"),
     )  # fmt: skip
 

@@ -24,8 +24,8 @@ def names(path: Path) -> set[str]:
 def test_the_service_never_loads_what_only_a_workstation_needs() -> None:
     """Rule of the design: the device never imports torch. Loaded by a library of ours it would count as well."""
     program = (
-        "import sys, appliance.run, appliance.cli, appliance.doctor.examine, appliance.camera.agent;"
-        "import appliance.camera.sources, appliance.engines.openvino, appliance.models.fetch;"
+        "import sys, appliance.service.run, appliance.cli, appliance.commands.doctor.examine, appliance.camera.agent;"
+        "import appliance.camera.sources, appliance.engines.openvino, appliance.workshop.fetch;"
         "import openvino, openvino.preprocess;"
         "print(sorted({'torch', 'ultralytics', 'nncf', 'matplotlib', 'onnx', 'tensorflow'} & set(sys.modules)))"
     )

@@ -51,7 +51,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def in_force(arguments: argparse.Namespace) -> Settings:
     """The settings, with the model that was activated last."""
-    from appliance.service.parts import in_force
+    from appliance.service.loading import in_force
 
     return in_force(settings_of(arguments))
 

@@ -24,6 +24,7 @@ from appliance.device import logs
 from appliance.device.logs import escaped
 from appliance.errors import ConfigError, ModelError
 from appliance.settings.schema import Settings
+from appliance.workshop import importing
 
 if TYPE_CHECKING:
     from appliance.workshop.declared import Declaration
@@ -169,13 +170,12 @@ def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.models import store
     from appliance.workshop import declared, trial_run
 
     source = arguments.source
     name = arguments.name or _without(source.resolve().name, *_PACKED, *declared.NETWORKS)
     declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
-    found = store.take_in(
+    found = importing.import_model(
         source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration,
         prove=partial(trial_run.prove, settings),
     )  # fmt: skip

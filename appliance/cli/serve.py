@@ -40,7 +40,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
-    from appliance.service import parts, run, supervise
+    from appliance.service import loading, run, supervise
     from appliance.service.addresses import addresses
     from appliance.service.ending import end_around_the_engine
 
@@ -52,20 +52,20 @@ def _serve(arguments: argparse.Namespace) -> int:
         nonlocal timeline
         if opened:  # it was in safe mode, for hours perhaps; or another model is tried
             timeline = Timeline(time.monotonic, time.monotonic())
-        return parts.load_to_serve(settings, mark=timeline.mark)
+        return loading.load_to_serve(settings, mark=timeline.mark)
 
-    def started(settings: Settings, box: run.Started) -> None:
+    def port_open(settings: Settings, started: run.Started) -> None:
         nonlocal opened
         opened = True
         timeline.mark("port open")
-        first, *others = addresses(settings.server.host, box.port)
+        first, *others = addresses(settings.server.host, started.port)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
         for other in others:
             print(f"  from the network: {other}", flush=True)
 
-    def ready(box: run.Started) -> None:
+    def ready(started: run.Started) -> None:
         timeline.mark("first answer")
-        network = box.health.detector.network
+        network = started.parts.path.detector.network
         model = "no model"
         if network:
             info = network.info
@@ -74,7 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  of which {timeline}", flush=True)
 
     choose = partial(_choose, arguments)
-    asyncio.run(supervise.serve(choose, started=started, ready=ready, camera_source=arguments.camera, load=load))
+    asyncio.run(supervise.serve(choose, started=port_open, ready=ready, camera_source=arguments.camera, load=load))
     end_around_the_engine(OK)
     return OK
 

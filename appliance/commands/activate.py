@@ -21,7 +21,7 @@ from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
 from appliance.governor.room import Room
 from appliance.models import active, store
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.schema import Settings
 
 Say = Callable[[str], None]
@@ -76,7 +76,7 @@ class Choice:
     def _try(self, name: str, pictures: Path | None, bounds: Bounds | None) -> str:
         """Try a model beside the one in use, in this process."""
         settings, former = self._settings, None
-        in_use = parts.in_force(settings).model.name
+        in_use = loading.in_force(settings).model.name
         try:
             former = self._load(in_use) if in_use != name else None
             if former is not None and not holds_two(self._room()):
@@ -98,8 +98,8 @@ class Choice:
         )
 
     def _load(self, name: str) -> Inference:
-        chosen = parts.with_model(self._settings, name)
-        return parts.inference_of(chosen, parts.load_to_serve(chosen), time.monotonic)
+        chosen = loading.with_model(self._settings, name)
+        return loading.inference_of(chosen, loading.load_to_serve(chosen), time.monotonic)
 
 
 def shown(

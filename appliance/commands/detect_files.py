@@ -11,7 +11,8 @@ from pathlib import Path
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
 from appliance.governor.room import Room
-from appliance.service.parts import load_to_serve, make_intake
+from appliance.service.from_settings import make_intake
+from appliance.service.loading import load_to_serve
 from appliance.settings.schema import Settings
 from appliance.values import Failed, Outcome, Picture
 from appliance.vision import decode

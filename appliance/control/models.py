@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -10,7 +11,6 @@ from aiohttp import web
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Activation, Bounds, Trial
 from appliance.models.names import is_plain
-from appliance.web.payloads import Payload
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ def routes(activation: Activation, models_dir: Path, configured: str) -> list[we
     return [web.get("/model", show), web.post("/model/activate", activate)]
 
 
-def of_trial(trial: Trial) -> Payload:
+def of_trial(trial: Trial) -> dict[str, Any]:
     """What came of trying a model; a likeness of 0-1."""
     return {
         "model": trial.model,

@@ -16,13 +16,13 @@ import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from appliance.governor import words
 from appliance.governor.service import Governor
-from appliance.web.payloads import Payload
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ async def _start(stack: contextlib.AsyncExitStack, path: Path, app: web.Applicat
     await web.SockSite(runner, opened).start()
 
 
-def describe(governor: Governor) -> Payload:
+def describe(governor: Governor) -> dict[str, Any]:
     """The governor as `appliance governor show` prints it."""
     state, reading, policy = governor.state, governor.reading, governor.policy
     if policy is None:

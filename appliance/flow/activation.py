@@ -98,8 +98,10 @@ class Trial:
 
 
 class Activation:
-    """The service's side. `max_side`: of the network's input in the trial, px. `swapped`: told of each change.
-    `room_bytes`: memory that can still be taken; None: unknown.
+    """Activates models in the running service.
+
+    `max_side`: longest side of the network's input in the trial, px. `room_bytes`: memory that can still be taken;
+    None: unknown.
     """
 
     def __init__(
@@ -109,18 +111,27 @@ class Activation:
         load: Load,
         max_side: int,
         clock: Clock,
-        swapped: Callable[[], None] = lambda: None,
         room_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._detector, self._load, self._room_bytes = detector, load, room_bytes
-        self._max_side, self._clock, self._swapped = max_side, clock, swapped
+        self._max_side, self._clock = max_side, clock
         self._busy = False
+        self._on_swap: list[Callable[[], None]] = []
+        self.error: str | None = None
+        """Why the model that somebody chose last was not activated; the former one stays in use."""
 
-    async def activate(self, name: str, pictures: Path | None = None, bounds: Bounds | None = Bounds()) -> Trial:
-        """Take the bundle called `name` into use; returns when every frame that the former one began is answered.
+    def on_swap(self, call: Callable[[], None]) -> None:
+        """Call this after each change of network."""
+        self._on_swap.append(call)
 
-        `pictures`: a folder to compare the two on, beside the drawn scene; `bounds` None: without comparing.
-        Raises ModelError or EngineError, with the former model at work and `detector.activation_error` saying why.
+    async def activate(
+        self, name: str, pictures: Path | None = None, bounds: Bounds | None = Bounds(), *, chosen: bool = True
+    ) -> Trial:
+        """Activate the bundle called `name`; returns when every frame that the former network began is answered.
+
+        `pictures`: a folder to compare the two on, next to the drawn scene; `bounds` None: do not compare. `chosen`:
+        somebody chose this model, so that a failure stays in `error`.
+        Raises ModelError or EngineError; the former model stays in use.
         """
         if self._busy:
             raise ModelError("another model is being activated; try again when that is done", BUSY)
@@ -133,8 +144,9 @@ class Activation:
             prove = partial(proved, self._load, name, beside, pictures, bounds, self._max_side, self._clock)
             new, trial = await loop.run_in_executor(None, prove)
             former = detector.swap(new)
-            detector.activation_error = None
-            self._swapped()
+            self.error = None
+            for call in self._on_swap:
+                call()
             replaced = former.network.info.name if former is not None else "none"
             log.info("%s is in use, in place of %s", name, replaced)
             if former is not None:
@@ -144,8 +156,10 @@ class Activation:
                 threading.Thread(target=close, args=(former,), name="release", daemon=True).start()
             return trial
         except (ModelError, EngineError) as error:
-            detector.activation_error = f"{name} was not taken into use: {error}"
-            log.error("%s", detector.activation_error, extra={"code": error.code})
+            failure = f"{name} was not activated: {error}"
+            log.error("%s", failure, extra={"code": error.code})
+            if chosen:
+                self.error = failure
             raise
         finally:
             self._busy = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from appliance.flow.inference import Seen
 from appliance.flow.tally import Tally
-from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped
+from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped, is_own_camera
 
 SENDING_S = 5.0
 """A camera counts as sending for this long after a frame, or three of its intervals if that is longer."""
@@ -84,6 +84,8 @@ class Camera:
 
     policy: CameraPolicy
     bucket: TokenBucket
+    own: bool = False
+    """One of the service's own: it takes no share of the engine and appears in no report."""
     told: CameraLimits | None = None
     fair_s: float | None = None
     """Its present share as an interval, s; None while it is not sending."""
@@ -189,8 +191,9 @@ class CameraBook:
                 loose = next((other for other, known in self._cameras.items() if known.connections <= 0), None)
                 if loose is not None:
                     del self._cameras[loose]
-            tally = Tally() if name.startswith("_") else self.tally
-            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst), tally=tally)
+            own = is_own_camera(name)
+            tally = Tally() if own else self.tally
+            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst), own=own, tally=tally)
             self._cameras[name] = camera
         return camera
 

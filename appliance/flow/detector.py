@@ -66,8 +66,6 @@ class Detector:
     ) -> None:
         self.inference = inference
         self.model_error = model_error
-        self.activation_error: str | None = None
-        """Why the model that was to be activated last was not; the former one goes on."""
         self.cache = cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
         self._clock = clock
@@ -154,7 +152,7 @@ class Detector:
         if wait_s > 0:
             self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
-        if not self._pace.lets_in(name, camera):
+        if not self._pace.lets_in(camera):
             return Skipped(SkipReason.OVERLOADED, REFUSED_S)
         return self._no_model() if self.network is None else None
 

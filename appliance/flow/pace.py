@@ -63,10 +63,10 @@ class Pace:
         """A frame came too soon: there is more to do than was given away."""
         self._refused += 1
 
-    def lets_in(self, name: str, camera: Camera) -> bool:
+    def lets_in(self, camera: Camera) -> bool:
         """Whether this camera's frames are looked at at all; the canary's always are, one a minute."""
         limits = self.limits
-        return name.startswith("_") or (
+        return camera.own or (
             limits.admit
             and camera.policy.priority >= self._lowest_priority
             and (limits.new_cameras or camera.answered > 0)
@@ -94,13 +94,13 @@ class Pace:
         if camera.last_frame_s is None:
             camera.last_frame_s = self._clock()  # it will send: the next one that joins is to know
         fair = self._fair(self._clock(), camera)  # as if it were sending already, so that its share is one among all
-        camera.told = self._limits_of(name, camera, fair.get(_NEWCOMER))
+        camera.told = self._limits_of(camera, fair.get(_NEWCOMER))
         return camera.told
 
     def preview(self) -> CameraLimits:
         """What a camera would be asked if it began to send now."""
         newcomer = Camera(CameraPolicy(), TokenBucket(1))
-        return self._limits_of(_NEWCOMER, newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
+        return self._limits_of(newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
 
     def enforced_interval(self, camera: Camera) -> float:
         """Seconds below which a frame of this camera comes too soon."""
@@ -127,7 +127,7 @@ class Pace:
             camera.most_under_way = parts.get(name, self._under_way())
             if camera.told is None:
                 continue
-            limits = self._limits_of(name, camera, fair.get(name))
+            limits = self._limits_of(camera, fair.get(name))
             interval_s = camera.told.min_interval_s
             # The reason alone is no news, and neither is a small change of pace: cameras are not to flutter.
             if replace(limits, min_interval_s=interval_s, reason=camera.told.reason) != camera.told or changed(
@@ -137,10 +137,12 @@ class Pace:
                 self._announce(name, limits)
 
     def stats(self) -> dict[str, CameraStats]:
-        """Every camera's counters and limits by name."""
+        """Counters and limits of each camera by name, without the service's own."""
         now = self._clock()
         return {
-            name: camera.stats(now, camera.told or self._limits_of(name, camera, None)) for name, camera in self._book
+            name: camera.stats(now, camera.told or self._limits_of(camera, None))
+            for name, camera in self._book
+            if not camera.own
         }
 
     def _adjust(self) -> None:
@@ -157,10 +159,7 @@ class Pace:
         sending = {
             name: camera
             for name, camera in self._book
-            if camera.sending(now_s)
-            and camera is not newcomer
-            and not name.startswith("_")  # the canary takes no share
-            and self.lets_in(name, camera)
+            if camera.sending(now_s) and camera is not newcomer and not camera.own and self.lets_in(camera)
         }
         if newcomer is not None:
             sending[_NEWCOMER] = newcomer
@@ -170,11 +169,11 @@ class Pace:
         }
         return fair_intervals(demands, self.usable_slots(), self.use * self.limits.duty)
 
-    def _limits_of(self, name: str, camera: Camera, fair_s: float | None) -> CameraLimits:
+    def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
         floor_s = self._floor(camera)
         told_s = camera.told.min_interval_s if camera.told else 0.0
         interval_s = max(floor_s, told_s if fair_s is None else fair_s)
-        if not self.lets_in(name, camera):
+        if not self.lets_in(camera):
             interval_s = max(interval_s, REFUSED_S)
         reason = self.limits.reason
         if reason == "normal" and interval_s > floor_s:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Protocol
 
 from appliance import programs
 from appliance.errors import EngineError, ModelError, NotBuilt
@@ -35,6 +36,12 @@ _LONGEST_S = 3600.0
 """For a build. Nobody waits for it; a builder that hangs holds memory."""
 
 
+class Activate(Protocol):
+    """Activates a model by its name; raises ModelError or EngineError."""
+
+    def __call__(self, name: str, *, chosen: bool) -> Awaitable[object]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stays:
     """Why a stand-in stays. `built`: what it stands in for is there, and a restart loads it."""
@@ -49,9 +56,7 @@ class Rebuild:
     `again_s`: until it is asked again, where another model is being activated.
     """
 
-    def __init__(
-        self, *, detector: Detector, activate: Callable[[str], Awaitable[object]], again_s: float = 5.0
-    ) -> None:
+    def __init__(self, *, detector: Detector, activate: Activate, again_s: float = 5.0) -> None:
         self._detector, self._activate, self._again_s = detector, activate, again_s
         self._swapped = asyncio.Event()
         self._came_of: dict[Build, Stays | None] = {}
@@ -109,12 +114,11 @@ class Rebuild:
         """Take into use what was built, in place of this network; False: another one has taken that place."""
         while self._detector.network is network:
             try:
-                await self._activate(network.info.name)
+                await self._activate(network.info.name, chosen=False)
             except (ModelError, EngineError) as error:
                 if error.code == BUSY:
                     await asyncio.sleep(self._again_s)
                     continue
-                self._detector.activation_error = None  # nobody chose a model: it is said as ours
                 why = _NO_ROOM if error.code == MEMORY_SHORT else str(error)
                 self._stays(network, build, Stays(why, built=True))
             else:

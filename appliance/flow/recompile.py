@@ -41,7 +41,6 @@ class Recompile:
         try:
             await self._activate(name)
         except (ModelError, EngineError) as error:
-            self._detector.activation_error = None  # nobody chose a model
             if error.code == BUSY:
                 self._done_s = float("-inf")
             log.error("%s could not be compiled from scratch while it is in use (%s); restart the service", name, error)

@@ -113,11 +113,6 @@ class Governor:
         return max(0.0, self._clock() - max(self.state.since_s, self._begun_s))
 
     @property
-    def held_until_s(self) -> float | None:
-        """Monotonic; None: not held."""
-        return self.state.hold.until_s if self.state.hold is not None else None
-
-    @property
     def held_for_s(self) -> float | None:
         """What is left of a hold; None: not held."""
         return max(0.0, self.state.hold.until_s - self._clock()) if self.state.hold is not None else None

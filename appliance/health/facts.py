@@ -10,7 +10,7 @@ from appliance.values import CanaryState, Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Thresholds:
     """The settings that some checks hold values against."""
 
     critical_temp_c: float
@@ -63,7 +63,9 @@ class Notices:
     engine_problem: str | None = None
     """Why that stays so; None: it is being mended."""
     engine_built: bool = False
-    """What was asked for is built by now, and a restart takes it into use."""
+    """The engine asked for has been built; a restart takes it into use."""
+    activation_error: str | None = None
+    """Which model was not activated last, and why."""
     part_failed: str | None = None
     """Which parts that the service goes on without fail, and why."""
 
@@ -73,7 +75,7 @@ class Facts:
     """One moment; `now_s` is monotonic."""
 
     now_s: float
-    bounds: Bounds
+    thresholds: Thresholds
     model_error: str | None
     canary: CanaryState
     engine_failures: int
@@ -91,8 +93,6 @@ class Facts:
     """Since when each camera that the configuration names has sent nothing, s."""
     kept: Kept = field(default_factory=Kept)
     notices: Notices = field(default_factory=Notices)
-    activation_error: str | None = None
-    """Which model was not taken into use last, and why."""
     standing: frozenset[str] = frozenset()
     """Codes of the findings that stood a moment ago: their thresholds are a little wider, so that none flutters."""
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
 
 from appliance.device import systemd
-from appliance.health.findings import status_of
 from appliance.ports import Clock, Notifier
-from appliance.web.health import Health
+from appliance.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ _MORE_S = 30.0
 _LONGEST_LOAD_S = 600.0
 """A model that is not loaded by then never will be; a Raspberry Pi compiles one in seconds."""
 _STATUS_S = 2.0
-_ENOUGH_FAILURES = 3
 
 
 def ping_every_s(watchdog_s: float | None) -> float:
@@ -47,34 +46,40 @@ async def load_with_patience(notifier: Notifier, load: Callable[[], T]) -> T:
 
 
 class Pulse:
-    """Speaks for a service whose port is open. `ready` is called when the canary's box has come back.
+    """Reports to the service manager for a service whose port is open.
 
-    `every_s`: between two pings.
+    `ready` is called once the self-test has passed. `every_s`: time between two pings.
     """
 
     def __init__(
-        self, notifier: Notifier, health: Health, *, ready: Callable[[], None], every_s: float, clock: Clock
+        self,
+        notifier: Notifier,
+        vitals: Vitals,
+        *,
+        ready: Callable[[], None],
+        every_s: float,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self._notifier, self._health, self._ready = notifier, health, ready
+        self._notifier, self._vitals, self._ready = notifier, vitals, ready
         self._every_s, self._clock = every_s, clock
         self._up = False
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Ping until cancelled."""
         await self._start()
         self._up = True
         self._notifier.tell(systemd.READY, systemd.status(self.status()))
         proved = False
         while True:
-            if self._health.ready() and not proved:
+            if self._vitals.ready() and not proved:
                 proved = True
                 self._ready()
-            if self._health.detector.stuck:
+            if self._vitals.stuck:
                 log.error(
-                    "an inference does not come back; the service manager is to restart this service",
+                    "inference hung; waiting for the watchdog to restart the service",
                     extra={"kind": "stuck", "code": "engine_stuck"},
                 )
-                self._notifier.tell(systemd.status("stuck: an inference does not come back"))
+                self._notifier.tell(systemd.status("stuck: inference hung"))
             else:
                 self._notifier.tell(systemd.ALIVE, systemd.status(self.status()))
             await asyncio.sleep(self._every_s)
@@ -85,12 +90,12 @@ class Pulse:
             self._notifier.tell(systemd.reloading(self._clock()))
 
     def reloaded(self) -> None:
-        """It is over, whether it changed anything or not."""
+        """The reload is over, whether it changed anything or not."""
         if self._up:
             self._notifier.tell(systemd.READY, systemd.status(self.status()))
 
     def status(self) -> str:
-        """How the device is, in the line that `systemctl status` shows. A report that fails is no reason to restart."""
+        """The device's state in the line that `systemctl status` shows. A report that fails is no reason to restart."""
         try:
             return self._status()
         except Exception:
@@ -98,37 +103,24 @@ class Pulse:
             return "state unknown: see the log"
 
     def _status(self) -> str:
-        health = self._health
-        why = why_safe(health)
-        if why is not None:
-            return f"safe mode: {why}"
-        findings = health.findings()
-        state = status_of(findings)
-        worst = "" if state == "ok" else f" ({findings[0].code})"
-        reading = health.governor.reading
-        temp_c = reading.thermal.soc_temp_c if reading else None
-        cameras = [stats for name, stats in health.pace.stats().items() if not name.startswith("_")]
-        fps = sum(stats.answered_fps for stats in cameras)
+        problem = self._vitals.unable()
+        if problem is not None:
+            return f"safe mode: {problem}"
+        snapshot = self._vitals.snapshot()
+        worst = "" if snapshot.status == "ok" else f" ({snapshot.findings[0].code})"
+        cameras = snapshot.cameras.values()
+        fps = sum(camera.answered_fps for camera in cameras)
+        temp_c = snapshot.reading.thermal.soc_temp_c
         shown = "temperature unknown" if temp_c is None else f"{temp_c:.0f} °C"
-        return f"{state}{worst}: {len(cameras)} camera{'s' * (len(cameras) != 1)}, {fps:.1f} fps, {shown}"
+        return f"{snapshot.status}{worst}: {len(cameras)} camera{'s' * (len(cameras) != 1)}, {fps:.1f} fps, {shown}"
 
     async def _start(self) -> None:
-        health, ask_at_s = self._health, self._clock()
-        while not health.ready() and (health.detector.stuck or why_safe(health) is None):
-            if self._clock() >= ask_at_s and not health.detector.stuck:
+        vitals, ask_at_s = self._vitals, self._clock()
+        while not vitals.ready() and (vitals.stuck or vitals.unable() is None):
+            if self._clock() >= ask_at_s and not vitals.stuck:
                 self._notifier.tell(systemd.more_time(_MORE_S), systemd.status(f"starting; {self.status()}"))
                 ask_at_s = self._clock() + _MORE_S / 3
-            await asyncio.sleep(0.02)  # readiness is asked for, by us as by HTTP; nobody signals it
-
-
-def why_safe(health: Health) -> str | None:
-    """What is to be mended, of a box that is up and reachable but can answer no frame; None of any other."""
-    canary = health.canary.state
-    if health.detector.network is None:
-        return str(health.detector.model_error)
-    if not canary.proved and canary.failures >= _ENOUGH_FAILURES:
-        return f"the known picture does not come back as it should: {canary.message}"
-    return None
+            await asyncio.sleep(0.02)  # nothing signals readiness; it is polled, here and over HTTP
 
 
 async def _ask_for_time(notifier: Notifier) -> None:

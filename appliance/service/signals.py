@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Signals:
     """What was asked of the process."""
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)

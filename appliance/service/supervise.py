@@ -23,8 +23,9 @@ import anyio
 
 from appliance.device import systemd
 from appliance.ports import Notifier
-from appliance.service import parts, run
-from appliance.service.signals import Orders
+from appliance.service import loading, run
+from appliance.service.build import LoadNetwork
+from appliance.service.signals import Signals
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings
 
@@ -39,31 +40,30 @@ async def serve(
     started: Callable[[Settings, run.Started], None],
     ready: Callable[[run.Started], None],
     camera_source: str | None = None,
-    load: run.Load = parts.load_to_serve,
+    load: LoadNetwork = loading.load_to_serve,
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads. `choose` is asked for the settings at the start, at a reload, and
     now and then in safe mode.
 
     Raises ConfigError from `choose`, PortError when the port cannot be opened.
     """
-    orders, notifier = Orders(), systemd.notifier()
-    orders.listen()
+    signals, notifier = Signals(), systemd.notifier()
+    signals.listen()
     passed = systemd.passed_sockets()
-    while not orders.stop.is_set():
+    while not signals.stop.is_set():
         chosen = choose()
         if chosen.problem is not None:
             log.error("safe mode, no frame is looked at: %s", chosen.problem, extra={"code": "safe_mode"})
         await run.serve(
             chosen.settings,
+            run.Hooks(
+                started=partial(started, chosen.settings),
+                ready=ready,
+                until=partial(_until_stop_or_restart, choose, chosen, signals, notifier),
+            ),
+            run.Surroundings([one.dup() for one in passed], notifier, signals.reload, camera_source),
             problem=chosen.problem,
-            started=partial(started, chosen.settings),
-            ready=ready,
-            until=partial(_round_ends, choose, chosen, orders, notifier),
-            reload=orders.reload,
             read=partial(_read, choose),
-            passed=[one.dup() for one in passed],
-            notifier=notifier,
-            camera_source=camera_source,
             load=load,
         )
 
@@ -76,25 +76,25 @@ def _read(choose: Callable[[], Chosen]) -> Settings:
     return chosen.settings
 
 
-async def _round_ends(
-    choose: Callable[[], Chosen], chosen: Chosen, orders: Orders, notifier: Notifier, box: run.Started
+async def _until_stop_or_restart(
+    choose: Callable[[], Chosen], chosen: Chosen, signals: Signals, notifier: Notifier, started: run.Started
 ) -> None:
     """Return when the service is to stop, or in safe mode when it is to be built anew."""
     async with anyio.create_task_group() as group:
-        detector = box.health.detector
+        detector = started.parts.path.detector
         if detector.network is None:
             group.start_soon(
                 _mended,
                 choose,
                 chosen,
                 lambda: detector.network is None,
-                orders.reload,
+                signals.reload,
                 group.cancel_scope,
                 name="mended",
             )
-        await orders.stop.wait()
+        await signals.stop.wait()
         group.cancel_scope.cancel()
-    notifier.tell(systemd.STOPPING if orders.stop.is_set() else systemd.reloading(time.monotonic()))
+    notifier.tell(systemd.STOPPING if signals.stop.is_set() else systemd.reloading(time.monotonic()))
 
 
 async def _mended(

@@ -62,7 +62,7 @@ def _page_routes() -> list[web.RouteDef]:
 
 def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> web.RouteDef:
     async def latest(request: web.Request) -> web.Response:
-        expected = access.viewer_token
+        expected = access.rules.viewer_token
         if expected and not same(request.query.get("token", ""), expected):
             return respond({"error": "the page needs the viewer token", "code": "unauthorized"}, 401)
         frame = publisher.latest(request.match_info["camera"])

@@ -9,7 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import cast
 
@@ -28,16 +28,15 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.flow.tally import LATENCY_BOUNDS_S, Tally
 from appliance.health.catalogue import CATALOGUE
-from appliance.health.findings import status_of
 from appliance.health.recorder import STATUSES
-from appliance.values import CameraStats, Finding
-from appliance.web.health import Health
+from appliance.values import CameraStats
+from appliance.vitals import Snapshot, Vitals
 
 
-def routes(health: Health) -> list[web.RouteDef]:
+def routes(vitals: Vitals) -> list[web.RouteDef]:
     async def metrics(request: web.Request) -> web.Response:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(list(collect(health))))
+        registry.register(_Collected(list(collect(vitals.snapshot()))))
         # Text of a few hundred series is too slow for the event loop of a small board.
         body = await asyncio.get_running_loop().run_in_executor(None, generate_latest, registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -45,43 +44,39 @@ def routes(health: Health) -> list[web.RouteDef]:
     return [web.get("/metrics", metrics)]
 
 
-def collect(health: Health) -> Iterator[Metric]:
+def collect(snapshot: Snapshot) -> Iterator[Metric]:
     """All families, as they are now."""
     yield InfoMetricFamily("appliance_build", "The service", {"version": __version__})
-    yield from _findings(health.findings())
-    yield from _gauges(health)
-    yield from _counters(health)
-    yield _latency(health.book.tally)
-    stats = {name: stats for name, stats in health.pace.stats().items() if not name.startswith("_")}
-    yield from _cameras(stats)
+    yield from _findings(snapshot)
+    yield from _gauges(snapshot)
+    yield from _counters(snapshot)
+    yield _latency(snapshot.tally)
+    yield from _cameras(snapshot.cameras)
 
 
-def _findings(findings: tuple[Finding, ...]) -> Iterator[Metric]:
+def _findings(snapshot: Snapshot) -> Iterator[Metric]:
     status = GaugeMetricFamily("appliance_status", "1 for the status of the box", labels=["status"])
-    now = status_of(findings)
     for name in STATUSES:
-        status.add_metric([name], name == now)
+        status.add_metric([name], name == snapshot.status)
     yield status
     finding = GaugeMetricFamily("appliance_finding", "1 for what is wrong; see docs/health.md", labels=["code"])
-    standing = {found.code for found in findings}
+    standing = {found.code for found in snapshot.findings}
     for check in CATALOGUE:
         finding.add_metric([check.code], check.code in standing)
     yield finding
 
 
-def _gauges(health: Health) -> Iterator[Metric]:
-    detector, governor, reading = health.detector, health.governor, health.reading
-    network, cache = detector.network, detector.cache
-    if network is not None:
-        info = network.info
-        labels = {"model": info.name, "engine": info.engine, "device": info.device}
+def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
+    engine, governor, reading = snapshot.engine, snapshot.governor, snapshot.reading
+    if engine.model is not None:
+        labels = {"model": engine.model.name, "engine": engine.model.engine, "device": engine.model.device}
         yield InfoMetricFamily("appliance_model", "The loaded model and what runs it", labels)
-    percent, infer_ms = reading.cpu.percent, detector.infer_ms
+    percent, infer_ms = reading.cpu.percent, engine.infer_ms
     values = (
-        ("model_loaded", "Whether a model is loaded", network is not None),
-        ("ready", "Whether the known picture came back right", health.ready()),
-        ("connections", "Socket.IO connections", len(health.publisher)),
-        ("cache_entries", "Answers in the exact cache", len(cache) if cache is not None else 0),
+        ("model_loaded", "Whether a model is loaded", engine.model is not None),
+        ("ready", "Whether the known picture came back right", snapshot.ready),
+        ("connections", "Socket.IO connections", snapshot.delivery.connections),
+        ("cache_entries", "Answers in the exact cache", snapshot.cached_answers),
         ("soc_temperature_celsius", "Temperature of the chip", reading.thermal.soc_temp_c),
         ("cpu_usage_ratio", "CPU use of the whole machine", None if percent is None else percent / 100),
         ("memory_available_bytes", "Memory that programs can still get", reading.memory.available_bytes),
@@ -91,31 +86,31 @@ def _gauges(health: Health) -> Iterator[Metric]:
         ("uptime_seconds", "Since the machine started", reading.system.uptime_s),
         ("under_voltage", "Whether the supply does not keep up now", reading.power.under_voltage),
         ("throttled", "Whether the board slows its chip down now", reading.power.throttled),
-        ("cooling_state", "0 is full work", governor.state.cooling),
-        ("cooling_state_max", "The last cooling state, where nothing is inferred", governor.max_state),
+        ("cooling_state", "0 is full work", governor.cooling),
+        ("cooling_state_max", "The last cooling state, where nothing is inferred", governor.max_cooling),
         ("input_side_pixels", "Longest side of the network's input", governor.limits.max_side),
         ("inference_seconds", "Of one frame, moving average", None if infer_ms is None else infer_ms / 1000),
-        ("capacity_frames_per_second", "What the engine can do now", detector.capacity_fps()),
-        ("frames_in_flight", "Frames being decoded or inferred", detector.in_flight),
-        ("frames_waiting", "Frames waiting for their turn", detector.waiting),
+        ("capacity_frames_per_second", "What the engine can do now", engine.capacity_fps),
+        ("frames_in_flight", "Frames being decoded or inferred", engine.in_flight),
+        ("frames_waiting", "Frames waiting for their turn", engine.waiting),
     )
     for name, doc, value in values:
         if value is not None:
             yield GaugeMetricFamily(f"appliance_{name}", doc, value=float(value))
 
 
-def _counters(health: Health) -> Iterator[Metric]:
-    tally = health.book.tally
+def _counters(snapshot: Snapshot) -> Iterator[Metric]:
+    tally = snapshot.tally
     outcomes = {"inferred": tally.answered - tally.cached, "cached": tally.cached, "failed": tally.failed}
     frames = CounterMetricFamily("appliance_frames", "Frames of all cameras, by how they ended", labels=["outcome"])
     for outcome, count in (outcomes | tally.skipped).items():
         frames.add_metric([outcome], count)
     yield frames
     yield CounterMetricFamily(
-        "appliance_results_dropped", "Events that clients did not read in time", value=health.publisher.dropped
+        "appliance_results_dropped", "Events that clients did not read in time", value=snapshot.delivery.dropped
     )
     yield CounterMetricFamily(
-        "appliance_cooling_transitions", "Changes of the cooling state", value=health.governor.state.transitions
+        "appliance_cooling_transitions", "Changes of the cooling state", value=snapshot.governor.transitions
     )
 
 
@@ -128,7 +123,7 @@ def _latency(tally: Tally) -> Metric:
     )  # fmt: skip
 
 
-def _cameras(cameras: dict[str, CameraStats]) -> Iterator[Metric]:
+def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
     received = CounterMetricFamily("appliance_frames_received", "Frames that came in", labels=["camera"])
     answered = CounterMetricFamily("appliance_frames_answered", "Frames answered with results", labels=["camera"])
     cached = CounterMetricFamily("appliance_frames_cached", "Of those, answered without inference", labels=["camera"])

@@ -47,13 +47,13 @@ def middleware(access: Access, respond: Respond, root: Path = Path("/")) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin", "")
-        trusted = (_name_of(trusted_origin) for trusted_origin in access.cors_origins)
-        if host and not is_ours(host, (*access.allowed_hosts, *trusted), domains):
+        trusted = (_name_of(trusted_origin) for trusted_origin in access.rules.cors_origins)
+        if host and not is_ours(host, (*access.rules.allowed_hosts, *trusted), domains):
             return refuse("host_refused", _wrong_host(host), 403)
         sockets = request.path.startswith(_SOCKETS)
         if origin and (request.method not in _READS or (sockets and origin != _NO_PAGE)):
             hosts = (host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
-            if not may_use(origin, hosts, access.cors_origins):
+            if not may_use(origin, hosts, access.rules.cors_origins):
                 return refuse("origin_refused", _wrong_origin(origin), 400 if sockets else 403)
         return await handler(request)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from appliance.values import CameraLimits, Detected, Frame, Outcome
+from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
 from appliance.web import payloads
 from appliance.web.intake import HTTP
 from appliance.web.payloads import Payload
@@ -138,8 +138,8 @@ class Publisher:
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:
         """A frame's outcome: to its sender, and results to the watchers of its camera."""
-        if frame.camera.startswith("_"):
-            return  # our own: the canary
+        if is_own_camera(frame.camera):
+            return  # nobody waits for it
         event, payload = payloads.of_outcome(frame, outcome)
         self.post(frame.sender, event, payload)
         if not isinstance(outcome, Detected):

@@ -1,4 +1,4 @@
-"""The sections of `/health`: the parts' own values, in the shape of docs/health.schema.json."""
+"""`/health` as JSON: a snapshot in the shape of docs/health.schema.json."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ from typing import Any
 
 import msgspec
 
-from appliance.flow.detector import Detector
+from appliance import __version__
 from appliance.flow.tally import Tally
-from appliance.governor.service import Governor
 from appliance.readings import Board, Reading
-from appliance.values import CanaryState, Finding
+from appliance.values import Finding
+from appliance.vitals import GovernorState, Snapshot
+from appliance.web import payloads
 from appliance.web.payloads import Payload
 
 _GROUPS = ("thermal", "power", "memory", "cpu", "storage", "system")
+
+
+def of_snapshot(snapshot: Snapshot) -> Payload:
+    """The whole of `/health`."""
+    return {
+        "schema": 1,
+        "status": snapshot.status,
+        "timestamp": round(snapshot.wall_s, 3),
+        "timestamp_iso": date(snapshot.wall_s),
+        "model_loaded": snapshot.engine.model is not None,
+        "active_connections": snapshot.delivery.connections,
+        "cache_size": snapshot.cached_answers,
+        "version": __version__,
+        "findings": of_findings(snapshot.findings, snapshot.at_s, snapshot.wall_s),
+        "device": of_device(snapshot.board, snapshot.reading, snapshot.at_s),
+        "governor": of_governor(snapshot.governor),
+        "engine": of_engine(snapshot),
+        "frames": of_frames(snapshot.tally),
+        "cameras": {name: payloads.of_camera(stats) for name, stats in snapshot.cameras.items()},
+    }
 
 
 def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> list[Payload]:
@@ -53,12 +74,12 @@ def of_device(board: Board, reading: Reading, now_s: float) -> Payload:
     }
 
 
-def of_governor(governor: Governor) -> Payload:
+def of_governor(governor: GovernorState) -> Payload:
+    """How far the device is throttled, and the limits in force."""
     held_s, target_c = governor.held_for_s, governor.target_c
     return {
-        "cur_state": governor.cur_state,
-        "max_state": governor.max_state,
-        "cooling_state": governor.cur_state,
+        "cur_state": governor.cooling,
+        "max_state": governor.max_cooling,
         "time_in_state_s": round(governor.time_in_state_s, 1),
         "transitions": governor.transitions,
         "held_for_s": None if held_s is None else round(held_s, 1),
@@ -67,29 +88,27 @@ def of_governor(governor: Governor) -> Payload:
     }
 
 
-def of_engine(detector: Detector, canary: CanaryState, dropped_results: int, still_s: float, now_s: float) -> Payload:
-    network = detector.network
-    info = network.info if network else None
-    capacity = detector.capacity_fps()
+def of_engine(snapshot: Snapshot) -> Payload:
+    """The model in use, its speed, and the self-test."""
+    engine, canary = snapshot.engine, snapshot.canary
+    model, infer_ms, capacity_fps = engine.model, engine.infer_ms, engine.capacity_fps
     return {
-        "model": info.name if info else None,
-        "engine": info.engine if info else None,
-        "device": info.device if info else None,
-        "precision": info.computed_in(network.engine.precision) if info and network else None,
-        "sizes": [f"{size.width}x{size.height}" if size else "any" for size in network.engine.ready()]
-        if network
-        else [],
-        "infer_ms": None if detector.infer_ms is None else round(detector.infer_ms, 2),
-        "capacity_fps": None if capacity is None else round(capacity, 1),
-        "in_flight": detector.in_flight,
-        "waiting": detector.waiting,
-        "failures": detector.engine_failures,
-        "still_s": round(still_s, 1),
-        "dropped_results": dropped_results,
+        "model": model.name if model else None,
+        "engine": model.engine if model else None,
+        "device": model.device if model else None,
+        "precision": engine.precision,
+        "sizes": [f"{size.width}x{size.height}" if size else "any" for size in engine.sizes],
+        "infer_ms": None if infer_ms is None else round(infer_ms, 2),
+        "capacity_fps": None if capacity_fps is None else round(capacity_fps, 1),
+        "in_flight": engine.in_flight,
+        "waiting": engine.waiting,
+        "failures": engine.failures,
+        "still_s": round(engine.still_s, 1),
+        "dropped_results": snapshot.delivery.dropped,
         "canary": {
             "proved": canary.proved,
             "message": canary.message,
-            "age_s": None if canary.at_s is None else round(now_s - canary.at_s, 1),
+            "age_s": None if canary.at_s is None else round(snapshot.at_s - canary.at_s, 1),
             "infer_ms": canary.infer_ms,
         },
     }

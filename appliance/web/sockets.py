@@ -161,7 +161,7 @@ class Sockets:
 
     def _join(self, sid: str, camera: str, token: str, *, named: bool) -> None:
         """Greet a client that was let in."""
-        viewer = self._access.viewer_token
+        viewer = self._access.rules.viewer_token
         if not viewer or same(token, viewer):
             self._may_watch.add(sid)
         self._publisher.join(sid, camera)
@@ -181,11 +181,11 @@ class Sockets:
 
     def _admit(self, sid: str, name: Any, token: str) -> str:
         """The camera's name, or a refused connection with its reason."""
-        if len(self._publisher) >= self._access.max_connections:
+        if len(self._publisher) >= self._access.rules.max_connections:
             raise refusal("too_many_connections", "too many connections (server.max_connections)", _TRY_AGAIN_S)
         if name is None:
-            viewer = self._access.viewer_token
-            if self._access.require_token and not (viewer and same(token, viewer)):
+            viewer = self._access.rules.viewer_token
+            if self._access.rules.require_token and not (viewer and same(token, viewer)):
                 raise refusal(Refused.code, "unauthorized: give `name` and `token` in auth")
             return _nameless(sid)
         if not is_camera_name(name):
@@ -195,7 +195,7 @@ class Sockets:
             )
         policy = self._book.policies.get(name)
         expected = policy.token if policy else ""
-        if (self._access.require_token and not expected) or (expected and not same(token, expected)):
+        if (self._access.rules.require_token and not expected) or (expected and not same(token, expected)):
             raise refusal(Refused.code, f"unauthorized: wrong token for camera '{name}'")
         return str(name)
 
@@ -212,7 +212,7 @@ class Sockets:
         if camera is None:
             return None
         number = next(self._numbers)
-        if camera == _nameless(sid) and self._access.require_token:
+        if camera == _nameless(sid) and self._access.rules.require_token:
             return self._refuse(sid, camera, payload, number, _ONLY_WATCHES)
         known = self._book.get(camera)
         if known is None or known.told is None:

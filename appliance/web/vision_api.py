@@ -120,7 +120,7 @@ class VisionApi:
         return self.respond(_payload(outcome, self.detector), 200)
 
     def _check_key(self, key: str) -> None:
-        if self.access.api_key and not same(key.strip(), self.access.api_key):
+        if self.access.rules.api_key and not same(key.strip(), self.access.rules.api_key):
             raise Refused("Incorrect api key")
 
     def _check_lanes(self) -> None:

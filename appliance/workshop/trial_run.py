@@ -19,7 +19,7 @@ from appliance import programs
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.activation import close
 from appliance.models.network import last_line
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Frame, Size, Wanted
 from appliance.vision import decode, scene
@@ -67,8 +67,8 @@ def run_once(settings: Settings) -> None:
     Raises ModelError, and EngineError when its engine cannot be used here.
     """
     name = settings.model.name
-    network = parts.load_to_serve(settings)
-    inference = parts.inference_of(settings, network, time.monotonic)
+    network = loading.load_to_serve(settings)
+    inference = loading.inference_of(settings, network, time.monotonic)
     try:
         for image, side, confidence in (
             (_LANDSCAPE, settings.flow.max_side, settings.model.min_confidence),

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.flow.inference import Inference, Network
-from appliance.service.parts import load_network
+from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.settings.schema import Flow
 from appliance.values import Box, Detected, Detection, Frame, Size, Wanted

@@ -198,10 +198,10 @@ async def _serve_and_obey() -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def obey(running: service.Started) -> None:
-        detector = running.health.detector
+        detector = running.parts.path.detector
         for line in sys.stdin:
             side, next_side = map(int, line.split())
-            limits = replace(running.health.governor.limits, max_side=side, next_side=next_side)
+            limits = replace(running.parts.governor.limits, max_side=side, next_side=next_side)
             loop.call_soon_threadsafe(detector.apply, limits)
         loop.call_soon_threadsafe(stop.set)
 
@@ -209,7 +209,7 @@ async def _serve_and_obey() -> None:
         print(f"http://127.0.0.1:{running.port}", flush=True)
         threading.Thread(target=obey, args=(running,), daemon=True).start()
 
-    await service.serve(settings, started=lambda _: None, ready=ready, until=lambda _: stop.wait())
+    await service.serve(settings, service.Hooks(lambda _: None, ready, lambda _: stop.wait()))
 
 
 if __name__ == "__main__":

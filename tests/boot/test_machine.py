@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.models import store
+from appliance.workshop import importing
 from tests.boot import cuts, intact, machine, rootfs
 from tests.boot.conftest import Measured, put_faults
 from tests.boot.cuts import Cut, Kind
@@ -30,7 +30,7 @@ def vm(can_boot: None) -> Iterator[Machine]:
     root = put_faults(rootfs.build(rootfs.CACHE / "machine", rootfs.MACHINE))
     (root / "etc/appliance/camera-gate.env").write_text("SOURCE=demo\n")
     (root / "etc/appliance/appliance.toml").write_text(_SETTINGS)
-    store.take_in(root / f"opt/appliance/models/{rootfs.MODEL}", root / "opt/appliance/models", "second")
+    importing.import_model(root / f"opt/appliance/models/{rootfs.MODEL}", root / "opt/appliance/models", "second")
     shutil.copytree(root / "opt/appliance/models", root / "root/models")
     disk = rootfs.CACHE / "machine.img"
     machine.make_countable(root)

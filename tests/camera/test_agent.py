@@ -33,7 +33,7 @@ class Manager:
 
 
 def lens(running: Running) -> CameraStats:
-    return running.started.health.pace.stats()["lens"]
+    return running.started.parts.path.pace.stats()["lens"]
 
 
 @pytest.mark.parametrize("profile", ["realtime", "production"])
@@ -58,7 +58,7 @@ async def test_the_very_next_picture_is_made_by_the_new_limits(serve: Serve) -> 
     source = FakeSource()
     async with serve(cache__enabled="false") as running, pushing(running.url, source) as seen:
         await until(seen, 2)
-        running.started.health.detector.apply(Limits(320, 0.15, 1, reason="temperature"))
+        running.started.parts.path.detector.apply(Limits(320, 0.15, 1, reason="temperature"))
         with anyio.fail_after(10):
             while source.asked[-1].max_side != 320:
                 await asyncio.sleep(0.005)
@@ -76,7 +76,7 @@ async def test_limits_that_grow_stricter_while_it_waits_hold_for_the_picture_it_
         pushing(running.url, source) as seen,
     ):
         await until(seen, 1)
-        running.started.health.detector.apply(Limits(256, 0.6, 1, reason="memory"))
+        running.started.parts.path.detector.apply(Limits(256, 0.6, 1, reason="memory"))
         await until(seen, 2)
         assert source.asked[1].max_side == 256
 
@@ -88,7 +88,7 @@ async def test_a_box_that_has_cooled_down_is_not_kept_waiting(serve: Serve) -> N
         pushing(running.url, FakeSource()) as seen,
     ):
         await until(seen, 1)
-        running.started.health.detector.apply(Limits(640, 0.05, 1))
+        running.started.parts.path.detector.apply(Limits(640, 0.05, 1))
         await until(seen, 3, within_s=10)
 
 

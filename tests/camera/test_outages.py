@@ -56,7 +56,7 @@ async def test_a_pulled_cable_stops_the_camera_and_plugged_in_again_it_goes_on(s
         await until(seen, before + 3, within_s=link.CONNECT_WITHIN_S + 6)
         # old frames were not kept for later: what comes now was taken now
         assert seen[-1].latency_ms < 1000
-        stats = running.started.health.pace.stats()["lens"]
+        stats = running.started.parts.path.pace.stats()["lens"]
         assert stats.received - stats.answered - sum(stats.skipped.values()) <= 1
 
 

@@ -49,8 +49,8 @@ async def test_it_is_answered_and_keeps_to_its_limits(
                 assert line.startswith("detection_results")
                 assert "stop sign" in line
                 if number == 5:
-                    running.started.health.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
-            stats = running.started.health.pace.stats()["gate"]
+                    running.started.parts.path.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
+            stats = running.started.parts.path.pace.stats()["gate"]
             assert stats.skipped == {}
             assert stats.answered >= 12
 

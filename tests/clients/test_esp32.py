@@ -87,12 +87,12 @@ async def test_it_is_answered_and_keeps_to_its_limits(serve: Serve, sketch: Path
             assert event == "detection_results"
             assert found["detections"][0]["name"] == "stop sign"
             assert found["image_size"] == {"width": 640, "height": 480}
-        running.started.health.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
+        running.started.parts.path.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
         for number in range(6):
             event, found = await board.heard()
             assert event == "detection_results"
             assert number == 0 or found["image_size"] == {"width": 320, "height": 240}  # one was under way
-        stats = running.started.health.pace.stats()
+        stats = running.started.parts.path.pace.stats()
         assert set(stats) - {"_canary"} == {"gate"}
         assert stats["gate"].skipped == {}
         assert stats["gate"].answered >= 12
@@ -109,10 +109,10 @@ async def test_a_box_that_falls_silent_is_left_for_a_new_connection(serve: Serve
         with anyio.fail_after(20):
             while cable.connections < 2:
                 await asyncio.sleep(0.01)
-        answered = running.started.health.pace.stats()["gate"].answered
+        answered = running.started.parts.path.pace.stats()["gate"].answered
         cable.plug_in()
         with anyio.fail_after(20):
-            while running.started.health.pace.stats()["gate"].answered <= answered + 1:
+            while running.started.parts.path.pace.stats()["gate"].answered <= answered + 1:
                 await board.heard()
 
 

@@ -12,7 +12,7 @@ from appliance import cli
 from appliance.commands.activate import Choice
 from appliance.control.client import Control
 from appliance.models import active
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.workshop import fetch
 from tests.cli.test_cli import untouched
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 async def box(serve: Serve, folder: Path) -> AsyncIterator[Running]:
     flags = {"model.dir": str(folder), "model.name": "first"}
-    async with serve(load=parts.load_network, wait_ready=True, **flags) as running:
+    async with serve(load=loading.load_network, wait_ready=True, **flags) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ async def ask(*arguments: str) -> int:
 
 
 def in_use(box: Running) -> object:
-    return box.started.health.report()["engine"]["model"]
+    return box.report()["engine"]["model"]
 
 
 async def test_the_service_changes_at_once_and_goes_back(
@@ -88,7 +88,7 @@ async def test_the_service_changes_at_once_and_goes_back(
 async def test_what_the_service_refuses_is_not_written_down_and_is_a_finding_until_the_next_that_holds(
     box: Running, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    health = box.started.health
+    health = box.started.parts.vitals
     assert await ask("activate", "secnod") == 3
     (folder / "second" / "model.bin").write_bytes(b"damage")
     assert await ask("activate", "second") == 3
@@ -99,7 +99,7 @@ async def test_what_the_service_refuses_is_not_written_down_and_is_a_finding_unt
     assert in_use(box) == "first"
     assert not (folder / active.FILE).exists()
     finding = next(one for one in health.findings() if one.code == "model_not_activated")
-    assert "second was not taken into use" in finding.what
+    assert "second was not activated" in finding.what
     assert await ask("activate", "first") == 0
     assert "model_not_activated" not in [one.code for one in health.findings()]
 
@@ -115,8 +115,8 @@ async def test_a_choice_that_holds_but_cannot_be_kept_is_said(
 
 async def test_a_box_without_a_model_is_ready_when_it_was_given_one(serve: Serve, folder: Path) -> None:
     flags = {"model.dir": str(folder), "model.name": "nobody"}
-    async with serve(load=parts.load_network, **flags) as box:
-        health = box.started.health
+    async with serve(load=loading.load_network, **flags) as box:
+        health = box.started.parts.vitals
         assert [one.code for one in health.findings() if one.severity == "critical"] == ["model_missing"]
         assert await ask("activate", "second") == 0
         while not health.ready():

@@ -56,7 +56,7 @@ ORIN_TENSORRT = "usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
 
 
 @pytest.mark.parametrize(
-    ("board", "architecture", "python", "module", "kind", "why"),
+    ("name", "architecture", "python", "module", "kind", "why"),
     [
         ("orin_nano", "aarch64", "3.10", ORIN_TENSORRT, "tensorrt", "JetPack's TensorRT is here"),
         ("orin_nano", "aarch64", "3.12", ORIN_TENSORRT, "openvino", "for Python 3.10, and the appliance runs on 3.12"),
@@ -66,9 +66,9 @@ ORIN_TENSORRT = "usr/lib/python3.10/dist-packages/tensorrt/__init__.py"
     ],
 )
 def test_tensorrt_is_chosen_on_a_jetson_that_has_it_for_this_python(
-    board: str, architecture: str, python: str, module: str | None, kind: str, why: str, tmp_path: Path
+    name: str, architecture: str, python: str, module: str | None, kind: str, why: str, tmp_path: Path
 ) -> None:
-    root = lay_out(board, tmp_path)
+    root = lay_out(name, tmp_path)
     if module is not None:
         put(root, module, "")
     found = board.find(root, architecture, python)

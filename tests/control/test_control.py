@@ -68,10 +68,10 @@ async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
     async with running(path) as governor:
         found = await ask(path, "hold", 4, 600.0)
         assert (found["cur_state"], found["held_for_s"]) == (4, 600.0)
-        assert governor.held_until_s is not None
+        assert governor.held_for_s is not None
         found = await ask(path, "release")
         assert found["held_for_s"] is None
-        assert governor.held_until_s is None
+        assert governor.held_for_s is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_what_cannot_be_held_is_said(tmp_path: Path, arguments: tuple[Any,
     async with running(tmp_path / "c.sock") as governor:
         with pytest.raises(NoService, match=said) as raised:
             await ask(tmp_path / "c.sock", "hold", *arguments)
-        assert governor.held_until_s is None
+        assert governor.held_for_s is None
     assert raised.value.code == "refused"
 
 
@@ -163,7 +163,7 @@ async def test_the_command_line_holds_shows_and_releases(
 ) -> None:
     monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "control.sock"))
     async with serve() as running:
-        governor = running.started.health.governor
+        governor = running.started.parts.governor
         while governor.reading is None:
             await asyncio.sleep(0.01)
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "2", "--for", "90s"]) == 0
@@ -171,7 +171,7 @@ async def test_the_command_line_holds_shows_and_releases(
         assert await asyncio.to_thread(cli.main, ["governor", "show"]) == 0
         shown = capsys.readouterr().out
         assert await asyncio.to_thread(cli.main, ["governor", "release"]) == 0
-        assert governor.held_until_s is None
+        assert governor.held_for_s is None
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "77"]) == 1
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "1", "--for", "soon"]) == 2
     assert "Cooling state 2 of 9" in shown

@@ -19,7 +19,7 @@ from appliance.flow.inference import Inference
 from appliance.flow.sizes import Sizes
 from appliance.models import active
 from appliance.ports import Raw, T, Tensor
-from appliance.service import parts
+from appliance.service import loading
 from appliance.values import Detected, Failed, Size
 from appliance.workshop import fetch
 from tests.conftest import Serve
@@ -228,12 +228,13 @@ def rig() -> Rig:
 
 async def test_a_model_that_proves_itself_is_used(rig: Rig) -> None:
     async with running(rig):
-        rig.detector.activation_error = "an earlier one"
-        trial = await activation(rig, FakeEngine(CANARY_ROWS)).activate("b")
+        changes = activation(rig, FakeEngine(CANARY_ROWS))
+        changes.error = "an earlier one"
+        trial = await changes.activate("b")
         assert (trial.model, trial.former, trial.likeness, trial.pictures) == ("b", "fake", 1.0, 1)
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "b"
-        assert rig.detector.activation_error is None
+        assert changes.error is None
         await rig.until(lambda: rig.engine.closed)
 
 
@@ -245,8 +246,8 @@ async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> No
         load=lambda name: supply.pop(0),
         max_side=640,
         clock=rig.clock,
-        swapped=lambda: heard.append(rig.detector.network.info.name if rig.detector.network else "none"),
     )
+    changes.on_swap(lambda: heard.append(rig.detector.network.info.name if rig.detector.network else "none"))
     async with running(rig):
         await changes.activate("b")
         with pytest.raises(ModelError):
@@ -269,14 +270,15 @@ async def test_a_model_that_sees_otherwise_changes_nothing(
 ) -> None:
     async with running(rig):
         bad = FakeEngine(rows)
+        changes = activation(rig, bad)
         with pytest.raises(ModelError, match=why) as caught:
-            await activation(rig, bad).activate("b")
+            await changes.activate("b")
         assert caught.value.code == "model_not_activated"
         assert bad.closed
         assert not rig.engine.closed
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "fake"
-        assert why in str(rig.detector.activation_error)
+        assert why in str(changes.error)
 
 
 async def test_a_model_that_finds_other_things_than_the_present_one_is_refused(rig: Rig) -> None:
@@ -301,10 +303,11 @@ async def test_a_model_that_its_reader_cannot_read_changes_nothing(rig: Rig, cap
     unreadable = FakeEngine()
     unreadable.rows = np.zeros((5, 4), np.float32)  # neither confidence nor class
     async with running(rig):
+        changes = activation(rig, unreadable)
         with pytest.raises(EngineError, match="the trial failed: index 4 is out of bounds"):
-            await activation(rig, unreadable).activate("b")
+            await changes.activate("b")
         assert unreadable.closed
-        assert rig.detector.activation_error is not None
+        assert changes.error is not None
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "fake"
     (traced,) = [record for record in caplog.records if record.exc_info]
@@ -356,10 +359,11 @@ async def test_a_model_that_hangs_is_not_asked_before_another_takes_its_place(ri
 async def test_no_second_network_is_loaded_where_memory_would_not_hold_it(rig: Rig) -> None:
     never = AssertionError("it was loaded")
     async with running(rig):
+        changes = activation(rig, never, room_bytes=90_000_000)
         with pytest.raises(ModelError, match="150 MB of memory, and 90 MB are left; stop the service") as caught:
-            await activation(rig, never, room_bytes=90_000_000).activate("b", bounds=None)
+            await changes.activate("b", bounds=None)
         assert caught.value.code == "memory_short"
-        assert "90 MB are left" in str(rig.detector.activation_error)
+        assert "90 MB are left" in str(changes.error)
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=200_000_000).activate("b")
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=None).activate("c")
 
@@ -373,9 +377,10 @@ async def test_the_first_network_is_loaded_however_little_memory_is_left(rig: Ri
 @pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)
 async def test_a_model_that_cannot_be_loaded_changes_nothing(rig: Rig, error: Exception) -> None:
     async with running(rig):
+        changes = activation(rig, error)
         with pytest.raises(type(error)):
-            await activation(rig, error).activate("b")
-        assert str(error) in str(rig.detector.activation_error)
+            await changes.activate("b")
+        assert str(error) in str(changes.error)
         one = frame()
         await rig.detector.offer(one)
         assert isinstance(await rig.outcome(one), Detected)
@@ -407,7 +412,7 @@ async def test_one_model_is_activated_at_a_time(rig: Rig) -> None:
         with pytest.raises(ModelError, match="another model is being activated") as caught:
             await changes.activate("c")
         assert caught.value.code == BUSY
-        assert rig.detector.activation_error is None
+        assert changes.error is None
         slow.release()
         await asyncio.wait_for(first, 10)
 
@@ -427,7 +432,7 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
     for name in ("first", "second"):
         save(tmp_path, name)
     flags = {"model.dir": str(tmp_path), "model.name": "first", "cache.enabled": "false"}
-    async with serve(load=parts.load_network, wait_ready=True, **flags) as running_:
+    async with serve(load=loading.load_network, wait_ready=True, **flags) as running_:
         done = threading.Event()
         sent: Counter[str] = Counter()
         heard: list[tuple[str, str, str | None]] = []
@@ -446,7 +451,7 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
 
         pushing = [asyncio.create_task(push(name)) for name in ("a", "b", "c")]
         for name in ("second", "first", "second"):
-            await running_.started.activation.activate(name, bounds=None)
+            await running_.started.parts.activation.activate(name, bounds=None)
             before = sum(sent.values())
             while sum(sent.values()) < before + 30:
                 await asyncio.sleep(0.01)
@@ -463,8 +468,8 @@ async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Se
         save(tmp_path, name)
     active.activate(tmp_path, "second", "first")
     flags = {"model.dir": str(tmp_path), "model.name": "first"}
-    async with serve(load=parts.load_network, **flags) as running_:
-        assert running_.started.health.report()["engine"]["model"] == "second"
+    async with serve(load=loading.load_network, **flags) as running_:
+        assert running_.report()["engine"]["model"] == "second"
     flags["model.name"] = "second"
-    async with serve(load=parts.load_network, **flags) as running_:
-        assert running_.started.health.report()["engine"]["model"] == "second"
+    async with serve(load=loading.load_network, **flags) as running_:
+        assert running_.report()["engine"]["model"] == "second"

@@ -158,7 +158,7 @@ def test_low_priorities_are_refused_only_while_somebody_of_a_higher_one_is_sendi
 
     def let_in() -> list[bool]:
         site.pace.tell()
-        return [site.pace.lets_in("gate", gate), site.pace.lets_in("first", first)]
+        return [site.pace.lets_in(gate), site.pace.lets_in(first)]
 
     site.arrive("gate", "first")
     assert let_in() == [False, True]
@@ -175,7 +175,7 @@ def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
     old, new = site.book.enter("old"), site.book.enter("new")
     old.answered = 1
     site.pace.limits = replace(FULL, new_cameras=False, reason="memory")
-    assert [site.pace.lets_in(name, camera) for name, camera in (("old", old), ("new", new))] == [True, False]
+    assert [site.pace.lets_in(camera) for camera in (old, new)] == [True, False]
     assert site.pace.join("new").min_interval_s == REFUSED_S
     assert site.pace.join("new").reason == "memory"
 
@@ -184,8 +184,8 @@ def test_the_canary_is_always_let_in() -> None:
     site = Site()
     site.pace.limits = replace(FULL, admit=False, new_cameras=False, lowest_priority=9)
     site.pace.tell()
-    assert site.pace.lets_in("_canary", site.book.enter("_canary"))
-    assert not site.pace.lets_in("gate", site.book.enter("gate"))
+    assert site.pace.lets_in(site.book.enter("_canary"))
+    assert not site.pace.lets_in(site.book.enter("gate"))
 
 
 def test_what_only_looks_on_takes_no_share() -> None:

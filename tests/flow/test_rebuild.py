@@ -16,7 +16,7 @@ from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
 from appliance.flow.rebuild import Rebuild, Stays
-from appliance.service import parts
+from appliance.service import loading
 from appliance.testing.colours import colours
 from appliance.workshop import fetch
 from tests.conftest import Serve
@@ -53,10 +53,10 @@ class Rebuilds:
         rig.detector.inference = stand_in(rig, build)
         self.rebuild = Rebuild(detector=rig.detector, activate=self._activate, again_s=0.001)
 
-    async def _activate(self, name: str) -> None:
+    async def _activate(self, name: str, *, chosen: bool) -> None:
+        assert not chosen
         self.activated.append(name)
         if self.error is not None:
-            self.rig.detector.activation_error = f"{name} was not taken into use: {self.error}"
             raise self.error
         self.rig.detector.swap(self._loads(name))
         self.rebuild.look_again()
@@ -111,7 +111,6 @@ async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
         assert made.rebuild.problem == Stays(told, built=error is not None)
         assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
         assert made.activated == (["gate"] if error else [])
-        assert rig.detector.activation_error is None  # one finding says it
 
 
 async def test_who_activates_another_model_meanwhile_is_waited_for() -> None:
@@ -252,17 +251,16 @@ async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_b
     (tmp_path / "models").mkdir()
     fetch.build(source, tmp_path / "models" / "gate", "a test", keep_onnx=True)
     flags = {"model.dir": str(tmp_path / "models"), "model.name": "gate", "engine.kind": "tensorrt"}
-    async with serve(load=parts.load_to_serve, **flags) as running_:
-        health = running_.started.health
-        engine = health.report()["engine"]
+    async with serve(load=loading.load_to_serve, **flags) as running_:
+        engine = running_.report()["engine"]
         assert engine["engine"] == "openvino"
-        (finding,) = [one for one in health.findings() if one.code == "engine_stand_in"]
+        (finding,) = [one for one in running_.started.parts.vitals.findings() if one.code == "engine_stand_in"]
         assert "TensorRT cannot run gate yet: no engine was built for this box." in finding.what
         with anyio.fail_after(60):
-            while health.report()["engine"]["engine"] != "tensorrt":
+            while running_.report()["engine"]["engine"] != "tensorrt":
                 await anyio.sleep(0.02)
-        assert "engine_stand_in" not in [one.code for one in health.findings()]
-        assert health.report()["engine"]["device"] == "GPU Orin"
-    async with serve(load=parts.load_to_serve, **flags) as running_:
-        assert running_.started.health.report()["engine"]["engine"] == "tensorrt"
+        assert "engine_stand_in" not in [one.code for one in running_.started.parts.vitals.findings()]
+        assert running_.report()["engine"]["device"] == "GPU Orin"
+    async with serve(load=loading.load_to_serve, **flags) as running_:
+        assert running_.report()["engine"]["engine"] == "tensorrt"
     jetson.gpu.check_all_is_free()

@@ -14,7 +14,7 @@ from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
 from appliance.flow.recompile import Recompile
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings import loader
 from appliance.values import Frame, Wanted
 from appliance.vision import sight
@@ -40,7 +40,6 @@ class Blind:
     async def _activate(self, name: str) -> None:
         self.done.append(f"activate {name}")
         if self.error is not None:
-            self.rig.detector.activation_error = f"{name} was not taken into use: {self.error}"
             raise self.error
 
 
@@ -70,7 +69,6 @@ async def test_what_cannot_be_compiled_beside_it_is_compiled_at_the_next_start(
     for _ in range(2):
         await blind.recompile.run()
     assert blind.done == ["forget", "activate gate"]
-    assert blind.rig.detector.activation_error is None
     assert "restart the service" in caplog.text
 
 
@@ -85,7 +83,7 @@ def damage_kept(models: Path) -> Path:
     """Damage what OpenVINO has kept of this model so that it loads and sees nothing, with a checksum that agrees."""
     flags = {"model.dir": str(models), "profile": "realtime"}
     settings, known = loader.load(flags=flags), sight.known_picture()
-    parts.load_network(settings).close()
+    loading.load_network(settings).close()
     (kept,) = (models / ".compiled").glob("*.blob")
     checksum = kept.with_name(f"{kept.name}.sha256")
     whole, use = kept.read_bytes(), checksum.read_text().partition("  ")[2]
@@ -95,9 +93,9 @@ def damage_kept(models: Path) -> Path:
         damaged = whole[:start] + bytes(200_000) + whole[start + 200_000 :]
         kept.write_bytes(damaged)
         checksum.write_text(f"{hashlib.sha256(damaged).hexdigest()}  {use}")
-        network = parts.load_network(settings)
+        network = loading.load_network(settings)
         frame = Frame("a", "a", 1, known.picture, Wanted(sight.CONFIDENCE), 0.0)
-        found = parts.inference_of(settings, network, lambda: 0.0).run(frame, 640).detected.detections
+        found = loading.inference_of(settings, network, lambda: 0.0).run(frame, 640).detected.detections
         network.close()
         if not found and kept.exists() and kept.read_bytes() == damaged:
             return kept
@@ -110,7 +108,7 @@ async def test_a_service_sees_again_whose_kept_network_was_wrong_before_its_chec
     shutil.copytree(models_dir / "yolo11n", tmp_path / "yolo11n")
     kept = damage_kept(tmp_path)
     damaged = kept.read_bytes()
-    async with serve(load=parts.load_to_serve, wait_ready=True, model__dir=str(tmp_path)):
+    async with serve(load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path)):
         assert "canary failed: 0 of 3 drawn stop signs were found" in caplog.text
         assert "yolo11n failed the self-test; it is compiled from scratch" in caplog.text
     assert kept.read_bytes() != damaged

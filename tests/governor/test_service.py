@@ -148,7 +148,7 @@ async def test_a_technician_holds_a_state_and_releases_it(caplog: pytest.LogCapt
         assert applied.governor.held_for_s is not None
         assert 0 < applied.governor.held_for_s <= 100_000
         applied.governor.release()
-        assert applied.governor.held_until_s is None
+        assert applied.governor.held_for_s is None
         await applied.read(300)
     assert applied.governor.cur_state == 0
     assert any("a technician holds cooling state 2" in record.getMessage() for record in caplog.records)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
-from appliance.health.facts import Bounds, Facts, Kept, Lately, Notices
+from appliance.health.facts import Facts, Kept, Lately, Notices, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, Limits, Severity
@@ -35,7 +35,7 @@ PROVED = CanaryState(proved=True, message="fine", at_s=1.0)
 FULL = Limits(640, 0.0, 8)
 WELL = Facts(
     now_s=1000.0,
-    bounds=Bounds(critical_temp_c=84, min_available_bytes=100_000_000),
+    thresholds=Thresholds(critical_temp_c=84, min_available_bytes=100_000_000),
     model_error=None,
     canary=PROVED,
     engine_failures=0,
@@ -65,7 +65,7 @@ def lately(**values: float) -> Facts:
 APPEARS = {
     "no_model": (replace(WELL, model_error="it is gone"), "model_missing", "critical"),
     "not_activated": (
-        replace(WELL, activation_error="b was not taken into use: it is blind"),
+        replace(WELL, notices=Notices(activation_error="b was not taken into use: it is blind")),
         "model_not_activated",
         "degraded",
     ),

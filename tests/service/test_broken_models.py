@@ -12,7 +12,7 @@ import pytest
 from appliance import cli
 from appliance.models import active
 from appliance.models import bundle as bundles
-from appliance.service import parts
+from appliance.service import loading
 from appliance.workshop import fetch
 from tests.cli.test_cli import untouched
 from tests.conftest import Serve
@@ -68,21 +68,20 @@ def models_dir(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("what", DAMAGE)
 async def test_the_service_starts_with_any_broken_model(serve: Serve, models_dir: Path, what: str) -> None:
     DAMAGE[what](models_dir / "gate")
-    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        health = box.started.health
-        assert not health.ready()
-        assert "engine" in health.report()
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        assert not box.started.parts.vitals.ready()
+        assert "engine" in box.report()
 
 
 async def test_the_service_starts_with_a_damaged_activation(serve: Serve, models_dir: Path) -> None:
     (models_dir / active.FILE).write_text(NESTED, encoding="utf-8")
-    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        assert box.started.health.report()["engine"]["model"] == "gate"
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        assert box.report()["engine"]["model"] == "gate"
 
 
 async def test_what_a_cut_import_left_is_swept_at_the_start(serve: Serve, models_dir: Path) -> None:
     (models_dir / ".import-abcdefgh" / ".copy").mkdir(parents=True)
-    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}):
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}):
         assert [path.name for path in models_dir.iterdir() if path.name.startswith(".import-")] == []
 
 
@@ -93,8 +92,8 @@ async def test_what_nobody_thought_of_in_an_engine_is_an_error_of_it(
         raise ZeroDivisionError("deep inside")
 
     monkeypatch.setattr("appliance.engines.registry.create", broken)
-    async with serve(load=parts.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        (finding,) = [one for one in box.started.health.findings() if one.severity == "critical"]
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
+        (finding,) = [one for one in box.started.parts.vitals.findings() if one.severity == "critical"]
         assert "ZeroDivisionError: deep inside" in finding.what
 
 

@@ -21,7 +21,7 @@ async def test_it_is_answered_by_a_service_that_wants_a_token_and_reads_no_setti
     async with serve(toml=own, server__require_token="true") as running:
         monkeypatch.setenv("APPLIANCE_CONFIG", str(others))
         task = asyncio.create_task(run_camera("demo", running.url, "opensesame"))
-        stats = running.started.health.pace.stats
+        stats = running.started.parts.path.pace.stats
         with anyio.fail_after(20):
             while "demo" not in stats() or not stats()["demo"].answered:
                 await asyncio.sleep(0.01)

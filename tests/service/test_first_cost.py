@@ -26,7 +26,7 @@ async def first_interval_s(serve: Serve, models_dir: Path, **flags: str) -> floa
     engine = FakeEngine(slots=1)
     engine.hold()
     async with serve(engine, model__dir=str(models_dir), **flags) as running:
-        pace = running.started.health.pace
+        pace = running.started.parts.path.pace
         return pace.preview().min_interval_s
 
 

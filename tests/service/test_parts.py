@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import EngineError, ModelError, NotBuilt
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings import loader
 from appliance.settings.schema import Settings
 from appliance.testing.colours import colours
@@ -49,7 +49,7 @@ def without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_tensorrts_package_openvino_stands_in(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_tensorrt(monkeypatch)
-    network = parts.load_to_serve(settings(models, "gate", "tensorrt", "GPU"))
+    network = loading.load_to_serve(settings(models, "gate", "tensorrt", "GPU"))
     assert (network.info.engine, network.info.device) == ("openvino", "CPU")
     assert str(network.lacks).startswith("TensorRT cannot be loaded")
     assert network.build is None
@@ -57,7 +57,7 @@ def test_without_tensorrts_package_openvino_stands_in(models: Path, monkeypatch:
 
 def test_without_a_driver_openvino_stands_in(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_a_driver(monkeypatch)
-    network = parts.load_to_serve(settings(models, "gate", "tensorrt"))
+    network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert network.info.engine == "openvino"
     assert isinstance(network.lacks, EngineError)
     assert network.lacks.code == "engine_device_missing"
@@ -65,48 +65,48 @@ def test_without_a_driver_openvino_stands_in(models: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "tensorrt"])
 def test_without_its_onnx_file_openvino_stands_in(models: Path, kind: str) -> None:
-    network = parts.load_to_serve(settings(models, "yard", kind))
+    network = loading.load_to_serve(settings(models, "yard", kind))
     assert network.info.engine == "openvino"
     assert "yard has no .onnx file" in str(network.lacks)
 
 
 def test_what_stands_in_keeps_nothing_of_the_engine_that_failed(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_a_driver(monkeypatch)
-    network = parts.load_to_serve(settings(models, "gate", "tensorrt"))
+    network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert network.lacks is not None
     assert network.lacks.__traceback__ is None
 
 
 def test_an_engine_that_works_lacks_nothing(models: Path) -> None:
-    network = parts.load_to_serve(settings(models, "gate", "onnxruntime"))
+    network = loading.load_to_serve(settings(models, "gate", "onnxruntime"))
     assert (network.info.engine, network.lacks) == ("onnxruntime", None)
 
 
 def test_an_engine_that_can_be_built_is_told_apart(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Jetson(monkeypatch)
-    network = parts.load_to_serve(settings(models, "gate", "tensorrt"))
+    network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert isinstance(network.lacks, NotBuilt)
     assert network.build is not None
 
 
 def test_nothing_stands_in_for_openvino_itself(models: Path) -> None:
     with pytest.raises(EngineError, match="GPU"):
-        parts.load_to_serve(settings(models, "gate", "openvino", "GPU.7"))
+        loading.load_to_serve(settings(models, "gate", "openvino", "GPU.7"))
 
 
 @pytest.mark.parametrize("kind", ["openvino", "tensorrt"])
 def test_nothing_stands_in_for_a_damaged_model(models: Path, kind: str) -> None:
     (models / "gate" / "model.bin").write_bytes(b"damage")
     with pytest.raises(ModelError, match=r"model\.bin is damaged"):
-        parts.load_to_serve(settings(models, "gate", kind))
+        loading.load_to_serve(settings(models, "gate", kind))
 
 
 async def test_the_box_says_what_is_to_be_mended_and_does_not_go_dark(
     serve: Serve, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_tensorrt(monkeypatch)
-    async with serve(load=parts.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
-        (finding,) = [one for one in running.started.health.findings() if one.code == "engine_stand_in"]
+    async with serve(load=loading.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
+        (finding,) = [one for one in running.started.parts.vitals.findings() if one.code == "engine_stand_in"]
         assert "JetPack brings it as python3-libnvinfer" in finding.what
         assert finding.what.endswith("A slower engine serves: the box cannot mend that by itself.")
         assert finding.do.startswith("Mend that, then restart the service")
@@ -116,18 +116,18 @@ async def test_a_model_that_the_engine_cannot_run_does_not_take_the_place_of_one
     serve: Serve, models: Path
 ) -> None:
     onnxruntime = flags(models, "gate", "onnxruntime")
-    async with serve(load=parts.load_to_serve, wait_ready=True, **onnxruntime) as running:
+    async with serve(load=loading.load_to_serve, wait_ready=True, **onnxruntime) as running:
         with pytest.raises(ModelError, match=r"yard has no \.onnx file"):
-            await running.started.activation.activate("yard", bounds=None)
-        assert running.started.health.report()["engine"]["model"] == "gate"
+            await running.started.parts.activation.activate("yard", bounds=None)
+        assert running.report()["engine"]["model"] == "gate"
 
 
 async def test_where_a_stand_in_serves_another_model_is_taken_into_use_all_the_same(
     serve: Serve, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_tensorrt(monkeypatch)
-    async with serve(load=parts.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
-        trial = await running.started.activation.activate("yard", bounds=None)
+    async with serve(load=loading.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
+        trial = await running.started.parts.activation.activate("yard", bounds=None)
         assert trial.stand_in is not None
         assert "yard has no .onnx file" in trial.stand_in
-        assert running.started.health.report()["engine"]["model"] == "yard"
+        assert running.report()["engine"]["model"] == "yard"

@@ -53,11 +53,10 @@ class Patient:
         self.canary = Canary(
             ask=rig.detector.ask, idle=lambda: True, classes=lambda: ("person", "car", "stop sign"), clock=rig.clock
         )
-        around = HealthRig(rig)
-        self.governor, self.health = around.governor, around.health
+        around = HealthRig(rig, canary=self.canary)
+        self.governor, self.vitals = around.governor, around.vitals
         self.governor.reading = Reading(at_s=rig.clock(), thermal=Thermal(soc_temp_c=51.4))
-        self.health.canary = self.canary
-        self.pulse = Pulse(self.heard, self.health, ready=self._count, every_s=0.002, clock=rig.clock)
+        self.pulse = Pulse(self.heard, self.vitals, ready=self._count, every_s=0.002, clock=rig.clock)
 
     def _count(self) -> None:
         self.ready += 1
@@ -182,9 +181,9 @@ async def test_a_model_that_sees_wrongly_is_safe_mode_and_not_a_restart() -> Non
         assert not any(map(says_ready, patient.heard.messages))
         await patient.canary.prove()
         message = await patient.heard.until(pings)
-        assert message["STATUS"].startswith("safe mode: the known picture does not come back as it should")
+        assert message["STATUS"].startswith("safe mode: the self-test failed")
         assert patient.ready == 0
-        assert not patient.health.ready()
+        assert not patient.vitals.ready()
 
 
 async def test_a_reload_before_the_box_is_ready_says_nothing_of_ready() -> None:

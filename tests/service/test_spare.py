@@ -100,13 +100,13 @@ class TestInTheService:
 
     async def test_a_history_that_fails_is_a_finding_and_no_camera_notices(self, serve: Serve) -> None:
         async with serve(flow__burst="100") as running, camera(running.url, "gate") as gate:
-            health = running.started.health
-            sound, health.book.policies = health.book.policies, Unlisted()
+            book = running.started.parts.path.book
+            sound, book.policies = book.policies, Unlisted()
             with anyio.fail_after(10):
-                while health.notices().part_failed is None:
+                while running.started.parts.vitals.notices().part_failed is None:
                     await asyncio.sleep(0.01)
-            assert health.notices().part_failed == "watch: LookupError: a mistake of ours"
-            health.book.policies = sound
-            assert "part_failed" in [finding.code for finding in health.findings()]
+            assert running.started.parts.vitals.notices().part_failed == "watch: LookupError: a mistake of ours"
+            book.policies = sound
+            assert "part_failed" in [finding.code for finding in running.started.parts.vitals.findings()]
             await gate.push({"image": picture(1), "frame_id": 1})
             assert (await gate.answer(1))[0] == "detection_results"

@@ -105,7 +105,7 @@ def test_an_inference_that_hangs_stops_the_ping_while_all_else_goes_on(manager: 
     manager.until(WATCHDOG="1")
     service.signal(signal.SIGABRT)  # what systemd sends when it did lose it
     _, _, err = service.ended()
-    assert "the service manager is to restart this service" in err
+    assert "waiting for the watchdog to restart the service" in err
 
 
 def test_sigterm_gives_the_frames_that_were_taken_their_answer(manager: Manager, scene_jpeg: bytes) -> None:
@@ -201,7 +201,7 @@ async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_
     service = manager.start("--config", str(path), "--set", models)
     said = await asyncio.to_thread(manager.until, READY="1")
     what = f"{path}, line 4: unknown key 'flow.max_sied'; did you mean 'max_side'?"
-    assert said["STATUS"] == f"safe mode: the box waits for its settings to be mended: {what}"
+    assert said["STATUS"] == f"safe mode: invalid settings: {what}"
     status, report = await asyncio.to_thread(manager.get, "/health")
     assert (status, report["status"]) == (503, "critical")
     (finding,) = [finding for finding in report["findings"] if finding["severity"] == "critical"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.governor.ladder import make_ladder
-from appliance.service import parts
+from appliance.service import from_settings, loading
 from appliance.settings import loader
 from appliance.values import Box, Detection, Frame, Size, Wanted
 from appliance.vision import scene, sight
@@ -17,7 +17,7 @@ from appliance.vision import scene, sight
 KNOWN = sight.known_picture()
 INPUT = Size(640, 384)
 ELSEWHERE = Box(5, 600, 90, 700)
-LADDER = [step.limits.max_side for step in make_ladder(parts.full_limits(loader.load())).steps]
+LADDER = [step.limits.max_side for step in make_ladder(from_settings.full_limits(loader.load())).steps]
 
 
 def moved(sign: Detection, x: float) -> Detection:
@@ -70,7 +70,7 @@ def test_no_more_is_asked_than_an_answer_holds(most: int) -> None:
 
 def test_the_default_model_sees_with_margin_at_every_size(models_dir: Path) -> None:
     settings = loader.load(flags={"model.dir": str(models_dir), "engine.cache": "false"})
-    inference = parts.inference_of(settings, parts.load_network(settings, prepare=False), lambda: 0.0)
+    inference = loading.inference_of(settings, loading.load_network(settings, prepare=False), lambda: 0.0)
     try:
         for side in sorted({*LADDER, 256, 320, 640, 1280}):
             frame = Frame("a", "a", 1, KNOWN.picture, Wanted(sight.CONFIDENCE), 0.0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
-from appliance.health.facts import Bounds
+from appliance.health.facts import Thresholds
 from appliance.health.history import History
 from appliance.health.recorder import Look, Recorder
 from appliance.health.watch import Watch
@@ -27,8 +28,8 @@ from appliance.readings import (
     TripPoint,
     Zone,
 )
-from appliance.web.health import Health
-from appliance.web.publisher import Publisher
+from appliance.vitals import Vitals
+from appliance.web.report import of_snapshot
 from tests.fakes import FakeClock
 from tests.flow.detectors import FULL, Rig
 
@@ -60,7 +61,7 @@ class SilentSensors:
 class HealthRig:
     """`named` cameras are in the configuration."""
 
-    def __init__(self, rig: Rig | None = None, named: Sequence[str] = ()) -> None:
+    def __init__(self, rig: Rig | None = None, named: Sequence[str] = (), canary: Canary | None = None) -> None:
         self.rig = rig or Rig(policies=dict.fromkeys(named, CameraPolicy()))
         self.clock, self.wall = self.rig.clock, FakeClock(WALL_S)
         detector = self.rig.detector
@@ -69,36 +70,37 @@ class HealthRig:
         )
         self.governor.reading = EVERYTHING
 
-        async def emit(event: str, payload: object, sid: str) -> None: ...
-
         recorder = Recorder(
             History(), latency_bounds_s=LATENCY_BOUNDS_S, clock=self.clock, wall_clock=self.wall
         )  # fmt: skip
         self.watch = Watch(history_file.load(None), recorder, clock=self.clock)
         self.recorder = recorder
-        self.health = Health(
+        self.vitals = Vitals(
             detector=detector,
             pace=self.rig.pace,
             book=self.rig.book,
             governor=self.governor,
-            canary=Canary(ask=detector.ask, idle=lambda: True, classes=tuple, clock=self.clock),
-            publisher=Publisher(emit=emit, backlog=lambda sid: 0),
+            canary=canary or Canary(ask=detector.ask, idle=lambda: True, classes=tuple, clock=self.clock),
             watch=self.watch,
             board=Board("Raspberry Pi 5 Model B Rev 1.0", "d04170", "10000000abcdef01"),
-            bounds=Bounds(critical_temp_c=84.0, min_available_bytes=10**8),
+            thresholds=Thresholds(critical_temp_c=84.0, min_available_bytes=10**8),
             clock=self.clock,
             wall_clock=self.wall,
         )
 
+    def report(self) -> dict[str, Any]:
+        """`/health` as it would be sent now."""
+        return of_snapshot(self.vitals.snapshot())
+
     def pass_(self, seconds: int) -> Look:
         """So many seconds, a look in each; the last one."""
-        look = self.health.look()
+        look = self.vitals.look()
         for _ in range(seconds):
             self.clock.pass_(1)
             self.wall.pass_(1)
-            look = self.health.look()
+            look = self.vitals.look()
             self.recorder.note(look)
         return look
 
     def codes(self) -> list[str]:
-        return [finding.code for finding in self.health.findings()]
+        return [finding.code for finding in self.vitals.findings()]

@@ -165,7 +165,7 @@ async def test_the_newest_frame_replaces_the_one_that_waits(serve: Serve) -> Non
 
 async def test_an_overheated_box_says_overloaded(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url) as eye:
-        running.started.health.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
+        running.started.parts.path.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
         ack = await eye.push({"image": picture(1), "frame_id": 1})
         assert ack["status"] == "skipped"
         assert ack["reason"] == "overloaded"
@@ -177,7 +177,7 @@ async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:
     async with serve() as running, camera(running.url, "a") as a, camera(running.url, "b") as b:
         await a.first("connected")
         await b.first("connected")
-        running.started.health.detector.apply(Limits(320, 1.5, 1, reason="temperature"))
+        running.started.parts.path.detector.apply(Limits(320, 1.5, 1, reason="temperature"))
         for eye in (a, b):
             await eye.until(lambda heard: any(p["max_side"] == 320 for event, p in heard if event == "limits"))
             limits = [p for event, p in eye.heard if event == "limits"][-1]
@@ -342,7 +342,7 @@ async def test_two_connections_of_one_camera_share_its_name_and_its_limits(serve
     async with serve() as running, camera(running.url, "gate") as one, camera(running.url, "gate") as two:
         await one.first("connected")
         await two.first("connected")
-        running.started.health.detector.apply(Limits(320, 0.0, 1, reason="memory"))
+        running.started.parts.path.detector.apply(Limits(320, 0.0, 1, reason="memory"))
         await one.first("limits")
         await two.first("limits")
         await one.push({"image": picture(1), "frame_id": "one"})
@@ -356,4 +356,4 @@ async def test_a_viewer_cannot_make_the_box_remember_names_without_bound(live: R
     async with camera(live.url, "viewer") as viewer:
         for part in range(3):
             await viewer.call("subscribe", {"cameras": [f"camera-{part}-{number}" for number in range(1000)]})
-        assert len(live.started.health.publisher._watchers) <= 1000
+        assert len(live.started.parts.path.publisher._watchers) <= 1000

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from appliance import __version__
-from appliance.health.facts import Bounds, Notices
+from appliance.health.facts import Notices, Thresholds
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, broken_engine
 from tests.flow.detectors import Rig, running
@@ -56,9 +56,9 @@ def as_sent(payload: object) -> Any:
 
 
 def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
-    health = HealthRig().health
-    health.notices = lambda: Notices(safe_mode="line 3: unknown key")
-    report = as_sent(health.report())
+    rig = HealthRig()
+    rig.vitals.notices = lambda: Notices(safe_mode="line 3: unknown key")
+    report = as_sent(rig.report())
     REPORT.validate(report)
     device = report["device"]
     assert (device["board"], device["revision"]) == ("Raspberry Pi 5 Model B Rev 1.0", "d04170")
@@ -74,7 +74,7 @@ def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
 def test_a_report_in_which_nothing_is_known_is_too() -> None:
     rig = HealthRig()
     rig.governor.reading = None
-    report = as_sent(rig.health.report())
+    report = as_sent(rig.report())
     REPORT.validate(report)
     assert report["device"]["memory_available_bytes"] is None
     assert report["device"]["thermal"]["age_s"] is None
@@ -82,20 +82,20 @@ def test_a_report_in_which_nothing_is_known_is_too() -> None:
 
 def test_a_finding_says_since_when_and_moves_with_a_clock_that_is_set() -> None:
     rig = HealthRig()
-    rig.health.notices = lambda: Notices(config_not_reloaded="line 3")
+    rig.vitals.notices = lambda: Notices(config_not_reloaded="line 3")
     rig.pass_(90)
-    (finding,) = [found for found in rig.health.report()["findings"] if found["code"] == "config_not_reloaded"]
+    (finding,) = [found for found in rig.report()["findings"] if found["code"] == "config_not_reloaded"]
     assert (finding["since"], finding["for_s"]) == ("2027-01-15T08:00:00+00:00", 90)
     rig.wall.now_s = WALL_S + 86_400
-    (finding,) = [found for found in rig.health.report()["findings"] if found["code"] == "config_not_reloaded"]
+    (finding,) = [found for found in rig.report()["findings"] if found["code"] == "config_not_reloaded"]
     assert (finding["since"], finding["for_s"]) == ("2027-01-16T07:58:30+00:00", 90)
 
 
 def test_the_governors_state_says_for_how_long() -> None:
     rig = HealthRig()
     rig.pass_(30)
-    governor = rig.health.report()["governor"]
-    assert (governor["cur_state"], governor["cooling_state"], governor["time_in_state_s"]) == (0, 0, 30.0)
+    governor = rig.report()["governor"]
+    assert (governor["cur_state"], governor["time_in_state_s"]) == (0, 30.0)
 
 
 async def test_health_carries_the_whole_report(serve: Serve) -> None:
@@ -152,13 +152,13 @@ async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Runn
 
 async def test_a_degraded_box_is_a_200_and_a_critical_one_a_503(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
-        health = running.started.health
-        health.bounds = Bounds(critical_temp_c=84.0, min_available_bytes=10**15)
-        while health.governor.reading is None:
+        vitals = running.started.parts.vitals
+        vitals.thresholds = Thresholds(critical_temp_c=84.0, min_available_bytes=10**15)
+        while running.started.parts.governor.reading is None:
             await asyncio.sleep(0.01)
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (200, "degraded")
-        health.notices = lambda: Notices(safe_mode="appliance.toml, line 3: unknown key")
+        vitals.notices = lambda: Notices(safe_mode="appliance.toml, line 3: unknown key")
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (503, "critical")
         what = "The settings are wrong, so no frame is looked at: appliance.toml, line 3: unknown key"
@@ -182,7 +182,7 @@ async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> 
 
 async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> None:
     async with serve(FakeEngine([])) as running:
-        while not running.started.health.canary.state.failures:
+        while not running.started.parts.canary.state.failures:
             await asyncio.sleep(0.01)
         status, answer = await get(running.url, "/health/ready")
         assert status == 503
@@ -220,7 +220,7 @@ async def test_an_engine_that_hangs_is_found_out_and_forgiven_when_it_goes_on() 
         assert box.pass_(19).status == "ok"
         assert box.pass_(1).status == "critical"
         assert "engine_stuck" in box.codes()
-        assert box.health.report()["engine"]["still_s"] == 20.0
+        assert box.report()["engine"]["still_s"] == 20.0
         rig.engine.release()
         await rig.until(lambda: rig.detector.returned == 1)
         box.pass_(1)
@@ -241,7 +241,7 @@ async def test_it_answers_while_the_engine_is_stuck_and_cameras_flood(serve: Ser
                 status, report = await get(running.url, "/health")
                 assert status == 200
                 REPORT.validate(report)
-        while running.started.health.book.tally.received < 300:
+        while running.started.parts.path.book.tally.received < 300:
             await asyncio.sleep(0.01)
         _, report = await get(running.url, "/health")
         assert report["engine"]["in_flight"] > 0
@@ -269,7 +269,7 @@ async def test_a_camera_of_the_configuration_is_missed_when_it_is_silent() -> No
         assert "camera_silent" not in box.codes()
         rig.book.get("gate").last_frame_s = rig.clock() + 100  # type: ignore[union-attr]
         box.pass_(130)
-        (finding,) = [found for found in box.health.findings() if found.code == "camera_silent"]
+        (finding,) = [found for found in box.vitals.findings() if found.code == "camera_silent"]
         assert finding.what == "No frame from yard for 2 min."
 
 
@@ -303,7 +303,7 @@ def test_thousands_of_reports_leave_nothing_behind() -> None:
         for number in range(times):
             box.governor.reading = EVERYTHING if number % 3 else None  # findings come and go
             box.pass_(1)
-            box.health.report()
+            box.report()
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
@@ -320,15 +320,7 @@ def test_thousands_of_reports_leave_nothing_behind() -> None:
 
 @pytest.mark.parametrize(("span", "step_s", "count"), [("hour", 10, 360), ("day", 60, 1440)])
 async def test_the_history_is_told_by_columns(live: Running, span: str, step_s: int, count: int) -> None:
-    live.started.health.watch.history.put(
-        int(
-            live.started.health.excerpt(
-                "hour",
-            ).first_step
-        )
-        + 350,
-        [1.0] * 10,
-    )
+    live.started.parts.watch.history.put(live.started.parts.vitals.excerpt("hour").first_step + 350, [1.0] * 10)
     status, answer = await get(live.url, f"/health/history?span={span}")
     assert status == 200
     HISTORY.validate(answer)
@@ -345,8 +337,8 @@ async def test_a_span_that_there_is_not_is_a_400_that_says_so(live: Running) -> 
 
 async def test_a_running_box_writes_its_history_down(serve: Serve, tmp_path: Path) -> None:
     async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as running:
-        health = running.started.health
-        health.watch.history.put(health.excerpt("hour").first_step + 355, [5.0] * 10)
+        parts = running.started.parts
+        parts.watch.history.put(parts.vitals.excerpt("hour").first_step + 355, [5.0] * 10)
         async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as second:
             _, report = await get(second.url, "/health")
             assert "state_taken" in [finding["code"] for finding in report["findings"]]

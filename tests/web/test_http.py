@@ -165,7 +165,7 @@ async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serv
     async with serve(engine, wait_ready=True) as running, aiohttp.ClientSession(running.url) as session:
         engine.hold()
         asked = [asyncio.create_task(detect(session, picture(number))) for number in range(8)]
-        detector = running.started.health.detector
+        detector = running.started.parts.path.detector
         while detector.in_flight + detector.waiting < 8:
             await asyncio.sleep(0.005)
         async with session.post("/v1/vision/detection", data=form(image=picture(99))) as answer:
@@ -182,7 +182,7 @@ async def test_an_overheated_box_refuses_over_http_too(serve: Serve) -> None:
         serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running,
         aiohttp.ClientSession(running.url) as session,
     ):
-        running.started.health.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
+        running.started.parts.path.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
         async with session.post("/v1/vision/detection", data=form(image=picture(1))) as answer:
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) >= 10

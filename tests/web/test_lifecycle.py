@@ -27,12 +27,12 @@ MALFORMED = (
 
 def here(running: Running) -> set[str]:
     """The connected cameras that the service knows: not its own, nor the lanes of HTTP."""
-    return {name for name in running.started.health.pace.stats() if not name.startswith(("_", "http-"))}
+    return {name for name in running.started.parts.path.pace.stats() if not name.startswith(("_", "http-"))}
 
 
 async def until_only(running: Running, *names: str) -> None:
     """Wait until nobody but these is known anywhere."""
-    publisher = running.started.health.publisher
+    publisher = running.started.parts.path.publisher
     expected = len(names), set(names), set(names)
     with anyio.move_on_after(10):
         while (len(publisher), here(running), set(publisher._of_camera)) != expected:
@@ -55,7 +55,7 @@ async def test_no_event_of_a_client_reaches_the_lifecycle_handlers(live: Running
             answer = await one.call(7, [event, *arguments])
             assert answer["status"] == "error"
             assert answer["reason"].startswith("event_unknown")
-        assert live.started.health.publisher._of_camera.keys() == {"one"}
+        assert live.started.parts.path.publisher._of_camera.keys() == {"one"}
         acknowledged = await one.call(8, ["process_frame", "not a picture"])
         assert acknowledged["reason"] == "base64_invalid"
     await until_only(live)
@@ -180,7 +180,7 @@ async def test_a_polling_client_cannot_run_two_handlers_at_once(serve: Serve) ->
                 await answer.read()
 
         await asyncio.gather(*(post(f"gate-{number}") for number in range(30)))
-        assert len(running.started.health.publisher) == 1
+        assert len(running.started.parts.path.publisher) == 1
         assert len(here(running)) == 1
 
 
@@ -195,7 +195,7 @@ async def test_a_handler_that_fails_answers_so_and_the_next_frame_is_looked_at(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serve(flow__burst="100") as running, camera(running.url) as eye:
-        book = running.started.health.book
+        book = running.started.parts.path.book
         sound, book.policies = book.policies, Broken()
         acknowledged = await eye.push({"image": picture(1), "frame_id": 1})
         assert acknowledged == {"status": "error", "reason": "internal_error"}

@@ -56,7 +56,7 @@ async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
 
 async def test_what_holds_is_1_and_all_else_is_0(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
-        running.started.health.notices = lambda: Notices(safe_mode="line 3")
+        running.started.parts.vitals.notices = lambda: Notices(safe_mode="line 3")
         families = await scrape(running.url)
     findings = samples_of(families, "code")
     assert findings["appliance_finding", "safe_mode"] == 1
@@ -84,12 +84,12 @@ async def test_what_is_unknown_is_left_out_and_what_is_known_is_in_base_units(se
     from appliance.web.metrics import collect
 
     rig = HealthRig()
-    known = samples_of(list(collect(rig.health)), "none")
+    known = samples_of(list(collect(rig.vitals.snapshot())), "none")
     assert known["appliance_soc_temperature_celsius", None] == 61.5
     assert known["appliance_cpu_usage_ratio", None] == 0.43
     assert known["appliance_under_voltage", None] == 0
     rig.governor.reading = None
-    unknown = samples_of(list(collect(rig.health)), "none")
+    unknown = samples_of(list(collect(rig.vitals.snapshot())), "none")
     assert {name for name, _ in known} - {name for name, _ in unknown} == {
         "appliance_soc_temperature_celsius", "appliance_cpu_usage_ratio", "appliance_memory_available_bytes",
         "appliance_memory_total_bytes", "appliance_resident_memory_bytes", "appliance_disk_free_bytes",
@@ -108,6 +108,6 @@ def test_every_metric_is_in_the_document() -> None:
         told |= {several[1] + word + several[3] for word in several[2].split(",")} if several else {family}
     suffix = {"counter": "_total", "info": "_info"}
     rig = HealthRig()
-    assert told == {family.name + suffix.get(family.type, "") for family in collect(rig.health)} | {
+    assert told == {family.name + suffix.get(family.type, "") for family in collect(rig.vitals.snapshot())} | {
         "appliance_inference_seconds", "appliance_capacity_frames_per_second"
     }  # fmt: skip

@@ -70,7 +70,7 @@ async def mute(url: str, name: str) -> AsyncIterator[Mute]:
 
 def kept_for(running: Running, name: str) -> int:
     """Packets and mail that the service keeps for the clients of this name."""
-    publisher = running.started.health.publisher
+    publisher = running.started.parts.path.publisher
     sids = publisher._of_camera.get(name, set())
     return sum(publisher._backlog(sid) + len(publisher._clients[sid].outbox) for sid in sids)
 
@@ -84,7 +84,7 @@ async def test_a_viewer_that_stops_reading_keeps_nobody_from_their_results(serve
                 await gate.push({"image": picture(number % 20), "frame_id": number})
                 await gate.answer(number)
                 most = max(most, kept_for(running, "mute"))
-        assert running.started.health.publisher.dropped > 0
+        assert running.started.parts.path.publisher.dropped > 0
         assert 0 < most < 60
 
 
@@ -120,7 +120,7 @@ async def test_clients_that_vanish_in_the_middle_do_no_harm(serve: Serve) -> Non
                 await gone.write(placeholder)
             await gate.push({"image": picture(100 + number), "frame_id": number})
             await gate.answer(number)
-        publisher = running.started.health.publisher
+        publisher = running.started.parts.path.publisher
         while len(publisher) > 1:
             await asyncio.sleep(0.01)
-        assert running.started.health.pace.stats().keys() <= {"gate", "_canary"}
+        assert running.started.parts.path.pace.stats().keys() <= {"gate", "_canary"}

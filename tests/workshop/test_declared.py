@@ -17,12 +17,11 @@ from openvino import opset13 as ops
 from appliance.errors import ModelError
 from appliance.flow.activation import close
 from appliance.models import bundle as bundles
-from appliance.models import store
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Box, Frame, Size, Wanted
 from appliance.vision import decode
-from appliance.workshop import declared
+from appliance.workshop import declared, importing
 from appliance.workshop.declared import Declaration, Input, build
 from appliance.workshop.input_levels import Levels, put_before
 
@@ -152,9 +151,9 @@ def test_a_folder_with_a_declaration_is_taken_in_and_served(tmp_path: Path) -> N
     folder = tmp_path / "yolox_nano"
     network(folder, yolox)
     (folder / declared.FILE).write_text('head = "yolox"\nclasses = ["cat", "dog"]\nlicense = "Apache-2.0"\n')
-    made = store.take_in(folder, tmp_path / "models", "gate")
+    made = importing.import_model(folder, tmp_path / "models", "gate")
     assert (made.name, made.license, made.source) == ("gate", "Apache-2.0", "net.xml")
-    loaded = parts.load_network(load(flags={"model.dir": str(tmp_path / "models"), "model.name": "gate"}))
+    loaded = loading.load_network(load(flags={"model.dir": str(tmp_path / "models"), "model.name": "gate"}))
     try:
         assert loaded.placing == "corner"
         assert loaded.sizes.best(Size(1920, 1080), 640) == SIZE
@@ -169,7 +168,7 @@ def test_the_service_lays_a_picture_where_the_network_wants_it(tmp_path: Path, p
     said = Declaration("yolox", CLASSES, input=Input(placing=placing))
     build(network(tmp_path, yolox), tmp_path / "gate", said)
     settings = load(flags={"model.dir": str(tmp_path), "model.name": "gate", "flow.scene_gate": "false"})
-    inference = parts.inference_of(settings, parts.load_network(settings), lambda: 0.0)
+    inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)
     blue = decode.encode_jpeg(np.full((128, 64, 3), (0, 0, 200), np.uint8), 90)
     frame = Frame("gate", "1", 1, decode.read_header(blue, 10_000), Wanted(0.25), 0.0)
     (found,) = inference.run(frame, 640).detected.detections
@@ -182,7 +181,7 @@ def test_an_archive_with_a_declaration_is_taken_in_as_well(tmp_path: Path) -> No
     network(folder, yolox)
     (folder / declared.FILE).write_text('head = "yolox"\nclasses = ["cat", "dog"]\n')
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, folder.name)
-    assert store.take_in(Path(archive), tmp_path / "models", "gate").head == "yolox"
+    assert importing.import_model(Path(archive), tmp_path / "models", "gate").head == "yolox"
 
 
 @pytest.mark.parametrize(
@@ -206,4 +205,4 @@ def test_a_declaration_that_cannot_be_meant_is_named(tmp_path: Path, text: str, 
 def test_a_folder_must_hold_one_network_beside_its_declaration(tmp_path: Path) -> None:
     (tmp_path / declared.FILE).write_text('head = "yolox"')
     with pytest.raises(ModelError, match="holds 0"):
-        store.take_in(tmp_path, tmp_path / "models", "gate")
+        importing.import_model(tmp_path, tmp_path / "models", "gate")

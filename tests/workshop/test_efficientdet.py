@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.flow.activation import close, try_out
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Size
 from appliance.workshop import efficientdet, fetch
@@ -70,7 +70,7 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
         pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))
     settings = load(flags={"model.dir": str(tmp_path), "model.name": made.name})
-    inference = parts.inference_of(settings, parts.load_network(settings), lambda: 0.0)
+    inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)
     trial = try_out(inference, None, [], 320, lambda: 0.0)
     close(inference)
     assert trial.sign_problem is None

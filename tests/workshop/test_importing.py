@@ -13,7 +13,7 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import active, store
 from appliance.models import bundle as bundles
-from appliance.workshop import fetch
+from appliance.workshop import fetch, importing
 from tests.models import networks
 
 
@@ -45,7 +45,7 @@ def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = 
     """The code and text of the refusal, which leaves nothing behind."""
     before = store.names(models_dir)
     with pytest.raises(ModelError) as caught:
-        store.take_in(source, models_dir, name, force=force)
+        importing.import_model(source, models_dir, name, force=force)
     assert store.names(models_dir) == before
     assert not models_dir.is_dir() or not list(models_dir.glob(".*"))
     return caught.value.code, str(caught.value)
@@ -54,7 +54,7 @@ def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = 
 def test_an_export_is_taken_in_as_it_is_and_held_against_a_manifest_from_then_on(
     export: Path, models_dir: Path
 ) -> None:
-    found = store.take_in(export, models_dir, "gate")
+    found = importing.import_model(export, models_dir, "gate")
     assert (found.name, found.head, found.classes, found.license) == ("gate", "anchors", networks.CLASSES, "AGPL-3.0")
     assert set(found.files) == {"best.xml", "best.bin", "metadata.yaml"}
     assert found.source == export.name
@@ -65,7 +65,7 @@ def test_an_export_is_taken_in_as_it_is_and_held_against_a_manifest_from_then_on
 
 def test_a_bundle_of_ours_keeps_what_its_manifest_says(ours: Path, models_dir: Path) -> None:
     before = bundles.read(ours)
-    found = store.take_in(ours, models_dir, "new")
+    found = importing.import_model(ours, models_dir, "new")
     assert (found.source, found.tools, found.files) == ("a test", before.tools, before.files)
     assert found.name == "new"
 
@@ -75,7 +75,7 @@ def test_a_bundle_of_ours_keeps_what_its_manifest_says(ours: Path, models_dir: P
 def test_an_archive_is_as_good_as_a_folder(export: Path, models_dir: Path, kind: str, deep: bool) -> None:
     base = str(export.parent / "packed")
     archive = shutil.make_archive(base, kind, export.parent if deep else export, export.name if deep else ".")
-    assert store.take_in(Path(archive), models_dir, "new").classes == networks.CLASSES
+    assert importing.import_model(Path(archive), models_dir, "new").classes == networks.CLASSES
 
 
 @pytest.mark.parametrize("member", ["../../outside.txt", "/tmp/outside.txt", "a/b/c/deep.xml", "..", "a\\..\\b"])
@@ -132,15 +132,15 @@ def test_a_name_that_would_leave_the_folder_is_refused(export: Path, models_dir:
 
 
 def test_a_model_that_is_there_is_replaced_only_when_told_to(export: Path, ours: Path, models_dir: Path) -> None:
-    store.take_in(export, models_dir, "new")
+    importing.import_model(export, models_dir, "new")
     assert "--force" in refused(ours, models_dir)[1]
-    store.take_in(ours, models_dir, "new", force=True)
+    importing.import_model(ours, models_dir, "new", force=True)
     assert bundles.read(models_dir / "new").network.name == "model.xml"
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, models_dir: Path, export: Path) -> None:
     assert refused(tmp_path / "nowhere.zip", models_dir)[0] == "model_missing"
-    store.take_in(export, models_dir, "gate")
+    importing.import_model(export, models_dir, "gate")
     with pytest.raises(ModelError, match="did you mean 'gate'"):
         store.folder_of(models_dir, "gatr")
     with pytest.raises(ModelError, match=r"no model '\.\./elsewhere'"):
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, models_dir: Path, export: Pa
 
 def test_a_removed_model_is_gone_and_the_one_in_use_stays(export: Path, models_dir: Path) -> None:
     for name in ("first", "second", "third"):
-        store.take_in(export, models_dir, name)
+        importing.import_model(export, models_dir, name)
     active.activate(models_dir, "second", "first")
     store.remove(models_dir, "third", "first")
     assert store.names(models_dir) == ["first", "second"]
@@ -168,4 +168,4 @@ def test_a_zip_may_hold_what_a_mac_adds(export: Path, models_dir: Path) -> None:
         for file in export.iterdir():
             packed.write(file, f"{export.name}/{file.name}")
         packed.writestr("__MACOSX/._best.xml", b"finder")
-    assert store.take_in(archive, models_dir, "new").classes == networks.CLASSES
+    assert importing.import_model(archive, models_dir, "new").classes == networks.CLASSES

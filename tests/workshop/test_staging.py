@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.models import store
-from appliance.workshop import fetch
+from appliance.workshop import fetch, importing
 from tests.models import networks
 from tests.models.test_bundle import change
 
@@ -48,7 +47,7 @@ def refused(source: Path, models_dir: Path) -> str:
     """The text of the refusal, which leaves nothing behind, neither there nor elsewhere."""
     around = sorted(path for path in models_dir.parent.iterdir() if path != models_dir)
     with pytest.raises(ModelError) as caught:
-        store.take_in(source, models_dir, "new")
+        importing.import_model(source, models_dir, "new")
     assert caught.value.code in ("model_corrupt", "model_unsupported")
     assert not models_dir.is_dir() or not list(models_dir.iterdir())
     assert sorted(path for path in models_dir.parent.iterdir() if path != models_dir) == around
@@ -84,7 +83,7 @@ def test_a_link_to_the_folder_inside_is_not_followed(source: Path, models_dir: P
 
 def test_a_folder_that_was_named_may_be_a_link(source: Path, models_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
-    assert store.take_in(tmp_path / "link", models_dir, "new").classes == networks.CLASSES
+    assert importing.import_model(tmp_path / "link", models_dir, "new").classes == networks.CLASSES
 
 
 @pytest.mark.parametrize("name", ["model.bin", "manifest.json", "more.txt"])
@@ -230,7 +229,7 @@ def test_a_network_finds_its_weights_but_not_through_a_link(models_dir: Path, tm
     shutil.copyfile(good / "model.xml", tmp_path / "net.xml")
     (tmp_path / "net.bin").symlink_to(good / "model.bin")
     with pytest.raises(ModelError, match="symbolic links"):
-        store.take_in(tmp_path / "net.xml", models_dir, "new")
+        importing.import_model(tmp_path / "net.xml", models_dir, "new")
 
 
 def test_no_error_speaks_of_the_copy(source: Path, models_dir: Path, tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_a_model_that_does_not_run_is_not_taken_in(source: Path, models_dir: Pat
         raise ModelError(f"{folder} does not run", "model_unsupported")
 
     with pytest.raises(ModelError, match=f"{source} does not run"):
-        store.take_in(source, models_dir, "new", prove=fails)
+        importing.import_model(source, models_dir, "new", prove=fails)
     assert not list(models_dir.iterdir())
 
 
@@ -257,14 +256,14 @@ def test_what_changes_after_the_copy_is_not_taken_in(source: Path, models_dir: P
             path.symlink_to("/etc/passwd")
 
     sound = bundles.sha256(source / "model.bin")
-    found = store.take_in(source, models_dir, "new", prove=changes)
+    found = importing.import_model(source, models_dir, "new", prove=changes)
     assert bundles.sha256(models_dir / "new" / "model.bin") == sound == found.files["model.bin"]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
 def test_archives_of_every_kind_are_read(source: Path, models_dir: Path, tmp_path: Path, kind: str) -> None:
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, source)
-    assert store.take_in(Path(archive), models_dir, "new").classes == networks.CLASSES
+    assert importing.import_model(Path(archive), models_dir, "new").classes == networks.CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +291,7 @@ def test_any_damage_to_an_archive_is_read_or_refused(
     at = len(data) - at % min(400, len(data)) if from_end else at % len(data)
     (tmp_path / "model.archive").write_bytes(data[:at] + put + data[at + cut :])
     try:
-        store.take_in(tmp_path / "model.archive", tmp_path / "models", "new", force=True)
+        importing.import_model(tmp_path / "model.archive", tmp_path / "models", "new", force=True)
     except ModelError:
         return
     assert not list((tmp_path / "models").glob(".*"))

@@ -23,7 +23,7 @@ from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Inference, Network
 from appliance.ports import Sensors
-from appliance.service.parts import load_network
+from appliance.service.loading import load_network
 from appliance.settings.schema import Settings
 from appliance.values import Picture, Size, Wanted
 from appliance.vision import decode, scene

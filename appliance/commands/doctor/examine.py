@@ -21,7 +21,7 @@ from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.inference import Network
 from appliance.models import bundle
-from appliance.service.parts import inference_of, load_network
+from appliance.service.loading import inference_of, load_network
 from appliance.settings.schema import Settings
 from appliance.values import Frame, Wanted
 from appliance.vision import scene, sight

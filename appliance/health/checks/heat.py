@@ -12,7 +12,7 @@ _COOLED_C = 2.0
 
 
 def too_hot(facts: Facts) -> Advice | None:
-    temp_c, critical_c = facts.reading.thermal.soc_temp_c, facts.bounds.critical_temp_c
+    temp_c, critical_c = facts.reading.thermal.soc_temp_c, facts.thresholds.critical_temp_c
     if temp_c is None or not facts.above("too_hot", temp_c, critical_c, critical_c - _COOLED_C):
         return None
     stopped = "" if facts.limits.admit else "; inference is stopped until it has cooled"

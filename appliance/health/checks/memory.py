@@ -11,7 +11,7 @@ _FEWER = "Stop what else runs on this box, or connect fewer cameras."
 
 
 def memory_low(facts: Facts) -> Advice | None:
-    available, least = facts.reading.memory.available_bytes, facts.bounds.min_available_bytes
+    available, least = facts.reading.memory.available_bytes, facts.thresholds.min_available_bytes
     if available is None or not facts.below("memory_low", available, least, 1.2 * least):
         return None
     return Advice(Severity.DEGRADED, f"Only {megabytes(available)} of memory are left.", _FEWER)

@@ -19,11 +19,11 @@ def model_missing(facts: Facts) -> Advice | None:
 
 
 def model_not_activated(facts: Facts) -> Advice | None:
-    if facts.activation_error is None:
+    if facts.notices.activation_error is None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The model {facts.activation_error}.",
+        f"The model {facts.notices.activation_error}.",
         "Nothing else has changed. Run `appliance model verify` and activate it again; activating the present model "
         "ends this notice.",
     )
@@ -75,7 +75,7 @@ def engine_failing(facts: Facts) -> Advice | None:
 
 
 def engine_stuck(facts: Facts) -> Advice | None:
-    if facts.lately.engine_still_s < facts.bounds.engine_deadline_s:
+    if facts.lately.engine_still_s < facts.thresholds.engine_deadline_s:
         return None
     return Advice(
         Severity.CRITICAL,

@@ -18,7 +18,7 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch, store
 from appliance.models.bundle import Agreement, Bundle
 from appliance.ports import Engine
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode, scene
@@ -111,7 +111,7 @@ def _samples(folder: Path | None, scratch: Path, say: Say) -> list[Sample]:
 
 
 def _tensorrt(settings: Settings, draft: Bundle, say: Say) -> Engine | None:
-    sizes = parts.usual_sizes(settings, draft)
+    sizes = loading.usual_sizes(settings, draft)
     return tensorrt_engine.build(draft.network.with_suffix(".onnx"), sizes, settings.engine.precision, say)
 
 

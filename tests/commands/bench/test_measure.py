@@ -19,7 +19,7 @@ from appliance.commands.bench.report import Report
 from appliance.device import profile
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Network
-from appliance.settings import loader
+from appliance.settings.loader import load
 from appliance.settings.schema import Settings
 from appliance.values import Size
 from tests.cli.test_cli import models, untouched
@@ -47,7 +47,7 @@ class Loader:
 
 
 def bench(models_dir: Path, plan: Plan, loader: Loader) -> tuple[Report, str]:
-    settings = loader.load(flags={"model.dir": str(models_dir)})
+    settings = load(flags={"model.dir": str(models_dir)})
     said = io.StringIO()
     return measure(settings, plan, Progress(said, expected_s(settings, plan)), loader), said.getvalue()
 
@@ -133,7 +133,7 @@ def test_a_soak_that_is_interrupted_leaves_what_was_measured(tmp_path: Path) -> 
                 raise KeyboardInterrupt
 
     said, loader = io.StringIO(), Loader()
-    settings = loader.load(flags={"model.dir": str(tmp_path)})
+    settings = load(flags={"model.dir": str(tmp_path)})
     report = measure(settings, Plan((320,), 0.05, soak_s=600.0), Impatient(said, 1.0), loader)
     assert len(report.profiles) == 1
     assert report.soak == ()
@@ -185,16 +185,16 @@ def test_the_command_says_what_is_wrong(models: str, tmp_path: Path, capsys: pyt
 def test_other_engines_are_measured_on_the_same_model_and_what_is_missing_is_named(tmp_path: Path) -> None:
     asked: list[tuple[str, str]] = []
 
-    def load(settings: Settings) -> Network:
+    def load_network(settings: Settings) -> Network:
         asked.append((settings.engine.kind, settings.model.name))
         if settings.engine.kind == "abacus":
             raise EngineError("it has no beads")
         return fake_network(FakeEngine())
 
-    settings = loader.load(flags={"model.dir": str(tmp_path)})
+    settings = load(flags={"model.dir": str(tmp_path)})
     plan = Plan((320,), seconds=0.05, engines=("onnxruntime", "openvino", "abacus"))
     said = io.StringIO()
-    report = measure(settings, plan, Progress(said, expected_s(settings, plan)), load)
+    report = measure(settings, plan, Progress(said, expected_s(settings, plan)), load_network)
     assert asked == [("openvino", "yolo11n"), ("onnxruntime", "yolo11n"), ("abacus", "yolo11n")]
     assert len(report.profiles) == 2
     assert "yolo11n on abacus is left out: it has no beads" in said.getvalue()

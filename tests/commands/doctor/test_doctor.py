@@ -17,7 +17,7 @@ from appliance.commands.doctor import sensors
 from appliance.commands.doctor.check import Check
 from appliance.commands.doctor.examine import examine
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
-from appliance.service import parts
+from appliance.service import loading
 from appliance.settings import loader
 from appliance.workshop import fetch
 from tests.cli.test_cli import untouched
@@ -217,7 +217,7 @@ async def test_our_own_service_on_the_port_is_right_and_answers_for_its_engine(m
 
 async def test_a_running_service_whose_engine_is_a_stand_in_is_not_in_order(models: Path, serve: Serve) -> None:
     flags = {"model.dir": str(models), "model.name": "yolo11n", "engine.kind": "tensorrt"}
-    async with serve(load=parts.load_to_serve, wait_ready=True, **flags) as running:
+    async with serve(load=loading.load_to_serve, wait_ready=True, **flags) as running:
         port = running.url.rpartition(":")[2]
         engine = (await asyncio.to_thread(examined, models, server__port=port))["engine"]
     assert not engine.ok

@@ -16,7 +16,7 @@ from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
-from appliance.service.parts import load_network
+from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.values import Size
 from appliance.workshop import fetch

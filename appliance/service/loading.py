@@ -1,4 +1,4 @@
-"""What each part is given out of the settings, and the parts that are made of nothing else."""
+"""Load the model and the engine that runs it, as the settings say."""
 
 from __future__ import annotations
 
@@ -10,36 +10,28 @@ from pathlib import Path
 
 from msgspec import structs
 
-from appliance.device import cpus, profile, state
+from appliance.device import cpus, profile
 from appliance.device.profile import Profile
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import ApplianceError, EngineError, ModelError
-from appliance.flow.cache import Cache
-from appliance.flow.cameras import CameraPolicy
 from appliance.flow.core_boost import Lone
 from appliance.flow.inference import Inference, Network
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
 from appliance.governor.ladder import make_ladder
-from appliance.governor.policy import Policy
 from appliance.governor.room import Room
 from appliance.models import active, bundle
 from appliance.models.bundle import Bundle
 from appliance.ports import Clock, Engine
+from appliance.service.from_settings import USUAL_IMAGE, full_limits
 from appliance.settings.schema import Settings
 from appliance.timeline import Mark, unmarked
-from appliance.values import Limits, ModelInfo, Size
+from appliance.values import ModelInfo, Size
 from appliance.vision import letterbox
 from appliance.vision.admission import Admission
-from appliance.web import sockets
-from appliance.web.access import Access
-from appliance.web.ingress.limits import IngressLimits, raise_file_limit
-from appliance.web.intake import Intake
 
 log = logging.getLogger(__name__)
-
-_USUAL_IMAGE = Size(1280, 720)
 
 
 def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
@@ -76,7 +68,7 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
     network = Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
     if prepare:
-        compiled = engine.prepare(sizes.best(_USUAL_IMAGE, settings.flow.max_side))
+        compiled = engine.prepare(sizes.best(USUAL_IMAGE, settings.flow.max_side))
         mark("compiled" if compiled else "compiled before")
     return network
 
@@ -100,7 +92,7 @@ def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
     if found.fixed_size is not None:
         return (found.fixed_size,)
     sides = (step.limits.max_side for step in make_ladder(full_limits(settings)).steps)
-    return tuple(dict.fromkeys(letterbox.input_size(_USUAL_IMAGE, side, found.stride) for side in sides))
+    return tuple(dict.fromkeys(letterbox.input_size(USUAL_IMAGE, side, found.stride) for side in sides))
 
 
 def in_force(settings: Settings) -> Settings:
@@ -147,92 +139,3 @@ def _forget_of(engine: Engine, settings: Settings) -> Callable[[], None] | None:
     """What removes the networks that OpenVINO has compiled; engines of others keep theirs as they like."""
     folder = _compiled(settings)
     return CompiledFiles(folder).clear if engine.name == "openvino" and folder is not None else None
-
-
-def answer_cache(settings: Settings, clock: Clock) -> Cache | None:
-    cache = settings.cache
-    if not cache.enabled:
-        return None
-    return Cache(entries=cache.entries, max_bytes=cache.max_bytes, ttl_s=cache.ttl_s, clock=clock)
-
-
-def state_folder(settings: Settings) -> state.StateFolder | None:
-    if not settings.state.history:
-        return None
-    return state.open_folder(_state_dir(settings))
-
-
-def _state_dir(settings: Settings) -> Path:
-    return Path(settings.state.dir) if settings.state.dir else state.default_dir(os.environ)
-
-
-def disk(settings: Settings) -> Path:
-    """What is watched for room and damage: where state lies. Models may be on what the service shall only read."""
-    folder = _state_dir(settings)
-    return folder if folder.is_dir() else Path(settings.model.dir)
-
-
-def full_limits(settings: Settings) -> Limits:
-    """What a cool box may do."""
-    return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
-
-
-def governor_policy(settings: Settings, network: Network | None, known: Profile | None) -> Policy | None:
-    governor = settings.governor
-    if not governor.enabled:
-        return None
-    full = full_limits(settings)
-    smallest = network.sizes.best(_USUAL_IMAGE, 64) if network is not None else None
-    ladder = make_ladder(
-        full,
-        known,
-        slots=network.engine.slots if network is not None else 1,
-        one_size=network is not None and smallest == network.sizes.best(_USUAL_IMAGE, full.max_side),
-        priorities=any(camera.priority > 0 for camera in settings.cameras.values()),
-    )
-    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder)
-
-
-def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
-    return {
-        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
-        for name, camera in settings.cameras.items()
-    }
-
-
-def grant(access: Access, settings: Settings) -> None:
-    server = settings.server
-    access.viewer_token, access.api_key = server.viewer_token, server.api_key
-    access.require_token, access.max_connections = server.require_token, server.max_connections
-    access.allowed_hosts, access.cors_origins = (*server.allowed_hosts, server.host), server.cors_origins
-
-
-def ingress_limits(settings: Settings) -> IngressLimits:
-    """What connections may take, within the files that this process may open."""
-    server = settings.server
-    longest = server.max_frame_bytes * sockets.TRANSPORT_FACTOR
-    return IngressLimits(
-        max_open=raise_file_limit(2 * server.max_connections + 256),
-        max_per_address=server.max_connections_per_address,
-        max_unfinished_bytes=max(server.max_unfinished_bytes, 2 * longest),
-        header_timeout_s=server.header_timeout_s,
-        message_timeout_s=server.message_timeout_s,
-        idle_timeout_s=server.idle_timeout_s,
-        max_message_bytes=longest,
-    )
-
-
-def make_intake(settings: Settings, clock: Clock) -> Intake:
-    """The reader of what strangers send, with the settings' bounds."""
-    return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
-
-
-def socket_options(settings: Settings) -> sockets.SocketOptions:
-    server = settings.server
-    return sockets.SocketOptions(
-        ping_interval_s=server.ping_interval_s,
-        ping_timeout_s=server.ping_timeout_s,
-        max_frame_bytes=server.max_frame_bytes,
-        compression=server.compression,
-        compression_min_bytes=server.compression_min_bytes,
-    )

@@ -1,0 +1,343 @@
+"""Build the service: every part, each handed only what it uses. Nothing runs yet.
+
+Read `build` from top to bottom: the way of a frame, heat and health, what may change while it runs, what it knows about
+itself, the way in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from appliance.device import board
+from appliance.device.sensors.machine import MachineSensors
+from appliance.device.state import StateFolder
+from appliance.errors import ConfigError, EngineError, ModelError
+from appliance.flow.activation import Activation
+from appliance.flow.cameras import CameraBook
+from appliance.flow.detector import Detector
+from appliance.flow.inference import Inference, Network
+from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.pace import Pace
+from appliance.flow.rebuild import Rebuild
+from appliance.flow.recompile import Recompile
+from appliance.flow.tally import LATENCY_BOUNDS_S
+from appliance.governor.memory import room_bytes
+from appliance.governor.policy import Policy
+from appliance.governor.room import Room
+from appliance.governor.service import Governor
+from appliance.health import history_file
+from appliance.health.canary import Canary
+from appliance.health.facts import Notices, Thresholds
+from appliance.health.history import History
+from appliance.health.recorder import Recorder
+from appliance.health.watch import Watch
+from appliance.models import active
+from appliance.ports import Clock
+from appliance.service import from_settings, loading
+from appliance.service.changes import Changes
+from appliance.service.reload import Reload
+from appliance.service.spare import Spare
+from appliance.settings.schema import Settings
+from appliance.vision.admission import Admission
+from appliance.vitals import Delivery, Vitals
+from appliance.web import health as health_routes
+from appliance.web import metrics, sockets
+from appliance.web.access import Access
+from appliance.web.app import make_app
+from appliance.web.connections import Connections
+from appliance.web.ingress.door import Door
+from appliance.web.publisher import Publisher
+from appliance.web.refusals import Refusals
+from appliance.web.respond import Respond
+from appliance.web.transport import Transport
+from appliance.web.vision_api import VisionApi
+
+LoadNetwork = Callable[[Settings], Network]
+"""Loads the model that the settings name. Raises ModelError or EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The network that the service starts with, or why there is none."""
+
+    network: Network | None
+    error: ModelError | EngineError | ConfigError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the service is built from.
+
+    `written`: the settings as written; `settings`: with the model that was activated last. `problem`: what is wrong
+    with the written settings; no model is loaded then (safe mode). `read`: reads the settings again.
+    """
+
+    written: Settings
+    settings: Settings
+    problem: ConfigError | None
+    read: Callable[[], Settings]
+    load: LoadNetwork
+    clock: Clock = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class FramePath:
+    """The parts that a frame passes, and what is known about its camera."""
+
+    admission: Admission
+    """Which pictures may be decoded with the memory that is left."""
+    book: CameraBook
+    socket_server: Any
+    transport: Transport
+    connections: Connections
+    publisher: Publisher
+    pace: Pace
+    detector: Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All parts of the service."""
+
+    settings: Settings
+    door: Door
+    """Which connections are accepted, and what they may take."""
+    path: FramePath
+    governor: Governor
+    canary: Canary
+    folder: StateFolder | None
+    activation: Activation
+    rebuild: Rebuild
+    changes: Changes
+    reloads: Reload
+    spare: Spare
+    watch: Watch
+    vitals: Vitals
+    app: web.Application
+
+
+def build(given: Given, loaded: Loaded) -> Parts:
+    """All parts, wired together."""
+    settings, clock = given.settings, given.clock
+    door = Door(from_settings.ingress_limits(settings), clock)
+    path = _frame_path(given, loaded, door)
+    detector = path.detector
+    governor = _governor(given, loaded, detector)
+    canary = Canary(
+        ask=detector.ask,
+        idle=lambda: detector.in_flight == 0,
+        classes=lambda: detector.network.info.classes if detector.network else (),
+        clock=clock,
+        most=lambda: settings.model.max_detections,
+        failed=lambda: recompile.run(),
+    )
+
+    # What may change while it runs.
+    access = Access(from_settings.access_rules(settings))
+    changes = Changes(settings, access=access, door=door, book=path.book, detector=detector, governor=governor)
+    reloads = Reload(given.written, read=given.read, apply=changes.reload)
+    activation = _activation(given, path, governor)
+    rebuild = Rebuild(detector=detector, activate=activation.activate)
+    recompile = Recompile(
+        detector=detector,
+        activate=lambda name: activation.activate(name, bounds=None, chosen=False),
+        clock=clock,
+    )
+    activation.on_swap(changes.network_swapped)
+    activation.on_swap(rebuild.look_again)
+
+    # What it knows about itself, and the way in.
+    spare = Spare(clock)
+    folder = from_settings.state_folder(settings)
+    watch = _watch(folder, clock)
+    vitals = _vitals(given, path, governor, canary, watch)
+    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare)
+    return Parts(
+        settings=settings,
+        door=door,
+        path=path,
+        governor=governor,
+        canary=canary,
+        folder=folder,
+        activation=activation,
+        rebuild=rebuild,
+        changes=changes,
+        reloads=reloads,
+        spare=spare,
+        watch=watch,
+        vitals=vitals,
+        app=_way_in(settings, clock, access, path, vitals),
+    )
+
+
+def in_safe_mode(problem: ConfigError) -> ConfigError:
+    """Why no frame is processed, for cameras."""
+    return ConfigError(f"invalid settings: {problem}", "safe_mode")
+
+
+def _frame_path(given: Given, loaded: Loaded, door: Door) -> FramePath:
+    settings, clock = given.settings, given.clock
+    admission = Admission(Room())
+    book = CameraBook(policies=from_settings.camera_policies(settings), burst=settings.flow.burst)
+    socket_server = sockets.make_server(from_settings.socket_options(settings))
+    transport = Transport(socket_server, door)
+    emit, backlog = sockets.transport_of(socket_server)
+    publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
+    policy, full = _policy(given, loaded), from_settings.full_limits(settings)
+    pace = Pace(
+        book,
+        limits=full if policy is None else policy.ladder.steps[0].limits,
+        announce=publisher.announce,
+        jpeg_quality=settings.flow.jpeg_quality,
+        clock=clock,
+    )
+    loading.learn_first_cost(settings, loaded.network, loading.known_costs(settings, loaded.network), pace)
+    return FramePath(
+        admission=admission,
+        book=book,
+        socket_server=socket_server,
+        transport=transport,
+        connections=Connections(socket_server),
+        publisher=publisher,
+        pace=pace,
+        detector=_detector(given, loaded, admission, book, pace, publisher),
+    )
+
+
+def _policy(given: Given, loaded: Loaded) -> Policy | None:
+    settings, network = given.settings, loaded.network
+    return from_settings.governor_policy(settings, network, loading.known_costs(settings, network))
+
+
+def _governor(given: Given, loaded: Loaded, detector: Detector) -> Governor:
+    settings = given.settings
+    return Governor(
+        sensors=MachineSensors(disk=from_settings.disk(settings), clock=given.clock),
+        policy=_policy(given, loaded),
+        full=from_settings.full_limits(settings),
+        apply=detector.apply,
+        clock=given.clock,
+    )
+
+
+def _watch(folder: StateFolder | None, clock: Clock) -> Watch:
+    past = history_file.load(folder)
+    recorder = Recorder(History(past.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
+    return Watch(past, recorder, clock=clock)
+
+
+def _vitals(given: Given, path: FramePath, governor: Governor, canary: Canary, watch: Watch) -> Vitals:
+    settings, publisher = given.settings, path.publisher
+    return Vitals(
+        detector=path.detector,
+        pace=path.pace,
+        book=path.book,
+        governor=governor,
+        canary=canary,
+        watch=watch,
+        board=board.identify(),
+        thresholds=Thresholds(
+            settings.governor.critical_temp_c, settings.governor.min_available_bytes, settings.flow.deadline_s
+        ),
+        clock=given.clock,
+        delivery=lambda: Delivery(len(publisher), publisher.dropped),
+    )
+
+
+def _detector(
+    given: Given, loaded: Loaded, admission: Admission, book: CameraBook, pace: Pace, publisher: Publisher
+) -> Detector:
+    settings, clock, network = given.settings, given.clock, loaded.network
+    return Detector(
+        inference=loading.inference_of(settings, network, clock, admission) if network else None,
+        model_error=loaded.error,
+        mailboxes=Mailboxes(
+            max_cameras=settings.flow.max_waiting,
+            max_bytes=settings.flow.max_waiting_bytes,
+            max_age_s=settings.flow.max_age_s,
+            clock=clock,
+        ),
+        cache=from_settings.answer_cache(settings, clock),
+        book=book,
+        pace=pace,
+        publish=publisher.publish,
+        clock=clock,
+        slow_frame_s=settings.flow.slow_frame_s,
+        deadline_s=settings.flow.deadline_s,
+    )
+
+
+def _activation(given: Given, path: FramePath, governor: Governor) -> Activation:
+    settings = given.settings
+
+    def load_other(name: str) -> Inference:
+        """Another model, with the settings that this process started with."""
+        if given.problem is not None:
+            raise ModelError(str(in_safe_mode(given.problem)), active.NOT_ACTIVATED)
+        network = given.load(loading.with_model(settings, name))
+        return loading.inference_of(settings, network, given.clock, path.admission)
+
+    return Activation(
+        detector=path.detector,
+        load=load_other,
+        max_side=settings.flow.max_side,
+        clock=given.clock,
+        room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
+    )
+
+
+def _notices(
+    problem: ConfigError | None, reloads: Reload, rebuild: Rebuild, activation: Activation, spare: Spare
+) -> Notices:
+    stays = rebuild.problem
+    return Notices(
+        safe_mode=str(problem) if problem else None,
+        config_not_reloaded=reloads.problem,
+        engine_stand_in=rebuild.stand_in,
+        engine_problem=stays.why if stays else None,
+        engine_built=stays.built if stays else False,
+        activation_error=activation.error,
+        part_failed=spare.problem,
+    )
+
+
+def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, vitals: Vitals) -> web.Application:
+    """Socket.IO, HTTP and the page."""
+    server = settings.server
+    intake = from_settings.make_intake(settings, clock)
+    sockets.Sockets(
+        path.socket_server,
+        options=from_settings.socket_options(settings),
+        access=access,
+        intake=intake,
+        detector=path.detector,
+        book=path.book,
+        pace=path.pace,
+        publisher=path.publisher,
+        connections=path.connections,
+        refusals=Refusals(clock),
+    )
+    respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
+    return make_app(
+        socket_server=path.socket_server,
+        publisher=path.publisher,
+        routes=[
+            *health_routes.routes(vitals, respond),
+            *metrics.routes(vitals),
+            *VisionApi(path.detector, intake, respond, access).routes(),
+        ],
+        respond=respond,
+        access=access,
+        websocket_deflate=server.websocket_deflate,
+        connections=path.connections,
+    )
+
+
+def _uptime() -> float:
+    """Seconds since the machine started, including suspend: waking up is no clock change."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,57 @@
+"""What changes while cameras stay connected: settings, the model, its engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+from appliance.device import logs
+from appliance.flow.cameras import CameraBook
+from appliance.flow.detector import Detector
+from appliance.governor.service import Governor
+from appliance.service import from_settings, loading
+from appliance.settings.schema import Settings
+from appliance.web.access import Access
+from appliance.web.ingress.door import Door
+
+
+class Changes:
+    """Hands new settings and a new network on to the parts that depend on them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        access: Access,
+        door: Door,
+        book: CameraBook,
+        detector: Detector,
+        governor: Governor,
+    ) -> None:
+        self._settings = settings
+        self._access, self._door, self._book = access, door, book
+        self._detector, self._governor = detector, governor
+        self.working = asyncio.Event()
+        """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""
+        if detector.network is not None:
+            self.working.set()
+
+    def reload(self, settings: Settings) -> None:
+        """Put new settings into force, as far as they may change in a running service."""
+        self._settings = settings
+        self._access.follow(from_settings.access_rules(settings))
+        self._door.limits = from_settings.ingress_limits(settings)
+        self._book.follow(from_settings.camera_policies(settings))
+        self._govern()
+        logs.set_level(settings.log.level)
+
+    def network_swapped(self) -> None:
+        """Another network is in use: its costs and sizes make another ladder."""
+        self.working.set()
+        self._govern()
+
+    def _govern(self) -> None:
+        settings, network = self._settings, self._detector.network
+        known = loading.known_costs(settings, network)
+        self._governor.follow(
+            from_settings.governor_policy(settings, network, known), from_settings.full_limits(settings)
+        )

@@ -1,0 +1,119 @@
+"""What each part of the service gets out of the settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from appliance.device import state
+from appliance.device.profile import Profile
+from appliance.flow.cache import Cache
+from appliance.flow.cameras import CameraPolicy
+from appliance.flow.inference import Network
+from appliance.governor.ladder import make_ladder
+from appliance.governor.policy import Policy
+from appliance.ports import Clock
+from appliance.settings.schema import Settings
+from appliance.values import Limits, Size
+from appliance.web import sockets
+from appliance.web.access import Rules
+from appliance.web.ingress.limits import IngressLimits, raise_file_limit
+from appliance.web.intake import Intake
+
+USUAL_IMAGE = Size(1280, 720)
+"""What most cameras send."""
+
+
+def answer_cache(settings: Settings, clock: Clock) -> Cache | None:
+    cache = settings.cache
+    if not cache.enabled:
+        return None
+    return Cache(entries=cache.entries, max_bytes=cache.max_bytes, ttl_s=cache.ttl_s, clock=clock)
+
+
+def state_folder(settings: Settings) -> state.StateFolder | None:
+    if not settings.state.history:
+        return None
+    return state.open_folder(_state_dir(settings))
+
+
+def _state_dir(settings: Settings) -> Path:
+    return Path(settings.state.dir) if settings.state.dir else state.default_dir(os.environ)
+
+
+def disk(settings: Settings) -> Path:
+    """What is watched for room and damage: where state lies. Models may be on what the service shall only read."""
+    folder = _state_dir(settings)
+    return folder if folder.is_dir() else Path(settings.model.dir)
+
+
+def full_limits(settings: Settings) -> Limits:
+    """What a cool box may do."""
+    return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
+
+
+def governor_policy(settings: Settings, network: Network | None, known: Profile | None) -> Policy | None:
+    governor = settings.governor
+    if not governor.enabled:
+        return None
+    full = full_limits(settings)
+    smallest = network.sizes.best(USUAL_IMAGE, 64) if network is not None else None
+    ladder = make_ladder(
+        full,
+        known,
+        slots=network.engine.slots if network is not None else 1,
+        one_size=network is not None and smallest == network.sizes.best(USUAL_IMAGE, full.max_side),
+        priorities=any(camera.priority > 0 for camera in settings.cameras.values()),
+    )
+    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder)
+
+
+def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
+    return {
+        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
+        for name, camera in settings.cameras.items()
+    }
+
+
+def access_rules(settings: Settings) -> Rules:
+    """Who is let in."""
+    server = settings.server
+    return Rules(
+        viewer_token=server.viewer_token,
+        api_key=server.api_key,
+        require_token=server.require_token,
+        max_connections=server.max_connections,
+        allowed_hosts=(*server.allowed_hosts, server.host),
+        cors_origins=server.cors_origins,
+    )
+
+
+def ingress_limits(settings: Settings) -> IngressLimits:
+    """What connections may take, within the files that this process may open."""
+    server = settings.server
+    longest = server.max_frame_bytes * sockets.TRANSPORT_FACTOR
+    return IngressLimits(
+        max_open=raise_file_limit(2 * server.max_connections + 256),
+        max_per_address=server.max_connections_per_address,
+        max_unfinished_bytes=max(server.max_unfinished_bytes, 2 * longest),
+        header_timeout_s=server.header_timeout_s,
+        message_timeout_s=server.message_timeout_s,
+        idle_timeout_s=server.idle_timeout_s,
+        max_message_bytes=longest,
+    )
+
+
+def make_intake(settings: Settings, clock: Clock) -> Intake:
+    """The reader of what strangers send, with the settings' bounds."""
+    return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
+
+
+def socket_options(settings: Settings) -> sockets.SocketOptions:
+    server = settings.server
+    return sockets.SocketOptions(
+        ping_interval_s=server.ping_interval_s,
+        ping_timeout_s=server.ping_timeout_s,
+        max_frame_bytes=server.max_frame_bytes,
+        compression=server.compression,
+        compression_min_bytes=server.compression_min_bytes,
+    )

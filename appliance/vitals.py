@@ -1,0 +1,253 @@
+"""What the device knows about its own state, as values: one snapshot for every reader.
+
+`web/` formats it as JSON and Prometheus metrics, `service/pulse.py` as the line that `systemctl status` shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from appliance.errors import ConfigError
+from appliance.flow.cameras import CameraBook
+from appliance.flow.detector import Detector
+from appliance.flow.pace import Pace
+from appliance.flow.tally import Tally
+from appliance.governor.service import Governor
+from appliance.health import history
+from appliance.health.canary import Canary
+from appliance.health.catalogue import CATALOGUE
+from appliance.health.facts import Facts, Notices, Thresholds
+from appliance.health.findings import Register, status_of
+from appliance.health.recorder import Look
+from appliance.health.trends import Counts, Trends
+from appliance.health.watch import Watch
+from appliance.ports import Clock
+from appliance.readings import Board, Reading
+from appliance.values import CameraStats, CanaryState, Finding, Limits, ModelInfo, Size, SkipReason
+
+_ENOUGH_FAILURES = 3
+"""Self-tests in a row, of a device that has never passed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How results reach clients: open connections, and events that slow clients never received."""
+
+    connections: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The model in use and the work in front of it."""
+
+    model: ModelInfo | None
+    """None: no model is loaded."""
+    precision: str | None
+    """What the engine really computes in."""
+    sizes: tuple[Size | None, ...]
+    """Input sizes that are compiled; None: any size."""
+    infer_ms: float | None
+    capacity_fps: float | None
+    in_flight: int
+    waiting: int
+    failures: int
+    """In a row."""
+    still_s: float
+    """For how long frames have been in flight and none has returned, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorState:
+    """How far the device is throttled, and why."""
+
+    cooling: int
+    max_cooling: int
+    time_in_state_s: float
+    transitions: int
+    held_for_s: float | None
+    target_c: float | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The device at one moment. `at_s` is monotonic, `wall_s` the same moment in seconds since 1970."""
+
+    at_s: float
+    wall_s: float
+    findings: tuple[Finding, ...]
+    ready: bool
+    board: Board
+    reading: Reading
+    governor: GovernorState
+    engine: EngineState
+    canary: CanaryState
+    tally: Tally
+    """All cameras' frames since the start, including cameras that have left."""
+    cameras: Mapping[str, CameraStats]
+    cached_answers: int
+    delivery: Delivery
+
+    @property
+    def status(self) -> str:
+        """`ok`, `degraded` or `critical`: the worst finding's severity."""
+        return status_of(self.findings)
+
+
+class Vitals:
+    """Collects the parts' states; remembers only since when each finding stands and each camera has been silent.
+
+    `delivery`, `notices`: asked for each snapshot.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        pace: Pace,
+        book: CameraBook,
+        governor: Governor,
+        canary: Canary,
+        watch: Watch,
+        board: Board,
+        thresholds: Thresholds,
+        clock: Clock,
+        delivery: Callable[[], Delivery] = Delivery,
+        notices: Callable[[], Notices] = Notices,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        self._detector, self._pace, self._book, self._governor = detector, pace, book, governor
+        self._canary, self._watch, self._board = canary, watch, board
+        self._delivery, self._clock, self._wall_clock = delivery, clock, wall_clock
+        self.thresholds, self.notices = thresholds, notices
+        self._register, self._trends = Register(CATALOGUE), Trends()
+        self._heard_s: dict[str, float] = {}
+        """When each camera that the settings name last sent a frame."""
+
+    def snapshot(self) -> Snapshot:
+        """The device now."""
+        detector = self._detector
+        return Snapshot(
+            at_s=self._clock(),
+            wall_s=self._wall_clock(),
+            findings=self.findings(),
+            ready=self.ready(),
+            board=self._board,
+            reading=self._reading,
+            governor=self._governor_state(),
+            engine=self._engine_state(),
+            canary=self._canary.state,
+            tally=self._book.tally,
+            cameras=self._pace.stats(),
+            cached_answers=len(detector.cache) if detector.cache is not None else 0,
+            delivery=self._delivery(),
+        )
+
+    def ready(self) -> bool:
+        """Whether a model is loaded and the self-test has passed, and still does."""
+        return self._detector.network is not None and self._canary.ready
+
+    @property
+    def stuck(self) -> bool:
+        """Whether an inference is past its deadline."""
+        return self._detector.stuck
+
+    def unable(self) -> str | None:
+        """Why the device answers no frame although it is up and reachable; None: it does, or may soon."""
+        canary = self._canary.state
+        if self._detector.network is None:
+            return str(self._detector.model_error)
+        if not canary.proved and canary.failures >= _ENOUGH_FAILURES:
+            return f"the self-test failed: {canary.message}"
+        return None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong now, worst first."""
+        now, detector, governor = self._clock(), self._detector, self._governor
+        missing = detector.network is None and not isinstance(detector.model_error, ConfigError)
+        return self._register.look(
+            Facts(
+                now_s=now,
+                thresholds=self.thresholds,
+                model_error=str(detector.model_error) if missing else None,
+                canary=self._canary.state,
+                engine_failures=detector.engine_failures,
+                reading=self._reading,
+                limits=governor.limits,
+                cooling=governor.state.cooling,
+                max_cooling=governor.max_state,
+                target_temp_c=governor.target_c,
+                held_for_s=governor.held_for_s,
+                lately=self._trends.lately(),
+                silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
+                kept=self._watch.kept,
+                notices=self.notices(),
+            )
+        )
+
+    def look(self) -> Look:
+        """One sample for the history, taken once a second."""
+        counts = self._counts()
+        self._trends.note(counts, self._reading.thermal.soc_temp_c)
+        self._heard_s = {name: self._heard(name) for name in self._book.policies}
+        cameras = sum(camera.sending(counts.at_s) for _, camera in self._book if not camera.own)
+        return Look(self._reading, counts, self._governor.state.cooling, cameras, status_of(self.findings()))
+
+    def excerpt(self, span: history.Span) -> history.Excerpt:
+        """The history of the last hour or day."""
+        return self._watch.history.excerpt(span, self._wall_clock())
+
+    @property
+    def _reading(self) -> Reading:
+        return self._governor.reading or Reading(at_s=0.0)
+
+    def _governor_state(self) -> GovernorState:
+        governor = self._governor
+        return GovernorState(
+            cooling=governor.cur_state,
+            max_cooling=governor.max_state,
+            time_in_state_s=governor.time_in_state_s,
+            transitions=governor.transitions,
+            held_for_s=governor.held_for_s,
+            target_c=governor.target_c,
+            limits=governor.limits,
+        )
+
+    def _engine_state(self) -> EngineState:
+        detector = self._detector
+        network = detector.network
+        return EngineState(
+            model=network.info if network else None,
+            precision=network.info.computed_in(network.engine.precision) if network else None,
+            sizes=tuple(network.engine.ready()) if network else (),
+            infer_ms=detector.infer_ms,
+            capacity_fps=detector.capacity_fps(),
+            in_flight=detector.in_flight,
+            waiting=detector.waiting,
+            failures=detector.engine_failures,
+            still_s=self._trends.lately().engine_still_s,
+        )
+
+    def _heard(self, name: str) -> float:
+        camera = self._book.get(name)
+        if camera is not None and camera.last_frame_s is not None:
+            return camera.last_frame_s
+        return self._heard_s.get(name, self._clock())
+
+    def _counts(self) -> Counts:
+        tally, detector = self._book.tally, self._detector
+        limited = tally.skipped[SkipReason.RATE_LIMITED.value]
+        return Counts(
+            at_s=self._clock(),
+            received=tally.received,
+            answered=tally.answered,
+            overloaded=tally.skipped.total() - limited,
+            rate_limited=limited,
+            results_dropped=self._delivery().dropped,
+            latency_counts=tuple(tally.latency_counts),
+            in_flight=detector.in_flight,
+            returned=detector.returned,
+        )
