@@ -9,13 +9,16 @@ from __future__ import annotations
 _FIN, _COMPRESSED, _OPCODE = 0x80, 0x40, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
 _FIRST_CONTROL = 0x8
+_FRAGMENTS, _FRAGMENT_BYTES = 64, 512
+"""A message may have so many fragments, and one more for each of so many bytes. Browsers send 16 kB and up."""
+_CONTROLS_AT_ONCE = 1000
 
 
 class FrameMeter:
     """State over one connection's bytes, in whatever pieces they come."""
 
-    __slots__ = ("_control", "_fin", "_head", "_left", "announced", "compressed", "controls", "longest",
-                 "messages", "unfinished")  # fmt: skip
+    __slots__ = ("_control", "_fin", "_fragments", "_head", "_left", "announced", "compressed", "controls", "longest",
+                 "messages", "shattered", "unfinished")  # fmt: skip
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -29,6 +32,9 @@ class FrameMeter:
         """The longest message announced since the last `feed` began."""
         self.compressed = False
         """Whether a message of the last `feed`, or the present one, is deflated."""
+        self._fragments = 0
+        self.shattered = False
+        """Whether a message has come in far more fragments than its length explains; each costs as much as a frame."""
         self.controls = 0
         """Pings, pongs and closes so far."""
         self.messages = 0
@@ -39,6 +45,7 @@ class FrameMeter:
         view = memoryview(data)
         self.longest = self.announced
         self.compressed = self.compressed and bool(self.announced)
+        controls = self.controls
         while view:
             if self._left:
                 taken = min(self._left, len(view))
@@ -52,6 +59,8 @@ class FrameMeter:
                     return  # the rest of the head has not come yet
             if not self._left:
                 self._end_frame()
+            if self.shattered or self.controls - controls > _CONTROLS_AT_ONCE:
+                return  # it will be closed: the rest is not worth the time
 
     def _read_head(self, view: memoryview) -> memoryview:
         while view:
@@ -76,6 +85,8 @@ class FrameMeter:
             self.unfinished += len(self._head)
             self.announced += len(self._head) + length
             self.longest = max(self.longest, self.announced)
+            self._fragments += 1
+            self.shattered = self._fragments > _FRAGMENTS + self.announced // _FRAGMENT_BYTES
             self.compressed = self.compressed or bool(first & _COMPRESSED)
         self._head.clear()
 
@@ -84,4 +95,4 @@ class FrameMeter:
             self.controls += 1
         elif self._fin:
             self.messages += 1
-            self.unfinished = self.announced = 0
+            self.unfinished = self.announced = self._fragments = 0

@@ -29,6 +29,9 @@ from appliance.web.ingress.pace import Bucket
 _LINGER_S = 2.0
 """After an answer that came before the body's end, what still arrives is thrown away for so long, so that the client
 can read the answer. Then the connection is closed."""
+_OVERHEAD_BYTES = 524_288
+"""What a chunked body may be longer on the wire than twice its content: chunks of one byte cost a hundredfold. Two
+reads of the socket, since the parser may hold one back."""
 _SLACK_BYTES = 1_000_000
 """Beyond the longest message: up to there the websocket itself answers that it is too long."""
 
@@ -93,8 +96,12 @@ class GuardedHandler(web.RequestHandler):
             if not self._is_open():
                 return
         super().data_received(data)
-        if self.stage is Stage.BODY and self._content.is_eof():
+        if self.stage is not Stage.BODY:
+            return
+        if self._content.is_eof():
             self._answer_is_due()
+        elif self.charge.bytes > 2 * getattr(self._content, "total_bytes", self.charge.bytes) + _OVERHEAD_BYTES:
+            self.turn_away("shattered", "a body in chunks of a few bytes")
 
     def set_parser(self, parser: Any, *more: Any, **options: Any) -> None:
         """A websocket has opened: its bytes pass the meter first."""
@@ -193,6 +200,8 @@ class GuardedHandler(web.RequestHandler):
         if meter.longest > longest:
             self.turn_away("long", f"a message of more than {longest} bytes"
                            + (" before CONNECT was accepted" if self.stage is Stage.CONNECT else ""))  # fmt: skip
+        elif meter.shattered:
+            self.turn_away("shattered", "a message in fragments of a few bytes")
         elif meter.messages - self.delivered > UNREAD_MESSAGES:
             self.turn_away("flood", f"more than {UNREAD_MESSAGES} unread messages")
         elif self.control(meter.controls - controls):

@@ -51,9 +51,9 @@ def test_a_message_is_as_long_as_its_heads_say_before_it_has_come() -> None:
 
 def test_fragments_and_pings_between_them_are_one_message() -> None:
     meter = FrameMeter()
-    meter.feed(frame(0x1, b"ab", fin=False) + frame(0x9, b"ping") + frame(0x0, b"", fin=False) * 100)
+    meter.feed(frame(0x1, b"ab", fin=False) + frame(0x9, b"ping") + frame(0x0, b"", fin=False) * 50)
     assert meter.messages == 0
-    assert meter.unfinished > 600, "empty fragments count by their heads"
+    assert meter.unfinished > 300, "empty fragments count by their heads"
     meter.feed(frame(0x0, b"c"))
     assert (meter.messages, meter.controls, meter.unfinished) == (1, 1, 0)
 
@@ -64,3 +64,13 @@ def test_a_compressed_message_is_known_as_one_until_the_next_feed() -> None:
     assert meter.compressed
     meter.feed(frame(0x2, b"abc"))
     assert not meter.compressed
+
+
+def test_fragments_of_a_few_bytes_are_noticed_before_all_have_been_counted() -> None:
+    meter = FrameMeter()
+    meter.feed(frame(0x2, b"a", fin=False) + frame(0x0, b"b", fin=False) * 40_000)
+    assert meter.shattered
+    assert meter.unfinished < 1000
+    usual = FrameMeter()
+    usual.feed(frame(0x2, bytes(16_384), fin=False) + frame(0x0, bytes(16_384), fin=False) * 500)
+    assert not usual.shattered

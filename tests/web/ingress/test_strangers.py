@@ -258,6 +258,19 @@ async def test_after_a_body_that_is_too_large_the_connection_is_closed(serve: Se
         await endless
 
 
+async def test_chunks_and_fragments_of_a_byte_close_their_connection(serve: Serve) -> None:
+    async with ready(serve) as running:
+        async with stranger(running) as chunks:
+            await chunks.send(post(0).replace("Content-Length: 0", "Transfer-Encoding: chunked"))
+            await chunks.flood(b"1\r\na\r\n" * 10_000, 20)
+            await chunks.closed()
+        async with websocket(running, name="fragments") as fragments:
+            await fragments.send(frame(2, b"a", fin=False))
+            await fragments.flood(frame(0, b"b", fin=False) * 5000, 20)
+            await fragments.closed()
+        await is_well(running)
+
+
 async def test_a_form_whose_parts_are_compressed_is_not_inflated(serve: Serve) -> None:
     bomb = gzip.compress(bytes(20_000_000))
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\nContent-Encoding: gzip\r\n\r\n'
