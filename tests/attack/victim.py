@@ -21,7 +21,13 @@ _WATCHDOG_S = 1.0
 """What the service believes its watchdog to be: it pings twice as often. The unit has 8 s; the goal is a gap of 2 s."""
 _NOFILE = 8192
 """LimitNOFILE= of the unit."""
-_SETTINGS = ("flow.min_interval_s=0.5", "engine.cache=true")
+_SETTINGS = """
+[flow]
+min_interval_s = 0.5
+
+[cameras.guarded]
+token = "a token that nobody guesses"
+"""
 
 
 @dataclass(slots=True)
@@ -65,9 +71,10 @@ def running(folder: Path, *settings: str) -> Iterator[Victim]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
         environment |= {"NOTIFY_SOCKET": heard.getsockname(), "WATCHDOG_USEC": f"{_WATCHDOG_S * 1e6:.0f}",
                         "APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CONTROL": str(folder / "control.sock")}  # fmt: skip
-        command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
-                   "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
-        for setting in (*_SETTINGS, *settings):
+        (folder / "victim.toml").write_text(_SETTINGS)
+        command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
+                   str(folder / "victim.toml"), "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
+        for setting in settings:
             command += ["--set", setting]
         limited = ["bash", "-c", f'ulimit -n {_NOFILE}; exec "$@"', "bash", *command]
         process = subprocess.Popen(
