@@ -26,6 +26,9 @@ MOST_MORE_MB = 300.0
 MOST_GAP_S = 2.0
 MOST_LINES_A_MINUTE = 100.0
 _ANSWERED_WITHIN_S = 20.0
+_MOST_AFTER = 3.0
+_NOISY_MS = 1000.0
+"""A calm p99 of this much is not the service's."""
 _LAST_S = 5.0
 _LEAST_FRAMES = 20
 """A phase with fewer has no p99; the cameras were cut off."""
@@ -62,18 +65,27 @@ class Found:
 
     @property
     def ratio(self) -> float:
-        """To the worse of the two calm phases: the machine is shared, and they show by how much it varies."""
         return self.p99_ms / self.calm_p99_ms
 
     @property
     def calm_p99_ms(self) -> float:
-        return max((ms for ms in (self.p99_before_ms, self.p99_after_ms) if math.isfinite(ms)), default=math.nan)
+        """The worse of the two calm phases: the machine is shared, and they show by how much it varies.
+
+        One after the attack that is far worse than the one before is no reference: it may be the attack's own work.
+        """
+        after_ms = self.p99_after_ms if math.isfinite(self.p99_after_ms) else 0.0
+        return max(self.p99_before_ms, min(after_ms, _MOST_AFTER * self.p99_before_ms))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the machine was too busy with something else to say anything about the p99."""
+        return not self.p99_before_ms < _NOISY_MS
 
     @property
     def broken(self) -> list[str]:
         """The bounds that did not hold."""
         held = {
-            "p99": self.ratio < MOST_P99_RATIO, "memory": self.more_mb <= MOST_MORE_MB,
+            "p99": self.noisy or self.ratio < MOST_P99_RATIO, "memory": self.more_mb <= MOST_MORE_MB,
             "watchdog": self.gap_s <= MOST_GAP_S, "log": self.lines_a_minute < MOST_LINES_A_MINUTE,
             "traceback": self.tracebacks == 0, "alive": self.alive, "answers": self.answered,
         }  # fmt: skip

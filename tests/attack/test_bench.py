@@ -47,6 +47,16 @@ def test_a_lost_frame_counts_as_a_very_late_one() -> None:
     assert cameras.unanswered(0, 100) == {"lost": 1, "rate_limited": 1}
 
 
+def test_what_an_attack_leaves_behind_is_no_reference() -> None:
+    assert replace(FOUND, p99_ms=300.0, p99_after_ms=LOST_MS).broken == ["p99"]
+
+
+def test_a_busy_machine_is_said_to_be_one() -> None:
+    found = replace(FOUND, p99_before_ms=LOST_MS, p99_ms=LOST_MS * 2)
+    assert found.noisy
+    assert found.broken == []
+
+
 def test_too_few_frames_have_no_percentile() -> None:
     assert GoodCameras([(1.0, 30.0, "detection_results")]).p99_ms(0, 2) == math.inf
 
