@@ -22,6 +22,7 @@ from appliance.web.ingress.limits import (
     GREETING_BYTES,
     GREETING_DEFLATED_BYTES,
     PIPELINED_BYTES,
+    READ_BYTES,
     UNREAD_MESSAGES,
 )
 from appliance.web.ingress.pace import Bucket
@@ -79,6 +80,8 @@ class GuardedHandler(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
         if self._doomed and self.transport is not None:
             self.transport.abort()
 

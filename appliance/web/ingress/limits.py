@@ -9,8 +9,11 @@ GREETING_BYTES = 16_384
 """Longest message before CONNECT has been accepted: it carries a name and a token."""
 GREETING_DEFLATED_BYTES = 1024
 """The same where it is compressed, since it may inflate a thousandfold."""
+READ_BYTES = 65_536
+"""One read of the socket. asyncio's own is four times as long, and holds up the event loop for tens of milliseconds when
+it is full of the shortest frames or requests."""
 PIPELINED_BYTES = 262_144
-"""What may arrive while the request before it is being answered; one read of the socket is as long."""
+"""What may arrive while the request before it is being answered."""
 UNREAD_MESSAGES = 16_384
 """Websocket messages that may lie unread: short ones cost far more memory than their bytes."""
 CONTROLS_AT_ONCE, CONTROLS_PER_S = 100, 5.0

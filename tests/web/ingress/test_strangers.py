@@ -293,3 +293,9 @@ async def test_a_client_that_leaves_during_its_upload_leaves_no_traceback(
             await asyncio.sleep(0.1)
         await is_well(running)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+async def test_asyncio_reads_a_socket_in_pieces_whose_size_can_be_set(serve: Serve) -> None:
+    """The name is not documented; without it a read is four times as long as it should be."""
+    async with ready(serve) as running, stranger(running) as opened:
+        assert isinstance(opened.writer.transport.max_size, int)  # type: ignore[attr-defined]
