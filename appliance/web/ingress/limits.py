@@ -10,8 +10,8 @@ GREETING_BYTES = 16_384
 GREETING_DEFLATED_BYTES = 1024
 """The same where it is compressed, since it may inflate a thousandfold."""
 READ_BYTES = 65_536
-"""One read of the socket. asyncio's own is four times as long, and holds up the event loop for tens of milliseconds when
-it is full of the shortest frames or requests."""
+"""One read of the socket. asyncio's own is four times as long, and holds up the event loop for tens of milliseconds
+when it is full of the shortest frames or requests."""
 PIPELINED_BYTES = 262_144
 """What may arrive while the request before it is being answered."""
 UNREAD_MESSAGES = 16_384
