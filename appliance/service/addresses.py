@@ -1,4 +1,4 @@
-"""Where a browser finds the page."""
+"""The addresses of the page."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import psutil
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """The page's addresses on a service that listens on `host`, this machine's own first."""
+    """The page's URLs for a service that listens on `host`, loopback first."""
     if host not in ("0.0.0.0", "::", ""):
         return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
     return [f"http://{name}:{port}/" for name in ("127.0.0.1", *ipv4_addresses())]
 
 
 def addresses_from_outside(host: str, port: int) -> list[str]:
-    """The page's addresses for another machine on its networks; empty while there is none."""
+    """The page's URLs for other machines on the network; empty if there is no network."""
     return [address for address in addresses(host, port) if not address.startswith(("http://127.", "http://[::1]"))]
 
 
 def ipv4_addresses() -> list[str]:
-    """This machine's on its networks."""
+    """This machine's IPv4 addresses, without loopback."""
     return [
         address.address
         for interface in psutil.net_if_addrs().values()

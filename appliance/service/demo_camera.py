@@ -1,4 +1,4 @@
-"""`serve --camera SOURCE`: a camera agent beside the service, as a process: a client like any other."""
+"""`serve --camera SOURCE`: run a camera agent in a process of its own, a client like any other."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ NAME = "demo"
 
 
 async def run_camera(source: str, url: str, token: str) -> None:
-    """Push `source` to the service at this address until cancelled, or until the source ends. `token`: "" for none.
+    """Push `source` to the service at this address until cancelled or the source ends. `token`: "" for none.
 
-    All that it needs is said here: the file of settings that it would find by itself need not be the service's.
+    The agent gets everything from here: the settings file it would find by itself may be another one.
     """
     command = [sys.executable, "-m", "appliance", "camera", "--to", url, "--name", NAME, "--quiet"]
-    own = {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CAMERA_SOURCE": source}  # not an argument: it may hold a password
+    own = {
+        "APPLIANCE_CONFIG": os.devnull,
+        "APPLIANCE_CAMERA_SOURCE": source,
+    }  # it may contain a password
     environment = os.environ | own | ({"APPLIANCE_TOKEN": token} if token else {})
     process = await asyncio.create_subprocess_exec(*command, start_new_session=True, env=environment)
     try:
         status = await process.wait()
         if status:
-            log.error("the camera agent ended with status %d; the service goes on", status)
+            log.error("the camera agent exited with status %d; the service keeps running", status)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The end of a process in which the engine is still at work."""
+"""End a process in which the engine is still working."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 
 
 def end_around_the_engine(exit_code: int) -> None:
-    """End the process at once if a thread is still inside the engine; otherwise return.
+    """Exit at once if a thread is still inside the engine; otherwise return.
 
-    OpenVINO aborts a process that is torn down while it compiles or infers ("terminate called", exit status 134), which
-    a service manager takes for a crash. Nothing of value is left to do: connections, files and sockets are closed.
+    OpenVINO aborts a process that is torn down while it compiles or infers ("terminate called", exit status 134), and a
+    service manager takes that for a crash. Connections, files and sockets are closed by now.
     """
     if not any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
         return

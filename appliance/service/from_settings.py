@@ -1,4 +1,4 @@
-"""What each part of the service gets out of the settings."""
+"""Turn the settings into what each part of the service needs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ USUAL_IMAGE = Size(1280, 720)
 
 
 def answer_cache(settings: Settings, clock: Clock) -> Cache | None:
+    """The exact cache; None: switched off."""
     cache = settings.cache
     if not cache.enabled:
         return None
@@ -32,6 +33,7 @@ def answer_cache(settings: Settings, clock: Clock) -> Cache | None:
 
 
 def state_folder(settings: Settings) -> state.StateFolder | None:
+    """The folder that the history is kept in; None: it is not kept."""
     if not settings.state.history:
         return None
     return state.open_folder(_state_dir(settings))
@@ -42,17 +44,18 @@ def _state_dir(settings: Settings) -> Path:
 
 
 def disk(settings: Settings) -> Path:
-    """What is watched for room and damage: where state lies. Models may be on what the service shall only read."""
+    """The file system to watch for free space and wear: the one with the state. Models may be on a read-only one."""
     folder = _state_dir(settings)
     return folder if folder.is_dir() else Path(settings.model.dir)
 
 
 def full_limits(settings: Settings) -> Limits:
-    """What a cool box may do."""
+    """The limits of a cool device."""
     return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
 
 
 def governor_policy(settings: Settings, network: Network | None, known: Profile | None) -> Policy | None:
+    """Targets and ladder; None: the governor is switched off."""
     governor = settings.governor
     if not governor.enabled:
         return None
@@ -69,6 +72,7 @@ def governor_policy(settings: Settings, network: Network | None, known: Profile 
 
 
 def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
+    """The settings of each camera by name."""
     return {
         name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
         for name, camera in settings.cameras.items()
@@ -89,7 +93,7 @@ def access_rules(settings: Settings) -> Rules:
 
 
 def ingress_limits(settings: Settings) -> IngressLimits:
-    """What connections may take, within the files that this process may open."""
+    """Limits of connections, within the number of files that this process may open."""
     server = settings.server
     longest = server.max_frame_bytes * sockets.TRANSPORT_FACTOR
     return IngressLimits(
@@ -104,11 +108,12 @@ def ingress_limits(settings: Settings) -> IngressLimits:
 
 
 def make_intake(settings: Settings, clock: Clock) -> Intake:
-    """The reader of what strangers send, with the settings' bounds."""
+    """The reader of frames from clients, with its bounds."""
     return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
 
 
 def socket_options(settings: Settings) -> sockets.SocketOptions:
+    """Options of the Socket.IO server."""
     server = settings.server
     return sockets.SocketOptions(
         ping_interval_s=server.ping_interval_s,

@@ -1,7 +1,7 @@
-"""The port: passed by systemd, or opened here; and how connections are taken from it.
+"""Listen on the port, passed by systemd or opened here, and accept connections.
 
-asyncio's own server takes up to `backlog` connections in a row, and when no file descriptor is left it logs that with a
-traceback for each of them. This one takes a few at a time, lets the door decide on each, and pauses where none is left.
+asyncio's own server accepts up to `backlog` connections in a row and, when no file descriptor is left, logs a traceback
+for each of them. This one accepts a few at a time, asks the door about each, and pauses when none is left.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from appliance.web.ingress.door import Door
 log = logging.getLogger(__name__)
 
 _BACKLOG = 4096
-"""Connections that wait to be taken, as many as Linux allows: after a restart all cameras of a site come at once."""
+"""Length of the accept queue, the maximum on Linux: after a restart all cameras of a site connect at once."""
 _AT_ONCE = 16
-"""Taken in one turn of the event loop, about 5 ms: cameras that are connected do not wait for a flood of newcomers."""
+"""Connections accepted in one turn of the event loop, about 5 ms, so that a flood does not delay connected cameras."""
 _PAUSE_S = 0.5
 _RELIEF = 32
-"""Waiting connections that are closed when no file descriptor is left."""
+"""Idle connections closed when no file descriptor is left."""
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 Connect = Callable[[str], asyncio.Protocol]
-"""Makes the protocol of a connection from an address."""
+"""Creates the protocol for a connection from this address."""
 
 
 class Port:
-    """Listening sockets, open from the start: connections wait there until `run` takes them, and after `close`."""
+    """The listening sockets. Connections queue in the kernel until `run` accepts them."""
 
     def __init__(self, listeners: Sequence[socket.socket], door: Door, connect: Connect) -> None:
         self._listeners, self._door, self._connect = list(listeners), door, connect
@@ -50,7 +50,7 @@ class Port:
         return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
 
     async def run(self) -> None:
-        """Take connections until cancelled."""
+        """Accept connections until cancelled."""
         async with self._group:
             for listener in self._listeners:
                 self._loop.add_reader(listener, self._take, listener)
@@ -60,7 +60,7 @@ class Port:
                 self._pause_all()
 
     def close(self) -> None:
-        """Take no more connections. On a passed socket they wait for the next process; elsewhere they are refused."""
+        """Stop accepting. On a passed socket new connections wait for the next process; otherwise they are refused."""
         self._pause_all()
         for listener in self._listeners:
             listener.close()
@@ -77,10 +77,10 @@ class Port:
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionError:
-                continue  # it has gone again
+                continue  # the client gave up meanwhile
             except OSError as error:
                 if error.errno not in _NO_ROOM:
-                    continue  # what the network says of a connection that failed meanwhile: see accept(2)
+                    continue  # a pending network error of that connection: see accept(2)
                 self._pause(listener, error)
                 return
             self._enter(connection, str(peer[0]) if isinstance(peer, tuple) else "")
@@ -96,12 +96,12 @@ class Port:
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError as error:
-            log.warning("a connection could not be taken: %s", error, extra={"kind": "accept"})
+            log.warning("cannot accept a connection: %s", error, extra={"kind": "accept"})
             protocol.connection_lost(error)
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         log.warning(
-            "no more connections for now: %s; raise LimitNOFILE= or lower server.max_connections",
+            "cannot accept more connections: %s. Raise LimitNOFILE= or lower server.max_connections",
             error.strerror,
             extra={"kind": "accept"},
         )
@@ -115,7 +115,7 @@ class Port:
 
 
 async def listen(passed: Sequence[socket.socket], host: str, port: int, door: Door, connect: Connect) -> Port:
-    """Take connections on the passed sockets if there are any, else on host and port. Raises PortError."""
+    """Listen on the passed sockets if there are any, otherwise on host and port. Raises PortError."""
     opened: list[socket.socket] = []
     try:
         if not passed:
@@ -131,7 +131,7 @@ async def listen(passed: Sequence[socket.socket], host: str, port: int, door: Do
 
 
 async def _open(opened: list[socket.socket], host: str, port: int) -> None:
-    """A socket for each address that the host has, all on one port number."""
+    """Open one socket for each address of the host, all with the same port number."""
     found = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )

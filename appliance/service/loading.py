@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 
 
 def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
-    """The model and an engine that runs it. Raises ModelError or EngineError.
+    """Load the model and create the engine that runs it. Raises ModelError or EngineError.
 
-    `prepare`: compile for the shape of most cameras now, so that their first frame does not wait for it. `mark`: told
-    the steps as they are done.
+    `prepare`: compile for the usual camera shape now, so that the first frame does not wait. `mark`: called after each
+    step.
     """
     try:
         return _load(settings, prepare, mark)
     except ApplianceError:
         raise
-    except Exception as error:  # what nobody thought of, in an engine's library or in a model
+    except Exception as error:  # unexpected, from an engine's library or a model
         log.error("loading %s failed", settings.model.name, exc_info=error)
         raise EngineError(f"{settings.model.name} cannot be loaded: {type(error).__name__}: {error}") from error
 
@@ -74,8 +74,8 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
 
 
 def load_to_serve(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:
-    """The same; where another engine is asked for, and cannot run the model here or has to be built for this box first,
-    OpenVINO on the CPU stands in for it. What is wrong with the model itself, OpenVINO will say too.
+    """Load as `load_network` does, with OpenVINO on the CPU as a stand-in where another engine cannot run the model or
+    has to be built for this device first. Faults of the model itself fail in OpenVINO too.
     """
     try:
         return load_network(settings, prepare, mark)
@@ -84,11 +84,11 @@ def load_to_serve(settings: Settings, prepare: bool = True, mark: Mark = unmarke
             raise
         stand_in = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
         network = load_network(structs.replace(settings, engine=stand_in), prepare, mark)
-        return replace(network, lacks=error.with_traceback(None))  # which would keep the other engine's memory
+        return replace(network, lacks=error.with_traceback(None))  # a traceback would keep the other engine's memory
 
 
 def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
-    """The inputs that most cameras come to, the largest first: those of the ladder that the governor goes down."""
+    """The input sizes of 16:9 cameras on the governor's ladder, largest first."""
     if found.fixed_size is not None:
         return (found.fixed_size,)
     sides = (step.limits.max_side for step in make_ladder(full_limits(settings)).steps)
@@ -96,24 +96,24 @@ def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
 
 
 def in_force(settings: Settings) -> Settings:
-    """These settings with the model that was activated last."""
+    """The settings with the model that was activated last."""
     return with_model(settings, active.read(Path(settings.model.dir), settings.model.name).name)
 
 
 def with_model(settings: Settings, name: str) -> Settings:
-    """These settings with another model."""
+    """The settings with another model."""
     return structs.replace(settings, model=structs.replace(settings.model, name=name))
 
 
 def inference_of(settings: Settings, network: Network, clock: Clock, admission: Admission | None = None) -> Inference:
-    """What looks at frames with this network; `admission`: the one of this process, where there is another network."""
+    """Create the inference of frames with this network; `admission`: the process's, shared by all its networks."""
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
     lone = Lone(clock) if settings.engine.hint == "auto" else None
     return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone, admission=admission or Admission(Room()))
 
 
 def known_costs(settings: Settings, network: Network | None) -> Profile | None:
-    """What `appliance bench` measured on this box with this model, if it ran."""
+    """What `appliance bench` measured on this device with this model; None: it has not run."""
     if network is None:
         return None
     path = profile.path_in(Path(settings.model.dir), network.info.name)
@@ -121,14 +121,14 @@ def known_costs(settings: Settings, network: Network | None) -> Profile | None:
 
 
 def learn_first_cost(settings: Settings, network: Network | None, known: Profile | None, pace: Pace) -> None:
-    """The first cameras are told a pace that this box keeps, where its costs are known."""
+    """Start with the measured cost of a frame where it is known, so that the first cameras get a pace that holds."""
     rung = known.cost(settings.flow.max_side) if known else None
     if network is not None and rung is not None:
         pace.learn(network.engine.slots, rung.infer_ms / 1000)
 
 
 def _compiled(settings: Settings) -> Path | None:
-    """Where an engine keeps what it has compiled."""
+    """The folder of compiled networks; None: they are not kept."""
     if not settings.engine.cache:
         return None
     own = os.environ.get("CACHE_DIRECTORY")  # systemd's CacheDirectory=
@@ -136,6 +136,6 @@ def _compiled(settings: Settings) -> Path | None:
 
 
 def _forget_of(engine: Engine, settings: Settings) -> Callable[[], None] | None:
-    """What removes the networks that OpenVINO has compiled; engines of others keep theirs as they like."""
+    """A function that removes OpenVINO's compiled networks; None: another engine, or nothing is kept."""
     folder = _compiled(settings)
     return CompiledFiles(folder).clear if engine.name == "openvino" and folder is not None else None

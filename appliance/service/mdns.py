@@ -1,4 +1,4 @@
-"""Tells the local network that here is a box: `_appliance._tcp.local.` by multicast DNS (RFC 6762 and 6763)."""
+"""Announce the device on the local network: `_appliance._tcp.local.` by multicast DNS (RFC 6762 and 6763)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SERVICE = "_appliance._tcp.local."
 async def advertise(
     port: int, addresses: Sequence[str], *, name: str = "", interfaces: Sequence[str] | None = None
 ) -> None:
-    """Announce this port until cancelled, then say goodbye. `name`: of the box; empty: the host's.
+    """Announce this port until cancelled, then withdraw the announcement. `name`: the device's; empty: the host name.
 
-    Without the zeroconf package, or a network to speak on, it says so once and does nothing.
+    Without the zeroconf package or a network it logs that once and returns.
     """
     try:
         from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
@@ -35,7 +35,7 @@ async def advertise(
     try:
         multicast = AsyncZeroconf(**options)
     except OSError as error:
-        log.warning("the box cannot be announced on this network: %s", error)
+        log.warning("cannot announce the device on this network: %s", error)
         return
     try:
         await multicast.async_register_service(info, allow_name_change=True)

@@ -1,10 +1,10 @@
-"""What the service manager hears while the service runs: that it starts, is ready, how it is, and that it is alive.
+"""Report to the service manager: starting, ready, status, alive.
 
 Rules of this file:
-- READY=1 comes when the canary's box came back; and from a box in safe mode, which is to stay up and say what to mend.
-- The ping is earned: it comes from the event loop, and only while no frame is past its deadline. Heat, load and frames
-  that fail are no reason to be restarted; an engine that hangs is.
-- A start may be slow as long as it goes on: more time is asked for in short pieces, and earned like the ping.
+- READY=1 is sent once the self-test has passed; in safe mode too, since the device stays up to report the fault.
+- The watchdog ping is earned: the event loop sends it, and only while no frame is past its deadline. Heat, load and
+  failing frames are no reason for a restart; a hung engine is.
+- A start may take long as long as it makes progress: it asks for more time in small steps.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ T = TypeVar("T")
 
 _MORE_S = 30.0
 _LONGEST_LOAD_S = 600.0
-"""A model that is not loaded by then never will be; a Raspberry Pi compiles one in seconds."""
+"""Longest time to load a model; a Raspberry Pi compiles one in seconds."""
 _STATUS_S = 2.0
 
 
 def ping_every_s(watchdog_s: float | None) -> float:
-    """Between two pings, s: half of what the watchdog waits at most, and often enough for a fresh status."""
+    """Time between two pings, s: at most half of the watchdog's timeout, and often enough for a fresh status."""
     return _STATUS_S if watchdog_s is None else min(_STATUS_S, watchdog_s / 2)
 
 
 async def load_with_patience(notifier: Notifier, load: Callable[[], T]) -> T:
-    """What `load` returns, run on a thread of its own; meanwhile the service manager is asked for more time."""
+    """Run `load` on another thread and return its result, while asking the service manager for more time."""
     async with anyio.create_task_group() as group:
-        group.start_soon(_ask_for_time, notifier, name="patience")
+        group.start_soon(_ask_for_time, notifier, name="ask for time")
         loaded = await asyncio.get_running_loop().run_in_executor(None, load)
         group.cancel_scope.cancel()
     return loaded
@@ -99,7 +99,7 @@ class Pulse:
         try:
             return self._status()
         except Exception:
-            log.exception("the state of the device cannot be reported", extra={"kind": "status"})
+            log.exception("cannot report the state of the device", extra={"kind": "status"})
             return "state unknown: see the log"
 
     def _status(self) -> str:

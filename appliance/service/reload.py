@@ -1,10 +1,10 @@
-"""SIGHUP: tokens, limits and the log's level change while cameras stay connected.
+"""Reload the settings on SIGHUP, while cameras stay connected.
 
 Rules of this file:
-- The new settings are checked as a whole before any of them holds; a bad file changes nothing, and is a finding until a
-  good one comes.
-- What only a restart can change is named, and stays as it is. So does a larger input where the engine is built ahead
-  for the largest one: every frame would fail, and after a restart it is built anew.
+- The new settings are validated as a whole before any of them takes effect. An invalid file changes nothing and is a
+  finding until a valid one is read.
+- Settings that need a restart are named in the log and stay as they are. That includes a larger input size for an
+  engine that was built ahead for the present one: every frame would fail until the next start rebuilds it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ LIVE = (
     "server.require_token",
     "server.viewer_token",
 )
-"""What a reload changes; all else waits for a restart."""
+"""Settings that a reload changes; all others need a restart."""
 BUILT_AHEAD = ("tensorrt",)
 """Kinds of engines that take no larger input than `flow.max_side` was at the start."""
 
 
 class Reload:
-    """Keeps the settings in force. `read` gives the new ones or raises ConfigError; `apply` hands them to the parts."""
+    """Holds the settings in force. `read` returns the new ones or raises ConfigError; `apply` puts them into force."""
 
     def __init__(self, settings: Settings, *, read: Callable[[], Settings], apply: Callable[[Settings], None]) -> None:
         self._started, self._now = settings, settings
@@ -47,7 +47,7 @@ class Reload:
         self._problem: ConfigError | None = None
 
     async def run(self, asked: asyncio.Event, pulse: Pulse, working: asyncio.Event) -> None:
-        """Reload whenever it is asked for, until cancelled; from when the box is `working` on."""
+        """Reload whenever `asked` is set, until cancelled; not before `working` is set."""
         await working.wait()
         while True:
             await asked.wait()
@@ -59,12 +59,12 @@ class Reload:
                 pulse.reloaded()
 
     async def once(self) -> None:
-        """Read the settings again and let them hold, or say why not."""
+        """Read the settings and apply them, or report why not."""
         try:
             new = await asyncio.get_running_loop().run_in_executor(None, self._read)
         except ConfigError as error:
             self._problem = error
-            log.error("not reloaded, the settings from before still hold: %s", error, extra={"code": error.code})
+            log.error("reload failed; the previous settings stay in force: %s", error, extra={"code": error.code})
             return
         self._problem = None
         written, new = new, self._within_the_engine(new)
@@ -72,9 +72,9 @@ class Reload:
         waiting = [key for key in changed(self._started, written) if not is_live(key)] + changed(new, written)
         self._apply(new)
         self._now = new
-        log.warning("reloaded; changed: %s", ", ".join(live) or "nothing")
+        log.warning("settings reloaded; changed: %s", ", ".join(live) or "nothing")
         if waiting:
-            log.warning("changed as well, but only a restart brings it in: %s", ", ".join(waiting))
+            log.warning("restart the service to apply: %s", ", ".join(waiting))
 
     def _within_the_engine(self, new: Settings) -> Settings:
         largest = self._started.flow.max_side
@@ -84,17 +84,17 @@ class Reload:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the last reload, if anything."""
+        """Why the last reload failed; None: it succeeded."""
         return str(self._problem) if self._problem else None
 
 
 def is_live(key: str) -> bool:
-    """Whether a reload changes this dotted key."""
+    """Whether a reload applies this dotted key."""
     return key in LIVE or key.partition(".")[0] in LIVE
 
 
 def changed(old: Settings, new: Settings) -> list[str]:
-    """The dotted keys whose values differ; cameras by their name."""
+    """The dotted keys whose values differ, cameras by name."""
     return sorted(_differing(msgspec.to_builtins(old), msgspec.to_builtins(new), depth=2))
 
 

@@ -1,4 +1,4 @@
-"""The orders that come as signals."""
+"""Handle SIGTERM, SIGINT and SIGHUP."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What was asked of the process."""
+    """Events that signals set."""
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
-    """Cleared by who obeys."""
+    """Cleared by whoever handles the reload."""
 
     def listen(self) -> None:
-        """Obey SIGTERM, SIGINT and SIGHUP from now on, in the running loop.
+        """Install the handlers in the running event loop.
 
-        The second SIGINT ends the process at once. SIGHUP reloads, but stops a service whose terminal was closed.
+        A second SIGINT exits at once. SIGHUP reloads, or stops the service when its terminal was closed.
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop.set)
@@ -36,6 +36,6 @@ class Signals:
 
     def _interrupt(self) -> None:
         if self.stop.is_set():
-            log.warning("stopped at once; frames under way are lost")
-            os._exit(INTERRUPTED)  # a chip that hangs would keep any tidier way from ending
+            log.warning("stopped at once; frames in flight are lost")
+            os._exit(INTERRUPTED)  # a hung engine would block a cleaner exit
         self.stop.set()

@@ -1,10 +1,10 @@
-"""Parts that the service goes on without.
+"""Keep optional tasks running: one that fails does not end the service.
 
 Rules of this file:
-- The tasks that a frame cannot do without (`run.serve` starts them itself) end the service when they fail, and systemd
-  starts it again. All others are started here: what fails is logged with its traceback, reported by `/health`, and
-  started again after a pause that doubles.
-- What one client sent, or one frame, never comes this far: its own handler ends it.
+- Tasks that frames need are started by `run.py` directly: if one fails, the service ends and systemd restarts it. All
+  others run here: a failure is logged with its traceback, reported in `/health`, and the task restarts after a pause
+  that doubles.
+- Faults of one client or one frame never get this far: their own handler ends them.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _STANDS_S = 2 * _LONGEST_PAUSE_S
-"""A part that has not failed again for so long works."""
+"""A task that has not failed again for this long counts as working."""
 
 
 class Spare:
-    """Keeps such parts running."""
+    """Runs optional tasks and remembers which of them fail."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failed: dict[str, tuple[float, str]] = {}
-        """By part: when it failed last, and why."""
+        """When each task failed last, and why."""
 
     @property
     def problem(self) -> str | None:
-        """Which parts fail, and why; None: all work."""
+        """Which tasks are failing, and why; None: all work."""
         now_s = self._clock()
         standing = [f"{name}: {why}" for name, (at_s, why) in self._failed.items() if now_s - at_s < _STANDS_S]
         return "; ".join(standing) or None
 
     async def keep(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        """Run a part until it ends by itself; again after each failure."""
+        """Run a task until it returns; restart it after each failure."""
         pause_s = _FIRST_PAUSE_S
         while True:
             begun_s = self._clock()
@@ -47,7 +47,7 @@ class Spare:
             except Exception as error:
                 why = _reason(error)
                 log.exception(
-                    "%s failed; the service goes on and starts it again: %s", name, why,
+                    "%s failed and will be restarted; the service keeps running: %s", name, why,
                     extra={"kind": "part", "code": "part_failed", "reason": why},
                 )  # fmt: skip
                 self._failed[name] = self._clock(), why
@@ -58,7 +58,7 @@ class Spare:
 
 
 def _reason(error: BaseException) -> str:
-    """The first error of a group, in a few words."""
+    """The first error of an exception group, in one line."""
     while (inner := getattr(error, "exceptions", None)) is not None:
         error = inner[0]
     return f"{type(error).__name__}: {error}"[:200]

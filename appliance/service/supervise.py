@@ -1,14 +1,12 @@
-"""From the settings, whatever they are worth, to a service that runs until it is told to stop.
+"""Run the service until a signal stops it, in safe mode if need be.
 
 Rules of this file:
-- A box whose settings are wrong, or whose model is, stays up: in safe mode it answers `/health` with what to mend, and
+- Invalid settings or a broken model do not stop the service: in safe mode it answers `/health` with what to fix, and
   every frame with an error.
-- A box that began without a model tries again when it is told to reload; once a model was activated in it, a reload
-  is what it is anywhere.
-- It leaves safe mode by itself when the settings have been mended: the service is built anew in this same process.
-  Ending the process instead would count as a crash, hang on how the unit restarts it, and close a port that nobody else
-  holds open.
-- Where a person typed the command, wrong settings end it at once (see `cli`).
+- A device that started without a model tries again on a reload; once a model is activated, a reload is an ordinary one.
+- It leaves safe mode by itself when the settings have been fixed: the service is built again in the same process.
+  Exiting instead would count as a crash, depend on how the unit restarts it, and close the port.
+- On a terminal, invalid settings end the command at once (see `cli`).
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from appliance.settings.schema import Settings
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN_S = 2.0
+_POLL_S = 2.0
 
 
 async def serve(
@@ -42,8 +40,8 @@ async def serve(
     camera_source: str | None = None,
     load: LoadNetwork = loading.load_to_serve,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `choose` is asked for the settings at the start, at a reload, and
-    now and then in safe mode.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `choose` reads the settings: at the start, on a reload, and
+    periodically in safe mode.
 
     Raises ConfigError from `choose`, PortError when the port cannot be opened.
     """
@@ -53,7 +51,7 @@ async def serve(
     while not signals.stop.is_set():
         chosen = choose()
         if chosen.problem is not None:
-            log.error("safe mode, no frame is looked at: %s", chosen.problem, extra={"code": "safe_mode"})
+            log.error("safe mode, no frame is processed: %s", chosen.problem, extra={"code": "safe_mode"})
         await run.serve(
             chosen.settings,
             run.Hooks(
@@ -69,7 +67,7 @@ async def serve(
 
 
 def _read(choose: Callable[[], Chosen]) -> Settings:
-    """The settings as they are written now, or ConfigError."""
+    """Read the settings. Raises ConfigError."""
     chosen = choose()
     if chosen.problem is not None:
         raise chosen.problem
@@ -79,43 +77,43 @@ def _read(choose: Callable[[], Chosen]) -> Settings:
 async def _until_stop_or_restart(
     choose: Callable[[], Chosen], chosen: Chosen, signals: Signals, notifier: Notifier, started: run.Started
 ) -> None:
-    """Return when the service is to stop, or in safe mode when it is to be built anew."""
+    """Return when the service is to stop, or in safe mode when it is to be built again."""
     async with anyio.create_task_group() as group:
         detector = started.parts.path.detector
         if detector.network is None:
             group.start_soon(
-                _mended,
+                _retry_in_safe_mode,
                 choose,
                 chosen,
                 lambda: detector.network is None,
                 signals.reload,
                 group.cancel_scope,
-                name="mended",
+                name="safe mode",
             )
         await signals.stop.wait()
         group.cancel_scope.cancel()
     notifier.tell(systemd.STOPPING if signals.stop.is_set() else systemd.reloading(time.monotonic()))
 
 
-async def _mended(
+async def _retry_in_safe_mode(
     choose: Callable[[], Chosen],
     chosen: Chosen,
     dark: Callable[[], bool],
     asked: asyncio.Event,
     scope: anyio.CancelScope,
 ) -> None:
-    """Cancel when somebody asks for another try, or the settings are not those that brought us here; but never when it
-    is no longer `dark`, because a model was activated.
+    """Cancel `scope` when a reload is asked for or the settings have changed, unless a model was activated meanwhile
+    (no longer `dark`).
     """
     loop = asyncio.get_running_loop()
     again = chosen
     while dark() and again.same(chosen) and not asked.is_set():
-        with anyio.move_on_after(_LOOK_AGAIN_S):
+        with anyio.move_on_after(_POLL_S):
             await asked.wait()
         if chosen.problem is not None:
             again = await loop.run_in_executor(None, choose)
     if not dark():
         return
     asked.clear()
-    log.warning("trying again with the settings as they are now")
+    log.warning("leaving safe mode: starting again with the present settings")
     scope.cancel()

@@ -90,11 +90,11 @@ def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pyt
     rig = Rig()
     new = with_(engine__threads="1", flow__max_side="320")
     rig.reads(new)
-    assert "reloaded; changed: flow.max_side" in caplog.text
+    assert "settings reloaded; changed: flow.max_side" in caplog.text
     caplog.clear()
     rig.reads(new)
-    assert "reloaded; changed: nothing" in caplog.text
-    assert "only a restart brings it in: engine.threads" in caplog.text
+    assert "settings reloaded; changed: nothing" in caplog.text
+    assert "restart the service to apply: engine.threads" in caplog.text
 
 
 def test_an_engine_that_is_built_ahead_gets_no_larger_input_before_a_restart(caplog: pytest.LogCaptureFixture) -> None:
@@ -105,7 +105,7 @@ def test_an_engine_that_is_built_ahead_gets_no_larger_input_before_a_restart(cap
     for written, held in ((1280, 640), (320, 320), (640, 640)):
         rig.reads(sized("tensorrt", written))
         assert rig.applied[-1].flow.max_side == held
-        told = "only a restart brings it in: flow.max_side" in caplog.text
+        told = "restart the service to apply: flow.max_side" in caplog.text
         assert told == (written > held)
         caplog.clear()
     rig = Rig(sized("openvino", 640))
