@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 _PROGRAM = """
 import atexit, sys, threading, time
-from appliance.process.ending import end_around_the_engine
+from appliance.service.ending import end_around_the_engine
 
 atexit.register(print, "torn down")
 if sys.argv[1] == "busy":
