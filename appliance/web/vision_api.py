@@ -187,6 +187,8 @@ class VisionApi:
                     return bytes(body)
         except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
             raise BadFrame(f"the request's body cannot be read: {error}", "frame_type") from None
+        finally:
+            body.clear()  # aiohttp keeps the error, and with its traceback this frame, until the next collection
         raise BadFrame(
             f"the body has more than {most} bytes; send a picture of at most {self.intake.max_frame_bytes} "
             "(server.max_frame_bytes)",

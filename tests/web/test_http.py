@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -382,3 +384,26 @@ async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure_of_our
             while not any("body cannot be read" in record.getMessage() for record in caplog.records):
                 await asyncio.sleep(0.02)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_the_half_of_a_body_is_freed_at_once(serve: Serve) -> None:
+    async with serve(FakeEngine()) as running:
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                _, writer = await asyncio.open_connection(*running.url.removeprefix("http://").split(":"))
+                writer.write(
+                    b"POST /v1/vision/detection HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000000\r\n\r\n"
+                )
+                writer.write(bytes(2_000_000))
+                await writer.drain()
+                await asyncio.sleep(0.1)
+                writer.transport.abort()
+            with anyio.fail_after(20):
+                while tracemalloc.get_traced_memory()[0] > 3_000_000:
+                    await asyncio.sleep(0.02)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
