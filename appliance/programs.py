@@ -1,7 +1,8 @@
-"""Child processes: run a program to its end, and say in one line why it failed."""
+"""Child processes: run a program to its end, and report in one line why it failed."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,13 @@ import anyio
 from appliance.errors import ApplianceError
 
 _KILLED = (-9, 137)
-"""How a process ends that the kernel killed for want of memory; 137 through a shell."""
+"""Exit statuses of a process that the kernel's out-of-memory killer ended; 137 through a shell."""
 
 
 class ProgramFailed(ApplianceError):
-    """A program could not be started, took too long, or ended with an error; the text is one line without its name.
+    """A program could not be started, took too long or failed; the text is one line without the program's name.
 
-    `out_of_memory`: the kernel most likely killed it for want of memory.
+    `out_of_memory`: the kernel's out-of-memory killer most likely ended it.
     """
 
     code = "program_failed"
@@ -38,7 +39,7 @@ def run(
 ) -> str:
     """Run a program and return what it wrote to stdout. Raises ProgramFailed.
 
-    `on_terminal`: where a person watches, its stdout (a progress bar) goes to the terminal and is not returned.
+    `on_terminal`: on a terminal, its stdout (a progress bar) is shown there and not returned.
     """
     shown = on_terminal and sys.stderr.isatty()
     try:
@@ -56,7 +57,7 @@ def run(
 
 
 async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
-    """Run a program to its end, or kill it when cancelled. Raises ProgramFailed."""
+    """Run a program to its end; kill it when cancelled. Raises ProgramFailed."""
     try:
         with anyio.fail_after(timeout_s):
             done = await anyio.run_process(command, check=False)
@@ -69,17 +70,26 @@ async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
 
 
 def failure(status: int, log: str) -> ProgramFailed:
-    """Why a program ended with this exit status: the last line of its log that is no warning, where it has one."""
+    """Why a program ended with this exit status: the last line of its log that is not a warning, if there is one."""
     if status in _KILLED:
-        return ProgramFailed("the system stopped it: not enough memory", out_of_memory=True)
+        return ProgramFailed("killed by the system: not enough memory", out_of_memory=True)
     lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("WARNING")]
-    return ProgramFailed(lines[-1] if lines else f"exit status {status}")
+    return ProgramFailed(lines[-1] if lines else _ended(status))
+
+
+def _ended(status: int) -> str:
+    """`exit status 3` or `ended by SIGSEGV`; a shell reports a child's signal as 128 plus its number."""
+    number = -status if status < 0 else status - 128
+    try:
+        return f"ended by {signal.Signals(number).name}"
+    except ValueError:
+        return f"exit status {status}"
 
 
 def _too_slow(timeout_s: float) -> ProgramFailed:
     limit = f"{timeout_s / 3600:g} h" if timeout_s >= 3600 else f"{timeout_s / 60:g} min"
-    return ProgramFailed(f"it took more than {limit}")
+    return ProgramFailed(f"no result after {limit}")
 
 
 def _not_started(command: Sequence[str], error: OSError) -> ProgramFailed:
-    return ProgramFailed(f"{command[0]} cannot be started: {error.strerror or error}")
+    return ProgramFailed(f"cannot start {command[0]}: {error.strerror or error}")

@@ -85,12 +85,12 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
         (
             python("import os; os.kill(os.getpid(), 9)"),
             None,
-            "building failed: the system stopped it: not enough memory",
+            "building failed: killed by the system: not enough memory",
         ),
         (
             ("/nowhere/to/be/found",),
             None,
-            "building failed: /nowhere/to/be/found cannot be started: No such file or directory",
+            "building failed: cannot start /nowhere/to/be/found: No such file or directory",
         ),
         (None, None, "the box cannot mend that by itself"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),

@@ -94,7 +94,7 @@ def script(folder: Path, line: str) -> str:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("kill -SEGV $$", "ended early (exit status -11)"),
+        ("kill -SEGV $$", "ended early (ended by SIGSEGV)"),
         ("kill -KILL $$", "not enough memory"),
         ("echo terminate called >&2; exit 134", "ended early (terminate called)"),
         ("echo", "ended early"),
