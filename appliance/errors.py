@@ -1,7 +1,7 @@
 """Errors with a stable `code` that clients can match on.
 
-Each is raised where it is found and translated to an event or a status in `web/` alone. The texts are read by a
-technician: they say what is wrong, and what to do where that can be known.
+Each error is raised where it is found and translated to an event or a status in `web/` alone. A technician reads the
+texts: they say what is wrong and, where possible, what to do about it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class ApplianceError(Exception):
-    """Root of all errors that have a meaning outside the process."""
+    """Root of all errors that mean something outside the process."""
 
     code = "internal"
 
@@ -23,7 +23,7 @@ class ApplianceError(Exception):
 
 
 class BadFrame(ApplianceError):
-    """The sender's fault: the frame cannot be used. Nothing else is affected.
+    """The sender's fault: the frame is invalid. Nothing else is affected.
 
     Codes: frame_type, frame_empty, frame_too_large, base64_invalid, image_unsupported, image_corrupt,
     image_too_large, unknown_field, option_invalid.
@@ -33,15 +33,18 @@ class BadFrame(ApplianceError):
 
 
 class Refused(ApplianceError):
-    """The frame is fine but must not or cannot be taken: unauthorized, shutting_down, overloaded."""
+    """A valid frame that is not accepted: unauthorized, shutting_down, overloaded."""
 
     code = "unauthorized"
 
 
 class ModelError(ApplianceError):
-    """No usable model: model_missing, model_corrupt, model_unsupported, model_fetch_failed; or no INT8 one to be made:
-    model_accuracy, quantize_failed, calibration_pictures, calibration_labels; or not to be taken into use:
-    model_not_activated, activation_busy, memory_short; or no bundle to be made of weights: export_failed."""
+    """A model cannot be used or made.
+
+    Using one: model_missing, model_corrupt, model_unsupported, model_fetch_failed. Activating one: model_not_activated,
+    activation_busy, memory_short. Exporting weights: export_failed. Quantizing: model_accuracy, quantize_failed,
+    calibration_pictures, calibration_labels.
+    """
 
     code = "model_missing"
 
@@ -53,10 +56,11 @@ class EngineError(ApplianceError):
 
 
 class NotBuilt(EngineError):
-    """The engine runs the model once it has been built for this very box: engine_not_built.
+    """The engine must first be built for this device: engine_not_built.
 
-    `build`: a program and its arguments that build it, minutes long; None: nothing here can. `begun`: the file in which
-    it notes that it has begun; who ran it, and is still there at its end, removes that.
+    `build`: the command that builds it, which takes minutes; None: this device cannot build it. `begun`: the file in
+    which the build notes that it has started. The caller removes it when the build ends; one that is left behind means
+    that the build took the caller down with it.
     """
 
     code = "engine_not_built"
@@ -67,29 +71,37 @@ class NotBuilt(EngineError):
 
 
 class ConfigError(ApplianceError):
-    """The configuration is wrong: config_invalid; the text names the file, the key and what was expected. To cameras,
-    while the box waits for it to be mended: safe_mode."""
+    """The configuration is invalid: config_invalid. The text names the file, the key and what is expected.
+
+    Cameras get safe_mode until it is fixed.
+    """
 
     code = "config_invalid"
 
 
 class PortError(ApplianceError):
-    """The service cannot listen where it should."""
+    """The service cannot listen on the configured address."""
 
     code = "port_unavailable"
 
 
 class SourceError(ApplianceError):
-    """A camera's source cannot be opened or has gone: source_missing, source_empty, source_unreadable,
+    """A camera's source cannot be opened or has disappeared: source_missing, source_empty, source_unreadable,
     source_unauthorized, camera_extra_missing, picamera_missing, picamera_failed."""
 
     code = "source_unreadable"
 
 
-def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The end of a sentence about an unknown word: "; did you mean 'x'?", or nothing when none is near.
+def last_line(error: BaseException) -> str:
+    """The last line of an error's text, where native libraries put the reason; its type if it has no text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
 
-    `cutoff`: how alike they must be, 0-1.
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a sentence about an unknown word: "; did you mean 'x'?", or "" if no known word is similar.
+
+    `cutoff`: the least similarity, 0-1.
     """
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""

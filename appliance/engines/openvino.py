@@ -20,7 +20,7 @@ from typing import Any
 
 from appliance import heap
 from appliance.engines.compiled_files import CompiledFiles
-from appliance.errors import EngineError
+from appliance.errors import EngineError, last_line
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
@@ -152,7 +152,7 @@ class OpenVINOEngine:
         try:
             return _with_preprocessing(openvino, self._core.read_model(self._network))
         except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
-            raise EngineError(f"{self._network} cannot be loaded: {_last_line(error)}") from None
+            raise EngineError(f"{self._network} cannot be loaded: {last_line(error)}") from None
 
     def _compile(self, size: Size | None) -> _Prepared:
         try:
@@ -169,7 +169,7 @@ class OpenVINOEngine:
             return _Prepared(compiled, slots, _from_cache(compiled))
         except RuntimeError as error:
             shown = "any size" if size is None else f"{size.width}x{size.height}"
-            raise EngineError(f"cannot compile the model for {self.device} at {shown}: {_last_line(error)}") from None
+            raise EngineError(f"cannot compile the model for {self.device} at {shown}: {last_line(error)}") from None
 
     def _compile_or_load(self, model: Any, size: Size | None) -> Any:
         """The compiled network, out of the cache if it is there and whole. Raises RuntimeError."""
@@ -183,7 +183,7 @@ class OpenVINOEngine:
                 cached = {**options, "CACHE_DIR": str(folder)} if folder is not None else options
                 return self._core.compile_model(model, self.device, cached)
         except RuntimeError as error:  # perhaps the cache's: without it, it either works or says what is wrong
-            log.warning("compiling without the cache: %s", _last_line(error), extra={"kind": "compiled_files"})
+            log.warning("compiling without the cache: %s", last_line(error), extra={"kind": "compiled_files"})
             return self._core.compile_model(model, self.device, options)
 
 
@@ -229,7 +229,7 @@ def _run(request: Any, tensor: Tensor) -> None:
         # Shared: the request reads the picture where it lies, and its output is read where it lies.
         request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
-        raise EngineError(f"inference failed: {_last_line(error)}") from error
+        raise EngineError(f"inference failed: {last_line(error)}") from error
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:
@@ -261,8 +261,3 @@ def _from_cache(compiled: Any) -> bool:
         return bool(compiled.get_property("LOADED_FROM_CACHE"))
     except RuntimeError:
         return False  # not every device says
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

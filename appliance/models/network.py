@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import ModelError
+from appliance.errors import ModelError, last_line
 from appliance.models.manifest import MOST_SIDE
 from appliance.values import Size
 
@@ -76,12 +76,6 @@ def check_input(model: Any, *, colours_last: bool = False) -> str | None:
         if side is not None and not _LEAST_SIDE <= side <= MOST_SIDE:
             return f"has an input of {width}x{height} px; sides of {_LEAST_SIDE} to {MOST_SIDE} px are possible (imgsz)"
     return None
-
-
-def last_line(error: BaseException) -> str:
-    """What an error of a native library comes down to."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _properties(model: Any) -> dict[str, str]:

@@ -16,13 +16,13 @@ import msgspec
 import numpy as np
 
 from appliance import files
-from appliance.errors import ModelError
+from appliance.errors import ModelError, last_line
 from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.models.manifest import MOST_STRIDE
 from appliance.models.names import check_classes, has_control
-from appliance.models.network import check_input, inspect, last_line
+from appliance.models.network import check_input, inspect
 from appliance.ports import Raw
 from appliance.values import Size, Wanted
 from appliance.vision.heads import HEADS

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.errors import ModelError
+from appliance.errors import ModelError, last_line
 from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
@@ -74,9 +74,8 @@ def _read(tflite: Path) -> Any:
         loaded.override_all_outputs([loaded.get_place_by_tensor_name(name) for name in (_BOXES, _SCORES)])
         return reader.convert_partially(loaded)
     except (RuntimeError, TypeError, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
-        why = str(error).splitlines()[-1]
         raise ModelError(
-            f"{tflite} is not EfficientDet-Lite0 as it was published: {why}", "model_unsupported"
+            f"{tflite} is not EfficientDet-Lite0 as it was published: {last_line(error)}", "model_unsupported"
         ) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.errors import ModelError
+from appliance.errors import ModelError, last_line
 from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
@@ -76,5 +76,6 @@ def _read(graph: Path) -> Any:
         offsets, scores = (result.input_value(0) for result in model.get_results())
         return with_boxes(model, offsets, scores, anchors(), finer=_FINER, first=0)
     except (RuntimeError, TypeError, ValueError, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
-        why = str(error).splitlines()[-1]
-        raise ModelError(f"{graph} is not {NAME} as it was published: {why}", "model_unsupported") from None
+        raise ModelError(
+            f"{graph} is not {NAME} as it was published: {last_line(error)}", "model_unsupported"
+        ) from None

@@ -16,9 +16,8 @@ import msgspec
 from msgspec import structs
 
 from appliance import programs
-from appliance.errors import ApplianceError, EngineError, ModelError
+from appliance.errors import ApplianceError, EngineError, ModelError, last_line
 from appliance.flow.activation import close
-from appliance.models.network import last_line
 from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Frame, Size, Wanted
