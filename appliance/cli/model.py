@@ -24,7 +24,6 @@ from appliance.device import logs
 from appliance.device.logs import escaped
 from appliance.errors import ConfigError, ModelError
 from appliance.settings.schema import Settings
-from appliance.workshop import importing
 
 if TYPE_CHECKING:
     from appliance.workshop.declared import Declaration
@@ -170,7 +169,7 @@ def _roll_back(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.workshop import declared, trial_run
+    from appliance.workshop import declared, importing, trial_run
 
     source = arguments.source
     name = arguments.name or _without(source.resolve().name, *_PACKED, *declared.NETWORKS)
