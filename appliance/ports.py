@@ -19,6 +19,9 @@ Clock = Callable[[], float]
 Publish = Callable[[Frame, Outcome], None]
 """Takes a frame's one outcome; returns at once and never raises."""
 
+ReportLine = Callable[[str], None]
+"""Takes one line of output for the person who runs a command."""
+
 Tensor = NDArray[np.uint8]
 """One picture as a network takes it: (height, width, 3), RGB, contiguous."""
 

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from appliance.camera.sources import open_source
 from appliance.camera.trigger import Trigger
 from appliance.device import systemd
 from appliance.errors import ApplianceError, ConfigError
+from appliance.ports import ReportLine
 from appliance.redaction import redact
 
 log = logging.getLogger(__name__)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,10 @@ class Options:
     quiet: bool = False
 
 
-async def run(options: Options, say: Say) -> None:
+async def run(options: Options, report: ReportLine) -> None:
     """Push until SIGTERM or SIGINT. Raises SourceError, and ConfigError for options that cannot be.
 
-    `say` is given each line for standard output.
+    `report` takes each line for standard output.
     """
     token = functools.partial(_token, options)
     token()
@@ -67,7 +66,7 @@ async def run(options: Options, say: Say) -> None:
 
     def seen(sighting: Sighting) -> None:
         if not options.quiet:
-            say(_as_json(sighting) if options.as_json else one_line(sighting))
+            report(_as_json(sighting) if options.as_json else one_line(sighting))
         if album is not None and sighting.names and not pictures.full():
             pictures.put_nowait(sighting)
         if trigger is not None:

@@ -237,7 +237,7 @@ def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     name = arguments.name or Path(arguments.weights).name.removesuffix(".pt")
     made = export(
         settings, arguments.weights, name=name, pictures=arguments.on or arguments.calibration,
-        onnx=arguments.onnx, force=arguments.force, say=_say,
+        onnx=arguments.onnx, force=arguments.force, report=_say,
     )  # fmt: skip
     where = Path(settings.model.dir) / name
     _say(f"{name} ({made.license}) is ready in {where}. Use it with `appliance model activate {name}`")
@@ -253,7 +253,7 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
     out = arguments.out or f"{arguments.name}-int8"
     quantize(
         settings, arguments.name, pictures=arguments.calibration, labels=arguments.labels, out=out,
-        max_drop=arguments.max_drop, most=arguments.pictures, say=_say,
+        max_drop=arguments.max_drop, most=arguments.pictures, report=_say,
     )  # fmt: skip
     _say(f"{out} is ready in {Path(settings.model.dir) / out}. Use it with `appliance model activate {out}`")
     return OK

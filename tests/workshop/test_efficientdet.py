@@ -11,12 +11,13 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.flow.activation import close, try_out
+from appliance.ports import ReportLine
 from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Size
 from appliance.workshop import efficientdet, fetch
 from appliance.workshop.coco import COCO
-from appliance.workshop.downloads import Say, Source
+from appliance.workshop.downloads import Source
 from appliance.workshop.fetch import PERMISSIVE
 
 
@@ -37,13 +38,13 @@ def test_the_classes_are_cocos_eighty() -> None:
 
 
 def source(
-    fetch_file: Callable[[Path, Say], Path], sha256: str = PERMISSIVE["efficientdet-lite0"].sources[0].sha256
+    fetch_file: Callable[[Path, ReportLine], Path], sha256: str = PERMISSIVE["efficientdet-lite0"].sources[0].sha256
 ) -> list[Source]:
     return [Source("a test", sha256, fetch_file)]
 
 
 def test_another_file_is_refused_and_nothing_stays(tmp_path: Path) -> None:
-    def other(folder: Path, say: Say) -> Path:
+    def other(folder: Path, report: ReportLine) -> Path:
         (folder / "model.tflite").write_bytes(b"other")
         return folder / "model.tflite"
 

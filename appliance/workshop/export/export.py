@@ -17,14 +17,14 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import scratch, store
 from appliance.models.bundle import Agreement, Bundle
-from appliance.ports import Engine
+from appliance.ports import Engine, ReportLine
 from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode, scene
 from appliance.vision.likeness import SEEN, likeness
 from appliance.workshop import fetch
-from appliance.workshop.environment import Say, python_of
+from appliance.workshop.environment import python_of
 from appliance.workshop.export import tensorrt_engine, ultralytics_process
 from appliance.workshop.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.workshop.quantize import calibration
@@ -39,12 +39,12 @@ Run = Callable[[str, Sequence[Path], Path], Exported]
 """Exports weights and says what they see in pictures, with a folder to work in."""
 
 
-def in_own_environment(settings: Settings, say: Say) -> Run:
+def in_own_environment(settings: Settings, report: ReportLine) -> Run:
     """Ultralytics in its environment, which is made first if need be."""
 
     def run(weights: str, pictures: Sequence[Path], scratch: Path) -> Exported:
-        python = python_of(ENVIRONMENT, ENVIRONMENT.folder(), say)
-        say(f"exporting {Path(weights).name}, and asking it what is in {len(pictures)} pictures")
+        python = python_of(ENVIRONMENT, ENVIRONMENT.folder(), report)
+        report(f"exporting {Path(weights).name}, and asking it what is in {len(pictures)} pictures")
         return ultralytics_process.run(
             python, weights, pictures, scratch, side=settings.flow.max_side, least=SEEN, iou=settings.model.iou
         )
@@ -60,7 +60,7 @@ def export(
     pictures: Path | None,
     onnx: bool,
     force: bool,
-    say: Say,
+    report: ReportLine,
     run: Run | None = None,
 ) -> Bundle:
     """Write the weights as the bundle `name`.
@@ -80,16 +80,16 @@ def export(
     try:
         models.mkdir(parents=True, exist_ok=True)
         with scratch.folder(models, "export") as place:
-            samples = _samples(pictures, place, say)
+            samples = _samples(pictures, place, report)
             work = place / "work"
             work.mkdir()
-            made = (run or in_own_environment(settings, say))(weights, [sample.path for sample in samples], work)
+            made = (run or in_own_environment(settings, report))(weights, [sample.path for sample in samples], work)
             draft = fetch.build(made.onnx, place / name, Path(weights).name, dynamic=True, keep_onnx=onnx)
             openvino = registry.create("openvino", draft.network, hint="latency")
             agreement = _held_against(settings, draft, openvino, Path(weights).name, made, samples)
-            _check(agreement, len(samples), say)
-            if onnx and (engine := _tensorrt(settings, draft, say)):
-                _check(_held_against(settings, draft, engine, Path(weights).name, made, samples), len(samples), say)
+            _check(agreement, len(samples), report)
+            if onnx and (engine := _tensorrt(settings, draft, report)):
+                _check(_held_against(settings, draft, engine, Path(weights).name, made, samples), len(samples), report)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
             with scratch.appearing(models / name) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
@@ -98,7 +98,7 @@ def export(
     return bundles.read(models / name)
 
 
-def _samples(folder: Path | None, scratch: Path, say: Say) -> list[Sample]:
+def _samples(folder: Path | None, scratch: Path, report: ReportLine) -> list[Sample]:
     """The drawn scene, and the pictures of the folder."""
     drawn = scratch / "scene.jpg"
     pixels, _ = scene.draw(_SCENE)
@@ -106,13 +106,13 @@ def _samples(folder: Path | None, scratch: Path, say: Say) -> list[Sample]:
     given: list[Sample] = []
     if folder is not None:
         found = calibration.find(folder, _MOST_PICTURES, lambda _: None)  # few are enough: nothing is calibrated
-        given = calibration.decodable(found, say)
+        given = calibration.decodable(found, report)
     return [Sample(drawn, decode.read_header(drawn.read_bytes(), _SCENE.width * _SCENE.height)), *given]
 
 
-def _tensorrt(settings: Settings, draft: Bundle, say: Say) -> Engine | None:
+def _tensorrt(settings: Settings, draft: Bundle, report: ReportLine) -> Engine | None:
     sizes = loading.usual_sizes(settings, draft)
-    return tensorrt_engine.build(draft.network.with_suffix(".onnx"), sizes, settings.engine.precision, say)
+    return tensorrt_engine.build(draft.network.with_suffix(".onnx"), sizes, settings.engine.precision, report)
 
 
 def _held_against(
@@ -137,12 +137,12 @@ def _held_against(
     return Agreement(f"{weights} in Ultralytics {version}".strip(), round(points, 2), len(samples))
 
 
-def _check(agreement: Agreement | None, pictures: int, say: Say) -> None:
+def _check(agreement: Agreement | None, pictures: int, report: ReportLine) -> None:
     """Tell it, and raise ModelError model_accuracy where it is too little."""
     if agreement is None:
-        say(f"  not proved: nothing is seen in {pictures} pictures; give some with what it knows: --on FOLDER")
+        report(f"  not proved: nothing is seen in {pictures} pictures; give some with what it knows: --on FOLDER")
         return
-    say(f"  {agreement.points:.1f} % of its boxes are those of {agreement.original}, {pictures} pictures")
+    report(f"  {agreement.points:.1f} % of its boxes are those of {agreement.original}, {pictures} pictures")
     if agreement.points < _LEAST_POINTS:
         raise ModelError(
             f"the export sees other things than {agreement.original}: {agreement.points:.1f} % of its boxes, and at "

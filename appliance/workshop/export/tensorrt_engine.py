@@ -7,14 +7,13 @@ from pathlib import Path
 from appliance import programs
 from appliance.engines import registry
 from appliance.errors import EngineError, ModelError, NotBuilt
-from appliance.ports import Engine
+from appliance.ports import Engine, ReportLine
 from appliance.values import Size
-from appliance.workshop.environment import Say
 
 _LONGEST_S = 3600.0
 
 
-def build(onnx: Path, sizes: tuple[Size, ...], precision: str, say: Say) -> Engine | None:
+def build(onnx: Path, sizes: tuple[Size, ...], precision: str, report: ReportLine) -> Engine | None:
     """Put an engine beside the ONNX file and open it; None where this machine cannot.
 
     Raises ModelError export_failed where it should and does not.
@@ -23,12 +22,12 @@ def build(onnx: Path, sizes: tuple[Size, ...], precision: str, say: Say) -> Engi
         return _open(onnx, sizes, precision)
     except NotBuilt as error:
         if error.build is None:
-            say(f"  without a TensorRT engine: {error}")
+            report(f"  without a TensorRT engine: {error}")
             return None
-        say("building a TensorRT engine for this GPU, which takes minutes")
+        report("building a TensorRT engine for this GPU, which takes minutes")
         _run(error.build)
     except EngineError as error:
-        say(f"  without a TensorRT engine, which the box builds itself: {error}")
+        report(f"  without a TensorRT engine, which the box builds itself: {error}")
         return None
     try:
         return _open(onnx, sizes, precision)

@@ -15,6 +15,7 @@ import numpy as np
 
 from appliance import files
 from appliance.errors import BadFrame, ModelError
+from appliance.ports import ReportLine
 from appliance.values import Box, Picture, Size
 from appliance.vision import decode, letterbox
 from appliance.vision.letterbox import Letterbox
@@ -27,8 +28,6 @@ ENOUGH = 100
 _MOST_PIXELS = 100_000_000
 _MOST_BYTES = 100_000_000
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -38,7 +37,7 @@ class Sample:
     picture: Picture
 
 
-def find(folder: Path, most: int, say: Say) -> list[Sample]:
+def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
     """At most `most` pictures of a folder, evenly taken by name; those that are none are named and left out.
 
     Raises ModelError calibration_pictures when there are fewer than LEAST.
@@ -49,7 +48,7 @@ def find(folder: Path, most: int, say: Say) -> list[Sample]:
         try:
             samples.append(Sample(path, decode.read_header(files.read_plain(path, _MOST_BYTES), _MOST_PIXELS)))
         except (BadFrame, OSError) as error:
-            say(f"  left out: {path.name}: {error}")
+            report(f"  left out: {path.name}: {error}")
     if len(samples) < LEAST:
         raise ModelError(
             f"{folder} has {len(samples)} pictures (JPEG, PNG or WebP), and at least {LEAST} are needed, better "
@@ -57,7 +56,9 @@ def find(folder: Path, most: int, say: Say) -> list[Sample]:
             "calibration_pictures",
         )
     if len(samples) < ENOUGH:
-        say(f"  only {len(samples)} pictures: the measured accuracy is rough; give {ENOUGH} to 300 of your own cameras")
+        report(
+            f"  only {len(samples)} pictures: the measured accuracy is rough; give {ENOUGH} to 300 of your own cameras"
+        )
     return samples
 
 
@@ -73,7 +74,7 @@ def save_inputs(samples: Sequence[Sample], place_of: Callable[[Sample], Letterbo
         np.save(folder / f"{number:06}.npy", decode.load(sample.picture, place_of(sample)))
 
 
-def decodable(samples: Sequence[Sample], say: Say) -> list[Sample]:
+def decodable(samples: Sequence[Sample], report: ReportLine) -> list[Sample]:
     """Those whose pixels can be decoded; the others are named."""
     good = []
     for sample in samples:
@@ -81,7 +82,7 @@ def decodable(samples: Sequence[Sample], say: Say) -> list[Sample]:
             decode.load(sample.picture, letterbox.fit(sample.picture.size, Size(32, 32)))
             good.append(sample)
         except BadFrame as error:
-            say(f"  left out: {sample.path.name}: {error}")
+            report(f"  left out: {sample.path.name}: {error}")
     return good
 
 

@@ -18,6 +18,7 @@ from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle, Quantized
+from appliance.ports import ReportLine
 from appliance.settings.schema import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode
@@ -26,19 +27,19 @@ from appliance.vision.likeness import Found
 from appliance.workshop.environment import python_of
 from appliance.workshop.quantize import calibration, layer_times, nncf_process, quantized
 from appliance.workshop.quantize.accuracy import LEAST_CONFIDENCE, Label
-from appliance.workshop.quantize.calibration import Sample, Say
+from appliance.workshop.quantize.calibration import Sample
 from appliance.workshop.quantize.judge import Judge
 from appliance.workshop.quantize.layers import Trial
 from appliance.workshop.quantize.trials import Quantizer, Times, Trials
 
-Start = Callable[[Path, Path, Say], AbstractContextManager[Quantizer]]
+Start = Callable[[Path, Path, ReportLine], AbstractContextManager[Quantizer]]
 """Starts a Quantizer for a network and a folder of calibration inputs."""
 
 
-def start_nncf(network: Path, inputs: Path, say: Say) -> AbstractContextManager[Quantizer]:
+def start_nncf(network: Path, inputs: Path, report: ReportLine) -> AbstractContextManager[Quantizer]:
     """NNCF in its own environment, made first if need be."""
     wanted = nncf_process.environment()
-    return nncf_process.start(python_of(wanted, wanted.folder(), say), network, inputs)
+    return nncf_process.start(python_of(wanted, wanted.folder(), report), network, inputs)
 
 
 def quantize(
@@ -50,7 +51,7 @@ def quantize(
     out: str,
     max_drop: float,
     most: int,
-    say: Say,
+    report: ReportLine,
     start: Start = start_nncf,
 ) -> Bundle:
     """Write the model called `name` as the INT8 bundle `out`.
@@ -62,7 +63,7 @@ def quantize(
     models = Path(settings.model.dir)
     original = bundles.read(models / name)
     _check_names(original, out)
-    ours, held_out = calibration.halves(calibration.decodable(calibration.find(pictures, most, say), say))
+    ours, held_out = calibration.halves(calibration.decodable(calibration.find(pictures, most, report), report))
     truth = _truth(held_out, calibration.labels_folder(pictures, labels), len(original.classes))
 
     def place_of(sample: Sample) -> Letterbox:
@@ -75,12 +76,12 @@ def quantize(
         with tempfile.TemporaryDirectory(prefix="quantize-") as scratch:
             inputs = Path(scratch, "inputs")
             calibration.save_inputs(ours, place_of, inputs)
-            with start(original.network, inputs, say) as worker:
-                say(f"{len(ours)} pictures calibrate, {len(held_out)} judge, {_against(truth is not None, name)}")
+            with start(original.network, inputs, report) as worker:
+                report(f"{len(ours)} pictures calibrate, {len(held_out)} judge, {_against(truth is not None, name)}")
                 judge = Judge(original.network, held_out, truth, _predictor(settings, original, place_of), size_of)
-                say(f"  {name}: {judge.points_before:.1f} points")
+                report(f"  {name}: {judge.points_before:.1f} points")
                 usual = Counter(map(size_of, held_out)).most_common(1)[0][0]
-                trials = Trials(worker, judge, Path(scratch), say)
+                trials = Trials(worker, judge, Path(scratch), report)
                 found = trials.search(original.network, _timer(settings, usual), max_drop)
             told = _told(name, judge, found, calibrated_by=len(ours), judged_by=len(held_out))
             quantized.check(told, max_drop)

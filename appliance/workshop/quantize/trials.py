@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from appliance.ports import ReportLine
 from appliance.workshop.quantize import layer_times, layers
-from appliance.workshop.quantize.calibration import Say
 from appliance.workshop.quantize.judge import Judge
 from appliance.workshop.quantize.layers import Group, Trial
 
@@ -33,8 +33,8 @@ class Quantizer(Protocol):
 class Trials:
     """Looks for the groups of layers that are better left in floating point. `scratch`: for the networks."""
 
-    def __init__(self, quantizer: Quantizer, judge: Judge, scratch: Path, say: Say) -> None:
-        self._quantizer, self._judge, self._scratch, self._say = quantizer, judge, scratch, say
+    def __init__(self, quantizer: Quantizer, judge: Judge, scratch: Path, report: ReportLine) -> None:
+        self._quantizer, self._judge, self._scratch, self._report = quantizer, judge, scratch, report
         self._groups = layers.groups(quantizer.operations)
         self._made = 0
 
@@ -49,10 +49,12 @@ class Trials:
         """`best`, or the same with those groups left that INT8 made slower, where that is faster and sees no worse."""
         before, now = times([original, best.network])
         for group in layer_times.slower(before, now, [one for one in self._groups if one not in best.floating])[:_MOST]:
-            self._say(f"  {group.name} is slower in INT8: {now[group.name]:.2f} ms instead of {before[group.name]:.2f}")
+            self._report(
+                f"  {group.name} is slower in INT8: {now[group.name]:.2f} ms instead of {before[group.name]:.2f}"
+            )
             tried = self._attempt((*best.floating, group))
             first, second = (sum(found.values()) for found in times([best.network, tried.network]))
-            self._say(f"  with it in floating point: {second:.2f} ms instead of {first:.2f}")
+            self._report(f"  with it in floating point: {second:.2f} ms instead of {first:.2f}")
             if second < _FASTER * first and tried.closeness >= best.closeness:
                 tried = self._measure(tried)
                 best = tried if tried.drop is not None and tried.drop <= max_drop else best
@@ -62,12 +64,12 @@ class Trials:
         self._made += 1
         network = self._quantizer.quantize(layers.names(floating), self._scratch / f"trial-{self._made}.xml")
         trial = Trial(network, floating, self._judge.closeness(network))
-        self._say(f"  trial {self._made}: {_floating(floating)}: {100 * trial.closeness:.1f} % like the original")
+        self._report(f"  trial {self._made}: {_floating(floating)}: {100 * trial.closeness:.1f} % like the original")
         return trial
 
     def _measure(self, trial: Trial) -> Trial:
         points = self._judge.points(trial.network)
-        self._say(f"  {_floating(trial.floating)}: {points:.1f} points")
+        self._report(f"  {_floating(trial.floating)}: {points:.1f} points")
         return replace(trial, drop=self._judge.points_before - points)
 
 

@@ -65,7 +65,7 @@ def make(models_dir: Path, weights: Path, run: Run, **options: object) -> tuple[
     said: list[str] = []
     settings = loader.load(flags={"model.dir": str(models_dir)})
     given = {"name": "gate", "pictures": None, "onnx": False, "force": False} | options
-    return export(settings, str(weights), run=run, say=said.append, **given), said  # type: ignore[arg-type]
+    return export(settings, str(weights), run=run, report=said.append, **given), said  # type: ignore[arg-type]
 
 
 def refused(models_dir: Path, weights: Path, run: Run, **options: object) -> ModelError:
@@ -208,7 +208,7 @@ def test_untrained_weights_go_through_ultralytics_itself(tmp_path: Path) -> None
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=variables())
     settings = loader.load(flags={"model.dir": str(tmp_path / "models"), "flow.max_side": "320"})
     made = export(settings, str(tmp_path / "made.pt"), name="made", pictures=None, onnx=False,
-                  force=False, say=print)  # fmt: skip
+                  force=False, report=print)  # fmt: skip
     assert (made.head, len(made.classes), made.fixed_size) == ("anchors", 80, None)
     assert made.tools["ultralytics"] in ENVIRONMENT.requirements
 

@@ -16,13 +16,13 @@ from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
+from appliance.ports import ReportLine
 from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.values import Size
 from appliance.workshop import fetch
 from appliance.workshop.environment import is_ready, python_of
 from appliance.workshop.quantize import nncf_process
-from appliance.workshop.quantize.calibration import Say
 from appliance.workshop.quantize.quantize import Start, quantize
 from tests.cli.test_cli import untouched
 from tests.models import networks
@@ -72,7 +72,7 @@ class FakeNNCF:
 
 def fake(make: object, curable: bool = False) -> Start:
     @contextmanager
-    def start(network: Path, inputs: Path, say: Say) -> Iterator[FakeNNCF]:
+    def start(network: Path, inputs: Path, report: ReportLine) -> Iterator[FakeNNCF]:
         assert len(list(inputs.glob("*.npy"))) == 5
         yield FakeNNCF(network, make, curable)
 
@@ -84,7 +84,7 @@ def run(models: Path, start: Start, said: list[str] | None = None, **changed: ob
     pictures = make_pictures(models.parent / "images", 10)
     told = said if said is not None else []
     wanted: dict[str, object] = {"labels": None, "out": "small", "max_drop": 1.0, "most": 300} | changed
-    return quantize(settings, "yolo11n", pictures=pictures, say=told.append, start=start, **wanted)  # type: ignore[arg-type]
+    return quantize(settings, "yolo11n", pictures=pictures, report=told.append, start=start, **wanted)  # type: ignore[arg-type]
 
 
 def test_a_network_that_sees_as_well_becomes_a_bundle(models: Path) -> None:
@@ -147,7 +147,7 @@ def test_int8_is_not_made_of_int8(models: Path) -> None:
     run(models, fake(same))
     settings = loader.load(flags={"model.dir": str(models)})
     with pytest.raises(ModelError, match="INT8 already"):
-        quantize(settings, "small", pictures=models, labels=None, out="x", max_drop=1, most=9, say=lambda _: None)
+        quantize(settings, "small", pictures=models, labels=None, out="x", max_drop=1, most=9, report=lambda _: None)
 
 
 def test_the_list_shows_the_precision(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +179,7 @@ def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tm
     shutil.copytree(models_dir / fetch.NAME, tmp_path / "models" / fetch.NAME)
     pictures = make_pictures(tmp_path / "images", 8, Size(320, 192))
     made = quantize(
-        settings, fetch.NAME, pictures=pictures, labels=None, out="small", max_drop=100, most=8, say=lambda _: None
+        settings, fetch.NAME, pictures=pictures, labels=None, out="small", max_drop=100, most=8, report=lambda _: None
     )
     assert made.quantized is not None
     source = tmp_path / "models" / fetch.NAME / "model.bin"
