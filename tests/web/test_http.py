@@ -344,12 +344,16 @@ async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
                 assert answer.status == 200
 
 
-async def test_headers_that_are_no_text_are_a_bad_request(live: Running) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Connection: Upgrade\r\nUpgrade: websock\xaat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n",
+        b"Expect: 100\xff-continue\r\n",
+    ],
+)
+async def test_headers_that_are_no_text_are_a_bad_request(live: Running, headers: bytes) -> None:
     reader, writer = await asyncio.open_connection(*live.url.removeprefix("http://").split(":"))
-    writer.write(
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
-        b"Upgrade: websock\xaat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    )
+    writer.write(b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + b"\r\n")
     try:
         assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 400")
     finally:

@@ -106,6 +106,18 @@ class GuardedHandler(web.RequestHandler):
         elif self.charge.bytes > 2 * getattr(self._content, "total_bytes", self.charge.bytes) + _OVERHEAD_BYTES:
             self.turn_away("shattered", "a body in chunks of a few bytes")
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """aiohttp quotes an Expect header that it does not know, and fails where that is not UTF-8."""
+        if isinstance(exc, UnicodeEncodeError):
+            status, message = 400, "the headers must be UTF-8"
+        return super().handle_error(request, status, exc, message)
+
     def set_parser(self, parser: Any, *more: Any, **options: Any) -> None:
         """A websocket has opened: its bytes pass the meter first."""
         self._enter(Stage.CONNECT)
