@@ -87,7 +87,7 @@ def show(tallies: dict[str, Tally], seed: int) -> str:
         lines.append(f"{name:<10} {tally.inputs:9} {speed:9.0f} {len(tally.findings):9}  {outcomes}")
     lines.append(f"{'all':<10} {sum(tally.inputs for tally in tallies.values()):9} inputs of seed {seed}")
     for name, tally in tallies.items():
-        alike = {why.strip().splitlines()[-1][:80]: (index, why) for index, why in reversed(tally.findings)}
+        alike = {why.strip().splitlines()[-1][-60:]: (index, why) for index, why in reversed(tally.findings)}
         for index, why in list(alike.values())[:10]:
             lines.append(f"\n{name} {index} (make fuzz SEED={seed} ONLY={name} FIRST={index} N=1):\n{why}")
     return "\n".join(lines)

@@ -122,7 +122,6 @@ class _Socket:
         self.inputs = 0
         self.connection.sendall(_UPGRADE.format(self.service.host).encode() + _frame(b"40", 1))
         self._until(b"40{")
-
         self.connection.settimeout(_MORE_IS_AWAITED_S)
 
     def _until(self, expected: bytes) -> None:
@@ -183,7 +182,7 @@ class _Polling:
             self.path = ""
         self.service.check()
         if status >= 500:
-            raise Unexpected(f"status {status}")
+            raise Unexpected(f"status {status}: {self.service.last_line()}")
         return f"{status}" if status else "awaited"
 
     def _open(self) -> None:
@@ -237,7 +236,7 @@ class _Http:
         self.service.check()
         status = answer[9:12].decode("latin1") if answer.startswith(b"HTTP/") else "closed or awaited"
         if status.startswith("5"):
-            raise Unexpected(f"an internal error: {answer[:500]!r}")
+            raise Unexpected(f"an internal error: {self.service.last_line()}")
         return status
 
     def close(self) -> None:

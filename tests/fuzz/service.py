@@ -47,6 +47,10 @@ class Service:
             self.check()
             raise Unexpected(f"no connection: {error}") from None
 
+    def last_line(self) -> str:
+        """Of its log: what it says of an error."""
+        return self.log.read_text(errors="replace").rstrip().rpartition("\n")[2][:500]
+
     def check(self) -> None:
         """Raise Unexpected if the service has ended or has logged a traceback since it was last asked."""
         if self.process.poll() is not None:
