@@ -67,14 +67,14 @@ async def test_a_browser_that_asks_for_health_gets_the_page(demo: str) -> None:
 async def test_the_last_hour_and_day_are_plotted_and_a_finger_reads_them(demo: str) -> None:
     async with chromium.tab(demo + "/", 390, 2600) as tab:
         await tab.until("document.querySelectorAll('.plot .line-0').length === 6")
-        processor = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('Processor'))"
-        await tab.until(f"/[0-9]\\s?%/.test({processor}.querySelector('.value').innerText)")
+        cpu = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('CPU usage'))"
+        await tab.until(f"/[0-9]\\s?%/.test({cpu}.querySelector('.value').innerText)")
         await tab.evaluate("document.querySelector('button[value=day]').click()")
-        await tab.until(f"{processor}.innerText.includes('a day ago')")
+        await tab.until(f"{cpu}.innerText.includes('a day ago')")
         await tab.evaluate(
-            f"""{processor}.querySelector('svg').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"""
+            f"""{cpu}.querySelector('svg').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"""
         )
-        assert "nothing known" in await tab.evaluate(f"{processor}.querySelector('.value').innerText")
-        assert await tab.evaluate(f"{processor}.querySelectorAll('.cursor').length") == 1
+        assert "No data" in await tab.evaluate(f"{cpu}.querySelector('.value').innerText")
+        assert await tab.evaluate(f"{cpu}.querySelectorAll('.cursor').length") == 1
         await _keep(tab, "history")
         assert _problems(tab) == []

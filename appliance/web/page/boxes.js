@@ -1,7 +1,7 @@
-// Draws a picture and the boxes found in it. Lines and labels have the size of the screen's text, not of the picture,
-// so that a 4K camera stays readable on a phone.
+// Draws a picture and its bounding boxes. Lines and labels scale with the screen, not with the picture, so that a 4K
+// picture stays readable on a phone.
 
-// Light enough for black text on each of them, far enough apart for two neighbours in a street.
+// Light enough for black text, and distinct from each other.
 const COLOURS = [
   "#ffd23f", "#5ce1e6", "#ff8fa3", "#9be564", "#c7a6ff", "#ffa552",
   "#6ee7b7", "#8ecbff", "#f49fe3", "#bfd7ea", "#ff9d8a", "#c8ff3d",
@@ -10,7 +10,7 @@ const DARK = "rgb(0 0 0 / 0.65)";
 const FONT_PX = 13;
 const LABEL_PX = 20;
 
-/** The same class has the same colour on every camera and every day. */
+/** The colour of a class; the same on every camera and after every restart. */
 export function colourOf(detection) {
   return COLOURS[Math.abs(Math.trunc(detection.class) || 0) % COLOURS.length];
 }
@@ -20,7 +20,7 @@ export function drawBoxes(canvas, bitmap, detections, width_css) {
   const ratio = window.devicePixelRatio || 1;
   const scale = width_css / bitmap.width;
   const height_css = bitmap.height * scale;
-  // Setting a canvas's size clears it and costs an allocation, so only when it has changed.
+  // Setting the size of a canvas clears and reallocates it, so set it only when it changes.
   const [width, height] = [Math.round(width_css * ratio), Math.round(height_css * ratio)];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
 
@@ -32,7 +32,7 @@ export function drawBoxes(canvas, bitmap, detections, width_css) {
   pen.textBaseline = "middle";
   pen.lineJoin = "round";
 
-  // The surest last: where boxes overlap it lies on top, and its label has been given its place first.
+  // Labels are placed from highest to lowest confidence, and drawn in reverse, so that the surest box is on top.
   const sorted = [...detections].sort((a, b) => b.confidence - a.confidence);
   const placed = [];
   const labels = sorted.map((detection) => {
@@ -56,7 +56,7 @@ function scaled({ x1, y1, x2, y2 }, scale) {
   return { x: x1 * scale, y: y1 * scale, width: (x2 - x1) * scale, height: (y2 - y1) * scale };
 }
 
-// A dark line under the coloured one is seen on snow, the coloured one at night.
+// A dark outline keeps the coloured line visible on bright backgrounds.
 function frame(pen, { x, y, width, height }, colour) {
   for (const [line, style] of [[4.5, DARK], [2.5, colour]]) {
     pen.lineWidth = line;
@@ -65,7 +65,7 @@ function frame(pen, { x, y, width, height }, colour) {
   }
 }
 
-/** Above the box, else inside, else below: the first place inside the picture that covers no other label. */
+/** The label's position: above, inside or below the box; the first one within the picture that overlaps no label. */
 function place(box, width, width_css, height_css, placed) {
   const x = Math.max(0, Math.min(box.x - 1.25, width_css - width));
   const tops = [box.y - LABEL_PX, box.y, box.y + box.height, box.y + box.height - LABEL_PX];

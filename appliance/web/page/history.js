@@ -1,9 +1,9 @@
-// How the box has fared: a handful of plots over the last hour or day, fetched when they are due and in view.
+// The history section: plots of the last hour or day, refreshed periodically while in view.
 
 import { Plot } from "./plot.js";
-import { bytes, measure } from "./words.js";
+import { bytes, measure } from "./format.js";
 
-const EVERY_MS = { hour: 10000, day: 60000 };
+const REFRESH_MS = { hour: 10000, day: 60000 };
 const TIMEOUT_MS = 8000;
 
 const celsius = (value) => measure(value, "°C");
@@ -11,7 +11,7 @@ const fps = (value) => measure(value, "fps", value < 10 ? 1 : 0);
 const ms = (value) => measure(value, "ms");
 const percent = (value) => measure(value, "%");
 
-/** Shows the history in `section`; `url(span)` is where it is asked for. */
+/** Shows `/health/history` in `section`; `url(span)` returns its address for a time range. */
 export class History {
   #section;
   #url;
@@ -20,21 +20,23 @@ export class History {
   #inView = false;
   #marks = [];
   #plots = {
-    heat: new Plot({ title: "Temperature", lines: [{ key: "soc_temp_c", name: "" }], show: celsius, least: 60, floor: 20 }),
-    cooling: new Plot({
-      title: "Cooling state", lines: [{ key: "cooling_state", name: "" }], show: (value) => String(Math.round(value)),
-      least: 1, steps: true,
+    temperature: new Plot({ title: "Temperature", lines: [{ key: "soc_temp_c", name: "" }], format: celsius, minTop: 60, bottom: 20 }),
+    throttle: new Plot({
+      title: "Throttle level", lines: [{ key: "cooling_state", name: "" }], format: (value) => String(Math.round(value)),
+      minTop: 1, steps: true,
     }),
     rate: new Plot({
-      title: "Frames", show: fps, least: 1,
+      title: "Frame rate", format: fps, minTop: 1,
       lines: [{ key: "answered_fps", name: "answered" }, { key: "refused_fps", name: "refused" }],
     }),
     latency: new Plot({
-      title: "Latency", show: ms, least: 20,
-      lines: [{ key: "latency_p50_ms", name: "half within" }, { key: "latency_p95_ms", name: "95 % within" }],
+      title: "Latency", format: ms, minTop: 20,
+      lines: [{ key: "latency_p50_ms", name: "median" }, { key: "latency_p95_ms", name: "95th percentile" }],
     }),
-    cpu: new Plot({ title: "Processor", lines: [{ key: "cpu_percent", name: "" }], show: percent, least: 100 }),
-    memory: new Plot({ title: "Memory free", lines: [{ key: "memory_available_bytes", name: "" }], show: bytes }),
+    cpu: new Plot({ title: "CPU usage", lines: [{ key: "cpu_percent", name: "" }], format: percent, minTop: 100 }),
+    memory: new Plot({
+      title: "Memory available", lines: [{ key: "memory_available_bytes", name: "" }], format: bytes,
+    }),
   };
 
   constructor(section, url) {
@@ -46,11 +48,11 @@ export class History {
     }
     new IntersectionObserver(([{ isIntersecting }]) => {
       this.#inView = isIntersecting;
-      this.pull();
+      this.refresh();
     }, { rootMargin: "200px" }).observe(section);
   }
 
-  /** Takes what /health says of the temperatures that must not be reached. */
+  /** Reads the temperature limits from a /health response. */
   update({ device, governor }) {
     this.#marks = [
       { value: governor?.target_temp_c, name: "target" },
@@ -58,18 +60,18 @@ export class History {
     ];
   }
 
-  /** Asks for the newest, and again when there is more. */
-  async pull() {
+  /** Fetches and draws the history, then schedules the next refresh. */
+  async refresh() {
     clearTimeout(this.#timer);
     if (!this.#inView || document.hidden) return;
-    this.#timer = setTimeout(() => this.pull(), EVERY_MS[this.#span]);
+    this.#timer = setTimeout(() => this.refresh(), REFRESH_MS[this.#span]);
     try {
       const response = await fetch(this.#url(this.#span), {
         cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       if (response.ok) this.#draw(await response.json());
     } catch {
-      // The header of the page says when the box is silent; the next turn tries again.
+      // The page header reports an unreachable device; the next refresh tries again.
     }
   }
 
@@ -78,12 +80,12 @@ export class History {
     for (const button of this.#section.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.value === span));
     }
-    this.pull();
+    this.refresh();
   }
 
   #draw(history) {
     this.#section.hidden = false;
-    for (const plot of Object.values(this.#plots)) plot.draw(history, plot === this.#plots.heat ? this.#marks : []);
+    for (const plot of Object.values(this.#plots)) plot.draw(history, plot === this.#plots.temperature ? this.#marks : []);
     const ago = this.#span === "hour" ? "an hour ago" : "a day ago";
     for (const label of this.#section.querySelectorAll(".ago")) label.textContent = ago;
   }

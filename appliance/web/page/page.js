@@ -1,23 +1,23 @@
-// The technician's page: asks /health every two seconds, listens to every camera's results, and says in one word how
-// the box is. Whatever comes from the network is written as text, never as HTML.
+// The status page: polls /health every two seconds, subscribes to the results of all cameras, and shows the overall
+// state. Data from the network is inserted as text, never as HTML.
 
 import { CameraCard } from "./camera.js";
 import { showDevice } from "./device.js";
 import { History } from "./history.js";
 import { connectSocket } from "./socket.js";
-import { plain, say } from "./words.js";
+import { fromCode, setText } from "./format.js";
 
 const POLL_MS = 2000;
 const POLL_HIDDEN_MS = 15000;
 const HEALTH_TIMEOUT_MS = 4000;
-// One lost answer is weather; three are an outage.
-const SILENT_AFTER_MS = 6000;
+// A single lost response is not an outage; three in a row are.
+const DOWN_AFTER_MS = 6000;
 
 const STATES = { ok: "OK", degraded: "Degraded", critical: "Critical", down: "No connection" };
 const SEVERITIES = ["critical", "degraded", "info"];
-const SEVERITY_WORDS = { critical: "Critical", degraded: "Degraded", info: "Good to know" };
+const SEVERITY_LABELS = { critical: "Critical", degraded: "Degraded", info: "Info" };
 
-// From this file's own address, so that the page works at /, at /health and behind a proxy's prefix alike.
+// Relative to this file, so that the page works at /, at /health and behind a proxy with a path prefix.
 const BASE = new URL("..", import.meta.url);
 const $ = (id) => document.getElementById(id);
 const cameras = new Map();
@@ -26,22 +26,22 @@ const cameras = new Map();
 
 const token = () => sessionStorage.getItem("token");
 
-function takeTokenFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!given) return;
-  sessionStorage.setItem("token", given);
-  // Out of the address bar, so that it is not in the next screenshot.
+function readTokenFromAddress() {
+  const value = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!value) return;
+  sessionStorage.setItem("token", value);
+  // Remove the token from the address bar, so that it does not appear in screenshots.
   history.replaceState(null, "", location.pathname + location.search);
 }
-takeTokenFromAddress();
+readTokenFromAddress();
 window.addEventListener("hashchange", () => {
-  takeTokenFromAddress();
+  readTokenFromAddress();
   socket.restart();
 });
 
 function askForToken() {
   if (!$("token-form").hidden) return;
-  if (token()) say($("token-hint"), "The box did not accept that token. Its operator knows the right one.");
+  if (token()) setText($("token-hint"), "The token was rejected. Ask the device's operator for the current one.");
   $("token-form").hidden = false;
 }
 
@@ -55,9 +55,9 @@ $("token-form").addEventListener("submit", (event) => {
 
 // The state
 
-function showState(state, why) {
-  say($("state"), STATES[state]);
-  say($("why"), why);
+function showState(state, reason) {
+  setText($("state"), STATES[state]);
+  setText($("why"), reason);
   if (document.body.dataset.state === state) return;
   document.body.dataset.state = state;
   document.title = `${STATES[state]} · ${location.hostname}`;
@@ -68,35 +68,35 @@ function showState(state, why) {
   document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
 }
 
-function whyInWords(state, findings) {
-  if (state !== "ok") return findings[0]?.what?.replaceAll("`", "") ?? "The box gives no reason.";
-  const quiet = [...cameras.values()].filter((card) => card.isQuiet).length;
+function stateReason(state, findings) {
+  if (state !== "ok") return findings[0]?.what?.replaceAll("`", "") ?? "The device reports no reason.";
+  const idle = [...cameras.values()].filter((card) => card.isIdle).length;
   if (cameras.size === 0) return "Ready. No camera has sent a frame yet.";
   const all = cameras.size === 1 ? "1 camera" : `${cameras.size} cameras`;
-  if (quiet === 0) return `${all}, answered just now.`;
-  return quiet === cameras.size ? `Ready. ${all}, quiet at the moment.` : `${all}, ${quiet} of them quiet.`;
+  if (idle === 0) return `${all} active.`;
+  return idle === cameras.size ? `Ready. ${all} idle.` : `${all}, ${idle} idle.`;
 }
 
 function showFindings(findings) {
   const list = $("findings").querySelector("ul");
   $("findings").hidden = findings.length === 0;
-  const said = JSON.stringify(findings);
-  if (list.dataset.said === said) return;
-  list.dataset.said = said;
+  const shown = JSON.stringify(findings);
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
   list.replaceChildren(...findings.map((finding) => {
     const item = $("finding-template").content.firstElementChild.cloneNode(true);
     item.dataset.severity = finding.severity;
-    say(item.querySelector(".severity"), SEVERITY_WORDS[finding.severity] ?? plain(finding.severity));
-    item.querySelector(".what").append(...withCommands(finding.what ?? plain(finding.code)));
+    setText(item.querySelector(".severity"), SEVERITY_LABELS[finding.severity] ?? fromCode(finding.severity));
+    item.querySelector(".what").append(...withCommands(finding.what ?? fromCode(finding.code)));
     item.querySelector(".do").append(...withCommands(finding.do ?? ""));
     item.querySelector(".do").hidden = !finding.do;
     return item;
   }));
 }
 
-/** The box puts commands between backticks; here they become something that a tap selects. */
-function withCommands(sentence) {
-  return sentence.split("`").map((part, index) => {
+/** Turns commands in backticks into `code` elements, which a tap selects. */
+function withCommands(text) {
+  return text.split("`").map((part, index) => {
     if (index % 2 === 0) return part;
     const code = document.createElement("code");
     code.textContent = part;
@@ -105,14 +105,14 @@ function withCommands(sentence) {
 }
 
 function showCameras(stats) {
-  // Whoever has never sent a frame is a viewer, like this page, and not a camera.
+  // A client that has never sent a frame is a viewer (like this page), not a camera.
   const sends = (name) => stats[name]?.received > 0 || stats[name]?.failed > 0;
   for (const [name, card] of cameras) {
     if (sends(name)) continue;
     card.remove();
     cameras.delete(name);
   }
-  // By name, so that a camera keeps its place on the page.
+  // Sorted by name, so that cameras keep their place on the page.
   const names = Object.keys(stats).filter(sends).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
   names.forEach((name, index) => {
     if (!cameras.has(name)) {
@@ -135,17 +135,17 @@ const plots = new History($("history"), (span) => new URL(`health/history?span=$
 
 // The health poll
 
-let heardAt = null;
-let heardAt_ms = -Infinity;
+let lastResponse = null;
+let lastResponse_ms = -Infinity;
 let pollTimer;
 
-/** The box's answer, or null if there was none that can be believed. */
-async function askHealth() {
+/** The /health response, or null if there is none or it is not from the service. */
+async function fetchHealth() {
   try {
     const response = await fetch(new URL("health", BASE), {
       headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
     });
-    // A critical box says so with 503 and this JSON; a proxy before a dead box says 502, and not like this.
+    // In critical state /health returns 503 with the same JSON; a 502 from a proxy has no such body.
     const health = await response.json();
     return typeof health?.status === "string" ? health : null;
   } catch {
@@ -154,16 +154,16 @@ async function askHealth() {
 }
 
 async function poll() {
-  const health = await askHealth();
+  const health = await fetchHealth();
   clearTimeout(pollTimer);
   pollTimer = setTimeout(poll, document.hidden ? POLL_HIDDEN_MS : POLL_MS);
   if (health) show(health);
-  else showSilence();
+  else showDown();
 }
 
 function show(health) {
-  heardAt = new Date();
-  heardAt_ms = performance.now();
+  lastResponse = new Date();
+  lastResponse_ms = performance.now();
   const rank = ({ severity }) => (SEVERITIES.indexOf(severity) + SEVERITIES.length) % SEVERITIES.length;
   const findings = [...(health.findings ?? [])].sort((a, b) => rank(a) - rank(b));
   showCameras(health.cameras ?? {});
@@ -171,13 +171,13 @@ function show(health) {
   showDevice($("device").querySelector("dl"), health);
   plots.update(health);
   const state = health.status in STATES ? health.status : "degraded";
-  showState(state, whyInWords(state, findings));
+  showState(state, stateReason(state, findings));
 }
 
-function showSilence() {
-  if (performance.now() - heardAt_ms < SILENT_AFTER_MS) return;
-  const since = heardAt ? `Last heard at ${heardAt.toLocaleTimeString()}. ` : "";
-  showState("down", `${since}Is the box powered, and is this device on its network?`);
+function showDown() {
+  if (performance.now() - lastResponse_ms < DOWN_AFTER_MS) return;
+  const since = lastResponse ? `Last response at ${lastResponse.toLocaleTimeString()}. ` : "";
+  showState("down", `${since}Check the device's power supply and your network connection.`);
 }
 
 // Live results
@@ -187,17 +187,17 @@ const socket = connectSocket({
   auth: () => (token() ? { token: token() } : {}),
   onUp() {
     $("socket-note").hidden = true;
-    socket.emit("subscribe", { cameras: "*" }, (answer) => {
-      const refused = answer?.status === "error" && answer.reason === "unauthorized";
+    socket.emit("subscribe", { cameras: "*" }, (ack) => {
+      const refused = ack?.status === "error" && ack.reason === "unauthorized";
       if (refused) askForToken();
       else $("token-form").hidden = true;
     });
   },
   onDown() {
-    say($("socket-note"), "Live results are interrupted. Connecting again…");
+    setText($("socket-note"), "Live results interrupted. Reconnecting…");
   },
   onRefused(message = "") {
-    say($("socket-note"), `The box gives no live results: ${message}`);
+    setText($("socket-note"), `Live results unavailable: ${message}`);
     if (message.startsWith("unauthorized")) askForToken();
   },
   onEvent(name, payload) {
@@ -205,26 +205,26 @@ const socket = connectSocket({
   },
 });
 
-// A phone that comes out of the pocket should not wait for the next turn.
-function wake() {
+// When the page becomes visible or the network returns, refresh at once instead of at the next interval.
+function refreshNow() {
   if (document.hidden) return;
   poll();
-  socket.hurry();
-  for (const card of cameras.values()) card.pull();
-  plots.pull();
+  socket.retryNow();
+  for (const card of cameras.values()) card.fetchPicture();
+  plots.refresh();
 }
-document.addEventListener("visibilitychange", wake);
-window.addEventListener("online", wake);
+document.addEventListener("visibilitychange", refreshNow);
+window.addEventListener("online", refreshNow);
 
 // The first frame
 
-say($("host"), location.host);
-say($("first-frame"), `appliance camera --to ${location.origin} --name gate --source demo`);
-// Browsers lend the clipboard only to https and localhost; elsewhere a tap on the command selects all of it.
+setText($("host"), location.host);
+setText($("first-frame"), `appliance camera --to ${location.origin} --name gate --source demo`);
+// Browsers offer the clipboard only on https and localhost; elsewhere a tap on the command selects it.
 $("copy").hidden = !navigator.clipboard;
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText($("first-frame").textContent);
-  say($("copy"), "Copied");
+  setText($("copy"), "Copied");
 });
 
 poll();

@@ -1,87 +1,88 @@
-// A line plot as SVG: the lines of one or more series over time, lines across it that must not be crossed, and the value
-// under the finger. Where nothing is known the line has a gap; it is never drawn through.
+// An SVG line plot: one or more series over time, horizontal limit lines, and the value under the pointer. Missing values
+// leave a gap in the line.
 
-import { say } from "./words.js";
+import { setText } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
 const HEIGHT = 120;
-// Above the highest value there is room for its label.
+// Space above the highest value for its label.
 const HEADROOM = 1.22;
 
-/** A plot in a `figure` of its own.
+/** A plot in its own `figure`.
  *
- * `lines`: [{ key, name }] of the series, the first one is the main one. `show(value)` puts a value into words. `least`:
- * the smallest top of the scale, so that noise near zero is not blown up. `steps`: values hold until the next one.
+ * `lines`: the series as [{ key, name }], the main one first. `format(value)` returns a value as text. `minTop`: lower
+ * bound for the top of the scale, so that noise near zero is not magnified. `bottom`: upper bound for its bottom.
+ * `steps`: draws each value as constant until the next one.
  */
 export class Plot {
   #lines;
-  #show;
-  #least;
-  #floor;
+  #format;
+  #minTop;
+  #bottom;
   #steps;
   #part;
   #data = null;
 
-  constructor({ title, lines, show, least = 1, floor = 0, steps = false }) {
+  constructor({ title, lines, format, minTop = 1, bottom = 0, steps = false }) {
     this.#lines = lines;
-    this.#show = show;
-    this.#least = least;
-    this.#floor = floor;
+    this.#format = format;
+    this.#minTop = minTop;
+    this.#bottom = bottom;
     this.#steps = steps;
     const template = document.getElementById("plot-template");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.#part = (selector) => this.element.querySelector(selector);
-    say(this.#part("h3"), title);
+    setText(this.#part("h3"), title);
     const svg = this.#part("svg");
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-    svg.addEventListener("pointermove", (event) => this.#point(event));
-    svg.addEventListener("pointerleave", () => this.#sayNewest());
+    svg.addEventListener("pointermove", (event) => this.#showAtPointer(event));
+    svg.addEventListener("pointerleave", () => this.#showLatest());
   }
 
-  /** Draws `history` (`/health/history`); `marks`: [{ value, name }], lines across at values that matter. */
+  /** Draws `history` (a /health/history response); `marks`: horizontal limit lines as [{ value, name }]. */
   draw(history, marks = []) {
     this.#data = history;
     const known = this.#lines.flatMap(({ key }) => history.columns[key] ?? []).filter(Number.isFinite);
-    const crossed = marks.filter(({ value }) => Number.isFinite(value));
+    const limits = marks.filter(({ value }) => Number.isFinite(value));
     this.element.classList.toggle("is-empty", known.length === 0);
-    const highest = Math.max(this.#least, ...known, ...crossed.map(({ value }) => value));
-    const bottom = Math.min(this.#floor, ...known);
+    const highest = Math.max(this.#minTop, ...known, ...limits.map(({ value }) => value));
+    const bottom = Math.min(this.#bottom, ...known);
     const top = bottom + (highest - bottom) * HEADROOM;
     const y = (value) => HEIGHT - ((value - bottom) / (top - bottom)) * HEIGHT;
-    const drawn = crossed.map(({ value }) => line(`M0 ${y(value)}H${WIDTH}`, "mark"));
+    const drawn = limits.map(({ value }) => line(`M0 ${y(value)}H${WIDTH}`, "mark"));
     this.#lines.forEach(({ key }, index) => {
       drawn.push(line(pathOf(history.columns[key] ?? [], y, this.#steps), `line line-${index}`));
     });
     this.#part("svg").replaceChildren(...drawn);
-    // The highest one's label stands above its line, the others' below theirs.
-    const highestMark = Math.max(...crossed.map(({ value }) => value));
-    this.#part(".marks").replaceChildren(...crossed.map(({ value, name }) => {
+    // The label of the highest limit is above its line, all others are below theirs.
+    const highestLimit = Math.max(...limits.map(({ value }) => value));
+    this.#part(".marks").replaceChildren(...limits.map(({ value, name }) => {
       const label = document.createElement("span");
-      label.textContent = `${name} ${this.#show(value)}`;
+      label.textContent = `${name} ${this.#format(value)}`;
       label.style.top = `${(100 * y(value)) / HEIGHT}%`;
-      label.classList.toggle("is-above", value === highestMark);
+      label.classList.toggle("is-above", value === highestLimit);
       return label;
     }));
     this.#part(".top").style.top = `${(100 * y(highest)) / HEIGHT}%`;
-    say(this.#part(".top"), known.length ? this.#show(highest) : "");
-    this.#sayNewest();
+    setText(this.#part(".top"), known.length ? this.#format(highest) : "");
+    this.#showLatest();
   }
 
-  #sayNewest() {
+  #showLatest() {
     this.#part("svg .cursor")?.remove();
     if (!this.#data) return;
     const values = this.#lines.map(({ key }) => (this.#data.columns[key] ?? []).findLast(Number.isFinite));
-    this.#say(values, "");
+    this.#showValues(values, "");
   }
 
-  #say(values, when) {
-    const words = this.#lines.map(({ name }, index) =>
-      Number.isFinite(values[index]) ? [name, this.#show(values[index])].filter(Boolean).join(" ") : null);
-    say(this.#part(".value"), [words.filter(Boolean).join(", ") || "nothing known", when].filter(Boolean).join(" · "));
+  #showValues(values, when) {
+    const texts = this.#lines.map(({ name }, index) =>
+      Number.isFinite(values[index]) ? [name, this.#format(values[index])].filter(Boolean).join(" ") : null);
+    setText(this.#part(".value"), [texts.filter(Boolean).join(", ") || "No data", when].filter(Boolean).join(" · "));
   }
 
-  #point(event) {
+  #showAtPointer(event) {
     const { start, step_s, columns } = this.#data ?? {};
     const count = columns?.[this.#lines[0].key]?.length;
     if (!count) return;
@@ -91,7 +92,7 @@ export class Plot {
     const x = (index / (count - 1)) * WIDTH;
     this.#part("svg").append(line(`M${x} 0V${HEIGHT}`, "cursor"));
     const time = new Date((start + index * step_s) * 1000);
-    this.#say(this.#lines.map(({ key }) => columns[key]?.[index]),
+    this.#showValues(this.#lines.map(({ key }) => columns[key]?.[index]),
       time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   }
 }

@@ -1,16 +1,16 @@
-// A Socket.IO client as small as this page's needs: text events on the default namespace over one WebSocket.
-// It connects again for ever, and takes a server that has stopped pinging for gone, because on a bad radio link a dead
-// connection can look open for minutes.
+// A minimal Socket.IO client: text events on the default namespace over one WebSocket. It reconnects until it succeeds.
+// If the server's pings stop, it treats the connection as lost: on a weak radio link a dead connection can stay open
+// for minutes.
 
 const PAUSE_MIN_MS = 1000;
 const PAUSE_MAX_MS = 10000;
 const OPENING_MS = 10000;
 
-/** Connects to `url` (http or https) and keeps at it; `auth()` is asked at every attempt. */
+/** Connects to `url` (http or https) and reconnects after every loss; calls `auth()` at each attempt. */
 export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
   let socket = null;
   let pause_ms = PAUSE_MIN_MS;
-  let patience_ms = OPENING_MS;
+  let timeout_ms = OPENING_MS;
   let silenceTimer, retryTimer;
   let acks = [];
 
@@ -18,20 +18,20 @@ export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
     clearTimeout(retryTimer);
     const address = new URL("socket.io/?EIO=4&transport=websocket", url);
     address.protocol = address.protocol.replace("http", "ws");
-    patience_ms = OPENING_MS;
+    timeout_ms = OPENING_MS;
     socket = new WebSocket(address);
-    socket.onmessage = ({ data }) => { listen(); receive(data); };
-    socket.onclose = lose;
-    listen();
+    socket.onmessage = ({ data }) => { restartTimeout(); receive(data); };
+    socket.onclose = reconnect;
+    restartTimeout();
   }
 
-  function listen() {
+  function restartTimeout() {
     clearTimeout(silenceTimer);
-    silenceTimer = setTimeout(lose, patience_ms);
+    silenceTimer = setTimeout(reconnect, timeout_ms);
   }
 
-  // Closing a dead link can take as long as the link stays dead, so its socket is let go at once.
-  function drop() {
+  // The closing handshake of a dead connection may never complete, so the socket is abandoned at once.
+  function abandon() {
     clearTimeout(silenceTimer);
     if (socket) socket.onmessage = socket.onclose = null;
     socket?.close();
@@ -39,10 +39,10 @@ export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
     acks = [];
   }
 
-  function lose() {
-    drop();
+  function reconnect() {
+    abandon();
     onDown();
-    // Jitter: after a restart of the box not every page and camera should knock in the same moment.
+    // Jitter, so that after a restart of the device not all clients reconnect at the same moment.
     retryTimer = setTimeout(open, pause_ms * (0.5 + Math.random() / 2));
     pause_ms = Math.min(pause_ms * 1.6, PAUSE_MAX_MS);
   }
@@ -51,18 +51,18 @@ export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
     if (typeof data !== "string") return;
     if (data[0] === "0") {
       const { pingInterval, pingTimeout } = JSON.parse(data.slice(1));
-      patience_ms = pingInterval + pingTimeout;
-      listen();
+      timeout_ms = pingInterval + pingTimeout;
+      restartTimeout();
       socket.send("40" + JSON.stringify(auth()));
     } else if (data === "2") {
       socket.send("3");
     } else if (data === "1" || data.startsWith("41")) {
-      lose();
+      reconnect();
     } else if (data.startsWith("40")) {
       pause_ms = PAUSE_MIN_MS;
       onUp();
     } else if (data.startsWith("44")) {
-      lose();
+      reconnect();
       onRefused(JSON.parse(data.slice(2)).message);
     } else {
       const [, kind, id, body] = /^4([23])(\d*)(\[.*)$/s.exec(data) ?? [];
@@ -73,20 +73,20 @@ export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
 
   open();
   return {
-    /** Sends an event; `onAck` gets the server's answer, or nothing if the connection is lost before it. */
+    /** Sends an event; calls `onAck` with the acknowledgement, unless the connection is lost first. */
     emit(name, payload, onAck) {
       if (socket?.readyState !== WebSocket.OPEN) return;
       const id = acks.push(onAck) - 1;
       socket.send(`42${id}` + JSON.stringify([name, payload]));
     },
-    /** Connects anew at once, with what `auth()` says now. */
+    /** Reconnects at once with the current `auth()`. */
     restart() {
-      drop();
+      abandon();
       pause_ms = PAUSE_MIN_MS;
       open();
     },
-    /** Ends the pause before the next attempt, if there is one. */
-    hurry() {
+    /** Skips the pause before the next attempt. */
+    retryNow() {
       if (!socket) open();
     },
   };

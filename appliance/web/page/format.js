@@ -1,8 +1,15 @@
-// How a number is put before a person. What the box does not know is called unknown, never 0.
+// Formatting of values for people. A missing value is shown as "unknown", never as 0.
 
 export const UNKNOWN = "unknown";
 
-/** `61.3 °C`; null, absent and non-numbers are unknown. */
+const REASONS = {
+  fair_share: "fair share of capacity",
+  temperature: "temperature limit",
+  held: "held manually",
+  memory: "low memory",
+};
+
+/** `61.3 °C`; null, undefined and anything that is not a finite number are unknown. */
 export function measure(value, unit, digits = 0) {
   return Number.isFinite(value) ? `${value.toFixed(digits)}\u202f${unit}` : UNKNOWN;
 }
@@ -12,7 +19,7 @@ export function bytes(value) {
   return value >= 1e9 ? measure(value / 1e9, "GB", 1) : measure(value / 1e6, "MB");
 }
 
-/** The two largest units are enough for a person: `3 d 4 h`, `12 min`. */
+/** At most the two largest units: `3 d 4 h`, `12 min`. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return UNKNOWN;
   const s = Math.round(seconds);
@@ -22,13 +29,18 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)}\u202fd ${Math.floor((s % 86400) / 3600)}\u202fh`;
 }
 
-/** `rate_limited` is for programs. */
-export function plain(code) {
+/** `rate_limited` -> `rate limited` */
+export function fromCode(code) {
   return String(code).replaceAll("_", " ");
 }
 
-/** Writes only what has changed: a screen reader repeats whatever is written into a live region. */
-export function say(element, text) {
+/** The `reason` of limits, for people. */
+export function reasonText(code) {
+  return REASONS[code] ?? fromCode(code);
+}
+
+/** Sets text only if it has changed: screen readers announce every write to a live region. Hides empty elements. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
   element.hidden = text === "";
 }
