@@ -1,11 +1,11 @@
-"""OpenVINO: one network, compiled for each input size that is used much, and once for any size.
+"""OpenVINO: one network, compiled for each frequently used input size, and once with a dynamic input size.
 
-The one for a size runs as many inferences side by side as OpenVINO finds best; the one for any size puts all cores on
-one. Why there are two kinds is in docs/decisions/0006.
+The network for a fixed size runs as many inferences in parallel as OpenVINO recommends; the dynamic one uses all cores
+for one inference. docs/decisions/0006 explains why there are both.
 
-The network takes the letterboxed picture as it is, (1, height, width, 3) u8: conversion and scaling to 0-1 are part of
-the compiled graph. An inference runs on the thread that asks for it, without the GIL; why this is not an
-AsyncInferQueue is in docs/decisions/0004.
+The input is the letterboxed image as it is, (1, height, width, 3) u8: conversion and scaling to 0-1 are part of the
+compiled graph. An inference runs on the calling thread, without the GIL; docs/decisions/0004 explains why this is not
+an AsyncInferQueue.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from appliance.values import Size
 
 log = logging.getLogger(__name__)
 
-_NOT_THERE: Any = None
-"""What Python takes in `sys.modules` for a module that cannot be imported."""
-_MOST_SLOTS = 8
-"""Inferences side by side; a small box does best with one to four."""
+_BLOCKED: Any = None
+"""The value in `sys.modules` that makes Python refuse to import a module."""
+_MAX_SLOTS = 8
+"""Parallel inferences. Small devices are fastest with one to four."""
 
 
 class OpenVINOEngine:
     """An Engine on CPU, GPU, NPU or AUTO.
 
-    `hint`: throughput or latency, for the networks of one size. `cache`: a folder where what was compiled is kept for
-    the next start. Raises EngineError when the device is not there (engine_device_missing) or the network cannot be
+    `hint`: throughput or latency, for networks of a fixed size. `cache`: the folder that keeps compiled networks for
+    the next start. Raises EngineError when the device is missing (engine_device_missing) or the network cannot be
     loaded (engine_failed).
     """
 
     name = "openvino"
     reads = (".xml", ".onnx")
+    built_ahead = False
 
     def __init__(
         self,
@@ -55,18 +56,18 @@ class OpenVINOEngine:
         **_: Any,
     ) -> None:
         openvino = _import_openvino()
-        # Its table of types is filled at the first use, and two threads that do so at once wait for each other with the
-        # GIL held (2026.4.1): the first two frames of a process would freeze it.
+        # OpenVINO 2026.4.1 fills its type table on first use. Two threads that do so at once deadlock with the GIL
+        # held, so the first two frames would freeze the process.
         openvino.Type.u8.to_dtype()
         self._core = openvino.Core()
-        if device != "CPU" and not device.startswith("AUTO"):  # asking loads every plugin, 14 MB that a CPU needs not
+        if device != "CPU" and not device.startswith("AUTO"):  # loads all plugins: 14 MB
             _check_present(device, self._core.available_devices)
         self._network = network
         self._model: Any = self._read()
         self.device = device
         self._hint = hint.upper()
         self._options: dict[str, Any] = {}
-        self._kept = CompiledFiles(cache) if cache is not None else None
+        self._compiled_files = CompiledFiles(cache) if cache is not None else None
         if precision:
             self._options["INFERENCE_PRECISION_HINT"] = precision
         if device == "CPU" and threads:
@@ -80,9 +81,9 @@ class OpenVINOEngine:
         self._closed = False
 
     def prepare(self, size: Size | None) -> bool:
-        """Compile for this input size, or for any, if it is not (about 0.4 s on two x86 cores). Raises EngineError.
+        """Compile for this input size, or for any (None), unless that is done (about 0.4 s on two x86 cores).
 
-        Returns whether it was compiled now, and was not in the cache.
+        Returns whether it was compiled now; False when it was ready or in the cache. Raises EngineError.
         """
         ready = size in self._prepared
         return not (self._get(size).from_cache or ready)
@@ -95,10 +96,10 @@ class OpenVINOEngine:
         with self._lock:
             dropped = self._prepared.pop(size, None)
         del dropped
-        heap.give_back()  # compiling leaves some 10 MB
+        heap.give_back()  # compiling leaves about 10 MB of freed memory
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
-        """Wait for a free request, run the network with it, and `read` its outputs where they lie."""
+        """Wait for a free inference request, run it, and pass its outputs to `read` without copying them."""
         size = Size(tensor.shape[1], tensor.shape[0])
         with self._lock:
             own = None if all_cores else self._prepared.get(size)
@@ -137,7 +138,7 @@ class OpenVINOEngine:
             return prepared
 
     def _get_any(self, size: Size) -> _Prepared:
-        """The network for any size; where the device has none (an NPU), that of this size."""
+        """The dynamic network, or one for this size on a device without dynamic shapes (an NPU)."""
         if self._any_size:
             try:
                 return self._get(None)
@@ -147,11 +148,11 @@ class OpenVINOEngine:
         return self._get(size)
 
     def _read(self) -> Any:
-        """The network, not yet compiled: kept for the first size only, and read again for each other."""
+        """Read the network without compiling it. Only the first size uses the one read at start-up."""
         openvino = _import_openvino()
         try:
             return _with_preprocessing(openvino, self._core.read_model(self._network))
-        except (RuntimeError, IndexError) as error:  # the latter where it has not the inputs of a network for pictures
+        except (RuntimeError, IndexError) as error:  # IndexError: it has no image input
             raise EngineError(f"{self._network} cannot be loaded: {last_line(error)}") from None
 
     def _compile(self, size: Size | None) -> _Prepared:
@@ -161,9 +162,9 @@ class OpenVINOEngine:
                 model.reshape([1, size.height, size.width, 3])
             compiled = self._compile_or_load(model, size)
             del model
-            heap.give_back()  # compiling leaves some 10 MB
+            heap.give_back()  # compiling leaves about 10 MB of freed memory
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-            slots = min(_MOST_SLOTS, best) if size is not None else 1
+            slots = min(_MAX_SLOTS, best) if size is not None else 1
             self.slots = max(self.slots, slots)
             self.precision = _precision(compiled) or self.precision
             return _Prepared(compiled, slots, _from_cache(compiled))
@@ -172,27 +173,25 @@ class OpenVINOEngine:
             raise EngineError(f"cannot compile the model for {self.device} at {shown}: {last_line(error)}") from None
 
     def _compile_or_load(self, model: Any, size: Size | None) -> Any:
-        """The compiled network, out of the cache if it is there and whole. Raises RuntimeError."""
+        """Load the compiled network from the cache when it is there and intact, else compile. Raises RuntimeError."""
         options = {**self._options, "PERFORMANCE_HINT": self._hint if size is not None else "LATENCY"}
-        if self._kept is None:
+        if self._compiled_files is None:
             return self._core.compile_model(model, self.device, options)
         shown = "any size" if size is None else f"{size.width}x{size.height}"
         use = f"{self._network.parent.name}/{self._network.name} {shown}".replace("\n", " ")
         try:
-            with self._kept.open(use) as folder:
+            with self._compiled_files.open(use) as folder:
                 cached = {**options, "CACHE_DIR": str(folder)} if folder is not None else options
                 return self._core.compile_model(model, self.device, cached)
-        except RuntimeError as error:  # perhaps the cache's: without it, it either works or says what is wrong
+        except RuntimeError as error:  # possibly caused by the cache; if not, the next attempt shows it
             log.warning("compiling without the cache: %s", last_line(error), extra={"kind": "compiled_files"})
             return self._core.compile_model(model, self.device, options)
 
 
 def _import_openvino() -> Any:
-    """OpenVINO without its converter of foreign models, of which it says itself that it may be missing: less to read at
-    the start, 6 MB less in memory, and no telemetry.
-    """
+    """Import OpenVINO without its model converter, which is optional: faster start, 6 MB less memory, no telemetry."""
     converter = "openvino.tools.ovc"
-    hidden = sys.modules.setdefault(converter, _NOT_THERE) is _NOT_THERE
+    hidden = sys.modules.setdefault(converter, _BLOCKED) is _BLOCKED
     try:
         import openvino
     finally:
@@ -204,12 +203,12 @@ def _import_openvino() -> Any:
 def _check_present(device: str, present: list[str]) -> None:
     if device.partition(".")[0] not in {name.partition(".")[0] for name in present}:
         raise EngineError(
-            f"OpenVINO finds no {device} here, only {', '.join(present)}; set engine.device", "engine_device_missing"
+            f"OpenVINO found no device {device}, only {', '.join(present)}; set engine.device", "engine_device_missing"
         )
 
 
 class _Prepared:
-    """The network compiled for one input size, or for any: its requests that are free."""
+    """The network compiled for one input size or for any, with its free inference requests."""
 
     def __init__(self, compiled: Any, slots: int, from_cache: bool) -> None:
         self.from_cache = from_cache
@@ -226,14 +225,14 @@ class _Prepared:
 
 def _run(request: Any, tensor: Tensor) -> None:
     try:
-        # Shared: the request reads the picture where it lies, and its output is read where it lies.
+        # Shared: no copy of the input or the outputs.
         request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
         raise EngineError(f"inference failed: {last_line(error)}") from error
 
 
 def _with_preprocessing(openvino: Any, model: Any) -> Any:
-    """The network with u8 NHWC RGB in front of it, as Ultralytics' networks want it: f32, 0-1, NCHW."""
+    """Add u8 NHWC RGB input to a network that expects f32, 0-1, NCHW, as Ultralytics' networks do."""
     from openvino.preprocess import PrePostProcessor
 
     shape = model.input(0).partial_shape
@@ -253,11 +252,16 @@ def _precision(compiled: Any) -> str | None:
             compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         )
     except (RuntimeError, AttributeError):
-        return None  # not every device says
+        return None  # not every device has this property
 
 
 def _from_cache(compiled: Any) -> bool:
     try:
         return bool(compiled.get_property("LOADED_FROM_CACHE"))
     except RuntimeError:
-        return False  # not every device says
+        return False  # not every device has this property
+
+
+def last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

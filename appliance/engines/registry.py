@@ -1,7 +1,7 @@
-"""Engines by name: ours, and those that other packages bring.
+"""Engines by name: the included ones, and those that other packages register.
 
-A package brings one by an entry point of the group `appliance.engines`, as docs/engines.md shows. Ours are named here,
-so that a box that uses them reads no package's metadata at its start.
+A package registers an engine with an entry point in the group `appliance.engines`; docs/engines.md shows how. The
+included engines are listed here, so that a device that uses one of them reads no package metadata at start-up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from appliance.errors import EngineError, did_you_mean
 from appliance.ports import Engine
 
 GROUP = "appliance.engines"
-_OURS = {
+_INCLUDED = {
     "openvino": "appliance.engines.openvino:OpenVINOEngine",
     "onnxruntime": "appliance.engines.onnxruntime:OnnxRuntimeEngine",
     "tensorrt": "appliance.engines.tensorrt.engine:TensorRTEngine",
@@ -22,42 +22,53 @@ _OURS = {
 
 
 class Kind(Protocol):
-    """What an entry point names: usually a class."""
+    """A kind of engine: what an entry point refers to, usually a class."""
 
     reads: tuple[str, ...]
-    """Suffixes of the network files that it opens, the best first."""
+    """Suffixes of the network files it can open, preferred one first."""
+    built_ahead: bool
+    """Whether an engine is built for a largest input size before it runs, so that a larger one needs a new build."""
 
     def __call__(self, network: Path, **options: Any) -> Engine:
-        """An engine with this network. `options`: those of EngineSettings that are asked for, as keywords: device,
-        precision, threads, hint, cache (a folder), and sizes (inputs that will be usual, the largest first); an engine
-        takes what it has no use for and ignores it.
+        """Create an engine that runs this network.
 
-        Raises EngineError: engine_device_missing, or engine_failed when the network cannot be loaded; NotBuilt where it
-        has to be built for this box first.
+        `options` are keywords from EngineSettings: device, precision, threads, hint, cache (a folder) and sizes (the
+        usual input sizes, largest first). An engine ignores the options it has no use for.
+
+        Raises EngineError: engine_device_missing, or engine_failed when the network cannot be loaded; NotBuilt when an
+        engine has to be built for this device first.
         """
 
 
 def names() -> list[str]:
-    """Every engine that is known here, ours first; whether one runs is known when it is created."""
-    return [*_OURS, *sorted({point.name for point in metadata.entry_points(group=GROUP)} - set(_OURS))]
+    """Names of all registered engines, the included ones first. Whether one can run is only known after `create`."""
+    return [*_INCLUDED, *sorted({point.name for point in metadata.entry_points(group=GROUP)} - set(_INCLUDED))]
 
 
 def find(name: str) -> Kind:
-    """The kind of engine called `name`. Raises EngineError when there is none, or its package does not load."""
+    """The kind of engine called `name`. Raises EngineError when it is unknown or its package cannot be imported."""
     try:
-        if name in _OURS:
-            module, _, attribute = _OURS[name].partition(":")
+        if name in _INCLUDED:
+            module, _, attribute = _INCLUDED[name].partition(":")
             kind: Kind = getattr(import_module(module), attribute)
             return kind
         for point in metadata.entry_points(group=GROUP, name=name):
             loaded: Kind = point.load()
             return loaded
     except (ImportError, AttributeError) as error:
-        raise EngineError(f"the engine '{name}' cannot be loaded: {error}") from None
+        raise EngineError(f"engine '{name}' cannot be loaded: {error}") from None
     known = names()
-    raise EngineError(f"there is no engine '{name}'; known: {', '.join(known)}{did_you_mean(name, known)}")
+    raise EngineError(f"unknown engine '{name}'; known: {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def is_built_ahead(name: str) -> bool:
+    """Whether engines of this kind are built for a largest input size; False for a kind that cannot be loaded."""
+    try:
+        return find(name).built_ahead
+    except EngineError:
+        return False
 
 
 def create(name: str, network: Path, **options: Any) -> Engine:
-    """The engine called `name` with this network. Raises EngineError when there is none, or it cannot run here."""
+    """Create the engine called `name` for this network. Raises EngineError when it is unknown or cannot run here."""
     return find(name)(network, **options)

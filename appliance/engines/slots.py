@@ -1,7 +1,7 @@
-"""For engines that compile nothing: whose turn it is, which sizes were asked for, and the end.
+"""Bookkeeping for engines that compile nothing: concurrent slots, prepared sizes, and close.
 
-Such an engine has one network for every size, so that of what appliance/ports.py promises this is the book-keeping
-alone. Every method may be called from any thread.
+Such an engine runs every input size on the same network, so of what appliance/ports.py promises only the bookkeeping
+remains. Every method may be called from any thread.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from appliance.errors import EngineError
 from appliance.values import Size
 
 
-class Turns:
-    """`with turns:` waits until one of `slots` is free, and holds it. Raises EngineError after `close`."""
+class Slots:
+    """A limit on concurrent inferences: `with slots:` waits for a free slot and holds it.
 
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self._free = threading.Semaphore(slots)
+    Raises EngineError after `close`.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = threading.Semaphore(count)
         self._lock = threading.Lock()
         self._ready: list[Size | None] = []
         self._closed = False
@@ -34,25 +37,25 @@ class Turns:
     ) -> None:
         self._free.release()
 
-    def note(self, size: Size | None) -> None:
-        """This size is prepared from now on, or any (None)."""
+    def mark_ready(self, size: Size | None) -> None:
+        """Record that this size is prepared, or any size (None)."""
         with self._lock:
             if size not in self._ready:
                 self._ready.append(size)
 
     def ready(self) -> tuple[Size | None, ...]:
-        """What is prepared now, in its order."""
+        """The prepared sizes, in the order in which they were prepared."""
         with self._lock:
             return tuple(self._ready)
 
     def drop(self, size: Size | None) -> None:
-        """It is no longer."""
+        """Record that this size is no longer prepared."""
         with self._lock:
             self._ready = [other for other in self._ready if other != size]
 
     def close(self) -> None:
-        """Wait for the turns that are taken; nobody gets one after that."""
+        """Wait until every slot is free, and refuse all later use."""
         self._closed = True
-        for _ in range(self.slots):
+        for _ in range(self.count):
             self._free.acquire()
-        self._free.release(self.slots)
+        self._free.release(self.count)

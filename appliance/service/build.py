@@ -16,6 +16,7 @@ from aiohttp import web
 from appliance.device import board
 from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
+from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.flow.activation import Activation
 from appliance.flow.cameras import CameraBook
@@ -140,7 +141,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
     # What may change while it runs.
     access = Access(from_settings.access_rules(settings))
     changes = Changes(settings, access=access, door=door, book=path.book, detector=detector, governor=governor)
-    reloads = Reload(given.written, read=given.read, apply=changes.reload)
+    built_ahead = registry.is_built_ahead(given.written.engine.kind)
+    reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path, governor)
     rebuild = Rebuild(detector=detector, activate=activation.activate)
     recompile = Recompile(

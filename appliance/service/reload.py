@@ -34,16 +34,24 @@ LIVE = (
     "server.viewer_token",
 )
 """Settings that a reload changes; all others need a restart."""
-BUILT_AHEAD = ("tensorrt",)
-"""Kinds of engines that take no larger input than `flow.max_side` was at the start."""
 
 
 class Reload:
-    """Holds the settings in force. `read` returns the new ones or raises ConfigError; `apply` puts them into force."""
+    """Holds the settings in force. `read` returns the new ones or raises ConfigError; `apply` puts them into force.
 
-    def __init__(self, settings: Settings, *, read: Callable[[], Settings], apply: Callable[[Settings], None]) -> None:
+    `built_ahead`: the engine takes no larger input than `flow.max_side` allowed at the start.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read: Callable[[], Settings],
+        apply: Callable[[Settings], None],
+        built_ahead: bool = False,
+    ) -> None:
         self._started, self._now = settings, settings
-        self._read, self._apply = read, apply
+        self._read, self._apply, self._built_ahead = read, apply, built_ahead
         self._problem: ConfigError | None = None
 
     async def run(self, asked: asyncio.Event, pulse: Pulse, working: asyncio.Event) -> None:
@@ -78,7 +86,7 @@ class Reload:
 
     def _within_the_engine(self, new: Settings) -> Settings:
         largest = self._started.flow.max_side
-        if self._started.engine.kind not in BUILT_AHEAD or new.flow.max_side <= largest:
+        if not self._built_ahead or new.flow.max_side <= largest:
             return new
         return msgspec.structs.replace(new, flow=msgspec.structs.replace(new.flow, max_side=largest))
 

@@ -1,4 +1,4 @@
-"""Engines by name, and those that other packages bring by an entry point."""
+"""Engines by name, and engines that other packages register by an entry point."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from appliance.engines import registry
 print(registry.names())
 print(registry.create("abacus", Path("x.beads"), threads=2).name)
 print(registry.find("abacus").reads)
+print(registry.is_built_ahead("abacus"), registry.is_built_ahead("broken"))
 registry.create("broken", Path("x"))
 """
 ABACUS = """
 class Abacus:
-    name, reads = "abacus", (".beads",)
+    name, reads, built_ahead = "abacus", (".beads",), True
 
     def __init__(self, network, **options):
         assert options == {"threads": 2}
@@ -34,11 +35,11 @@ class Abacus:
 
 def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
     (tmp_path / "abacus.py").write_text(ABACUS)
-    told = tmp_path / "abacus-1.0.dist-info"
-    told.mkdir()
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
+    dist_info = tmp_path / "abacus-1.0.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
     points = f"[{registry.GROUP}]\nabacus = abacus:Abacus\nbroken = abacus:Nothing\nopenvino = abacus:Abacus\n"
-    (told / "entry_points.txt").write_text(points)
+    (dist_info / "entry_points.txt").write_text(points)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
@@ -46,37 +47,42 @@ def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path
         text=True,
         timeout=60,
     )
-    names, name, reads = done.stdout.splitlines()
+    names, name, reads, built_ahead = done.stdout.splitlines()
     assert names == "['openvino', 'onnxruntime', 'tensorrt', 'abacus', 'broken']"
     assert (name, reads) == ("abacus", "('.beads',)")
-    assert "EngineError: the engine 'broken' cannot be loaded" in done.stderr
+    assert built_ahead == "True False"
+    assert "EngineError: engine 'broken' cannot be loaded" in done.stderr
 
 
-def test_an_engine_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
+def test_tensorrt_alone_of_the_included_engines_is_built_ahead() -> None:
+    assert [name for name in registry.names() if registry.is_built_ahead(name)] == ["tensorrt"]
+
+
+def test_an_unknown_engine_name_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(
-        EngineError, match=r"no engine 'openvin'; known: openvino, onnxruntime.*did you mean 'openvino'"
+        EngineError, match=r"unknown engine 'openvin'; known: openvino, onnxruntime.*did you mean 'openvino'"
     ):
         registry.create("openvin", tmp_path)
 
 
-def test_onnx_runtime_refuses_a_precision_that_it_does_not_compute_in(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="not in bf16; set engine"):
+def test_onnx_runtime_rejects_an_unsupported_precision(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="f32 only, not bf16; set engine"):
         registry.create("onnxruntime", tmp_path / "none.onnx", precision="bf16")
 
 
 @pytest.mark.parametrize("device", ["GPU", "NPU"])
-def test_onnx_runtime_does_not_fall_back_to_the_cpu_without_a_word(tmp_path: Path, device: str) -> None:
+def test_onnx_runtime_does_not_silently_fall_back_to_the_cpu(tmp_path: Path, device: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     if device == "GPU" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has a GPU's provider")
     (tmp_path / "colours.onnx").write_bytes(colours())
-    with pytest.raises(EngineError, match=f"nothing that runs on {device}") as caught:
+    with pytest.raises(EngineError, match=f"does not support {device}") as caught:
         registry.create("onnxruntime", tmp_path / "colours.onnx", device=device)
     assert caught.value.code == "engine_device_missing"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"half"])
-def test_onnx_runtime_refuses_a_damaged_network(tmp_path: Path, content: bytes | None) -> None:
+def test_onnx_runtime_rejects_a_damaged_network(tmp_path: Path, content: bytes | None) -> None:
     pytest.importorskip("onnxruntime")
     network = tmp_path / "model.onnx"
     if content is not None:
@@ -86,7 +92,7 @@ def test_onnx_runtime_refuses_a_damaged_network(tmp_path: Path, content: bytes |
     assert caught.value.code == "engine_failed"
 
 
-def test_a_bundle_has_the_file_that_an_engine_reads_or_says_how_to_make_it(tmp_path: Path) -> None:
+def test_a_bundle_returns_the_file_an_engine_reads_or_says_how_to_make_it(tmp_path: Path) -> None:
     source = tmp_path / "source.onnx"
     source.write_bytes(colours())
     both = fetch.build(source, tmp_path / "both", "a test", keep_onnx=True)
@@ -99,7 +105,7 @@ def test_a_bundle_has_the_file_that_an_engine_reads_or_says_how_to_make_it(tmp_p
     assert isinstance(bundle.read(tmp_path / "one"), bundle.Bundle)
 
 
-def test_the_engine_that_the_docs_show_is_the_one_that_ships() -> None:
+def test_the_engine_shown_in_the_docs_is_the_one_that_ships() -> None:
     ours = (ROOT / "appliance/engines/onnxruntime.py").read_text(encoding="utf-8")
     assert f"```python\n{ours}```" in (ROOT / "docs/engines.md").read_text(encoding="utf-8")
     assert len(ours.splitlines()) < 80

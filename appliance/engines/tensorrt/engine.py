@@ -50,6 +50,7 @@ class TensorRTEngine:
 
     name = "tensorrt"
     reads = (".onnx",)
+    built_ahead = True
     slots = _SLOTS
 
     def __init__(
