@@ -1,1 +1,1 @@
-"""Engines: a tensor in, the raw output of a network out."""
+"""Inference engines: each runs a network on an input tensor and returns the raw output."""

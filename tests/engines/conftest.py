@@ -1,4 +1,4 @@
-"""A Jetson that is played, and the network that it is given."""
+"""A simulated Jetson, and a network for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.engines.nvidia.box import Jetson
 
 @pytest.fixture
 def jetson(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jetson]:
-    """Its GPU must be given back whole."""
+    """A simulated Jetson. At teardown all GPU memory has to be free."""
     made = Jetson(monkeypatch)
     yield made
     made.gpu.check_all_is_free()
@@ -21,7 +21,7 @@ def jetson(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jetson]:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """One that finds colours, as a bundle holds it for TensorRT."""
+    """The colour network as a bundle's ONNX file."""
     path = tmp_path / "gate" / "model.onnx"
     path.parent.mkdir()
     path.write_bytes(colours())

@@ -1,4 +1,4 @@
-"""What every engine promises, held against each: ours, and the fake that other tests use in its place."""
+"""The engine contract, run against each included engine and the fake that other tests use."""
 
 from __future__ import annotations
 
