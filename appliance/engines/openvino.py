@@ -260,8 +260,3 @@ def _from_cache(compiled: Any) -> bool:
         return bool(compiled.get_property("LOADED_FROM_CACHE"))
     except RuntimeError:
         return False  # not every device has this property
-
-
-def last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
