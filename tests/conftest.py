@@ -23,6 +23,7 @@ from appliance.flow.inference import Network
 from appliance.service import run
 from appliance.settings import loader
 from appliance.settings.schema import Settings
+from appliance.testing.colours import colours
 from appliance.values import Size
 from appliance.vision import decode, scene
 from appliance.web import report
@@ -79,6 +80,16 @@ def models_dir() -> Path:
             raise
         pytest.skip(f"the default model cannot be fetched here: {error}")
     return ROOT / "models"
+
+
+@pytest.fixture
+def models_setting(tmp_path: Path) -> str:
+    """A `--set` value for a folder with one model, which finds colours."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "yolo11n.onnx").write_bytes(colours())
+    fetch.fetch(folder, lambda _: None, sources=[])
+    return f"model.dir={folder}"
 
 
 @pytest.fixture(scope="session")

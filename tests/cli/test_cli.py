@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,6 @@ import pytest
 from PIL import Image
 
 from appliance import __version__, cli
-from appliance.workshop import fetch
-from tests.models import networks
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
@@ -50,24 +46,7 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def untouched() -> Iterator[None]:
-    """The commands set up logging for a whole process; give it back."""
-    root, ours = logging.getLogger(), logging.getLogger("appliance")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> str:
-    """A setting for a folder with one model, that finds colours."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(tmp_path / "models", lambda _: None, sources=[])
-    return f"model.dir={tmp_path / 'models'}"
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture
@@ -113,22 +92,26 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"appliance {__version__}\n"
 
 
-def test_detect_prints_a_table(models: str, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("detect", "--set", models, str(red)) == 0
+def test_detect_prints_a_table(models_setting: str, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", "--set", models_setting, str(red)) == 0
     first, *rows = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{red}  640x384")
     (row,) = rows
     assert row.split() == ["red", "90%", "38", "32", "58", "48"]
 
 
-def test_detect_says_when_there_is_nothing(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_says_when_there_is_nothing(
+    models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.new("RGB", (100, 100)).save(tmp_path / "night.jpg")
-    assert run("detect", "--set", models, str(tmp_path / "night.jpg")) == 0
+    assert run("detect", "--set", models_setting, str(tmp_path / "night.jpg")) == 0
     assert "nothing found" in capsys.readouterr().out
 
 
-def test_detect_prints_one_json_object_a_picture(models: str, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("detect", "--set", models, "--json", str(red), str(red)) == 0
+def test_detect_prints_one_json_object_a_picture(
+    models_setting: str, red: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("detect", "--set", models_setting, "--json", str(red), str(red)) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 2
     assert lines[0]["file"] == str(red)
@@ -138,9 +121,9 @@ def test_detect_prints_one_json_object_a_picture(models: str, red: Path, capsys:
     assert found["box"] == pytest.approx({"x1": 38, "y1": 32, "x2": 58, "y2": 48}, abs=0.1)
 
 
-def test_detect_saves_the_picture_with_its_boxes(models: str, red: Path, tmp_path: Path) -> None:
+def test_detect_saves_the_picture_with_its_boxes(models_setting: str, red: Path, tmp_path: Path) -> None:
     saved = tmp_path / "boxes.jpg"
-    assert run("detect", "--set", models, "--save", str(saved), str(red)) == 0
+    assert run("detect", "--set", models_setting, "--save", str(saved), str(red)) == 0
     with Image.open(saved) as image:
         pixels = np.asarray(image).astype(int)
     assert pixels.shape == (384, 640, 3)
@@ -149,26 +132,26 @@ def test_detect_saves_the_picture_with_its_boxes(models: str, red: Path, tmp_pat
     assert not differs[100:, 200:].any()
 
 
-def test_one_file_cannot_hold_the_boxes_of_two_pictures(models: str, red: Path, tmp_path: Path) -> None:
-    assert run("detect", "--set", models, "--save", str(tmp_path / "out.jpg"), str(red), str(red)) == 2
+def test_one_file_cannot_hold_the_boxes_of_two_pictures(models_setting: str, red: Path, tmp_path: Path) -> None:
+    assert run("detect", "--set", models_setting, "--save", str(tmp_path / "out.jpg"), str(red), str(red)) == 2
 
 
 def test_a_place_that_cannot_be_written_is_said_in_a_line(
-    models: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models_setting: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("detect", "--set", models, "--save", str(tmp_path / "no" / "where.jpg"), str(red)) == 1
+    assert run("detect", "--set", models_setting, "--save", str(tmp_path / "no" / "where.jpg"), str(red)) == 1
     assert "where.jpg" in capsys.readouterr().err
 
 
 def test_a_bad_picture_is_exit_code_1_and_the_others_are_still_looked_at(
-    models: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models_setting: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text, half, missing = tmp_path / "text.jpg", tmp_path / "half.jpg", tmp_path / "missing.jpg"
     text.write_text("not a picture")
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)).save(file, "JPEG")
     half.write_bytes(file.getvalue()[:3000])
-    assert run("detect", "--set", models, *map(str, (text, half, missing, tmp_path, red))) == 1
+    assert run("detect", "--set", models_setting, *map(str, (text, half, missing, tmp_path, red))) == 1
     shown = capsys.readouterr()
     assert "red" in shown.out
     errors = shown.err.splitlines()
@@ -250,28 +233,29 @@ def test_what_config_show_prints_is_good(tmp_path: Path, capsys: pytest.CaptureF
     assert run("config", "check", str(path)) == 0
 
 
-def test_models_are_listed(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_listed(models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "models" / "broken").mkdir()
-    assert run("model", "list", "--set", models) == 0
+    assert run("model", "list", "--set", models_setting) == 0
     broken, good = capsys.readouterr().out.splitlines()
     assert broken.split()[:2] == ["broken", "broken:"]
     assert good.startswith("* yolo11n")
     assert good.endswith("detect, 3 classes, any size, float, AGPL-3.0")
-    assert run("model", "list", "--set", models, "--set", "model.name=broken") == 3
-    assert run("model", "list", "--set", models, "--set", "model.name=other") == 3
+    assert run("model", "list", "--set", models_setting, "--set", "model.name=broken") == 3
+    assert run("model", "list", "--set", models_setting, "--set", "model.name=other") == 3
     assert "other is not here" in capsys.readouterr().out
 
 
-def test_a_model_that_is_there_is_not_fetched(models: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("model", "fetch", "--set", models) == 0
+def test_a_model_that_is_there_is_not_fetched(models_setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("model", "fetch", "--set", models_setting) == 0
     assert "yolo11n is ready in" in capsys.readouterr().out
 
 
-def test_a_port_in_use_is_exit_code_1_and_one_line(models: str) -> None:
+def test_a_port_in_use_is_exit_code_1_and_one_line(models_setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
+        arguments = ["serve", "--host", "127.0.0.1", "--port", port, "--set", models_setting]
         done = subprocess.run(
-            [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", port, "--set", models],
+            [sys.executable, "-m", "appliance", *arguments],
             cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull}, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     assert done.returncode == 1
@@ -281,10 +265,10 @@ def test_a_port_in_use_is_exit_code_1_and_one_line(models: str) -> None:
     assert "--port" in line
 
 
-def test_trouble_that_is_not_the_ports_is_not_blamed_on_it(models: str) -> None:
+def test_trouble_that_is_not_the_ports_is_not_blamed_on_it(models_setting: str) -> None:
     few_files = ["sh", "-c", 'ulimit -n 4 && exec "$@"', "sh"]
     done = subprocess.run(
-        [*few_files, sys.executable, "-m", "appliance", "serve", "--port", "0", "--set", models],
+        [*few_files, sys.executable, "-m", "appliance", "serve", "--port", "0", "--set", models_setting],
         cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1

@@ -11,10 +11,9 @@ import pytest
 from appliance import cli
 from appliance.models import active
 from appliance.workshop import fetch
-from tests.cli.test_cli import untouched
 from tests.models import networks
 
-__all__ = ["untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture

@@ -15,11 +15,10 @@ from appliance.models import active
 from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.workshop import fetch
-from tests.cli.test_cli import untouched
 from tests.conftest import Running, Serve
 from tests.models import networks
 
-__all__ = ["untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ from appliance.models import active
 from appliance.models import bundle as bundles
 from appliance.service import loading
 from appliance.workshop import fetch
-from tests.cli.test_cli import untouched
 from tests.conftest import Serve
 from tests.models import networks
 
-__all__ = ["untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 NESTED = "[" * 100_000
 

@@ -22,10 +22,9 @@ from appliance.flow.inference import Network
 from appliance.settings.loader import load
 from appliance.settings.schema import Settings
 from appliance.values import Size
-from tests.cli.test_cli import models, untouched
 from tests.fakes import FakeEngine, broken_engine, fake_network
 
-__all__ = ["models", "untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 QUICK = Plan((640, 320), seconds=0.05)
 
@@ -158,11 +157,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_no_more(tmp_path: Path) -> 
 
 
 def test_the_command_prints_a_table_and_writes_json_and_a_picture(
-    models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json_path, svg_path = tmp_path / "bench.json", tmp_path / "bench.svg"
     options = ["--seconds", "0.1", "--sides", "320,64", "--json", str(json_path), "--svg", str(svg_path)]
-    assert cli.main(["bench", "--set", models, *options]) == 0
+    assert cli.main(["bench", "--set", models_setting, *options]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[-1].endswith("fps, cold; --soak 30m tells what remains when it is hot")
     assert "* 320x192" in out
@@ -174,11 +173,13 @@ def test_the_command_prints_a_table_and_writes_json_and_a_picture(
     assert (tmp_path / "models" / "profile-yolo11n.json").exists()
 
 
-def test_the_command_says_what_is_wrong(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--set", models, "--soak", "long"]) == 2
+def test_the_command_says_what_is_wrong(
+    models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "--set", models_setting, "--soak", "long"]) == 2
     assert "--soak 30m" in capsys.readouterr().err
     assert cli.main(["bench", "--set", f"model.dir={tmp_path / 'none'}", "--seconds", "0.1"]) == 3
-    assert cli.main(["bench", "--set", models, "--seconds", "0.1", "--sides", "64", "--svg", os.sep]) == 1
+    assert cli.main(["bench", "--set", models_setting, "--seconds", "0.1", "--sides", "64", "--svg", os.sep]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
 

@@ -20,12 +20,11 @@ from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.service import loading
 from appliance.settings import loader
 from appliance.workshop import fetch
-from tests.cli.test_cli import untouched
 from tests.conftest import Serve
 from tests.engines.nvidia.box import Jetson
 from tests.models import networks
 
-__all__ = ["untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture

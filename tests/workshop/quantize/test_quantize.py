@@ -24,11 +24,10 @@ from appliance.workshop import fetch
 from appliance.workshop.environment import is_ready, python_of
 from appliance.workshop.quantize import nncf_process
 from appliance.workshop.quantize.quantize import Start, quantize
-from tests.cli.test_cli import untouched
 from tests.models import networks
 from tests.workshop.quantize.test_calibration import make_pictures
 
-__all__ = ["untouched"]
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture
