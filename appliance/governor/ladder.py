@@ -1,11 +1,12 @@
-"""The cooling states of this box: what each one allows, and how much heat is left of a cool box's.
+"""The ladder of cooling states: what each state allows, and how much heat it produces relative to full load.
 
 Rules of this file:
-- State 0 is full work, the last one refuses every frame. Each state between makes a known part of full work's heat.
-- Where every core is busy a smaller input alone means more frames and the same heat. So a state also bounds the
-  engine's time (`duty`) to what the frames of a cool box cost at the smaller size: as many frames, less heat.
-- First smaller inputs, which lose little accuracy for the heat they save; then fewer frames, one at a time; then only
-  the cameras that matter more; then none.
+- State 0 has no restrictions; the last state refuses every frame. The states between produce a known part of the heat
+  of full load.
+- On a busy device a smaller input alone yields more frames and the same heat. A state therefore also limits the
+  engine's time (`duty`) to what the frames of state 0 cost at the smaller size: as many frames, less heat.
+- The order: smaller inputs, which lose little accuracy for the heat they save; fewer frames, one at a time; cameras
+  with a priority only; none.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from appliance.device.profile import Profile
 from appliance.values import Limits
 
 DEFAULT_COSTS = ((0.8, 17.2 / 27.2), (0.65, 12.0 / 27.2), (0.5, 7.6 / 27.2), (0.4, 5.3 / 27.2))
-"""Part of the full side, and processor time of a frame as a part of the full size's: YOLO11n on x86-64, from
+"""Input side and CPU time of a frame, both relative to the full size: YOLO11n on x86-64, from
 docs/decisions/0006-a-network-for-each-size.md."""
 
-_SLOWER = ((0.7, 0.5), (0.5, 1.0), (0.35, 1.5), (0.25, 2.0))
-"""Part of the frames, and least interval of a camera (s): cameras that need little are not slowed by `duty` alone."""
-_WORTH = 0.9
-"""A smaller size that makes more than this part of the heat of the one before is no state of its own."""
+_FEWER_FRAMES = ((0.7, 0.5), (0.5, 1.0), (0.35, 1.5), (0.25, 2.0))
+"""Part of the frames, and minimum interval per camera (s): `duty` alone does not slow cameras that send little."""
+_MAX_HEAT_RATIO = 0.9
+"""A smaller size becomes a state only if its heat is at most this part of the state before."""
 _ONE_SIZE = (0.7, 0.5, 0.35, 0.25)
-"""Parts of the frames where the network has only one size."""
-_STRIDE, _LEAST_SIDE = 32, 64
+"""Parts of the frames for a network with a fixed input size."""
+_STRIDE, _MIN_SIDE = 32, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,46 +35,46 @@ class Step:
     """One cooling state."""
 
     heat: float
-    """Part of the heat of full work that is made at the most, 0-1."""
+    """Heat relative to full load, at most, 0-1."""
     frames: float
-    """Part of a cool box's frames that are still answered under full load, 0-1."""
+    """Frames processed under full load, relative to state 0, 0-1."""
     limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """All cooling states, from full work to none."""
+    """All cooling states, from no restrictions to no frames."""
 
     steps: tuple[Step, ...]
     measured: bool
-    """Whether the costs are this box's own (`appliance bench`), or those of another machine."""
+    """Whether the costs were measured on this device (`appliance bench`) or come from another machine."""
 
     @property
     def last(self) -> int:
-        """The state in which nothing is inferred."""
+        """The number of the last state, in which inference is off."""
         return len(self.steps) - 1
 
     def cautious(self) -> int:
-        """The first state that makes half the heat or less."""
+        """The first state with half the heat or less."""
         return next(number for number, step in enumerate(self.steps) if step.heat <= 0.5)
 
 
 def make_ladder(
     full: Limits, profile: Profile | None = None, *, slots: int = 1, one_size: bool = False, priorities: bool = False
 ) -> Ladder:
-    """The ladder of a box whose limits are `full` when it is cool.
+    """Build the ladder of a device whose limits in state 0 are `full`.
 
-    `slots`: inferences the engine runs side by side. `one_size`: the network takes no other. `priorities`: some
-    cameras have a priority above 0.
+    `slots`: inferences that the engine runs in parallel. `one_size`: the network has a fixed input size.
+    `priorities`: some cameras have a priority above 0.
     """
     steps = [Step(1.0, 1.0, full)]
-    for side, cost, frames in _parts(full.max_side, profile, one_size):
-        if cost * frames <= _WORTH * steps[-1].heat:
+    for side, cost, frames in _smaller_inputs(full.max_side, profile, one_size):
+        if cost * frames <= _MAX_HEAT_RATIO * steps[-1].heat:
             heat = cost * frames
             steps.append(Step(heat, frames, replace(full, max_side=side, duty=heat)))
     base = steps[-1]
-    for part, interval_s in _SLOWER:
-        steps.append(_slower(base, part, interval_s, min(slots, full.max_in_flight)))
+    for part, interval_s in _FEWER_FRAMES:
+        steps.append(_with_fewer_frames(base, part, interval_s, min(slots, full.max_in_flight)))
     if priorities:
         last = steps[-1]
         steps.append(replace(last, limits=replace(last.limits, lowest_priority=1)))
@@ -88,8 +89,8 @@ def make_ladder(
     )
 
 
-def _parts(full_side: int, profile: Profile | None, one_size: bool) -> Iterator[tuple[int, float, float]]:
-    """Sides below the full one, the largest first: px, cost of a frame and frames, both as parts of the full size's."""
+def _smaller_inputs(full_side: int, profile: Profile | None, one_size: bool) -> Iterator[tuple[int, float, float]]:
+    """Yield the smaller sides (px), largest first, with the cost of a frame and the frames, both relative to full."""
     whole = profile.cost(full_side) if profile is not None else None
     if one_size:
         yield from ((full_side, 1.0, part) for part in _ONE_SIZE)
@@ -103,12 +104,12 @@ def _parts(full_side: int, profile: Profile | None, one_size: bool) -> Iterator[
 
 
 def smaller_sides(full_side: int) -> tuple[int, ...]:
-    """The sides below `full_side` that the ladder goes down where nothing was measured, largest first, px."""
-    return tuple(max(_LEAST_SIDE, round(full_side * part / _STRIDE) * _STRIDE) for part, _ in DEFAULT_COSTS)
+    """The input sides below `full_side` that an unmeasured device uses, largest first, px."""
+    return tuple(max(_MIN_SIDE, round(full_side * part / _STRIDE) * _STRIDE) for part, _ in DEFAULT_COSTS)
 
 
-def _slower(base: Step, part: float, interval_s: float, slots: int) -> Step:
-    """Fewer frames of the same size, one at a time: `duty` counts the engine's time that one in flight can use."""
+def _with_fewer_frames(base: Step, part: float, interval_s: float, slots: int) -> Step:
+    """Return a state with fewer frames of the same size, one at a time; `duty` counts the engine time of one slot."""
     heat = base.heat * part
     limits = replace(
         base.limits,

@@ -1,10 +1,11 @@
-"""What is given up as memory gets short: a stage after the other, long before the kernel ends the service.
+"""The stages of memory shortage: what the service gives up, long before the kernel kills it.
 
 Rules of this file:
-- Room is what the machine has left or what the control group allows, whichever is less; the file cache counts as room.
-- What nobody notices goes first (answers kept, input sizes that are not in use), then parallel work, then newcomers, at
-  last frames. Into a stage at once, however far; back one stage at a time, after a while with clearly more room.
-- Unknown room takes nothing back.
+- Available memory is what the machine has left or what the control group allows, whichever is less; the file cache
+  counts as available.
+- What nobody notices goes first (cached results, unused input sizes), then parallel work, then new cameras, and frames
+  last. A stage starts at once, however many stages away; recovery is one stage at a time, with clearly more memory.
+- Unknown available memory never ends a stage.
 """
 
 from __future__ import annotations
@@ -15,29 +16,32 @@ from appliance.readings import Memory
 from appliance.values import Limits
 
 CACHE, SIZES, IN_FLIGHT, NEWCOMERS, FRAMES = 1, 2, 3, 4, 5
-STAGES = ("enough", "cache emptied", "unused input sizes dropped", "one frame at a time", "no new cameras", "no frames")
+STAGES = (
+    "sufficient", "cache cleared", "unused input sizes released", "one frame at a time", "new cameras refused",
+    "frames refused",
+)  # fmt: skip
 
 _ROOM = ((FRAMES, 0.5), (NEWCOMERS, 0.75), (IN_FLIGHT, 1.0), (SIZES, 1.5), (CACHE, 2.0))
-"""A stage begins with less room than this part of the setting."""
+"""A stage starts below this part of the setting."""
 _STALLED_PERCENT = ((IN_FLIGHT, 40.0), (SIZES, 20.0))
-"""Or with tasks waiting for memory this part of the time (PSI, `some`, 10 s): it is short whatever the counters say."""
+"""It also starts when tasks wait for memory this part of the time (PSI, `some`, 10 s), whatever the counters show."""
 _BACK = 1.25
-"""It ends with this many times the room it began with."""
+"""A stage ends with this many times the memory it started with."""
 _DWELL_S = 10.0
 _LEAST_PART = 8
-"""In a small control group the setting counts as an eighth of the whole at the most."""
+"""The setting counts as at most an eighth of the machine's or control group's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """How far it has come."""
+    """The current stage, and when it started."""
 
     stage: int = 0
     since_s: float = float("-inf")
 
 
 def room_bytes(memory: Memory) -> int | None:
-    """What can still be taken before the kernel acts; None: unknown."""
+    """Memory that can be allocated before the kernel acts; None: unknown."""
     rooms = []
     if memory.available_bytes is not None:
         rooms.append(memory.available_bytes)
@@ -47,12 +51,12 @@ def room_bytes(memory: Memory) -> int | None:
 
 
 def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_available_bytes: int) -> Shortage:
-    """The stage after one more reading. `min_available_bytes`: the room below which the box takes less work."""
-    wanted = _stage(memory, min_available_bytes, 1.0)
-    if wanted is None:
+    """Return the stage after one more reading. `min_available_bytes`: available memory below which load is reduced."""
+    stage = _stage(memory, min_available_bytes, 1.0)
+    if stage is None:
         return shortage
-    if wanted > shortage.stage:
-        return Shortage(wanted, now_s)
+    if stage > shortage.stage:
+        return Shortage(stage, now_s)
     if shortage.stage == 0 or now_s - shortage.since_s < _DWELL_S:
         return shortage
     kept = _stage(memory, min_available_bytes, _BACK)
@@ -62,7 +66,7 @@ def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_availabl
 
 
 def within(limits: Limits, stage: int) -> Limits:
-    """The limits, as far as memory allows them."""
+    """Restrict limits to what a stage of memory shortage allows."""
     return replace(
         limits,
         cache_part=0.0 if stage >= CACHE else limits.cache_part,

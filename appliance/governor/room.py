@@ -1,4 +1,4 @@
-"""The memory that can still be taken, read when it is asked for."""
+"""The memory that is still available, read on each call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from appliance.governor.memory import room_bytes
 
 
 class Room:
-    """Bytes; None: unknown. `root`: where /proc and /sys lie."""
+    """A callable that returns available bytes; None: unknown. `root`: the folder that contains /proc and /sys."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._files, self._process = memory.find(root), psutil.Process()
 
     def __call__(self) -> int | None:
-        """Also below MemoryHigh=: above it the kernel holds up every thread of the service to get memory back."""
+        """Return the memory available below every limit, MemoryHigh= included: above that the kernel stalls every
+        thread of the service to reclaim memory."""
         try:
             now = memory.read(self._files, self._process).group
         except (psutil.Error, OSError):

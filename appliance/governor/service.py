@@ -1,4 +1,4 @@
-"""The 1 Hz loop: read the sensors, decide, hand the limits on when they change, and say why."""
+"""The 1 Hz loop: read the sensors, decide, apply changed limits, and log why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.governor import words
-from appliance.governor.policy import Hold, Policy, State, decide, limits_of, release, target_c
+from appliance.governor.policy import HeldState, Policy, State, decide, limits_of, release, target_c
 from appliance.ports import Clock, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits
@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Governor:
-    """Keeps the last reading and state; `policy` None only watches.
+    """Runs the policy and keeps the last reading and state. Without a policy (None) it only monitors.
 
-    `hung_s`: sensors that take longer are not waited for: what they said last grows old, and the policy knows.
+    `hung_s`: the longest wait for the sensors. After that the last reading stays in use, ages, and the policy sees
+    its age.
     """
 
     def __init__(
@@ -41,30 +42,30 @@ class Governor:
         self.reading: Reading | None = None
 
     async def run(self, period_s: float = 1.0) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         loop = asyncio.get_running_loop()
         pending: asyncio.Future[Reading] | None = None
         while True:
-            # Off the loop: a sensor behind a slow bus may take its time.
+            # In a thread: a sensor on a slow bus can block for a long time.
             pending = pending or loop.run_in_executor(None, self._sensors.read)
             await asyncio.wait({pending}, timeout=self._hung_s)
             if pending.done():
                 self.reading, pending = self._reading_of(pending), None
             elif self.reading is not None:
                 self.reading = replace(self.reading, at_s=self._clock())
-            self._step()
+            self._decide()
             await asyncio.sleep(period_s)
 
     def _reading_of(self, read: asyncio.Future[Reading]) -> Reading:
-        """What the sensors say; where reading them failed, what they said last, which grows old."""
+        """Return the new reading, or the ageing last one if reading the sensors failed."""
         error = read.exception()
         if error is None:
             return read.result()
-        log.error("the sensors cannot be read: %s", error, exc_info=error, extra={"kind": "sensors"})
+        log.error("cannot read the sensors: %s", error, exc_info=error, extra={"kind": "sensors"})
         return replace(self.reading or Reading(at_s=0.0), at_s=self._clock())
 
     def follow(self, policy: Policy | None, full: Limits) -> None:
-        """Other settings hold from now on; the cooling state stays, if there still is such a one."""
+        """Apply new settings; keep the cooling state, or the nearest one that still exists."""
         self.policy = policy
         if policy is not None:
             self.state = replace(self.state, cooling=min(self.state.cooling, policy.ladder.last))
@@ -74,63 +75,66 @@ class Governor:
             self._apply(limits)
 
     def hold(self, cooling: int, for_s: float) -> None:
-        """Stay in this cooling state so long, s, whatever the temperature below the critical point. Raises ValueError
-        for a state that there is none of, or when nothing is governed.
+        """Stay in this cooling state for `for_s` seconds, at any temperature below the critical point.
+
+        Raises ValueError for a nonexistent state, or when the governor is off.
         """
         if self.policy is None:
-            raise ValueError("the governor is off (governor.enabled = false)")
+            raise ValueError("the governor is off. Set governor.enabled = true")
         if not 0 <= cooling <= self.max_state:
-            raise ValueError(f"there is no cooling state {cooling}: they go from 0 (full work) to {self.max_state}")
-        self.state = replace(self.state, hold=Hold(cooling, self._clock() + for_s))
-        log.warning("a technician holds cooling state %d for %.0f s", cooling, for_s, extra={"cooling_state": cooling})
-        self._again()
+            raise ValueError(f"cooling state {cooling} does not exist. Choose 0 (no restrictions) to {self.max_state}")
+        self.state = replace(self.state, hold=HeldState(cooling, self._clock() + for_s))
+        log.warning(
+            "cooling state held manually: state=%d for=%.0f s", cooling, for_s, extra={"cooling_state": cooling}
+        )
+        self._decide_now()
 
     def release(self) -> None:
-        """End a hold; the governor finds its own way from there."""
+        """End a manual hold and return to automatic control."""
         if self.state.hold is not None:
             self.state = release(self.state)
-            log.warning("the held cooling state is released", extra={"cooling_state": self.cur_state})
-            self._again()
+            log.warning("manual hold of the cooling state released", extra={"cooling_state": self.cur_state})
+            self._decide_now()
 
     @property
     def cur_state(self) -> int:
-        """The cooling state: 0 is full work."""
+        """The cooling state; 0 means no restrictions."""
         return self.state.cooling
 
     @property
     def max_state(self) -> int:
-        """The last cooling state, in which nothing is inferred."""
+        """The last cooling state, in which inference is off."""
         return self.policy.ladder.last if self.policy is not None else 0
 
     @property
     def transitions(self) -> int:
-        """Changes of cooling state since the start."""
+        """Number of cooling state changes since the start."""
         return self.state.transitions
 
     @property
     def time_in_state_s(self) -> float:
-        """Since the cooling state last changed, or since the start."""
+        """Seconds since the last change of cooling state, or since the start."""
         return max(0.0, self._clock() - max(self.state.since_s, self._begun_s))
 
     @property
     def held_for_s(self) -> float | None:
-        """What is left of a hold; None: not held."""
+        """Remaining time of a manual hold; None: not held."""
         return max(0.0, self.state.hold.until_s - self._clock()) if self.state.hold is not None else None
 
     @property
     def target_c(self) -> float | None:
-        """The temperature that the chip is kept below; None: nothing is governed."""
+        """The temperature to keep the chip below; None: the governor is off."""
         if self.policy is None:
             return None
         return target_c(self.reading, self.policy) if self.reading is not None else self.policy.target_temp_c
 
-    def _again(self) -> None:
+    def _decide_now(self) -> None:
         if self.reading is not None:
             self.reading = replace(self.reading, at_s=self._clock())
-            self._step()
+            self._decide()
 
-    def _step(self) -> None:
-        """One decision, told if it changes anything."""
+    def _decide(self) -> None:
+        """Make one decision; log and apply it if anything changes."""
         policy, reading = self.policy, self.reading
         if policy is None or reading is None:
             return

@@ -1,4 +1,4 @@
-"""The governor in the words of a technician: what a state means, and why it has changed."""
+"""The governor's state in plain words: what a cooling state means, and why it changed."""
 
 from __future__ import annotations
 
@@ -8,61 +8,65 @@ from appliance.governor.policy import State
 from appliance.readings import Reading
 
 NO_SENSOR = (
-    "this machine has no temperature sensor: it works at full and cannot slow down before it gets hot; "
-    "see that its housing stays cool"
+    "no temperature sensor found: the device cannot slow down before it overheats, and runs without restrictions; "
+    "keep its housing cool"
 )
 
 
 def meaning(step: Step) -> str:
-    """What a cooling state does to the cameras."""
+    """Describe what a cooling state allows."""
     if not step.limits.admit:
-        return "no frames; the box only answers that it is there"
+        return "detection off; health endpoint only"
     if step.heat == 1.0:
-        return f"full work, input {step.limits.max_side} px"
-    frames = "all frames" if step.frames == 1.0 else f"{step.frames:.0%} of the frames"
-    only = f", only cameras of priority {step.limits.lowest_priority} and more" if step.limits.lowest_priority else ""
+        return f"no restrictions, input {step.limits.max_side} px"
+    frames = "all frames" if step.frames == 1.0 else f"{step.frames:.0%} of frames"
+    only = (
+        f", cameras with priority {step.limits.lowest_priority} or higher only" if step.limits.lowest_priority else ""
+    )
     return f"input {step.limits.max_side} px, {frames}{only}"
 
 
 def cause(state: State, reading: Reading, target_c: float) -> str:
-    """Why the box is in its state, as the start of a sentence."""
+    """Explain why the device is in its cooling state, as a phrase without a full stop."""
     temp = reading.thermal.soc_temp_c
     shown = "unknown" if temp is None else f"{temp:.0f} °C"
     if state.reason == "critical_temperature":
         cooled = temp is not None and temp < target_c
-        return f"the chip was too hot and is at {shown} now" if cooled else f"the chip is too hot ({shown})"
+        return f"the chip overheated and is now at {shown}" if cooled else f"the chip is too hot ({shown})"
     if state.reason == "temperature":
-        return f"the chip is at {shown}, to be kept below {target_c:.0f} °C"
+        return f"chip temperature {shown}, target below {target_c:.0f} °C"
     if state.reason == "throttled":
-        return f"the board slows its chip down ({shown}); look at its cooling and its supply"
+        return f"the board is throttling its chip ({shown}); check the cooling and the power supply"
     if state.reason == "under_voltage":
-        return "the supply's voltage is too low; use the board's own supply and a short cable"
+        return "under-voltage; use the board's own power supply and a short cable"
     if state.reason == "temperature_unknown":
         return (
-            "the temperature sensor has fallen silent, so the box is careful; restart it, and check it if it stays so"
+            "the temperature sensor stopped responding, so the load is reduced; restart the device, and check the "
+            "sensor if this persists"
         )
     if state.reason == "held":
-        return "a technician holds this state"
-    return f"the chip is at {shown}" if temp is not None else "nothing is wrong"
+        return "held manually"
+    if state.reason == "recovering":
+        return f"recovering to state 0, chip temperature {shown}"
+    return f"chip temperature {shown}" if temp is not None else "no problems"
 
 
 def shortage(state: State) -> str | None:
-    """What is given up for want of memory; None: nothing."""
+    """Describe what is reduced because memory is short; None: nothing."""
     return memory.STAGES[state.shortage.stage] if state.shortage.stage else None
 
 
 def change(before: State, after: State, reading: Reading, ladder: Ladder, target_c: float) -> str | None:
-    """The log's line about a step from one state to another; None: nothing worth one has changed."""
+    """Return the log line for a change of state; None: nothing worth logging changed."""
     lines = []
     if after.cooling != before.cooling:
-        way = "down" if after.cooling > before.cooling else "up"
         lines.append(
-            f"{way} to cooling state {after.cooling} of {ladder.last} ({meaning(ladder.steps[after.cooling])}): "
-            f"{cause(after, reading, target_c)}"
+            f"cooling state {before.cooling} -> {after.cooling} of {ladder.last} "
+            f"({meaning(ladder.steps[after.cooling])}): {cause(after, reading, target_c)}"
         )
     if after.shortage.stage != before.shortage.stage:
         room = memory.room_bytes(reading.memory)
-        left = "" if room is None else f", {room // 1_000_000} MB left"
+        left = "" if room is None else f", {room // 1_000_000} MB available"
         lines.append(f"memory: {memory.STAGES[after.shortage.stage]}{left}")
     if after.blind == "no_sensor" and before.blind != after.blind:
         lines.append(NO_SENSOR)

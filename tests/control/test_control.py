@@ -57,7 +57,7 @@ async def test_it_shows_state_reason_and_ladder(tmp_path: Path) -> None:
     async with running(tmp_path / "c.sock") as governor:
         found = await ask(tmp_path / "c.sock", "governor")
     assert (found["cur_state"], found["max_state"], found["reason"]) == (1, LAST, "temperature")
-    assert found["why"] == "the chip is at 76 °C, to be kept below 75 °C"
+    assert found["why"] == "chip temperature 76 °C, target below 75 °C"
     assert found["transitions"] == governor.transitions == 1
     assert found["ladder"][1] == {"heat": pytest.approx(17.2 / 27.2), "means": "input 512 px, all frames"}
     assert found["held_for_s"] is None
@@ -77,7 +77,7 @@ async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((99, 60.0), "there is no cooling state 99"),
+        ((99, 60.0), "cooling state 99 does not exist"),
         ((1, 0.0), "24 hours"),
         ((1, 1e9), "24 hours"),
         ((1.5, 60.0), "int"),
@@ -179,7 +179,7 @@ async def test_the_command_line_holds_shows_and_releases(
     assert " *     2    44%   input 416 px, all frames" in shown
     assert "`appliance bench` measures this one" in shown
     problems = capsys.readouterr().err
-    assert "there is no cooling state 77" in problems
+    assert "cooling state 77 does not exist" in problems
     assert "for example --for 10m" in problems
 
 

@@ -1,4 +1,4 @@
-"""Readings as the governor's tests need them."""
+"""Readings, limits and a policy for the governor's tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reading(
     passive_c: float | None = None,
     off_c: float | None = None,
 ) -> Reading:
-    """One reading; `use`: of the processors, 0-1, all by the service."""
+    """Build one reading; `use`: CPU use, 0-1, all by the service."""
     return Reading(
         at_s,
         Thermal(at_s, temp_c, passive_c, off_c),

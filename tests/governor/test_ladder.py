@@ -1,4 +1,4 @@
-"""The ladder: each state makes less heat than the one before, by what the box's own profile says."""
+"""The ladder: each state produces less heat than the one before, according to the device's profile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rung(side: int, cpu_ms: float) -> Rung:
 
 
 def profile(*rungs: Rung) -> Profile:
-    return Profile(Subject("a box", "yolo11n", "openvino"), "f32", "2026-01-02", rungs)
+    return Profile(Subject("a board", "yolo11n", "openvino"), "f32", "2026-01-02", rungs)
 
 
 profiles = st.one_of(
@@ -64,7 +64,7 @@ def test_every_state_allows_less_than_the_one_before(
 
 @settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8))
-def test_the_engine_time_given_away_makes_the_heat_that_the_state_promises(
+def test_the_engine_time_of_a_state_produces_the_heat_that_it_states(
     full: Limits, measured: Profile | None, slots: int
 ) -> None:
     for step in make_ladder(full, measured, slots=slots).steps[1:-1]:
@@ -73,7 +73,7 @@ def test_the_engine_time_given_away_makes_the_heat_that_the_state_promises(
             assert used == pytest.approx(step.heat)
 
 
-def test_a_measured_box_has_its_own_costs() -> None:
+def test_a_measured_device_uses_its_own_costs() -> None:
     ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 30.0), rung(320, 10.0), rung(256, 8.0)))
     assert ladder.measured
     assert [step.limits.max_side for step in ladder.steps[:4]] == [640, 512, 320, 256]
@@ -82,25 +82,25 @@ def test_a_measured_box_has_its_own_costs() -> None:
     assert ladder.steps[1].frames == 1.0
 
 
-def test_a_box_that_was_never_measured_borrows_the_costs_of_another() -> None:
+def test_an_unmeasured_device_uses_the_default_costs() -> None:
     ladder = make_ladder(FULL)
     assert not ladder.measured
     assert [step.limits.max_side for step in ladder.steps[:5]] == [640, 512, 416, 320, 256]
     assert heats(ladder)[:5] == [1.0, 0.632, 0.441, 0.279, 0.195]
 
 
-def test_a_size_that_saves_nothing_is_no_state() -> None:
+def test_a_size_that_saves_no_heat_is_left_out() -> None:
     ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 39.0), rung(416, 20.0), rung(320, 30.0)))
     assert [step.limits.max_side for step in ladder.steps[:2]] == [640, 416]
 
 
-def test_a_network_of_one_size_gives_fewer_frames_instead() -> None:
+def test_a_network_with_a_fixed_size_processes_fewer_frames_instead() -> None:
     ladder = make_ladder(FULL, one_size=True)
     assert {step.limits.max_side for step in ladder.steps} == {640}
     assert heats(ladder)[:3] == [1.0, 0.7, 0.5]
 
 
-def test_cameras_of_low_priority_go_last_where_there_are_others() -> None:
+def test_with_priorities_the_last_cameras_served_are_those_with_a_priority() -> None:
     assert all(step.limits.lowest_priority == 0 for step in make_ladder(FULL).steps)
     *_, before, only, none = make_ladder(FULL, priorities=True).steps
     assert (before.limits.lowest_priority, only.limits.lowest_priority) == (0, 1)

@@ -1,4 +1,4 @@
-"""Memory: what nobody notices goes first, frames last, and all of it comes back in the reverse order."""
+"""Memory shortage: what nobody notices goes first, frames last, and everything returns in reverse order."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def walk(rooms_mb: list[int | None], start: Shortage | None = None, every_s: flo
 
 
 @pytest.mark.parametrize(("room_mb", "stage"), [(201, 0), (199, 1), (149, 2), (99, 3), (74, 4), (49, 5), (0, 5)])
-def test_each_stage_begins_with_less_room(room_mb: int, stage: int) -> None:
+def test_each_stage_starts_with_less_memory(room_mb: int, stage: int) -> None:
     assert walk([room_mb])[0].stage == stage
 
 
-def test_what_is_given_up_first_is_what_nobody_notices() -> None:
+def test_what_nobody_notices_is_given_up_first() -> None:
     none, cache, sizes, single, newcomers, frames = (within(FULL, stage) for stage in range(6))
     assert none == FULL
     assert cache == Limits(640, 0.0, 8, next_side=512, cache_part=0.0)
@@ -46,7 +46,7 @@ def test_what_is_given_up_first_is_what_nobody_notices() -> None:
 
 @settings(deadline=None)
 @given(st.lists(rooms, max_size=60))
-def test_it_comes_back_one_stage_at_a_time_and_not_at_once(rooms_mb: list[int | None]) -> None:
+def test_recovery_is_one_stage_at_a_time_and_ten_seconds_apart(rooms_mb: list[int | None]) -> None:
     way = [Shortage(), *walk(rooms_mb)]
     for before, after in itertools.pairwise(way):
         assert after.stage >= before.stage - 1
@@ -56,41 +56,41 @@ def test_it_comes_back_one_stage_at_a_time_and_not_at_once(rooms_mb: list[int | 
 
 @settings(deadline=None)
 @given(st.lists(rooms, max_size=60))
-def test_with_room_again_it_comes_back_wholly(rooms_mb: list[int | None]) -> None:
+def test_recovery_is_complete_when_memory_is_available_again(rooms_mb: list[int | None]) -> None:
     start = [Shortage(), *walk(rooms_mb)][-1]
     assert walk([400] * 60, Shortage(start.stage, 0.0))[-1].stage == 0
 
 
 @settings(deadline=None)
 @given(rooms, st.integers(0, 5))
-def test_less_room_never_allows_more(room_mb: int | None, stage: int) -> None:
+def test_less_memory_never_allows_more(room_mb: int | None, stage: int) -> None:
     if room_mb is not None:
         more, less = (walk([room], Shortage(stage, 0.0))[0].stage for room in (room_mb, room_mb // 2))
         assert less >= more
 
 
-def test_at_a_threshold_it_does_not_flutter() -> None:
+def test_the_stage_does_not_oscillate_at_a_threshold() -> None:
     stages = [one.stage for one in walk([99, 101] * 100)]
     assert set(stages) == {3}
 
 
-def test_the_control_groups_limit_counts_and_its_file_cache_does_not() -> None:
+def test_the_limit_of_the_control_group_counts_and_its_file_cache_does_not() -> None:
     memory = Memory(available_bytes=3000 * MB, cgroup_used_bytes=400 * MB, cgroup_cache_bytes=90 * MB,
                     cgroup_limit_bytes=500 * MB)  # fmt: skip
     assert room_bytes(memory) == 100 * MB
-    assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == 1  # an eighth of 500 MB is to stay free
+    assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == 1  # below twice an eighth of 500 MB
 
 
-def test_a_small_control_group_is_not_short_of_memory_all_the_time() -> None:
+def test_a_small_control_group_is_not_permanently_short_of_memory() -> None:
     memory = Memory(available_bytes=3000 * MB, cgroup_used_bytes=80 * MB, cgroup_limit_bytes=256 * MB)
     assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == 0
 
 
 @pytest.mark.parametrize(("percent", "stage"), [(5.0, 0), (25.0, 2), (60.0, 3)])
-def test_tasks_that_wait_for_memory_are_believed_before_counters(percent: float, stage: int) -> None:
+def test_tasks_that_wait_for_memory_override_the_counters(percent: float, stage: int) -> None:
     memory = Memory(available_bytes=4000 * MB, pressure_percent=percent)
     assert next_shortage(Shortage(), memory, 0.0, LEAST).stage == stage
 
 
-def test_unknown_memory_changes_nothing() -> None:
+def test_unknown_memory_does_not_change_the_stage() -> None:
     assert walk([None] * 50, Shortage(4, 0.0))[-1].stage == 4

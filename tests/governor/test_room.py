@@ -1,4 +1,4 @@
-"""The memory that can still be taken: of the machine, of the control group, and below where it is slowed down."""
+"""Available memory: of the machine, of the control group, and below the group's soft limit (MemoryHigh=)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def group(root: Path, **files: int) -> None:
 
 
 @pytest.mark.parametrize(("high", "room"), [(500 * MB, 250 * MB), (580 * MB, 330 * MB), (200 * MB, 0)])
-def test_the_group_may_not_be_slowed_down_either(high: int, room: int, tmp_path: Path) -> None:
+def test_available_memory_ends_at_the_soft_limit_of_the_group(high: int, room: int, tmp_path: Path) -> None:
     group(tmp_path, current=300 * MB, max=600 * MB, high=high)
     assert Room(tmp_path)() == min(room, 350 * MB)
 
 
-def test_it_is_read_each_time(tmp_path: Path) -> None:
+def test_available_memory_is_read_on_each_call(tmp_path: Path) -> None:
     group(tmp_path, current=300 * MB, max=600 * MB)
     room = Room(tmp_path)
     assert room() == 350 * MB
@@ -35,7 +35,7 @@ def test_it_is_read_each_time(tmp_path: Path) -> None:
     assert room() == 150 * MB
 
 
-def test_without_a_group_it_is_what_the_machine_has_left(tmp_path: Path) -> None:
+def test_without_a_control_group_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
     found = Room(tmp_path)()
     assert found is not None
     assert 0 < found <= psutil.virtual_memory().total

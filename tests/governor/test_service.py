@@ -1,4 +1,4 @@
-"""The governor's loop: it reads, decides, speaks only when something changes, and lets a technician hold a state."""
+"""The governor's loop: read, decide, apply and log changes only, and hold a state manually."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.governor.readings import FULL, LADDER, LAST, POLICY
 
 
 class FakeSensors:
-    """Temperatures one after another, a second apart on a clock that they move; the last one stays."""
+    """Sensors that return one temperature after another, a second apart on a clock that they move; the last repeats."""
 
     def __init__(self, temps_c: list[float | None], clock: FakeClock, step_s: float = 1.0) -> None:
         self._temps_c, self._clock, self._step_s = temps_c, clock, step_s
@@ -35,7 +35,7 @@ class FakeSensors:
 
 
 class HangingSensors(FakeSensors):
-    """They answer three times, and then not before they are `free`."""
+    """Sensors that respond three times, and then block until `free` is set."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__([60.0], clock)
@@ -49,7 +49,7 @@ class HangingSensors(FakeSensors):
 
 
 class Applied:
-    """A governor, the limits it handed on, and its clock."""
+    """A governor, the limits it applied, and its clock."""
 
     def __init__(self, temps_c: list[float | None], policy: Policy | None = POLICY) -> None:
         self.clock = FakeClock()
@@ -81,7 +81,7 @@ async def run_through(temps_c: list[float | None], policy: Policy | None = POLIC
     return applied
 
 
-async def test_limits_are_handed_on_only_when_they_change() -> None:
+async def test_limits_are_applied_only_when_they_change() -> None:
     applied = await run_through([50.0] * 50)
     assert applied.limits == []
     assert applied.governor.limits == LADDER.steps[0].limits
@@ -90,7 +90,7 @@ async def test_limits_are_handed_on_only_when_they_change() -> None:
     assert applied.limits[-1] == applied.governor.limits == LADDER.steps[0].limits
 
 
-async def test_state_and_time_in_it_are_told() -> None:
+async def test_the_governor_reports_its_state_and_the_time_in_it() -> None:
     applied = await run_through([*[80.0] * 25])
     governor = applied.governor
     assert (governor.cur_state, governor.max_state, governor.transitions) == (3, LAST, 3)
@@ -100,19 +100,19 @@ async def test_state_and_time_in_it_are_told() -> None:
     assert governor.target_c == 75.0
 
 
-async def test_before_the_first_change_the_time_counts_from_the_start() -> None:
+async def test_before_the_first_change_the_time_in_state_counts_from_the_start() -> None:
     applied = Applied([50.0])
     applied.clock.pass_(12.0)
     assert applied.governor.time_in_state_s == 12.0
 
 
-async def test_a_critical_reading_refuses_frames_with_the_first_reading() -> None:
+async def test_a_critical_first_reading_refuses_frames_at_once() -> None:
     applied = await run_through([90.0])
     assert applied.limits[0].admit is False
     assert applied.governor.cur_state == LAST
 
 
-async def test_a_governor_without_a_policy_only_watches() -> None:
+async def test_a_governor_without_a_policy_only_monitors() -> None:
     applied = await run_through([90.0] * 5, None)
     assert applied.limits == []
     assert applied.governor.limits == FULL
@@ -121,22 +121,22 @@ async def test_a_governor_without_a_policy_only_watches() -> None:
     assert applied.governor.target_c is None
 
 
-async def test_the_log_tells_of_each_change_in_words(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_change_of_state_is_logged_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     await run_through([80.0] * 3)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "down to cooling state 1 of 9 (input 512 px, all frames): the chip is at 80 °C, to be kept below 75 °C"
+        "cooling state 0 -> 1 of 9 (input 512 px, all frames): chip temperature 80 °C, target below 75 °C"
     )
     assert (record.cooling_state, record.reason) == (1, "temperature")  # type: ignore[attr-defined]  # from `extra`
 
 
-async def test_a_machine_without_a_sensor_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_missing_temperature_sensor_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     await run_through([None] * 20)
     (record,) = caplog.records
     assert "no temperature sensor" in record.getMessage()
 
 
-async def test_a_technician_holds_a_state_and_releases_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_state_is_held_manually_and_released(caplog: pytest.LogCaptureFixture) -> None:
     applied = Applied([50.0])
     async with applied.running():
         await applied.read(3)
@@ -151,17 +151,17 @@ async def test_a_technician_holds_a_state_and_releases_it(caplog: pytest.LogCapt
         assert applied.governor.held_for_s is None
         await applied.read(300)
     assert applied.governor.cur_state == 0
-    assert any("a technician holds cooling state 2" in record.getMessage() for record in caplog.records)
+    assert any("cooling state held manually: state=2 for=100000 s" in record.getMessage() for record in caplog.records)
 
 
-async def test_a_state_that_does_not_exist_cannot_be_held() -> None:
-    with pytest.raises(ValueError, match="there is no cooling state 99: they go from 0"):
+async def test_a_nonexistent_state_cannot_be_held() -> None:
+    with pytest.raises(ValueError, match="cooling state 99 does not exist"):
         Applied([50.0]).governor.hold(99, 60.0)
     with pytest.raises(ValueError, match=r"governor\.enabled"):
         Applied([50.0], None).governor.hold(1, 60.0)
 
 
-async def test_sensors_that_hang_are_not_waited_for() -> None:
+async def test_hung_sensors_do_not_block_the_governor() -> None:
     clock = FakeClock()
     sensors = HangingSensors(clock)
     governor = Governor(sensors=sensors, policy=POLICY, full=FULL, apply=lambda limits: None, clock=clock, hung_s=0.01)
@@ -179,7 +179,7 @@ async def test_sensors_that_hang_are_not_waited_for() -> None:
 
 
 class BrokenSensors(FakeSensors):
-    """They answer three times, fail three times, and answer again."""
+    """Sensors that respond three times, fail three times, and respond again."""
 
     def read(self) -> Reading:
         reading = super().read()
@@ -188,7 +188,7 @@ class BrokenSensors(FakeSensors):
         return reading
 
 
-async def test_sensors_that_cannot_be_read_do_not_end_the_governor(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unreadable_sensors_do_not_stop_the_governor(caplog: pytest.LogCaptureFixture) -> None:
     applied = Applied([60.0])
     applied.governor._sensors = applied.sensors = BrokenSensors([60.0], applied.clock)
     async with applied.running():
@@ -196,4 +196,4 @@ async def test_sensors_that_cannot_be_read_do_not_end_the_governor(caplog: pytes
         assert applied.governor.reading is not None
         assert applied.governor.reading.thermal.soc_temp_c == 60.0
         await applied.read(10)
-    assert "the sensors cannot be read: invalid literal" in caplog.text
+    assert "cannot read the sensors: invalid literal" in caplog.text
