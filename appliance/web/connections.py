@@ -77,7 +77,8 @@ class Connections:
             await client.close(wait=False, abort=True)
             self._server.eio.sockets.pop(eio_sid, None)
         for one in list(self._requests.values()):
-            if one.method == "GET" and (one is request or one.query.get("sid") == eio_sid):
+            theirs = eio_sid is not None and one.query.get("sid") == eio_sid
+            if one.method == "GET" and (one is request or theirs):
                 _close(one)  # a POST is answered, and the client's next request says that its session is gone
 
     def refuse_new(self) -> None:
