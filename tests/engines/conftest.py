@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.testing.colours import colours
-from tests.engines.nvidia.box import Jetson
+from tests.engines.nvidia.jetson import Jetson
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from appliance.service import loading
 from appliance.testing.colours import colours
 from appliance.workshop import fetch
 from tests.conftest import Serve
-from tests.engines.nvidia.box import Jetson
 from tests.engines.nvidia.environment import environment
+from tests.engines.nvidia.jetson import Jetson
 from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 
@@ -255,7 +255,7 @@ async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_b
         engine = running_.report()["engine"]
         assert engine["engine"] == "openvino"
         (finding,) = [one for one in running_.started.parts.vitals.findings() if one.code == "engine_stand_in"]
-        assert "TensorRT cannot run gate yet: no engine was built for this box." in finding.what
+        assert "TensorRT cannot run gate yet: no engine was built for this device." in finding.what
         with anyio.fail_after(60):
             while running_.report()["engine"]["engine"] != "tensorrt":
                 await anyio.sleep(0.02)

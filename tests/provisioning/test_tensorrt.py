@@ -47,10 +47,10 @@ def test_where_there_is_no_gpu_openvino_serves_and_it_is_said(box: Box) -> None:
         answer = ask(port)
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
     (finding,) = [one for one in box.get("/health")[1]["findings"] if one["code"] == "engine_stand_in"]
-    assert "no NVIDIA GPU can be used here" in finding["what"]
+    assert "no usable NVIDIA GPU" in finding["what"]
     code, said = box.tried("/usr/local/bin/appliance", "doctor")
     assert code == 1
-    assert "no NVIDIA GPU can be used here" in said
+    assert "no usable NVIDIA GPU" in said
 
 
 def test_without_the_module_the_next_release_is_one_without_it(box: Box) -> None:

@@ -14,7 +14,7 @@ from appliance.settings.schema import Settings
 from appliance.testing.colours import colours
 from appliance.workshop import fetch
 from tests.conftest import Serve
-from tests.engines.nvidia.box import Jetson, install_cuda
+from tests.engines.nvidia.jetson import Jetson, install_cuda
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_the_box_says_what_is_to_be_mended_and_does_not_go_dark(
     without_tensorrt(monkeypatch)
     async with serve(load=loading.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
         (finding,) = [one for one in running.started.parts.vitals.findings() if one.code == "engine_stand_in"]
-        assert "JetPack brings it as python3-libnvinfer" in finding.what
+        assert "JetPack provides it as python3-libnvinfer" in finding.what
         assert finding.what.endswith("A slower engine serves: the box cannot mend that by itself.")
         assert finding.do.startswith("Mend that, then restart the service")
 

@@ -1,1 +1,1 @@
-"""NVIDIA TensorRT: the engine, its build, and the files in between."""
+"""NVIDIA TensorRT: the engine, the build program, and engine files."""

@@ -1,10 +1,10 @@
-"""CUDA as the TensorRT engine needs it, through NVIDIA's own bindings: one stream, events, memory on both sides.
+"""The part of CUDA that the TensorRT engine needs, through NVIDIA's bindings: a stream, events, host and GPU memory.
 
 Rules of this file:
-- Every call that fails raises EngineError, in the driver's own words.
-- A copy between the two sides is done when the stream has come past it, not when the call returns.
-- Bindings older than 12.9.1 keep the GIL while they wait for the GPU, and the oldest have another layout: the extra
-  `tensorrt` asks for newer ones.
+- Every failed call raises EngineError with the driver's message.
+- Copies are asynchronous: a copy is complete when the stream has passed it, not when the call returns.
+- Bindings before 12.9.1 hold the GIL while they wait for the GPU, and the oldest ones have a different module layout.
+  The extra `tensorrt` requires newer ones.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from appliance.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU, as far as an engine is tied to it."""
+    """The properties of a GPU that an engine depends on."""
 
     name: str
     compute: str
-    """Compute capability: `8.7`."""
+    """Compute capability, such as `8.7`."""
     multiprocessors: int
 
 
 class Cuda:
-    """The first GPU. Raises EngineError: engine_device_missing where there is none, engine_failed without bindings."""
+    """The first GPU. Raises EngineError: engine_device_missing without a GPU, engine_failed without the bindings."""
 
     def __init__(self) -> None:
         try:
@@ -42,46 +42,46 @@ class Cuda:
             ) from None
         self.runtime: Any = runtime
         try:
-            found = self.call(runtime.cudaGetDeviceCount)
-        except (EngineError, RuntimeError) as error:  # the latter where there is no driver at all
-            raise EngineError(f"no NVIDIA GPU can be used here: {error}", "engine_device_missing") from None
-        if not found:
-            raise EngineError("there is no NVIDIA GPU here", "engine_device_missing")
+            count = self.call(runtime.cudaGetDeviceCount)
+        except (EngineError, RuntimeError) as error:  # RuntimeError: there is no driver
+            raise EngineError(f"no usable NVIDIA GPU: {error}", "engine_device_missing") from None
+        if not count:
+            raise EngineError("no NVIDIA GPU found", "engine_device_missing")
 
     def gpu(self) -> Gpu:
-        """What it is."""
-        told = self.call(self.runtime.cudaGetDeviceProperties, 0)
-        return Gpu(told.name.decode(errors="replace"), f"{told.major}.{told.minor}", int(told.multiProcessorCount))
+        """Its properties."""
+        found = self.call(self.runtime.cudaGetDeviceProperties, 0)
+        return Gpu(found.name.decode(errors="replace"), f"{found.major}.{found.minor}", int(found.multiProcessorCount))
 
     def new_stream(self) -> Any:
-        """A queue of work, which ends in the order in which it was put there; `int` of it is what TensorRT takes."""
+        """A queue of work that completes in order. TensorRT takes it as an `int`."""
         return self.call(self.runtime.cudaStreamCreateWithFlags, self.runtime.cudaStreamNonBlocking)
 
     def wait_for_stream(self, stream: Any) -> None:
-        """Until all that was put there has been done."""
+        """Block until all queued work is complete."""
         self.call(self.runtime.cudaStreamSynchronize, stream)
 
     def free_stream(self, stream: Any) -> None:
         self.call(self.runtime.cudaStreamDestroy, stream)
 
     def new_event(self) -> Any:
-        """A mark in a stream; who waits for it sleeps, and does not spin."""
+        """An event that a waiting thread sleeps on instead of spinning."""
         flags = self.runtime.cudaEventBlockingSync | self.runtime.cudaEventDisableTiming
         return self.call(self.runtime.cudaEventCreateWithFlags, flags)
 
-    def mark(self, event: Any, stream: Any) -> None:
-        """Put it behind all that is in the stream now."""
+    def record_event(self, event: Any, stream: Any) -> None:
+        """Queue the event behind all work now in the stream."""
         self.call(self.runtime.cudaEventRecord, event, stream)
 
     def wait_for_event(self, event: Any) -> None:
-        """Until the stream has come past its mark. Other threads run meanwhile."""
+        """Block, without the GIL, until the stream has passed the event."""
         self.call(self.runtime.cudaEventSynchronize, event)
 
     def free_event(self, event: Any) -> None:
         self.call(self.runtime.cudaEventDestroy, event)
 
     def call(self, function: Any, *arguments: Any) -> Any:
-        """What a function of the runtime gives back behind its error. Raises EngineError."""
+        """Call a function of the runtime and return its value. Raises EngineError when it fails."""
         error, *values = function(*arguments)
         if int(error):
             _, text = self.runtime.cudaGetErrorString(error)
@@ -90,21 +90,21 @@ class Cuda:
 
 
 class Memory:
-    """The same number of bytes on both sides: pinned on the host, so that the GPU copies while the CPU works."""
+    """A buffer on the GPU with a mirror on the host, pinned so that the GPU can copy while the CPU works."""
 
     def __init__(self, cuda: Cuda, size_bytes: int) -> None:
         self._cuda, self.size_bytes = cuda, size_bytes
         self._host = int(cuda.call(cuda.runtime.cudaMallocHost, size_bytes))
         try:
             self.address = int(cuda.call(cuda.runtime.cudaMalloc, size_bytes))
-            """On the GPU."""
+            """GPU address."""
         except EngineError:
             cuda.call(cuda.runtime.cudaFreeHost, self._host)
             raise
         self._bytes = np.ctypeslib.as_array((ctypes.c_uint8 * size_bytes).from_address(self._host))
 
     def array(self, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
-        """The host's side, its first bytes, as an array."""
+        """The beginning of the host buffer as an array."""
         used = math.prod(shape) * np.dtype(kind).itemsize
         array: NDArray[Any] = self._bytes[:used].view(kind).reshape(shape)
         return array
@@ -118,6 +118,6 @@ class Memory:
         self._cuda.call(self._cuda.runtime.cudaMemcpyAsync, self._host, self.address, size_bytes, kind, stream)
 
     def free(self) -> None:
-        """Nothing in any stream may use it any more, nor its array."""
+        """Free both buffers. No queued work and no array may use them any more."""
         self._cuda.call(self._cuda.runtime.cudaFree, self.address)
         self._cuda.call(self._cuda.runtime.cudaFreeHost, self._host)

@@ -1,19 +1,17 @@
-"""TensorRT: one engine, an execution context for each of its optimisation profiles, one stream, two sets of buffers.
+"""TensorRT: one engine, one execution context for each optimisation profile, one stream, two buffer sets.
 
 Rules of this file:
-- One stream keeps the order: a frame's copy to the GPU, its network, its copies back, its mark. While one frame
-  computes the next is written into the other set's pinned memory and queued behind it, so the GPU goes from one to the
-  next.
-- A profile has one context, for life, so that no profile is ever switched while work is queued, and TensorRT 8.6,
-  which lets no two contexts share one, is content.
-- A context is used by one thread at a time, under `_queueing`: its shapes and addresses are those of the frame that is
-  being queued. What is queued already keeps its own.
-- Memory is touched by the host only when nothing is queued that uses it: a set belongs to one frame until its mark.
-- What goes, goes in this order: contexts, when the stream is empty; the engine; the runtime; memory and marks; the
-  stream.
+- One stream keeps the order: copy to the GPU, inference, copies back, event. While the GPU computes one frame, the next
+  one is written to the pinned memory of the other buffer set and queued, so that the GPU never waits between frames.
+- Each profile has one context for its whole life. No profile is switched while work is queued, and no two contexts
+  share a profile, which TensorRT 8.6 does not allow.
+- One thread at a time uses a context, under `_queueing`: its shapes and addresses are those of the frame being queued.
+  Work that is already queued keeps its own.
+- The host touches a buffer only when no queued work uses it: a buffer set belongs to one frame until its event.
+- Release in this order: contexts, once the stream is empty; engine; runtime; memory and events; stream.
 
-Arithmetic on the picture (u8 to 0-1, colours apart) is done by the CPU on its way into pinned memory: whether the GPU
-would be faster was never measured.
+The CPU converts the image (u8 to 0-1, HWC to CHW) while it writes to pinned memory. Whether the GPU would be faster has
+not been measured.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ import numpy as np
 
 from appliance.engines.tensorrt import engine_files, versions
 from appliance.engines.tensorrt.cuda import Cuda, Memory
-from appliance.engines.tensorrt.form import Form, IoTensor
+from appliance.engines.tensorrt.signature import IoTensor, Signature
 from appliance.errors import EngineError
 from appliance.models import engine_file
 from appliance.models.engine_file import BuiltFor
@@ -38,14 +36,14 @@ from appliance.values import Size
 
 _SLOTS = 2
 _DEVICES = ("CPU", "GPU", "GPU.0")
-"""What `engine.device` may say. CPU is there where nothing was set, and is what serves while an engine is built."""
+"""Accepted values of `engine.device`. CPU is the default, and what the stand-in uses while an engine is built."""
 
 
 class TensorRTEngine:
-    """An Engine on the first NVIDIA GPU. `network`: an ONNX file; `cache`: where an engine built of it is kept.
+    """An Engine on the first NVIDIA GPU. `network`: an ONNX file. `cache`: the folder of engines built on this device.
 
-    `sizes`: inputs that it must have been tuned for. Raises EngineError: engine_device_missing, engine_failed; NotBuilt
-    where no engine file fits this box.
+    `sizes`: input sizes that the engine must be tuned for. Raises EngineError: engine_device_missing, engine_failed;
+    NotBuilt when no engine file fits this device.
     """
 
     name = "tensorrt"
@@ -64,9 +62,9 @@ class TensorRTEngine:
         **_ignored: Any,
     ) -> None:
         if device not in _DEVICES:
-            raise EngineError(f'TensorRT runs on the first GPU here, and not on {device}: set engine.device = "GPU"')
+            raise EngineError(f'TensorRT runs on the first GPU only, not on {device}; set engine.device = "GPU"')
         tensorrt = versions.load()
-        self._cuda = Cuda()  # before TensorRT's runtime, which ends the process where there is no driver
+        self._cuda = Cuda()  # first: without a driver TensorRT's runtime ends the process
         gpu = self._cuda.gpu()
         self.device = f"GPU {gpu.name}"
         self.precision = versions.choose_precision(tensorrt, precision)
@@ -82,25 +80,25 @@ class TensorRTEngine:
         if self._engine is None:
             why = f"{file.name} is damaged ({self._log.last_error})"
             raise engine_files.not_built(network, cache, here, why, can_build=can_build)
-        self._form = Form.of(tensorrt, self._engine)
+        self._signature = Signature.of(tensorrt, self._engine)
         self._stream = self._cuda.new_stream()
         self._free: SimpleQueue[_Buffers] = SimpleQueue()
         for _ in range(_SLOTS):
             self._free.put(_Buffers(self._cuda))
         self._contexts: dict[int, Any] = {}
-        """By profile."""
+        """Execution context by profile."""
         self._profiles: dict[Size | None, int] = {}
-        """Of what is ready."""
+        """Profile by prepared size."""
         self._queueing = threading.Lock()
         self._preparing = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
 
     def prepare(self, size: Size | None) -> bool:
-        """Nothing is compiled: the engine file has it, or has it not. Raises EngineError where it has not."""
+        """Create the context for this size; nothing is compiled. Raises EngineError when no profile covers the size."""
         with self._preparing:
             self._check_open()
-            profile = self._form.profile_for(size)
+            profile = self._signature.profile_for(size)
             context = self._contexts.get(profile) or self._new_context(profile)
             with self._queueing:
                 self._contexts[profile] = context
@@ -119,16 +117,17 @@ class TensorRTEngine:
                 del self._contexts[profile]
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
-        """Queue a frame and wait for it, while another one is written or read. `all_cores` changes nothing: a frame has
-        the whole GPU.
+        """Queue a frame and wait for it while another thread writes or reads the next one.
+
+        `all_cores` has no effect: a frame always gets the whole GPU.
         """
         buffers = self._free.get()
         try:
             self._check_open()
-            buffers.write(self._form.image, tensor)
+            buffers.write(self._signature.image, tensor)
             while (outputs := self._queue(buffers, Size(tensor.shape[1], tensor.shape[0]))) is None:
                 self.prepare(None)
-            self._cuda.wait_for_event(buffers.mark)
+            self._cuda.wait_for_event(buffers.event)
             return read(outputs)
         finally:
             self._free.put(buffers)
@@ -138,7 +137,7 @@ class TensorRTEngine:
             if self._closed:
                 return
             self._closed = True
-            all_buffers = [self._free.get() for _ in range(_SLOTS)]  # what is running ends
+            all_buffers = [self._free.get() for _ in range(_SLOTS)]  # waits for running frames
             try:
                 with self._preparing, self._queueing:
                     self._cuda.wait_for_stream(self._stream)
@@ -150,7 +149,7 @@ class TensorRTEngine:
                         buffers.free()
                     self._cuda.free_stream(self._stream)
             finally:
-                for buffers in all_buffers:  # who waits for one learns that it is over
+                for buffers in all_buffers:  # threads that wait for one then see that the engine is closed
                     self._free.put(buffers)
 
     def _check_open(self) -> None:
@@ -160,13 +159,11 @@ class TensorRTEngine:
     def _new_context(self, profile: int) -> Any:
         context = self._engine.create_execution_context()
         if context is None or not context.set_optimization_profile_async(profile, int(self._stream)):
-            raise EngineError(f"TensorRT cannot get ready: {self._log.last_error}")
+            raise EngineError(f"TensorRT cannot create an execution context: {self._log.last_error}")
         return context
 
     def _queue(self, buffers: _Buffers, size: Size) -> Raw | None:
-        """Put a frame's work into the stream; gives the outputs, which hold it from the mark on. None: no network is
-        ready for it.
-        """
+        """Queue a frame's work. Returns its outputs, valid after the event; None: no profile is prepared for it."""
         with self._queueing:
             profile = self._profiles.get(size, self._profiles.get(None))
             if profile is None:
@@ -174,43 +171,43 @@ class TensorRTEngine:
             try:
                 return self._queue_on(self._contexts[profile], buffers, size)
             except BaseException:
-                self._cuda.wait_for_stream(self._stream)  # what was queued of it uses its memory
+                self._cuda.wait_for_stream(self._stream)  # work already queued uses its memory
                 raise
 
     def _queue_on(self, context: Any, buffers: _Buffers, size: Size) -> Raw:
-        image, shape = self._form.image, (1, 3, size.height, size.width)
+        image, shape = self._signature.image, (1, 3, size.height, size.width)
         self._must(context.set_input_shape(image.name, shape))
-        given = buffers.of(image, shape)
-        self._must(context.set_tensor_address(image.name, given.address))
-        taken = []
-        for output in self._form.outputs:
-            of_output = tuple(context.get_tensor_shape(output.name))
-            if min(of_output) < 0:
-                raise EngineError(f"the size of '{output.name}' depends on the picture; export the model without NMS")
-            taken.append((output, of_output, buffers.of(output, of_output)))
-            self._must(context.set_tensor_address(output.name, taken[-1][2].address))
-        given.to_gpu(image.bytes_of(shape), self._stream)
+        source = buffers.of(image, shape)
+        self._must(context.set_tensor_address(image.name, source.address))
+        results = []
+        for output in self._signature.outputs:
+            output_shape = tuple(context.get_tensor_shape(output.name))
+            if min(output_shape) < 0:
+                raise EngineError(f"the size of output '{output.name}' is data-dependent; export the model without NMS")
+            results.append((output, output_shape, buffers.of(output, output_shape)))
+            self._must(context.set_tensor_address(output.name, results[-1][2].address))
+        source.to_gpu(image.bytes_of(shape), self._stream)
         self._must(context.execute_async_v3(int(self._stream)))
-        for output, of_output, memory in taken:
-            memory.from_gpu(output.bytes_of(of_output), self._stream)
-        self._cuda.mark(buffers.mark, self._stream)
-        return tuple(memory.array(of_output, output.kind)[0] for output, of_output, memory in taken)
+        for output, output_shape, memory in results:
+            memory.from_gpu(output.bytes_of(output_shape), self._stream)
+        self._cuda.record_event(buffers.event, self._stream)
+        return tuple(memory.array(output_shape, output.kind)[0] for output, output_shape, memory in results)
 
-    def _must(self, done: bool) -> None:
-        if not done:
+    def _must(self, succeeded: bool) -> None:
+        if not succeeded:
             raise EngineError(f"TensorRT failed: {self._log.last_error}")
 
 
 class _Buffers:
-    """Memory for one frame, as large as the largest so far, and the mark behind its work."""
+    """Memory for one frame, grown to the largest frame so far, and the event behind its work."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
-        self.mark = cuda.new_event()
+        self.event = cuda.new_event()
         self._memory: dict[str, Memory] = {}
 
     def of(self, tensor: IoTensor, shape: Sequence[int]) -> Memory:
-        """Memory for this tensor."""
+        """Memory for this tensor, enlarged if needed."""
         size_bytes, known = tensor.bytes_of(shape), self._memory.get(tensor.name)
         if known is not None and known.size_bytes >= size_bytes:
             return known
@@ -220,21 +217,21 @@ class _Buffers:
         self._memory[tensor.name] = Memory(self._cuda, size_bytes)
         return self._memory[tensor.name]
 
-    def write(self, image: IoTensor, picture: Tensor) -> None:
-        """The picture as the network takes it: 0-1, its colours apart."""
-        shape = (1, 3, *picture.shape[:2])
+    def write(self, image: IoTensor, tensor: Tensor) -> None:
+        """Write the tensor as the network takes it: CHW, 0-1."""
+        shape = (1, 3, *tensor.shape[:2])
         into = self.of(image, shape).array(shape, image.kind)[0]
-        # The type is said: NumPy 1 would choose half precision for bytes times this number.
-        np.multiply(picture.transpose(2, 0, 1), 1 / 255, out=into, dtype=np.float32, casting="unsafe")
+        # Explicit dtype: NumPy 1 would use half precision for u8 times this scalar.
+        np.multiply(tensor.transpose(2, 0, 1), 1 / 255, out=into, dtype=np.float32, casting="unsafe")
 
     def free(self) -> None:
         while self._memory:
             self._memory.popitem()[1].free()
-        self._cuda.free_event(self.mark)
+        self._cuda.free_event(self.event)
 
 
 def _read(file: Path) -> bytes:
-    """The engine in it. Raises EngineError."""
+    """Read the serialised engine. Raises EngineError."""
     try:
         return engine_file.read_engine(file)
     except OSError as error:
@@ -242,7 +239,7 @@ def _read(file: Path) -> bytes:
 
 
 def _digest(network: Path) -> str:
-    """sha256 of the file. Raises EngineError."""
+    """The file's sha256. Raises EngineError."""
     try:
         return hashlib.sha256(network.read_bytes()).hexdigest()
     except OSError as error:

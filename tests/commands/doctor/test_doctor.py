@@ -21,7 +21,7 @@ from appliance.service import loading
 from appliance.settings import loader
 from appliance.workshop import fetch
 from tests.conftest import Serve
-from tests.engines.nvidia.box import Jetson
+from tests.engines.nvidia.jetson import Jetson
 from tests.models import networks
 
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -88,7 +88,7 @@ def test_an_engine_that_has_to_be_built_is_the_services_to_build(
     fetch.fetch(tmp_path, lambda _: None, keep_onnx=True, sources=[])
     engine = examined(tmp_path, engine__kind="tensorrt")["engine"]
     assert not engine.ok
-    assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this box"
+    assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this device"
     assert "Start the service" in engine.do
 
 
@@ -111,7 +111,7 @@ def test_a_device_that_is_not_there_is_found(models: Path) -> None:
     if checks["engine"].ok:
         pytest.skip("this machine has an NPU")
     assert checks["model"].ok
-    assert "no NPU here" in checks["engine"].text
+    assert "found no device NPU" in checks["engine"].text
 
 
 def test_a_port_in_use_is_found(models: Path) -> None:

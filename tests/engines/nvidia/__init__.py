@@ -1,1 +1,1 @@
-"""NVIDIA's TensorRT and CUDA for tests on machines without either: the names as they really are, and a stand-in."""
+"""A stand-in for NVIDIA's TensorRT and CUDA, and the recorded names of the real ones."""

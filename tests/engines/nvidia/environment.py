@@ -1,4 +1,4 @@
-"""A process of its own on a box like ours: the stand-ins lie there under the names that are imported."""
+"""The environment of a child process that imports the stand-ins in place of NVIDIA's modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OURS = "from tests.engines.nvidia.gpu import Gpu, runtime_module\nfrom tests.en
 
 
 def environment(folder: Path, version: str) -> dict[str, str]:
-    """Its variables. `folder` is made, and holds the modules."""
+    """Environment variables for the child process. `folder` is created for the stand-in modules."""
     bindings = folder / "cuda" / "bindings"
     bindings.mkdir(parents=True)
     bindings.joinpath("__init__.py").write_text(f"{_OURS}runtime = runtime_module(Gpu(), {{}})\n")

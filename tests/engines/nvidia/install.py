@@ -1,7 +1,8 @@
-"""Brings NVIDIA's own bindings for `test_nvidia_names.py`, each version into a folder of its own (`make nvidia`).
+"""Install NVIDIA's bindings for `test_names.py`, each version into its own folder (`make nvidia`).
 
-Only the bindings, about 20 MB in all: what they bind needs a GPU. A version that has no build for this Python is left
-out, and its test says so. `--write` records what they offer as `names.json`, which the stand-in follows.
+Only the bindings are installed, about 20 MB in total; the libraries behind them need a GPU. A version without a build
+for this Python is skipped, and its test says so. `--write` records their names in `names.json`, which the stand-in
+follows.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ PACKAGES = {
     "tensorrt-8.6.1": ("tensorrt-bindings==8.6.1",),
     "tensorrt-10.3.0": ("tensorrt-cu12-bindings==10.3.0",),  # as in JetPack 6
     "tensorrt-11.4.0.106": ("tensorrt-cu12-bindings==11.4.0.106",),
-    "cuda-12.9.1": ("cuda-bindings==12.9.1", "cuda-pathfinder==1.8.3"),  # the least that the extra `tensorrt` takes
+    "cuda-12.9.1": ("cuda-bindings==12.9.1", "cuda-pathfinder==1.8.3"),  # the minimum of the extra `tensorrt`
     "cuda-13.5.0": ("cuda-bindings==13.5.0", "cuda-pathfinder==1.8.3"),
 }
 
 
 def install(name: str) -> bool:
-    """Put one version into its folder, unless it is there. Returns whether it could be had."""
+    """Install one version into its folder unless it is there. Returns whether it is available."""
     folder = FOLDER / name
     if folder.is_dir():
         return True
@@ -34,22 +35,22 @@ def install(name: str) -> bool:
     return done.returncode == 0
 
 
-def offered(name: str) -> dict[str, Any]:
-    """What the installed bindings offer, read in a process of its own."""
+def exported(name: str) -> dict[str, Any]:
+    """The names that the installed bindings export, read in a separate process."""
     program = Path(__file__).with_name("read_names.py")
     done = subprocess.run(
         [sys.executable, program, FOLDER / name], capture_output=True, text=True, timeout=120, check=True
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    names: dict[str, Any] = json.loads(done.stdout)
+    return names
 
 
 def main() -> None:
-    there = [name for name in PACKAGES if install(name)]
+    installed = [name for name in PACKAGES if install(name)]
     for name in PACKAGES:
-        print(f"{name}: {'there' if name in there else 'cannot be had for this Python'}")
+        print(f"{name}: {'installed' if name in installed else 'not available for this Python'}")
     if "--write" in sys.argv:
-        lines = [f'"{name}": {json.dumps(offered(name))}' for name in there]
+        lines = [f'"{name}": {json.dumps(exported(name))}' for name in installed]
         NAMES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

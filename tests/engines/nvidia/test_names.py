@@ -1,4 +1,4 @@
-"""Every name and parameter of TensorRT and CUDA that we use, held against NVIDIA's own bindings (`make nvidia`)."""
+"""The stand-in has the names and parameters of NVIDIA's bindings (`make nvidia` installs them)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ CUDAS = [name for name in NAMES if name.startswith("cuda-")]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_recorded_is_what_nvidias_bindings_say(name: str) -> None:
+def test_the_recorded_names_are_those_of_nvidias_bindings(name: str) -> None:
     if not (install.FOLDER / name).is_dir():
-        pytest.skip(f"NOT TESTED: {name} is not installed; `make nvidia` brings it where it runs with this Python")
-    assert install.offered(name) == NAMES[name]
+        pytest.skip(
+            f"NOT TESTED: {name} is not installed; run `make nvidia` (not every version is available for this Python)"
+        )
+    assert install.exported(name) == NAMES[name]
 
 
 def test_every_version_is_recorded() -> None:
@@ -27,27 +29,27 @@ def test_every_version_is_recorded() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", CLASSES)
-def test_the_stand_in_has_what_tensorrt_has_and_nothing_else(name: str, version: str) -> None:
-    told: dict[str, Any] = NAMES[f"tensorrt-{version}"]["classes"][name]
+def test_the_stand_in_has_no_name_that_tensorrt_lacks(name: str, version: str) -> None:
+    real: dict[str, Any] = NAMES[f"tensorrt-{version}"]["classes"][name]
     ours = {
-        member: kind for member, kind in vars(CLASSES[name]).items() if member in told or not member.startswith("_")
+        member: kind for member, kind in vars(CLASSES[name]).items() if member in real or not member.startswith("_")
     }
-    assert ours.keys() <= told.keys()
+    assert ours.keys() <= real.keys()
     for member, kind in ours.items():
         if inspect.isfunction(kind):
-            taken = [one for one in inspect.signature(kind).parameters if one not in ("self", "world")]
-            assert any(call[: len(taken)] == taken for call in told[member]), (member, taken)
+            parameters = [name for name in inspect.signature(kind).parameters if name not in ("self", "world")]
+            assert any(call[: len(parameters)] == parameters for call in real[member]), (member, parameters)
         else:
-            assert told[member] == "value", member
+            assert real[member] == "value", member
 
 
 @pytest.mark.parametrize("name", CUDAS)
-def test_the_stand_in_has_what_cuda_has_and_nothing_else(name: str) -> None:
-    module, told = runtime_module(Gpu(), NAMES[name]["constants"]), NAMES[name]
+def test_the_stand_in_has_exactly_the_recorded_cuda_names(name: str) -> None:
+    module, real = runtime_module(Gpu(), NAMES[name]["constants"]), NAMES[name]
     functions = {one for one in dir(Runtime) if one.startswith("cuda")}
-    assert functions == set(told["functions"])
+    assert functions == set(real["functions"])
     for function in functions:
-        assert [[*inspect.signature(getattr(module, function)).parameters]] == told["functions"][function], function
-    assert {one.name: int(one) for one in module.cudaMemcpyKind} == told["kinds"]
+        assert [[*inspect.signature(getattr(module, function)).parameters]] == real["functions"][function], function
+    assert {one.name: int(one) for one in module.cudaMemcpyKind} == real["kinds"]
     properties = module.cudaGetDeviceProperties(0)[1]
-    assert set(vars(properties)) == set(told["properties"])
+    assert set(vars(properties)) == set(real["properties"])

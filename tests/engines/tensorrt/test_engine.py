@@ -1,4 +1,4 @@
-"""TensorRT's engine on a stand-in that holds NVIDIA's rules (tests/engines/nvidia): no GPU is lent to these tests."""
+"""The TensorRT engine on a stand-in that enforces NVIDIA's rules (tests/engines/nvidia). These tests need no GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.ports import Engine
 from appliance.testing.colours import colours, expected
 from appliance.testing.engines import SIZES, WAIT_S, EngineContract, kept, noise
 from appliance.values import Size
-from tests.engines.nvidia.box import Jetson, install_cuda
+from tests.engines.nvidia.jetson import Jetson, install_cuda
 from tests.engines.nvidia.tensorrt import VERSIONS
 
 USUAL = (Size(640, 384), Size(96, 64))
@@ -54,8 +54,8 @@ def test_a_second_frame_is_queued_while_the_first_is_computed(jetson: Jetson, en
     cameras = [threading.Thread(target=camera, args=(number,)) for number in range(4)]
     for thread in cameras:
         thread.start()
-    of_a_frame = 3  # there, through the network, back
-    assert jetson.gpu.wait_until_queued(1 + 2 * of_a_frame)  # after the switch to the profile
+    per_frame = 3  # copy to the GPU, inference, copy back
+    assert jetson.gpu.wait_until_queued(1 + 2 * per_frame)  # 1: the switch to the profile
     jetson.gpu.release()
     for thread in cameras:
         thread.join(WAIT_S)
@@ -64,9 +64,7 @@ def test_a_second_frame_is_queued_while_the_first_is_computed(jetson: Jetson, en
     assert len(answers) == 4
 
 
-def test_a_size_that_the_engine_was_tuned_for_has_its_own_profile_and_the_others_share_one(
-    engine: TensorRTEngine, jetson: Jetson
-) -> None:
+def test_a_tuned_size_has_its_own_profile_and_the_others_share_one(engine: TensorRTEngine, jetson: Jetson) -> None:
     for size in (*USUAL, *SIZES):
         engine.prepare(size)
     engine.prepare(None)
@@ -74,8 +72,8 @@ def test_a_size_that_the_engine_was_tuned_for_has_its_own_profile_and_the_others
     assert set(engine.ready()) == {*USUAL, *SIZES, None}
 
 
-def test_an_input_larger_than_the_engine_was_built_for_is_an_error_that_says_so(engine: TensorRTEngine) -> None:
-    with pytest.raises(EngineError, match="built for inputs up to 640x640, and cannot take 1280x736"):
+def test_an_input_larger_than_the_largest_profile_is_rejected(engine: TensorRTEngine) -> None:
+    with pytest.raises(EngineError, match="built for inputs up to 640x640; it cannot run 1280x736"):
         engine.prepare(Size(1280, 736))
     with pytest.raises(EngineError, match="does not satisfy optimization profile"):
         engine.infer(noise(Size(1280, 736), 1), kept)
@@ -95,7 +93,7 @@ def test_a_network_of_one_size_needs_no_profile(jetson: Jetson, network: Path) -
     engine.close()
 
 
-def test_where_the_gpus_memory_ends_frames_fail_and_the_next_one_is_answered(
+def test_frames_fail_while_gpu_memory_is_exhausted_and_succeed_afterwards(
     jetson: Jetson, engine: TensorRTEngine
 ) -> None:
     free = jetson.gpu.free_bytes
@@ -107,38 +105,38 @@ def test_where_the_gpus_memory_ends_frames_fail_and_the_next_one_is_answered(
     assert engine.infer(noise(USUAL[0], 1), kept).ndim == 2
 
 
-def test_a_frame_that_tensorrt_refuses_leaves_nothing_in_the_stream(jetson: Jetson, engine: TensorRTEngine) -> None:
+def test_a_frame_that_tensorrt_rejects_leaves_nothing_in_the_stream(jetson: Jetson, engine: TensorRTEngine) -> None:
     jetson.gpu.refuses_frames = 2
     for _ in range(2):
         with pytest.raises(EngineError, match=r"^TensorRT failed: .*illegal memory access"):
             engine.infer(noise(SIZES[0], 1), kept)
-    for _ in range(2):  # larger: its memory takes the place of the other's
+    for _ in range(2):  # larger, so its buffers replace the previous ones
         np.testing.assert_allclose(engine.infer(noise(USUAL[0], 1), kept), expected(noise(USUAL[0], 1)), atol=1e-3)
 
 
-def test_memory_grows_with_the_frames_and_is_used_again(jetson: Jetson, engine: TensorRTEngine) -> None:
+def test_buffers_grow_with_the_frames_and_are_reused(jetson: Jetson, engine: TensorRTEngine) -> None:
     for size in (SIZES[0], USUAL[0], *SIZES):
         for _ in range(4):
             engine.infer(noise(size, 1), kept)
-    at_work = 2 * 2  # two sets of an input and an output
-    assert len(jetson.gpu.device) == len(jetson.gpu.host) == at_work
+    buffers = 2 * 2  # two sets of one input and one output
+    assert len(jetson.gpu.device) == len(jetson.gpu.host) == buffers
 
 
-def test_a_machine_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch, network: Path) -> None:
+def test_a_machine_without_a_gpu_is_reported(monkeypatch: pytest.MonkeyPatch, network: Path) -> None:
     jetson = Jetson(monkeypatch)
     jetson.build(network)
     install_cuda(monkeypatch, None)
-    with pytest.raises(EngineError, match=r"no NVIDIA GPU can be used here: .*no CUDA-capable device") as caught:
+    with pytest.raises(EngineError, match=r"no usable NVIDIA GPU: .*no CUDA-capable device") as caught:
         jetson.engine(network)
     assert caught.value.code == "engine_device_missing"
 
 
-def test_what_is_not_installed_is_named_with_where_it_comes_from(network: Path) -> None:
+def test_a_missing_tensorrt_is_reported_with_the_package_to_install(network: Path) -> None:
     with pytest.raises(EngineError, match=r"TensorRT cannot be loaded .*python3-libnvinfer.*--system-site-packages"):
         TensorRTEngine(network)
 
 
 @pytest.mark.parametrize("device", ["NPU", "GPU.1", "AUTO"])
-def test_another_device_is_refused(jetson: Jetson, network: Path, device: str) -> None:
-    with pytest.raises(EngineError, match=rf"not on {device}: set engine\.device"):
+def test_any_other_device_is_rejected(jetson: Jetson, network: Path, device: str) -> None:
+    with pytest.raises(EngineError, match=rf"not on {device}; set engine\.device"):
         jetson.engine(network, device=device)

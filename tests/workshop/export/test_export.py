@@ -23,8 +23,8 @@ from appliance.workshop.export import ultralytics_process
 from appliance.workshop.export.export import Run, export
 from appliance.workshop.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.workshop.quantize import nncf_process
-from tests.engines.nvidia.box import Jetson
 from tests.engines.nvidia.environment import environment
+from tests.engines.nvidia.jetson import Jetson
 from tests.models import networks
 
 

@@ -1,4 +1,4 @@
-"""A Jetson in this process: NVIDIA's modules as they are imported there, and engines that were built there."""
+"""A simulated Jetson in this process: NVIDIA's modules, and engines built for its GPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CUDA = NAMES["cuda-13.5.0"]
 
 
 class Jetson:
-    """`gpu` None: a machine that has the packages and no GPU."""
+    """Installs the stand-in modules. `lean`: TensorRT without its builder."""
 
     def __init__(
         self, patch: pytest.MonkeyPatch, version: str = "10.3.0", gpu: Gpu | None = None, *, lean: bool = False
@@ -45,10 +45,10 @@ class Jetson:
     def build(
         self, network: Path, sizes: Sequence[Size] = (), precision: str = "f32", says: dict[str, Any] | None = None
     ) -> Path:
-        """An engine beside the network. `says`: what its header says, whatever is true."""
-        told = self.built_for(network, sizes, precision)
+        """Build an engine next to the network. `says`: header fields to falsify."""
+        built_for = self.built_for(network, sizes, precision)
         path = network.with_suffix(engine_file.SUFFIX)
-        engine_file.write(path, replace(told, **says or {}), build.build(self.tensorrt, network, told))
+        engine_file.write(path, replace(built_for, **says or {}), build.build(self.tensorrt, network, built_for))
         return path
 
     def engine(self, network: Path, precision: str = "f32", **options: Any) -> TensorRTEngine:
@@ -58,7 +58,7 @@ class Jetson:
 
 
 def install_cuda(patch: pytest.MonkeyPatch, gpu: Gpu | None) -> None:
-    """`from cuda.bindings import runtime`."""
+    """Make `from cuda.bindings import runtime` return the stand-in; `gpu` None: a machine without a GPU."""
     package, bindings = ModuleType("cuda"), ModuleType("cuda.bindings")
     bindings.runtime = runtime_module(gpu, CUDA["constants"])  # type: ignore[attr-defined]
     patch.setitem(sys.modules, "cuda", package)
