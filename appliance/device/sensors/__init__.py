@@ -1,1 +1,1 @@
-"""What the machine can feel of itself, a file for each group of sensors."""
+"""The machine's sensors, one file for each group."""

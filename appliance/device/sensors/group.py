@@ -1,4 +1,4 @@
-"""What a group of sensors answers: its values, and for each that is None the reason."""
+"""The reading of one sensor group: its values, and a reason for each value that is None."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Group = TypeVar("Group", Thermal, Power, Memory, Cpu, Storage, System)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Group]):
-    """One look at a group; `why` by field."""
+class GroupReading(Generic[Group]):
+    """The values of a group; `why`: the reason for each unknown value, by field."""
 
     group: Group
     why: Mapping[str, str]
 
 
-def answer(group: Group, absent: Mapping[str, str], why: Mapping[str, str] | None = None) -> Answer[Group]:
-    """A group with the reasons of what is None in it: from `why`, else the usual ones, `absent`."""
-    return Answer(group, {name: (why or {}).get(name) or absent[name] for name in unknowns(group)})
+def with_reasons(group: Group, default: Mapping[str, str], why: Mapping[str, str] | None = None) -> GroupReading[Group]:
+    """Add a reason for each field that is None: the one from `why`, or the `default` one."""
+    return GroupReading(group, {name: (why or {}).get(name) or default[name] for name in unknowns(group)})
 
 
 def unknowns(group: Group) -> list[str]:
-    """The fields that are None, but for the time."""
+    """The fields that are None, except the time."""
     return [field.name for field in fields(group) if field.name != "at_s" and getattr(group, field.name) is None]

@@ -1,9 +1,9 @@
-"""Memory: of the machine and this process by psutil, and of the control group whose limit may end us.
+"""Memory of the machine and this process (psutil), and of the control group whose limit may get the service killed.
 
 Rules of this file:
-- Cache is not use. A service that reads much fills its group with pages of files, which the kernel takes back before it
-  ends anything; counted as use they look like a leak. So the active and inactive pages of files are told apart from the
-  rest. (`cache` and `file` in memory.stat are not that: they hold shared memory too, which nobody can take back.)
+- Cache is not usage. A service that reads many files fills its group with page cache, which the kernel reclaims before
+  it kills anything; counted as usage, it looks like a leak. Active and inactive file pages are therefore subtracted.
+  (`cache` and `file` in memory.stat also contain shared memory, which cannot be reclaimed.)
 - v1: Documentation/admin-guide/cgroup-v1/memory.rst; v2: Documentation/admin-guide/cgroup-v2.rst.
 """
 
@@ -18,33 +18,33 @@ import psutil
 from appliance.device import kernel_files
 from appliance.device.cgroups import hierarchies
 from appliance.device.sensors import pressure
-from appliance.device.sensors.group import Answer, answer
+from appliance.device.sensors.group import GroupReading, with_reasons
 from appliance.readings import Memory
 
-_NO_GROUP = "this process is in no control group that counts memory"
-_ABSENT = {
-    "available_bytes": "/proc/meminfo cannot be read",
-    "total_bytes": "/proc/meminfo cannot be read",
-    "swap_used_bytes": "/proc/meminfo cannot be read",
-    "swap_total_bytes": "/proc/meminfo cannot be read",
-    "resident_bytes": "/proc/self cannot be read",
+_NO_GROUP = "this process is in no control group with memory accounting"
+_REASONS = {
+    "available_bytes": "cannot read /proc/meminfo",
+    "total_bytes": "cannot read /proc/meminfo",
+    "swap_used_bytes": "cannot read /proc/meminfo",
+    "swap_total_bytes": "cannot read /proc/meminfo",
+    "resident_bytes": "cannot read /proc/self",
     "cgroup_used_bytes": _NO_GROUP,
     "cgroup_cache_bytes": _NO_GROUP,
-    "cgroup_limit_bytes": "no limit is set",
-    "cgroup_high_bytes": "no limit is set",
-    "pressure_percent": pressure.ABSENT,
+    "cgroup_limit_bytes": "no limit set",
+    "cgroup_high_bytes": "no limit set",
+    "pressure_percent": pressure.REASON,
 }
-_MOST_BYTES = 1 << 60
-"""v1 writes a number above this where there is no limit."""
+_MAX_BYTES = 1 << 60
+"""v1 reports a number above this if there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """The control group of this process, with those above it, and the machine's pressure."""
+class MemoryFiles:
+    """The control group of this process with its ancestors, and the machine's memory pressure."""
 
     version: int
     way_up: tuple[Path, ...]
-    """Empty: it is in none."""
+    """The folders of the group and its ancestors; empty: the process is in no such group."""
     pressure: Path
 
 
@@ -56,20 +56,20 @@ class _Group:
     high: int | None = None
 
 
-def find(root: Path = Path("/")) -> Files:
-    """The control group: of the hierarchies that may count memory, the one that does."""
+def find(root: Path = Path("/")) -> MemoryFiles:
+    """Find the control group in the hierarchy that accounts for memory."""
     for hierarchy in hierarchies("memory", root):
         current = "memory.current" if hierarchy.version == 2 else "memory.usage_in_bytes"
         if kernel_files.text(hierarchy.way_up[0] / current) is not None:
-            return Files(hierarchy.version, hierarchy.way_up, root / "proc/pressure/memory")
-    return Files(0, (), root / "proc/pressure/memory")
+            return MemoryFiles(hierarchy.version, hierarchy.way_up, root / "proc/pressure/memory")
+    return MemoryFiles(0, (), root / "proc/pressure/memory")
 
 
-def read(files: Files, process: psutil.Process) -> Answer[Memory]:
-    """The memory now. Raises psutil.Error and OSError where /proc cannot be read at all."""
+def read(files: MemoryFiles, process: psutil.Process) -> GroupReading[Memory]:
+    """Read all memory figures. Raises psutil.Error and OSError if /proc is unreadable."""
     machine, swap = psutil.virtual_memory(), psutil.swap_memory()
     group = _group(files)
-    return answer(
+    return with_reasons(
         Memory(
             available_bytes=machine.available,
             total_bytes=machine.total,
@@ -82,11 +82,11 @@ def read(files: Files, process: psutil.Process) -> Answer[Memory]:
             cgroup_high_bytes=group.high,
             pressure_percent=pressure.percent(files.pressure),
         ),
-        _ABSENT,
+        _REASONS,
     )
 
 
-def _group(files: Files) -> _Group:
+def _group(files: MemoryFiles) -> _Group:
     if not files.way_up:
         return _Group()
     own = files.way_up[0]
@@ -105,11 +105,11 @@ def _group(files: Files) -> _Group:
 
 
 def _bytes(text: str | None) -> int | None:
-    """None for `max`, for a limit that is none, and for nonsense."""
+    """Parse a number of bytes; None for `max`, for v1's "no limit", and for invalid text."""
     if text is None or not text.isascii() or not text.isdecimal() or len(text) > 20:
         return None
     value = int(text)
-    return value if value < _MOST_BYTES else None
+    return value if value < _MAX_BYTES else None
 
 
 def _least(limits: Iterable[int | None]) -> int | None:

@@ -1,4 +1,4 @@
-"""The file system that holds models and state, and how worn the card or disk under it is."""
+"""The file system with models and state, and the wear of the card or disk under it."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from pathlib import Path
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.group import Answer, answer
+from appliance.device.sensors.group import GroupReading, with_reasons
 from appliance.readings import Storage
 
-_NO_WEAR = "this disk does not tell how worn it is; most SD cards do not"
-_NVME = "an NVMe drive tells it only to root: `nvme smart-log /dev/{}`"
+_NO_WEAR = "this disk does not report its wear; most SD cards do not"
+_NVME = "NVMe drives report wear to root only. Run: sudo nvme smart-log /dev/{}"
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """A folder, and the folder of the disk that it lies on in /sys; None: not known."""
+class StorageFiles:
+    """A folder, and the /sys folder of the disk under it; None: unknown."""
 
     folder: Path
     disk: Path | None
 
 
-def find(folder: Path, root: Path = Path("/")) -> Files:
-    """The disk under this folder; on an overlay, the machine's only card."""
-    return Files(folder, _disk(folder, root))
+def find(folder: Path, root: Path = Path("/")) -> StorageFiles:
+    """Find the disk under this folder; on an overlay, the machine's only card."""
+    return StorageFiles(folder, _disk(folder, root))
 
 
-def read(files: Files) -> Answer[Storage]:
-    """The file system now."""
+def read(files: StorageFiles) -> GroupReading[Storage]:
+    """Read free space and wear."""
     wear_percent, reserve_low = _wear(files.disk) if files.disk else (None, None)
     name = files.disk.name if files.disk else ""
     no_wear = _NVME.format(name) if name.startswith("nvme") else _NO_WEAR
-    absent = {"wear_percent": no_wear, "reserve_low": no_wear}
+    reasons = {"wear_percent": no_wear, "reserve_low": no_wear}
     try:
         usage, flags = psutil.disk_usage(str(files.folder)), os.statvfs(files.folder).f_flag
     except OSError as error:
-        gone = f"{files.folder} cannot be read ({error.strerror})"
-        absent |= dict.fromkeys(("free_bytes", "total_bytes", "read_only"), gone)
-        return answer(Storage(wear_percent=wear_percent, reserve_low=reserve_low), absent)
+        gone = f"cannot read {files.folder} ({error.strerror})"
+        reasons |= dict.fromkeys(("free_bytes", "total_bytes", "read_only"), gone)
+        return with_reasons(Storage(wear_percent=wear_percent, reserve_low=reserve_low), reasons)
     read_only = bool(flags & os.ST_RDONLY)
-    return answer(Storage(None, usage.free, usage.total, read_only, wear_percent, reserve_low), absent)
+    return with_reasons(Storage(None, usage.free, usage.total, read_only, wear_percent, reserve_low), reasons)
 
 
 def _disk(folder: Path, root: Path) -> Path | None:
@@ -60,8 +60,11 @@ def _disk(folder: Path, root: Path) -> Path | None:
 
 
 def _wear(disk: Path) -> tuple[float | None, bool | None]:
-    """What an eMMC says (Documentation/driver-api/mmc/mmc-dev-attrs.rst; JEDEC JESD84-B51, 7.4.33 and 7.4.34): its life
-    in tenths, for each of two kinds of cells, 11 when it is over; and whether the reserve is normal (1)."""
+    """Read the wear in percent and whether the reserve is low, as an eMMC reports them.
+
+    It reports its used life in tenths for two types of cells, 11 beyond its end, and 1 for a normal reserve
+    (Documentation/driver-api/mmc/mmc-dev-attrs.rst; JEDEC JESD84-B51, 7.4.33 and 7.4.34).
+    """
     tenths = [
         int(word, 16)
         for word in re.findall(r"0x[0-9a-fA-F]{1,2}\b", kernel_files.text(disk / "device/life_time") or "")

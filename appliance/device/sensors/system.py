@@ -1,10 +1,10 @@
-"""The machine as a whole: how long it is up, whether its clock is right, and its network interfaces.
+"""The machine as a whole: uptime, clock synchronisation, and network interfaces.
 
 Rules of this file:
-- Uptime is the kernel's, not "now minus boot time": a board without a clock boots in 1970, and then jumps.
-- The kernel knows whether something disciplines its clock (adjtimex(2)), whichever program that is: systemd-timesyncd,
-  chrony or ntpd. Under systemd's ProtectClock= even the question is refused; then timesyncd's own mark is looked at,
-  which the others do not leave: without timesyncd's folder nothing is known.
+- Uptime is the kernel's, not "now minus boot time": a board without a real-time clock boots in 1970, and then jumps.
+- The kernel knows whether a program disciplines its clock (adjtimex(2)): systemd-timesyncd, chrony or ntpd. systemd's
+  ProtectClock= forbids that call; then only the marker file of timesyncd is left. Without timesyncd's folder the
+  synchronisation is unknown.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.group import Answer, answer
+from appliance.device.sensors.group import GroupReading, with_reasons
 from appliance.readings import Link, System
 
 _STA_UNSYNC = 0x40
-_ABSENT = {
-    "uptime_s": "/proc/uptime cannot be read",
-    "clock_synchronised": "neither the kernel nor systemd-timesyncd says so",
+_REASONS = {
+    "uptime_s": "cannot read /proc/uptime",
+    "clock_synchronised": "neither the kernel nor systemd-timesyncd reports it",
 }
 
 
 class _Timex(ctypes.Structure):
-    """struct timex as far as the status, with more room than any kernel fills."""
+    """struct timex up to the status, with more space than any kernel fills."""
 
     _fields_ = (
         ("modes", ctypes.c_int),
@@ -42,18 +42,18 @@ class _Timex(ctypes.Structure):
 
 
 def clock_status() -> int | None:
-    """The status bits of the kernel's clock; None: it may not be asked."""
+    """Status bits of the kernel's clock; None: the call is not permitted."""
     try:
-        ask = ctypes.CDLL(None).adjtimex
+        adjtimex = ctypes.CDLL(None).adjtimex
     except (AttributeError, OSError):
         return None
-    clock = _Timex()  # modes 0: only asks
-    return int(clock.status) if ask(ctypes.byref(clock)) >= 0 else None
+    clock = _Timex()  # modes 0: read only
+    return int(clock.status) if adjtimex(ctypes.byref(clock)) >= 0 else None
 
 
-def read(root: Path = Path("/"), status: Callable[[], int | None] = clock_status) -> Answer[System]:
-    """The machine now."""
-    return answer(System(None, _uptime_s(root), _synchronised(root, status()), _links()), _ABSENT)
+def read(root: Path = Path("/"), status: Callable[[], int | None] = clock_status) -> GroupReading[System]:
+    """Read uptime, clock and network interfaces."""
+    return with_reasons(System(None, _uptime_s(root), _synchronised(root, status()), _links()), _REASONS)
 
 
 def _uptime_s(root: Path) -> float | None:
@@ -69,7 +69,7 @@ def _synchronised(root: Path, status: int | None) -> bool | None:
 
 
 def _links() -> tuple[Link, ...]:
-    """All but the loopback; none where the kernel does not count."""
+    """All interfaces except the loopback; none if the kernel has no counters."""
     try:
         counters, states = psutil.net_io_counters(pernic=True), psutil.net_if_stats()
     except (OSError, ValueError):

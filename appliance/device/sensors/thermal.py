@@ -1,12 +1,12 @@
-"""Heat: which of a board's many temperatures is the chip's, and where kernel and firmware begin to act on it.
+"""Temperatures: which of a board's sensors belongs to the chip, and where kernel and firmware start to throttle.
 
 Rules of this file:
-- The chip's is the hottest of the kernel's own zones that lie on it, by name. Never a battery's, a drive's, Wi-Fi's or
-  the air's: those are neither cooled by doing less nor a danger to the chip, and an idle drive would hide a hot chip.
-- Where no zone is the chip's, psutil is asked for the processor's hwmon sensors. Not before: it reads every sensor of
-  the machine each time, whose drivers may hang, and on a Jetson Orin Nano it raises TypeError.
-- A zone of the chip's that is broken is not made up for by another kind of sensor: the value is unknown then.
-- ACPI's zone counts only where there is nothing else; on many boards it never moves.
+- The chip temperature is that of the hottest thermal zone on the chip, by name. Battery, drive, Wi-Fi and air never
+  count: less load does not cool them, they do not endanger the chip, and a cool one would hide a hot chip.
+- Without such a zone, psutil reads the CPU's hwmon sensors. It is the second choice because it reads every sensor of
+  the machine each time: their drivers may hang, and on a Jetson Orin Nano it raises TypeError.
+- A broken chip zone is not replaced by another type of sensor: the temperature is unknown.
+- The ACPI zone is the last resort: on many boards its value never changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Protocol
 import psutil
 
 from appliance.device import kernel_files
-from appliance.device.sensors.group import Answer, answer
+from appliance.device.sensors.group import GroupReading, with_reasons
 from appliance.device.sensors.throttle import is_raspberry_pi
 from appliance.readings import CoolingDevice, Thermal, TripPoint, Zone
 
@@ -30,22 +30,22 @@ _ON_THE_CHIP = re.compile(
     re.IGNORECASE,
 )
 _CHIP_DRIVERS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal")
-"""Names under which hwmon knows a processor's sensor, best first."""
+"""hwmon names of CPU sensors, best first."""
 _LAST_RESORT = "acpitz"
-_COLDEST_C, _HOTTEST_C = -40.0, 130.0
-_PI_SLOWS_C = 80.0
-"""Where a Raspberry Pi's firmware begins to slow the chip down, whatever the kernel knows of it
-(raspberrypi.com/documentation, "Frequency management and thermal control"). `temp_limit` may set it lower."""
+_MIN_C, _MAX_C = -40.0, 130.0
+_PI_THROTTLES_C = 80.0
+"""The temperature at which a Raspberry Pi's firmware starts to throttle, independently of the kernel
+(raspberrypi.com/documentation, "Frequency management and thermal control"). `temp_limit` may lower it."""
 
-_ABSENT = {
-    "soc_temp_c": "this machine has no temperature sensor for its chip",
-    "passive_temp_c": "this machine does not say where it slows itself down",
-    "critical_temp_c": "this machine does not say where it switches itself off",
+_REASONS = {
+    "soc_temp_c": "no temperature sensor found for the chip",
+    "passive_temp_c": "this machine does not report its throttling temperature",
+    "critical_temp_c": "this machine does not report its shutdown temperature",
 }
 
 
 class Sensor(Protocol):
-    """A temperature as psutil gives it."""
+    """A temperature sensor as psutil returns it."""
 
     @property
     def current(self) -> float: ...
@@ -56,7 +56,7 @@ Hwmon = Callable[[], Mapping[str, Sequence[Sensor]]]
 
 @dataclass(frozen=True, slots=True)
 class ZoneFiles:
-    """One thermal zone; its trip points do not move."""
+    """The files of one thermal zone; its trip points are constant."""
 
     name: str
     temp: Path
@@ -64,37 +64,37 @@ class ZoneFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """What this machine has to tell of its heat."""
+class ThermalFiles:
+    """The files that this machine has about temperatures and cooling."""
 
     zones: tuple[ZoneFiles, ...]
     cooling: tuple[tuple[str, Path, int], ...]
-    """Name, its state's file, and the highest state."""
+    """Name, state file and highest state of each cooling device."""
     passive_temp_c: float | None
     critical_temp_c: float | None
 
 
-def find(root: Path = Path("/")) -> Files:
-    """The zones, their trip points and the cooling devices (Documentation/driver-api/thermal/sysfs-api.rst)."""
+def find(root: Path = Path("/")) -> ThermalFiles:
+    """Find the zones, their trip points and the cooling devices (Documentation/driver-api/thermal/sysfs-api.rst)."""
     folders = sorted((root / "sys/class/thermal").glob("thermal_zone[0-9]*"), key=_number_of)
     zones = tuple(ZoneFiles(kernel_files.label(folder / "type"), folder / "temp", _trips(folder)) for folder in folders)
     trips = [trip for zone in _of_chip(zones) for trip in zone.trips]
     passive = _lowest(trips, "passive")
     if passive is None:
-        passive = _PI_SLOWS_C if is_raspberry_pi(root) else _intel_slows_c(root)
-    return Files(zones, tuple(_cooling(root)), passive, _lowest(trips, "critical"))
+        passive = _PI_THROTTLES_C if is_raspberry_pi(root) else _intel_throttles_c(root)
+    return ThermalFiles(zones, tuple(_cooling(root)), passive, _lowest(trips, "critical"))
 
 
 def hwmon_through_psutil() -> Mapping[str, Sequence[Sensor]]:
-    """Every hwmon temperature of this machine by its driver's name; none where psutil cannot."""
+    """All hwmon temperatures of this machine by driver name; empty where psutil fails."""
     try:
         return psutil.sensors_temperatures()
-    except (AttributeError, OSError, TypeError, ValueError):  # the first: not on this system
+    except (AttributeError, OSError, TypeError, ValueError):  # AttributeError: not on this system
         return {}
 
 
-def read(files: Files, hwmon: Hwmon = hwmon_through_psutil) -> Answer[Thermal]:
-    """The heat now."""
+def read(files: ThermalFiles, hwmon: Hwmon = hwmon_through_psutil) -> GroupReading[Thermal]:
+    """Read temperatures and cooling devices."""
     zones = tuple(Zone(zone.name, _temp_c(zone.temp), zone.trips) for zone in files.zones)
     temp_c, source = _chip_temp(zones, hwmon)
     group = Thermal(
@@ -108,19 +108,19 @@ def read(files: Files, hwmon: Hwmon = hwmon_through_psutil) -> Answer[Thermal]:
             if (state := kernel_files.number(path)) is not None and 0 <= state <= most
         ),
     )
-    why = {"soc_temp_c": f"{source} cannot be read, or says what cannot be"} if source else None
-    return answer(group, _ABSENT, why)
+    why = {"soc_temp_c": f"{source} cannot be read or reports an impossible value"} if source else None
+    return with_reasons(group, _REASONS, why)
 
 
 def _chip_temp(zones: Sequence[Zone], hwmon: Hwmon) -> tuple[float | None, str | None]:
-    """The chip's temperature, and the sensor that should have told it."""
+    """Return the chip temperature, and the sensor that should report it."""
     chip = [zone for zone in zones if _ON_THE_CHIP.fullmatch(zone.name)]
     if chip:
         return _hottest(zone.temp_c for zone in chip), chip[0].name
     sensors = hwmon()
     for driver in _CHIP_DRIVERS:
         if driver in sensors:
-            return _hottest(_possible(sensor.current) for sensor in sensors[driver]), driver
+            return _hottest(_plausible(sensor.current) for sensor in sensors[driver]), driver
     rest = [zone for zone in zones if zone.name == _LAST_RESORT]
     return _hottest(zone.temp_c for zone in rest), rest[0].name if rest else None
 
@@ -135,7 +135,7 @@ def _trips(folder: Path) -> tuple[TripPoint, ...]:
     for kind in sorted(folder.glob("trip_point_*_type"), key=_number_of):
         stem = kind.name.removesuffix("type")
         temp_c = _temp_c(folder / f"{stem}temp")
-        if temp_c is not None:  # one that is not in use says 0, -274 or 2147483
+        if temp_c is not None:  # an unused trip point reads 0, -274 or 2147483
             trips.append(TripPoint(kernel_files.label(kind), temp_c, _hysteresis_c(folder / f"{stem}hyst")))
     return tuple(trips)
 
@@ -151,8 +151,8 @@ def _cooling(root: Path) -> Iterator[tuple[str, Path, int]]:
             yield kernel_files.label(folder / "type"), folder / "cur_state", most
 
 
-def _intel_slows_c(root: Path) -> float | None:
-    """The lowest junction temperature at which an Intel chip slows itself down (Documentation/hwmon/coretemp.rst)."""
+def _intel_throttles_c(root: Path) -> float | None:
+    """The lowest junction temperature at which an Intel CPU throttles (Documentation/hwmon/coretemp.rst)."""
     chips = [path.parent for path in root.glob("sys/class/hwmon/hwmon*/name") if kernel_files.text(path) == "coretemp"]
     temps = [_temp_c(path) for chip in chips for path in chip.glob("temp*_crit")]
     return min((temp for temp in temps if temp is not None), default=None)
@@ -167,19 +167,19 @@ def _hottest(temps_c: Iterable[float | None]) -> float | None:
 
 
 def _temp_c(path: Path) -> float | None:
-    return _possible(_degrees(path))
+    return _plausible(_degrees(path))
 
 
 def _degrees(path: Path) -> float | None:
-    """From thousandths of a degree."""
+    """Read a temperature in thousandths of a degree."""
     value = kernel_files.number(path)
     return None if value is None else value / 1000
 
 
-def _possible(temp_c: float | None) -> float | None:
-    """None for what no working chip is at; 0 is what a sensor without power says."""
-    possible = kernel_files.within(temp_c, _COLDEST_C, _HOTTEST_C)
-    return round(possible, 1) if possible else None
+def _plausible(temp_c: float | None) -> float | None:
+    """None for a temperature outside a working chip's range, and for 0, which an unpowered sensor reports."""
+    plausible = kernel_files.within(temp_c, _MIN_C, _MAX_C)
+    return round(plausible, 1) if plausible else None
 
 
 def _number_of(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""What is read of each board: the chip's own temperature above all, and a reason for everything that is not known."""
+"""The reading of each board: the chip temperature above all, and a reason for every unknown value."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_raspberry_pi_4(tmp_path: Path) -> None:
     reading = reading_of("pi4", tmp_path)
     thermal, power, memory = reading.thermal, reading.power, reading.memory
     assert thermal.soc_temp_c == 74.0
-    assert thermal.passive_temp_c == 80.0  # the firmware's: this kernel knows of none
+    assert thermal.passive_temp_c == 80.0  # the firmware's; this kernel has no such trip point
     assert thermal.zones[0].trips == (TripPoint("active", 70.0, 10.0),)
     assert thermal.cooling == (CoolingDevice("gpio-fan", 1, 1),)
     assert (power.under_voltage, power.under_voltage_since_boot) == (False, True)
-    assert (power.frequency_capped, power.frequency_capped_since_boot) == (False, None)  # nobody noted it
+    assert (power.frequency_capped, power.frequency_capped_since_boot) == (False, None)  # no record of it
     assert (power.throttled, power.throttled_since_boot) == (False, True)
     assert (power.soft_limit, power.soft_limit_since_boot) == (False, None)
     assert memory.cgroup_used_bytes == 300 * 2**20
@@ -46,14 +46,14 @@ def test_raspberry_pi_5_on_a_weak_supply(tmp_path: Path) -> None:
     assert reading.power.throttled is True
     assert reading.power.soft_limit is False
     assert reading.cpu.mhz == 1950.0
-    assert reading.unknown["memory.cgroup_used_bytes"] == "this process is in no control group that counts memory"
+    assert reading.unknown["memory.cgroup_used_bytes"] == "this process is in no control group with memory accounting"
     assert "psi=1" in reading.unknown["memory.pressure_percent"]
 
 
 def test_jetson_orin_nano(tmp_path: Path) -> None:
     reading = reading_of("orin_nano", tmp_path)
     thermal = reading.thermal
-    assert thermal.soc_temp_c == 49.8  # tj-thermal; cv0 to cv2 have no sensor
+    assert thermal.soc_temp_c == 49.8  # tj-thermal; cv0 to cv2 have no working sensor
     assert [zone.name for zone in thermal.zones if zone.temp_c is None] == ["cv0-thermal", "cv1-thermal", "cv2-thermal"]
     assert (thermal.passive_temp_c, thermal.critical_temp_c) == (95.0, 104.5)
     assert reading.power.watts == {"VDD_IN": 5.23, "VDD_CPU_GPU_CV": 1.58, "VDD_SOC": 1.5}
@@ -67,24 +67,24 @@ def test_jetson_orin_nano(tmp_path: Path) -> None:
 def test_nuc(tmp_path: Path) -> None:
     reading = reading_of("nuc", tmp_path)
     thermal = reading.thermal
-    assert thermal.soc_temp_c == 60.0  # the package's; not the hotter Wi-Fi and NVMe
-    assert thermal.passive_temp_c == 100.0  # where Intel's chip slows itself down, which only coretemp says
-    assert all(zone.trips == () for zone in thermal.zones[1:])  # those that are not in use
+    assert thermal.soc_temp_c == 60.0  # the package; Wi-Fi and NVMe are hotter
+    assert thermal.passive_temp_c == 100.0  # Intel's throttling temperature, which only coretemp reports
+    assert all(zone.trips == () for zone in thermal.zones[1:])  # the unused ones
     assert reading.power.throttle_events == 14
     assert reading.power.limit_w == 28.0
     assert reading.power.throttled is None
 
 
-def test_a_virtual_machine_knows_little_and_says_so(tmp_path: Path) -> None:
+def test_a_virtual_machine_reports_its_values_as_unknown(tmp_path: Path) -> None:
     reading = reading_of("vm", tmp_path)
     assert reading.thermal.soc_temp_c is None
-    assert reading.unknown["thermal.soc_temp_c"] == "this machine has no temperature sensor for its chip"
+    assert reading.unknown["thermal.soc_temp_c"] == "no temperature sensor found for the chip"
     assert reading.memory.cgroup_limit_bytes is None
     assert reading.memory.cgroup_used_bytes == 2138316800 - 1432735744 - 597049344
 
 
 @pytest.mark.parametrize("name", boards.NAMES)
-def test_whatever_is_not_known_has_a_reason_and_nothing_else_has(name: str, tmp_path: Path) -> None:
+def test_exactly_the_unknown_values_have_a_reason(name: str, tmp_path: Path) -> None:
     reading = reading_of(name, tmp_path)
     groups = {field.name: getattr(reading, field.name) for field in fields(reading)[1:-1]}
     unknown = {
@@ -110,7 +110,7 @@ def test_whatever_is_not_known_has_a_reason_and_nothing_else_has(name: str, tmp_
         ("vm", Board("Standard PC (Q35 + ICH9, 2009)", "pc-q35-7.2", None)),
     ],
 )
-def test_a_board_says_what_it_is(name: str, board: Board, tmp_path: Path) -> None:
+def test_a_board_is_identified(name: str, board: Board, tmp_path: Path) -> None:
     assert identify(boards.lay_out(name, tmp_path)) == board
 
 
@@ -129,7 +129,9 @@ def test_a_board_says_what_it_is(name: str, board: Board, tmp_path: Path) -> Non
         ({}, None),
     ],
 )
-def test_the_name_is_the_first_that_somebody_gave(files: dict[str, bytes], name: str | None, tmp_path: Path) -> None:
+def test_the_name_is_the_first_that_the_maker_filled_in(
+    files: dict[str, bytes], name: str | None, tmp_path: Path
+) -> None:
     for path, content in files.items():
         boards.put(tmp_path, path, content)
     assert board_name(tmp_path) == name

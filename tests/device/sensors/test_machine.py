@@ -1,9 +1,10 @@
-"""All sensors together: of this machine, of boards that change and hang, and of files with anything in them."""
+"""All sensors together: this machine, boards that change or hang, and files with arbitrary content."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from appliance.device import board
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
-from appliance.device.sensors.group import Answer, unknowns
+from appliance.device.sensors.group import GroupReading, unknowns
 from appliance.device.sensors.machine import MachineSensors
 from appliance.readings import Power
 from tests import boards
@@ -24,7 +25,7 @@ from tests.fakes import FakeClock
 PI4_TEMP = "sys/devices/virtual/thermal/thermal_zone0/temp"
 
 
-def test_this_machine_is_read_with_the_clock_that_was_given(tmp_path: Path) -> None:
+def test_this_machine_is_read_with_the_given_clock(tmp_path: Path) -> None:
     reading = MachineSensors(disk=tmp_path, clock=FakeClock(42.0)).read()
     groups = (reading.thermal, reading.power, reading.memory, reading.cpu, reading.storage, reading.system)
     assert reading.at_s == 42.0
@@ -40,7 +41,7 @@ def test_this_machine_is_read_with_the_clock_that_was_given(tmp_path: Path) -> N
     assert reading.thermal.soc_temp_c is None or -40 < reading.thermal.soc_temp_c < 130
 
 
-def test_each_round_sees_what_changed(tmp_path: Path) -> None:
+def test_each_round_reads_changed_values(tmp_path: Path) -> None:
     clock = FakeClock(100.0)
     sensors = MachineSensors(root=boards.lay_out("pi4", tmp_path), disk=tmp_path, clock=clock)
     assert sensors.read().thermal.soc_temp_c == 74.0
@@ -52,8 +53,8 @@ def test_each_round_sees_what_changed(tmp_path: Path) -> None:
     assert (reading.power.soft_limit, reading.power.throttled) == (True, False)
 
 
-def test_a_sensor_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
-    """A FIFO that nobody writes to: the kernel's own way to let a read never return."""
+def test_a_hung_sensor_does_not_block_the_others(tmp_path: Path) -> None:
+    """A FIFO without a writer: a read from it never returns."""
     clock = FakeClock(100.0)
     sensors = MachineSensors(root=boards.lay_out("pi4", tmp_path), disk=tmp_path, clock=clock, patience_s=2.0)
     first = sensors.read()
@@ -68,7 +69,7 @@ def test_a_sensor_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
         reading = sensors.read()
         assert reading.thermal.soc_temp_c is None
         assert reading.thermal.at_s == 100.0
-        assert reading.unknown["thermal.soc_temp_c"] == "did not answer for 12 s"
+        assert reading.unknown["thermal.soc_temp_c"] == "no response for 12 s"
         assert (reading.power.at_s, reading.storage.at_s, reading.system.at_s) == (113.0, 113.0, 113.0)
         hung = [thread for thread in threading.enumerate() if thread.name == "sensors thermal"]
         assert len(hung) == 1
@@ -81,13 +82,13 @@ def test_a_sensor_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
     assert sensors.read().thermal.soc_temp_c == 46.0
 
 
-def test_the_processors_use_is_known_from_the_second_reading_on() -> None:
-    usage = cpu.Usage()
-    assert usage.look() == (None, None)
-    before = psutil.cpu_times()
+def test_cpu_usage_is_known_from_the_second_measurement_on() -> None:
+    usage = cpu.CpuUsage()
+    assert usage.measure() == (None, None)
+    before, deadline_s = psutil.cpu_times(), time.monotonic() + 60
     while sum(psutil.cpu_times()) - sum(before) < 1.0:
-        pass
-    percent, own_percent = usage.look()
+        assert time.monotonic() < deadline_s, "the kernel counted no second of CPU time within a minute"
+    percent, own_percent = usage.measure()
     assert percent is not None
     assert own_percent is not None
     assert 0 < own_percent <= 100
@@ -104,18 +105,18 @@ BOUNDS = {
 }  # fmt: skip
 
 
-def everything(root: Path) -> Iterator[Answer[Any]]:
+def everything(root: Path) -> Iterator[GroupReading[Any]]:
     yield thermal.read(thermal.find(root), dict)
-    yield power.read(power.find(root), throttle.Seen())
+    yield power.read(power.find(root), throttle.ThrottleHistory())
     yield memory.read(memory.find(root), psutil.Process())
-    yield cpu.read(cpu.find(root), cpu.Usage())
+    yield cpu.read(cpu.find(root), cpu.CpuUsage())
     yield storage.read(storage.find(root, root))
     yield system.read(root, lambda: None)
 
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Path]]:
-    """Every board's root, and its files."""
+    """The root of each board, and its files."""
     roots = [boards.lay_out(name, tmp_path_factory.mktemp(name)) for name in boards.NAMES]
     return {
         root: sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()) for root in roots
@@ -132,7 +133,7 @@ CONTENT = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), content=CONTENT)
-def test_whatever_stands_in_a_file_nothing_fails_and_nothing_impossible_is_said(
+def test_no_file_content_causes_an_error_or_an_impossible_value(
     trees: dict[Path, list[Path]], data: st.DataObject, content: bytes
 ) -> None:
     root = data.draw(st.sampled_from(list(trees)))
@@ -140,13 +141,13 @@ def test_whatever_stands_in_a_file_nothing_fails_and_nothing_impossible_is_said(
     before = file.read_bytes()
     file.write_bytes(content)
     try:
-        for answer in everything(root):
-            assert list(answer.why) == unknowns(answer.group)
+        for result in everything(root):
+            assert list(result.why) == unknowns(result.group)
             for field, (least, most) in BOUNDS.items():
-                value = getattr(answer.group, field, None)
+                value = getattr(result.group, field, None)
                 assert value is None or least <= value <= most, field
-            if isinstance(answer.group, Power):
-                assert all(0 <= watts <= 500 for watts in answer.group.watts.values())
+            if isinstance(result.group, Power):
+                assert all(0 <= watts <= 500 for watts in result.group.watts.values())
         for part in (found := board.identify(root)).name, found.revision, found.serial:
             assert part is None or (part.isprintable() and len(part) <= 128)
     finally:
@@ -154,7 +155,7 @@ def test_whatever_stands_in_a_file_nothing_fails_and_nothing_impossible_is_said(
 
 
 @pytest.mark.parametrize("name", boards.NAMES)
-def test_a_board_whose_files_all_vanish_is_unknown(name: str, tmp_path: Path) -> None:
+def test_the_values_of_a_board_whose_files_all_vanish_are_unknown(name: str, tmp_path: Path) -> None:
     clock = FakeClock()
     sensors = MachineSensors(root=boards.lay_out(name, tmp_path), disk=tmp_path, clock=clock)
     sensors.read()

@@ -1,4 +1,4 @@
-"""What a control group counts: use apart from cache, and the limits above us."""
+"""The memory of a control group: usage without cache, and the limits that apply to it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def v2(root: Path, stat: str = "anon 1\nfile 500\nshmem 100\nactive_file 300\nin
     boards.put(root, OURS.format("stat"), stat)
 
 
-def test_cache_is_not_use_but_shared_memory_is(tmp_path: Path) -> None:
+def test_cache_does_not_count_as_usage_but_shared_memory_does(tmp_path: Path) -> None:
     v2(tmp_path)
     found = read(tmp_path)
     assert (found.cgroup_used_bytes, found.cgroup_cache_bytes) == (600, 400)
 
 
 @pytest.mark.parametrize("stat", ["", "active_file 300\n", "active_file x\ninactive_file 1\n", "active_file\n", "\0"])
-def test_without_figures_of_the_cache_use_is_unknown(stat: str, tmp_path: Path) -> None:
+def test_without_cache_figures_the_usage_is_unknown(stat: str, tmp_path: Path) -> None:
     v2(tmp_path, stat)
     found = read(tmp_path)
     assert (found.cgroup_used_bytes, found.cgroup_cache_bytes) == (None, None)
@@ -45,7 +45,9 @@ def test_without_figures_of_the_cache_use_is_unknown(stat: str, tmp_path: Path) 
     ("ours", "above", "limit"),
     [("max", "max", None), ("5000", "max", 5000), ("max", "4000", 4000), ("5000", "4000", 4000), ("-5", "", None)],
 )
-def test_the_tightest_limit_on_the_way_up_counts(ours: str, above: str, limit: int | None, tmp_path: Path) -> None:
+def test_the_tightest_limit_of_the_group_and_its_ancestors_counts(
+    ours: str, above: str, limit: int | None, tmp_path: Path
+) -> None:
     v2(tmp_path)
     for kind in ("max", "high"):
         boards.put(tmp_path, OURS.format(kind), ours)
@@ -54,12 +56,12 @@ def test_the_tightest_limit_on_the_way_up_counts(ours: str, above: str, limit: i
     assert (found.cgroup_limit_bytes, found.cgroup_high_bytes) == (limit, limit)
 
 
-def test_on_a_hybrid_system_the_hierarchy_that_counts_memory_is_read(tmp_path: Path) -> None:
+def test_on_a_hybrid_system_the_hierarchy_with_memory_accounting_is_read(tmp_path: Path) -> None:
     unified = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw"
-    boards.put(tmp_path, "proc/self/cgroup", "4:memory:/box\n0::/\n")
+    boards.put(tmp_path, "proc/self/cgroup", "4:memory:/group\n0::/\n")
     boards.put(tmp_path, "proc/self/mountinfo", f"{unified}\n{V1}\n")
-    boards.put(tmp_path, "sys/fs/cgroup/memory/box/memory.usage_in_bytes", "1000")
+    boards.put(tmp_path, "sys/fs/cgroup/memory/group/memory.usage_in_bytes", "1000")
     stat = "cache 500\nhierarchical_memory_limit 9000\ntotal_active_file 300\ntotal_inactive_file 100\n"
-    boards.put(tmp_path, "sys/fs/cgroup/memory/box/memory.stat", stat)
+    boards.put(tmp_path, "sys/fs/cgroup/memory/group/memory.stat", stat)
     found = read(tmp_path)
     assert (found.cgroup_used_bytes, found.cgroup_cache_bytes, found.cgroup_limit_bytes) == (600, 400, 9000)

@@ -1,4 +1,4 @@
-"""The supply: words of a firmware, alarms, rails, modes."""
+"""The power supply: firmware words, alarms, rails, modes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from appliance.readings import Power
 from tests import boards
 
 HWMON = "sys/class/hwmon/hwmon{}/{}"
-
-
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
-def read(root: Path, seen: throttle.Seen | None = None) -> Power:
-    return power.read(power.find(root), seen or throttle.Seen()).group
+def read(root: Path, history: throttle.ThrottleHistory | None = None) -> Power:
+    return power.read(power.find(root), history or throttle.ThrottleHistory()).group
 
 
 def since_boot(supply: Power) -> list[bool | None]:
@@ -55,18 +53,18 @@ def rail(root: Path, number: int, name: str, millivolts: str, milliamperes: str)
         ("what", [None] * 4),
     ],
 )
-def test_a_raspberry_pi_says_in_one_word_what_is_now(word: str, now: list[bool | None], tmp_path: Path) -> None:
+def test_the_throttle_word_of_a_raspberry_pi_is_decoded(word: str, now: list[bool | None], tmp_path: Path) -> None:
     boards.put(tmp_path, PI, f"{word}\n")
     supply = read(tmp_path)
     assert [supply.under_voltage, supply.frequency_capped, supply.throttled, supply.soft_limit] == now
 
 
-def test_what_was_seen_once_is_kept_although_the_kernel_forgets_it(tmp_path: Path) -> None:
-    seen, history = throttle.Seen(), []
+def test_past_bits_are_kept_although_the_kernel_clears_them(tmp_path: Path) -> None:
+    history, results = throttle.ThrottleHistory(), []
     for word in ("0", "50005", "0", "20000", "what"):
         boards.put(tmp_path, PI, f"{word}\n")
-        history.append(since_boot(read(tmp_path, seen)))
-    assert history == [
+        results.append(since_boot(read(tmp_path, history)))
+    assert results == [
         [None] * 4,  # not seen, which is not the same as never
         [True, None, True, None],
         [True, None, True, None],
@@ -75,7 +73,7 @@ def test_what_was_seen_once_is_kept_although_the_kernel_forgets_it(tmp_path: Pat
     ]
 
 
-def test_the_firmwares_program_knows_what_was_before_us(tmp_path: Path) -> None:
+def test_the_firmware_program_reports_the_time_before_the_service_started(tmp_path: Path) -> None:
     boards.put(tmp_path, PI, "2\n")
     vcgencmd(tmp_path, "0x50000")
     assert since_boot(read(tmp_path)) == [True, True, True, False]
@@ -86,7 +84,7 @@ def test_the_firmwares_program_knows_what_was_before_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("alarm", "under_voltage"), [("0", False), ("1", True), ("2", None), ("", None)])
-def test_without_that_word_the_alarm_tells_of_under_voltage(
+def test_without_a_throttle_word_the_alarm_reports_under_voltage(
     alarm: str, under_voltage: bool | None, tmp_path: Path
 ) -> None:
     boards.put(tmp_path, HWMON.format(0, "name"), "rpi_volt\n")
@@ -94,20 +92,18 @@ def test_without_that_word_the_alarm_tells_of_under_voltage(
     assert read(tmp_path).under_voltage is under_voltage
 
 
-def test_a_firmware_that_is_silent_is_not_taken_for_a_board_without_one(tmp_path: Path) -> None:
+def test_a_silent_firmware_has_another_reason_than_a_board_without_one(tmp_path: Path) -> None:
     boards.put(tmp_path, "proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0")
-    why = power.read(power.find(tmp_path), throttle.Seen()).why
-    assert (
-        why["throttled"] == why["under_voltage"] == "the firmware does not answer; as root try `vcgencmd get_throttled`"
-    )
-    assert why["mode"] == "only a Jetson has power modes"
+    why = power.read(power.find(tmp_path), throttle.ThrottleHistory()).why
+    assert why["throttled"] == why["under_voltage"] == "the firmware does not respond. Run: sudo vcgencmd get_throttled"
+    assert why["mode"] == "only Jetson boards have power modes"
     boards.put(tmp_path, PI, "0\n")
-    why = power.read(power.find(tmp_path), throttle.Seen()).why
+    why = power.read(power.find(tmp_path), throttle.ThrottleHistory()).why
     assert "throttled" not in why
-    assert why["throttled_since_boot"].startswith("not since this service started")
+    assert why["throttled_since_boot"].startswith("not since the service started")
 
 
-def test_a_rails_power_is_its_voltage_times_its_current(tmp_path: Path) -> None:
+def test_the_power_of_a_rail_is_its_voltage_times_its_current(tmp_path: Path) -> None:
     rail(tmp_path, 1, "VDD_IN", "5000", "1500")
     rail(tmp_path, 2, "NC", "5000", "1500")
     rail(tmp_path, 3, "VDD_SOC", "5000", "-1")
@@ -126,7 +122,7 @@ def test_a_rails_power_is_its_voltage_times_its_current(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_a_jetson_names_its_mode(status: str, mode: str | None, tmp_path: Path) -> None:
+def test_the_power_mode_of_a_jetson_has_a_name(status: str, mode: str | None, tmp_path: Path) -> None:
     boards.put(tmp_path, "var/lib/nvpmodel/status", status)
     boards.put(tmp_path, "etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n")
     assert read(tmp_path).mode == mode

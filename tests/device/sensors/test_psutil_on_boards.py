@@ -1,4 +1,4 @@
-"""psutil's own reading of the boards, and ours through it: /sys is theirs in a mount namespace of the test's."""
+"""psutil on the boards, and the sensors that use it: a mount namespace replaces /sys with the board's."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ print(json.dumps(temps))
 
 
 def on_board(root: Path, program: str, *arguments: str) -> object:
-    """What the program prints, as JSON, where /sys is the board's; skips where no namespace may be made."""
+    """Run a program with the board's /sys and return its JSON output; skip if mount namespaces are not permitted."""
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     enter = ["sh", "-c", 'mount --bind "$0" /sys && exec "$@"', str(root / "sys")]
     try:
         allowed = subprocess.run([*unshare, *enter, "true"], capture_output=True, text=True, timeout=30)
     except FileNotFoundError:
-        pytest.skip("no unshare here (util-linux): psutil is not run on the boards")
+        pytest.skip("unshare (util-linux) is missing: psutil is not tested on boards")
     if allowed.returncode:
-        pytest.skip(f"no mount namespace may be made here: psutil is not run on the boards ({allowed.stderr.strip()})")
+        pytest.skip(f"mount namespaces are not permitted: psutil is not tested on boards ({allowed.stderr.strip()})")
     command = [*unshare, *enter, sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=HERE)
     assert done.stderr == ""
@@ -58,14 +58,14 @@ def on_board(root: Path, program: str, *arguments: str) -> object:
         ("vm", {}),
     ],
 )
-def test_psutil_sees_the_boards_sensors(name: str, temps: dict[str, list[float]], tmp_path: Path) -> None:
+def test_psutil_reads_the_sensors_of_the_boards(name: str, temps: dict[str, list[float]], tmp_path: Path) -> None:
     seen = on_board(boards.lay_out(name, tmp_path), TEMPERATURES)
     assert isinstance(seen, dict)
     assert {chip: sorted(found) for chip, found in seen.items()} == {chip: sorted(t) for chip, t in temps.items()}
 
 
-def test_through_psutil_the_processor_is_read_where_no_zone_is_its_own(tmp_path: Path) -> None:
-    """As on an AMD machine, or without the driver for Intel's package sensor. The drive is hotter all the time."""
+def test_without_a_zone_for_the_chip_psutil_reads_the_cpu_sensors(tmp_path: Path) -> None:
+    """As on an AMD machine, or without the driver for Intel's package sensor. The drive is always hotter."""
     boards.lay_out("nuc", tmp_path)
     for zone in (tmp_path / "sys/class/thermal").iterdir():
         zone.unlink()

@@ -1,4 +1,4 @@
-"""Uptime, and whether the clock can be believed."""
+"""Uptime and clock synchronisation."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tests import boards
 
 
 @pytest.mark.parametrize(("status", "synchronised"), [(0x40, False), (0x2041, False), (0x2001, True), (0, True)])
-def test_the_kernel_is_believed_first(status: int, synchronised: bool, tmp_path: Path) -> None:
+def test_the_status_of_the_kernel_comes_first(status: int, synchronised: bool, tmp_path: Path) -> None:
     boards.put(tmp_path, "run/systemd/timesync/other", "")
     assert system.read(tmp_path, lambda: status).group.clock_synchronised is synchronised
 
 
-def test_where_the_kernel_may_not_be_asked_timesyncd_leaves_a_mark(tmp_path: Path) -> None:
-    def ask() -> bool | None:
+def test_without_the_kernel_status_the_marker_of_timesyncd_counts(tmp_path: Path) -> None:
+    def synchronised() -> bool | None:
         return system.read(tmp_path, lambda: None).group.clock_synchronised
 
-    assert ask() is None
+    assert synchronised() is None
     (tmp_path / "run/systemd/timesync").mkdir(parents=True)
-    assert ask() is False
+    assert synchronised() is False
     boards.put(tmp_path, "run/systemd/timesync/synchronized", "")
-    assert ask() is True
+    assert synchronised() is True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="adjtimex(2) is Linux's")
-def test_this_machines_kernel_answers() -> None:
+def test_the_kernel_of_this_machine_reports_a_valid_status() -> None:
     status = system.clock_status()
     assert status is None or 0 <= status < 0x10000
 
@@ -38,6 +38,6 @@ def test_this_machines_kernel_answers() -> None:
     ("content", "uptime_s"),
     [("12.34 56.78\n", 12.34), ("0.00 0.00", 0.0), ("-1.00 0.00", None), ("nan 1", None), ("", None)],
 )
-def test_uptime_is_the_kernels(content: str, uptime_s: float | None, tmp_path: Path) -> None:
+def test_uptime_comes_from_the_kernel(content: str, uptime_s: float | None, tmp_path: Path) -> None:
     boards.put(tmp_path, "proc/uptime", content)
     assert system.read(tmp_path, lambda: 0).group.uptime_s == uptime_s

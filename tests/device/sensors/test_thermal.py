@@ -1,4 +1,4 @@
-"""Which temperature is the chip's, and what is made of sensors that lie."""
+"""Which temperature belongs to the chip, and how broken sensors are handled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def zone(root: Path, number: int, name: str, temp: str, *trips: tuple[str, str])
 
 
 def hwmon(**chips: list[float]) -> thermal.Hwmon:
-    """What psutil would say."""
+    """Sensors as psutil returns them."""
     return lambda: {name: [SimpleNamespace(current=temp) for temp in temps] for name, temps in chips.items()}
 
 
@@ -44,36 +44,38 @@ def read(root: Path, sensors: thermal.Hwmon = dict) -> Thermal:
         ({"iwlwifi_1": 80, "nvme": 70, "battery": 60}, None),
     ],
 )
-def test_the_chip_is_the_hottest_zone_that_lies_on_it(zones: dict[str, int], temp_c: float, tmp_path: Path) -> None:
+def test_the_chip_temperature_is_that_of_the_hottest_zone_on_the_chip(
+    zones: dict[str, int], temp_c: float, tmp_path: Path
+) -> None:
     for number, (name, temp) in enumerate(zones.items()):
         zone(tmp_path, number, name, f"{temp}000")
     assert read(tmp_path).soc_temp_c == temp_c
 
 
-def test_where_no_zone_is_the_chips_psutil_is_asked_for_its_processors(tmp_path: Path) -> None:
+def test_without_a_zone_on_the_chip_psutil_reads_the_cpu_sensors(tmp_path: Path) -> None:
     zone(tmp_path, 0, "acpitz", "27800")
     assert read(tmp_path, hwmon(nvme=[80.0], k10temp=[61.5, 48.0], iwlwifi_1=[70.0])).soc_temp_c == 61.5
     assert read(tmp_path, hwmon(nvme=[80.0])).soc_temp_c == 27.8
     assert read(tmp_path, hwmon(k10temp=[-273.0, 999.0])).soc_temp_c is None
 
 
-def test_psutil_is_left_alone_where_the_kernel_has_a_zone_for_the_chip(tmp_path: Path) -> None:
+def test_psutil_is_not_used_if_the_kernel_has_a_zone_on_the_chip(tmp_path: Path) -> None:
     zone(tmp_path, 0, "cpu-thermal", "50000")
 
     def forbidden() -> dict[str, list[thermal.Sensor]]:
-        raise AssertionError("psutil was asked")
+        raise AssertionError("psutil was used")
 
     assert read(tmp_path, forbidden).soc_temp_c == 50.0
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_a_broken_sensor_of_the_chips_is_unknown_and_named(nonsense: str, tmp_path: Path) -> None:
-    """Not the temperature of something else, although that can be had."""
+def test_a_broken_chip_sensor_makes_the_temperature_unknown_and_is_named(nonsense: str, tmp_path: Path) -> None:
+    """The temperature of another sensor never replaces it."""
     zone(tmp_path, 0, "cpu-thermal", nonsense)
     zone(tmp_path, 1, "acpitz", "27800")
-    answer = thermal.read(thermal.find(tmp_path), hwmon(coretemp=[40.0]))
-    assert answer.group.soc_temp_c is None
-    assert answer.why["soc_temp_c"] == "cpu-thermal cannot be read, or says what cannot be"
+    result = thermal.read(thermal.find(tmp_path), hwmon(coretemp=[40.0]))
+    assert result.group.soc_temp_c is None
+    assert result.why["soc_temp_c"] == "cpu-thermal cannot be read or reports an impossible value"
 
 
 def test_one_broken_zone_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_one_broken_zone_does_not_hide_the_others(tmp_path: Path) -> None:
     assert read(tmp_path).soc_temp_c == 51.0
 
 
-def test_a_temperature_that_changes_is_seen_and_one_that_vanishes_is_unknown(tmp_path: Path) -> None:
+def test_a_changed_temperature_is_read_and_a_vanished_one_is_unknown(tmp_path: Path) -> None:
     zone(tmp_path, 0, "cpu-thermal", "50000")
     files = thermal.find(tmp_path)
     assert thermal.read(files).group.soc_temp_c == 50.0
@@ -92,7 +94,7 @@ def test_a_temperature_that_changes_is_seen_and_one_that_vanishes_is_unknown(tmp
     assert thermal.read(files).group.soc_temp_c is None
 
 
-def test_the_lowest_passive_trip_point_of_the_chip_is_where_throttling_begins(tmp_path: Path) -> None:
+def test_throttling_starts_at_the_lowest_passive_trip_point_of_the_chip(tmp_path: Path) -> None:
     zone(tmp_path, 0, "cpu-thermal", "1", ("critical", "110000"), ("active", "50000"), ("passive", "85000"))
     zone(tmp_path, 1, "gpu-thermal", "1", ("hot", "90000"), ("passive", "80500"), ("critical", "105000"))
     zone(tmp_path, 2, "iwlwifi_1", "1", ("passive", "60000"), ("critical", "70000"))
@@ -101,19 +103,19 @@ def test_the_lowest_passive_trip_point_of_the_chip_is_where_throttling_begins(tm
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_a_trip_point_that_is_not_in_use_counts_for_nothing(nonsense: str, tmp_path: Path) -> None:
+def test_an_unused_trip_point_is_ignored(nonsense: str, tmp_path: Path) -> None:
     zone(tmp_path, 0, "cpu-thermal", "50000", ("passive", nonsense), ("passive", "85000"))
     assert read(tmp_path).passive_temp_c == 85.0
     boards.put(tmp_path, ZONE.format(0, "trip_point_1_temp"), nonsense)
     assert read(tmp_path).passive_temp_c is None
 
 
-def test_a_machine_without_thermal_zones_has_no_trip_point(tmp_path: Path) -> None:
+def test_a_machine_without_thermal_zones_has_no_trip_points(tmp_path: Path) -> None:
     assert read(tmp_path) == Thermal()
 
 
 @pytest.mark.parametrize(("state", "most"), [("-1", "3"), ("4", "3"), ("x", "3"), ("", "3"), ("0", "0"), ("1", "many")])
-def test_a_cooling_device_with_a_state_that_cannot_be_is_left_out(state: str, most: str, tmp_path: Path) -> None:
+def test_a_cooling_device_with_an_impossible_state_is_left_out(state: str, most: str, tmp_path: Path) -> None:
     for name, content in {"type": "fan", "cur_state": state, "max_state": most}.items():
         boards.put(tmp_path, f"sys/class/thermal/cooling_device0/{name}", content)
     assert read(tmp_path).cooling == ()

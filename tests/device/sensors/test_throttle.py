@@ -1,4 +1,4 @@
-"""Clocks and throttling, from files as kernels lay them out."""
+"""Frequency and throttling, from files as kernels provide them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.device.sensors import throttle
-from appliance.device.sensors.throttle import Clocks, read, slowed
+from appliance.device.sensors.throttle import Throttling, read, slowed
 from tests.fakes import FakeClock
 
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -19,9 +19,9 @@ def put(root: Path, path: str, content: str) -> None:
     (root / path).write_text(content)
 
 
-def test_a_machine_that_says_nothing_is_unknown(tmp_path: Path) -> None:
-    assert read(tmp_path) == Clocks()
-    assert slowed(Clocks(), Clocks()) is None
+def test_without_any_files_throttling_is_unknown(tmp_path: Path) -> None:
+    assert read(tmp_path) == Throttling()
+    assert slowed(Throttling(), Throttling()) is None
 
 
 def test_the_frequency_is_the_mean_of_the_cores(tmp_path: Path) -> None:
@@ -34,13 +34,13 @@ def test_the_frequency_is_the_mean_of_the_cores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "now"), [("0", False), ("50000", False), ("50005", True), ("4", True), ("8", True), ("x", None)]
 )
-def test_a_raspberry_pi_throttles_now_or_did_once(word: str, now: bool | None, tmp_path: Path) -> None:
+def test_a_raspberry_pi_throttles_now_or_did_in_the_past(word: str, now: bool | None, tmp_path: Path) -> None:
     put(tmp_path, PI, f"{word}\n")
     assert read(tmp_path).throttled_now is now
-    assert slowed(Clocks(), read(tmp_path)) is now
+    assert slowed(Throttling(), read(tmp_path)) is now
 
 
-def test_an_intel_chip_counts_how_often_it_throttled(tmp_path: Path) -> None:
+def test_an_intel_cpu_counts_its_throttle_events(tmp_path: Path) -> None:
     for core in range(2):
         put(tmp_path, CPU.format(core, "thermal_throttle/core_throttle_count"), "7\n")
     before = read(tmp_path)
@@ -51,7 +51,7 @@ def test_an_intel_chip_counts_how_often_it_throttled(tmp_path: Path) -> None:
 
 
 def vcgencmd(root: Path, script: str) -> Path:
-    """The firmware's own program on a Raspberry Pi whose kernel has no file; it notes each call in `calls`."""
+    """Install a fake vcgencmd on a Raspberry Pi whose kernel has no file; it appends each call to `calls`."""
     put(root, "proc/device-tree/compatible", "raspberrypi,5-model-b\0brcm,bcm2712\0")
     put(root, "usr/bin/vcgencmd", f'#!/bin/sh\necho "$@" >> {root}/calls\n{script}\n')
     (root / "usr/bin/vcgencmd").chmod(0o755)
@@ -70,13 +70,13 @@ def vcgencmd(root: Path, script: str) -> Path:
         ("exec sleep 60", None),
     ],
 )
-def test_without_a_file_the_firmwares_program_is_asked(script: str, word: int | None, tmp_path: Path) -> None:
+def test_without_a_file_vcgencmd_is_run(script: str, word: int | None, tmp_path: Path) -> None:
     calls = vcgencmd(tmp_path, script)
     assert throttle.word(throttle.find(tmp_path)) == word
     assert calls.read_text() == "get_throttled\n"
 
 
-def test_the_program_is_asked_seldom_whether_it_answers_or_not(tmp_path: Path) -> None:
+def test_vcgencmd_is_run_rarely_even_if_it_fails(tmp_path: Path) -> None:
     clock = FakeClock()
     calls = vcgencmd(tmp_path, "exit 1")
     files = throttle.find(tmp_path, clock)
@@ -86,7 +86,7 @@ def test_the_program_is_asked_seldom_whether_it_answers_or_not(tmp_path: Path) -
     assert len(calls.read_text().splitlines()) == 3
 
 
-def test_the_program_is_not_asked_where_there_is_a_file_or_another_board(tmp_path: Path) -> None:
+def test_vcgencmd_is_not_run_if_a_file_exists_or_on_other_boards(tmp_path: Path) -> None:
     calls = vcgencmd(tmp_path, "echo throttled=0x4")
     put(tmp_path, PI, "1\n")
     assert read(tmp_path).word == 1
