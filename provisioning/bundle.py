@@ -22,7 +22,8 @@ from pathlib import Path
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.workshop import fetch
+from appliance.workshop.fetch import fetch
+from appliance.workshop.known_models import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -110,8 +111,9 @@ def put_model(model: Path, into: Path, *, onnx: bool) -> None:
     source = bundles.read(model).source
     if onnx and not model.joinpath("model.onnx").exists():
         # From where the one here came, so that it is the same network.
-        if known := [one for one in fetch.SOURCES if model.name == fetch.NAME and one.title == source]:
-            fetch.fetch(into, print, keep_onnx=True, sources=known)
+        known = KNOWN.get(model.name)
+        if known and (sources := [one for one in known.sources if known.build is None and one.title == source]):
+            fetch(into, print, model=known, keep_onnx=True, sources=sources)
             return
         print(f"bundle: {model.name} has no model.onnx, so that a Jetson runs it on its CPU", file=sys.stderr)
     shutil.copytree(model, into / model.name)

@@ -23,12 +23,12 @@ from appliance.flow.inference import Network
 from appliance.service import run
 from appliance.settings import loader
 from appliance.settings.schema import Settings
-from appliance.testing.colours import colours
 from appliance.values import Size
 from appliance.vision import decode, scene
 from appliance.web import report
-from appliance.workshop import fetch
+from appliance.workshop.fetch import fetch
 from tests.fakes import FakeEngine, fake_network
+from tests.models.bundles import make_bundles
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,7 +74,7 @@ def untouched_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def models_dir() -> Path:
     """The folder with the default model, fetched if it is not there; skips with the reason where it cannot be had."""
     try:
-        fetch.fetch(ROOT / "models", print)
+        fetch(ROOT / "models", print)
     except Exception as error:
         if os.environ.get("CI"):
             raise
@@ -85,11 +85,7 @@ def models_dir() -> Path:
 @pytest.fixture
 def models_setting(tmp_path: Path) -> str:
     """A `--set` value for a folder with one model, which finds colours."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "yolo11n.onnx").write_bytes(colours())
-    fetch.fetch(folder, lambda _: None, sources=[])
-    return f"model.dir={folder}"
+    return f"model.dir={make_bundles(tmp_path / 'models', 'yolo11n')}"
 
 
 @pytest.fixture(scope="session")

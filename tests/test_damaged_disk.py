@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.service import loading
-from appliance.workshop import fetch
 from tests.conftest import Running, Serve
-from tests.models import networks
+from tests.models.bundles import make_bundles
 from tests.web.test_http import get
 
 Start = Callable[[], AbstractAsyncContextManager[Running]]
@@ -72,12 +71,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows no stop sign, so that running is proof enough."""
-    source = tmp_path_factory.mktemp("source") / "colours.onnx"
-    source.write_bytes(networks.colours())
-    folder = tmp_path_factory.mktemp("device") / "models"
-    folder.mkdir()
-    fetch.build(source, folder / "colours", "a test")
-    return folder
+    return make_bundles(tmp_path_factory.mktemp("device") / "models", "colours")
 
 
 @pytest.fixture

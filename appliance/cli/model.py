@@ -211,20 +211,17 @@ def _remove(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _fetch(settings: Settings, arguments: argparse.Namespace) -> int:
-    from appliance.workshop import fetch
+    from appliance.workshop import known_models
+    from appliance.workshop.fetch import fetch
 
     models_dir = Path(settings.model.dir)
     if arguments.permissive is not None and (arguments.onnx or arguments.keep_source):
         raise ConfigError("--onnx and --keep-source are of the default model; leave out --permissive")
-    if arguments.permissive is not None:
-        name = arguments.permissive or fetch.PERMISSIVE_DEFAULT
-        if name not in fetch.PERMISSIVE:
-            raise ModelError(f"there is no '{name}' to fetch; known: {', '.join(fetch.PERMISSIVE)}", "model_missing")
-        bundle = fetch.fetch_permissive(models_dir, _say, name=name, force=arguments.force)
-    else:
-        bundle = fetch.fetch(
-            models_dir, _say, force=arguments.force, keep_source=arguments.keep_source, keep_onnx=arguments.onnx
-        )
+    model = known_models.YOLO11N if arguments.permissive is None else known_models.permissive(arguments.permissive)
+    bundle = fetch(
+        models_dir, _say, model=model, force=arguments.force, keep_source=arguments.keep_source,
+        keep_onnx=arguments.onnx,
+    )  # fmt: skip
     _say(f"{bundle.name} is ready in {models_dir / bundle.name}")
     return OK
 

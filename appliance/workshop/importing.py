@@ -11,7 +11,7 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch, store
 from appliance.models.bundle import Bundle
 from appliance.models.network import inspect
-from appliance.workshop import declared, fetch
+from appliance.workshop import declared, onnx_bundle
 from appliance.workshop.declared import Declaration
 from appliance.workshop.staging import stage
 
@@ -65,7 +65,7 @@ def _build(copy: Path, new: Path, source: Path, declaration: Declaration | None)
         told = declaration or declared.read(copy / declared.FILE)
         declared.build(declared.network_in(copy), new, told)
     elif source.is_file() and source.suffix == ".onnx":
-        fetch.build(copy / source.name, new, source.name, keep_onnx=True)
+        onnx_bundle.build(copy / source.name, new, source.name, keep_onnx=True)
     elif source.is_file() and source.suffix in declared.NETWORKS:
         raise ModelError(f"{source} does not say how it is read: give --head, or its folder", "model_unsupported")
     else:

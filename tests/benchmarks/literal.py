@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import socketio
 
-from appliance.workshop import fetch
+from appliance.workshop import onnx_bundle
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, Load, Service, draw_picture, measure, running
 from tests.evaluation import coco, environment, through_socket
@@ -138,7 +138,7 @@ def _exported(python: Path, weights: Path) -> Sequence[str]:
         environ = {**os.environ, "YOLO_OFFLINE": "true"}
         subprocess.run([str(python), "-c", export], check=True, cwd=weights.parent, env=environ, capture_output=True)
         models.mkdir(exist_ok=True)
-        fetch.build(weights.with_suffix(".onnx"), models / weights.stem, "Ultralytics", dynamic=True)
+        onnx_bundle.build(weights.with_suffix(".onnx"), models / weights.stem, "Ultralytics", dynamic=True)
     return f"model.dir={models}", f"model.name={weights.stem}"
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from appliance import cli
 from appliance.models import active
-from appliance.workshop import fetch
 from tests.models import networks
+from tests.models.bundles import export_folder, make_bundles
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -19,13 +19,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 @pytest.fixture
 def models_dir(tmp_path: Path) -> Path:
     """A folder with the models `first` and `second`, that find colours."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    source = tmp_path / "colours.onnx"
-    source.write_bytes(networks.colours())
-    for name in ("first", "second"):
-        fetch.build(source, folder / name, "a test")
-    return folder
+    return make_bundles(tmp_path / "models", "first", "second")
 
 
 def run(models_dir: Path, *arguments: str) -> int:
@@ -91,10 +85,7 @@ def test_verify_says_of_each_whether_it_is_whole(models_dir: Path, capsys: pytes
 def test_a_folder_of_yolo_export_is_imported_and_removed_again(
     models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export = tmp_path / "gate"
-    export.mkdir()
-    networks.save_ir(networks.colours(), export / "best.xml")
-    (export / "metadata.yaml").write_text(networks.metadata_yaml(networks.CLASSES), encoding="utf-8")
+    export = export_folder(tmp_path / "gate")
     archive = shutil.make_archive(str(tmp_path / "gate-2"), "gztar", export)
     assert run(models_dir, "import", str(export)) == 0
     assert run(models_dir, "import", archive) == 0
@@ -109,6 +100,7 @@ def test_a_folder_of_yolo_export_is_imported_and_removed_again(
 def test_an_onnx_file_that_says_how_it_is_read_is_imported_as_it_is(
     models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "colours.onnx").write_bytes(networks.colours())
     assert run(models_dir, "import", str(tmp_path / "colours.onnx")) == 0
     assert "colours: detect, 3 classes" in capsys.readouterr().out
     assert (models_dir / "colours" / "model.onnx").exists()
@@ -139,7 +131,7 @@ def test_who_may_not_write_the_models_is_told_so_in_one_line(capsys: pytest.Capt
 
 def test_what_cannot_be_fetched_is_answered_with_what_can(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(models_dir, "fetch", "--permissive", "yolox") == 3
-    assert "known: ssd-mobilenet-v3, efficientdet-lite0" in capsys.readouterr().err
+    assert "available: ssd-mobilenet-v3, efficientdet-lite0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nappliance: forged", os.fsdecode(b"a\xff")])

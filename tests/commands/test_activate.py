@@ -14,9 +14,8 @@ from appliance.control.client import Control
 from appliance.models import active
 from appliance.service import loading
 from appliance.settings.loader import load
-from appliance.workshop import fetch
 from tests.conftest import Running, Serve
-from tests.models import networks
+from tests.models.bundles import make_bundles
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -25,13 +24,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The service's models, `first` and `second`, that find colours."""
     monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "run/control.sock"))
-    models_dir = tmp_path / "models"
-    models_dir.mkdir()
-    source = tmp_path / "colours.onnx"
-    source.write_bytes(networks.colours())
-    for name in ("first", "second"):
-        fetch.build(source, models_dir / name, "a test")
-    return models_dir
+    return make_bundles(tmp_path / "models", "first", "second")
 
 
 @pytest.fixture

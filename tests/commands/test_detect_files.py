@@ -12,9 +12,8 @@ from appliance.commands.detect_files import detect_files
 from appliance.settings import loader
 from appliance.values import Detected, Size
 from appliance.vision import decode, scene
-from appliance.workshop import fetch
 from tests.conftest import ROOT
-from tests.models import networks
+from tests.models.bundles import make_bundles
 
 
 def test_each_picture_runs_at_the_size_that_fits_it_best(models_dir: Path, tmp_path: Path) -> None:
@@ -30,9 +29,7 @@ def test_where_the_engine_cannot_be_used_openvino_looks_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    source = tmp_path / "colours.onnx"
-    source.write_bytes(networks.colours())
-    fetch.build(source, tmp_path / "colours", "a test", keep_onnx=True)
+    make_bundles(tmp_path, "colours", keep_onnx=True)
     picture = tmp_path / "street.jpg"
     picture.write_bytes(decode.encode_jpeg(scene.draw(Size(640, 360))[0], 90))
     settings = loader.load(

@@ -12,8 +12,8 @@ from appliance.engines import registry
 from appliance.errors import EngineError, ModelError
 from appliance.models import bundle
 from appliance.testing.colours import colours
-from appliance.workshop import fetch
 from tests.conftest import ROOT
+from tests.models.bundles import make_bundles
 
 PROGRAM = """
 from pathlib import Path
@@ -93,16 +93,13 @@ def test_onnx_runtime_rejects_a_damaged_network(tmp_path: Path, content: bytes |
 
 
 def test_a_bundle_returns_the_file_an_engine_reads_or_says_how_to_make_it(tmp_path: Path) -> None:
-    source = tmp_path / "source.onnx"
-    source.write_bytes(colours())
-    both = fetch.build(source, tmp_path / "both", "a test", keep_onnx=True)
+    both = bundle.read(make_bundles(tmp_path, "both", keep_onnx=True) / "both")
     assert both.network_for((".xml", ".onnx")).name == "model.xml"
     assert both.network_for((".onnx",)).name == "model.onnx"
-    one = fetch.build(source, tmp_path / "one", "a test")
+    one = bundle.read(make_bundles(tmp_path, "one") / "one")
     with pytest.raises(ModelError, match=r"one has no \.onnx file, which the engine reads; make one with") as caught:
         one.network_for((".onnx",))
     assert caught.value.code == "model_unsupported"
-    assert isinstance(bundle.read(tmp_path / "one"), bundle.Bundle)
 
 
 def test_the_engine_shown_in_the_docs_is_the_one_that_ships() -> None:

@@ -21,12 +21,11 @@ from appliance.models import active
 from appliance.ports import Raw, T, Tensor
 from appliance.service import loading
 from appliance.values import Detected, Failed, Size
-from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 from tests.flow.frames import frame, jpeg
-from tests.models import networks
+from tests.models.bundles import make_bundles
 from tests.web.camera import ANSWERS, camera
 
 ELSEWHERE = ((20.0, 20.0, 60.0, 60.0, 0.9, 0),)
@@ -421,16 +420,9 @@ def test_nothing_is_held_against_a_model_that_has_no_other_beside_it() -> None:
     assert Trial("b", 50.0, 1).objection(Bounds()) is None
 
 
-def save(models_dir: Path, name: str) -> None:
-    source = models_dir / "source.onnx"
-    source.write_bytes(networks.colours())
-    fetch.build(source, models_dir / name, "a test")
-
-
 async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(serve: Serve, tmp_path: Path) -> None:
     """Three cameras push through real sockets and real engines, four models take turns, each frame has one answer."""
-    for name in ("first", "second"):
-        save(tmp_path, name)
+    make_bundles(tmp_path, "first", "second")
     flags = {"model.dir": str(tmp_path), "model.name": "first", "cache.enabled": "false"}
     async with serve(load=loading.load_network, wait_ready=True, **flags) as running_:
         done = threading.Event()
@@ -464,8 +456,7 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
 
 
 async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Serve, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        save(tmp_path, name)
+    make_bundles(tmp_path, "first", "second")
     active.activate(tmp_path, "second", "first")
     flags = {"model.dir": str(tmp_path), "model.name": "first"}
     async with serve(load=loading.load_network, **flags) as running_:

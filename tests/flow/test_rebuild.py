@@ -17,13 +17,12 @@ from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
 from appliance.flow.rebuild import Rebuild, Stays
 from appliance.service import loading
-from appliance.testing.colours import colours
-from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.engines.nvidia.environment import environment
 from tests.engines.nvidia.jetson import Jetson
 from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
+from tests.models.bundles import make_bundles
 
 MENDED_BY_NOBODY = "the box cannot mend that by itself"
 
@@ -246,10 +245,7 @@ async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_b
     """The whole service, with NVIDIA's rules in place of NVIDIA (tests/engines/nvidia)."""
     jetson = Jetson(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path / "vendor", "10.3.0")["PYTHONPATH"])
-    source = tmp_path / "source.onnx"
-    source.write_bytes(colours())
-    (tmp_path / "models").mkdir()
-    fetch.build(source, tmp_path / "models" / "gate", "a test", keep_onnx=True)
+    make_bundles(tmp_path / "models", "gate", keep_onnx=True)
     flags = {"model.dir": str(tmp_path / "models"), "model.name": "gate", "engine.kind": "tensorrt"}
     async with serve(load=loading.load_to_serve, **flags) as running_:
         engine = running_.report()["engine"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,9 @@ from appliance.values import Size, Wanted
 from appliance.vision import decode, scene
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import fit
-from appliance.workshop import fetch
+from appliance.workshop import known_models
 from tests.models import networks
+from tests.models.bundles import edit_manifest, export_folder, make_bundles
 
 WANTED = Wanted(0.25)
 
@@ -29,18 +29,7 @@ WANTED = Wanted(0.25)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A bundle of ours."""
-    source = tmp_path / "colours.onnx"
-    source.write_bytes(networks.colours())
-    fetch.build(source, tmp_path / "colours", "a test")
-    return tmp_path / "colours"
-
-
-def ultralytics_export(folder: Path, onnx: bytes, **metadata: object) -> Path:
-    """A folder as `yolo export format=openvino dynamic=True` leaves it."""
-    folder.mkdir()
-    networks.save_ir(onnx, folder / "best.xml")
-    (folder / "metadata.yaml").write_text(networks.metadata_yaml(networks.CLASSES, **metadata), encoding="utf-8")
-    return folder
+    return make_bundles(tmp_path, "colours") / "colours"
 
 
 def refused(folder: Path) -> tuple[str, str]:
@@ -48,14 +37,6 @@ def refused(folder: Path) -> tuple[str, str]:
     with pytest.raises(ModelError) as caught:
         bundles.read(folder)
     return caught.value.code, str(caught.value)
-
-
-def change(folder: Path, without: str = "", **entries: object) -> None:
-    """Write entries over those of a manifest, or take one out."""
-    path = folder / bundles.MANIFEST
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) | entries
-    manifest.pop(without, None)
-    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def test_a_bundle_is_read_as_it_was_written(folder: Path) -> None:
@@ -143,7 +124,7 @@ def test_a_damaged_manifest_says_so(folder: Path, text: str) -> None:
     ids=str,
 )
 def test_a_manifest_with_a_wrong_entry_is_damaged(folder: Path, entries: dict[str, Any]) -> None:
-    change(folder, **entries)
+    edit_manifest(folder, **entries)
     assert refused(folder)[0] == "model_corrupt"
 
 
@@ -153,21 +134,21 @@ def test_a_manifest_that_is_not_text_is_damaged(folder: Path) -> None:
 
 
 def test_a_manifest_from_the_future_is_not_guessed_at(folder: Path) -> None:
-    change(folder, schema=99)
+    edit_manifest(folder, schema=99)
     code, text = refused(folder)
     assert code == "model_unsupported"
     assert "99" in text
 
 
 def test_a_head_that_nobody_reads_is_refused_at_the_start(folder: Path) -> None:
-    change(folder, head="crystal ball")
+    edit_manifest(folder, head="crystal ball")
     code, text = refused(folder)
     assert code == "model_unsupported"
     assert "crystal ball" in text
 
 
 def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
-    folder = ultralytics_export(tmp_path / "best_openvino_model", networks.colours())
+    folder = export_folder(tmp_path / "best_openvino_model", networks.colours())
     read = bundles.read(folder)
     assert (read.name, read.head, read.stride) == ("best_openvino_model", "anchors", 32)
     assert read.classes == networks.CLASSES
@@ -182,12 +163,12 @@ def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
 
 
 def test_an_export_of_one_size_says_which(tmp_path: Path) -> None:
-    folder = ultralytics_export(tmp_path / "fixed", networks.colours(Size(128, 96)), imgsz=[96, 128])
+    folder = export_folder(tmp_path / "fixed", networks.colours(Size(128, 96)), imgsz=[96, 128])
     assert bundles.read(folder).fixed_size == Size(128, 96)
 
 
 def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
-    code, text = refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39), task="classify"))
+    code, text = refused(export_folder(tmp_path / "model", networks.colours(rows=39), task="classify"))
     assert code == "model_unsupported"
     assert "'classify'; known are detect, segment, pose, obb" in text
 
@@ -203,7 +184,7 @@ def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_every_task_is_known_by_its_output(
     tmp_path: Path, task: str, rows: int, told: object, keypoints: tuple[int, int] | None
 ) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours(rows=rows), task=task, kpt_shape=told)
+    folder = export_folder(tmp_path / "model", networks.colours(rows=rows), task=task, kpt_shape=told)
     read = bundles.read(folder)
     assert (read.task, read.head) == (task, "anchors")
     assert read.keypoints == keypoints
@@ -228,7 +209,7 @@ def test_masks_are_read_as_their_prototypes_say(tmp_path: Path, rows: Any, metad
 
 
 def test_masks_without_prototypes_are_refused(tmp_path: Path) -> None:
-    code, text = refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39), task="segment"))
+    code, text = refused(export_folder(tmp_path / "model", networks.colours(rows=39), task="segment"))
     assert code == "model_unsupported"
     assert "no output of their prototypes" in text
 
@@ -255,33 +236,33 @@ def test_a_network_that_no_camera_picture_fits_into_is_refused_with_what_to_do(
 
 @pytest.mark.parametrize("told", [None, "17 by 3", [17], [17, 5], [0, 3], {"a": 1}], ids=str)
 def test_a_pose_that_does_not_say_its_points_is_refused(tmp_path: Path, told: object) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours(rows=58), task="pose", kpt_shape=told)
+    folder = export_folder(tmp_path / "model", networks.colours(rows=58), task="pose", kpt_shape=told)
     assert refused(folder)[0] == "model_unsupported"
 
 
 def test_an_output_that_no_head_reads_is_refused(tmp_path: Path) -> None:
-    assert refused(ultralytics_export(tmp_path / "model", networks.colours(rows=39)))[0] == "model_unsupported"
+    assert refused(export_folder(tmp_path / "model", networks.colours(rows=39)))[0] == "model_unsupported"
 
 
 @pytest.mark.parametrize("names", [None, {}, [], "no dict", "{0: broken", 5])
 def test_an_export_without_class_names_is_refused(tmp_path: Path, names: object) -> None:
-    assert refused(ultralytics_export(tmp_path / "model", networks.colours(), names=names))[0] == "model_unsupported"
+    assert refused(export_folder(tmp_path / "model", networks.colours(), names=names))[0] == "model_unsupported"
 
 
 @pytest.mark.parametrize("stride", ["wide", None, [32]])
 def test_an_export_with_a_broken_stride_is_damaged(tmp_path: Path, stride: object) -> None:
-    assert refused(ultralytics_export(tmp_path / "model", networks.colours(), stride=stride))[0] == "model_corrupt"
+    assert refused(export_folder(tmp_path / "model", networks.colours(), stride=stride))[0] == "model_corrupt"
 
 
 @pytest.mark.parametrize("text", ["{", "\t- a: b: c", "just words", ""])
 def test_an_export_with_damaged_metadata_is_refused(tmp_path: Path, text: str) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours())
+    folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "metadata.yaml").write_text(text, encoding="utf-8")
     assert refused(folder)[0] in ("model_corrupt", "model_unsupported")
 
 
 def test_an_export_holds_one_network(tmp_path: Path) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours())
+    folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "other.xml").write_bytes((folder / "best.xml").read_bytes())
     assert refused(folder)[0] == "model_corrupt"
     for network in folder.glob("*.xml"):
@@ -291,7 +272,7 @@ def test_an_export_holds_one_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<net/>", b"<?xml version='1.0'?><net name='x' version='11'/>"], ids=repr)
 def test_an_export_with_a_damaged_network_is_refused(tmp_path: Path, content: bytes) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours())
+    folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "best.xml").write_bytes(content)
     assert refused(folder)[0] == "model_corrupt"
 
@@ -310,7 +291,7 @@ def test_the_store_lists_what_is_good_and_what_is_broken(tmp_path: Path, folder:
 def test_the_default_model_exported_by_ultralytics_finds_the_sign(
     models_dir: Path, tmp_path: Path, scene_jpeg: bytes
 ) -> None:
-    ours = bundles.read(models_dir / fetch.NAME)
+    ours = bundles.read(models_dir / known_models.DEFAULT)
     folder = tmp_path / "yolo11n_openvino_model"
     folder.mkdir()
     for suffix in (".xml", ".bin"):
@@ -333,7 +314,7 @@ def test_the_default_model_exported_by_ultralytics_finds_the_sign(
 
 @pytest.mark.model
 def test_the_default_model_is_what_its_manifest_says(models_dir: Path) -> None:
-    read = bundles.read(models_dir / fetch.NAME)
+    read = bundles.read(models_dir / known_models.DEFAULT)
     assert (read.head, read.stride, read.fixed_size, len(read.classes)) == ("anchors", 32, None, 80)
     assert read.license == "AGPL-3.0"
     assert {"model.xml", "model.bin"} <= set(read.files)
@@ -341,7 +322,7 @@ def test_the_default_model_is_what_its_manifest_says(models_dir: Path) -> None:
 
 @pytest.mark.parametrize("names", [{0: "red", 1: "green", 2: "blue"}, "{0: 'red', 1: 'green', 2: 'blue'}"], ids=str)
 def test_class_names_may_be_a_table_or_its_text(tmp_path: Path, names: object) -> None:
-    folder = ultralytics_export(tmp_path / "model", networks.colours(), names=names)
+    folder = export_folder(tmp_path / "model", networks.colours(), names=names)
     assert bundles.read(folder).classes == networks.CLASSES
 
 

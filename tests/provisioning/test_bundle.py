@@ -12,8 +12,9 @@ import pytest
 
 from appliance.models import bundle as bundles
 from appliance.testing.colours import colours
-from appliance.workshop import fetch
+from appliance.workshop import known_models
 from tests.conftest import ROOT
+from tests.models.bundles import make_bundles
 
 
 def _load() -> ModuleType:
@@ -32,10 +33,7 @@ make_bundle = _load()
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A model of one's own, without its ONNX file."""
-    source = tmp_path / "source.onnx"
-    source.write_bytes(colours())
-    fetch.build(source, tmp_path / "gate", "a test")
-    return tmp_path / "gate"
+    return make_bundles(tmp_path, "gate") / "gate"
 
 
 @pytest.mark.parametrize(
@@ -80,9 +78,7 @@ def test_a_model_whose_onnx_file_cannot_be_had_goes_along_and_it_is_said(
 
 
 def test_one_that_has_its_onnx_file_takes_it_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = tmp_path / "source.onnx"
-    source.write_bytes(colours())
-    fetch.build(source, tmp_path / "gate", "a test", keep_onnx=True)
+    make_bundles(tmp_path, "gate", keep_onnx=True)
     make_bundle.put_model(tmp_path / "gate", tmp_path / "out", onnx=True)
     assert (tmp_path / "out" / "gate" / "model.onnx").read_bytes() == colours()
     assert capsys.readouterr().err == ""
@@ -90,9 +86,9 @@ def test_one_that_has_its_onnx_file_takes_it_along(tmp_path: Path, capsys: pytes
 
 @pytest.mark.provision
 def test_the_default_model_gets_the_onnx_file_that_it_was_made_of(models_dir: Path, tmp_path: Path) -> None:
-    make_bundle.put_model(models_dir / fetch.NAME, tmp_path, onnx=True)
-    made = bundles.read(tmp_path / fetch.NAME)
-    told = json.loads((models_dir / fetch.NAME / "manifest.json").read_text())
+    make_bundle.put_model(models_dir / known_models.DEFAULT, tmp_path, onnx=True)
+    made = bundles.read(tmp_path / known_models.DEFAULT)
+    told = json.loads((models_dir / known_models.DEFAULT / "manifest.json").read_text())
     assert made.source == told["source"]
-    digests = {source.title: source.sha256 for source in fetch.SOURCES}
+    digests = {source.title: source.sha256 for source in known_models.YOLO11N.sources}
     assert made.files["model.onnx"] == digests[made.source]

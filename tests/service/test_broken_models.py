@@ -13,9 +13,8 @@ from appliance import cli
 from appliance.models import active
 from appliance.models import bundle as bundles
 from appliance.service import loading
-from appliance.workshop import fetch
 from tests.conftest import Serve
-from tests.models import networks
+from tests.models.bundles import make_bundles
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -58,10 +57,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def models_dir(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "colours.onnx").write_bytes(networks.colours())
-    fetch.build(tmp_path / "colours.onnx", tmp_path / "models" / "gate", "a test")
-    return tmp_path / "models"
+    return make_bundles(tmp_path / "models", "gate")
 
 
 @pytest.mark.parametrize("what", DAMAGE)
@@ -98,7 +94,7 @@ async def test_what_nobody_thought_of_in_an_engine_is_an_error_of_it(
 
 @pytest.mark.parametrize("what", ["nested manifest", "stride 0", "a pipe"])
 def test_the_list_of_models_shows_the_others(models_dir: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
-    fetch.build(models_dir.parent / "colours.onnx", models_dir / "yard", "a test")
+    make_bundles(models_dir, "yard")
     DAMAGE[what](models_dir / "gate")
     assert cli.main(["model", "list", "--set", f"model.dir={models_dir}", "--set", "model.name=yard"]) == 0
     broken, sound = capsys.readouterr().out.splitlines()

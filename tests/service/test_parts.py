@@ -11,22 +11,16 @@ from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.service import loading
 from appliance.settings import loader
 from appliance.settings.schema import Settings
-from appliance.testing.colours import colours
-from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.engines.nvidia.jetson import Jetson, install_cuda
+from tests.models.bundles import make_bundles
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """`gate`, which every engine reads, and `yard`, which only OpenVINO does."""
-    source = tmp_path / "source.onnx"
-    source.write_bytes(colours())
-    folder = tmp_path / "models"
-    folder.mkdir()
-    fetch.build(source, folder / "gate", "a test", keep_onnx=True)
-    fetch.build(source, folder / "yard", "a test")
-    return folder
+    make_bundles(tmp_path / "models", "gate", keep_onnx=True)
+    return make_bundles(tmp_path / "models", "yard")
 
 
 def flags(models: Path, name: str, kind: str, device: str = "CPU") -> dict[str, str]:

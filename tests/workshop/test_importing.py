@@ -13,8 +13,9 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import active, store
 from appliance.models import bundle as bundles
-from appliance.workshop import fetch, importing
+from appliance.workshop import importing
 from tests.models import networks
+from tests.models.bundles import export_folder, make_bundles
 
 
 @pytest.fixture
@@ -25,20 +26,13 @@ def models_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
     """A folder as `yolo export format=openvino dynamic=True` leaves it."""
-    folder = tmp_path / "best_openvino_model"
-    folder.mkdir()
-    networks.save_ir(networks.colours(), folder / "best.xml")
-    (folder / "metadata.yaml").write_text(networks.metadata_yaml(networks.CLASSES), encoding="utf-8")
-    return folder
+    return export_folder(tmp_path / "best_openvino_model")
 
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Path:
     """A bundle of ours, in another store."""
-    source = tmp_path / "colours.onnx"
-    source.write_bytes(networks.colours())
-    fetch.build(source, tmp_path / "elsewhere", "a test")
-    return tmp_path / "elsewhere"
+    return make_bundles(tmp_path, "elsewhere") / "elsewhere"
 
 
 def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = False) -> tuple[str, str]:

@@ -18,18 +18,15 @@ from hypothesis import strategies as st
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
-from appliance.workshop import fetch, importing
+from appliance.workshop import importing
 from tests.models import networks
-from tests.models.test_bundle import change
+from tests.models.bundles import edit_manifest, make_bundles
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound bundle of ours."""
-    folder = tmp_path_factory.mktemp("good")
-    (folder / "colours.onnx").write_bytes(networks.colours())
-    fetch.build(folder / "colours.onnx", folder / "gate", "a test")
-    return folder / "gate"
+    return make_bundles(tmp_path_factory.mktemp("good"), "gate") / "gate"
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def test_a_manifest_cannot_write_outside_its_folder(source: Path, models_dir: Pa
     if name == "../../../outside":
         target = models_dir.parent / "outside"
         target.write_bytes(b"as it was")
-    change(source, files={"model.xml": bundles.sha256(source / "model.xml"), name: "0" * 64})
+    edit_manifest(source, files={"model.xml": bundles.sha256(source / "model.xml"), name: "0" * 64})
     assert "does not lie in its own folder" in refused(source, models_dir)
 
 

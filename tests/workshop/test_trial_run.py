@@ -14,17 +14,14 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.settings import loader
 from appliance.settings.schema import Settings
-from appliance.workshop import fetch, trial_run
+from appliance.workshop import trial_run
 from tests.models import networks
-from tests.models.test_bundle import change
+from tests.models.bundles import edit_manifest, make_bundles
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "colours.onnx").write_bytes(networks.colours())
-    fetch.build(tmp_path / "colours.onnx", tmp_path / "models" / "gate", "a test")
-    return tmp_path / "models" / "gate"
+    return make_bundles(tmp_path / "models", "gate") / "gate"
 
 
 def settings(folder: Path) -> Settings:
@@ -52,7 +49,7 @@ def test_masks_exported_with_nms_run(tmp_path: Path) -> None:
     "entries", [{"task": "pose", "keypoints": [17, 3]}, {"task": "segment"}, {"head": "picodet"}], ids=str
 )
 def test_an_answer_that_cannot_be_read_is_said(folder: Path, entries: dict[str, Any]) -> None:
-    change(folder, **entries)
+    edit_manifest(folder, **entries)
     assert "its answer to a picture cannot be read" in refused(folder)
 
 

@@ -23,7 +23,7 @@ from appliance.settings.schema import Settings
 from appliance.values import Detection, Size, Wanted
 from appliance.vision import decode, scene
 from appliance.vision.likeness import SEEN, likeness
-from appliance.workshop import fetch
+from appliance.workshop import onnx_bundle
 from appliance.workshop.environment import python_of
 from appliance.workshop.export import tensorrt_engine, ultralytics_process
 from appliance.workshop.export.ultralytics_process import ENVIRONMENT, Exported
@@ -84,7 +84,7 @@ def export(
             work = place / "work"
             work.mkdir()
             made = (run or in_own_environment(settings, report))(weights, [sample.path for sample in samples], work)
-            draft = fetch.build(made.onnx, place / name, Path(weights).name, dynamic=True, keep_onnx=onnx)
+            draft = onnx_bundle.build(made.onnx, place / name, Path(weights).name, dynamic=True, keep_onnx=onnx)
             openvino = registry.create("openvino", draft.network, hint="latency")
             agreement = _held_against(settings, draft, openvino, Path(weights).name, made, samples)
             _check(agreement, len(samples), report)

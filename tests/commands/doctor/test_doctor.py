@@ -19,19 +19,17 @@ from appliance.commands.doctor.examine import examine
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.service import loading
 from appliance.settings import loader
-from appliance.workshop import fetch
 from tests.conftest import Serve
 from tests.engines.nvidia.jetson import Jetson
 from tests.models import networks
+from tests.models.bundles import make_bundles
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    (tmp_path / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(tmp_path, lambda _: None, sources=[])
-    return tmp_path
+    return make_bundles(tmp_path, "yolo11n")
 
 
 def examined(models: Path, **flags: str) -> dict[str, Check]:
@@ -57,8 +55,7 @@ def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) 
 
 def test_a_model_that_does_not_find_what_is_drawn_is_found(tmp_path: Path) -> None:
     network = networks.colours(names="{0: 'stop sign', 1: 'green', 2: 'blue'}")
-    (tmp_path / "yolo11n.onnx").write_bytes(network)
-    fetch.fetch(tmp_path, lambda _: None, sources=[])
+    make_bundles(tmp_path, "yolo11n", onnx=network)
     sight = examined(tmp_path)["sight"]
     assert not sight.ok
     assert sight.text.startswith("0 of 3 drawn stop signs were found")
@@ -84,8 +81,7 @@ def test_an_engine_that_has_to_be_built_is_the_services_to_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Jetson(monkeypatch)
-    (tmp_path / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(tmp_path, lambda _: None, keep_onnx=True, sources=[])
+    make_bundles(tmp_path, "yolo11n", keep_onnx=True)
     engine = examined(tmp_path, engine__kind="tensorrt")["engine"]
     assert not engine.ok
     assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this device"

@@ -20,11 +20,12 @@ from appliance.ports import ReportLine
 from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.values import Size
-from appliance.workshop import fetch
+from appliance.workshop import known_models
 from appliance.workshop.environment import is_ready, python_of
 from appliance.workshop.quantize import nncf_process
 from appliance.workshop.quantize.quantize import Start, quantize
 from tests.models import networks
+from tests.models.bundles import make_bundles
 from tests.workshop.quantize.test_calibration import make_pictures
 
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -32,10 +33,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "yolo11n.onnx").write_bytes(networks.colours())
-    fetch.fetch(tmp_path / "models", lambda _: None, sources=[])
-    return tmp_path / "models"
+    return make_bundles(tmp_path / "models", "yolo11n")
 
 
 def same(network: Path, output: Path) -> None:
@@ -111,7 +109,7 @@ def test_a_network_that_loses_too_much_is_refused_and_nothing_is_written(models:
     with pytest.raises(ModelError, match=r"loses 100\.0 points .*at most 1 are allowed; nothing was written") as caught:
         run(models, fake(blind))
     assert caught.value.code == "model_accuracy"
-    assert sorted(path.name for path in models.iterdir()) == ["yolo11n", "yolo11n.onnx"]
+    assert sorted(path.name for path in models.iterdir()) == ["yolo11n"]
 
 
 def test_a_network_that_loses_too_much_leaves_the_one_before_it_alone(models: Path) -> None:
@@ -175,13 +173,20 @@ def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tm
         else:
             pytest.skip(f"NOT TESTED: NNCF's environment is not there ({place}); `appliance model quantize` makes it")
     settings = loader.load(flags={"model.dir": str(tmp_path / "models"), "flow.max_side": "320"})
-    shutil.copytree(models_dir / fetch.NAME, tmp_path / "models" / fetch.NAME)
+    shutil.copytree(models_dir / known_models.DEFAULT, tmp_path / "models" / known_models.DEFAULT)
     pictures = make_pictures(tmp_path / "images", 8, Size(320, 192))
     made = quantize(
-        settings, fetch.NAME, pictures=pictures, labels=None, out="small", max_drop=100, most=8, report=lambda _: None
+        settings,
+        known_models.DEFAULT,
+        pictures=pictures,
+        labels=None,
+        out="small",
+        max_drop=100,
+        most=8,
+        report=lambda _: None,
     )
     assert made.quantized is not None
-    source = tmp_path / "models" / fetch.NAME / "model.bin"
+    source = tmp_path / "models" / known_models.DEFAULT / "model.bin"
     # How much smaller depends on the layers that this machine finds better left in floating point.
     assert made.network.with_suffix(".bin").stat().st_size < 0.8 * source.stat().st_size
     engine = registry.create("openvino", made.network)

@@ -1,0 +1,48 @@
+"""Turn an ONNX file with Ultralytics' metadata into a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from appliance.errors import ModelError
+from appliance.models import bundle as bundles
+from appliance.models import scratch
+from appliance.models.bundle import Bundle
+from appliance.models.network import inspect
+
+
+def build(
+    onnx: Path,
+    folder: Path,
+    source: str,
+    *,
+    keep_source: bool = False,
+    keep_onnx: bool = False,
+    dynamic: bool = False,
+) -> Bundle:
+    """Write an ONNX file as a bundle: OpenVINO IR with FP16 weights, and a manifest.
+
+    `keep_source`: also store the file as source.onnx. `keep_onnx`: also store it as model.onnx, for engines that read
+    ONNX. `dynamic`: refuse a network with a fixed input size. The folder appears complete or not at all.
+    """
+    import openvino
+
+    opened = inspect(onnx)
+    if dynamic and opened.fixed_size is not None:
+        raise ModelError(
+            "its input has a fixed size. Export it again with dynamic=True, so that the input follows the camera's "
+            "aspect ratio",
+            "model_unsupported",
+        )
+    draft = bundles.from_metadata(folder.name, onnx, opened.properties, opened)
+    with scratch.appearing(folder) as fresh:
+        openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
+        if keep_source:
+            shutil.copyfile(onnx, fresh / "source.onnx")
+        if keep_onnx:
+            shutil.copyfile(onnx, fresh / "model.onnx")
+        tools = {"openvino": openvino.get_version()}
+        bundles.write_manifest(replace(draft, network=fresh / "model.xml", source=source, tools=tools))
+    return bundles.read(folder)
