@@ -1,1 +1,1 @@
-"""The machine under the service: its sensors and its service manager."""
+"""The machine that runs the service: sensors, control groups, state folder, log and service manager."""

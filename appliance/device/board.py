@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""The identity of this machine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from appliance.device import kernel_files
 from appliance.readings import Board
 
-_FILLED_BY_NOBODY = re.compile(
+_PLACEHOLDER = re.compile(
     r"(?:to be filled by o\.?e\.?m\.?|default string|system (?:product name|version|serial number)|not (?:applicable|"
     r"specified|available)|none|unknown|n/a|x\.x|[0x. -]*|0?123456789)",
     re.IGNORECASE,
 )
-"""What makers leave in DMI."""
+"""Placeholder texts that makers leave in DMI."""
 
 
 def identify(root: Path = Path("/")) -> Board:
-    """From the device tree and /proc/cpuinfo, else from DMI, whose serial numbers are for root alone."""
+    """Identify the board by its device tree and /proc/cpuinfo, or by DMI, whose serial numbers only root may read."""
     tree, dmi = root / "proc/device-tree", root / "sys/class/dmi/id"
     fields = cpuinfo(root)
     return Board(
@@ -31,22 +31,22 @@ def identify(root: Path = Path("/")) -> Board:
 
 
 def board_name(root: Path = Path("/")) -> str | None:
-    """What this machine calls itself."""
+    """The name of this machine."""
     return identify(root).name
 
 
 def _first(*paths: Path) -> str | None:
     names = (kernel_files.label(path) for path in paths)
-    return next((name for name in names if not _FILLED_BY_NOBODY.fullmatch(name)), None)
+    return next((name for name in names if not _PLACEHOLDER.fullmatch(name)), None)
 
 
 def processor(root: Path = Path("/")) -> str | None:
-    """The processor's name; most Arm kernels give none."""
+    """The processor's name; most Arm kernels do not report it."""
     return cpuinfo(root).get("model name") or None
 
 
 def cpuinfo(root: Path = Path("/")) -> dict[str, str]:
-    """The fields of /proc/cpuinfo by name, of the first processor that has each; empty where it cannot be read.
+    """The fields of /proc/cpuinfo by name, each from the first processor that has it; empty if unreadable.
 
     A Raspberry Pi's kernel adds Revision, Serial and Model at the end.
     """

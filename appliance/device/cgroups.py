@@ -1,10 +1,10 @@
-"""Where the control group of this process lies, and those above it.
+"""The control group of this process and its ancestors.
 
 Rules of this file:
-- What is set on a cgroup holds for it and for all below it, so a reader of limits walks the way up.
-- A controller is mounted as v1 or as v2, on hybrid systems beside mounts of the other kind: each is given.
-- In a container the mount shows a part of the tree only; the way up ends at its root.
-- What cannot be read bounds nothing.
+- A limit of a cgroup applies to the group and all its descendants, so limits must be read up to the root.
+- A controller is mounted as v1 or v2; hybrid systems have mounts of both versions. All of them are returned.
+- In a container the mount shows only a part of the tree; the ancestors end at the root of the mount.
+- An unreadable file sets no limit.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from appliance.device import kernel_files
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """This process in one mounted hierarchy: the folder of its cgroup first, then those above it."""
+    """This process in one mounted hierarchy: the folder of its cgroup, followed by its ancestors."""
 
     version: int
-    way_up: tuple[Path, ...]
+    lineage: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Mount:
-    """One mounted hierarchy: the cgroup at its top, and where it lies below the root of the file system."""
+    """One mounted hierarchy: the cgroup at its top, and its mount point relative to the file system root."""
 
     version: int
     top: str
@@ -35,17 +35,17 @@ class _Mount:
 
 
 def hierarchies(controller: str, root: Path = Path("/")) -> list[Hierarchy]:
-    """The hierarchies that may hold a controller (`cpu`, `memory`) for this process; see cgroups(7)."""
+    """The hierarchies that may contain a controller (`cpu`, `memory`) for this process; see cgroups(7)."""
     groups = _groups(controller, root)
     return [
-        Hierarchy(mount.version, tuple(_way_up(root / mount.folder, mount.top, groups[mount.version])))
+        Hierarchy(mount.version, tuple(_lineage(root / mount.folder, mount.top, groups[mount.version])))
         for mount in _mounts(controller, root)
         if mount.version in groups
     ]
 
 
 def _groups(controller: str, root: Path) -> dict[int, str]:
-    """This process' cgroup in the hierarchy of each version."""
+    """The cgroup of this process in the hierarchy of each version."""
     groups = {}
     for line in kernel_files.lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
@@ -58,7 +58,7 @@ def _groups(controller: str, root: Path) -> dict[int, str]:
 
 
 def _mounts(controller: str, root: Path) -> list[_Mount]:
-    """From mountinfo; see proc_pid_mountinfo(5). Where that says nothing: where they usually are."""
+    """The mounts in mountinfo, see proc_pid_mountinfo(5); without any, the usual mount points."""
     mounts = []
     for line in kernel_files.lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
@@ -74,16 +74,16 @@ def _mounts(controller: str, root: Path) -> list[_Mount]:
     return mounts or [_Mount(2, "/", "sys/fs/cgroup"), *usual]
 
 
-def _way_up(mounted: Path, top: str, group: str) -> Iterator[Path]:
-    """The folders of a cgroup and of all above it that this mount shows."""
+def _lineage(mounted: Path, top: str, group: str) -> Iterator[Path]:
+    """The folders of a cgroup and of its ancestors, as far as this mount shows them."""
     path = PurePosixPath(group)
     inside = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
-    if ".." in inside.parts:  # it is outside of our namespace
+    if ".." in inside.parts:  # outside of this cgroup namespace
         inside = PurePosixPath()
     for part in (inside, *inside.parents):
         yield mounted / part
 
 
 def _plain(text: str) -> str:
-    """A path of mountinfo without its octal escapes."""
+    """Decode the octal escapes of a path in mountinfo."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

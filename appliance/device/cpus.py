@@ -1,6 +1,6 @@
-"""How many CPUs this process may really use: an affinity mask or a cgroup often gives it fewer than the machine has.
+"""The number of CPUs that this process may use; an affinity mask or a cgroup quota often allows fewer than exist.
 
-The tightest quota on the way up through the cgroups counts (Documentation/admin-guide/cgroup-v2.rst, `cpu.max`;
+The tightest quota of the cgroup and its ancestors counts (Documentation/admin-guide/cgroup-v2.rst, `cpu.max`;
 Documentation/scheduler/sched-bwc.rst, `cpu.cfs_quota_us`).
 """
 
@@ -15,24 +15,24 @@ from appliance.device.cgroups import hierarchies
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
-    """CPUs for this process: its affinity mask, and no more than its cgroups' quota, rounded up. At least 1."""
+    """The number of CPUs in the affinity mask, limited by the cgroup quota rounded up; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = quota_cpus(root)
     return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
 
 
 def restricted_to(root: Path = Path("/")) -> int:
-    """The usable CPUs where they are fewer than the machine has, which is all that most libraries look at; else 0."""
+    """The usable CPUs if the machine has more, else 0. Most libraries only count the CPUs of the machine."""
     usable = usable_cpus(root)
     return usable if usable < (os.cpu_count() or 1) else 0
 
 
 def quota_cpus(root: Path = Path("/")) -> float | None:
-    """CPU time a second that the tightest cgroup above this process allows, in CPUs; None: no bound."""
+    """The tightest CPU quota of this process's cgroups, in CPUs; None: no quota."""
     quotas = [
         quota
         for hierarchy in hierarchies("cpu", root)
-        for folder in hierarchy.way_up
+        for folder in hierarchy.lineage
         if (quota := (_quota_v2 if hierarchy.version == 2 else _quota_v1)(folder)) is not None
     ]
     return min(quotas, default=None)
@@ -49,7 +49,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _ratio(quota_us: str, period_us: str) -> float | None:
-    """None for `max`, -1 and nonsense."""
+    """Divide quota by period; None for `max`, -1 and invalid text."""
     try:
         quota = int(quota_us) / int(period_us)
     except (ValueError, ArithmeticError):

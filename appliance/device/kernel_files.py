@@ -1,10 +1,10 @@
-"""Small files of the kernel, read so that nothing that stands in them does harm.
+"""Small kernel files, read safely whatever their content.
 
 Rules of this file:
-- What cannot be read, or is not what it should be, is None. No error comes out of here.
-- The bytes are read without Python's file objects: a sensor that is switched off answers EAGAIN (three zones of every
-  Jetson Orin Nano), which those turn into None where bytes are expected.
-- A read may hang as long as the driver does. Whoever calls is on a thread that may hang with it (rounds.py).
+- Unreadable or invalid content is None. No function raises.
+- Files are read without Python's file objects: a sensor that is switched off returns EAGAIN (three zones of every
+  Jetson Orin Nano), for which those return None instead of bytes.
+- A read hangs as long as its driver hangs. Callers run in a thread that may hang too (sensors/threaded.py).
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import os
 import re
 from pathlib import Path
 
-_MOST_BYTES = 256 * 1024
-"""A longer file is none of the kernel's small ones; mountinfo on a host with many containers is the longest we read."""
+_MAX_BYTES = 256 * 1024
+"""The longest file accepted; the longest in practice is mountinfo on a host with many containers."""
 _NUMBERS = {10: re.compile(r"[+-]?[0-9]{1,20}"), 16: re.compile(r"(?:0x)?[0-9a-fA-F]{1,16}")}
 
 
 def text(path: Path) -> str | None:
-    """What the file says, without white space and NULs around it."""
+    """The content of a file, without surrounding white space and NULs; None if unreadable."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (OSError, ValueError):  # the latter: a path with a NUL in it
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
     try:
         parts = []
-        left = _MOST_BYTES + 1
+        left = _MAX_BYTES + 1
         while left and (part := os.read(file, left)):
             parts.append(part)
             left -= len(part)
@@ -38,21 +38,21 @@ def text(path: Path) -> str | None:
 
 
 def lines(path: Path) -> list[str]:
-    """Its lines; none where it cannot be read."""
+    """The lines of a file; empty if unreadable."""
     return (text(path) or "").splitlines()
 
 
 def number(path: Path, base: int = 10) -> int | None:
-    """The whole number that is all the file says, in base 10 or 16."""
-    found = text(path)
-    return int(found, base) if found and _NUMBERS[base].fullmatch(found) else None
+    """The integer in a file that contains nothing else, in base 10 or 16."""
+    content = text(path)
+    return int(content, base) if content and _NUMBERS[base].fullmatch(content) else None
 
 
 def label(path: Path) -> str:
-    """A name as a driver gives it, fit to be shown: printable, at most 128 characters; empty if there is none."""
+    """A name from a driver, safe to display: printable, at most 128 characters; empty if there is none."""
     return "".join(letter for letter in (text(path) or "")[:128] if letter.isprintable()).strip()
 
 
 def within(value: float | None, least: float, most: float) -> float | None:
-    """The value if it can be; a sensor that fails says 0, -273 or 999 rather than nothing."""
+    """The value if it is plausible, else None; a failing sensor often reports 0, -273 or 999."""
     return value if value is not None and least <= value <= most else None

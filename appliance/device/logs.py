@@ -1,16 +1,16 @@
-"""Log lines: one an event; for a person on a terminal, structured in the journal under systemd.
+"""The log: one line per event, as text on a terminal, with structured fields in the journal under systemd.
 
-Without systemd-python the journal gets lines that begin with their severity.
+Without systemd-python, lines for the journal start with their severity.
 
 Rules of this file:
-- A record may carry `extra={"camera": …, "code": …, "reason": …, "frame_id": …}`, which become journal fields, and
-  `"kind"`, for lines that could come with every frame: of a kind and camera one line in ten seconds is written, of a
-  kind at most twenty a minute, and the next one says how many were held back. What happens once has no kind; of such
-  a statement twenty lines a minute are written, too.
-- Whatever a client sent is escaped here, in every line and field, so that none can forge or colour a line: no other
-  place has to. A line is bounded in length.
-- What a library logs is of one kind by its logger. An exception raised among the libraries of the web is a client's
-  malformed request: one line without traceback.
+- `extra={"camera": …, "code": …, "reason": …, "frame_id": …}` becomes journal fields. `"kind"` is for lines that could
+  appear with every frame: one line per kind and camera in ten seconds, at most twenty a minute per kind, and the next
+  line states how many were suppressed. Lines about single events have no kind; each log statement is limited to twenty
+  lines a minute as well.
+- All text is escaped here, in every line and field, so that client data cannot forge or colour a line. No other module
+  has to escape it. The length of a line is limited.
+- A library's lines have one kind per logger. An exception raised inside a web library is a client's malformed request:
+  one line without a traceback.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from appliance.ports import Clock
 
 FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind")
 _EVERY_S = 10.0
-_ROUND_S = 60.0
-_MOST_OF_A_KIND = 20
+_MINUTE_S = 60.0
+_MAX_PER_MINUTE = 20
 _TRACEBACK_EVERY_S = 600.0
-"""Between two tracebacks of one kind: the first says it all."""
-_LONGEST_TEXT = 1000
-_LONGEST_TRACEBACK = 60
-"""Lines, the last ones."""
+"""Time between two tracebacks of one kind: they are alike."""
+_MAX_TEXT = 1000
+_MAX_TRACEBACK = 60
+"""Number of lines kept, from the end."""
 _US = "appliance"
 _WEB = {"aiohttp", "engineio", "socketio"}
 _OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
 _SELF_WRITING = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
-"""Loggers that write to stderr by themselves, past what is set up here, unless they have a level."""
+"""Loggers that write to stderr themselves, bypassing this setup, unless they have a level."""
 _SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
-def escaped(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """The text on one line: what is not printable as its escape, and what is beyond `longest` counted."""
+def escaped(text: str, longest: int = _MAX_TEXT) -> str:
+    """Put a text on one line: escape unprintable characters, and cut it after `longest` characters."""
     more = len(text) - longest
     if more > 0:
         text = text[:longest]
@@ -54,11 +54,10 @@ def escaped(text: str, longest: int = _LONGEST_TEXT) -> str:
     return f"{text}… ({more} more characters)" if more > 0 else text
 
 
-class Exceptions(logging.Filter):
-    """Makes one line of an exception, and gives all that a library logs a kind.
+class ShortExceptions(logging.Filter):
+    """Shortens exceptions to one line, and adds a kind to the lines of libraries.
 
-    The traceback is kept, once in ten minutes, where our own code failed; always where that has no kind, which happens
-    once.
+    A traceback stays if the service's own code failed: once in ten minutes per kind, and always without a kind.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -89,9 +88,9 @@ class Exceptions(logging.Filter):
 
 
 def _is_ours(traceback: TracebackType | None) -> bool:
-    """Whether of all frames of the web's libraries and of our code the innermost is ours.
+    """Whether the service's own code raised the exception, rather than a web library.
 
-    A middleware that hands a request on to a library stands further out.
+    The innermost frame of either counts: middleware that passes a request on to a library is further out.
     """
     ours = False
     while traceback is not None:
@@ -105,7 +104,7 @@ def _is_ours(traceback: TracebackType | None) -> bool:
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """Where an exception was raised, for a line without a traceback."""
+    """File and line where an exception was raised, for a line without a traceback."""
     if traceback is None:
         return ""
     while traceback.tb_next is not None:
@@ -114,57 +113,55 @@ def _place(traceback: TracebackType | None) -> str:
     return f" ({file}:{traceback.tb_lineno})"
 
 
-class Sparing(logging.Filter):
-    """Lets one record of a kind and camera through in ten seconds, and of a kind no more than twenty a minute, whatever
-    the cameras call themselves.
-    """
+class RateLimit(logging.Filter):
+    """Limits the log to one line per kind and camera in ten seconds, and twenty a minute per kind for all cameras."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
-        self._rounds: dict[str, tuple[float, int, int]] = {}
-        """By kind: when the present minute began, what was written in it, and what was beyond that."""
+        self._minutes: dict[str, tuple[float, int, int]] = {}
+        """By kind: start of the current minute, lines written in it, lines suppressed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = getattr(record, "kind", None)
         if kind is None:
             if record.levelno <= logging.DEBUG:
                 return True
-            return self._within_its_minute(record, f"{record.pathname}:{record.lineno}", 0)
+            return self._within_minute(record, f"{record.pathname}:{record.lineno}", 0)
         key = (str(kind), str(getattr(record, "camera", "")))
         now = self._clock()
         last, held = self._last.get(key, (float("-inf"), 0))
         if now - last < _EVERY_S:
             self._last[key] = (last, held + 1)
             return False
-        if not self._within_its_minute(record, key[0], held):
+        if not self._within_minute(record, key[0], held):
             return False
         if len(self._last) > 1000:
             self._last.clear()
         self._last[key] = (now, 0)
         return True
 
-    def _within_its_minute(self, record: logging.LogRecord, kind: str, held: int) -> bool:
+    def _within_minute(self, record: logging.LogRecord, kind: str, held: int) -> bool:
         now = self._clock()
-        began, written, beyond = self._rounds.get(kind, (now, 0, 0))
-        if now - began >= _ROUND_S:
+        began, written, suppressed = self._minutes.get(kind, (now, 0, 0))
+        if now - began >= _MINUTE_S:
             began, written = now, 0
-        if written >= _MOST_OF_A_KIND:
-            self._rounds[kind] = began, written, beyond + 1
+        if written >= _MAX_PER_MINUTE:
+            self._minutes[kind] = began, written, suppressed + 1
             return False
-        self._rounds[kind] = began, written + 1, 0
-        if held + beyond:
-            record.msg = f"{record.getMessage()} ({held + beyond} more like this were not shown)"
+        self._minutes[kind] = began, written + 1, 0
+        if held + suppressed:
+            record.msg = f"{record.getMessage()} ({held + suppressed} similar lines suppressed)"
             record.args = ()
         return True
 
 
 class Escaping(logging.Formatter):
-    """One line a record, and a traceback's lines set in, so that no text of a client's can look like a line."""
+    """Writes one line per record and indents tracebacks, so that no text from a client can look like a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.exc_text = None  # another formatter's
+        record.exc_text = None  # cached by another formatter
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
@@ -172,12 +169,12 @@ class Escaping(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # logging's name
-        lines = super().formatException(ei).split("\n")[-_LONGEST_TRACEBACK:]
+        lines = super().formatException(ei).split("\n")[-_MAX_TRACEBACK:]
         return "\n".join("  " + escaped(line) for line in lines)
 
 
-class Prefixed(Escaping):
-    """`<3>` before each line, by which journald knows how severe it is (sd-daemon(3)): for where its library is not."""
+class SeverityPrefix(Escaping):
+    """Prefixes each line with its severity for journald, such as `<3>` (sd-daemon(3)), if its library is missing."""
 
     def format(self, record: logging.LogRecord) -> str:
         severity = next((number for least, number in _SEVERITIES if record.levelno >= least), 7)
@@ -185,10 +182,10 @@ class Prefixed(Escaping):
 
 
 def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Send the appliance's log to the journal if systemd reads us, else to the terminal."""
-    handler = (_journal() or _stderr(Prefixed())) if journal_reads(environ) else _stderr(_for_a_person())
-    handler.addFilter(Exceptions())
-    handler.addFilter(Sparing())
+    """Send the log to the journal if stderr belongs to it, otherwise to the terminal."""
+    handler = (_journal() or _stderr(SeverityPrefix())) if journal_reads(environ) else _stderr(_terminal_format())
+    handler.addFilter(ShortExceptions())
+    handler.addFilter(RateLimit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -199,13 +196,13 @@ def set_up(level: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def set_level(level: str) -> None:
-    """The least severe line that is written from now on."""
+    """Set the lowest severity to log from now on."""
     logging.getLogger("appliance").setLevel(level.upper())
 
 
 def journal_reads(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether our stderr is the journal's, as systemd.exec(5) tells to find out: a shell in a unit inherits the
-    variables, and has a stderr of its own.
+    """Whether stderr belongs to the journal, checked as systemd.exec(5) recommends: a shell in a unit inherits the
+    variables, but has a stderr of its own.
     """
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:
@@ -215,7 +212,7 @@ def journal_reads(environ: Mapping[str, str] = os.environ) -> bool:
     return (device, inode) == (str(stream.st_dev), str(stream.st_ino))
 
 
-def _for_a_person() -> logging.Formatter:
+def _terminal_format() -> logging.Formatter:
     return Escaping("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
 
@@ -226,7 +223,7 @@ def _stderr(formatter: logging.Formatter) -> logging.Handler:
 
 
 def _journal() -> logging.Handler | None:
-    """The journal's own handler, with our fields in capitals as it wants them; None without systemd-python."""
+    """The journal's own handler, with the fields in capitals as it requires; None without systemd-python."""
     try:
         from systemd import journal
     except ImportError:

@@ -1,8 +1,8 @@
-"""What this box can do, as `appliance bench` measured it: kept beside the models, and only believed where it was made.
+"""The benchmark profile of this device: what `appliance bench` measured, stored next to the models.
 
 Rules of this file:
-- It is not in the model's own folder, whose files are held against a manifest.
-- Another machine, model or version of the engine costs something else: such a profile counts as none.
+- The profile is not in the model's own folder, whose files are verified against a manifest.
+- A profile of another machine, model or engine version has other costs and is ignored.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from appliance.values import ModelInfo, Size
 
 log = logging.getLogger(__name__)
 
-_MOST_BYTES = 1_000_000
-_AGAIN = "run `appliance bench` again"
+_MAX_BYTES = 1_000_000
+_AGAIN = "Run again: appliance bench"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was measured; the figures hold for nothing else."""
+    """The machine, model and engine that were measured; the figures apply to no others."""
 
     machine: str
     model: str
@@ -37,30 +37,30 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One input size of one model under full load, as many frames side by side as the service has."""
+    """The figures of one input size under full load, with as many frames in parallel as in the service."""
 
     side: int
-    """The longest side that was allowed, px: `flow.max_side`."""
+    """The limit of the longest side, px: `flow.max_side`."""
     size: Size
     """The network's input for a 16:9 camera."""
     frame_ms: float
-    """Median, from a frame's bytes to its boxes."""
+    """Median time from the bytes of a frame to its bounding boxes."""
     infer_ms: float
-    """Median of the engine's part of it."""
+    """Median of the engine's part of `frame_ms`."""
     cpu_ms: float
-    """Processor time of all threads for a frame."""
+    """CPU time of all threads for one frame."""
     fps: float
     added_bytes: int
-    """Resident memory that making this size ready added; the first one brings the engine itself with it."""
+    """Resident memory added by preparing this size; the first size includes the engine itself."""
     resident_bytes: int
-    """The whole process with this size and those measured before it."""
+    """Resident memory of the process with this size and the sizes measured before."""
     temp_c: float | None = None
-    """When it was done."""
+    """Chip temperature at the end."""
     mhz: float | None = None
     throttled: bool | None = None
-    """Whether the chip slowed itself down meanwhile."""
+    """Whether the chip throttled during the measurement."""
     others_percent: float = 0.0
-    """Part of the machine's CPU time that other processes took meanwhile: alone, the box does more."""
+    """CPU time that other processes used during the measurement; without them the device is faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,54 +74,54 @@ class Profile:
     rungs: tuple[Rung, ...]
 
     def cost(self, side: int) -> Rung | None:
-        """The rung nearest to this side (px); the larger of two that are equally near. None: nothing was measured."""
+        """The rung nearest to this side (px), the larger one of two equally near; None: no rungs."""
         return min(self.rungs, key=lambda rung: (abs(rung.side - side), -rung.side), default=None)
 
 
 def subject_of(info: ModelInfo, root: Path = Path("/")) -> Subject:
-    """What would be measured here and now with this model."""
+    """The subject of a measurement on this machine with this model."""
     try:
         version = importlib.metadata.version(info.engine)
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
-    asked = "" if info.precision == "auto" else f", {info.precision}"
-    return Subject(machine_name(root), info.name, f"{info.engine} {version} on {info.device}{asked}")
+    precision = "" if info.precision == "auto" else f", {info.precision}"
+    return Subject(machine_name(root), info.name, f"{info.engine} {version} on {info.device}{precision}")
 
 
 def machine_name(root: Path = Path("/")) -> str:
-    """The board, its processor as far as the kernel names it, and how many CPUs we may use."""
+    """The board, its processor if the kernel names it, and the number of usable CPUs."""
     count = usable_cpus(root)
     words = [board_name(root), processor(root), f"{count} CPU{'s' * (count != 1)}"]
     return ", ".join(word for word in words if word)
 
 
 def path_in(models_dir: Path, model: str) -> Path:
-    """Where the profile of a model lies."""
+    """The path of a model's profile."""
     return models_dir / f"profile-{Path(model).name}.json"
 
 
 def read(path: Path, subject: Subject) -> Profile | None:
-    """The profile in this file if it is one of this subject; else None, and a line in the log that says why."""
+    """Read the profile if it belongs to this subject; otherwise log why not and return None."""
     try:
-        profile = msgspec.json.decode(files.read_plain(path, _MOST_BYTES), type=Profile)
+        profile = msgspec.json.decode(files.read_plain(path, _MAX_BYTES), type=Profile)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
-        log.warning("%s cannot be used (%s); %s", path, error, _AGAIN)
+        log.warning("%s is unusable (%s). %s", path, error, _AGAIN)
         return None
     if not profile.rungs or not all(_plausible(rung) for rung in profile.rungs):
-        log.warning("%s holds no figures that can be; %s", path, _AGAIN)
+        log.warning("%s contains impossible figures. %s", path, _AGAIN)
         return None
     for name in Subject.__slots__:
-        there, here = getattr(profile.subject, name), getattr(subject, name)
-        if there != here:
-            log.warning("%s was measured with another %s (%s; here: %s); %s", path, name, there, here, _AGAIN)
+        measured, current = getattr(profile.subject, name), getattr(subject, name)
+        if measured != current:
+            log.warning("%s is for another %s (%s, not %s). %s", path, name, measured, current, _AGAIN)
             return None
     return profile
 
 
 def write(path: Path, profile: Profile) -> None:
-    """Put the profile there, whole or not at all. Raises OSError."""
+    """Write the profile atomically. Raises OSError."""
     files.write(path, msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
 
 

@@ -1,10 +1,10 @@
-"""The folder where the service keeps what must outlive it.
+"""The state folder: files that must survive a restart of the service.
 
 Rules of this file:
-- Files in it are written by `files.write`: a reader finds the whole file or the one before it.
-- One service writes a folder. A second one runs without: it would overwrite what the first one keeps.
-- What cannot be read is not thrown away but set aside under another name, the last few of them.
-- Nothing here ends the service: a folder that cannot be used is a sentence in `problem`.
+- `files.write` writes the files: a reader finds either the new file or the previous one, complete.
+- Only one service uses a folder. A second one runs without state, as it would overwrite the files of the first.
+- Unreadable files are not deleted but renamed; the last three are kept.
+- An unusable folder never ends the service: `problem` describes it.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ _LOCK = "lock"
 
 
 def default_dir(environ: Mapping[str, str]) -> Path:
-    """systemd's StateDirectory=, else what the XDG base directory specification says."""
-    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given)
+    """systemd's StateDirectory=, or the folder of the XDG base directory specification."""
+    from_systemd = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if from_systemd:
+        return Path(from_systemd)
     xdg = environ.get("XDG_STATE_HOME", "")
     base = Path(xdg) if Path(xdg).is_absolute() else Path(environ.get("HOME") or "/") / ".local/state"
     return base / "appliance"
 
 
 class StateFolder:
-    """A folder that this process may write, from `open_folder` until it is closed; `path` is None where it may not."""
+    """A folder that belongs to this process from `open_folder` until `close`; `path` is None if it is unusable."""
 
     def __init__(self, path: Path | None, problem: str | None = None, *, taken: bool = False, lock: int = -1) -> None:
         self.path = path
         self.problem = problem
-        """Why nothing is kept, for a technician."""
+        """Why state is not saved, for the technician; None: it is."""
         self.taken = taken
-        """Another service keeps its state here."""
+        """Whether another service uses the folder."""
         self._lock = lock
 
     def close(self) -> None:
-        """Let another service have it."""
+        """Release the folder for another service."""
         if self._lock >= 0:
             os.close(self._lock)
         self.path, self._lock = None, -1
@@ -57,24 +57,24 @@ class StateFolder:
 
 
 def open_folder(path: Path) -> StateFolder:
-    """Make the folder if it is missing, and take it for this process."""
+    """Create the folder if it is missing, and lock it for this process."""
     lock = -1
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when this process ends
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when this process ends
     except BlockingIOError:
         os.close(lock)
-        return StateFolder(None, f"another service keeps its state in {path}", taken=True)
+        return StateFolder(None, f"another service uses {path}", taken=True)
     except OSError as error:
         if lock >= 0:
             os.close(lock)
-        return StateFolder(None, f"{path} cannot be written: {error.strerror}")
+        return StateFolder(None, f"cannot write to {path}: {error.strerror}")
     return StateFolder(path, lock=lock)
 
 
 def set_aside(path: Path) -> Path:
-    """Rename what cannot be read; of those there are already, the oldest go. Returns its new name. Raises OSError."""
+    """Rename an unreadable file and delete the oldest of those renamed before; return the new path. Raises OSError."""
     former = sorted(_set_aside(path))
     last = former[-1][0] if former else 0
     for _, old in former[: max(0, len(former) - MOST_SET_ASIDE + 1)]:

@@ -1,6 +1,6 @@
-"""The service manager, when there is one: what it is told (sd_notify(3)) and what it passes (sd_listen_fds(3)).
+"""The service manager: notifications (sd_notify(3)), watchdog and socket activation (sd_listen_fds(3)).
 
-Nothing here needs systemd: without its variables in the environment nobody is told, and no socket was passed.
+systemd is optional: without its environment variables, nothing is sent and no sockets are passed.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _FIRST_FD = 3
 
 
 def status(text: str) -> str:
-    """The line that `systemctl status` shows."""
+    """The status line of `systemctl status`."""
     return "STATUS=" + " ".join(text.split())
 
 
 def more_time(seconds: float) -> str:
-    """The start is slow but going on: do not give it up for so long."""
+    """Extend the start timeout: the start is slow but making progress."""
     return f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}"
 
 
 def reloading(now_s: float) -> str:
-    """A reload has begun, at this monotonic time; READY ends it."""
+    """A reload started at this monotonic time; READY ends it."""
     return f"RELOADING=1\nMONOTONIC_USEC={now_s * 1e6:.0f}"
 
 
 class SystemdNotifier:
-    """Tells systemd. A message that does not arrive is logged: it is no reason to stop."""
+    """Notifies systemd. Failures are logged and never end the service."""
 
     def __init__(self, send: Callable[[str], object]) -> None:
         self._send = send
@@ -49,24 +49,24 @@ class SystemdNotifier:
         try:
             self._send("\n".join(words))
         except OSError as error:
-            log.warning("systemd does not hear us: %s", error, extra={"kind": "notify"})
+            log.warning("cannot notify systemd: %s", error, extra={"kind": "notify"})
 
 
 class NoNotifier:
-    """Nobody to tell: a laptop, a container."""
+    """Does nothing: there is no service manager, as on a laptop or in a container."""
 
     def tell(self, *words: str) -> None: ...
 
 
 def notifier(environ: Mapping[str, str] = os.environ) -> Notifier:
-    """systemd's, if it started us; else none."""
+    """The notifier for systemd if it started this process; otherwise one that does nothing."""
     address = environ.get("NOTIFY_SOCKET")
     if not address:
         return NoNotifier()
     try:
         from systemd import daemon
     except ImportError:
-        # Type=notify without a word from us would be a service that never starts; the protocol is one datagram.
+        # With Type=notify, a service that never sends READY never starts. The protocol is a single datagram.
         return SystemdNotifier(partial(send_datagram, address))
     return SystemdNotifier(daemon.notify)
 
@@ -79,7 +79,7 @@ def send_datagram(address: str, message: str) -> None:
 
 
 def watchdog_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> float | None:
-    """WatchdogSec= of our unit, s; None where nobody waits for a ping."""
+    """WatchdogSec= of this unit, s; None: no watchdog."""
     for_pid = environ.get("WATCHDOG_PID", "")
     if for_pid and for_pid != str(pid or os.getpid()):
         return None
@@ -89,10 +89,10 @@ def watchdog_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) 
 
 
 def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | None = None) -> list[socket.socket]:
-    """The listening sockets that a .socket unit holds for us; they stay open while we restart.
+    """The listening sockets that a .socket unit passes; they stay open while the service restarts.
 
-    Taken once: the variables go, so that no child believes the sockets are its own. Raises PortError for one that is
-    no TCP port.
+    The variables are removed, so that child processes do not claim the sockets. Raises PortError for a socket that is
+    not a TCP port.
     """
     names = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if names["LISTEN_PID"] != str(pid or os.getpid()) or not names["LISTEN_FDS"].isdigit():
@@ -103,8 +103,8 @@ def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | No
             os.set_inheritable(fd, False)
             passed = socket.socket(fileno=fd)
         except OSError as error:
-            raise PortError(f"systemd passed a socket that cannot be used: {error.strerror}") from None
+            raise PortError(f"systemd passed an unusable socket: {error.strerror}") from None
         if passed.family not in (socket.AF_INET, socket.AF_INET6) or passed.type != socket.SOCK_STREAM:
-            raise PortError("systemd passed a socket that is no TCP port; mend ListenStream= in appliance.socket")
+            raise PortError("systemd passed a socket that is not a TCP port. Fix ListenStream= in appliance.socket")
         found.append(passed)
     return found

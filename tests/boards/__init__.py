@@ -1,7 +1,7 @@
-"""Boards as trees of files: one text file each, `path = what it says` or `path -> where it leads`, `#` for the source.
+"""Boards as file trees, one text file each: `path = content` or `path -> link target`, and `#` for the source.
 
-Paths, names and bounds are as the source lists them; what moves on a board (temperatures, loads) is one moment of it,
-or an example where the source shows none, as are serial numbers. Backslash escapes are those of Python.
+Paths, names and limits are those of the source. Changing values (temperatures, loads) are a snapshot, or an example if
+the source has none; serial numbers are examples. Backslash escapes are Python's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ NAMES = ("pi4", "pi5", "orin_nano", "nuc", "vm")
 
 
 def lay_out(name: str, root: Path) -> Path:
-    """Make the board's tree under this folder, and return it."""
+    """Create the board's file tree in this folder; return the folder."""
     for line in (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
@@ -27,7 +27,7 @@ def lay_out(name: str, root: Path) -> Path:
 
 
 def put(root: Path, path: str, content: str | bytes) -> Path:
-    """One file, new or anew."""
+    """Write one file, creating or replacing it."""
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The profile of a box: written whole, read only where it holds."""
+"""The benchmark profile: written atomically, and read only for the subject that was measured."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def rung(side: int, infer_ms: float = 40.0, **others: Any) -> Rung:
     return Rung(side, Size(side, side // 2), infer_ms + 5, infer_ms, 60.0, 20.0, 50_000_000, 200_000_000, **others)
 
 
-FOUND = Profile(HERE, "f32", "2026-01-02T03:04:05+00:00", (rung(640, temp_c=61.0), rung(416, 20.0), rung(320, 12.0)))
+PROFILE = Profile(HERE, "f32", "2026-01-02T03:04:05+00:00", (rung(640, temp_c=61.0), rung(416, 20.0), rung(320, 12.0)))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    there = profile.path_in(tmp_path, "yolo11n")
-    profile.write(there, FOUND)
-    return there
+    path = profile.path_in(tmp_path, "yolo11n")
+    profile.write(path, PROFILE)
+    return path
 
 
-def test_what_was_written_is_read_again(path: Path) -> None:
+def test_a_profile_is_read_back_as_it_was_written(path: Path) -> None:
     assert path.name == "profile-yolo11n.json"
-    assert profile.read(path, HERE) == FOUND
+    assert profile.read(path, HERE) == PROFILE
     assert oct(path.stat().st_mode & 0o444) == "0o444"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_box_that_was_never_measured_says_nothing_about_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unmeasured_device_has_no_profile_and_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert profile.read(tmp_path / "profile-yolo11n.json", HERE) is None
     assert caplog.text == ""
 
@@ -52,12 +52,12 @@ def test_a_box_that_was_never_measured_says_nothing_about_it(tmp_path: Path, cap
         (replace(HERE, engine="openvino 2027.0.0 on CPU"), "2027.0.0"),
     ],
 )
-def test_a_profile_of_something_else_is_none(
+def test_a_profile_of_another_subject_is_ignored(
     other: Subject, named: str, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert profile.read(path, other) is None
-    assert "run `appliance bench` again" in caplog.text
+    assert "Run again: appliance bench" in caplog.text
     assert named in caplog.text
 
 
@@ -66,15 +66,15 @@ def test_a_profile_of_something_else_is_none(
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"subject": 3}', b"[" * 100_000, b'{"rungs": []}'],
     ids=lambda content: repr(content[:12]),
 )
-def test_a_damaged_file_is_no_profile(content: bytes, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_profile_is_ignored(content: bytes, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert profile.read(path, HERE) is None
-    assert "run `appliance bench` again" in caplog.text
+    assert "Run again: appliance bench" in caplog.text
 
 
 @pytest.mark.parametrize("length", [1, 50, 200, 500])
-def test_half_a_file_is_no_profile(length: int, path: Path) -> None:
+def test_a_truncated_profile_is_ignored(length: int, path: Path) -> None:
     path.write_bytes(path.read_bytes()[:length])
     assert profile.read(path, HERE) is None
 
@@ -83,52 +83,52 @@ def test_half_a_file_is_no_profile(length: int, path: Path) -> None:
     ("key", "value"),
     [("infer_ms", 0), ("infer_ms", -4.0), ("fps", 1e9), ("frame_ms", "fast"), ("cpu_ms", None), ("side", 0)],
 )
-def test_figures_that_cannot_be_are_no_profile(key: str, value: object, path: Path) -> None:
+def test_a_profile_with_impossible_figures_is_ignored(key: str, value: object, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     content["rungs"][1][key] = value
     path.write_text(json.dumps(content), encoding="utf-8")
     assert profile.read(path, HERE) is None
 
 
-def test_no_rungs_are_no_profile(path: Path) -> None:
-    profile.write(path, replace(FOUND, rungs=()))
+def test_a_profile_without_rungs_is_ignored(path: Path) -> None:
+    profile.write(path, replace(PROFILE, rungs=()))
     assert profile.read(path, HERE) is None
-    assert replace(FOUND, rungs=()).cost(640) is None
+    assert replace(PROFILE, rungs=()).cost(640) is None
 
 
-def test_a_folder_in_its_place_is_no_profile(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_profile_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "profile-x.json").mkdir()
     assert profile.read(tmp_path / "profile-x.json", HERE) is None
 
 
-def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_a_profile_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "profile-x.json")
     assert profile.read(tmp_path / "profile-x.json", HERE) is None
 
 
-def test_a_write_that_fails_leaves_the_old_one_and_nothing_beside_it(path: Path, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_profile_and_no_other_file(path: Path, tmp_path: Path) -> None:
     (tmp_path / f".{path.name}.{os.getpid()}").mkdir()
     with pytest.raises(OSError, match="directory"):
-        profile.write(path, replace(FOUND, precision="bf16"))
-    assert profile.read(path, HERE) == FOUND
+        profile.write(path, replace(PROFILE, precision="bf16"))
+    assert profile.read(path, HERE) == PROFILE
     with pytest.raises(FileNotFoundError):
-        profile.write(tmp_path / "gone" / "profile-x.json", FOUND)
+        profile.write(tmp_path / "gone" / "profile-x.json", PROFILE)
 
 
 @pytest.mark.parametrize(
     ("side", "nearest"), [(640, 640), (2000, 640), (500, 416), (416, 416), (368, 416), (367, 320), (64, 320)]
 )
-def test_the_cost_is_that_of_the_nearest_rung_and_of_two_the_larger(side: int, nearest: int) -> None:
-    found = FOUND.cost(side)
+def test_the_cost_is_that_of_the_nearest_rung_the_larger_of_two(side: int, nearest: int) -> None:
+    found = PROFILE.cost(side)
     assert found is not None
     assert found.side == nearest
 
 
-def test_a_model_keeps_its_profile_among_the_models_whatever_its_name(tmp_path: Path) -> None:
+def test_a_profile_stays_in_the_models_folder_whatever_the_model_is_called(tmp_path: Path) -> None:
     assert profile.path_in(tmp_path, "../../etc/yolo").parent == tmp_path
 
 
-def test_the_subject_names_machine_model_and_version(tmp_path: Path) -> None:
+def test_the_subject_names_machine_model_and_engine_version(tmp_path: Path) -> None:
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/model").write_text("NUC\0")
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Intel(R) Core(TM) i5\n")

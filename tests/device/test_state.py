@@ -1,4 +1,4 @@
-"""The state folder: one service at a time, whole files, and nothing that cannot be read is lost."""
+"""The state folder: one service at a time, complete files, and no unreadable file is lost."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from appliance.device import state
         ({}, "/home/pi/.local/state/appliance"),
     ],
 )
-def test_the_folder_is_where_systemd_or_xdg_say(environ: dict[str, str], expected: str) -> None:
+def test_the_folder_comes_from_systemd_or_xdg(environ: dict[str, str], expected: str) -> None:
     assert state.default_dir(environ | {"HOME": "/home/pi"}) == Path(expected)
 
 
-def test_a_folder_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_missing_folder_is_created_for_its_owner_only(tmp_path: Path) -> None:
     with state.open_folder(tmp_path / "a/b") as folder:
         assert folder.path == tmp_path / "a/b"
         assert folder.problem is None
         assert oct(folder.path.stat().st_mode & 0o777) == "0o700"
 
 
-def test_a_second_service_gets_nothing_until_the_first_one_ends(tmp_path: Path) -> None:
+def test_a_second_service_cannot_use_the_folder_until_the_first_one_ends(tmp_path: Path) -> None:
     with state.open_folder(tmp_path) as first:
         second = state.open_folder(tmp_path)
         assert (second.path, second.taken) == (None, True)
@@ -43,12 +43,12 @@ def test_a_second_service_gets_nothing_until_the_first_one_ends(tmp_path: Path) 
         assert "another service" in second.problem
         second.close()
         assert first.path is not None
-        assert state.open_folder(tmp_path).taken, "closing the second one must not take it from the first"
+        assert state.open_folder(tmp_path).taken, "closing the second one must not release the lock of the first"
     with state.open_folder(tmp_path) as third:
         assert third.path == tmp_path
 
 
-def test_a_service_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
+def test_a_killed_service_leaves_no_lock(tmp_path: Path) -> None:
     program = (
         "import sys, os; from pathlib import Path; from appliance.device import state;"
         "folder = state.open_folder(Path(sys.argv[1])); print(folder.path, flush=True); os.kill(os.getpid(), 9)"
@@ -60,7 +60,7 @@ def test_a_service_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
         assert folder.path == tmp_path
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence_and_no_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_problem_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = state.open_folder(tmp_path / "file/state")
     assert (folder.path, folder.taken) == (None, False)
@@ -68,20 +68,20 @@ def test_a_folder_that_cannot_be_made_is_a_sentence_and_no_error(tmp_path: Path)
     assert str(tmp_path / "file/state") in folder.problem
 
 
-def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_lock_that_is_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     (tmp_path / "lock").symlink_to(tmp_path / "precious")
     assert state.open_folder(tmp_path).path is None
 
 
-def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_no_temporary_file_remains(tmp_path: Path) -> None:
     files.write(tmp_path / "x", b"old")
     files.write(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     files.write(tmp_path / "x", b"old")
     (tmp_path / f".x.{os.getpid()}").mkdir()
     with pytest.raises(IsADirectoryError):
@@ -91,7 +91,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
         files.write(tmp_path / "gone/x", b"new")
 
 
-def test_the_last_three_that_were_set_aside_are_kept(tmp_path: Path) -> None:
+def test_the_last_three_files_set_aside_are_kept(tmp_path: Path) -> None:
     for number in range(1, 13):
         (tmp_path / "history").write_text(str(number))
         assert state.set_aside(tmp_path / "history").name == f"history.corrupt-{number}"
@@ -99,7 +99,7 @@ def test_the_last_three_that_were_set_aside_are_kept(tmp_path: Path) -> None:
     assert kept == {"history.corrupt-10": "10", "history.corrupt-11": "11", "history.corrupt-12": "12"}
 
 
-def test_names_that_only_look_like_ours_are_left_alone(tmp_path: Path) -> None:
+def test_files_with_similar_names_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "history").write_text("")
     (tmp_path / "history.corrupt-mine").write_text("")
     (tmp_path / "history.corrupt-7").mkdir()
@@ -109,7 +109,7 @@ def test_names_that_only_look_like_ours_are_left_alone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_folder_that_was_set_aside_does_not_stand_in_the_way(tmp_path: Path) -> None:
+def test_a_folder_set_aside_before_does_not_block_a_name(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / "history").mkdir()
         assert state.set_aside(tmp_path / "history").name == f"history.corrupt-{number}"

@@ -1,4 +1,4 @@
-"""What the service manager is told, and the sockets that it passes."""
+"""Notifications to the service manager, its watchdog, and the sockets that it passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from appliance.ports import Notifier
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The end of sd_notify(3)'s socket that the service manager listens on."""
+    """The notification socket on which the service manager listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         listening.settimeout(5)
@@ -37,16 +37,16 @@ def by_hand(path: str) -> Notifier:
     return SystemdNotifier(partial(systemd.send_datagram, path))
 
 
-def test_without_a_service_manager_nothing_is_needed() -> None:
+def test_without_a_service_manager_notifications_do_nothing() -> None:
     notifier = systemd.notifier({})
     assert isinstance(notifier, NoNotifier)
     notifier.tell(systemd.READY, systemd.status("fine"))
 
 
 @pytest.mark.parametrize("way", [through_library, by_hand])
-def test_systemd_hears_every_word(manager: socket.socket, way: Callable[[str], Notifier]) -> None:
+def test_systemd_receives_every_notification(manager: socket.socket, way: Callable[[str], Notifier]) -> None:
     notifier = way(manager.getsockname())
-    for words, heard in (
+    for words, received in (
         ((systemd.READY, systemd.status("2 cameras, 61 °C")), "READY=1\nSTATUS=2 cameras, 61 °C"),
         ((systemd.ALIVE,), "WATCHDOG=1"),
         ((systemd.reloading(12.5),), "RELOADING=1\nMONOTONIC_USEC=12500000"),
@@ -54,10 +54,10 @@ def test_systemd_hears_every_word(manager: socket.socket, way: Callable[[str], N
         ((systemd.STOPPING,), "STOPPING=1"),
     ):
         notifier.tell(*words)
-        assert manager.recv(4096).decode().strip() == heard
+        assert manager.recv(4096).decode().strip() == received
 
 
-def test_an_abstract_socket_is_reached_too() -> None:
+def test_an_abstract_socket_is_supported() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0appliance-test-{os.getpid()}")
         listening.settimeout(5)
@@ -65,14 +65,14 @@ def test_an_abstract_socket_is_reached_too() -> None:
         assert listening.recv(100) == b"READY=1"
 
 
-def test_a_status_is_one_line_whatever_it_quotes() -> None:
-    """A second line would be an assignment of its own."""
+def test_a_status_is_always_one_line() -> None:
+    """A second line would be a separate assignment."""
     assert systemd.status("safe mode: line 3\nREADY=1") == "STATUS=safe mode: line 3 READY=1"
 
 
-def test_a_manager_that_has_gone_is_said_and_harms_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_service_manager_is_logged_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     by_hand(str(tmp_path / "nobody")).tell(systemd.READY)
-    assert "systemd does not hear us" in caplog.text
+    assert "cannot notify systemd" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_a_manager_that_has_gone_is_said_and_harms_nothing(tmp_path: Path, caplo
     ],
     ids=str,
 )
-def test_the_watchdogs_time_comes_from_the_environment(environ: dict[str, str], seconds: float | None) -> None:
+def test_the_watchdog_interval_comes_from_the_environment(environ: dict[str, str], seconds: float | None) -> None:
     assert systemd.watchdog_s(environ, pid=77) == seconds
 
 
-def test_sockets_for_another_process_are_not_ours() -> None:
+def test_sockets_for_another_process_are_ignored() -> None:
     environ = {"LISTEN_PID": "78", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "appliance.socket", "HOME": "/"}
     assert systemd.passed_sockets(environ, pid=77) == []
     assert environ == {"HOME": "/"}
@@ -99,36 +99,36 @@ def test_sockets_for_another_process_are_not_ours() -> None:
     assert systemd.passed_sockets({"LISTEN_PID": "77", "LISTEN_FDS": "some"}, pid=77) == []
 
 
-_TAKES = (
+_TAKE_SOCKET = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True); os.environ |= {'LISTEN_PID': str(os.getpid()), "
     "'LISTEN_FDS': '1'}; from appliance.device import systemd; passed, = systemd.passed_sockets();"
     "print(passed.getsockname()[1], passed.get_inheritable())"
 )
 
 
-def test_a_passed_descriptor_that_is_no_socket_is_said(tmp_path: Path) -> None:
+def test_a_passed_descriptor_that_is_not_a_socket_is_reported(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
-        command = [sys.executable, "-c", _TAKES, str(file.fileno())]
+        command = [sys.executable, "-c", _TAKE_SOCKET, str(file.fileno())]
         done = subprocess.run(command, pass_fds=[file.fileno()], capture_output=True, text=True, timeout=60)
-    assert "systemd passed a socket that cannot be used" in done.stderr
+    assert "systemd passed an unusable socket" in done.stderr
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_a_passed_port_is_taken_and_kept_from_children(family: socket.AddressFamily, host: str) -> None:
+def test_a_passed_socket_is_used_and_not_inherited_by_children(family: socket.AddressFamily, host: str) -> None:
     try:
         listening = socket.create_server((host, 0), family=family)
     except OSError as error:
-        pytest.skip(f"this machine has no {host}: {error}")
+        pytest.skip(f"{host} is not available here: {error}")
     with listening:
-        command = [sys.executable, "-c", _TAKES, str(listening.fileno())]
+        command = [sys.executable, "-c", _TAKE_SOCKET, str(listening.fileno())]
         done = subprocess.run(command, pass_fds=[listening.fileno()], capture_output=True, text=True, timeout=60)
         assert done.stdout == f"{listening.getsockname()[1]} False\n", done.stderr
 
 
-def test_a_passed_socket_that_is_no_tcp_port_is_said(tmp_path: Path) -> None:
+def test_a_passed_socket_that_is_not_a_tcp_port_is_reported(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
-        command = [sys.executable, "-c", _TAKES, str(listening.fileno())]
+        command = [sys.executable, "-c", _TAKE_SOCKET, str(listening.fileno())]
         done = subprocess.run(command, pass_fds=[listening.fileno()], capture_output=True, text=True, timeout=60)
     assert "ListenStream=" in done.stderr
 

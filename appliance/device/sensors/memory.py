@@ -43,7 +43,7 @@ class MemoryFiles:
     """The control group of this process with its ancestors, and the machine's memory pressure."""
 
     version: int
-    way_up: tuple[Path, ...]
+    lineage: tuple[Path, ...]
     """The folders of the group and its ancestors; empty: the process is in no such group."""
     pressure: Path
 
@@ -60,8 +60,8 @@ def find(root: Path = Path("/")) -> MemoryFiles:
     """Find the control group in the hierarchy that accounts for memory."""
     for hierarchy in hierarchies("memory", root):
         current = "memory.current" if hierarchy.version == 2 else "memory.usage_in_bytes"
-        if kernel_files.text(hierarchy.way_up[0] / current) is not None:
-            return MemoryFiles(hierarchy.version, hierarchy.way_up, root / "proc/pressure/memory")
+        if kernel_files.text(hierarchy.lineage[0] / current) is not None:
+            return MemoryFiles(hierarchy.version, hierarchy.lineage, root / "proc/pressure/memory")
     return MemoryFiles(0, (), root / "proc/pressure/memory")
 
 
@@ -87,14 +87,14 @@ def read(files: MemoryFiles, process: psutil.Process) -> GroupReading[Memory]:
 
 
 def _group(files: MemoryFiles) -> _Group:
-    if not files.way_up:
+    if not files.lineage:
         return _Group()
-    own = files.way_up[0]
+    own = files.lineage[0]
     stat = dict(line.split(" ", 1) for line in kernel_files.lines(own / "memory.stat") if " " in line)
     if files.version == 2:
         current, prefix = _bytes(kernel_files.text(own / "memory.current")), ""
-        limit = _least(_bytes(kernel_files.text(folder / "memory.max")) for folder in files.way_up)
-        high = _least(_bytes(kernel_files.text(folder / "memory.high")) for folder in files.way_up)
+        limit = _least(_bytes(kernel_files.text(folder / "memory.max")) for folder in files.lineage)
+        high = _least(_bytes(kernel_files.text(folder / "memory.high")) for folder in files.lineage)
     else:
         current, prefix = _bytes(kernel_files.text(own / "memory.usage_in_bytes")), "total_"
         limit, high = _bytes(stat.get("hierarchical_memory_limit")), None
