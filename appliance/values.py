@@ -67,8 +67,8 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a sender wants to hear of: a lowest confidence (0-1) and class names (None: all)."""
+class ResultFilter:
+    """The detections a sender asks for: minimum confidence (0-1) and class names (None: all)."""
 
     min_confidence: float
     classes: frozenset[str] | None = None
@@ -111,7 +111,7 @@ class Frame:
     """Whom to answer; only `web/` knows what it means."""
     frame_id: FrameId
     picture: Picture
-    wanted: Wanted
+    wanted: ResultFilter
     received_s: float
     """Monotonic."""
     captured_at: float | None = None

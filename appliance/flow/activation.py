@@ -31,7 +31,7 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
-from appliance.values import Detection, Frame, Picture, Wanted
+from appliance.values import Detection, Frame, Picture, ResultFilter
 from appliance.vision import decode, scene, sight
 from appliance.vision.likeness import SEEN, likeness
 
@@ -270,7 +270,7 @@ def _answers(
     new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
 ) -> Iterator[tuple[Answer, Answer | None]]:
     for number, picture in enumerate(pictures):
-        frame = Frame("_trial", "_trial", number, picture, Wanted(SEEN), clock())
+        frame = Frame("_trial", "_trial", number, picture, ResultFilter(SEEN), clock())
         with contextlib.suppress(BadFrame):
             yield new.run(frame, max_side), _of_former(former, frame, max_side) if former is not None else None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from appliance.ports import Clock
-from appliance.values import Detected, Detection, Size, Wanted
+from appliance.values import Detected, Detection, ResultFilter, Size
 
 
 class Key(NamedTuple):
@@ -30,7 +30,7 @@ _BYTES_OF_A_DETECTION = 350
 """Measured with tracemalloc on CPython 3.11: a Detection with its Box, floats and tuple slot."""
 
 
-def key_of(data: bytes, model: str, input_size: Size, wanted: Wanted) -> Key:
+def key_of(data: bytes, model: str, input_size: Size, wanted: ResultFilter) -> Key:
     """256 bits of all that decides an answer: the bytes, the model, its input and what was asked for."""
     classes = "*" if wanted.classes is None else ",".join(sorted(wanted.classes))
     digest = hashlib.blake2b(data, digest_size=32)

@@ -14,7 +14,7 @@ from appliance.flow import scene_gate
 from appliance.flow.core_boost import Lone
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
-from appliance.values import Detected, Frame, ModelInfo, Size, Timing, Wanted
+from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
 from appliance.vision import decode, letterbox, thumbnail
 from appliance.vision.admission import Admission
 from appliance.vision.heads import Reader
@@ -54,7 +54,7 @@ class Seen:
     """What a camera showed when it was last inferred: the scene gate answers with it while nothing has changed."""
 
     cells: scene_gate.Cells
-    wanted: Wanted
+    wanted: ResultFilter
     answer: Detected
     at_s: float
     model: ModelInfo

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from appliance.ports import Clock
-from appliance.values import CanaryState, Detected, Failed, Frame, Outcome, Wanted
+from appliance.values import CanaryState, Detected, Failed, Frame, Outcome, ResultFilter
 from appliance.vision import decode, scene, sight
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Canary:
         # Another tail each time: the same bytes would be answered from the cache, which proves nothing.
         jpeg = self._known.jpeg + number.to_bytes(8, "big")
         picture = decode.read_header(jpeg, sight.SIZE.width * sight.SIZE.height)
-        frame = Frame(CAMERA, CAMERA, number, picture, Wanted(sight.CONFIDENCE), self._clock())
+        frame = Frame(CAMERA, CAMERA, number, picture, ResultFilter(sight.CONFIDENCE), self._clock())
         outcome = await self._ask(frame)
         problem = self._problem(outcome)
         closing = isinstance(outcome, Failed) and outcome.code == "shutting_down"

@@ -16,7 +16,7 @@ from functools import partial
 
 from appliance.errors import BadFrame, did_you_mean
 from appliance.ports import Clock
-from appliance.values import BIG_BYTES, Frame, FrameId, Wanted
+from appliance.values import BIG_BYTES, Frame, FrameId, ResultFilter
 from appliance.vision.decode import read_header
 
 FIELDS = ("image", "frame_id", "captured_at", "min_confidence", "classes")
@@ -116,7 +116,7 @@ class Intake:
             raise self._too_large(len(image))
         return image
 
-    def wanted(self, min_confidence: object, classes: object) -> Wanted:
+    def wanted(self, min_confidence: object, classes: object) -> ResultFilter:
         """The options of one frame."""
         if min_confidence is None:
             min_confidence = self.min_confidence
@@ -129,14 +129,14 @@ class Intake:
         if isinstance(classes, str):
             classes = [classes]
         if classes is None:
-            return Wanted(float(min_confidence))
+            return ResultFilter(float(min_confidence))
         if (
             not isinstance(classes, (list, tuple))
             or len(classes) > _MOST_CLASSES
             or not all(isinstance(name, str) and len(name) <= _LONGEST_ID for name in classes)
         ):
             raise BadFrame(f"classes must be a list of up to {_MOST_CLASSES} class names", "option_invalid")
-        return Wanted(float(min_confidence), frozenset(classes))
+        return ResultFilter(float(min_confidence), frozenset(classes))
 
     def _from_base64(self, text: str) -> bytes:
         prefix = _DATA_URL.match(text, 0, 200)

@@ -24,7 +24,7 @@ from appliance.models.manifest import MOST_STRIDE
 from appliance.models.names import check_classes, has_control
 from appliance.models.network import check_input, inspect
 from appliance.ports import Raw
-from appliance.values import Size, Wanted
+from appliance.values import ResultFilter, Size
 from appliance.vision.heads import HEADS
 from appliance.vision.letterbox import Placing, fit
 from appliance.workshop.coco import COCO
@@ -208,7 +208,7 @@ def _prove(bundle: Bundle) -> None:
         answer = compiled([np.full((1, 3, size.height, size.width), 0.5, np.float32)])
         raw = tuple(answer[output][0] for output in compiled.outputs)
         classes = _CLASSES_IN[bundle.head](raw) if bundle.head in _CLASSES_IN else len(bundle.classes)
-        bundle.reader(0.7, 300).read(raw, place, Wanted(0.0))
+        bundle.reader(0.7, 300).read(raw, place, ResultFilter(0.0))
     except Exception as error:
         raise ModelError(
             f"what it gives cannot be read by the head {bundle.head}: {last_line(error)}", "model_unsupported"

@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError, EngineError, ModelError, last_line
 from appliance.flow.activation import close
 from appliance.service import loading
 from appliance.settings.schema import Settings
-from appliance.values import Frame, Size, Wanted
+from appliance.values import Frame, ResultFilter, Size
 from appliance.vision import decode, scene
 
 _LONGEST_S = 600.0
@@ -75,7 +75,7 @@ def run_once(settings: Settings) -> None:
         ):
             pixels, _ = scene.draw(image)
             picture = decode.read_header(decode.encode_jpeg(pixels, 85), image.width * image.height)
-            inference.run(Frame("_trial", "_trial", 0, picture, Wanted(confidence), time.monotonic()), side)
+            inference.run(Frame("_trial", "_trial", 0, picture, ResultFilter(confidence), time.monotonic()), side)
     except EngineError as error:
         raise ModelError(
             f"{name} loads, but fails on a picture: {error}. Export it again: `yolo export format=openvino "

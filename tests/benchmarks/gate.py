@@ -27,7 +27,7 @@ from appliance.flow.inference import Inference, Network
 from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.settings.schema import Flow
-from appliance.values import Box, Detected, Detection, Frame, Size, Wanted
+from appliance.values import Box, Detected, Detection, Frame, ResultFilter, Size
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT
@@ -127,7 +127,7 @@ def _watch(network: Network, flow: Flow, sequence: Sequence) -> Tally:
     for number, pixels in enumerate(sequence.frames):
         now_s = number / FPS
         picture = decode.read_header(decode.encode_jpeg(pixels, flow.jpeg_quality), flow.max_pixels)
-        frame = Frame("bench", "bench", number, picture, Wanted(0.25), now_s)
+        frame = Frame("bench", "bench", number, picture, ResultFilter(0.25), now_s)
         begun_s, begun_here_s = time.process_time(), time.thread_time()
         answer = gated.run(frame, flow.max_side, seen)
         spent_s, spent_here_s = time.process_time() - begun_s, time.thread_time() - begun_here_s

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from appliance.values import Frame, Wanted
+from appliance.values import Frame, ResultFilter
 from appliance.vision import decode
 
 _numbers = itertools.count(1)
@@ -26,9 +26,9 @@ def frame(
     data: bytes | None = None,
     seed: int | None = None,
     at_s: float = 1000.0,
-    wanted: Wanted | None = None,
+    wanted: ResultFilter | None = None,
 ) -> Frame:
     """A frame of its own picture, unless `data` or `seed` says which."""
     number = next(_numbers)
     picture = decode.read_header(data if data is not None else jpeg(number if seed is None else seed), 10**9)
-    return Frame(camera, camera, number, picture, wanted or Wanted(0.25), at_s)
+    return Frame(camera, camera, number, picture, wanted or ResultFilter(0.25), at_s)

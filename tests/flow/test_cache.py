@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.cache import Cache, Key, key_of
-from appliance.values import Box, Detected, Detection, Size, Timing, Wanted
+from appliance.values import Box, Detected, Detection, ResultFilter, Size, Timing
 from tests.fakes import FakeClock
 
 
@@ -125,7 +125,7 @@ def test_the_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]], ent
         assert (cache.bytes == 0) == (len(cache) == 0)
 
 
-BASE = (b"\xff\xd8" + bytes(2000) + b"a", "yolo11n", Size(640, 384), Wanted(0.25))
+BASE = (b"\xff\xd8" + bytes(2000) + b"a", "yolo11n", Size(640, 384), ResultFilter(0.25))
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ BASE = (b"\xff\xd8" + bytes(2000) + b"a", "yolo11n", Size(640, 384), Wanted(0.25
         (BASE[0] + b"\0", *BASE[1:]),
         (BASE[0], "yolo26n", *BASE[2:]),
         (*BASE[:2], Size(384, 640), BASE[3]),
-        (*BASE[:3], Wanted(0.26)),
-        (*BASE[:3], Wanted(0.25, frozenset())),
-        (*BASE[:3], Wanted(0.25, frozenset({"car"}))),
+        (*BASE[:3], ResultFilter(0.26)),
+        (*BASE[:3], ResultFilter(0.25, frozenset())),
+        (*BASE[:3], ResultFilter(0.25, frozenset({"car"}))),
     ],
     ids=["last_byte", "longer", "model", "input", "confidence", "no_class", "one_class"],
 )
-def test_the_key_differs_by_every_input(other: tuple[bytes, str, Size, Wanted]) -> None:
+def test_the_key_differs_by_every_input(other: tuple[bytes, str, Size, ResultFilter]) -> None:
     assert key_of(*other) != key_of(*BASE)
 
 
 def test_the_key_does_not_depend_on_the_order_of_classes() -> None:
-    one = Wanted(0.25, frozenset(["car", "person", "dog"]))
-    other = Wanted(0.25, frozenset(["dog", "person", "car"]))
+    one = ResultFilter(0.25, frozenset(["car", "person", "dog"]))
+    other = ResultFilter(0.25, frozenset(["dog", "person", "car"]))
     assert key_of(*BASE[:3], one) == key_of(*BASE[:3], other)
     assert len(key_of(*BASE).digest) == 32
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from appliance.errors import ModelError
 from appliance.flow.cameras import CameraPolicy
-from appliance.values import Detected, Failed, Limits, Size, Skipped, SkipReason, Wanted
+from appliance.values import Detected, Failed, Limits, ResultFilter, Size, Skipped, SkipReason
 from appliance.vision import decode, scene
 from appliance.vision.admission import Admission
 from tests.fakes import FakeEngine, broken_engine
@@ -262,7 +262,7 @@ async def test_what_is_not_quite_the_same_is_inferred_anew(change: str) -> None:
         await rig.outcome(first)
         again = frame(seed=1)
         if change == "wanted":
-            again = frame(seed=1, wanted=Wanted(0.9))
+            again = frame(seed=1, wanted=ResultFilter(0.9))
         elif change == "max_side":
             rig.detector.apply(Limits(96, 0.0, 8, reason="x"))
         elif change == "last_byte":
@@ -295,7 +295,7 @@ async def test_without_a_model_every_frame_gets_the_models_error() -> None:
 
 async def test_a_class_that_the_model_does_not_know_is_refused_with_the_nearest() -> None:
     rig = Rig()
-    one = frame(wanted=Wanted(0.25, frozenset({"car", "persom"})))
+    one = frame(wanted=ResultFilter(0.25, frozenset({"car", "persom"})))
     assert (await rig.detector.offer(one)).reason == "option_invalid"
     (outcome,) = rig.outcomes(one)
     assert isinstance(outcome, Failed)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Inference
-from appliance.values import Detected, Failed, Frame, Limits, Receipt, Skipped, Wanted
+from appliance.values import Detected, Failed, Frame, Limits, Receipt, ResultFilter, Skipped
 from tests.fakes import FakeEngine, broken_engine, fake_network
 from tests.flow.detectors import Rig
 from tests.flow.frames import frame, jpeg
@@ -49,7 +49,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         wanted=st.sampled_from([None, "car", "carr"]),
     )
     def offer(self, camera: str, picture: int, wanted: str | None) -> None:
-        asked = Wanted(0.25, frozenset({wanted}) if wanted else None)
+        asked = ResultFilter(0.25, frozenset({wanted}) if wanted else None)
         one = frame(camera, data=DATA[picture], at_s=self.rig.clock(), wanted=asked)
         self.offered.append((one, self.loop.create_task(self.rig.detector.offer(one))))
         self._steps()

@@ -16,7 +16,7 @@ from appliance.flow.inference import Inference
 from appliance.flow.recompile import Recompile
 from appliance.service import loading
 from appliance.settings import loader
-from appliance.values import Frame, Wanted
+from appliance.values import Frame, ResultFilter
 from appliance.vision import sight
 from tests.conftest import Serve
 from tests.fakes import FakeEngine, fake_network
@@ -94,7 +94,7 @@ def damage_kept(models: Path) -> Path:
         kept.write_bytes(damaged)
         checksum.write_text(f"{hashlib.sha256(damaged).hexdigest()}  {use}")
         network = loading.load_network(settings)
-        frame = Frame("a", "a", 1, known.picture, Wanted(sight.CONFIDENCE), 0.0)
+        frame = Frame("a", "a", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
         found = loading.inference_of(settings, network, lambda: 0.0).run(frame, 640).detected.detections
         network.close()
         if not found and kept.exists() and kept.read_bytes() == damaged:

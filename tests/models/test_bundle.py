@@ -15,7 +15,7 @@ from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models import store
 from appliance.models.bundle import Bundle
-from appliance.values import Size, Wanted
+from appliance.values import ResultFilter, Size
 from appliance.vision import decode, scene
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import fit
@@ -23,7 +23,7 @@ from appliance.workshop import known_models
 from tests.models import networks
 from tests.models.bundles import edit_manifest, export_folder, make_bundles
 
-WANTED = Wanted(0.25)
+WANTED = ResultFilter(0.25)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from appliance.ports import Raw
-from appliance.values import Size, Wanted
+from appliance.values import ResultFilter, Size
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import fit
 
@@ -22,7 +22,7 @@ CLASSES = ("0", "1", "2")
 
 def found(head: str, raw: Raw) -> NDArray[np.float32]:
     """One row an object, surest first: class, confidence, box."""
-    seen = Reader(head, CLASSES, IOU, 300).read(raw, fit(INPUT, INPUT), Wanted(LEAST))
+    seen = Reader(head, CLASSES, IOU, 300).read(raw, fit(INPUT, INPUT), ResultFilter(LEAST))
     rows = [[one.class_id, one.confidence, *astuple(one.box_px)] for one in seen]
     return np.array(rows, np.float32).reshape(-1, 6)
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from appliance.ports import Raw
-from appliance.values import Detection, Size, Wanted
+from appliance.values import Detection, ResultFilter, Size
 from appliance.vision.heads import Reader, head_of
 from appliance.vision.letterbox import fit
 
@@ -29,7 +29,7 @@ def raw_of(name: str) -> Raw:
     return tuple(RECORDED[f"{name}/raw{n}"].astype(np.float32) for n in range(2) if f"{name}/raw{n}" in RECORDED)
 
 
-def found(name: str, wanted: Wanted = Wanted(LEAST)) -> tuple[Detection, ...]:
+def found(name: str, wanted: ResultFilter = ResultFilter(LEAST)) -> tuple[Detection, ...]:
     task = task_of(name)
     classes = ("0",) if task == "pose" else ("0", "1", "2")
     head = head_of(raw_of(name)[0].shape, len(classes), bool(RECORDED[f"{name}/end_to_end"]) or None, EXTRA[task])
@@ -66,7 +66,7 @@ def test_outlines_are_theirs_to_the_pixel(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_asking_for_one_class_gives_what_it_gives_among_all(name: str) -> None:
     everything = [one for one in found(name) if one.name == "0"]
-    alone = found(name, Wanted(LEAST, frozenset({"0"})))
+    alone = found(name, ResultFilter(LEAST, frozenset({"0"})))
     assert list(alone[: len(everything)]) == everything
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.values import Box, Size, Wanted
+from appliance.values import Box, ResultFilter, Size
 from appliance.vision.heads import HEADS, Reader, head_of, yolo
 from appliance.vision.heads.rows import Ask, Floats, Indices
 from appliance.vision.heads.suppress import suppress
@@ -18,7 +18,7 @@ from appliance.vision.letterbox import fit
 
 CLASSES = ("person", "car", "stop sign")
 PLACE = fit(Size(1280, 720), Size(640, 384))
-ALL = Wanted(0.25)
+ALL = ResultFilter(0.25)
 
 
 def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -240,7 +240,9 @@ def test_only_the_classes_asked_for_are_given() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.9 - i / 10, i % 3] for i in range(6)], np.float32)
 
     def names(*classes: str) -> list[str]:
-        return [found.name for found in reader("end_to_end").read((raw,), PLACE, Wanted(0.25, frozenset(classes)))]
+        return [
+            found.name for found in reader("end_to_end").read((raw,), PLACE, ResultFilter(0.25, frozenset(classes)))
+        ]
 
     assert names("car") == ["car", "car"]
     assert names("car", "person", "unicorn") == ["person", "car", "person", "car"]
@@ -252,7 +254,7 @@ def test_at_most_so_many_are_given_and_they_are_the_surest() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.3 + i / 20, i % 3] for i in range(10)], np.float32)
     found = reader("end_to_end", 4).read((raw,), PLACE, ALL)
     assert [round(one.confidence, 2) for one in found] == [0.75, 0.7, 0.65, 0.6]
-    cars = reader("end_to_end", 2).read((raw,), PLACE, Wanted(0.25, frozenset({"car"})))
+    cars = reader("end_to_end", 2).read((raw,), PLACE, ResultFilter(0.25, frozenset({"car"})))
     assert [one.name for one in cars] == ["car", "car"]
 
 

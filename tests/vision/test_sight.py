@@ -11,7 +11,7 @@ import pytest
 from appliance.governor.ladder import make_ladder
 from appliance.service import from_settings, loading
 from appliance.settings import loader
-from appliance.values import Box, Detection, Frame, Size, Wanted
+from appliance.values import Box, Detection, Frame, ResultFilter, Size
 from appliance.vision import scene, sight
 
 KNOWN = sight.known_picture()
@@ -73,7 +73,7 @@ def test_the_default_model_sees_with_margin_at_every_size(models_dir: Path) -> N
     inference = loading.inference_of(settings, loading.load_network(settings, prepare=False), lambda: 0.0)
     try:
         for side in sorted({*LADDER, 256, 320, 640, 1280}):
-            frame = Frame("a", "a", 1, KNOWN.picture, Wanted(sight.CONFIDENCE), 0.0)
+            frame = Frame("a", "a", 1, KNOWN.picture, ResultFilter(sight.CONFIDENCE), 0.0)
             answer = inference.run(frame, side).detected
             assert KNOWN.problem(answer.detections, answer.input_size, 300) is None, answer
             assert len(answer.detections) == 3, answer

@@ -19,7 +19,7 @@ from appliance.flow.activation import close
 from appliance.models import bundle as bundles
 from appliance.service import loading
 from appliance.settings.loader import load
-from appliance.values import Box, Frame, Size, Wanted
+from appliance.values import Box, Frame, ResultFilter, Size
 from appliance.vision import decode
 from appliance.workshop import declared, importing
 from appliance.workshop.declared import Declaration, Input, build
@@ -67,7 +67,7 @@ def found(bundle: bundles.Bundle, picture: NDArray[np.float32]) -> tuple[tuple[s
     compiled = openvino.Core().compile_model(bundle.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = compiled([picture])
     raw = tuple(answer[output][0] for output in compiled.outputs)
-    seen = bundle.reader(0.7, 300).read(raw, bundle.place(SIZE, 96), Wanted(0.25))
+    seen = bundle.reader(0.7, 300).read(raw, bundle.place(SIZE, 96), ResultFilter(0.25))
     return tuple((one.name, round(one.confidence, 3), one.box_px) for one in seen)
 
 
@@ -170,7 +170,7 @@ def test_the_service_lays_a_picture_where_the_network_wants_it(tmp_path: Path, p
     settings = load(flags={"model.dir": str(tmp_path), "model.name": "gate", "flow.scene_gate": "false"})
     inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)
     blue = decode.encode_jpeg(np.full((128, 64, 3), (0, 0, 200), np.uint8), 90)
-    frame = Frame("gate", "1", 1, decode.read_header(blue, 10_000), Wanted(0.25), 0.0)
+    frame = Frame("gate", "1", 1, decode.read_header(blue, 10_000), ResultFilter(0.25), 0.0)
     (found,) = inference.run(frame, 640).detected.detections
     close(inference)
     assert astuple(found.box_px) == pytest.approx(astuple(box))

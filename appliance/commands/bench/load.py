@@ -12,7 +12,7 @@ from statistics import median
 import psutil
 
 from appliance.flow.inference import Inference
-from appliance.values import Frame, Picture, Wanted
+from appliance.values import Frame, Picture, ResultFilter
 
 Tick = Callable[[float], None]
 """Takes the seconds that have passed since the last one."""
@@ -40,7 +40,7 @@ class Window:
 class FullLoad:
     """`with FullLoad(...) as load:` as many threads as the service has, from a picture's bytes to its boxes."""
 
-    def __init__(self, inference: Inference, picture: Picture, side: int, wanted: Wanted) -> None:
+    def __init__(self, inference: Inference, picture: Picture, side: int, wanted: ResultFilter) -> None:
         self._inference, self._picture, self._side, self._wanted = inference, picture, side, wanted
         self._stopping = threading.Event()
         self._done: list[tuple[float, float]] = []

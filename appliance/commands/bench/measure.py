@@ -25,7 +25,7 @@ from appliance.flow.inference import Inference, Network
 from appliance.ports import Sensors
 from appliance.service.loading import load_network
 from appliance.settings.schema import Settings
-from appliance.values import Picture, Size, Wanted
+from appliance.values import Picture, ResultFilter, Size
 from appliance.vision import decode, scene
 
 IMAGE = Size(1280, 720)
@@ -52,7 +52,7 @@ def measure(
     the plan's other engines. Only the configured engine's profiles are kept. Raises ModelError, EngineError.
     """
     report = Report((), settings.flow.max_side)
-    bench = _Bench(plan, _picture(settings), Wanted(settings.model.min_confidence), MachineSensors(), progress)
+    bench = _Bench(plan, _picture(settings), ResultFilter(settings.model.min_confidence), MachineSensors(), progress)
     own = settings.engine.kind
     others = [kind for kind in plan.engines if kind != own]
     for kind, name in ((kind, name) for kind in (own, *others) for name in _names(settings)):
@@ -80,7 +80,7 @@ class _Bench:
 
     plan: Plan
     picture: Picture
-    wanted: Wanted
+    wanted: ResultFilter
     sensors: Sensors
     progress: Progress
 

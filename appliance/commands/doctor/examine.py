@@ -23,7 +23,7 @@ from appliance.flow.inference import Network
 from appliance.models import bundle
 from appliance.service.loading import inference_of, load_network
 from appliance.settings.schema import Settings
-from appliance.values import Frame, Wanted
+from appliance.values import Frame, ResultFilter
 from appliance.vision import scene, sight
 
 _ANSWER_S = 5.0
@@ -125,7 +125,7 @@ def _sight(settings: Settings, network: Network) -> Check:
     if scene.SIGN not in network.info.classes:
         return Check("sight", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
     known = sight.known_picture()
-    frame = Frame("doctor", "doctor", 1, known.picture, Wanted(sight.CONFIDENCE), 0.0)
+    frame = Frame("doctor", "doctor", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
     try:
         answer = inference_of(settings, network, lambda: 0.0).run(frame, settings.flow.max_side).detected
     except EngineError as error:

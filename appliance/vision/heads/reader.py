@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.ports import Raw
-from appliance.values import Box, Detection, Wanted
+from appliance.values import Box, Detection, ResultFilter
 from appliance.vision.heads import tasks
 from appliance.vision.heads.heads import HEADS
 from appliance.vision.heads.rows import Ask, Rows
@@ -32,7 +32,7 @@ class Reader:
     keypoints: tuple[int, int] | None = None
     """Of a pose: how many points, and of how many numbers each."""
 
-    def read(self, raw: Raw, place: Letterbox, wanted: Wanted) -> tuple[Detection, ...]:
+    def read(self, raw: Raw, place: Letterbox, wanted: ResultFilter) -> tuple[Detection, ...]:
         """Detections in the picture's own pixels, surest first."""
         rows = HEADS[self.head](raw, self._ask(place, wanted))
         if self.task == "obb":
@@ -60,7 +60,7 @@ class Reader:
             )
         )
 
-    def _ask(self, place: Letterbox, wanted: Wanted) -> Ask:
+    def _ask(self, place: Letterbox, wanted: ResultFilter) -> Ask:
         ids = None
         if wanted.classes is not None:
             ids = tuple(number for number, name in enumerate(self.classes) if name in wanted.classes)

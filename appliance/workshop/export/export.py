@@ -20,7 +20,7 @@ from appliance.models.bundle import Agreement, Bundle
 from appliance.ports import Engine, ReportLine
 from appliance.service import loading
 from appliance.settings.schema import Settings
-from appliance.values import Detection, Size, Wanted
+from appliance.values import Detection, ResultFilter, Size
 from appliance.vision import decode, scene
 from appliance.vision.likeness import SEEN, likeness
 from appliance.workshop import onnx_bundle
@@ -126,7 +126,7 @@ def _held_against(
     try:
         for sample in samples:
             place = made.place(sample.picture.size, settings.flow.max_side)
-            read = functools.partial(reader.read, place=place, wanted=Wanted(SEEN))
+            read = functools.partial(reader.read, place=place, wanted=ResultFilter(SEEN))
             found.append(engine.infer(decode.load(sample.picture, place), read))
     finally:
         engine.close()

@@ -20,7 +20,7 @@ from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle, Quantized
 from appliance.ports import ReportLine
 from appliance.settings.schema import Settings
-from appliance.values import Detection, Size, Wanted
+from appliance.values import Detection, ResultFilter, Size
 from appliance.vision import decode
 from appliance.vision.letterbox import Letterbox
 from appliance.vision.likeness import Found
@@ -126,7 +126,7 @@ def _predictor(
 ) -> Callable[[Path, Sequence[Sample]], Found]:
     """Runs pictures through a network with the engine and the reader that the service has."""
     reader = original.reader(settings.model.iou, settings.model.max_detections)
-    wanted = Wanted(LEAST_CONFIDENCE)
+    wanted = ResultFilter(LEAST_CONFIDENCE)
 
     def predict(network: Path, samples: Sequence[Sample]) -> Found:
         engine = registry.create(
