@@ -1,1 +1,1 @@
-"""Model bundles: what a model is, where it lies and where it comes from."""
+"""Model bundles as a running device reads them: format, storage and activation."""

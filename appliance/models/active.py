@@ -1,11 +1,11 @@
-"""Which model is in force: the one that was activated last, remembered beside the bundles.
+"""The active model: the one activated last, recorded next to the bundles.
 
 Rules of this file:
-- The last word counts. An activation holds for as long as the settings still name the model that they named then; who
-  changes `model.name` afterwards has spoken last, and the activation is void.
-- The file is written whole or not at all, by who asked for the change and when it holds: a service that dies in
-  between starts again with the former model, which works.
-- A damaged file is no activation: the settings' model runs, and the log says so.
+- The last change wins. An activation is valid while `model.name` has the value that it had at the activation; changing
+  `model.name` later makes it void.
+- The file is written atomically, by the command that requested the change and only after the change succeeded. If the
+  service crashes before that, it restarts with the previous model, which works.
+- A damaged file counts as no activation: the configured model runs, and an error is logged.
 """
 
 from __future__ import annotations
@@ -36,34 +36,36 @@ class Active:
 
     name: str
     configured: str
-    """`model.name` as the settings had it when this was said."""
+    """`model.name` at the time of the activation."""
     former: tuple[str, ...] = ()
-    """The models in force before, newest first: where `rollback` goes."""
+    """The models that were active before, newest first; `rollback` takes the first."""
 
 
 def read(models_dir: Path, configured: str) -> Active:
-    """What is in force in this folder, where the settings say `configured`."""
+    """The active model of this folder; `configured`: `model.name` in the settings."""
     path = models_dir / FILE
     try:
         active = msgspec.json.decode(files.read_plain(path, _MOST_BYTES), type=Active)
         if not is_plain(active.name):
-            raise ValueError(f"{active.name[:60]!r} cannot be a model's name")
+            raise ValueError(f"invalid model name {active.name[:60]!r}")
     except FileNotFoundError:
         return Active(configured, configured)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        log.error("%s is damaged (%s): %s runs, as configured", path, error, configured, extra={"kind": "active_model"})
+        log.error(
+            "%s is damaged (%s); using the configured model %s", path, error, configured, extra={"kind": "active_model"}
+        )
         return Active(configured, configured)
     return active if active.configured == configured else Active(configured, configured)
 
 
 def check_writable(models_dir: Path) -> None:
-    """Raises ModelError model_not_activated when no choice can be written in this folder."""
+    """Check that an activation can be saved in this folder. Raises ModelError model_not_activated."""
     if not os.access(models_dir, os.W_OK):
-        raise ModelError(f"{models_dir} cannot be written: use sudo, or make it writable", NOT_ACTIVATED)
+        raise ModelError(f"cannot write to {models_dir}. Use sudo, or make the folder writable", NOT_ACTIVATED)
 
 
 def activate(models_dir: Path, name: str, configured: str) -> Active:
-    """Remember that `name` is in force. Raises ModelError model_not_activated when it cannot be written."""
+    """Save `name` as the active model. Raises ModelError model_not_activated if it cannot be written."""
     now = read(models_dir, configured)
     if name == now.name:
         return now
@@ -72,15 +74,15 @@ def activate(models_dir: Path, name: str, configured: str) -> Active:
 
 
 def previous(models_dir: Path, configured: str) -> str:
-    """The model that was in force before this one. Raises ModelError model_not_activated when none is known."""
+    """The model that was active before this one. Raises ModelError model_not_activated if none is known."""
     now = read(models_dir, configured)
     if not now.former:
-        raise ModelError(f"no model was in force before {now.name}: there is nothing to go back to", NOT_ACTIVATED)
+        raise ModelError(f"cannot roll back: no model was active before {now.name}", NOT_ACTIVATED)
     return now.former[0]
 
 
 def step_back(models_dir: Path, configured: str) -> Active:
-    """Remember that the previous model is in force again, and forget the present one. Raises as `previous` does."""
+    """Make the previous model active again and forget the present one. Raises what `previous` raises."""
     name = previous(models_dir, configured)
     return _write(models_dir, Active(name, configured, read(models_dir, configured).former[1:]))
 
@@ -92,6 +94,6 @@ def _write(models_dir: Path, active: Active) -> Active:
         files.write(path, json.dumps(asdict(active), indent=1).encode() + b"\n", 0o644)
     except OSError as error:
         raise ModelError(
-            f"{path} cannot be written ({error.strerror}), so the choice does not survive a restart", NOT_ACTIVATED
+            f"cannot write {path} ({error.strerror}): the activation would not survive a restart", NOT_ACTIVATED
         ) from None
     return active

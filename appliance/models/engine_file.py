@@ -1,7 +1,7 @@
-"""An engine that was built for one GPU, as a file: what it was built for, then what the vendor's library reads.
+"""The file format of an engine built for one GPU: a header that names the GPU, then the vendor's data.
 
-TensorRT's engines run on the GPU and with the version that they were built with, and nowhere else. The file says which
-in front of them: four bytes with a length (little-endian), JSON of that length, the engine.
+A TensorRT engine runs only on the GPU and with the version that it was built for. The header records both: a length in
+four bytes (little-endian), then JSON of that length. The engine follows.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ _MOST_HEADER_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BuiltFor:
-    """What an engine was built for, and of what."""
+    """The GPU, version and network that an engine was built for."""
 
     gpu: str
-    """As the driver calls it: `Orin`."""
+    """The driver's name for it, such as `Orin`."""
     compute: str
-    """Its compute capability: `8.7`."""
+    """Compute capability, such as `8.7`."""
     multiprocessors: int
-    """Boards of one name differ in these."""
+    """Boards with the same GPU name differ in these."""
     tensorrt: str
-    """The version that built it."""
+    """The TensorRT version that built it."""
     precision: str
     network: str
     """sha256 of the ONNX file it was built from."""
     sizes: tuple[str, ...]
-    """Input sizes that it was tuned for, `640x384`; the largest bounds all others."""
+    """Input sizes that it was tuned for, such as `640x384`; the largest is the upper bound."""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> BuiltFor:
-        """Out of JSON. Raises KeyError, TypeError or ValueError."""
+    def of(cls, header: Mapping[str, Any]) -> BuiltFor:
+        """Parse the decoded JSON of a header. Raises KeyError, TypeError or ValueError."""
         return cls(
-            str(told["gpu"]), str(told["compute"]), int(told["multiprocessors"]), str(told["tensorrt"]),
-            str(told["precision"]), str(told["network"]), tuple(str(size) for size in told["sizes"]),
+            str(header["gpu"]), str(header["compute"]), int(header["multiprocessors"]), str(header["tensorrt"]),
+            str(header["precision"]), str(header["network"]), tuple(str(size) for size in header["sizes"]),
         )  # fmt: skip
 
     def objection(self, here: BuiltFor) -> str | None:
-        """Why it cannot serve `here`, as the end of a sentence that begins with its name; None: it can."""
+        """Why it cannot be used for `here`, as the rest of a sentence after the engine's name; None: it can."""
         if (self.gpu, self.compute, self.multiprocessors) != (here.gpu, here.compute, here.multiprocessors):
-            return f"was built for {self._board()}, and this is {here._board()}"
+            return f"was built for {self._board()}, but this device has {here._board()}"
         if self.tensorrt != here.tensorrt:
-            return f"was built by TensorRT {self.tensorrt}, and this box has {here.tensorrt}"
+            return f"was built by TensorRT {self.tensorrt}, but this device has {here.tensorrt}"
         if self.network != here.network:
             return "was built from another ONNX file"
         if self.precision != here.precision:
-            return f"computes in {self.precision}, and {here.precision} is asked for"
+            return f"computes in {self.precision}, but {here.precision} is configured"
         if missing := [size for size in here.sizes if size not in self.sizes]:
-            return f"was not built for inputs of {missing[0]}"
+            return f"was not built for the input size {missing[0]}"
         return None
 
     def _board(self) -> str:
@@ -63,13 +63,13 @@ class BuiltFor:
 
 
 def write(path: Path, built_for: BuiltFor, engine: bytes) -> None:
-    """Put the file there, whole or not at all. Raises OSError."""
+    """Write the file atomically. Raises OSError."""
     header = json.dumps(asdict(built_for)).encode()
     files.write(path, len(header).to_bytes(4, "little") + header + engine, 0o644)
 
 
 def read_header(path: Path) -> BuiltFor | None:
-    """What it was built for; None where it cannot be read, or does not say."""
+    """What the engine was built for; None if the header is missing or unreadable."""
     try:
         with files.open_plain(path) as file:
             length = int.from_bytes(file.read(4), "little")
@@ -79,7 +79,7 @@ def read_header(path: Path) -> BuiltFor | None:
 
 
 def read_engine(path: Path) -> bytes:
-    """What follows the header. Raises OSError."""
+    """The vendor's data after the header. Raises OSError."""
     with files.open_plain(path) as file:
         data = file.read()
     return data[4 + int.from_bytes(data[:4], "little") :]

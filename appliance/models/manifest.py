@@ -1,8 +1,8 @@
-"""`manifest.json` of a bundle, as it is written on the disk: types and bounds.
+"""The schema of a bundle's `manifest.json`: types and bounds.
 
 Rules of this file:
-- A manifest may come from anywhere. Nothing in it is used before its type and range are checked.
-- Files are named by plain names, and lie in the bundle's own folder.
+- A manifest is untrusted input. The type and range of every entry are checked before it is used.
+- Files have plain names and are inside the bundle's own folder.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class InputSize(msgspec.Struct):
-    """The only size that an input has, px."""
+    """The only supported input size, px."""
 
     width: Side
     height: Side
 
 
-class QuantizedAs(msgspec.Struct):
+class QuantizedEntry(msgspec.Struct):
     """See `bundle.Quantized`."""
 
     made_from: Text
@@ -52,7 +52,7 @@ class QuantizedAs(msgspec.Struct):
     floating: tuple[Text, ...]
 
 
-class AgreedAs(msgspec.Struct):
+class AgreementEntry(msgspec.Struct):
     """See `bundle.Agreement`."""
 
     original: Text
@@ -60,7 +60,7 @@ class AgreedAs(msgspec.Struct):
     pictures: Count
 
 
-class BuiltAs(msgspec.Struct):
+class BuiltForEntry(msgspec.Struct):
     """See `engine_file.BuiltFor`."""
 
     gpu: Text
@@ -73,7 +73,7 @@ class BuiltAs(msgspec.Struct):
 
 
 class Manifest(msgspec.Struct):
-    """A manifest whose types and ranges are right. Keys that are not known are left out: a newer version wrote them."""
+    """A manifest with valid types and ranges. Unknown keys are ignored: a newer version may have written them."""
 
     task: Text
     head: Text
@@ -85,12 +85,12 @@ class Manifest(msgspec.Struct):
     source: Text
     files: Annotated[dict[str, Sha256], msgspec.Meta(max_length=MOST_FILES)]
     precision: Text = ""
-    quantized: QuantizedAs | None = None
-    agreement: AgreedAs | None = None
+    quantized: QuantizedEntry | None = None
+    agreement: AgreementEntry | None = None
     tools: dict[Text, Text] | None = None
     keypoints: tuple[Annotated[int, msgspec.Meta(ge=1, le=1000)], Literal[2, 3]] | None = None
     placing: Text = "centre"
-    engines: dict[str, BuiltAs] | None = None
+    engines: dict[str, BuiltForEntry] | None = None
 
 
 class _Version(msgspec.Struct):
@@ -98,12 +98,12 @@ class _Version(msgspec.Struct):
 
 
 def read(path: Path) -> Manifest:
-    """The manifest in this file. Raises ModelError model_corrupt or model_unsupported, and OSError."""
+    """Read and check a manifest. Raises ModelError model_corrupt or model_unsupported, and OSError."""
     data = files.read_plain(path, MOST_BYTES)
     try:
         if (schema := msgspec.json.decode(data, type=_Version).schema) != SCHEMA:
             raise ModelError(
-                f"{path} has schema {str(schema)[:20]!r}; this version reads {SCHEMA}", "model_unsupported"
+                f"{path} has schema {str(schema)[:20]!r}; this version supports {SCHEMA}", "model_unsupported"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except RecursionError:
@@ -124,22 +124,22 @@ def _check_known(manifest: Manifest, path: Path) -> None:
     ):
         if named not in known:
             raise ModelError(
-                f"{path} names the {what} {named[:60]!r}; known are {', '.join(known)}", "model_unsupported"
+                f"{path}: unknown {what} {named[:60]!r}; supported: {', '.join(known)}", "model_unsupported"
             )
     if manifest.task == "pose" and manifest.keypoints is None:
-        raise ModelError(f"{path} is damaged (a pose without `keypoints`)", "model_corrupt")
+        raise ModelError(f"{path} is damaged (a pose model without `keypoints`)", "model_corrupt")
 
 
 def _check_files(manifest: Manifest, path: Path) -> None:
     for name in (manifest.network, *manifest.files, *(manifest.engines or ())):
         if not is_plain(name) or name == FILE:
             raise ModelError(
-                f"{path} names the file {name[:200]!r}, which does not lie in its own folder; ask whoever made this "
-                "model for a sound one",
+                f"{path} names the file {name[:200]!r}, which is outside its own folder. Ask the author of the model "
+                "for a valid copy",
                 "model_corrupt",
             )
     if manifest.network not in manifest.files:
-        raise ModelError(f"{path} is damaged (its network {manifest.network!r} is not among `files`)", "model_corrupt")
+        raise ModelError(f"{path} is damaged (`files` does not list its network {manifest.network!r})", "model_corrupt")
 
 
 def _check_texts(manifest: Manifest, path: Path) -> None:

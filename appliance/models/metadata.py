@@ -1,8 +1,7 @@
-"""What Ultralytics' exporter writes of a network: the properties of an ONNX file, or `metadata.yaml` beside an OpenVINO
-network.
+"""The metadata that Ultralytics' exporter writes: properties in an ONNX file, or `metadata.yaml` for OpenVINO.
 
-Everything is read as text, and becomes numbers here: YAML's own types bring dates that do not exist and aliases that
-multiply, and Python's literals may be nested until the interpreter gives up.
+All values are read as text and converted here: YAML's own types allow invalid dates and aliases that expand
+exponentially, and Python literals can be nested deeply enough to crash the interpreter.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ from appliance.vision.heads import TASKS
 
 FILE = "metadata.yaml"
 _MOST_BYTES = 200_000
-"""Of metadata.yaml; 80 classes take 3 kB, and 1 MB of brackets and commas took 40 s to read."""
+"""Upper bound for metadata.yaml. 80 classes take 3 kB; 1 MB of brackets and commas took 40 s to parse."""
 _ENTRY = re.compile(r"""\s*(\d{1,9})\s*:\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?:,|\Z)""", re.DOTALL)
 _POINTS = re.compile(r"\s*[\[(]\s*(\d{1,4})\s*,\s*(\d)\s*[\])]\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What an exporter says of its network."""
+    """Parsed metadata of a network."""
 
     task: str
     """One of TASKS."""
     classes: tuple[str, ...]
     stride: int
     keypoints: tuple[int, int] | None
-    """Of a pose: how many points, and of how many numbers each."""
+    """For poses: the number of points, and of values per point."""
     end_to_end: bool
-    """Its rows are objects already: a head without suppression, or one exported with `nms=True`."""
+    """Whether its rows are final objects: a head without NMS, or one exported with `nms=True`."""
     license: str
 
 
 def read_yaml(path: Path) -> Mapping[object, object]:
-    """What is in a metadata.yaml, numbers as text. Raises ModelError model_corrupt, and OSError."""
+    """Read a metadata.yaml, with numbers as text. Raises ModelError model_corrupt, and OSError."""
     try:
         loaded = yaml.load(files.read_plain(path, _MOST_BYTES).decode("utf-8"), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -53,48 +52,51 @@ def read_yaml(path: Path) -> Mapping[object, object]:
     return loaded if isinstance(loaded, Mapping) else {}
 
 
-def understood(network: Path, told: Mapping[object, object]) -> Metadata:
-    """What these properties mean. Raises ModelError: model_corrupt, model_unsupported."""
-    classes = _classes(told.get("names"))
+def parse(network: Path, properties: Mapping[object, object]) -> Metadata:
+    """Parse and check these properties. Raises ModelError: model_corrupt, model_unsupported."""
+    classes = _classes(properties.get("names"))
     if classes is None:
         raise ModelError(
-            f"{network} does not say its class names; if Ultralytics did not export it, say with --head how it is read",
+            f"{network} contains no class names. If it was not exported by Ultralytics, declare its head with --head",
             "model_unsupported",
         )
     if (why := check_classes(classes)) is not None:
         raise ModelError(f"{network} cannot be used: {why}", "model_unsupported")
-    task = _text(told.get("task", "detect"))
+    task = _text(properties.get("task", "detect"))
     if task not in TASKS:
-        raise ModelError(f"{network} is a model for '{task}'; known are {', '.join(TASKS)}", "model_unsupported")
-    keypoints = _keypoints(told.get("kpt_shape")) if task == "pose" else None
+        raise ModelError(
+            f"{network} has the unsupported task '{task}'; supported: {', '.join(TASKS)}", "model_unsupported"
+        )
+    keypoints = _keypoints(properties.get("kpt_shape")) if task == "pose" else None
     if task == "pose" and keypoints is None:
-        raise ModelError(f"{network} does not say what its poses are made of (kpt_shape)", "model_unsupported")
-    license_ = _text(told.get("license", "unknown")).partition(" License")[0]
-    return Metadata(task, classes, _stride(network, told.get("stride", "32")), keypoints, _end_to_end(told), license_)
+        raise ModelError(f"{network} does not declare the shape of its keypoints (kpt_shape)", "model_unsupported")
+    license_ = _text(properties.get("license", "unknown")).partition(" License")[0]
+    stride = _stride(network, properties.get("stride", "32"))
+    return Metadata(task, classes, stride, keypoints, _end_to_end(properties), license_)
 
 
-def _text(told: object) -> str:
-    return shown(told[:200]) if isinstance(told, str) else "unknown"
+def _text(value: object) -> str:
+    return shown(value[:200]) if isinstance(value, str) else "unknown"
 
 
-def _stride(network: Path, told: object) -> int:
-    stride = int(told) if isinstance(told, str) and re.fullmatch(r"\d{1,9}", told) else 0
+def _stride(network: Path, value: object) -> int:
+    stride = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value) else 0
     if not 1 <= stride <= MOST_STRIDE:
         raise ModelError(
-            f"{network} has the stride {shown(str(told)[:40])!r}; a number from 1 to {MOST_STRIDE} is expected, "
-            "usually 32",
+            f"{network} has the invalid stride {shown(str(value)[:40])!r}; expected a whole number from 1 to "
+            f"{MOST_STRIDE}, usually 32",
             "model_corrupt",
         )
     return stride
 
 
-def _classes(told: object) -> tuple[str, ...] | None:
-    """By number, out of a table or the text of a Python dictionary; None where that is not what it is."""
+def _classes(value: object) -> tuple[str, ...] | None:
+    """The class names by number, from a table or the text of a Python dictionary; None for anything else."""
     named: dict[int, str] = {}
-    if isinstance(told, str):
-        pairs = _pairs(told)
-    elif isinstance(told, Mapping):
-        pairs = [(str(key), value) for key, value in told.items()]
+    if isinstance(value, str):
+        pairs = _pairs(value)
+    elif isinstance(value, Mapping):
+        pairs = [(str(key), name) for key, name in value.items()]
     else:
         return None
     for key, name in pairs:
@@ -105,7 +107,7 @@ def _classes(told: object) -> tuple[str, ...] | None:
 
 
 def _pairs(text: str) -> list[tuple[str, object]]:
-    """The entries of `{0: 'person', 1: "driver's seat"}`; none where there is anything else in it."""
+    """The entries of `{0: 'person', 1: "driver's seat"}`; empty if the text contains anything else."""
     text = text.strip()
     if not (text.startswith("{") and text.endswith("}")):
         return []
@@ -123,8 +125,8 @@ def _pairs(text: str) -> list[tuple[str, object]]:
     return pairs
 
 
-def _keypoints(told: object) -> tuple[int, int] | None:
-    text = f"[{', '.join(told)}]" if isinstance(told, list) and all(isinstance(one, str) for one in told) else told
+def _keypoints(value: object) -> tuple[int, int] | None:
+    text = f"[{', '.join(value)}]" if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
     found = _POINTS.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         return None
@@ -132,10 +134,10 @@ def _keypoints(told: object) -> tuple[int, int] | None:
     return shape if 1 <= shape[0] <= 1000 and shape[1] in (2, 3) else None
 
 
-def _end_to_end(told: Mapping[object, object]) -> bool:
-    if str(told.get("end2end", "")).lower() == "true":
+def _end_to_end(properties: Mapping[object, object]) -> bool:
+    if str(properties.get("end2end", "")).lower() == "true":
         return True
-    arguments = told.get("args")
+    arguments = properties.get("args")
     if isinstance(arguments, Mapping):
         return str(arguments.get("nms", "")).lower() == "true"
     return isinstance(arguments, str) and re.search(r"""['"]nms['"]\s*:\s*True""", arguments) is not None

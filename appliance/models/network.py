@@ -1,4 +1,4 @@
-"""A network file, opened: what it says of itself, and whether a camera's picture can go in."""
+"""Inspect a network file: its metadata, and whether it accepts a camera's picture."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from appliance.values import Size
 _LEAST_SIDE = 16
 
 Shape = tuple[int | None, ...]
-"""Without the axis for several pictures; None: any length."""
+"""Without the batch axis; None: any length."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What is known of a network without running it."""
+class OpenedNetwork:
+    """What is known about a network without running it."""
 
     properties: dict[str, str]
-    """As its exporter wrote them into the file."""
+    """Metadata that the exporter wrote into the file."""
     fixed_size: Size | None
-    """The only size its input has; None: any."""
+    """The only supported input size; None: any."""
     outputs: tuple[Shape, ...]
 
 
-def inspect(network: Path) -> Opened:
-    """What OpenVINO reads in this file. Raises ModelError: model_corrupt, and model_unsupported for a network that a
-    camera's picture does not fit into.
+def inspect(network: Path) -> OpenedNetwork:
+    """Open a network file with OpenVINO.
+
+    Raises ModelError: model_corrupt, or model_unsupported if its input does not accept a camera's picture.
     """
     import openvino
 
@@ -41,7 +42,7 @@ def inspect(network: Path) -> Opened:
         if objection is None:
             height, width = (model.input(0).partial_shape[axis] for axis in (2, 3))
             fixed = None if height.is_dynamic else Size(width.get_length(), height.get_length())
-            return Opened(_properties(model), fixed, tuple(_shape(output) for output in model.outputs))
+            return OpenedNetwork(_properties(model), fixed, tuple(_shape(output) for output in model.outputs))
     except ModelError:
         raise
     except Exception as error:
@@ -50,38 +51,39 @@ def inspect(network: Path) -> Opened:
 
 
 def check_input(model: Any, *, colours_last: bool = False) -> str | None:
-    """Why a camera's picture cannot go into this network, as the end of a sentence that begins with its name; None: it
-    can. `colours_last`: its colours may be the last axis.
+    """Why the network does not accept a camera's picture, as the rest of a sentence after its name; None: it does.
+
+    `colours_last`: the colours may be the last axis.
     """
     if len(model.inputs) != 1:
-        return f"has {len(model.inputs)} inputs; a network with one, for pictures, is expected"
+        return f"has {len(model.inputs)} inputs; expected one, for a picture"
     shape = model.input(0).partial_shape
     if shape.rank.is_dynamic or len(shape) != 4:
-        return f"has an input of shape {shape}, which is not for pictures"
+        return f"has an input of shape {shape}; a picture needs four dimensions"
     batch, *sides = (None if side.is_dynamic else side.get_length() for side in shape)
     if batch not in (None, 1):
-        return f"was exported for {batch} pictures at once, and cameras send one; export it again with batch=1"
+        return f"was exported with batch size {batch}. Export it again with batch=1"
     if colours_last and sides[2] == 3:
         colours, height, width = sides[2], *sides[:2]
     else:
         colours, height, width = sides
     if colours not in (None, 3):
         return (
-            f"takes pictures of {colours} channel{'s' * (colours != 1)}, and cameras send three, red, green and blue; "
-            "train and export it with channels: 3"
+            f"expects {colours} channel{'s' * (colours != 1)}, but cameras send three (RGB). Train and export it with "
+            "channels: 3"
         )
     if (height is None) != (width is None):
-        return "leaves one side of its input open; export it again with dynamic=True, or with both sides fixed by imgsz"
+        return "fixes only one side of its input. Export it again with dynamic=True, or fix both sides with imgsz"
     for side in (height, width):
         if side is not None and not _LEAST_SIDE <= side <= MOST_SIDE:
-            return f"has an input of {width}x{height} px; sides of {_LEAST_SIDE} to {MOST_SIDE} px are possible (imgsz)"
+            return f"has an input of {width}x{height} px; each side must be {_LEAST_SIDE} to {MOST_SIDE} px (imgsz)"
     return None
 
 
 def _properties(model: Any) -> dict[str, str]:
     info = model.get_rt_info()
-    told = info["framework"] if "framework" in info else {}  # noqa: SIM401  # OpenVINO's map has no get
-    return {str(key): told[key].astype(str) for key in told}
+    entries = info["framework"] if "framework" in info else {}  # noqa: SIM401  # OpenVINO's map has no get()
+    return {str(key): entries[key].astype(str) for key in entries}
 
 
 def _shape(output: Any) -> Shape:

@@ -1,11 +1,11 @@
-"""Folders in which a model is made before it appears under its name, and what a power cut left of them.
+"""Temporary folders for models under construction, and cleaning up after a power failure.
 
 Rules of this file:
-- Whoever makes a model holds a shared lock on the models' folder; the kernel releases it however the process ends. What
-  is found there while nobody holds one is a leftover.
-- A leftover that holds the only copy of a model is put back. A model is replaced by two renames, and power may fail
+- A process that makes a model holds a shared lock on the models folder, which the kernel releases when the process ends
+  in any way. A temporary folder that exists while no lock is held is a leftover.
+- A leftover that contains the only copy of a model is restored. Replacing a model takes two renames, and power may fail
   between them.
-- Nothing else that is hidden is touched: a `.git`, the compile cache.
+- Other hidden folders, such as `.git` or the compile cache, are never touched.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _FORMER = ".former"
 
 @contextlib.contextmanager
 def folder(models_dir: Path, kind: Kind) -> Iterator[Path]:
-    """A hidden folder in `models_dir`, gone afterwards; leftovers of others are swept first. Raises OSError."""
-    with _working(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=f".{kind}-") as place:
+    """Create a hidden folder in `models_dir` and delete it afterwards; sweep leftovers first. Raises OSError."""
+    with _locked(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=f".{kind}-") as place:
         yield Path(place)
 
 
 @contextlib.contextmanager
 def appearing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` at the end, whole or not at all, in place of what was there.
+    """Create a folder to fill, which atomically becomes `target` at the end and replaces a present one.
 
-    It may name files only, which everybody may read: root makes a model, and the service uses it. When it is there, a
-    power cut leaves it whole.
+    It may contain files only. They become readable by everyone: root makes a model, the service user reads it. They
+    are flushed to the disk before the folder appears, so that a power failure cannot damage it.
     """
     with folder(target.parent, "new") as place:
         fresh = place / target.name
@@ -65,9 +65,9 @@ def appearing(target: Path) -> Iterator[Path]:
 
 
 def sweep(models_dir: Path) -> int:
-    """Delete what a power cut left, unless somebody makes a model right now; how many leftovers are gone.
+    """Delete leftovers of interrupted commands and return how many; skip if a model is being made right now.
 
-    Where the folder is not ours to write, they stay.
+    Without write permission they stay.
     """
     try:
         lock = os.open(models_dir, os.O_RDONLY | os.O_DIRECTORY)
@@ -76,18 +76,18 @@ def sweep(models_dir: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return _sweep(models_dir)
-    except OSError:  # somebody is at work, or the file system has no locks
+    except OSError:  # a model is being made, or the file system has no locks
         return 0
     finally:
         os.close(lock)
 
 
 @contextlib.contextmanager
-def _working(models_dir: Path) -> Iterator[None]:
+def _locked(models_dir: Path) -> Iterator[None]:
     sweep(models_dir)
     lock = os.open(models_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks is never swept either
+        with contextlib.suppress(OSError):  # without locks, `sweep` does nothing either
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
     finally:
@@ -95,21 +95,21 @@ def _working(models_dir: Path) -> Iterator[None]:
 
 
 def _sweep(models_dir: Path) -> int:
-    gone = 0
+    deleted = 0
     for path in sorted(models_dir.iterdir()):
         if not _LEFTOVER.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
             continue
         with contextlib.suppress(OSError):
-            _put_back(path, models_dir)
+            _restore(path, models_dir)
         shutil.rmtree(path, ignore_errors=True)
         if not path.exists():
-            gone += 1
-            log.warning("%s was left by a command that was cut short; it is deleted", path)
-    return gone
+            deleted += 1
+            log.warning("deleted %s, left by an interrupted command", path)
+    return deleted
 
 
-def _put_back(leftover: Path, models_dir: Path) -> None:
-    """Once the former model has been moved away, the new one beside it is whole."""
+def _restore(leftover: Path, models_dir: Path) -> None:
+    """Finish an interrupted replacement: the new model is complete once the former one was moved away."""
     if not (leftover / _FORMER).is_dir():
         return
     for fresh in leftover.iterdir():
@@ -117,4 +117,4 @@ def _put_back(leftover: Path, models_dir: Path) -> None:
         if fresh.name != _FORMER and fresh.is_dir() and not target.exists():
             fresh.rename(target)
             settle(models_dir)
-            log.warning("%s is back, as it was to be when power failed", target)
+            log.warning("restored %s after an interrupted replacement", target)

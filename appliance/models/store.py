@@ -1,4 +1,4 @@
-"""The folder of bundles: what is in it, and removing one."""
+"""The models folder: list, find and remove bundles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.models.names import is_plain, shown
 
 
 def entries(models_dir: Path) -> dict[str, Bundle | ModelError]:
-    """Every bundle under the folder by name, or what is wrong with it."""
+    """Every bundle in the folder by name, or the reason why it is unusable."""
     found: dict[str, Bundle | ModelError] = {}
     for name in names(models_dir):
         try:
@@ -23,37 +23,35 @@ def entries(models_dir: Path) -> dict[str, Bundle | ModelError]:
 
 
 def names(models_dir: Path) -> list[str]:
-    """The folders that are there, whatever is in them."""
+    """The names of all folders, valid bundles or not."""
     folders = sorted(path for path in models_dir.iterdir() if path.is_dir()) if models_dir.is_dir() else []
     return [folder.name for folder in folders if not folder.name.startswith(".")]
 
 
 def folder_of(models_dir: Path, name: str) -> Path:
-    """Where the model of this name lies. Raises ModelError model_missing when there is none, naming the nearest."""
+    """The folder of this model. Raises ModelError model_missing with the most similar name."""
     if name not in names(models_dir):
         known = names(models_dir)
         listed = shown(", ".join(known))
-        there = shown(did_you_mean(name, known)) or (f"; there are: {listed}" if known else "; the folder is empty")
-        raise ModelError(f"there is no model '{shown(name)}' in {models_dir}{there}", "model_missing")
+        hint = shown(did_you_mean(name, known)) or (f"; available: {listed}" if known else "; the folder is empty")
+        raise ModelError(f"no model '{shown(name)}' in {models_dir}{hint}", "model_missing")
     return models_dir / name
 
 
 def check_new_name(name: str) -> None:
-    """Raises ModelError model_unsupported for what cannot be the name of a bundle's folder."""
+    """Check a name for a new bundle. Raises ModelError model_unsupported."""
     if not is_plain(name):
-        raise ModelError(
-            f"{name[:100]!r} cannot be a model's name: it becomes a folder in model.dir", "model_unsupported"
-        )
+        raise ModelError(f"invalid model name {name[:100]!r}: it must be a plain folder name", "model_unsupported")
 
 
 def remove(models_dir: Path, name: str, configured: str) -> None:
-    """Delete a bundle. Raises ModelError model_missing, or model_not_activated for the one that is in use."""
+    """Delete a bundle. Raises ModelError model_missing, or model_not_activated if it is in use."""
     folder = folder_of(models_dir, name)
     for used in (active.read(models_dir, configured).name, configured):
         if name == used:
-            raise ModelError(f"{name} is in use: activate another one first", active.NOT_ACTIVATED)
+            raise ModelError(f"{name} is in use. Activate another model first", active.NOT_ACTIVATED)
     try:
         with scratch.folder(models_dir, "remove") as place:
-            folder.rename(place / name)  # gone at once, and never half there
+            folder.rename(place / name)  # disappears at once, never half deleted
     except OSError as error:
-        raise ModelError(f"{folder} cannot be deleted: {error.strerror}", "model_corrupt") from None
+        raise ModelError(f"cannot delete {folder}: {error.strerror}", "model_corrupt") from None

@@ -52,7 +52,7 @@ def test_activating_tries_the_model_and_says_what_came_of_it(
     assert run(models_dir, "rollback") == 0
     assert active.read(models_dir, "first").name == "first"
     assert run(models_dir, "rollback") == 1
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "cannot roll back: no model was active before" in capsys.readouterr().err
 
 
 def test_a_model_that_does_not_work_is_not_activated(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_a_network_is_imported_with_its_head_and_its_classes(
     silent = tmp_path / "silent.onnx"
     silent.write_bytes(networks.colours(names=""))
     assert run(models_dir, "import", str(silent)) == 3
-    assert "say with --head how it is read" in capsys.readouterr().err
+    assert "declare its head with --head" in capsys.readouterr().err
     assert run(models_dir, "import", str(silent), "--head", "anchors") == 3
     assert "3 classes apart, and 80 are named" in capsys.readouterr().err
     assert run(models_dir, "import", str(silent), "--head", "anchors", "--classes", str(names)) == 0

@@ -74,7 +74,7 @@ async def test_the_service_changes_at_once_and_goes_back(
     assert in_use(box) == "first"
     assert active.read(folder, "first").name == "first"
     assert await ask("rollback") == 1
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "cannot roll back: no model was active before" in capsys.readouterr().err
 
 
 async def test_what_the_service_refuses_is_not_written_down_and_is_a_finding_until_the_next_that_holds(
@@ -102,7 +102,7 @@ async def test_a_choice_that_holds_but_cannot_be_kept_is_said(
     (folder / active.FILE).mkdir()
     assert await ask("activate", "second") == 1
     assert in_use(box) == "second"
-    assert "the choice does not survive a restart" in capsys.readouterr().err
+    assert "the activation would not survive a restart" in capsys.readouterr().err
 
 
 async def test_a_box_without_a_model_is_ready_when_it_was_given_one(serve: Serve, folder: Path) -> None:

@@ -97,7 +97,9 @@ def test_a_bundle_returns_the_file_an_engine_reads_or_says_how_to_make_it(tmp_pa
     assert both.network_for((".xml", ".onnx")).name == "model.xml"
     assert both.network_for((".onnx",)).name == "model.onnx"
     one = bundle.read(make_bundles(tmp_path, "one") / "one")
-    with pytest.raises(ModelError, match=r"one has no \.onnx file, which the engine reads; make one with") as caught:
+    with pytest.raises(
+        ModelError, match=r"one has no \.onnx file, which this engine needs\. Create one with"
+    ) as caught:
         one.network_for((".onnx",))
     assert caught.value.code == "model_unsupported"
 

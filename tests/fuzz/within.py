@@ -130,7 +130,7 @@ def _reading_bundles() -> Iterator[Take]:
                 if path.name == "manifest.json":
                     bundle.read(folder)
                 elif path.name == "metadata.yaml":
-                    metadata.understood(path, metadata.read_yaml(path))
+                    metadata.parse(path, metadata.read_yaml(path))
                 else:
                     declared.read(path)
             except ModelError as error:

@@ -1,4 +1,4 @@
-"""Models for tests: the network of colours, and what Ultralytics writes beside one."""
+"""Networks for tests: one that finds colours, ones with constant outputs, and their Ultralytics metadata."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANY = (1, 3, -1, -1)
 
 
 def metadata_yaml(classes: Sequence[str], **changed: object) -> str:
-    """A metadata.yaml as Ultralytics writes it beside an OpenVINO network."""
+    """The metadata.yaml that Ultralytics writes next to an OpenVINO network."""
     metadata: dict[str, object] = {
         "description": "Ultralytics YOLO11n model trained on coco.yaml",
         "author": "Ultralytics",
@@ -41,7 +41,7 @@ def metadata_yaml(classes: Sequence[str], **changed: object) -> str:
 
 
 def save_ir(onnx: bytes, network: Path) -> Path:
-    """Write an ONNX network as OpenVINO's .xml and .bin."""
+    """Convert an ONNX network to OpenVINO's .xml and .bin."""
     import openvino
 
     source = network.with_suffix(".onnx")
@@ -52,8 +52,9 @@ def save_ir(onnx: bytes, network: Path) -> Path:
 
 
 def constant(network: Path, *outputs: Any, picture: Sequence[int] = ANY) -> Path:
-    """A network as OpenVINO's .xml and .bin that answers any picture with these arrays, or with what a function makes
-    of it; `picture`: the shape of its input, -1 for any.
+    """Write an OpenVINO network whose outputs are these arrays, or functions of the picture.
+
+    `picture`: the shape of its input, -1 for any length.
     """
     import openvino
     from openvino import opset13 as ops
@@ -66,14 +67,14 @@ def constant(network: Path, *outputs: Any, picture: Sequence[int] = ANY) -> Path
 
 
 def masks(image: Any) -> Any:
-    """Prototypes of masks, (1, 3, height / 4, width / 4): the picture itself."""
+    """Mask prototypes, (1, 3, height / 4, width / 4): the picture itself."""
     from openvino import opset13 as ops
 
     return ops.avg_pool(image, [4, 4], [0, 0], [0, 0], [4, 4], True)
 
 
 def export(folder: Path, *outputs: Any, picture: Sequence[int] = ANY, **metadata: object) -> Path:
-    """A folder as `yolo export format=openvino` leaves it, with such a network."""
+    """A folder as `yolo export format=openvino` writes it, with a `constant` network."""
     folder.mkdir(parents=True)
     constant(folder / "best.xml", *outputs, picture=picture)
     (folder / "metadata.yaml").write_text(metadata_yaml(CLASSES, **metadata), encoding="utf-8")

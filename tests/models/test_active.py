@@ -1,4 +1,4 @@
-"""Which model is in force, over activations, changed settings, damage and restarts."""
+"""The active model after activations, changed settings, damage and restarts."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from appliance.models import active
 NAMES = st.sampled_from("abcdef")
 
 
-def in_force(models_dir: Path, configured: str = "a") -> str:
+def active_name(models_dir: Path, configured: str = "a") -> str:
     return active.read(models_dir, configured).name
 
 
 def test_without_an_activation_the_settings_decide(tmp_path: Path) -> None:
-    assert in_force(tmp_path) == "a"
+    assert active_name(tmp_path) == "a"
 
 
 def test_an_activation_survives_a_restart(tmp_path: Path) -> None:
     active.activate(tmp_path, "b", "a")
-    assert in_force(tmp_path) == "b"
+    assert active_name(tmp_path) == "b"
     assert [path.name for path in tmp_path.iterdir()] == [active.FILE]
 
 
-def test_who_changes_the_settings_afterwards_has_the_last_word(tmp_path: Path) -> None:
+def test_a_later_change_of_the_settings_voids_an_activation(tmp_path: Path) -> None:
     active.activate(tmp_path, "b", "a")
-    assert in_force(tmp_path, "c") == "c"
+    assert active_name(tmp_path, "c") == "c"
     active.activate(tmp_path, "d", "c")
-    assert in_force(tmp_path, "c") == "d"
+    assert active_name(tmp_path, "c") == "d"
     assert active.previous(tmp_path, "c") == "c"
 
 
@@ -49,35 +49,35 @@ def test_every_step_back_undoes_one_activation(tmp_path_factory: pytest.TempPath
     for name in order[-2::-1]:
         assert active.previous(models_dir, "a") == name
         assert active.step_back(models_dir, "a").name == name
-        assert in_force(models_dir) == name
-    with pytest.raises(ModelError, match="nothing to go back to"):
+        assert active_name(models_dir) == name
+    with pytest.raises(ModelError, match="cannot roll back"):
         active.previous(models_dir, "a")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"name": "b"}', '{"name": "b", "configured": "a", "former": 3}'])
-def test_a_damaged_file_is_no_activation(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_counts_as_no_activation(tmp_path: Path, text: str) -> None:
     (tmp_path / active.FILE).write_text(text)
-    assert in_force(tmp_path) == "a"
+    assert active_name(tmp_path) == "a"
     active.activate(tmp_path, "b", "a")
-    assert in_force(tmp_path) == "b"
+    assert active_name(tmp_path) == "b"
 
 
-def test_a_folder_that_cannot_be_written_refuses_with_what_to_do(tmp_path: Path) -> None:
-    os.mkdir(tmp_path / active.FILE)  # a folder in its place: as root, permissions refuse nothing
-    with pytest.raises(ModelError, match="does not survive a restart") as caught:
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / active.FILE)  # a folder in its place: permissions do not stop root
+    with pytest.raises(ModelError, match="would not survive a restart") as caught:
         active.activate(tmp_path, "b", "a")
     assert caught.value.code == "model_not_activated"
     assert [path.name for path in tmp_path.iterdir()] == [active.FILE]
 
 
-def test_a_folder_that_cannot_be_written_is_found_out_before(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_detected_beforehand(tmp_path: Path) -> None:
     active.check_writable(tmp_path)
-    with pytest.raises(ModelError, match="use sudo") as caught:
+    with pytest.raises(ModelError, match="Use sudo") as caught:
         active.check_writable(tmp_path / "gone")
     assert caught.value.code == "model_not_activated"
 
 
-def test_the_service_may_read_what_root_wrote_however_root_keeps_its_files(tmp_path: Path) -> None:
+def test_the_service_can_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         active.activate(tmp_path, "b", "a")

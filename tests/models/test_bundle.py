@@ -1,4 +1,4 @@
-"""What lies in a model's folder, and how damage to it is told."""
+"""Reading bundles and Ultralytics exports, and reporting what is wrong with them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ WANTED = ResultFilter(0.25)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A bundle of ours."""
+    """A valid bundle."""
     return make_bundles(tmp_path, "colours") / "colours"
 
 
-def refused(folder: Path) -> tuple[str, str]:
-    """The code and the text with which a folder is refused."""
+def rejected(folder: Path) -> tuple[str, str]:
+    """The code and text of the error that reading the folder raises."""
     with pytest.raises(ModelError) as caught:
         bundles.read(folder)
     return caught.value.code, str(caught.value)
@@ -73,36 +73,36 @@ def test_every_entry_survives_the_manifest(tmp_path: Path, fixed_size: Size | No
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml"])
-def test_a_flipped_byte_is_noticed(folder: Path, name: str) -> None:
+def test_a_flipped_byte_is_detected(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    code, text = refused(folder)
+    code, text = rejected(folder)
     assert code == "model_corrupt"
     assert name in text
 
 
-def test_a_missing_file_is_noticed(folder: Path) -> None:
+def test_a_missing_file_is_detected(folder: Path) -> None:
     (folder / "model.bin").unlink()
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    code, text = refused(tmp_path / "nothing")
+    code, text = rejected(tmp_path / "nothing")
     assert code == "model_missing"
     assert str(tmp_path / "nothing") in text
 
 
-def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
-    assert refused(tmp_path)[0] == "model_corrupt"
+def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path) -> None:
+    assert rejected(tmp_path)[0] == "model_corrupt"
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "7", "null", '{"schema": 1}', "\x00", '{"schema": 1, "classes": 5, "fixed_size": null}']
 )
-def test_a_damaged_manifest_says_so(folder: Path, text: str) -> None:
+def test_a_damaged_manifest_is_reported(folder: Path, text: str) -> None:
     (folder / bundles.MANIFEST).write_text(text, encoding="utf-8")
-    code, message = refused(folder)
+    code, message = rejected(folder)
     assert code == "model_corrupt"
     assert "manifest.json is damaged" in message
 
@@ -123,31 +123,31 @@ def test_a_damaged_manifest_says_so(folder: Path, text: str) -> None:
     ],
     ids=str,
 )
-def test_a_manifest_with_a_wrong_entry_is_damaged(folder: Path, entries: dict[str, Any]) -> None:
+def test_a_manifest_with_an_invalid_entry_is_rejected(folder: Path, entries: dict[str, Any]) -> None:
     edit_manifest(folder, **entries)
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
 
 
-def test_a_manifest_that_is_not_text_is_damaged(folder: Path) -> None:
+def test_a_manifest_that_is_not_text_is_rejected(folder: Path) -> None:
     (folder / bundles.MANIFEST).write_bytes(b"\xff\xfe\x00\x81")
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
 
 
-def test_a_manifest_from_the_future_is_not_guessed_at(folder: Path) -> None:
+def test_a_newer_manifest_schema_is_rejected(folder: Path) -> None:
     edit_manifest(folder, schema=99)
-    code, text = refused(folder)
+    code, text = rejected(folder)
     assert code == "model_unsupported"
     assert "99" in text
 
 
-def test_a_head_that_nobody_reads_is_refused_at_the_start(folder: Path) -> None:
+def test_an_unknown_head_is_rejected(folder: Path) -> None:
     edit_manifest(folder, head="crystal ball")
-    code, text = refused(folder)
+    code, text = rejected(folder)
     assert code == "model_unsupported"
     assert "crystal ball" in text
 
 
-def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
+def test_an_ultralytics_export_is_a_bundle(tmp_path: Path) -> None:
     folder = export_folder(tmp_path / "best_openvino_model", networks.colours())
     read = bundles.read(folder)
     assert (read.name, read.head, read.stride) == ("best_openvino_model", "anchors", 32)
@@ -162,29 +162,29 @@ def test_an_export_of_ultralytics_is_a_bundle_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(raw, networks.expected(tensor), atol=1e-3)
 
 
-def test_an_export_of_one_size_says_which(tmp_path: Path) -> None:
+def test_an_export_of_one_size_has_a_fixed_size(tmp_path: Path) -> None:
     folder = export_folder(tmp_path / "fixed", networks.colours(Size(128, 96)), imgsz=[96, 128])
     assert bundles.read(folder).fixed_size == Size(128, 96)
 
 
-def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
-    code, text = refused(export_folder(tmp_path / "model", networks.colours(rows=39), task="classify"))
+def test_an_unsupported_task_is_rejected(tmp_path: Path) -> None:
+    code, text = rejected(export_folder(tmp_path / "model", networks.colours(rows=39), task="classify"))
     assert code == "model_unsupported"
-    assert "'classify'; known are detect, segment, pose, obb" in text
+    assert "'classify'; supported: detect, segment, pose, obb" in text
 
 
 @pytest.mark.parametrize(
-    ("task", "rows", "told", "keypoints"),
+    ("task", "rows", "kpt_shape", "keypoints"),
     [
         ("pose", 7 + 34, [17, 2], (17, 2)),
         ("pose", 7 + 9, "[3, 3]", (3, 3)),
         ("obb", 8, None, None),
     ],
 )
-def test_a_model_of_every_task_is_known_by_its_output(
-    tmp_path: Path, task: str, rows: int, told: object, keypoints: tuple[int, int] | None
+def test_every_task_is_recognised_by_its_output(
+    tmp_path: Path, task: str, rows: int, kpt_shape: object, keypoints: tuple[int, int] | None
 ) -> None:
-    folder = export_folder(tmp_path / "model", networks.colours(rows=rows), task=task, kpt_shape=told)
+    folder = export_folder(tmp_path / "model", networks.colours(rows=rows), task=task, kpt_shape=kpt_shape)
     read = bundles.read(folder)
     assert (read.task, read.head) == (task, "anchors")
     assert read.keypoints == keypoints
@@ -202,82 +202,84 @@ def test_a_model_of_every_task_is_known_by_its_output(
         (np.zeros((1, 300, 6 + 3), np.float32), {"end2end": True}, "end_to_end"),
     ],
 )
-def test_masks_are_read_as_their_prototypes_say(tmp_path: Path, rows: Any, metadata: dict[str, Any], head: str) -> None:
-    """300 rows are objects of 6 + 3 numbers, not boxes with 293."""
+def test_the_prototypes_decide_how_mask_rows_are_read(
+    tmp_path: Path, rows: Any, metadata: dict[str, Any], head: str
+) -> None:
+    """300 rows are objects of 6 + 3 values, not boxes with 293."""
     read = bundles.read(networks.export(tmp_path / "model", rows, networks.masks, task="segment", **metadata))
     assert (read.task, read.head) == ("segment", head)
 
 
-def test_masks_without_prototypes_are_refused(tmp_path: Path) -> None:
-    code, text = refused(export_folder(tmp_path / "model", networks.colours(rows=39), task="segment"))
+def test_masks_without_prototypes_are_rejected(tmp_path: Path) -> None:
+    code, text = rejected(export_folder(tmp_path / "model", networks.colours(rows=39), task="segment"))
     assert code == "model_unsupported"
-    assert "no output of their prototypes" in text
+    assert "without an output for mask prototypes" in text
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("picture", "reason"),
     [
-        ((1, 1, -1, -1), "1 channel, and cameras send three"),
-        ((1, 4, 64, 64), "4 channels, and cameras send three"),
-        ((4, 3, -1, -1), "export it again with batch=1"),
-        ((1, 3, 64, -1), "leaves one side of its input open"),
+        ((1, 1, -1, -1), "1 channel, but cameras send three"),
+        ((1, 4, 64, 64), "4 channels, but cameras send three"),
+        ((4, 3, -1, -1), "Export it again with batch=1"),
+        ((1, 3, 64, -1), "fixes only one side of its input"),
         ((1, 3, 100_000, 100_000), "an input of 100000x100000 px"),
-        ((1, 3, 64), "which is not for pictures"),
+        ((1, 3, 64), "a picture needs four dimensions"),
     ],
 )
-def test_a_network_that_no_camera_picture_fits_into_is_refused_with_what_to_do(
-    tmp_path: Path, picture: tuple[int, ...], said: str
+def test_a_network_that_does_not_accept_a_camera_picture_is_rejected(
+    tmp_path: Path, picture: tuple[int, ...], reason: str
 ) -> None:
     rows = np.zeros((1, 7, 84), np.float32)
-    code, text = refused(networks.export(tmp_path / "model", rows, picture=picture))
+    code, text = rejected(networks.export(tmp_path / "model", rows, picture=picture))
     assert code == "model_unsupported"
-    assert said in text
+    assert reason in text
 
 
-@pytest.mark.parametrize("told", [None, "17 by 3", [17], [17, 5], [0, 3], {"a": 1}], ids=str)
-def test_a_pose_that_does_not_say_its_points_is_refused(tmp_path: Path, told: object) -> None:
-    folder = export_folder(tmp_path / "model", networks.colours(rows=58), task="pose", kpt_shape=told)
-    assert refused(folder)[0] == "model_unsupported"
+@pytest.mark.parametrize("kpt_shape", [None, "17 by 3", [17], [17, 5], [0, 3], {"a": 1}], ids=str)
+def test_a_pose_model_without_a_keypoint_shape_is_rejected(tmp_path: Path, kpt_shape: object) -> None:
+    folder = export_folder(tmp_path / "model", networks.colours(rows=58), task="pose", kpt_shape=kpt_shape)
+    assert rejected(folder)[0] == "model_unsupported"
 
 
-def test_an_output_that_no_head_reads_is_refused(tmp_path: Path) -> None:
-    assert refused(export_folder(tmp_path / "model", networks.colours(rows=39)))[0] == "model_unsupported"
+def test_an_unsupported_output_shape_is_rejected(tmp_path: Path) -> None:
+    assert rejected(export_folder(tmp_path / "model", networks.colours(rows=39)))[0] == "model_unsupported"
 
 
 @pytest.mark.parametrize("names", [None, {}, [], "no dict", "{0: broken", 5])
-def test_an_export_without_class_names_is_refused(tmp_path: Path, names: object) -> None:
-    assert refused(export_folder(tmp_path / "model", networks.colours(), names=names))[0] == "model_unsupported"
+def test_an_export_without_class_names_is_rejected(tmp_path: Path, names: object) -> None:
+    assert rejected(export_folder(tmp_path / "model", networks.colours(), names=names))[0] == "model_unsupported"
 
 
 @pytest.mark.parametrize("stride", ["wide", None, [32]])
-def test_an_export_with_a_broken_stride_is_damaged(tmp_path: Path, stride: object) -> None:
-    assert refused(export_folder(tmp_path / "model", networks.colours(), stride=stride))[0] == "model_corrupt"
+def test_an_export_with_an_invalid_stride_is_rejected(tmp_path: Path, stride: object) -> None:
+    assert rejected(export_folder(tmp_path / "model", networks.colours(), stride=stride))[0] == "model_corrupt"
 
 
 @pytest.mark.parametrize("text", ["{", "\t- a: b: c", "just words", ""])
-def test_an_export_with_damaged_metadata_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_export_with_damaged_metadata_is_rejected(tmp_path: Path, text: str) -> None:
     folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "metadata.yaml").write_text(text, encoding="utf-8")
-    assert refused(folder)[0] in ("model_corrupt", "model_unsupported")
+    assert rejected(folder)[0] in ("model_corrupt", "model_unsupported")
 
 
-def test_an_export_holds_one_network(tmp_path: Path) -> None:
+def test_an_export_must_contain_one_network(tmp_path: Path) -> None:
     folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "other.xml").write_bytes((folder / "best.xml").read_bytes())
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
     for network in folder.glob("*.xml"):
         network.unlink()
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
 
 
 @pytest.mark.parametrize("content", [b"", b"<net/>", b"<?xml version='1.0'?><net name='x' version='11'/>"], ids=repr)
-def test_an_export_with_a_damaged_network_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_export_with_a_damaged_network_is_rejected(tmp_path: Path, content: bytes) -> None:
     folder = export_folder(tmp_path / "model", networks.colours())
     (folder / "best.xml").write_bytes(content)
-    assert refused(folder)[0] == "model_corrupt"
+    assert rejected(folder)[0] == "model_corrupt"
 
 
-def test_the_store_lists_what_is_good_and_what_is_broken(tmp_path: Path, folder: Path) -> None:
+def test_the_store_lists_valid_and_broken_bundles(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / ".fetch-left-over").mkdir()
     found = store.entries(tmp_path)
@@ -313,7 +315,7 @@ def test_the_default_model_exported_by_ultralytics_finds_the_sign(
 
 
 @pytest.mark.model
-def test_the_default_model_is_what_its_manifest_says(models_dir: Path) -> None:
+def test_the_default_model_matches_its_manifest(models_dir: Path) -> None:
     read = bundles.read(models_dir / known_models.DEFAULT)
     assert (read.head, read.stride, read.fixed_size, len(read.classes)) == ("anchors", 32, None, 80)
     assert read.license == "AGPL-3.0"
@@ -326,16 +328,16 @@ def test_class_names_may_be_a_table_or_its_text(tmp_path: Path, names: object) -
     assert bundles.read(folder).classes == networks.CLASSES
 
 
-def test_a_file_that_cannot_be_read_is_a_damaged_model(folder: Path) -> None:
-    """As on a worn card: a folder in its place is no more readable."""
+def test_an_unreadable_file_is_a_damaged_model(folder: Path) -> None:
+    """A folder in its place is as unreadable as a file on a worn SD card."""
     (folder / "model.bin").unlink()
     (folder / "model.bin").mkdir()
-    code, text = refused(folder)
+    code, text = rejected(folder)
     assert code == "model_corrupt"
     assert text.endswith("model.bin cannot be read: Is a directory")
 
 
-def test_a_copied_bundle_is_called_after_its_own_folder(folder: Path) -> None:
+def test_a_copied_bundle_is_named_after_its_folder(folder: Path) -> None:
     copied = folder.with_name("copied")
     shutil.copytree(folder, copied)
     assert bundles.read(copied).name == "copied"

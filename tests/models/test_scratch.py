@@ -1,4 +1,4 @@
-"""What a power cut leaves in the folder of models, and what becomes of it."""
+"""Leftovers of a power failure in the models folder, and how they are cleaned up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_process_left_is_swept_by_the_next_that_makes_a_model(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_swept_by_the_next_command(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys; from appliance.models import scratch\n"
         "with scratch.appearing(pathlib.Path(sys.argv[1], 'gate')) as fresh:\n"
@@ -43,7 +43,7 @@ def test_leftovers_of_every_kind_are_swept_and_nothing_else(tmp_path: Path, kind
     assert names(tmp_path) == sorted([".git", ".compiled", f".{kind}-own", "gate", ".import-filefile", ".new-linklink"])
 
 
-def test_what_somebody_works_in_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_not_swept(tmp_path: Path) -> None:
     with scratch.folder(tmp_path, "import") as place:
         (place / "file").write_bytes(b"half")
         assert scratch.sweep(tmp_path) == 0
@@ -52,8 +52,8 @@ def test_what_somebody_works_in_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_model_that_was_being_replaced_when_power_failed_is_put_back(tmp_path: Path) -> None:
-    """Between the two renames it is nowhere under its name; the new one was whole by then."""
+def test_an_interrupted_replacement_is_completed(tmp_path: Path) -> None:
+    """Between the two renames no folder has the name, but the new one is complete."""
     left = tmp_path / ".new-abcdefgh"
     for name, content in (("gate", b"new"), (".former", b"old")):
         (left / name).mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_model_may_have_any_name(tmp_path: Path) -> None:
         assert (tmp_path / name / "model.bin").read_bytes() == b"second"
 
 
-def test_the_service_may_read_what_root_made_whatever_its_umask(tmp_path: Path) -> None:
+def test_the_service_can_read_the_model_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         with scratch.appearing(tmp_path / "gate") as fresh:
@@ -82,7 +82,7 @@ def test_the_service_may_read_what_root_made_whatever_its_umask(tmp_path: Path) 
     assert (tmp_path / "gate" / "model.bin").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_folder_that_is_not_there_or_is_locked_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_or_locked_folder_is_not_an_error(tmp_path: Path) -> None:
     assert scratch.sweep(tmp_path / "nowhere") == 0
     (tmp_path / ".import-abcdefgh").mkdir()
     lock = os.open(tmp_path, os.O_RDONLY)
@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_there_or_is_locked_is_no_error(tmp_path: Path) -> 
     assert scratch.sweep(tmp_path) == 1
 
 
-def test_a_model_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_replacement_keeps_the_former_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gate").mkdir()
     (tmp_path / "gate" / "model.bin").write_bytes(b"old")
     rename = Path.rename

@@ -35,13 +35,16 @@ def refusal(jetson: Jetson, network: Path, **options: Any) -> NotBuilt:
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "another board": (
         {"gpu": "Xavier", "compute": "7.2", "multiprocessors": 6},
-        r"was built for Xavier \(compute capability 7\.2, 6 multiprocessors\), and this is Orin \(.*8\.7, 8 ",
+        r"was built for Xavier \(compute capability 7\.2, 6 multiprocessors\), but this device has Orin \(.*8\.7, 8 ",
     ),
-    "a smaller board of the same family": ({"multiprocessors": 4}, r".*, 4 multiprocessors\), and this is Orin"),
-    "an update": ({"tensorrt": "8.6.1"}, r"was built by TensorRT 8\.6\.1, and this box has 10\.3\.0"),
+    "a smaller board of the same family": (
+        {"multiprocessors": 4},
+        r".*, 4 multiprocessors\), but this device has Orin",
+    ),
+    "an update": ({"tensorrt": "8.6.1"}, r"was built by TensorRT 8\.6\.1, but this device has 10\.3\.0"),
     "another network": ({"network": "0" * 64}, "was built from another ONNX file"),
-    "another precision": ({"precision": "f16"}, "computes in f16, and f32 is asked for"),
-    "other inputs": ({"sizes": ("96x64",)}, "was not built for inputs of 64x32"),
+    "another precision": ({"precision": "f16"}, "computes in f16, but f32 is configured"),
+    "other inputs": ({"sizes": ("96x64",)}, "was not built for the input size 64x32"),
 }
 
 
