@@ -1,4 +1,4 @@
-"""Durations as people write and read them."""
+"""Durations as text: parse and format."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
 def parse(text: str) -> float | None:
-    """`90s`, `10m`, `2h` in seconds; None for anything else."""
+    """Parse `90s`, `10m` or `2h` to seconds; None for anything else."""
     match = re.fullmatch(r"(\d{1,6})([smh])", text)
     return float(int(match[1]) * _UNITS_S[match[2]]) if match else None
 
 
 def in_words(seconds: float) -> str:
-    """A duration for a person: `40 s`, `12 min`, `2 h 5 min`, `3 days`."""
+    """Format a duration: `40 s`, `12 min`, `2 h 5 min`, `3 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Files that a power cut leaves whole, and files that may be anything but what they should be."""
+"""Safe file access: atomic writes that survive a power failure, and reads of regular files only."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import BinaryIO
 
 
 def write(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Put these bytes there, whole or not at all. `mode`: its permissions, whatever the umask. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file atomically and durably. `mode`: permissions, regardless of the umask. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise
-    settle(path.parent)  # the name itself
+    settle(path.parent)  # the new name
 
 
 def settle(*paths: Path) -> None:
-    """Wait until the disk has what was written: a file's content, or the names in a folder. Raises OSError."""
+    """Wait until file contents, or the names in a folder, are on the disk. Raises OSError."""
     for path in paths:
         file = os.open(path, os.O_RDONLY)
         try:
@@ -39,9 +39,9 @@ def settle(*paths: Path) -> None:
 
 
 def open_plain(path: Path | str, *, dir_fd: int | None = None, links: bool = True) -> BinaryIO:
-    """Open a regular file for reading; a pipe or a device, which may never end, raises OSError, as does a folder.
+    """Open a regular file for reading. Raises OSError with its name; also for a folder, pipe or device.
 
-    `links`: follow a symbolic link. Raises OSError, naming the file.
+    `links`: follow a symbolic link.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW), dir_fd=dir_fd)
     try:
@@ -57,7 +57,7 @@ def open_plain(path: Path | str, *, dir_fd: int | None = None, links: bool = Tru
 
 
 def read_plain(path: Path, most_bytes: int) -> bytes:
-    """All of a regular file. Raises OSError, also for one that is larger than `most_bytes`."""
+    """Read a regular file. Raises OSError, also if it is larger than `most_bytes`."""
     with open_plain(path) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:

@@ -1,9 +1,9 @@
-"""What the sensors say: values with a time, and for what cannot be known the reason.
+"""Sensor readings: values with a time, and a reason for each unknown value.
 
 Rules of this file:
-- None is unknown, never a number that stands for it. `Reading.unknown` says why, by "group.field".
-- Each group has its own time: a slow or hung sensor leaves the others fresh, and its own value shows its age.
-- Percentages are 0-100, temperatures °C, all sizes bytes.
+- An unknown value is None, never a placeholder number. `Reading.unknown` contains the reason, by "group.field".
+- Each group has its own time: a slow or hung sensor does not delay the others, and the age of its values is visible.
+- Percentages are 0-100, temperatures are in °C, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class TripPoint:
-    """A temperature at which the kernel does something (Documentation/driver-api/thermal/sysfs-api.rst)."""
+    """A temperature at which the kernel acts (Documentation/driver-api/thermal/sysfs-api.rst)."""
 
     kind: str
-    """`active`: a fan; `passive`: the chip is slowed down; `hot`; `critical`: the machine goes off."""
+    """`active`: a fan starts; `passive`: the chip throttles; `hot`; `critical`: the machine shuts down."""
     temp_c: float
     hysteresis_c: float | None = None
 
@@ -33,7 +33,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class CoolingDevice:
-    """A fan, or a processor that the kernel can slow down: 0 is off, `max_state` all it can do."""
+    """A fan, or a processor that the kernel can throttle: 0 is off, `max_state` the maximum."""
 
     name: str
     state: int
@@ -42,24 +42,24 @@ class CoolingDevice:
 
 @dataclass(frozen=True, slots=True)
 class Thermal:
-    """Heat, and what is done about it by others than us."""
+    """Temperatures, and the cooling by kernel and firmware."""
 
     at_s: float | None = None
-    """Monotonic, when this group was last read; None: never."""
+    """Monotonic time of the last reading of this group; None: never."""
     soc_temp_c: float | None = None
     passive_temp_c: float | None = None
-    """The lowest trip point at which kernel or firmware slows the chip down."""
+    """The lowest trip point at which kernel or firmware throttles the chip."""
     critical_temp_c: float | None = None
-    """The lowest at which they switch it off."""
+    """The lowest trip point at which they shut the machine down."""
     zones: tuple[Zone, ...] = ()
     cooling: tuple[CoolingDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """The supply, and whether the chip is held back: now and at any time since the board started.
+    """The power supply, and whether the chip is throttled: now, and at any time since boot.
 
-    Of the past, True is certain, and None may be "not as far as we saw": a Raspberry Pi's kernel forgets it.
+    For the past, True is certain. None may mean "not seen": a Raspberry Pi's kernel clears the past.
     """
 
     at_s: float | None = None
@@ -73,18 +73,18 @@ class Power:
     """The Raspberry Pi's soft temperature limit is active."""
     soft_limit_since_boot: bool | None = None
     throttle_events: int | None = None
-    """Times that an Intel chip slowed itself down since it started."""
+    """Throttle events of an Intel CPU since boot."""
     watts: Mapping[str, float] = field(default_factory=dict)
     """Power by rail, W."""
     limit_w: float | None = None
     """The chip's sustained power limit, W."""
     mode: str | None = None
-    """A Jetson's nvpmodel."""
+    """Power mode of a Jetson (nvpmodel)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of the machine, of this process, and of the control group that may end it."""
+    """Memory of the machine, of this process, and of its control group."""
 
     at_s: float | None = None
     available_bytes: int | None = None
@@ -92,52 +92,52 @@ class Memory:
     swap_used_bytes: int | None = None
     swap_total_bytes: int | None = None
     resident_bytes: int | None = None
-    """This process."""
+    """Resident memory of this process."""
     cgroup_used_bytes: int | None = None
-    """What counts against the limit and cannot be dropped: without the file cache."""
+    """Memory that counts against the limit and cannot be reclaimed: without the file cache."""
     cgroup_cache_bytes: int | None = None
     cgroup_limit_bytes: int | None = None
-    """None also where there is no limit."""
+    """Hard limit; also None if there is none."""
     cgroup_high_bytes: int | None = None
-    """Above it the kernel slows the group down and takes its memory back; None also where there is no such limit."""
+    """Soft limit, above which the kernel stalls the group and reclaims memory; also None if there is none."""
     pressure_percent: float | None = None
-    """Of the last 10 s in which some task waited for memory (PSI)."""
+    """Part of the last 10 s in which some task waited for memory (PSI)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """The processors' use and pace."""
+    """CPU usage and frequency."""
 
     at_s: float | None = None
     percent: float | None = None
-    """Of all processors together."""
+    """Usage of all CPUs together."""
     own_percent: float | None = None
-    """Of all processors together, by this service."""
+    """Usage of all CPUs together by this service."""
     mhz: float | None = None
     max_mhz: float | None = None
     load_1m: float | None = None
     pressure_percent: float | None = None
-    """Of the last 10 s in which some task waited for a processor (PSI)."""
+    """Part of the last 10 s in which some task waited for a CPU (PSI)."""
     gpu_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The file system that holds models and state, and the card or disk under it."""
+    """The file system with models and state, and the card or disk under it."""
 
     at_s: float | None = None
     free_bytes: int | None = None
     total_bytes: int | None = None
     read_only: bool | None = None
     wear_percent: float | None = None
-    """Of its life that an eMMC or SD card says is used up, at most."""
+    """Used part of its life that an eMMC or SD card reports, rounded up."""
     reserve_low: bool | None = None
-    """The card has used up most of the blocks that it holds back to replace worn ones."""
+    """Whether the card has used most of its spare blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One network interface that is not the loopback."""
+    """One network interface, except the loopback."""
 
     name: str
     up: bool
@@ -153,16 +153,16 @@ class System:
     at_s: float | None = None
     uptime_s: float | None = None
     clock_synchronised: bool | None = None
-    """The kernel's clock follows a time server."""
+    """Whether the kernel's clock is synchronised with a time server."""
     links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One round over all sensors."""
+    """One reading of all sensors."""
 
     at_s: float
-    """Monotonic, when the round ended."""
+    """Monotonic time at which the reading ended."""
     thermal: Thermal = field(default_factory=Thermal)
     power: Power = field(default_factory=Power)
     memory: Memory = field(default_factory=Memory)
@@ -170,12 +170,12 @@ class Reading:
     storage: Storage = field(default_factory=Storage)
     system: System = field(default_factory=System)
     unknown: Mapping[str, str] = field(default_factory=dict)
-    """Why a value is None, by "group.field": `thermal.soc_temp_c`: "this machine has no temperature sensor"."""
+    """Why a value is None, by "group.field": `thermal.soc_temp_c`: "no temperature sensor found for the chip"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What this machine is, as device tree or DMI say."""
+    """The identity of this machine according to device tree or DMI."""
 
     name: str | None = None
     revision: str | None = None

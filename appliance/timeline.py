@@ -1,19 +1,19 @@
-"""Where the time of a start goes, step by step."""
+"""The duration of each step of a start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Mark = Callable[[str], None]
-"""A step of the start, named, is done now."""
+"""Marks the named step of the start as done."""
 
 
 def unmarked(step: str) -> None:
-    """For a start that nobody times."""
+    """Do nothing, for a start that is not timed."""
 
 
 class Timeline:
-    """Steps that follow one another, each from the end of the one before it. `begun_s`: by the same clock."""
+    """The duration of consecutive steps, each from the end of the previous one. `begun_s`: start, by the same clock."""
 
     def __init__(self, clock: Callable[[], float], begun_s: float) -> None:
         self._clock, self._begun_s, self._last_s = clock, begun_s, begun_s
@@ -26,9 +26,9 @@ class Timeline:
 
     @property
     def total_s(self) -> float:
-        """Until the last mark."""
+        """Time until the last mark."""
         return self._last_s - self._begun_s
 
     def __str__(self) -> str:
-        """`imports 0.45 s, model 0.08 s`."""
+        """Format as `imports 0.45 s, model 0.08 s`."""
         return ", ".join(f"{step} {seconds:.2f} s" for step, seconds in self._steps)

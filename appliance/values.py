@@ -1,4 +1,4 @@
-"""The nouns of the appliance. Each is frozen, has its units in its names, and knows nothing of any other room."""
+"""The values that all parts share: frozen dataclasses with units in their names, independent of every other module."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 FrameId: TypeAlias = str | int | float
-"""As the sender chose it; a float is finite."""
+"""Chosen by the sender; a float is finite."""
 BIG_BYTES = 128_000
-"""Whoever does something with each byte of a frame larger than this leaves the event loop for it."""
+"""Work on every byte of a frame larger than this does not run on the event loop."""
 LARGE_BYTES = 24_000_000
-"""A picture that holds more than this while it is decoded is large: such are decoded one at a time, see
-`vision/admission.py`. No JPEG of a camera is; a PNG or WebP of 2560x1440 is not, one of 4K is.
+"""A picture that needs more memory than this during decoding is large. Large pictures are decoded one at a time, see
+`vision/admission.py`. JPEGs from cameras are never large; a PNG or WebP is at 4K, but not at 2560x1440.
 """
 Cached: TypeAlias = Literal[False, "exact", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A picture's or a tensor's extent in pixels."""
+    """Width and height of a picture or tensor in pixels."""
 
     width: int
     height: int
@@ -27,8 +27,8 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle by two corners, x to the right, y down; which pixels it counts is said by the name that holds it
-    (`box_px`: the camera's own, `box_in`: the model's input)."""
+    """A bounding box by two corners, x to the right, y down. The variable's name states the coordinate space (`box_px`:
+    the camera's pixels, `box_in`: the model's input)."""
 
     x1: float
     y1: float
@@ -37,33 +37,33 @@ class Box:
 
 
 Point: TypeAlias = tuple[float, float]
-"""x to the right, y down; in which pixels is said by the name that holds it."""
+"""x to the right, y down. The variable's name states the coordinate space."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keypoint:
-    """A point of a pose."""
+    """A keypoint of a pose."""
 
     x: float
     y: float
     seen: float
-    """How sure the network is that it is visible, 0-1."""
+    """Confidence of the network that the point is visible, 0-1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object found: `confidence` 0-1, all places in the pixels of the frame as it was sent."""
+    """One detected object: `confidence` 0-1, all coordinates in pixels of the frame as it was sent."""
 
     name: str
     class_id: int
     confidence: float
     box_px: Box
     outline_px: tuple[Point, ...] | None = None
-    """Around the largest piece of its mask, from a network that segments."""
+    """Outline of the largest part of the mask; segmentation models only."""
     keypoints_px: tuple[Keypoint, ...] | None = None
-    """From a network of poses, in the order that it was trained with."""
+    """In the order of the training data; pose models only."""
     corners_px: tuple[Point, ...] | None = None
-    """The four of a box that is turned, in turn around it; `box_px` is the upright one about it."""
+    """The corners of a rotated bounding box, in order around it; `box_px` is the upright box that encloses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ResultFilter:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture whose header has been read: `size` as it is meant to be seen, orientation applied."""
+    """An encoded picture with a parsed header; `size` is the displayed size, with the orientation applied."""
 
     data: bytes
     format: Literal["jpeg", "png", "webp"]
@@ -84,43 +84,43 @@ class Picture:
     orientation: int = 1
     """EXIF orientation, 1-8."""
     plain_jpeg: bool = False
-    """A grey or YCbCr JPEG, which can be decoded scaled."""
+    """A grey or YCbCr JPEG, which can be decoded at a reduced scale."""
     held_bytes: int = 0
-    """Memory that decoding takes at whatever scale: the pixels of a PNG or WebP, the coefficients of a progressive
-    JPEG."""
+    """Memory that decoding needs at any scale: the pixels of a PNG or WebP, the coefficients of a progressive JPEG."""
 
     @property
     def large(self) -> bool:
-        """Whether it is decoded alone."""
+        """Whether it is decoded one at a time."""
         return self.held_bytes > LARGE_BYTES
 
 
 def is_own_camera(name: str) -> bool:
-    """Whether this is one of the service's own cameras (the self-test, a model's trial): they take no share of the
-    engine and appear in no report. Clients' names never begin with `_`.
+    """Whether this is one of the service's own cameras (the self-test, a model's trial).
+
+    They take no share of the engine and appear in no report. Clients' names never begin with `_`.
     """
     return name.startswith("_")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture on its way through the appliance."""
+    """One picture from a camera, to be processed."""
 
     camera: str
     sender: str
-    """Whom to answer; only `web/` knows what it means."""
+    """The recipient of the result; only `web/` interprets it."""
     frame_id: FrameId
     picture: Picture
     wanted: ResultFilter
     received_s: float
     """Monotonic."""
     captured_at: float | None = None
-    """The camera's own clock, seconds since 1970, as it was sent."""
+    """Time by the camera's own clock, seconds since 1970, as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where a frame's time went, in milliseconds; `total_ms` is from its arrival to its answer."""
+    """Processing times of a frame in milliseconds; `total_ms` is from its arrival to its result."""
 
     wait_ms: float
     decode_ms: float
@@ -130,7 +130,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """The answer: what is in the frame."""
+    """The result of a processed frame: its detections."""
 
     detections: tuple[Detection, ...]
     image_size: Size
@@ -142,14 +142,14 @@ class Detected:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The frame could not be used, or the box could not use it."""
+    """The frame was invalid, or processing failed."""
 
     code: str
     message: str
 
 
 class SkipReason(str, Enum):
-    """Why a good frame was not looked at."""
+    """Why a valid frame was not processed."""
 
     RATE_LIMITED = "rate_limited"
     SUPERSEDED = "superseded"
@@ -159,7 +159,7 @@ class SkipReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The frame was dropped on purpose; `retry_after_s` says when the next one has a chance."""
+    """The frame was dropped on purpose; the next one has a chance after `retry_after_s`."""
 
     reason: SkipReason
     retry_after_s: float
@@ -170,7 +170,7 @@ Outcome: TypeAlias = Detected | Failed | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is known of a frame as soon as it has been offered; the outcome is published apart from it."""
+    """The immediate status of an offered frame; its outcome is published separately."""
 
     status: Literal["queued", "cached", "skipped", "error"]
     reason: str | None = None
@@ -178,7 +178,7 @@ class Receipt:
 
     @staticmethod
     def of(refusal: Failed | Skipped) -> Receipt:
-        """Of a frame that was not let in."""
+        """The receipt of a frame that was not accepted."""
         if isinstance(refusal, Failed):
             return Receipt("error", refusal.code)
         return Receipt("skipped", refusal.reason.value, refusal.retry_after_s)
@@ -186,44 +186,44 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the whole box may do now; the governor's word."""
+    """What the whole device may do now, as decided by the governor."""
 
     max_side: int
     """Longest side of the model's input, px."""
     min_interval_s: float
-    """Between two frames of one camera; 0: as fast as its fair share."""
+    """Time between two frames of one camera; 0: limited by its fair share only."""
     max_in_flight: int
     admit: bool = True
-    """False: refuse frames, stay reachable."""
+    """False: refuse all frames, but stay reachable."""
     next_side: int = 0
-    """The longest side that may come after this one, to be made ready; 0: none."""
+    """The next smaller `max_side`, to prepare the network for it; 0: none."""
     duty: float = 1.0
-    """Part of the engine's time that may be given away, 0-1: what is left undone is heat that is not made."""
+    """Part of the engine's time that may be used, 0-1; less use means less heat."""
     lowest_priority: int = 0
-    """Cameras below this priority are refused while one at or above it is sending."""
+    """Cameras below this priority are refused while a camera at or above it is sending."""
     new_cameras: bool = True
-    """False: no camera is let in that has not been answered yet."""
+    """False: cameras that never received a result are refused."""
     cache_part: float = 1.0
-    """Part of its bounds that the cache may fill, 0-1."""
+    """Part of its configured size that the cache may use, 0-1."""
     most_sizes: int | None = None
-    """Input sizes kept compiled; None: as configured."""
+    """Largest number of compiled input sizes to keep; None: as configured."""
     reason: str = "normal"
 
 
 @dataclass(frozen=True, slots=True)
 class CameraLimits:
-    """What one camera is asked to keep to."""
+    """The limits that one camera is requested to observe."""
 
     min_interval_s: float
     max_side: int
-    """Longest side of the pictures it should send, px: more is scaled away."""
+    """Longest useful side of its pictures, px; larger ones are scaled down."""
     jpeg_quality: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStats:
-    """One camera's counters since start, and its rates over the last seconds."""
+    """One camera's counters since the start, and its rates over the last seconds."""
 
     received: int
     answered: int
@@ -233,28 +233,28 @@ class CameraStats:
     received_fps: float
     answered_fps: float
     latency_ms: float | None
-    """Arrival to answer, moving average."""
+    """Time from arrival to result, moving average."""
     limits: CameraLimits
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the outside is told about the loaded model and the engine under it."""
+    """Public information about the loaded model and its engine."""
 
     name: str
     engine: str
     device: str
     precision: str
-    """`int8` for a quantised model; otherwise what the engine was asked for, `auto` or a number format."""
+    """`int8` for a quantized model; otherwise the precision requested from the engine, `auto` or a number format."""
     classes: tuple[str, ...]
 
     def computed_in(self, engine_precision: str) -> str:
-        """The number format of its inference: of the model if it was quantised, otherwise what the engine chose."""
+        """The number format of inference: the model's if it is quantized, otherwise the engine's."""
         return self.precision if self.precision == "int8" else engine_precision
 
 
 class Severity(str, Enum):
-    """How bad a finding is; the worst one is the state of the box."""
+    """Severity of a finding; the worst finding determines the state of the device."""
 
     INFO = "info"
     DEGRADED = "degraded"
@@ -263,7 +263,7 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, in words for a person who stands before the box."""
+    """One problem, described for a technician on site: what is wrong, and what to do."""
 
     code: str
     severity: Severity
@@ -275,12 +275,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CanaryState:
-    """The last proof that the box sees: a known picture went through the real path."""
+    """The result of the last self-test, which sends a known picture through the real pipeline."""
 
     proved: bool = False
     message: str = "not tried yet"
     at_s: float | None = None
-    """Monotonic time of the last try."""
+    """Monotonic time of the last self-test."""
     infer_ms: float | None = None
     failures: int = field(default=0)
-    """In a row."""
+    """Failures in a row."""

@@ -1,4 +1,4 @@
-"""Durations as people write and read them."""
+"""Durations as text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from appliance import durations
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("2h", 7200.0), ("0s", 0.0)])
-def test_a_number_with_its_unit_is_read(text: str, seconds: float) -> None:
+def test_a_number_with_a_unit_is_parsed(text: str, seconds: float) -> None:
     assert durations.parse(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-5m", "1.5h", "10 m", "1h30m", "9999999s"])
-def test_anything_else_is_none(text: str) -> None:
+def test_any_other_text_is_none(text: str) -> None:
     assert durations.parse(text) is None
 
 
@@ -29,5 +29,5 @@ def test_anything_else_is_none(text: str) -> None:
         (3 * 86400, "3 days"),
     ],
 )
-def test_a_duration_is_written_in_the_units_a_person_would_use(seconds: float, words: str) -> None:
+def test_a_duration_is_formatted_in_suitable_units(seconds: float, words: str) -> None:
     assert durations.in_words(seconds) == words

@@ -1,4 +1,4 @@
-"""Where the time of a start goes."""
+"""The duration of each step of a start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from appliance.timeline import Timeline
 from tests.fakes import FakeClock
 
 
-def test_each_step_has_the_time_since_the_one_before() -> None:
+def test_each_step_lasts_from_the_previous_one() -> None:
     clock = FakeClock()
     timeline = Timeline(clock, clock() - 0.25)
     timeline.mark("imports")
@@ -16,6 +16,6 @@ def test_each_step_has_the_time_since_the_one_before() -> None:
     assert timeline.total_s == 1.75
 
 
-def test_a_start_that_has_not_come_far_has_taken_no_time() -> None:
+def test_a_start_without_a_finished_step_has_no_duration() -> None:
     timeline = Timeline(FakeClock(), 1000.0)
     assert (str(timeline), timeline.total_s) == ("", 0.0)
