@@ -176,7 +176,7 @@ def _import(settings: Settings, arguments: argparse.Namespace) -> int:
     declaration = _declaration(arguments.head, arguments.classes) if arguments.head or arguments.classes else None
     found = importing.import_model(
         source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration,
-        prove=partial(trial_run.prove, settings),
+        check_runs=partial(trial_run.check_runs, settings),
     )  # fmt: skip
     _say(f"{found.name}: {found.task}, {len(found.classes)} classes. Use it with `appliance model activate {name}`")
     return OK

@@ -1,4 +1,4 @@
-"""A .zip or .tar.* archive of a model: plain files in one folder, and nothing that a header claims is believed."""
+"""Extract a .zip or .tar.* archive of a model: plain files in one folder, without trusting any header."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from appliance.files import open_plain
 from appliance.models.bundle import MOST_BYTES
 from appliance.models.names import shown
 from appliance.workshop import declared
-from appliance.workshop.copying import Copying
+from appliance.workshop.copying import BoundedCopy
 
 MOST_MEMBERS = 1000
-"""Folders, and what is left out, counted."""
+"""Upper bound for entries in an archive, including folders and ignored files."""
 _MOST_HEADER = 1 << 20
-"""Bytes that a header in a .tar may have; a long file name takes 1 kB."""
+"""Upper bound for a header in a .tar, bytes; a long file name takes 1 kB."""
 _MOST_DICTIONARY = 128 << 20
-"""Memory for unpacking an .xz: `xz -9` makes files that need 65 MB, and a header may claim 4 GB."""
+"""Memory limit for unpacking an .xz, bytes: `xz -9` needs 65 MB, but a header may claim 4 GB."""
 _S_IFMT = 0o170000
 _PIECE = 1 << 16
 
 
-def extract(source: Path, copying: Copying) -> None:
-    """Copy the files in it. Raises ModelError: model_corrupt, model_unsupported; and OSError."""
+def extract(source: Path, copying: BoundedCopy) -> None:
+    """Copy the files of an archive. Raises ModelError: model_corrupt, model_unsupported; and OSError."""
     try:
         with open_plain(source) as file:
             if zipfile.is_zipfile(file):
@@ -41,11 +41,11 @@ def extract(source: Path, copying: Copying) -> None:
                 _untar(file, source, copying)
     except (ModelError, OSError):
         raise
-    except Exception as error:  # zlib, lzma, zipfile and tarfile: each has its own, and none has them all
+    except Exception as error:  # zlib, lzma, zipfile and tarfile share no error type
         raise ModelError(f"{source} is damaged: {shown(str(error))}", "model_corrupt") from error
 
 
-def _unzip(file: BinaryIO, source: Path, copying: Copying) -> None:
+def _unzip(file: BinaryIO, source: Path, copying: BoundedCopy) -> None:
     with zipfile.ZipFile(file) as packed:
         members = packed.infolist()
         _check_count(len(members), source)
@@ -60,14 +60,14 @@ def _unzip(file: BinaryIO, source: Path, copying: Copying) -> None:
                     copying.put(content, name, member.file_size)
 
 
-def _untar(file: BinaryIO, source: Path, copying: Copying) -> None:
+def _untar(file: BinaryIO, source: Path, copying: BoundedCopy) -> None:
     with _unpacked(file, source) as unpacked:
         try:
-            packed = tarfile.open(fileobj=unpacked, mode="r:")  # noqa: SIM115  # what it reads is closed
+            packed = tarfile.open(fileobj=unpacked, mode="r:")  # noqa: SIM115  # the file that it reads is closed
         except tarfile.ReadError:
             raise ModelError(
-                f"{source} is not a model: a folder, a .zip or .tar archive of one, or a network file "
-                f"({', '.join(declared.NETWORKS)}) is expected",
+                f"{source} is not a model; expected a folder, a .zip or .tar archive of one, or a network file "
+                f"({', '.join(declared.NETWORKS)})",
                 "model_unsupported",
             ) from None
         for number, entry in enumerate(packed, 1):
@@ -83,11 +83,13 @@ def _untar(file: BinaryIO, source: Path, copying: Copying) -> None:
 
 def _check_count(members: int, source: Path) -> None:
     if members > MOST_MEMBERS:
-        raise ModelError(f"{source} holds more than {MOST_MEMBERS} entries, and is not one model", "model_corrupt")
+        raise ModelError(
+            f"{source} contains more than {MOST_MEMBERS} entries; expected the files of one model", "model_corrupt"
+        )
 
 
 def _not_a_file(source: Path, name: str) -> ModelError:
-    return ModelError(f"{source} holds a link or a device: {shown(name[:200])}", "model_corrupt")
+    return ModelError(f"{source} contains a link or a device: {shown(name[:200])}", "model_corrupt")
 
 
 @contextmanager
@@ -96,28 +98,26 @@ def _unpacked(file: BinaryIO, source: Path) -> Iterator[IO[bytes]]:
     file.seek(0)
     opener = next((opener for magic, opener in _UNPACK.items() if start.startswith(magic)), None)
     if opener is None:
-        yield _Sparing(file, source)  # type: ignore[misc]  # as much of a file as tarfile asks for
+        yield _BoundedReader(file, source)  # type: ignore[misc]  # the methods that tarfile uses
         return
     with opener(file) as unpacked:
-        yield _Sparing(unpacked, source)  # type: ignore[misc]
+        yield _BoundedReader(unpacked, source)  # type: ignore[misc]
 
 
-class _Sparing:
-    """A file that is read in small pieces only, up to an end: a header of a .tar may claim any length, and is read at
-    once.
-    """
+class _BoundedReader:
+    """A file with bounded reads: tarfile reads a header at once, whatever length the header claims."""
 
     def __init__(self, file: IO[bytes], source: Path) -> None:
         self._file, self._source = file, source
 
     def read(self, count: int = -1) -> bytes:
         if not 0 <= count <= _MOST_HEADER:
-            raise ModelError(f"{self._source} is damaged: a header of {count} bytes", "model_corrupt")
+            raise ModelError(f"{self._source} is damaged: a header claims {count} bytes", "model_corrupt")
         return self._file.read(count)
 
     def seek(self, place: int, whence: int = 0) -> int:
         if whence != 0 or place > MOST_BYTES + MOST_MEMBERS * _MOST_HEADER:
-            raise ModelError(f"{self._source} holds more than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")
+            raise ModelError(f"{self._source} is larger than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")
         return self._file.seek(place)
 
     def tell(self) -> int:
@@ -125,7 +125,7 @@ class _Sparing:
 
 
 class _Xz:
-    """An .xz file, read forwards in bounded memory."""
+    """An .xz file, read sequentially in bounded memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._at = file, 0
@@ -143,7 +143,7 @@ class _Xz:
             packed = self._file.read(_PIECE) if self._decoder.needs_input else b""
             piece = self._decoder.decompress(packed, count)
             if not piece and not packed and self._decoder.needs_input:
-                raise EOFError("it ends too early")
+                raise EOFError("unexpected end of file")
             pieces.append(piece)
             count -= len(piece)
             self._at += len(piece)
@@ -151,7 +151,7 @@ class _Xz:
 
     def seek(self, place: int) -> int:
         if place < self._at:
-            raise OSError("an .xz file is read forwards only")
+            raise OSError("an .xz file can only be read sequentially")
         while self._at < place and self.read(min(_PIECE, place - self._at)):
             pass
         return self._at

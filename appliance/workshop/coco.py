@@ -1,4 +1,4 @@
-"""The 80 classes of COCO, in the order in which YOLO numbers them."""
+"""The 80 classes of COCO, in YOLO's order."""
 
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -11,5 +11,5 @@ COCO = (
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
 
-NOT_USED = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-"""Of COCO's category numbers, 1-90, by which some networks number them."""
+UNUSED_CATEGORIES = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+"""The gaps in COCO's own category numbers (1-90), which some networks use."""

@@ -1,4 +1,4 @@
-"""The files of one model, copied into a folder within bounds, whatever their source says of itself."""
+"""Copy the files of one untrusted model into a folder, within bounds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from appliance.models.names import is_plain, shown
 _PIECE = 1 << 20
 
 
-class Copying:
-    """Puts files into the folder `target`, as long as they are those of one model."""
+class BoundedCopy:
+    """Copies files into the folder `target` as long as they can be those of one model."""
 
     def __init__(self, source: Path, target: Path) -> None:
         self._source, self._target = source, target
@@ -22,14 +22,15 @@ class Copying:
         self._folder: str | None = None
 
     def put(self, content: IO[bytes], name: str, size: int = 0) -> None:
-        """`size`: as it is said to have, bytes; what it has counts as well."""
+        """Copy one file. `size`: the size that its header claims, bytes; the real size is checked as well."""
         self._files -= 1
         if self._files < 0:
             raise ModelError(
-                f"{self._source} holds more than {MOST_FILES} files, and is not one model", "model_corrupt"
+                f"{self._source} contains more than {MOST_FILES} files; expected the files of one model",
+                "model_corrupt",
             )
         if not is_plain(name):
-            raise ModelError(f"a file cannot be called {name[:100]!r} here; rename it", "model_corrupt")
+            raise ModelError(f"invalid file name {name[:100]!r}. Rename the file", "model_corrupt")
         self._check_size(size)
         with (self._target / name).open("xb") as file:
             while piece := content.read(_PIECE):
@@ -38,21 +39,23 @@ class Copying:
                 file.write(piece)
 
     def name_of(self, member: str) -> str | None:
-        """Of a file in an archive; None: it is left out, as what a Mac adds."""
+        """The name of a file in an archive; None: ignore it, such as the files that macOS adds."""
         parts = [part for part in PurePosixPath(member).parts if part != "."]
         if member.startswith("/") or not 1 <= len(parts) <= 2 or ".." in parts or "\\" in member:
             raise ModelError(
-                f"'{shown(member[:200])}' is not a file of a model; pack the folder with its files, and nothing else",
+                f"unexpected path '{shown(member[:200])}' in the archive. Pack only the model's folder and its files",
                 "model_corrupt",
             )
         if any(part.startswith((".", "__")) for part in parts):
             return None
         folder = "/".join(parts[:-1])
         if self._folder not in (None, folder):
-            raise ModelError(f"{self._source} holds files in several folders, and is not one model", "model_corrupt")
+            raise ModelError(
+                f"{self._source} contains files in several folders; expected the files of one model", "model_corrupt"
+            )
         self._folder = folder
         return parts[-1]
 
     def _check_size(self, size: int) -> None:
         if size > self._bytes:
-            raise ModelError(f"{self._source} holds more than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")
+            raise ModelError(f"{self._source} is larger than {MOST_BYTES / 1e9:.0f} GB", "model_corrupt")

@@ -1,7 +1,7 @@
-"""A network that does not say itself how it is read: its declaration, and how the two become a bundle.
+"""Declarations: how to read a network that contains no metadata, and how to make a bundle of it.
 
-A declaration is `model.toml` beside the network file, or no more than the name of a head: what its authors publish for
-the rest is taken then. A bundle that comes of it is proved by running it once, and reading what comes out.
+A declaration is a `model.toml` next to the network file, or just the name of a head; everything else then has the
+values that the authors of that head publish. A new bundle is checked by running it once and reading its output.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from appliance.values import ResultFilter, Size
 from appliance.vision.heads import HEADS
 from appliance.vision.letterbox import Placing, fit
 from appliance.workshop.coco import COCO
-from appliance.workshop.input_levels import Levels, Three, put_before
+from appliance.workshop.preprocessing import PerColour, Preprocessing, with_preprocessing
 
 FILE = "model.toml"
 NETWORKS = (".onnx", ".xml", ".tflite", ".pb")
-"""Suffixes of the files that are taken."""
-_IMAGENET = Levels("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""Suffixes of supported network files."""
+_IMAGENET = Preprocessing("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _ANY_SIZE = Size(320, 320)
 _MOST_BYTES, _LONGEST_TEXT = 4_000_000, 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Custom:
-    """What is usual for a head."""
+class HeadDefaults:
+    """What a network with this head expects, unless its declaration differs."""
 
-    levels: Levels = field(default_factory=Levels)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     placing: Placing = "centre"
     batched: bool = True
-    """Whether its outputs have an axis for several pictures."""
+    """Whether its outputs have a batch axis."""
 
 
-CUSTOMS: Mapping[str, Custom] = MappingProxyType(
+HEAD_DEFAULTS: Mapping[str, HeadDefaults] = MappingProxyType(
     {
-        "yolox": Custom(Levels("bgr", std=(1.0, 1.0, 1.0)), "corner"),
-        "objectness": Custom(),
-        "picodet": Custom(_IMAGENET, "stretch"),
-        "boxes_scores": Custom(_IMAGENET, "stretch"),
-        "class_first": Custom(_IMAGENET, "stretch", batched=False),
-        "boxes_labels": Custom(placing="stretch", batched=False),
+        "yolox": HeadDefaults(Preprocessing("bgr", std=(1.0, 1.0, 1.0)), "corner"),
+        "objectness": HeadDefaults(),
+        "picodet": HeadDefaults(_IMAGENET, "stretch"),
+        "boxes_scores": HeadDefaults(_IMAGENET, "stretch"),
+        "class_first": HeadDefaults(_IMAGENET, "stretch", batched=False),
+        "boxes_labels": HeadDefaults(placing="stretch", batched=False),
     }
 )
-"""By head, as the authors of what is named first there publish it."""
+"""By head; heads that are not listed have the defaults of the class."""
 
 
 _CLASSES_IN: Mapping[str, Callable[[Raw], int]] = MappingProxyType(
@@ -70,20 +70,20 @@ _CLASSES_IN: Mapping[str, Callable[[Raw], int]] = MappingProxyType(
         "boxes_scores": lambda raw: raw[1].shape[0],
     }
 )
-"""How many classes there are, where the outputs show it."""
+"""The number of classes in the outputs, for heads that show it."""
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True):
-    """How pictures are shown to a network; what is not said is as usual for its head."""
+    """The `[input]` table: the input that a network expects; missing entries come from HEAD_DEFAULTS."""
 
     colours: Literal["rgb", "bgr"] | None = None
-    mean: Three | None = None
-    std: Three | None = None
+    mean: PerColour | None = None
+    std: PerColour | None = None
     placing: Placing | None = None
 
 
 class Declaration(msgspec.Struct, forbid_unknown_fields=True):
-    """What one must know of a network."""
+    """The content of a `model.toml`."""
 
     head: str
     """A key of HEADS."""
@@ -91,12 +91,12 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     license: str = "unknown"
     source: str = ""
     stride: int = 32
-    """Of the input's sides, px, where they are not fixed."""
+    """Both sides of an input without a fixed size are multiples of this, px."""
     input: Input = msgspec.field(default_factory=Input)
 
 
 def read(path: Path) -> Declaration:
-    """The declaration in this file. Raises ModelError model_unsupported, naming what is wrong in it."""
+    """Read a declaration. Raises ModelError model_unsupported, naming the invalid entry."""
     try:
         declaration = msgspec.toml.decode(files.read_plain(path, _MOST_BYTES), type=Declaration)
     except RecursionError:
@@ -105,47 +105,42 @@ def read(path: Path) -> Declaration:
         raise ModelError(f"{path}: {error}", "model_unsupported") from None
     for text in (declaration.license, declaration.source):
         if len(text) > _LONGEST_TEXT or has_control(text):
-            raise ModelError(f"{path}: license and source are one short line each", "model_unsupported")
+            raise ModelError(
+                f"{path}: license and source must be one line of at most {_LONGEST_TEXT} characters",
+                "model_unsupported",
+            )
     return declaration
 
 
 def network_in(folder: Path) -> Path:
-    """The one network file in a folder. Raises ModelError model_unsupported for none or several."""
+    """The only network file in a folder. Raises ModelError model_unsupported if there are none or several."""
     found = sorted(path for path in folder.iterdir() if path.suffix in NETWORKS)
     if len(found) != 1:
         raise ModelError(
-            f"{folder} should hold one network ({', '.join(NETWORKS)}) beside {FILE}, and holds {len(found)}",
+            f"{folder} must contain one network file ({', '.join(NETWORKS)}) next to {FILE}, but contains {len(found)}",
             "model_unsupported",
         )
     return found[0]
 
 
 def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
-    """Write the network as a bundle, as declared; the folder appears whole or not at all.
+    """Write the network as a bundle; the folder appears complete or not at all.
 
-    Raises ModelError: model_corrupt when it cannot be read, model_unsupported when it is not as declared.
+    Raises ModelError: model_corrupt if it cannot be read, model_unsupported if it does not match its declaration.
     """
     import openvino
 
-    if declaration.head not in HEADS:
-        known = ", ".join(HEADS)
-        raise ModelError(f"there is no head '{declaration.head}'; known are {known}", "model_unsupported")
-    if not 1 <= declaration.stride <= MOST_STRIDE:
-        raise ModelError(f"{network.name} needs a stride of 1 to {MOST_STRIDE}", "model_unsupported")
-    if (why := check_classes(declaration.classes)) is not None:
-        raise ModelError(f"{network.name} cannot be used: {why}", "model_unsupported")
-    if any(one == 0 for one in declaration.input.std or ()):
-        raise ModelError(f"{network.name} cannot be used: a std of 0 divides by nothing", "model_unsupported")
-    custom, said = CUSTOMS.get(declaration.head, Custom()), declaration.input
-    usual = custom.levels
-    levels = Levels(said.colours or usual.colours, said.mean or usual.mean, said.std or usual.std)
+    _check(declaration, network.name)
+    defaults, given = HEAD_DEFAULTS.get(declaration.head, HeadDefaults()), declaration.input
+    usual = defaults.preprocessing
+    preprocessing = Preprocessing(given.colours or usual.colours, given.mean or usual.mean, given.std or usual.std)
     try:
-        model = _alone(openvino.Core().read_model(network))
+        model = _with_one_input(openvino.Core().read_model(network), network)
         if (objection := check_input(model, colours_last=True)) is not None:
             raise ModelError(f"{network} {objection}", "model_unsupported")
-        model = put_before(model, levels)
-        if not custom.batched:
-            model = _with_batch(model)
+        model = with_preprocessing(model, preprocessing)
+        if not defaults.batched:
+            model = _with_batch_axis(model)
     except ModelError:
         raise
     except Exception as error:
@@ -156,28 +151,41 @@ def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", declaration.head, declaration.classes, declaration.stride,
             fixed, declaration.license, declaration.source or network.name, {},
-            tools={"openvino": openvino.get_version()}, placing=said.placing or custom.placing,
+            tools={"openvino": openvino.get_version()}, placing=given.placing or defaults.placing,
         )  # fmt: skip
-        _prove(bundle)
+        _check_output(bundle, network.name)
         bundles.write_manifest(bundle)
     return bundles.read(folder)
 
 
-def _alone(model: Any) -> Any:
+def _check(declaration: Declaration, name: str) -> None:
+    if declaration.head not in HEADS:
+        raise ModelError(f"unknown head '{declaration.head}'; supported: {', '.join(HEADS)}", "model_unsupported")
+    if not 1 <= declaration.stride <= MOST_STRIDE:
+        raise ModelError(f"{name}: stride must be 1 to {MOST_STRIDE}", "model_unsupported")
+    if (why := check_classes(declaration.classes)) is not None:
+        raise ModelError(f"{name} cannot be used: {why}", "model_unsupported")
+    if any(one == 0 for one in declaration.input.std or ()):
+        raise ModelError(f"{name}: std must not be 0", "model_unsupported")
+
+
+def _with_one_input(model: Any, network: Path) -> Any:
     """The network with the picture as its only input.
 
-    PaddleDetection's exports also ask by how much it was scaled, and scale their boxes back: by 1 here.
+    PaddleDetection's exports have a second input, the scale of the picture, to scale their boxes back. It becomes the
+    constant 1.
     """
     import openvino
 
     pictures = [one for one in model.get_parameters() if one.get_partial_shape().rank == openvino.Dimension(4)]
     if not pictures:
-        raise ModelError("none of its inputs is a picture", "model_unsupported")
+        raise ModelError(f"{network} has no input for a picture", "model_unsupported")
     for parameter in model.get_parameters():
         if parameter is pictures[0]:
             continue
         if parameter.get_friendly_name() not in ("scale_factor", "im_shape"):
-            raise ModelError(f"it has a second input, {parameter.get_friendly_name()}", "model_unsupported")
+            name = parameter.get_friendly_name()
+            raise ModelError(f"{network} has an unsupported second input '{name}'", "model_unsupported")
         if parameter.get_friendly_name() == "im_shape":
             size = pictures[0].get_partial_shape()
             value = np.array([[size[2].get_length(), size[3].get_length()]], np.float32)
@@ -188,8 +196,8 @@ def _alone(model: Any) -> Any:
     return model
 
 
-def _with_batch(model: Any) -> Any:
-    """The network with an axis for several pictures in front of each output."""
+def _with_batch_axis(model: Any) -> Any:
+    """The network with a batch axis in front of each output."""
     import openvino
     from openvino import opset13 as ops
 
@@ -197,8 +205,8 @@ def _with_batch(model: Any) -> Any:
     return openvino.Model(outputs, model.get_parameters(), model.get_friendly_name())
 
 
-def _prove(bundle: Bundle) -> None:
-    """Run it on a grey picture and read its outputs. Raises ModelError model_unsupported when that cannot be done."""
+def _check_output(bundle: Bundle, name: str) -> None:
+    """Run the network on a grey picture and read its output. Raises ModelError model_unsupported."""
     import openvino
 
     size = bundle.fixed_size or _ANY_SIZE
@@ -211,11 +219,11 @@ def _prove(bundle: Bundle) -> None:
         bundle.reader(0.7, 300).read(raw, place, ResultFilter(0.0))
     except Exception as error:
         raise ModelError(
-            f"what it gives cannot be read by the head {bundle.head}: {last_line(error)}", "model_unsupported"
+            f"{name}: the head {bundle.head} cannot read its output: {last_line(error)}", "model_unsupported"
         ) from error
     if classes != len(bundle.classes):
         raise ModelError(
-            f"it tells {classes} classes apart, and {len(bundle.classes)} are named; name them with --classes FILE, "
-            f"one a line, or in {FILE}",
+            f"{name} has {classes} classes, but {len(bundle.classes)} names are declared. List its class names with "
+            f"--classes FILE, one per line, or in {FILE}",
             "model_unsupported",
         )

@@ -1,7 +1,7 @@
-"""EfficientDet-Lite0 (Tan et al. 2020, arXiv:1911.09070), Apache-2.0: a TFLite file into a bundle like any other.
+"""Convert EfficientDet-Lite0 (Tan et al. 2020, arXiv:1911.09070, Apache-2.0) from TFLite to a bundle.
 
-Its own ending, a TFLite operation that OpenVINO has not, is left out, and its boxes are worked out of the anchors of
-its training: five levels, three scales, three shapes, as `anchor_scale` 3 lays them out.
+Its last operation is a TFLite extension that OpenVINO does not support. It is replaced by box decoding with the anchors
+of its training: five levels, three scales and three aspect ratios, with `anchor_scale` 3.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.values import Size
-from appliance.workshop.anchor_boxes import Anchors, with_boxes
+from appliance.workshop.anchor_decoding import Anchors, with_decoded_boxes
 from appliance.workshop.coco import COCO
 
 NAME = "efficientdet-lite0"
 SIDE = 320
 _BOXES, _SCORES = "concat_1", "Sigmoid"
-"""The tensors that its ending took."""
+"""The inputs of the unsupported operation."""
 _ANCHOR_SCALE = 3.0
 
 
 def build(tflite: Path, folder: Path, source: str) -> Bundle:
-    """Write the TFLite file as a bundle; the folder appears whole or not at all.
+    """Write the TFLite file as a bundle; the folder appears complete or not at all.
 
     Raises ModelError model_unsupported for another network.
     """
@@ -36,7 +36,7 @@ def build(tflite: Path, folder: Path, source: str) -> Bundle:
 
     model = _with_boxes(_read(tflite))
     with scratch.appearing(folder) as fresh:
-        openvino.save_model(_from_0_to_1(model), fresh / "model.xml", compress_to_fp16=True)
+        openvino.save_model(_with_float_input(model), fresh / "model.xml", compress_to_fp16=True)
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", "anchors", COCO, 32, size, "Apache-2.0", source, {}, tools=tools
@@ -46,7 +46,7 @@ def build(tflite: Path, folder: Path, source: str) -> Bundle:
 
 
 def anchors() -> Anchors:
-    """Every anchor in its order, (19206, 4)."""
+    """All anchors in the order of the outputs, (19206, 4)."""
     rows = []
     cells = SIDE // 8
     for _ in range(5):
@@ -65,7 +65,7 @@ def anchors() -> Anchors:
 
 
 def _read(tflite: Path) -> Any:
-    """The network up to where its ending began."""
+    """The network without its last operation."""
     from openvino import frontend
 
     reader = frontend.FrontEndManager().load_by_framework("tflite")
@@ -75,31 +75,31 @@ def _read(tflite: Path) -> Any:
         return reader.convert_partially(loaded)
     except (RuntimeError, TypeError, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
         raise ModelError(
-            f"{tflite} is not EfficientDet-Lite0 as it was published: {last_line(error)}", "model_unsupported"
+            f"{tflite} is not the published EfficientDet-Lite0: {last_line(error)}", "model_unsupported"
         ) from None
 
 
 def _with_boxes(model: Any) -> Any:
-    # Each result was rounded to 8 bits for TFLite; what is before that is in its own units.
-    offsets, scores = (_before(result, 2) for result in model.get_results())
-    return with_boxes(model, offsets, scores, anchors(), first=1)
+    # For TFLite, each result is quantised to 8 bits and back; take the value before that.
+    offsets, scores = (_input_of(result, 2) for result in model.get_results())
+    return with_decoded_boxes(model, offsets, scores, anchors(), first_category=1)
 
 
-def _before(node: Any, steps: int) -> Any:
-    """The output that a chain of so many one-input operations began with."""
+def _input_of(node: Any, steps: int) -> Any:
+    """The input of the first of `steps` chained operations, of which `node` is the last."""
     for _ in range(steps):
         node = node.input_value(0).get_node()
     return node.input_value(0)
 
 
-def _from_0_to_1(model: Any) -> Any:
-    """The network with colours apart and from 0 to 1 before it, as all others here want them; its own are bytes."""
+def _with_float_input(model: Any) -> Any:
+    """The network with an input for RGB from 0 to 1, colours first, like every bundle; its own takes bytes."""
     import openvino
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.f32).set_layout(openvino.Layout("NCHW"))
-    # x * 255 + 0.5, cut to a byte: rounded.
+    # x * 255 + 0.5, truncated to a byte: rounding.
     steps.input().preprocess().mean(-0.5 / 255).scale(1 / 255).convert_element_type(openvino.Type.u8)
     steps.input().model().set_layout(openvino.Layout("NHWC"))
     return steps.build()

@@ -1,6 +1,6 @@
-"""An environment of its own for tools that the service must never hold: made once in the user's cache, by venv and pip.
+"""Separate Python environments for tools that the service must never import, created once in the user's cache.
 
-pip knows this machine's index, proxies and certificates by the user's own settings; this file names no registry.
+pip uses the user's own index, proxy and certificate settings; this file names no registry.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from appliance.ports import ReportLine
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is installed, and what it takes. `code`: of the ModelError when it cannot be made."""
+    """The content of an environment. `code`: of the ModelError if it cannot be created."""
 
     title: str
-    """What a person is told that it is for."""
+    """The name of the tool, for output."""
     steps: tuple[tuple[str, ...], ...]
-    """The arguments of each `pip install`, in turn."""
+    """The arguments of each `pip install`, in order."""
     size_mb: int
-    """On the disk, as measured."""
+    """Measured size on the disk."""
     code: str
     only_metadata: tuple[str, ...] = ()
-    """Packages (`name==version`) that are said to be there and are not: their names are asked for, never their code."""
+    """Packages (`name==version`) of which only the metadata is installed: a tool asks for the version, not the code."""
 
     @property
     def requirements(self) -> str:
-        """All that is in it: an environment made of anything else is made anew."""
+        """Its complete content; an environment with other content is created again."""
         return "\n".join(word for step in (*self.steps, self.only_metadata) for word in step)
 
     def folder(self) -> Path:
-        """Where it lies: one for each set of versions."""
+        """Its folder in the cache, one for each set of versions."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
         pinned = [word.replace("==", "-") for step in self.steps for word in step if "==" in word]
         name = "-".join([*pinned, f"python{sys.version_info[0]}.{sys.version_info[1]}"])
@@ -44,14 +44,14 @@ class Environment:
 
 
 def python_of(environment: Environment, place: Path, report: ReportLine) -> Path:
-    """The Python of the environment at `place`, which is made first if it is not there.
+    """The Python executable of the environment at `place`, which is created if necessary.
 
-    Raises ModelError with the environment's code, naming the step that failed and what to do.
+    Raises ModelError with the environment's code, naming the failed step and what to do.
     """
     python = place / "bin" / "python"
     if is_ready(environment, place):
         return python
-    report(f"{environment.title} gets an environment of its own in {place}: about {environment.size_mb} MB, once")
+    report(f"installing {environment.title} in {place}: about {environment.size_mb} MB, once")
     _check_disk(environment, place)
     count = len(environment.steps) + 1
     report(f"  [1/{count}] python -m venv")
@@ -60,8 +60,8 @@ def python_of(environment: Environment, place: Path, report: ReportLine) -> Path
     for number, step in enumerate(environment.steps, 2):
         report(f"  [{number}/{count}] pip install {' '.join(step)}")
         pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *step]
-        do = "pip needs a package index: the internet, or one set by `pip config set global.index-url URL`"
-        _run(environment, pip, do)
+        advice = "pip needs internet access, or a package index set with `pip config set global.index-url URL`"
+        _run(environment, pip, advice)
     for package in environment.only_metadata:
         _write_metadata(python, *package.split("=="))
     (place / "made-of.txt").write_text(environment.requirements, encoding="utf-8")
@@ -69,13 +69,13 @@ def python_of(environment: Environment, place: Path, report: ReportLine) -> Path
 
 
 def is_ready(environment: Environment, place: Path) -> bool:
-    """Whether it is there, whole."""
+    """Whether the environment exists and is complete."""
     made_of = place / "made-of.txt"
     return made_of.exists() and made_of.read_text(encoding="utf-8") == environment.requirements
 
 
 def variables() -> dict[str, str]:
-    """The variables of a program in such an environment: it sees its own packages alone, and tells nobody anything."""
+    """Environment variables for a program in such an environment: only its own packages, and no telemetry."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return kept | {
         "PYTHONNOUSERSITE": "1",
@@ -86,33 +86,33 @@ def variables() -> dict[str, str]:
 
 
 def _write_metadata(python: Path, name: str, version: str) -> None:
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = programs.run([str(python), "-c", ask], timeout_s=60)
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = programs.run([str(python), "-c", code], timeout_s=60)
     info = Path(packages.strip()) / f"{name}-{version}.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 
 
 def _check_disk(environment: Environment, place: Path) -> None:
-    needed = 3_000_000 * environment.size_mb  # itself, pip's copies while it works, and what is made with it
+    needed = 3_000_000 * environment.size_mb  # the packages, pip's temporary copies, and the tool's output
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(place.parent).free
     except OSError as error:
         raise ModelError(
-            f"{place.parent} cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can",
+            f"cannot write to {place.parent} ({error.strerror}). Set XDG_CACHE_HOME to a writable folder",
             environment.code,
         ) from None
     if free < needed:
         raise ModelError(
-            f"{place.parent} has {free / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed; make room, or set "
-            "XDG_CACHE_HOME to a folder on another disk",
+            f"{place.parent} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed. Free some space, or "
+            "set XDG_CACHE_HOME to a folder on another disk",
             environment.code,
         )
 
 
-def _run(environment: Environment, command: list[str], do: str) -> None:
+def _run(environment: Environment, command: list[str], advice: str) -> None:
     try:
         programs.run(command, timeout_s=3600, on_terminal=True)
     except programs.ProgramFailed as error:
-        raise ModelError(f"`{' '.join(command[1:4])}` failed: {error}. {do}", environment.code) from None
+        raise ModelError(f"`{' '.join(command[1:4])}` failed: {error}. {advice}", environment.code) from None

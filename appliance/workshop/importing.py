@@ -1,4 +1,4 @@
-"""Import a model from outside into the folder of bundles."""
+"""Import a model into the models folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from appliance.workshop import declared, onnx_bundle
 from appliance.workshop.declared import Declaration
 from appliance.workshop.staging import stage
 
-Prove = Callable[[Path], None]
+CheckRuns = Callable[[Path], None]
+"""Takes the folder of a new bundle. Raises ModelError if the model does not run."""
 
 
 def import_model(
@@ -25,21 +26,22 @@ def import_model(
     *,
     force: bool = False,
     declaration: Declaration | None = None,
-    prove: Prove = lambda folder: None,
+    check_runs: CheckRuns = lambda folder: None,
 ) -> Bundle:
-    """Copy a bundle from outside into the store as `name`: a folder, a .zip or a .tar.* archive of one.
+    """Copy a model into the models folder as the bundle `name`, which appears complete or not at all.
 
-    What `yolo export` wrote is taken as well, and gets a manifest, so that damage is noticed from then on; and a
-    network file, alone or in a folder, that says itself how it is read, or whose declaration is given or lies beside
-    it. `prove` is given the folder of the new bundle, and raises ModelError when it does not run. It appears whole or
-    not at all. Raises ModelError: model_missing, model_corrupt, model_unsupported.
+    `source`: a bundle or a folder written by `yolo export`, which gets a manifest so that damage is detected later; a
+    .zip or .tar.* archive of either; or a network file, alone or in a folder, with metadata or a declaration.
+    Raises ModelError: model_missing, model_corrupt, model_unsupported.
     """
     store.check_new_name(name)
     folder = models_dir / name
     if folder.exists() and not force:
-        raise ModelError(f"{folder} is there already; --force replaces it, --name gives another", "model_unsupported")
+        raise ModelError(
+            f"{folder} already exists. Use --force to replace it, or --name for another name", "model_unsupported"
+        )
     if not source.exists():
-        raise ModelError(f"there is no {source}", "model_missing")
+        raise ModelError(f"{source} does not exist", "model_missing")
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with scratch.folder(models_dir, "import") as place:
@@ -48,9 +50,9 @@ def import_model(
             try:
                 stage(source, copy, is_declared=declaration is not None)
                 _build(copy, new, source, declaration)
-                prove(new)
+                check_runs(new)
             except ModelError as error:
-                raise ModelError(_in_terms_of(source, copy, new, str(error)), error.code) from error.__cause__
+                raise ModelError(_about_source(str(error), source, copy, new), error.code) from error.__cause__
             with scratch.appearing(folder) as fresh:
                 for path in new.iterdir():
                     path.rename(fresh / path.name)
@@ -60,25 +62,28 @@ def import_model(
 
 
 def _build(copy: Path, new: Path, source: Path, declaration: Declaration | None) -> None:
-    """Write what was copied as a bundle."""
+    """Make a bundle of the copied files."""
     if declaration is not None or (copy / declared.FILE).exists():
-        told = declaration or declared.read(copy / declared.FILE)
-        declared.build(declared.network_in(copy), new, told)
+        declaration = declaration or declared.read(copy / declared.FILE)
+        declared.build(declared.network_in(copy), new, declaration)
     elif source.is_file() and source.suffix == ".onnx":
         onnx_bundle.build(copy / source.name, new, source.name, keep_onnx=True)
     elif source.is_file() and source.suffix in declared.NETWORKS:
-        raise ModelError(f"{source} does not say how it is read: give --head, or its folder", "model_unsupported")
+        raise ModelError(
+            f"{source} contains no metadata. Declare its head with --head, or import a folder with a model.toml",
+            "model_unsupported",
+        )
     else:
         read = bundles.read(copy)
         with scratch.appearing(new) as fresh:
             for file in read.files or [path.name for path in copy.iterdir()]:
                 (copy / file).rename(fresh / file)
             bundle = replace(read, network=fresh / read.network.name, source=read.source or source.name)
-            inspect(bundle.network)  # that it opens
+            inspect(bundle.network)  # raises if it cannot be opened
             bundles.write_manifest(bundle)
 
 
-def _in_terms_of(source: Path, copy: Path, new: Path, text: str) -> str:
-    """An error about the copy as one about what was copied."""
-    whole = source if source.is_dir() or source.suffix not in declared.NETWORKS else source.parent
-    return text.replace(str(copy), str(whole)).replace(str(new), str(whole))
+def _about_source(text: str, source: Path, copy: Path, new: Path) -> str:
+    """The text of an error about the copy, with the paths of the source."""
+    original = source if source.is_dir() or source.suffix not in declared.NETWORKS else source.parent
+    return text.replace(str(copy), str(original)).replace(str(new), str(original))

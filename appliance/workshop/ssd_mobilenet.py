@@ -1,8 +1,8 @@
-"""SSD with MobileNetV3-Large (Howard et al. 2019, arXiv:1905.02244), Apache-2.0: TensorFlow's file into a bundle.
+"""Convert SSD MobileNetV3-Large (Howard et al. 2019, arXiv:1905.02244, Apache-2.0) from TensorFlow to a bundle.
 
-It is TensorFlow's `ssd_mobilenet_v3_large_coco_2020_01_14`, as its Object Detection API froze it for phones. Its own
-ending, a TFLite operation that OpenVINO has not, is left out, and its boxes are worked out of the anchors of its
-training: six layers, scales from 0.2 to 0.95 of the input, five shapes and one between two scales.
+The file is TensorFlow's `ssd_mobilenet_v3_large_coco_2020_01_14`, frozen by the Object Detection API for phones. Its
+last operation is a TFLite extension that OpenVINO does not support. It is replaced by box decoding with the anchors of
+its training: six layers, scales from 0.2 to 0.95 of the input, five aspect ratios and one intermediate scale.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.values import Size
-from appliance.workshop.anchor_boxes import Anchors, with_boxes
+from appliance.workshop.anchor_decoding import Anchors, with_decoded_boxes
 from appliance.workshop.coco import COCO
-from appliance.workshop.input_levels import Levels, put_before
+from appliance.workshop.preprocessing import Preprocessing, with_preprocessing
 
 NAME = "ssd-mobilenet-v3"
 SIDE = 320
 _BOXES, _SCORES = "raw_outputs/box_encodings:0", "raw_outputs/class_predictions:0"
-_FINER = (10.0, 5.0)
-_LEVELS = Levels("rgb", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+_SCALE_FACTORS = (10.0, 5.0)
+_PREPROCESSING = Preprocessing("rgb", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 _CELLS = (20, 10, 5, 3, 2, 1)
 _SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
 
 
 def build(graph: Path, folder: Path, source: str) -> Bundle:
-    """Write the frozen graph as a bundle; the folder appears whole or not at all.
+    """Write the frozen graph as a bundle; the folder appears complete or not at all.
 
     Raises ModelError model_unsupported for another network.
     """
     import openvino
 
-    model = put_before(_read(graph), _LEVELS)
+    model = with_preprocessing(_read(graph), _PREPROCESSING)
     with scratch.appearing(folder) as fresh:
         openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
@@ -51,7 +51,7 @@ def build(graph: Path, folder: Path, source: str) -> Bundle:
 
 
 def anchors() -> Anchors:
-    """Every anchor in its order, (2034, 4)."""
+    """All anchors in the order of the outputs, (2034, 4)."""
     rows = []
     for number, cells in enumerate(_CELLS):
         scale, coarser = _SCALES[number], _SCALES[number + 1]
@@ -65,7 +65,7 @@ def anchors() -> Anchors:
 
 
 def _read(graph: Path) -> Any:
-    """The network up to where its ending began, with boxes."""
+    """The network with decoded boxes in place of its last operation."""
     from openvino import frontend
 
     reader = frontend.FrontEndManager().load_by_framework("tf")
@@ -74,8 +74,6 @@ def _read(graph: Path) -> Any:
         loaded.override_all_outputs([loaded.get_place_by_tensor_name(name) for name in (_BOXES, _SCORES)])
         model = reader.convert(loaded)
         offsets, scores = (result.input_value(0) for result in model.get_results())
-        return with_boxes(model, offsets, scores, anchors(), finer=_FINER, first=0)
+        return with_decoded_boxes(model, offsets, scores, anchors(), scale_factors=_SCALE_FACTORS, first_category=0)
     except (RuntimeError, TypeError, ValueError, frontend.GeneralFailure, frontend.NotImplementedFailure) as error:
-        raise ModelError(
-            f"{graph} is not {NAME} as it was published: {last_line(error)}", "model_unsupported"
-        ) from None
+        raise ModelError(f"{graph} is not the published {NAME}: {last_line(error)}", "model_unsupported") from None

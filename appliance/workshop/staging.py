@@ -1,9 +1,9 @@
-"""A model from outside, copied to where nobody else can change it: plain files in one folder, before any is read.
+"""Copy an untrusted model into a private folder before anything in it is read.
 
 Rules of this file:
-- Whoever made the source may be an enemy, and may change it meanwhile: what is checked is the copy.
-- A link is refused, not followed: root imports, and everybody may read what comes of it.
-- Everything is bounded: bytes, files, and what one header of an archive may claim.
+- The source may be hostile and may change during the import, so only the copy is checked.
+- Links are rejected, not followed: root runs the import, and everyone can read the result.
+- Everything is bounded: bytes, files, and the sizes that an archive's headers claim.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from appliance.files import open_plain
 from appliance.models import metadata
 from appliance.models.bundle import MANIFEST
 from appliance.workshop import archive, declared
-from appliance.workshop.copying import Copying
+from appliance.workshop.copying import BoundedCopy
 
 
 def stage(source: Path, target: Path, *, is_declared: bool) -> None:
-    """Copy the files of a model into the folder `target`: from a folder, a .zip or .tar.* of one, or a network file
-    with its weights. `is_declared`: how it is read is said elsewhere.
+    """Copy the files of a model into the folder `target`.
 
-    Raises ModelError: model_corrupt, model_unsupported; and OSError.
+    `source`: a folder, a .zip or .tar.* of one, or a network file, whose weights are copied too. `is_declared`: its
+    declaration is given elsewhere. Raises ModelError: model_corrupt, model_unsupported; and OSError.
     """
-    copying = Copying(source, target)
+    copying = BoundedCopy(source, target)
     if source.is_dir():
         _stage_folder(source, copying, is_declared=is_declared)
     elif source.suffix in declared.NETWORKS:
@@ -39,11 +39,13 @@ def stage(source: Path, target: Path, *, is_declared: bool) -> None:
     _check_holds_a_model({path.name for path in target.iterdir()}, source, is_declared=is_declared)
 
 
-def _stage_folder(source: Path, copying: Copying, *, is_declared: bool) -> None:
+def _stage_folder(source: Path, copying: BoundedCopy, *, is_declared: bool) -> None:
     folder = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
     try:
         inside = _visible(folder)
-        if len(inside) == 1 and stat.S_ISDIR(_mode(folder, inside[0])):  # archives are made with and without it
+        if len(inside) == 1 and stat.S_ISDIR(
+            _mode(folder, inside[0])
+        ):  # archives are packed with or without the folder
             inner = os.open(inside[0], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder, source = inner, source / inside[0]
@@ -70,15 +72,15 @@ def _check_file(folder: int, name: str, source: Path) -> None:
     mode = _mode(folder, name)
     if stat.S_ISLNK(mode):
         raise ModelError(
-            f"{source / name} is a link, and links are not followed; copy the folder with `cp -rL` and import the copy",
+            f"{source / name} is a symbolic link. Copy the folder with `cp -rL` and import the copy",
             "model_corrupt",
         )
     if not stat.S_ISREG(mode):
-        raise ModelError(f"{source / name} is a pipe or a device, not a file", "model_corrupt")
+        raise ModelError(f"{source / name} is a pipe or a device, not a regular file", "model_corrupt")
 
 
-def _stage_network(source: Path, copying: Copying) -> None:
-    """The file, and the weights that lie beside it under its name."""
+def _stage_network(source: Path, copying: BoundedCopy) -> None:
+    """Copy the network file, and the weights with the same name next to it."""
     names = [source.name]
     if source.suffix == ".xml":
         names.append(source.with_suffix(".bin").name)
@@ -87,12 +89,12 @@ def _stage_network(source: Path, copying: Copying) -> None:
         path = source.parent / name
         if path != source and not path.exists():
             continue
-        with open_plain(path, links=path == source) as content:  # a link that was named is meant
+        with open_plain(path, links=path == source) as content:  # a link named on the command line is intended
             copying.put(content, name, os.fstat(content.fileno()).st_size)
 
 
 def _check_holds_a_model(names: set[str], source: Path, *, is_declared: bool) -> None:
-    """Say early what is missing, before gigabytes are copied out of the wrong folder."""
+    """Reject a wrong folder early, before gigabytes are copied."""
     weights = sorted(name for name in names if name.endswith((".pt", ".pth")))
     known = {MANIFEST, metadata.FILE, declared.FILE} & names
     if known or is_declared or (any(name.endswith(declared.NETWORKS) for name in names) and source.is_file()):
@@ -100,14 +102,14 @@ def _check_holds_a_model(names: set[str], source: Path, *, is_declared: bool) ->
     if weights:
         raise pytorch(source / weights[0])
     raise ModelError(
-        f"{source} has neither {MANIFEST} nor Ultralytics' {metadata.FILE} nor {declared.FILE}; import a folder that "
-        "`yolo export format=openvino` wrote, or a network file with --head",
+        f"{source} contains none of {MANIFEST}, {metadata.FILE} (Ultralytics) and {declared.FILE}. Import a folder "
+        "written by `yolo export format=openvino`, or a network file with --head",
         "model_corrupt",
     )
 
 
 def pytorch(weights: Path) -> ModelError:
-    """What to do with weights that have to be exported first."""
+    """The error for weights that must be exported first."""
     return ModelError(
         f"{weights.name} contains PyTorch weights. Convert it with: appliance model export {weights}",
         "model_unsupported",
@@ -115,11 +117,11 @@ def pytorch(weights: Path) -> ModelError:
 
 
 def holds_pytorch(source: Path) -> bool:
-    """Whether a file is what `torch.save` writes: by its name, or by what is in it."""
+    """Whether `torch.save` wrote this file, by its name or content."""
     if source.suffix in (".pt", ".pth"):
         return True
     try:
         with open_plain(source) as file, zipfile.ZipFile(file) as packed:
             return any(name.endswith("/data.pkl") for name in packed.namelist()[: archive.MOST_MEMBERS])
-    except Exception:  # noqa: BLE001  # whatever it is then, it is not that
+    except Exception:  # noqa: BLE001  # anything unreadable is not a PyTorch file
         return False

@@ -1,7 +1,7 @@
-"""A model that comes from outside, run once as the service runs it, before it is called ready.
+"""Run an imported model once, the way the service runs it, before it is reported as ready.
 
-It runs in a process of its own: a network may end the process that compiles it, take all memory, or never come back,
-and none of that shall be the end of the import, or of the service next to it.
+The trial has its own process: a network can crash the process that compiles it, use all memory or hang, and must not
+take down the import or the service.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ from appliance.values import Frame, ResultFilter, Size
 from appliance.vision import decode, scene
 
 _LONGEST_S = 600.0
-"""A small board takes half a minute for a nano network, and this for one that is far too large for it."""
+"""A small board needs half a minute for a nano network; one that takes this long is far too large for it."""
 _PACKAGES = Path(__file__).parent.parent
 _LANDSCAPE, _PORTRAIT = Size(1280, 720), Size(480, 640)
 _SMALL_SIDE = 320
 _UNSURE = 0.01
-"""Confidence at which even a network that sees nothing in a drawing has something to read."""
+"""A confidence so low that the output is not empty even if nothing is detected."""
 
 
 class _Verdict(msgspec.Struct):
-    """What the process says: why the model does not run, or nothing."""
+    """The result of the trial process: why the model does not run; empty: it runs."""
 
     error: str = ""
     code: str = ""
 
 
-def prove(settings: Settings, folder: Path) -> None:
-    """Run the bundle in this folder once, in another process. Raises ModelError model_unsupported, or what loading it
-    there raised.
+def check_runs(settings: Settings, folder: Path) -> None:
+    """Run the bundle in this folder once, in another process.
+
+    Raises ModelError: model_unsupported, or the error that loading it raised there.
     """
     model = structs.replace(settings.model, dir=str(folder.parent.absolute()), name=folder.name)
     engine = structs.replace(settings.engine, cache=False)
-    chosen = Settings(model=model, engine=engine, flow=settings.flow)  # no secret on a command line
+    chosen = Settings(model=model, engine=engine, flow=settings.flow)  # no secrets on a command line
     command = [sys.executable, "-m", "appliance.workshop.trial_run", msgspec.json.encode(chosen).decode()]
     try:
         answer = programs.run(command, timeout_s=_LONGEST_S, cwd=_PACKAGES)
         verdict = msgspec.json.decode(answer, type=_Verdict)
     except (programs.ProgramFailed, msgspec.MsgspecError) as error:
         raise ModelError(
-            f"{folder.name} does not run here: a process that tried it once ended early ({error}). Try a smaller "
+            f"{folder.name} does not run on this device: the trial process ended early ({error}). Try a smaller "
             "model, or export it again",
             "model_unsupported",
         ) from None
@@ -61,9 +62,9 @@ def prove(settings: Settings, folder: Path) -> None:
 
 
 def run_once(settings: Settings) -> None:
-    """Load the model as the service does, and run it on two drawn pictures of other shapes and sizes.
+    """Load the model as the service does, and run it on two drawn pictures of different shapes and sizes.
 
-    Raises ModelError, and EngineError when its engine cannot be used here.
+    Raises ModelError, and EngineError if the engine cannot be used on this device.
     """
     name = settings.model.name
     network = loading.load_to_serve(settings)
@@ -78,27 +79,26 @@ def run_once(settings: Settings) -> None:
             inference.run(Frame("_trial", "_trial", 0, picture, ResultFilter(confidence), time.monotonic()), side)
     except EngineError as error:
         raise ModelError(
-            f"{name} loads, but fails on a picture: {error}. Export it again: `yolo export format=openvino "
-            "dynamic=True`",
+            f"{name} loads, but inference fails: {error}. Export it again: `yolo export format=openvino dynamic=True`",
             "model_unsupported",
         ) from error
     except ApplianceError:
         raise
-    except Exception as error:  # its reader met what it was not made for
+    except Exception as error:  # the reader did not expect this output
         raise ModelError(
-            f"{name} loads, but its answer to a picture cannot be read: {last_line(error)}. Export it again: "
-            "`yolo export format=openvino dynamic=True`, or declare how it is read (docs/models.md)",
+            f"{name} loads, but its output cannot be read: {last_line(error)}. Export it again: "
+            "`yolo export format=openvino dynamic=True`, or declare its head (docs/models.md)",
             "model_unsupported",
         ) from error
     finally:
         close(inference)
 
 
-def _main(told: str) -> None:
+def _main(encoded_settings: str) -> None:
     with contextlib.suppress(OSError):  # if memory runs out, this process goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.disable(logging.CRITICAL)
-    settings = msgspec.json.decode(told, type=Settings)
+    settings = msgspec.json.decode(encoded_settings, type=Settings)
     verdict = _Verdict()
     try:
         try:
@@ -111,7 +111,7 @@ def _main(told: str) -> None:
     except ModelError as error:
         verdict = _Verdict(str(error), error.code)
     except EngineError as error:
-        verdict = _Verdict(f"{settings.model.name} does not run here: {error}", "model_unsupported")
+        verdict = _Verdict(f"{settings.model.name} does not run on this device: {error}", "model_unsupported")
     sys.stdout.write(msgspec.json.encode(verdict).decode())
 
 

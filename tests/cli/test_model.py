@@ -116,7 +116,7 @@ def test_a_network_is_imported_with_its_head_and_its_classes(
     assert run(models_dir, "import", str(silent)) == 3
     assert "declare its head with --head" in capsys.readouterr().err
     assert run(models_dir, "import", str(silent), "--head", "anchors") == 3
-    assert "3 classes apart, and 80 are named" in capsys.readouterr().err
+    assert "has 3 classes, but 80 names are declared" in capsys.readouterr().err
     assert run(models_dir, "import", str(silent), "--head", "anchors", "--classes", str(names)) == 0
     assert "silent: detect, 3 classes" in capsys.readouterr().out
     assert run(models_dir, "import", str(silent), "--classes", str(names)) == 3

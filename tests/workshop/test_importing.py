@@ -1,4 +1,4 @@
-"""What comes into the folder of bundles from outside, and what goes."""
+"""Importing models into the models folder, and removing them."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def models_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """A folder as `yolo export format=openvino dynamic=True` leaves it."""
+    """A folder as `yolo export format=openvino dynamic=True` writes it."""
     return export_folder(tmp_path / "best_openvino_model")
 
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Path:
-    """A bundle of ours, in another store."""
+    """A bundle in another folder."""
     return make_bundles(tmp_path, "elsewhere") / "elsewhere"
 
 
-def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = False) -> tuple[str, str]:
-    """The code and text of the refusal, which leaves nothing behind."""
+def rejected(source: Path, models_dir: Path, name: str = "new", *, force: bool = False) -> tuple[str, str]:
+    """The code and text of the error, which leaves no files behind."""
     before = store.names(models_dir)
     with pytest.raises(ModelError) as caught:
         importing.import_model(source, models_dir, name, force=force)
@@ -45,9 +45,7 @@ def refused(source: Path, models_dir: Path, name: str = "new", *, force: bool = 
     return caught.value.code, str(caught.value)
 
 
-def test_an_export_is_taken_in_as_it_is_and_held_against_a_manifest_from_then_on(
-    export: Path, models_dir: Path
-) -> None:
+def test_an_imported_export_gets_a_manifest_that_detects_damage(export: Path, models_dir: Path) -> None:
     found = importing.import_model(export, models_dir, "gate")
     assert (found.name, found.head, found.classes, found.license) == ("gate", "anchors", networks.CLASSES, "AGPL-3.0")
     assert set(found.files) == {"best.xml", "best.bin", "metadata.yaml"}
@@ -57,7 +55,7 @@ def test_an_export_is_taken_in_as_it_is_and_held_against_a_manifest_from_then_on
         bundles.read(models_dir / "gate")
 
 
-def test_a_bundle_of_ours_keeps_what_its_manifest_says(ours: Path, models_dir: Path) -> None:
+def test_an_imported_bundle_keeps_its_manifest(ours: Path, models_dir: Path) -> None:
     before = bundles.read(ours)
     found = importing.import_model(ours, models_dir, "new")
     assert (found.source, found.tools, found.files) == ("a test", before.tools, before.files)
@@ -65,75 +63,75 @@ def test_a_bundle_of_ours_keeps_what_its_manifest_says(ours: Path, models_dir: P
 
 
 @pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
-@pytest.mark.parametrize("deep", [True, False], ids=["with its folder", "its files alone"])
-def test_an_archive_is_as_good_as_a_folder(export: Path, models_dir: Path, kind: str, deep: bool) -> None:
+@pytest.mark.parametrize("deep", [True, False], ids=["with the folder", "files only"])
+def test_an_archive_of_a_folder_is_imported(export: Path, models_dir: Path, kind: str, deep: bool) -> None:
     base = str(export.parent / "packed")
     archive = shutil.make_archive(base, kind, export.parent if deep else export, export.name if deep else ".")
     assert importing.import_model(Path(archive), models_dir, "new").classes == networks.CLASSES
 
 
 @pytest.mark.parametrize("member", ["../../outside.txt", "/tmp/outside.txt", "a/b/c/deep.xml", "..", "a\\..\\b"])
-def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, models_dir: Path, member: str) -> None:
+def test_an_archive_with_paths_outside_its_folder_is_rejected(tmp_path: Path, models_dir: Path, member: str) -> None:
     archive = tmp_path / "evil.tar"
     with tarfile.open(archive, "w") as packed:
         entry = tarfile.TarInfo(member)
         entry.size = 4
         packed.addfile(entry, io.BytesIO(b"evil"))
-    assert refused(archive, models_dir)[0] == "model_corrupt"
+    assert rejected(archive, models_dir)[0] == "model_corrupt"
     assert not list(tmp_path.rglob("outside.txt"))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_an_archive_with_a_link_or_a_device_is_refused(tmp_path: Path, models_dir: Path, kind: bytes) -> None:
+def test_an_archive_with_a_link_or_a_device_is_rejected(tmp_path: Path, models_dir: Path, kind: bytes) -> None:
     archive = tmp_path / "evil.tar"
     with tarfile.open(archive, "w") as packed:
         entry = tarfile.TarInfo("model.xml")
         entry.type, entry.linkname = kind, "/etc/hostname"
         packed.addfile(entry)
-    code, text = refused(archive, models_dir)
+    code, text = rejected(archive, models_dir)
     assert code == "model_corrupt"
     assert "link or a device" in text
 
 
-def test_an_archive_that_unpacks_to_a_disk_full_is_refused(tmp_path: Path, models_dir: Path) -> None:
+def test_an_archive_that_would_fill_the_disk_is_rejected(tmp_path: Path, models_dir: Path) -> None:
     archive = tmp_path / "bomb.tar"
     entry = tarfile.TarInfo("model.bin")
     entry.size = 10**13
     archive.write_bytes(entry.tobuf() + bytes(10240))
-    assert "more than 2 GB" in refused(archive, models_dir)[1]
+    assert "larger than 2 GB" in rejected(archive, models_dir)[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"just words" * 200])
-def test_what_is_no_archive_is_refused(tmp_path: Path, models_dir: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_rejected(tmp_path: Path, models_dir: Path, content: bytes) -> None:
     (tmp_path / "model.zip").write_bytes(content)
-    assert refused(tmp_path / "model.zip", models_dir)[0] in ("model_corrupt", "model_unsupported")
+    assert rejected(tmp_path / "model.zip", models_dir)[0] in ("model_corrupt", "model_unsupported")
 
 
-def test_a_cut_archive_is_refused(export: Path, models_dir: Path) -> None:
+def test_a_truncated_archive_is_rejected(export: Path, models_dir: Path) -> None:
     archive = Path(shutil.make_archive(str(export.parent / "packed"), "gztar", export))
     archive.write_bytes(archive.read_bytes()[:-200])
-    assert refused(archive, models_dir)[0] == "model_corrupt"
+    assert rejected(archive, models_dir)[0] == "model_corrupt"
 
 
-def test_a_damaged_bundle_is_refused(ours: Path, models_dir: Path) -> None:
+def test_a_damaged_bundle_is_rejected(ours: Path, models_dir: Path) -> None:
     (ours / "model.bin").write_bytes(b"damage")
-    assert refused(ours, models_dir)[0] == "model_corrupt"
+    assert rejected(ours, models_dir)[0] == "model_corrupt"
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a\\b", "/abs"])
-def test_a_name_that_would_leave_the_folder_is_refused(export: Path, models_dir: Path, name: str) -> None:
-    assert refused(export, models_dir, name)[0] == "model_unsupported"
+def test_an_invalid_name_is_rejected(export: Path, models_dir: Path, name: str) -> None:
+    assert rejected(export, models_dir, name)[0] == "model_unsupported"
 
 
-def test_a_model_that_is_there_is_replaced_only_when_told_to(export: Path, ours: Path, models_dir: Path) -> None:
+def test_a_model_is_replaced_only_with_force(export: Path, ours: Path, models_dir: Path) -> None:
     importing.import_model(export, models_dir, "new")
-    assert "--force" in refused(ours, models_dir)[1]
+    assert "--force" in rejected(ours, models_dir)[1]
     importing.import_model(ours, models_dir, "new", force=True)
     assert bundles.read(models_dir / "new").network.name == "model.xml"
 
 
-def test_what_is_not_there_is_named(tmp_path: Path, models_dir: Path, export: Path) -> None:
-    assert refused(tmp_path / "nowhere.zip", models_dir)[0] == "model_missing"
+def test_a_missing_source_or_model_is_reported(tmp_path: Path, models_dir: Path, export: Path) -> None:
+    assert rejected(tmp_path / "nowhere.zip", models_dir)[0] == "model_missing"
     importing.import_model(export, models_dir, "gate")
     with pytest.raises(ModelError, match="did you mean 'gate'"):
         store.folder_of(models_dir, "gatr")
@@ -141,7 +139,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, models_dir: Path, export: Pa
         store.folder_of(models_dir, "../elsewhere")
 
 
-def test_a_removed_model_is_gone_and_the_one_in_use_stays(export: Path, models_dir: Path) -> None:
+def test_models_can_be_removed_unless_they_are_in_use(export: Path, models_dir: Path) -> None:
     for name in ("first", "second", "third"):
         importing.import_model(export, models_dir, name)
     active.activate(models_dir, "second", "first")
@@ -156,7 +154,7 @@ def test_a_removed_model_is_gone_and_the_one_in_use_stays(export: Path, models_d
     assert caught.value.code == "model_missing"
 
 
-def test_a_zip_may_hold_what_a_mac_adds(export: Path, models_dir: Path) -> None:
+def test_files_that_macos_adds_to_a_zip_are_ignored(export: Path, models_dir: Path) -> None:
     archive = export.parent / "packed.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for file in export.iterdir():

@@ -1,4 +1,4 @@
-"""SSD MobileNetV3 without its file: the anchors, and what is refused; with it, what it finds."""
+"""SSD MobileNetV3: anchors and rejected files; with the real file, detections."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from appliance.workshop import known_models, ssd_mobilenet
 from appliance.workshop.fetch import fetch
 
 
-def test_anchors_are_laid_out_as_in_its_training() -> None:
-    """Against the sizes that its graph names for OpenCV (PriorBox_0 and PriorBox_1), px."""
+def test_anchors_match_its_training() -> None:
+    """The sizes that its graph for OpenCV contains (PriorBox_0 and PriorBox_1), px."""
     rows = ssd_mobilenet.anchors()
     assert rows.shape == (3 * 20 * 20 + 6 * (10 * 10 + 5 * 5 + 3 * 3 + 2 * 2 + 1), 4)
     np.testing.assert_allclose(rows[:3, 2], [32, 90.5096679919, 45.2548339959], rtol=1e-5)
@@ -30,9 +30,9 @@ def test_anchors_are_laid_out_as_in_its_training() -> None:
     np.testing.assert_allclose(rows[-1], [160, 160, 320 * 0.95**0.5, 320 * 0.95**0.5], rtol=1e-5)
 
 
-def test_what_is_no_such_network_is_refused(tmp_path: Path) -> None:
+def test_another_network_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.pb").write_bytes(b"no graph")
-    with pytest.raises(ModelError, match="is not ssd-mobilenet-v3 as it was published") as caught:
+    with pytest.raises(ModelError, match="is not the published ssd-mobilenet-v3") as caught:
         ssd_mobilenet.build(tmp_path / "model.pb", tmp_path / "out", "a test")
     assert caught.value.code == "model_unsupported"
     assert not (tmp_path / "out").exists()
@@ -42,7 +42,7 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
     try:
         made = fetch(tmp_path, print, model=known_models.SSD_MOBILENET)
     except ModelError as error:
-        pytest.skip(f"NOT TESTED: the file cannot be fetched here: {error}")
+        pytest.skip(f"NOT TESTED: the file cannot be downloaded here: {error}")
     assert (made.license, made.head, made.fixed_size) == ("Apache-2.0", "anchors", Size(320, 320))
     assert made.placing == "stretch"
     settings = load(flags={"model.dir": str(tmp_path), "model.name": made.name})

@@ -1,4 +1,4 @@
-"""Sources that were made to reach outside their folder, to fill the disk, or to keep the import waiting."""
+"""Malicious sources: paths outside the folder, archives that fill the disk, pipes that block the import."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.models.bundles import edit_manifest, make_bundles
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound bundle of ours."""
+    """A valid bundle."""
     return make_bundles(tmp_path_factory.mktemp("good"), "gate") / "gate"
 
 
 @pytest.fixture
 def source(good: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
+    """A copy of the valid bundle, for changes."""
     return Path(shutil.copytree(good, tmp_path / "source"))
 
 
@@ -40,8 +40,8 @@ def models_dir(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def refused(source: Path, models_dir: Path) -> str:
-    """The text of the refusal, which leaves nothing behind, neither there nor elsewhere."""
+def rejected(source: Path, models_dir: Path) -> str:
+    """The error, which leaves no files behind, in the models folder or elsewhere."""
     around = sorted(path for path in models_dir.parent.iterdir() if path != models_dir)
     with pytest.raises(ModelError) as caught:
         importing.import_model(source, models_dir, "new")
@@ -56,94 +56,94 @@ def test_a_manifest_cannot_write_outside_its_folder(source: Path, models_dir: Pa
     target = source / name
     if name == "../../../outside":
         target = models_dir.parent / "outside"
-        target.write_bytes(b"as it was")
+        target.write_bytes(b"unchanged")
     edit_manifest(source, files={"model.xml": bundles.sha256(source / "model.xml"), name: "0" * 64})
-    assert "outside its own folder" in refused(source, models_dir)
+    assert "outside its own folder" in rejected(source, models_dir)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "manifest.json", "more.txt"])
-def test_a_link_in_a_folder_is_not_followed(source: Path, models_dir: Path, tmp_path: Path, name: str) -> None:
+def test_a_link_in_a_folder_is_rejected(source: Path, models_dir: Path, tmp_path: Path, name: str) -> None:
     secret = tmp_path / "secret"
-    secret.write_bytes(b"for root alone")
+    secret.write_bytes(b"for root only")
     secret.chmod(0o600)
     (source / name).unlink(missing_ok=True)
     (source / name).symlink_to(secret)
-    assert "is a link, and links are not followed; copy the folder with `cp -rL`" in refused(source, models_dir)
+    assert "is a symbolic link. Copy the folder with `cp -rL`" in rejected(source, models_dir)
 
 
-def test_a_link_to_the_folder_inside_is_not_followed(source: Path, models_dir: Path, tmp_path: Path) -> None:
+def test_a_link_to_the_inner_folder_is_rejected(source: Path, models_dir: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()
     (outer / "inner").symlink_to(source)
-    assert refused(outer, models_dir)
+    assert rejected(outer, models_dir)
 
 
-def test_a_folder_that_was_named_may_be_a_link(source: Path, models_dir: Path, tmp_path: Path) -> None:
+def test_the_source_itself_may_be_a_link(source: Path, models_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
     assert importing.import_model(tmp_path / "link", models_dir, "new").classes == networks.CLASSES
 
 
 @pytest.mark.parametrize("name", ["model.bin", "manifest.json", "more.txt"])
-def test_a_pipe_in_a_folder_is_not_waited_for(source: Path, models_dir: Path, name: str) -> None:
+def test_a_pipe_in_a_folder_does_not_block(source: Path, models_dir: Path, name: str) -> None:
     (source / name).unlink(missing_ok=True)
     os.mkfifo(source / name)
-    assert "is a pipe or a device" in refused(source, models_dir)
+    assert "is a pipe or a device" in rejected(source, models_dir)
 
 
 @pytest.mark.parametrize("name", ["model.zip", "model.onnx", "model.tar.gz", "model.pb"])
-def test_a_pipe_as_the_source_is_not_waited_for(models_dir: Path, tmp_path: Path, name: str) -> None:
+def test_a_pipe_as_the_source_does_not_block(models_dir: Path, tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    assert "not a regular file" in refused(tmp_path / name, models_dir)
+    assert "not a regular file" in rejected(tmp_path / name, models_dir)
 
 
 def test_a_device_as_the_source_is_not_read(models_dir: Path) -> None:
-    assert "not a regular file" in refused(Path("/dev/zero"), models_dir)
+    assert "not a regular file" in rejected(Path("/dev/zero"), models_dir)
 
 
-def test_a_folder_in_place_of_a_file_is_named(source: Path, models_dir: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(source: Path, models_dir: Path) -> None:
     (source / "model.bin").unlink()
     (source / "model.bin").mkdir()
-    assert f"{source / 'model.bin'} is missing" in refused(source, models_dir)
+    assert f"{source / 'model.bin'} is missing" in rejected(source, models_dir)
 
 
-def test_the_wrong_folder_is_not_copied_first(models_dir: Path, tmp_path: Path) -> None:
+def test_a_wrong_folder_is_rejected_before_copying(models_dir: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with (home / "film.mp4").open("wb") as file:
         file.truncate(10**12)
-    assert "neither manifest.json nor Ultralytics' metadata.yaml nor model.toml" in refused(home, models_dir)
+    assert "contains none of manifest.json, metadata.yaml (Ultralytics) and model.toml" in rejected(home, models_dir)
 
 
-def test_a_file_larger_than_any_model_is_refused_before_it_is_copied(source: Path, models_dir: Path) -> None:
+def test_a_file_larger_than_any_model_is_rejected_before_copying(source: Path, models_dir: Path) -> None:
     with (source / "more.bin").open("wb") as file:
         file.truncate(10**12)
-    assert "holds more than 2 GB" in refused(source, models_dir)
+    assert "is larger than 2 GB" in rejected(source, models_dir)
 
 
-def test_a_folder_of_many_files_is_not_one_model(source: Path, models_dir: Path) -> None:
+def test_a_folder_with_too_many_files_is_rejected(source: Path, models_dir: Path) -> None:
     for number in range(200):
         (source / f"{number}.txt").write_bytes(b"")
-    assert "more than 100 files" in refused(source, models_dir)
+    assert "more than 100 files" in rejected(source, models_dir)
 
 
 @pytest.mark.parametrize("name", ["best.pt", "weights.pth", "best.onnx.zip"])
-def test_weights_of_pytorch_are_answered_with_the_command_that_converts_them(
+def test_pytorch_weights_are_rejected_with_the_command_that_converts_them(
     models_dir: Path, tmp_path: Path, name: str
 ) -> None:
     weights = tmp_path / name
     with zipfile.ZipFile(weights, "w") as packed:
         packed.writestr("best/data.pkl", b"")
         packed.writestr("best/data/0", b"")
-    assert refused(weights, models_dir) == (
+    assert rejected(weights, models_dir) == (
         f"{name} contains PyTorch weights. Convert it with: appliance model export {weights}"
     )
 
 
-def test_a_folder_of_weights_too(models_dir: Path, tmp_path: Path) -> None:
+def test_a_folder_of_pytorch_weights_is_rejected_too(models_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / "best.pt").write_bytes(b"")
-    assert f"appliance model export {folder / 'best.pt'}" in refused(folder, models_dir)
+    assert f"appliance model export {folder / 'best.pt'}" in rejected(folder, models_dir)
 
 
 def tar(path: Path, *members: tuple[str, bytes], gz: bool = False) -> Path:
@@ -167,98 +167,98 @@ def zipped(path: Path, *members: tuple[str, bytes], kind: int = stat.S_IFREG) ->
 
 @pytest.mark.parametrize("make", [tar, zipped])
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "reason"),
     [
-        ([("../../outside", b"")], "is not a file of a model"),
-        ([("/tmp/outside-of-it", b"")], "is not a file of a model"),
+        ([("../../outside", b"")], "unexpected path"),
+        ([("/tmp/outside-of-it", b"")], "unexpected path"),
         ([("a/x", b""), ("b/y", b"")], "files in several folders"),
-        ([("a\x1b[2J", b"")], "cannot be called 'a\\x1b[2J'"),
-        ([("x" * 250, b"")], "cannot be called"),
+        ([("a\x1b[2J", b"")], "invalid file name 'a\\x1b[2J'"),
+        ([("x" * 250, b"")], "invalid file name"),
         ([(f"{number}", b"") for number in range(150)], "more than 100 files"),
         ([(f"{number}/", b"") for number in range(1500)], "more than 1000 entries"),
-        ([("readme.txt", b"")], "neither manifest.json nor"),
+        ([("readme.txt", b"")], "contains none of manifest.json"),
     ],
     ids=lambda one: str(one)[:30],
 )
-def test_an_archive_that_is_not_of_one_model_is_refused(
-    models_dir: Path, tmp_path: Path, make: Callable[..., Path], members: list[tuple[str, bytes]], said: str
+def test_an_archive_of_anything_but_one_model_is_rejected(
+    models_dir: Path, tmp_path: Path, make: Callable[..., Path], members: list[tuple[str, bytes]], reason: str
 ) -> None:
-    assert said in refused(make(tmp_path / "model.archive", *members), models_dir)
+    assert reason in rejected(make(tmp_path / "model.archive", *members), models_dir)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("make", [tar, zipped])
-def test_a_file_that_an_archive_holds_twice_is_refused(
+def test_a_duplicate_file_in_an_archive_is_rejected(
     models_dir: Path, tmp_path: Path, make: Callable[..., Path]
 ) -> None:
-    assert "exists" in refused(make(tmp_path / "model.archive", ("model.xml", b"a"), ("model.xml", b"b")), models_dir)
+    assert "exists" in rejected(make(tmp_path / "model.archive", ("model.xml", b"a"), ("model.xml", b"b")), models_dir)
 
 
-def test_a_link_in_a_zip_is_refused(models_dir: Path, tmp_path: Path) -> None:
+def test_a_link_in_a_zip_is_rejected(models_dir: Path, tmp_path: Path) -> None:
     archive = zipped(tmp_path / "model.zip", ("model.xml", b"/etc/passwd"), kind=stat.S_IFLNK)
-    assert "link or a device" in refused(archive, models_dir)
+    assert "link or a device" in rejected(archive, models_dir)
 
 
-def test_a_zip_that_unpacks_to_a_disk_full_is_refused(models_dir: Path, tmp_path: Path) -> None:
+def test_a_zip_that_would_fill_the_disk_is_rejected(models_dir: Path, tmp_path: Path) -> None:
     archive = zipped(tmp_path / "model.zip", ("model.bin", b"x" * 1234))
     data = archive.read_bytes()
     archive.write_bytes(data.replace((1234).to_bytes(4, "little"), (4 * 10**9).to_bytes(4, "little")))
-    assert "holds more than 2 GB" in refused(archive, models_dir)
+    assert "is larger than 2 GB" in rejected(archive, models_dir)
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 @pytest.mark.parametrize("size", [10**9, 10**11])
-def test_a_header_that_claims_all_memory_is_not_read(models_dir: Path, tmp_path: Path, kind: bytes, size: int) -> None:
+def test_a_header_that_claims_all_memory_is_rejected(models_dir: Path, tmp_path: Path, kind: bytes, size: int) -> None:
     entry = tarfile.TarInfo("model.bin")
     entry.size, entry.type = size, kind
     (tmp_path / "model.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
-    assert "a header of" in refused(tmp_path / "model.tar", models_dir)
+    assert "a header claims" in rejected(tmp_path / "model.tar", models_dir)
 
 
-def test_an_xz_that_claims_all_memory_is_refused(models_dir: Path, tmp_path: Path) -> None:
+def test_an_xz_that_claims_all_memory_is_rejected(models_dir: Path, tmp_path: Path) -> None:
     large = [{"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "depth": 1}]
     archive = tmp_path / "model.tar.xz"
     archive.write_bytes(lzma.compress(bytes(10240), filters=large))
-    assert "is damaged: Memory usage limit exceeded" in refused(archive, models_dir)
+    assert "is damaged: Memory usage limit exceeded" in rejected(archive, models_dir)
 
 
-def test_a_network_finds_its_weights_but_not_through_a_link(models_dir: Path, tmp_path: Path, good: Path) -> None:
+def test_weights_next_to_a_network_must_not_be_a_link(models_dir: Path, tmp_path: Path, good: Path) -> None:
     shutil.copyfile(good / "model.xml", tmp_path / "net.xml")
     (tmp_path / "net.bin").symlink_to(good / "model.bin")
     with pytest.raises(ModelError, match="symbolic links"):
         importing.import_model(tmp_path / "net.xml", models_dir, "new")
 
 
-def test_no_error_speaks_of_the_copy(source: Path, models_dir: Path, tmp_path: Path) -> None:
+def test_errors_name_the_source_and_not_the_copy(source: Path, models_dir: Path, tmp_path: Path) -> None:
     (source / "model.bin").write_bytes(b"damage")
-    assert refused(source, models_dir).startswith(f"{source / 'model.bin'} is damaged")
+    assert rejected(source, models_dir).startswith(f"{source / 'model.bin'} is damaged")
     (tmp_path / "model.onnx").write_bytes(b"no network")
-    assert refused(tmp_path / "model.onnx", models_dir).startswith(f"{tmp_path / 'model.onnx'} cannot be read")
+    assert rejected(tmp_path / "model.onnx", models_dir).startswith(f"{tmp_path / 'model.onnx'} cannot be read")
 
 
-def test_a_model_that_does_not_run_is_not_taken_in(source: Path, models_dir: Path) -> None:
+def test_a_model_that_does_not_run_is_not_imported(source: Path, models_dir: Path) -> None:
     def fails(folder: Path) -> None:
         assert bundles.read(folder).name == "new"
         raise ModelError(f"{folder} does not run", "model_unsupported")
 
     with pytest.raises(ModelError, match=f"{source} does not run"):
-        importing.import_model(source, models_dir, "new", prove=fails)
+        importing.import_model(source, models_dir, "new", check_runs=fails)
     assert not list(models_dir.iterdir())
 
 
-def test_what_changes_after_the_copy_is_not_taken_in(source: Path, models_dir: Path) -> None:
+def test_changes_after_the_copy_are_not_imported(source: Path, models_dir: Path) -> None:
     def changes(_: Path) -> None:
         for path in source.iterdir():
             path.unlink()
             path.symlink_to("/etc/passwd")
 
-    sound = bundles.sha256(source / "model.bin")
-    found = importing.import_model(source, models_dir, "new", prove=changes)
-    assert bundles.sha256(models_dir / "new" / "model.bin") == sound == found.files["model.bin"]
+    digest = bundles.sha256(source / "model.bin")
+    found = importing.import_model(source, models_dir, "new", check_runs=changes)
+    assert bundles.sha256(models_dir / "new" / "model.bin") == digest == found.files["model.bin"]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
-def test_archives_of_every_kind_are_read(source: Path, models_dir: Path, tmp_path: Path, kind: str) -> None:
+def test_every_archive_format_is_imported(source: Path, models_dir: Path, tmp_path: Path, kind: str) -> None:
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, source)
     assert importing.import_model(Path(archive), models_dir, "new").classes == networks.CLASSES
 
@@ -281,7 +281,7 @@ def archives(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     from_end=st.booleans(),
 )
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_to_an_archive_is_read_or_refused(
+def test_any_damaged_archive_is_imported_or_rejected(
     archives: dict[str, bytes], tmp_path: Path, kind: str, at: int, put: bytes, cut: int, from_end: bool
 ) -> None:
     data = archives[kind]

@@ -1,4 +1,4 @@
-"""A model that is imported is run once, as the service runs it."""
+"""The trial run of an imported model."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def settings(folder: Path) -> Settings:
     return loader.load(flags={"model.dir": str(folder.parent), "model.name": folder.name})
 
 
-def refused(folder: Path) -> str:
+def rejected(folder: Path) -> str:
     with pytest.raises(ModelError) as caught:
         trial_run.run_once(settings(folder))
     assert caught.value.code == "model_unsupported"
     return str(caught.value)
 
 
-def test_a_sound_model_runs(folder: Path) -> None:
-    trial_run.prove(settings(folder), folder)
+def test_a_valid_model_runs(folder: Path) -> None:
+    trial_run.check_runs(settings(folder), folder)
 
 
 def test_masks_exported_with_nms_run(tmp_path: Path) -> None:
@@ -48,25 +48,25 @@ def test_masks_exported_with_nms_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entries", [{"task": "pose", "keypoints": [17, 3]}, {"task": "segment"}, {"head": "picodet"}], ids=str
 )
-def test_an_answer_that_cannot_be_read_is_said(folder: Path, entries: dict[str, Any]) -> None:
+def test_output_that_cannot_be_read_is_reported(folder: Path, entries: dict[str, Any]) -> None:
     edit_manifest(folder, **entries)
-    assert "its answer to a picture cannot be read" in refused(folder)
+    assert "its output cannot be read" in rejected(folder)
 
 
 def at_one_size_only(image: Any) -> Any:
-    """As where an exporter wrote down a size that it calls dynamic."""
+    """As if the exporter stored a fixed size in a dynamic network."""
     from openvino import opset13 as ops
 
     return ops.reshape(image, np.array([1, 3, 640 * 384], np.int64), False)
 
 
-def test_a_network_that_calls_itself_dynamic_and_is_not_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_is_not_really_dynamic_is_rejected(tmp_path: Path) -> None:
     folder = networks.export(tmp_path / "model", np.zeros((1, 7, 84), np.float32), at_one_size_only)
-    assert "Export it again" in refused(folder)
+    assert "Export it again" in rejected(folder)
 
 
 def larger_than_any_memory(_: Any) -> Any:
-    """A constant of 400 TB, which no memory is touched for: OpenVINO works it out when it compiles."""
+    """A constant of 400 TB, which OpenVINO computes only when it compiles the network."""
     from openvino import opset13 as ops
 
     side = 10_000_000
@@ -74,10 +74,10 @@ def larger_than_any_memory(_: Any) -> Any:
     return ops.reduce_mean(whole, np.array([0, 1]), False)
 
 
-def test_a_network_that_takes_more_than_all_memory_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_needs_more_than_all_memory_is_rejected(tmp_path: Path) -> None:
     folder = networks.export(tmp_path / "model", np.zeros((1, 7, 84), np.float32), larger_than_any_memory)
     with pytest.raises(ModelError) as caught:
-        trial_run.prove(settings(folder), folder)
+        trial_run.check_runs(settings(folder), folder)
     assert caught.value.code == "model_unsupported"
 
 
@@ -89,7 +89,7 @@ def script(folder: Path, line: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("kill -SEGV $$", "ended early (ended by SIGSEGV)"),
         ("kill -KILL $$", "not enough memory"),
@@ -97,38 +97,38 @@ def script(folder: Path, line: str) -> str:
         ("echo", "ended early"),
     ],
 )
-def test_a_network_that_ends_the_process_that_runs_it_does_not_end_the_import(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+def test_a_network_that_crashes_its_process_is_an_error_of_the_import(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, reason: str
 ) -> None:
     chosen = settings(folder)
     monkeypatch.setattr(sys, "executable", script(tmp_path, line))
     with pytest.raises(ModelError) as caught:
-        trial_run.prove(chosen, folder)
-    assert said in str(caught.value)
+        trial_run.check_runs(chosen, folder)
+    assert reason in str(caught.value)
 
 
-def test_no_secret_is_on_the_command_line_of_the_trial(
+def test_the_command_line_of_the_trial_contains_no_secrets(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = tmp_path / "told"
+    arguments = tmp_path / "arguments"
     chosen = loader.load(flags={"server.viewer_token": "s3cret", "server.api_key": "s3cret"})
-    monkeypatch.setattr(sys, "executable", script(tmp_path, f'echo "$@" > {told}; echo "{{}}"'))
-    trial_run.prove(chosen, folder)
-    assert "s3cret" not in told.read_text()
+    monkeypatch.setattr(sys, "executable", script(tmp_path, f'echo "$@" > {arguments}; echo "{{}}"'))
+    trial_run.check_runs(chosen, folder)
+    assert "s3cret" not in arguments.read_text()
 
 
 def imported(models_dir: Path, source: Path) -> int:
     return cli.main(["model", "import", str(source), "--set", f"model.dir={models_dir}"])
 
 
-def test_an_import_that_does_not_run_is_not_called_ready(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_does_not_run_is_not_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = networks.export(tmp_path / "gate", np.zeros((1, 7, 84), np.float32), at_one_size_only)
     assert imported(tmp_path / "models", source) == 3
-    assert "gate loads, but fails on a picture" in capsys.readouterr().err
+    assert "gate loads, but inference fails" in capsys.readouterr().err
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_a_bundle_is_imported_with_its_trial(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_imported_after_its_trial(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert imported(tmp_path / "others", folder) == 0
     assert "appliance model activate gate" in capsys.readouterr().out
     assert bundles.read(tmp_path / "others" / "gate").source == "a test"
