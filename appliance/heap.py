@@ -1,4 +1,4 @@
-"""The allocator's memory."""
+"""Memory that the allocator keeps after it was freed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 
 
-def give_back() -> None:
-    """Return to the system what has been freed: glibc keeps it, for each thread apart."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+def trim() -> None:
+    """Return freed memory to the system. glibc otherwise keeps it, separately for each thread."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What the parts ask of one another. `run.py` decides who answers."""
+"""Protocols and callables between rooms. `service/build.py` connects the implementations."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ Clock = Callable[[], float]
 """Monotonic seconds."""
 
 Publish = Callable[[Frame, Outcome], None]
-"""Takes a frame's one outcome; returns at once and never raises."""
+"""Publishes the one outcome of a frame. Returns at once and never raises."""
 
 ReportLine = Callable[[str], None]
 """Takes one line of output for the person who runs a command."""
 
 Tensor = NDArray[np.uint8]
-"""One picture as a network takes it: (height, width, 3), RGB, contiguous."""
+"""One network input: (height, width, 3), RGB, contiguous."""
 
 Raw = tuple[NDArray[np.floating[Any]], ...]
-"""A network's outputs for one picture, in its own order and without the batch, as its head expects them."""
+"""The network's outputs for one input, in their original order and without the batch dimension."""
 
 
 class Engine(Protocol):
-    """Runs one network. Every method may be called from any thread."""
+    """Runs one network. All methods are thread-safe."""
 
     name: str
     device: str
     precision: str
     slots: int
-    """Inferences that can run at the same time."""
+    """Maximum number of concurrent inferences."""
 
     def prepare(self, size: Size | None) -> bool:
-        """Make a network ready for inputs of this size alone, or of any (None); slow the first time, then free.
+        """Prepare a network for inputs of this size, or of any size (None). Slow the first time only.
 
-        Returns whether it was compiled now; else it was ready, or kept since an earlier start.
-
-        Raises EngineError when it cannot run at this size.
+        Returns whether it was compiled now; False when it was ready or in the cache of an earlier start. Raises
+        EngineError when it cannot run at this size.
         """
 
     def ready(self) -> tuple[Size | None, ...]:
-        """What is prepared now."""
+        """The prepared sizes; None among them: any size."""
 
     def drop(self, size: Size | None) -> None:
-        """Give up the network of this size, or the one for any (None); what runs on it still ends."""
+        """Release the network for this size, or the one for any size (None). Running inferences complete."""
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
-        """Run the network on the calling thread and return what `read` makes of its outputs.
+        """Run the network on the calling thread, pass the outputs to `read`, and return its result.
 
-        It runs on the network of its size if there is one, side by side with others; else, or with `all_cores`, on the
-        one for any size, one at a time, which is prepared first if need be. Waits for its turn without the GIL.
-        The outputs are only valid inside `read`. Raises EngineError, and what `read` raises.
+        It uses the network for the tensor's size, in parallel with other calls. Without one, or with `all_cores`, it
+        uses the network for any size, which runs one inference at a time and is prepared if necessary. It waits for a
+        free slot without the GIL. The outputs are valid only inside `read`. Raises EngineError, and whatever `read`
+        raises.
         """
 
     def close(self) -> None:
-        """Wait for what is running and release the device."""
+        """Wait for running inferences, then release the device."""
 
 
 class Sensors(Protocol):
-    """Reads the machine."""
+    """Reads the device's sensors."""
 
     def read(self) -> Reading: ...
 
 
 class Notifier(Protocol):
-    """Tells the service manager how we are."""
+    """Sends state to the service manager."""
 
-    def tell(self, *words: str) -> None:
-        """One message of sd_notify(3), in the words of device/systemd.py; returns at once and never raises."""
+    def notify(self, *assignments: str) -> None:
+        """Send one sd_notify(3) message, built with device/systemd.py. Returns at once and never raises."""

@@ -161,9 +161,9 @@ class Agent:
         while True:
             since_s = self._taking_since_s
             if since_s is None or self._clock() - since_s < _STUCK_S:
-                self._notifier.tell(systemd.ALIVE)
+                self._notifier.notify(systemd.ALIVE)
             if self._answers:
-                self._notifier.tell(
+                self._notifier.notify(
                     systemd.status(f"{self._answers} answers, the last {self._latency_ms:.0f} ms after the shutter")
                 )
             await asyncio.sleep(_BEAT_S)
@@ -211,7 +211,7 @@ class Agent:
             self._latency_ms = (self._clock() - shot.taken_s) * 1000
             self._answers += 1
             if self._answers == 1:
-                self._notifier.tell(systemd.READY, systemd.status(f"answered after {self._latency_ms:.0f} ms"))
+                self._notifier.notify(systemd.READY, systemd.status(f"answered after {self._latency_ms:.0f} ms"))
             self._seen(Sighting(payload, shot.picture, self._latency_ms))
         elif event == "detection_error":
             log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})

@@ -88,7 +88,7 @@ async def run(options: Options, report: ReportLine) -> None:
         except ApplianceError as error:
             failure = error
         group.cancel_scope.cancel()
-    notifier.tell(systemd.STOPPING)
+    notifier.notify(systemd.STOPPING)
     if failure is not None:
         raise failure
 

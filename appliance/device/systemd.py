@@ -45,9 +45,9 @@ class SystemdNotifier:
     def __init__(self, send: Callable[[str], object]) -> None:
         self._send = send
 
-    def tell(self, *words: str) -> None:
+    def notify(self, *assignments: str) -> None:
         try:
-            self._send("\n".join(words))
+            self._send("\n".join(assignments))
         except OSError as error:
             log.warning("cannot notify systemd: %s", error, extra={"kind": "notify"})
 
@@ -55,7 +55,7 @@ class SystemdNotifier:
 class NoNotifier:
     """Does nothing: there is no service manager, as on a laptop or in a container."""
 
-    def tell(self, *words: str) -> None: ...
+    def notify(self, *assignments: str) -> None: ...
 
 
 def notifier(environ: Mapping[str, str] = os.environ) -> Notifier:

@@ -96,7 +96,7 @@ class OpenVINOEngine:
         with self._lock:
             dropped = self._prepared.pop(size, None)
         del dropped
-        heap.give_back()  # compiling leaves about 10 MB of freed memory
+        heap.trim()  # compiling leaves about 10 MB of freed memory
 
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         """Wait for a free inference request, run it, and pass its outputs to `read` without copying them."""
@@ -162,7 +162,7 @@ class OpenVINOEngine:
                 model.reshape([1, size.height, size.width, 3])
             compiled = self._compile_or_load(model, size)
             del model
-            heap.give_back()  # compiling leaves about 10 MB of freed memory
+            heap.trim()  # compiling leaves about 10 MB of freed memory
             best = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             slots = min(_MAX_SLOTS, best) if size is not None else 1
             self.slots = max(self.slots, slots)

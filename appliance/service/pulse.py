@@ -68,7 +68,7 @@ class Pulse:
         """Ping until cancelled."""
         await self._start()
         self._up = True
-        self._notifier.tell(systemd.READY, systemd.status(self.status()))
+        self._notifier.notify(systemd.READY, systemd.status(self.status()))
         proved = False
         while True:
             if self._vitals.ready() and not proved:
@@ -79,20 +79,20 @@ class Pulse:
                     "inference hung; waiting for the watchdog to restart the service",
                     extra={"kind": "stuck", "code": "engine_stuck"},
                 )
-                self._notifier.tell(systemd.status("stuck: inference hung"))
+                self._notifier.notify(systemd.status("stuck: inference hung"))
             else:
-                self._notifier.tell(systemd.ALIVE, systemd.status(self.status()))
+                self._notifier.notify(systemd.ALIVE, systemd.status(self.status()))
             await asyncio.sleep(self._every_s)
 
     def reloading(self) -> None:
         """A reload has begun."""
         if self._up:
-            self._notifier.tell(systemd.reloading(self._clock()))
+            self._notifier.notify(systemd.reloading(self._clock()))
 
     def reloaded(self) -> None:
         """The reload is over, whether it changed anything or not."""
         if self._up:
-            self._notifier.tell(systemd.READY, systemd.status(self.status()))
+            self._notifier.notify(systemd.READY, systemd.status(self.status()))
 
     def status(self) -> str:
         """The device's state in the line that `systemctl status` shows. A report that fails is no reason to restart."""
@@ -118,12 +118,12 @@ class Pulse:
         vitals, ask_at_s = self._vitals, self._clock()
         while not vitals.ready() and (vitals.stuck or vitals.unable() is None):
             if self._clock() >= ask_at_s and not vitals.stuck:
-                self._notifier.tell(systemd.more_time(_MORE_S), systemd.status(f"starting; {self.status()}"))
+                self._notifier.notify(systemd.more_time(_MORE_S), systemd.status(f"starting; {self.status()}"))
                 ask_at_s = self._clock() + _MORE_S / 3
             await asyncio.sleep(0.02)  # nothing signals readiness; it is polled, here and over HTTP
 
 
 async def _ask_for_time(notifier: Notifier) -> None:
     for _ in range(round(_LONGEST_LOAD_S / (_MORE_S / 3))):
-        notifier.tell(systemd.more_time(_MORE_S), systemd.status("starting: loading the model"))
+        notifier.notify(systemd.more_time(_MORE_S), systemd.status("starting: loading the model"))
         await asyncio.sleep(_MORE_S / 3)

@@ -92,7 +92,7 @@ async def _until_stop_or_restart(
             )
         await signals.stop.wait()
         group.cancel_scope.cancel()
-    notifier.tell(systemd.STOPPING if signals.stop.is_set() else systemd.reloading(time.monotonic()))
+    notifier.notify(systemd.STOPPING if signals.stop.is_set() else systemd.reloading(time.monotonic()))
 
 
 async def _retry_in_safe_mode(

@@ -49,7 +49,7 @@ class Admission:
             try:
                 yield
             finally:
-                heap.give_back()  # up to 160 MB, which the next large picture might not get on another thread
+                heap.trim()  # up to 160 MB, which the next large picture might not get on another thread
 
     def _check(self, picture: Picture, need: int) -> None:
         room, kept = self._room_bytes(), min(need, _KEPT_BYTES)

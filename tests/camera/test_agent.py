@@ -28,8 +28,8 @@ class Manager:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, *words: str) -> None:
-        self.told.append(" ".join(words))
+    def notify(self, *assignments: str) -> None:
+        self.told.append(" ".join(assignments))
 
 
 def lens(running: Running) -> CameraStats:

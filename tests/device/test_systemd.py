@@ -40,7 +40,7 @@ def by_hand(path: str) -> Notifier:
 def test_without_a_service_manager_notifications_do_nothing() -> None:
     notifier = systemd.notifier({})
     assert isinstance(notifier, NoNotifier)
-    notifier.tell(systemd.READY, systemd.status("fine"))
+    notifier.notify(systemd.READY, systemd.status("fine"))
 
 
 @pytest.mark.parametrize("way", [through_library, by_hand])
@@ -53,7 +53,7 @@ def test_systemd_receives_every_notification(manager: socket.socket, way: Callab
         ((systemd.more_time(30),), "EXTEND_TIMEOUT_USEC=30000000"),
         ((systemd.STOPPING,), "STOPPING=1"),
     ):
-        notifier.tell(*words)
+        notifier.notify(*words)
         assert manager.recv(4096).decode().strip() == received
 
 
@@ -71,7 +71,7 @@ def test_a_status_is_always_one_line() -> None:
 
 
 def test_a_missing_service_manager_is_logged_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    by_hand(str(tmp_path / "nobody")).tell(systemd.READY)
+    by_hand(str(tmp_path / "nobody")).notify(systemd.READY)
     assert "cannot notify systemd" in caplog.text
 
 
@@ -135,5 +135,5 @@ def test_a_passed_socket_that_is_not_a_tcp_port_is_reported(tmp_path: Path) -> N
 
 def test_nothing_is_logged_while_systemd_listens(manager: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        systemd.notifier().tell(systemd.READY)
+        systemd.notifier().notify(systemd.READY)
     assert not caplog.records

@@ -28,7 +28,7 @@ class Heard:
     def __init__(self) -> None:
         self.messages: list[dict[str, str]] = []
 
-    def tell(self, *words: str) -> None:
+    def notify(self, *words: str) -> None:
         lines = [line for word in words for line in word.splitlines()]
         self.messages.append(dict(line.split("=", 1) for line in lines))
 
