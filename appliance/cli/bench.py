@@ -13,24 +13,29 @@ from appliance.device import logs
 
 
 def add(commands: Any) -> None:
-    """Put it among the commands."""
-    bench = add_command(commands, "bench", _bench, "measure what this machine can do with its model")
+    """Add the command."""
+    bench = add_command(commands, "bench", _bench, "measure how many frames per second this device can process")
     add_settings(bench)
     bench.add_argument(
-        "--sides", default="", metavar="640,512,…", help="longest sides to measure, px (default: ladder)"
+        "--sides",
+        default="",
+        metavar="640,512,…",
+        help="longest input sides, px (default: those that the governor uses)",
     )
-    bench.add_argument("--seconds", default="5", help="how long each is measured (default: %(default)s)")
     bench.add_argument(
-        "--soak", default="", metavar="30m", help="then work this long at the largest one, to see it hot"
+        "--seconds", default="5", metavar="N", help="how long to measure each input size (default: %(default)s)"
+    )
+    bench.add_argument(
+        "--soak", default="", metavar="30m", help="then run at full load this long, to measure the device when hot"
     )
     bench.add_argument(
         "--engine",
         default="",
         metavar="NAME,…",
-        help="measure these engines too, on the same model; all: each known one",
+        help="also measure these engines with the same model; all: every engine",
     )
-    bench.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    bench.add_argument("--svg", type=Path, metavar="FILE", help="also draw them there")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE as JSON")
+    bench.add_argument("--svg", type=Path, metavar="FILE", help="write a chart of the results to FILE")
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -40,22 +45,22 @@ def _bench(arguments: argparse.Namespace) -> int:
     from appliance.commands.bench.progress import Progress
     from appliance.engines import registry
 
-    wanted = plan.make_plan(
+    chosen = plan.make_plan(
         sides=arguments.sides, seconds=arguments.seconds, soak=arguments.soak, usual_side=settings.flow.max_side
     )
     if arguments.engine:
         engines = registry.names() if arguments.engine == "all" else arguments.engine.split(",")
-        wanted = replace(wanted, engines=tuple(engines))
-    progress = Progress(sys.stderr, measure.expected_s(settings, wanted))
+        chosen = replace(chosen, engines=tuple(engines))
+    progress = Progress(sys.stderr, measure.expected_s(settings, chosen))
     try:
-        found = measure.measure(settings, wanted, progress)
+        result = measure.measure(settings, chosen, progress)
     finally:
         progress.clear()
-    print(report.table(found))
-    for path, content in ((arguments.json, report.to_json), (arguments.svg, plot.svg)):
+    print(report.table(result))
+    for path, encode in ((arguments.json, report.to_json), (arguments.svg, plot.svg)):
         try:
             if path:
-                path.write_bytes(content(found))
+                path.write_bytes(encode(result))
         except OSError as error:
             return complain(f"{path} cannot be written: {error.strerror}", FAILED)
     return OK

@@ -1,1 +1,1 @@
-"""`appliance bench`: what this box can do with its model, measured on the path that frames of cameras take."""
+"""`appliance bench`: measure how many frames per second this device processes, on the path of camera frames."""

@@ -1,4 +1,4 @@
-"""The most that a network can be given: threads that put one picture through it again and again."""
+"""Full load for a network: threads that run one picture through it again and again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from appliance.flow.inference import Inference
 from appliance.values import Frame, Picture, ResultFilter
 
 Tick = Callable[[float], None]
-"""Takes the seconds that have passed since the last one."""
+"""Takes the seconds since the previous tick."""
 
 _TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was done in a time under full load: medians of a frame's way and of the engine's part, CPU time a frame."""
+    """A period under full load: median time per frame, in all and in the engine, and CPU time per frame."""
 
     frames: int
     seconds: float
@@ -30,7 +30,7 @@ class Window:
     infer_ms: float
     cpu_ms: float
     others_percent: float
-    """Part of the machine's CPU time that other processes took."""
+    """CPU time of other processes, in percent of all CPUs."""
 
     @property
     def fps(self) -> float:
@@ -38,7 +38,7 @@ class Window:
 
 
 class FullLoad:
-    """`with FullLoad(...) as load:` as many threads as the service has, from a picture's bytes to its boxes."""
+    """`with FullLoad(...) as load:` run as many threads as the service, from the picture's bytes to its detections."""
 
     def __init__(self, inference: Inference, picture: Picture, side: int, wanted: ResultFilter) -> None:
         self._inference, self._picture, self._side, self._wanted = inference, picture, side, wanted
@@ -57,7 +57,7 @@ class FullLoad:
         self._executor.shutdown()
 
     def window(self, seconds: float, tick: Tick = lambda _: None) -> Window:
-        """Let it run this long, and until a frame is done, and say what was done. Raises what a frame raised."""
+        """Measure for `seconds` and at least one frame. Raises what a frame has raised."""
         done: list[tuple[float, float]] = []
         self._done = done
         began_s, cpu_s, (busy_s, total_s) = time.monotonic(), time.process_time(), _machine_s()
@@ -83,10 +83,10 @@ class FullLoad:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._done.append(self._look())
+            self._done.append(self._run_frame())
 
-    def _look(self) -> tuple[float, float]:
-        """Seconds from bytes to boxes, and those of the engine."""
+    def _run_frame(self) -> tuple[float, float]:
+        """Process one frame; its total time and its time in the engine, s."""
         begun_s = time.monotonic()
         frame = Frame("bench", "bench", 0, self._picture, self._wanted, begun_s)
         answer = self._inference.run(frame, self._side)
@@ -94,8 +94,8 @@ class FullLoad:
 
 
 def _machine_s() -> tuple[float, float]:
-    """CPU time of all processes since the machine started, and all that there was, s; guests are counted as users."""
+    """CPU time in use and in total since boot, s. Linux counts the time of guests as that of users, too."""
     times = psutil.cpu_times()
-    known = times._asdict()
-    total_s = sum(known.values()) - known.get("guest", 0.0) - known.get("guest_nice", 0.0)
-    return total_s - times.idle - known.get("iowait", 0.0), total_s
+    fields = times._asdict()
+    total_s = sum(fields.values()) - fields.get("guest", 0.0) - fields.get("guest_nice", 0.0)
+    return total_s - times.idle - fields.get("iowait", 0.0), total_s

@@ -1,4 +1,4 @@
-"""Measures each rung of the ladder, keeps the profile, and then, if asked, how long the box holds the highest one."""
+"""Measure each input size, save the profile, and then optionally soak the device at the largest size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec import structs
 from appliance.commands.bench.load import FullLoad
 from appliance.commands.bench.plan import Plan
 from appliance.commands.bench.progress import Progress
-from appliance.commands.bench.report import Minute, Report
+from appliance.commands.bench.report import BenchReport, Minute
 from appliance.device import profile
 from appliance.device.profile import Profile, Rung
 from appliance.device.sensors import throttle
@@ -29,45 +29,45 @@ from appliance.values import Picture, ResultFilter, Size
 from appliance.vision import decode, scene
 
 IMAGE = Size(1280, 720)
-"""What most cameras send."""
+"""The picture size of most cameras."""
 
-Load = Callable[[Settings], Network]
+LoadNetwork = Callable[[Settings], Network]
 
 _WARM_S = 1.0
 _MINUTE_S = 60.0
 
 
 def expected_s(settings: Settings, plan: Plan) -> float:
-    """How long measuring takes, without compiling."""
+    """The expected duration, without compiling."""
     rungs = len(plan.sides) * len(_names(settings)) * len({settings.engine.kind, *plan.engines})
     return rungs * (plan.seconds + _warm_s(plan)) + plan.soak_s
 
 
 def measure(
-    settings: Settings, plan: Plan, progress: Progress, load: Load = partial(load_network, prepare=False)
-) -> Report:
-    """Everything the plan asks for; profiles are kept in the folder of models as soon as they are there.
+    settings: Settings, plan: Plan, progress: Progress, load: LoadNetwork = partial(load_network, prepare=False)
+) -> BenchReport:
+    """Measure everything in the plan and save each profile in the model folder as soon as it is complete.
 
-    The configured engine and model come first, then the model's int8 form, NAME-int8, where there is one, then both on
-    the plan's other engines. Only the configured engine's profiles are kept. Raises ModelError, EngineError.
+    The configured engine and model come first, then the INT8 version (NAME-int8) if there is one, then both on the
+    plan's other engines. Only the configured engine's profiles are saved. Raises ModelError and EngineError.
     """
-    report = Report((), settings.flow.max_side)
+    report = BenchReport((), settings.flow.max_side)
     bench = _Bench(plan, _picture(settings), ResultFilter(settings.model.min_confidence), MachineSensors(), progress)
     own = settings.engine.kind
     others = [kind for kind in plan.engines if kind != own]
     for kind, name in ((kind, name) for kind in (own, *others) for name in _names(settings)):
         one = _with_model(settings, name, plan, kind)
         try:
-            found = bench.profile(load(one))
+            measured = bench.profile(load(one))
         except (ModelError, EngineError) as error:
             if (kind, name) == (own, settings.model.name):
                 raise
             where = "" if kind == own else f" on {kind}"
-            progress.line(f"{name}{where} is left out: {error}")
+            progress.line(f"{name}{where} skipped: {error}")
             continue
         if kind == own:
-            _keep(found, one, progress)
-        report = replace(report, profiles=(*report.profiles, found))
+            _save(measured, one, progress)
+        report = replace(report, profiles=(*report.profiles, measured))
     if plan.soak_s:
         minutes = bench.soak(load(_with_model(settings, settings.model.name, plan, own)))
         report = replace(report, soak=tuple(_until_interrupted(minutes, progress)))
@@ -76,7 +76,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """Puts one picture through networks, as the plan says."""
+    """Runs one picture through networks, as the plan says."""
 
     plan: Plan
     picture: Picture
@@ -85,7 +85,7 @@ class _Bench:
     progress: Progress
 
     def profile(self, network: Network) -> Profile:
-        """All rungs of a network, which is closed afterwards."""
+        """Measure all sizes of a network, then close it."""
         rungs: dict[Size, Rung] = {}
         with closing(network):
             for side in self.plan.sides:
@@ -102,7 +102,7 @@ class _Bench:
         return Profile(profile.subject_of(network.info), precision, now, tuple(rungs.values()))
 
     def soak(self, network: Network) -> Iterator[Minute]:
-        """The highest rung for a long time, minute by minute; the network is closed afterwards."""
+        """Run the largest size for a long time, minute by minute, then close the network."""
         side = self.plan.sides[0]
         size = network.sizes.best(self.picture.size, side)
         with closing(network), self._full_load(network, size, side) as load:
@@ -122,7 +122,7 @@ class _Bench:
             load.window(_warm_s(self.plan), self.progress.advance)
             before = throttle.read()
             window = load.window(self.plan.seconds, self.progress.advance)
-            reading, after = self.sensors.read(), throttle.read()  # while it works: it clocks down a moment later
+            reading, after = self.sensors.read(), throttle.read()  # under load: a moment later the clock drops
         resident_bytes = reading.memory.resident_bytes or 0
         return Rung(
             side=side,
@@ -140,7 +140,7 @@ class _Bench:
         )
 
     def _full_load(self, network: Network, size: Size, side: int) -> FullLoad:
-        network.engine.prepare(size)  # only then it is known how many frames run side by side
+        network.engine.prepare(size)  # the number of concurrent frames is known only afterwards
         return FullLoad(Inference(network, clock=time.monotonic), self.picture, side, self.wanted)
 
 
@@ -151,7 +151,7 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _with_model(settings: Settings, name: str, plan: Plan, kind: str) -> Settings:
-    """These settings with that model and engine, and room for all sizes: none is dropped while others are measured."""
+    """The settings with this model and engine, and a cache that holds all sizes of the plan."""
     engine = structs.replace(settings.engine, kind=kind, sizes=max(settings.engine.sizes, min(32, len(plan.sides))))
     return structs.replace(settings, model=structs.replace(settings.model, name=name), engine=engine)
 
@@ -162,7 +162,7 @@ def _picture(settings: Settings) -> Picture:
 
 
 def _until_interrupted(minutes: Iterator[Minute], progress: Progress) -> Iterator[Minute]:
-    """Ctrl-C ends a soak early; what was measured until then counts."""
+    """End a soak early on Ctrl-C and keep the minutes so far."""
     try:
         for minute in minutes:
             temp = "" if minute.temp_c is None else f", {minute.temp_c:.0f} °C"
@@ -172,16 +172,16 @@ def _until_interrupted(minutes: Iterator[Minute], progress: Progress) -> Iterato
         progress.line("stopped early")
 
 
-def _keep(found: Profile, settings: Settings, progress: Progress) -> None:
+def _save(measured: Profile, settings: Settings, progress: Progress) -> None:
     path = profile.path_in(Path(settings.model.dir), settings.model.name)
     try:
-        profile.write(path, found)
+        profile.write(path, measured)
     except OSError as error:
-        progress.line(f"{path} cannot be written ({error.strerror}): the service will not know these figures")
+        progress.line(f"{path} cannot be written ({error.strerror}); the service cannot use these results")
 
 
 def _one_line(name: str, rung: Rung) -> str:
-    return f"{name} {rung.size.width}x{rung.size.height}: {rung.frame_ms:.1f} ms a frame, {rung.fps:.1f} fps"
+    return f"{name} {rung.size.width}x{rung.size.height}: {rung.frame_ms:.1f} ms per frame, {rung.fps:.1f} fps"
 
 
 def _warm_s(plan: Plan) -> float:

@@ -1,4 +1,4 @@
-"""What to measure, and for how long, as the command line says it."""
+"""What to measure and for how long, from the options of the command line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from appliance.errors import ConfigError
 from appliance.governor.ladder import smaller_sides
 
 _TRAINED_SIDE = 640
-"""What nano models are trained at, px."""
+"""The input side that nano models are trained at, px."""
 LADDER = (_TRAINED_SIDE, *smaller_sides(_TRAINED_SIDE))
-"""The longest sides of the governor's ladder, px."""
+"""The longest input sides that the governor uses, px."""
 
 _LONGEST_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`sides`: px, largest first. `seconds`: on each. `soak_s`: on the largest one, afterwards; 0: not at all.
-    `engines`: measured beside the configured one.
+    """What to measure.
+
+    `sides`: longest input sides, px, largest first. `seconds`: per side. `soak_s`: full load on the largest side
+    afterwards; 0: none. `engines`: to measure in addition to the configured one.
     """
 
     sides: tuple[int, ...]
@@ -29,9 +31,9 @@ class Plan:
 
 
 def make_plan(*, sides: str = "", seconds: str = "5", soak: str = "", usual_side: int = 640) -> Plan:
-    """A plan from three options; without sides the ladder, and the side that the service uses. Raises ConfigError."""
-    wanted = _sides(sides) if sides else {*LADDER, usual_side}
-    return Plan(tuple(sorted(wanted, reverse=True)), _seconds(seconds), _duration_s(soak) if soak else 0.0)
+    """Parse the options. Without `sides`: the governor's, and the one that the service uses. Raises ConfigError."""
+    chosen = _sides(sides) if sides else {*LADDER, usual_side}
+    return Plan(tuple(sorted(chosen, reverse=True)), _seconds(seconds), _duration_s(soak) if soak else 0.0)
 
 
 def _sides(text: str) -> set[int]:
@@ -40,7 +42,7 @@ def _sides(text: str) -> set[int]:
     except ValueError:
         sides = set()
     if not sides or min(sides) < 64 or max(sides) > 2048:
-        raise ConfigError(f"--sides {text}: write sides from 64 to 2048 px, for example --sides 640,416,256")
+        raise ConfigError(f"--sides {text}: must be numbers from 64 to 2048, for example --sides 640,416,256")
     return sides
 
 
@@ -50,12 +52,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST_S:
-        raise ConfigError(f"--seconds {text}: write how long each size is measured, for example --seconds 5")
+        raise ConfigError(f"--seconds {text}: must be a number above 0, for example --seconds 5")
     return seconds
 
 
 def _duration_s(text: str) -> float:
     seconds = durations.parse(text) or 0.0
     if not 0 < seconds <= _LONGEST_S:
-        raise ConfigError(f"--soak {text}: write a time with its unit, for example --soak 30m")
+        raise ConfigError(f"--soak {text}: must be a duration of at most 7 days, for example --soak 30m")
     return seconds

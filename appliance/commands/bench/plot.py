@@ -1,4 +1,4 @@
-"""The figures as an SVG picture: frames a second of each input size, and how a soak went."""
+"""The results as an SVG chart: frame rate of each input size, and the course of a soak."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import math
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from appliance.commands.bench.report import Minute, Report, last_line, notes
+from appliance.commands.bench.report import BenchReport, Minute, notes, summary
 from appliance.device.profile import Rung
 from appliance.values import Size
 
 _WIDTH = 900
 _LEFT, _RIGHT = 130, 460
-"""Where bars begin, and how much is kept for the figures behind the longest one, px."""
+"""Where bars begin, and the space for the figures right of the longest one, px."""
 _BAR, _GAP = 22, 12
 _COLOURS = ("#1f6f8b", "#e08e45")
 _INK, _FAINT, _RULE = "#1d2733", "#66727f", "#d9dee3"
 _HOT = "#b3261e"
 
 
-def svg(report: Report) -> bytes:
-    """A picture of about 900 px width."""
+def svg(report: BenchReport) -> bytes:
+    """Draw the chart, 900 px wide."""
     bars, end = _bars(report, 92)
     parts = [*_heading(report), *bars]
     if len(report.soak) > 1:
         parts += _soak(report.soak, end + 40)
         end += 260
-    parts.append(_text(24, end + 34, last_line(report), size=15, weight="bold"))
+    parts.append(_text(24, end + 34, summary(report), size=15, weight="bold"))
     for note in notes(report):
         end += 20
         parts.append(_text(24, end + 36, note, size=12, fill=_FAINT))
@@ -37,10 +37,10 @@ def svg(report: Report) -> bytes:
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>"]).encode() + b"\n"
 
 
-def _heading(report: Report) -> Iterator[str]:
+def _heading(report: BenchReport) -> Iterator[str]:
     first = report.profiles[0]
     yield _text(24, 34, f"{first.subject.model} on {first.subject.machine}", size=18, weight="bold")
-    yield _text(24, 56, f"Frames a second from JPEG (1280x720) to boxes; {first.subject.engine}; {first.measured_at}",
+    yield _text(24, 56, f"Frames per second, JPEG (1280x720) to result; {first.subject.engine}; {first.measured_at}",
                 fill=_FAINT)  # fmt: skip
     if len(report.profiles) > 1:
         for number, profile in enumerate(report.profiles):
@@ -49,8 +49,8 @@ def _heading(report: Report) -> Iterator[str]:
             yield _text(x + 18, 80, profile.subject.model)
 
 
-def _bars(report: Report, top: int) -> tuple[list[str], int]:
-    """A group of bars for each input size, a bar for each model; and where they end, px from the top."""
+def _bars(report: BenchReport, top: int) -> tuple[list[str], int]:
+    """A group of bars per input size with a bar per model, and their lower end, px from the top."""
     sizes: dict[Size, list[tuple[int, Rung]]] = {}
     for number, profile in enumerate(report.profiles):
         for rung in profile.rungs:
@@ -69,26 +69,26 @@ def _bars(report: Report, top: int) -> tuple[list[str], int]:
                 f'fill="{_COLOURS[number]}"/>'
             )
             parts.append(_text(_LEFT + width + 8, y + 15, f"{rung.fps:.1f} fps", weight="bold"))
-            parts.append(_text(_WIDTH - _RIGHT + 96, y + 15, _words(rung), fill=_FAINT))
+            parts.append(_text(_WIDTH - _RIGHT + 96, y + 15, _details(rung), fill=_FAINT))
             y += _BAR
         y += _GAP
     parts.append(f'<line x1="{_LEFT}" y1="{top - 4}" x2="{_LEFT}" y2="{y - _GAP + 4}" stroke="{_INK}"/>')
     return parts, y
 
 
-def _words(rung: Rung) -> str:
-    words = [
+def _details(rung: Rung) -> str:
+    details = [
         f"{rung.frame_ms:.1f} ms",
         f"CPU {rung.cpu_ms:.1f} ms",
         f"+{rung.added_bytes / 1e6:.0f} MB",
         "" if rung.temp_c is None else f"{rung.temp_c:.0f} °C",
         "throttled" if rung.throttled else "",
     ]
-    return " · ".join(word for word in words if word)
+    return " · ".join(detail for detail in details if detail)
 
 
 def _soak(minutes: Sequence[Minute], top: int) -> Iterator[str]:
-    """Frames a second and temperature over time, each with its own axis from zero."""
+    """Frame rate and temperature over time, each with its own axis from zero."""
     left, right, height = _LEFT, _WIDTH - 90, 170
     bottom, span_s = top + 24 + height, minutes[-1].at_s
 
@@ -102,7 +102,7 @@ def _soak(minutes: Sequence[Minute], top: int) -> Iterator[str]:
     fps = [(minute.at_s, minute.fps) for minute in minutes]
     temps = [(minute.at_s, minute.temp_c) for minute in minutes if minute.temp_c is not None]
     most = _round_up(max(value for _, value in fps))
-    yield _text(left, top + 4, f"{span_s / 60:.0f} min of full work", weight="bold")
+    yield _text(left, top + 4, f"{span_s / 60:.0f} min at full load", weight="bold")
     for part in (0, 0.5, 1):
         y = bottom - part * height
         yield f'<line x1="{left}" y1="{y}" x2="{right}" y2="{y}" stroke="{_RULE}"/>'

@@ -1,10 +1,10 @@
-"""Reports as if they had been measured."""
+"""Builders of benchmark reports."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from appliance.commands.bench.report import Minute, Report
+from appliance.commands.bench.report import BenchReport, Minute
 from appliance.device.profile import Profile, Rung, Subject
 from appliance.values import Size
 
@@ -18,8 +18,8 @@ def profile(name: str, *rungs: Rung) -> Profile:
     return Profile(subject, "f32", "2026-01-02T03:04:05+00:00", rungs)
 
 
-def report(*profiles: Profile, side: int = 640, soak: tuple[Minute, ...] = ()) -> Report:
-    return Report(profiles or (profile("yolo11n", rung(640, 40.0), rung(320, 130.0)),), side, soak)
+def report(*profiles: Profile, side: int = 640, soak: tuple[Minute, ...] = ()) -> BenchReport:
+    return BenchReport(profiles or (profile("yolo11n", rung(640, 40.0), rung(320, 130.0)),), side, soak)
 
 
 def minutes(*fps: float, temp_c: float | None = 60.0, **others: Any) -> tuple[Minute, ...]:

@@ -1,4 +1,4 @@
-"""Measuring: every rung through the real path around a fake engine, and the whole command with a real one."""
+"""Measuring: each size on the real path with a fake engine, and the whole command with a real engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appliance import cli
 from appliance.commands.bench.measure import expected_s, measure
 from appliance.commands.bench.plan import Plan
 from appliance.commands.bench.progress import Progress
-from appliance.commands.bench.report import Report
+from appliance.commands.bench.report import BenchReport
 from appliance.device import profile
 from appliance.errors import EngineError, ModelError
 from appliance.flow.inference import Network
@@ -30,7 +30,7 @@ QUICK = Plan((640, 320), seconds=0.05)
 
 
 class Loader:
-    """Networks around fake engines, and what was asked for."""
+    """Loads networks with fake engines and records the calls."""
 
     def __init__(self) -> None:
         self.engines: dict[str, FakeEngine] = {}
@@ -41,19 +41,19 @@ class Loader:
         if (Path(settings.model.dir) / settings.model.name / "broken").exists():
             raise ModelError("it is damaged", "model_corrupt")
         engine = self.engines.setdefault(settings.model.name, FakeEngine())
-        engine.closed = False  # loaded anew
+        engine.closed = False  # loaded again
         return fake_network(engine)
 
 
-def bench(models_dir: Path, plan: Plan, loader: Loader) -> tuple[Report, str]:
+def bench(models_dir: Path, plan: Plan, loader: Loader) -> tuple[BenchReport, str]:
     settings = load(flags={"model.dir": str(models_dir)})
-    said = io.StringIO()
-    return measure(settings, plan, Progress(said, expected_s(settings, plan)), loader), said.getvalue()
+    output = io.StringIO()
+    return measure(settings, plan, Progress(output, expected_s(settings, plan)), loader), output.getvalue()
 
 
-def test_each_rung_is_measured_from_jpeg_to_boxes_and_kept(tmp_path: Path) -> None:
+def test_each_size_is_measured_from_jpeg_to_detections_and_saved(tmp_path: Path) -> None:
     loader = Loader()
-    report, said = bench(tmp_path, QUICK, loader)
+    report, output = bench(tmp_path, QUICK, loader)
     (found,) = report.profiles
     assert [(rung.side, rung.size) for rung in found.rungs] == [(640, Size(640, 384)), (320, Size(320, 192))]
     for rung in found.rungs:
@@ -66,11 +66,11 @@ def test_each_rung_is_measured_from_jpeg_to_boxes_and_kept(tmp_path: Path) -> No
     assert loader.engines["yolo11n"].closed
     kept = profile.read(profile.path_in(tmp_path, "yolo11n"), found.subject)
     assert kept == found
-    assert len(said.splitlines()) == 2
-    assert said.startswith("fake 640x384: ")
+    assert len(output.splitlines()) == 2
+    assert output.startswith("fake 640x384: ")
 
 
-def test_the_int8_form_is_measured_beside_it(tmp_path: Path) -> None:
+def test_the_int8_version_is_measured_too(tmp_path: Path) -> None:
     (tmp_path / "yolo11n-int8").mkdir()
     loader = Loader()
     report, _ = bench(tmp_path, QUICK, loader)
@@ -82,20 +82,20 @@ def test_the_int8_form_is_measured_beside_it(tmp_path: Path) -> None:
     ]
 
 
-def test_an_int8_form_that_is_broken_is_left_out(tmp_path: Path) -> None:
+def test_a_broken_int8_version_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "yolo11n-int8" / "broken").mkdir(parents=True)
-    report, said = bench(tmp_path, QUICK, Loader())
+    report, output = bench(tmp_path, QUICK, Loader())
     assert len(report.profiles) == 1
-    assert "yolo11n-int8 is left out: it is damaged" in said
+    assert "yolo11n-int8 skipped: it is damaged" in output
 
 
-def test_no_size_is_thrown_out_while_others_are_measured(tmp_path: Path) -> None:
+def test_all_sizes_stay_loaded_while_measuring(tmp_path: Path) -> None:
     loader = Loader()
     bench(tmp_path, Plan((640, 512, 416, 320, 256, 192), seconds=0.02), loader)
     assert loader.sizes_kept == [6]
 
 
-def test_as_many_threads_work_as_in_the_service(tmp_path: Path) -> None:
+def test_the_benchmark_uses_as_many_threads_as_the_service(tmp_path: Path) -> None:
     loader = Loader()
     seen: set[str] = set()
 
@@ -114,33 +114,33 @@ def test_as_many_threads_work_as_in_the_service(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bench")]
 
 
-def test_a_soak_tells_of_each_minute_and_the_profile_is_that_of_before(tmp_path: Path) -> None:
-    report, said = bench(tmp_path, Plan((320,), seconds=0.05, soak_s=0.2), Loader())
+def test_a_soak_reports_each_minute(tmp_path: Path) -> None:
+    report, output = bench(tmp_path, Plan((320,), seconds=0.05, soak_s=0.2), Loader())
     (minute,) = report.soak
     assert 0.2 <= minute.at_s < 2
     assert minute.fps > 0
-    assert said.splitlines()[-1].startswith("  0.0 min: ")
+    assert output.splitlines()[-1].startswith("  0.0 min: ")
 
 
-def test_a_soak_that_is_interrupted_leaves_what_was_measured(tmp_path: Path) -> None:
+def test_an_interrupted_soak_keeps_the_results_so_far(tmp_path: Path) -> None:
     class Impatient(Progress):
-        def stage(self, what: str) -> None:
-            self.soaking = what.startswith("soaking")
+        def stage(self, step: str) -> None:
+            self.soaking = step.startswith("soaking")
 
         def advance(self, seconds: float) -> None:
             if self.soaking:
                 raise KeyboardInterrupt
 
-    said, loader = io.StringIO(), Loader()
+    output, loader = io.StringIO(), Loader()
     settings = load(flags={"model.dir": str(tmp_path)})
-    report = measure(settings, Plan((320,), 0.05, soak_s=600.0), Impatient(said, 1.0), loader)
+    report = measure(settings, Plan((320,), 0.05, soak_s=600.0), Impatient(output, 1.0), loader)
     assert len(report.profiles) == 1
     assert report.soak == ()
-    assert said.getvalue().endswith("stopped early\n")
+    assert output.getvalue().endswith("stopped early\n")
     assert loader.engines["yolo11n"].closed
 
 
-def test_an_engine_that_fails_ends_it(tmp_path: Path) -> None:
+def test_a_failing_engine_ends_the_benchmark(tmp_path: Path) -> None:
     loader = Loader()
     engine = loader.engines["yolo11n"] = FakeEngine()
     engine.error = broken_engine()
@@ -150,20 +150,20 @@ def test_an_engine_that_fails_ends_it(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_no_more(tmp_path: Path) -> None:
-    report, said = bench(tmp_path / "nowhere", QUICK, Loader())
+def test_an_unwritable_folder_is_only_a_warning(tmp_path: Path) -> None:
+    report, output = bench(tmp_path / "nowhere", QUICK, Loader())
     assert report.profiles
-    assert "cannot be written" in said
+    assert "cannot be written" in output
 
 
-def test_the_command_prints_a_table_and_writes_json_and_a_picture(
+def test_the_command_prints_a_table_and_writes_json_and_a_chart(
     models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json_path, svg_path = tmp_path / "bench.json", tmp_path / "bench.svg"
     options = ["--seconds", "0.1", "--sides", "320,64", "--json", str(json_path), "--svg", str(svg_path)]
     assert cli.main(["bench", "--set", models_setting, *options]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[-1].endswith("fps, cold; --soak 30m tells what remains when it is hot")
+    assert out.splitlines()[-1].endswith("fps, cold. To measure when hot: --soak 30m")
     assert "* 320x192" in out
     assert "  64x64" in out
     assert [line.split(":")[0] for line in err.splitlines()] == ["yolo11n 320x192", "yolo11n 64x64"]
@@ -173,7 +173,7 @@ def test_the_command_prints_a_table_and_writes_json_and_a_picture(
     assert (tmp_path / "models" / "profile-yolo11n.json").exists()
 
 
-def test_the_command_says_what_is_wrong(
+def test_the_command_reports_errors_with_their_exit_code(
     models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bench", "--set", models_setting, "--soak", "long"]) == 2
@@ -183,20 +183,20 @@ def test_the_command_says_what_is_wrong(
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_other_engines_are_measured_on_the_same_model_and_what_is_missing_is_named(tmp_path: Path) -> None:
-    asked: list[tuple[str, str]] = []
+def test_other_engines_are_measured_and_missing_ones_are_skipped(tmp_path: Path) -> None:
+    loaded: list[tuple[str, str]] = []
 
     def load_network(settings: Settings) -> Network:
-        asked.append((settings.engine.kind, settings.model.name))
+        loaded.append((settings.engine.kind, settings.model.name))
         if settings.engine.kind == "abacus":
             raise EngineError("it has no beads")
         return fake_network(FakeEngine())
 
     settings = load(flags={"model.dir": str(tmp_path)})
     plan = Plan((320,), seconds=0.05, engines=("onnxruntime", "openvino", "abacus"))
-    said = io.StringIO()
-    report = measure(settings, plan, Progress(said, expected_s(settings, plan)), load_network)
-    assert asked == [("openvino", "yolo11n"), ("onnxruntime", "yolo11n"), ("abacus", "yolo11n")]
+    output = io.StringIO()
+    report = measure(settings, plan, Progress(output, expected_s(settings, plan)), load_network)
+    assert loaded == [("openvino", "yolo11n"), ("onnxruntime", "yolo11n"), ("abacus", "yolo11n")]
     assert len(report.profiles) == 2
-    assert "yolo11n on abacus is left out: it has no beads" in said.getvalue()
+    assert "yolo11n on abacus skipped: it has no beads" in output.getvalue()
     assert expected_s(settings, plan) == 3 * expected_s(settings, Plan((320,), seconds=0.05))

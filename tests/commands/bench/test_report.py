@@ -1,4 +1,4 @@
-"""What is said of the figures: the arithmetic of the last line, the table, JSON and the picture."""
+"""The report: summary, table, notes, JSON and chart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.commands.bench import plot
-from appliance.commands.bench.report import Report, cameras, last_line, notes, table, to_json
+from appliance.commands.bench.report import BenchReport, cameras, notes, summary, table, to_json
 from tests.commands.bench.reports import minutes, profile, report, rung
 
 
@@ -26,41 +26,41 @@ from tests.commands.bench.reports import minutes, profile, report, rung
         (0.1, (1, 0.09)),
     ],
 )
-def test_nine_tenths_of_the_frames_are_given_to_cameras(fps: float, expected: tuple[int, float]) -> None:
+def test_cameras_get_nine_tenths_of_the_frame_rate(fps: float, expected: tuple[int, float]) -> None:
     assert cameras(fps) == expected
 
 
 @given(fps=st.floats(0.05, 1e5))
-def test_no_more_is_promised_than_there_is(fps: float) -> None:
+def test_the_cameras_never_exceed_the_usable_frame_rate(fps: float) -> None:
     count, each = cameras(fps)
     assert count >= 1
     assert count * each <= 0.9 * fps * (1 + 1e-6)
     assert (count + 1) * each > 0.9 * fps or each < 5
 
 
-def test_without_a_soak_it_says_that_it_was_cold() -> None:
-    assert last_line(report()) == "7 cameras at 5 fps, cold; --soak 30m tells what remains when it is hot"
+def test_the_summary_without_a_soak_says_cold() -> None:
+    assert summary(report()) == "7 cameras at 5 fps, cold. To measure when hot: --soak 30m"
 
 
-def test_one_camera_is_one_camera() -> None:
+def test_one_camera_is_singular() -> None:
     slow = report(profile("yolo11n", rung(640, 2.0)))
-    assert last_line(slow).startswith("1 camera at 1.8 fps, cold;")
+    assert summary(slow).startswith("1 camera at 1.8 fps, cold.")
 
 
-def test_after_a_long_soak_it_is_hot_and_the_last_minutes_count() -> None:
-    assert last_line(report(soak=minutes(*[40.0] * 10, *[20.0] * 5))) == "3 cameras at 5 fps, hot"
+def test_the_summary_after_a_long_soak_uses_its_last_minutes() -> None:
+    assert summary(report(soak=minutes(*[40.0] * 10, *[20.0] * 5))) == "3 cameras at 5 fps, hot"
 
 
-def test_a_short_soak_does_not_count_as_hot() -> None:
-    assert last_line(report(soak=minutes(30.0, 30.0))).startswith("5 cameras at 5 fps, after 2 min of work; --soak 30m")
+def test_a_short_soak_is_not_reported_as_hot() -> None:
+    assert summary(report(soak=minutes(30.0, 30.0))).startswith("5 cameras at 5 fps, after 2 min at full load.")
 
 
-def test_a_soak_at_another_side_than_the_usual_one_is_taken_in_proportion() -> None:
+def test_a_soak_at_another_size_scales_the_frame_rate() -> None:
     ladder = profile("yolo11n", rung(640, 40.0), rung(320, 120.0))
     assert report(ladder, side=320, soak=minutes(*[30.0] * 30)).lasting_fps == pytest.approx(90.0)
 
 
-def test_the_table_has_a_line_for_each_rung_and_a_star_for_the_usual_one() -> None:
+def test_the_table_has_a_line_per_size_and_marks_the_one_in_use() -> None:
     both = report(
         profile("yolo11n", rung(640, 40.0, temp_c=61.2, mhz=2400.0), rung(320, 130.0)),
         profile("yolo11n-int8", rung(640, 77.0)),
@@ -70,25 +70,25 @@ def test_the_table_has_a_line_for_each_rung_and_a_star_for_the_usual_one() -> No
     assert usual.split() == ["*", "640x320", "37.5", "40.0", "47.5", "50", "240", "61", "2400"]
     assert any(line.split()[-2:] == ["?", "?"] for line in lines)
     assert any(line.startswith("yolo11n-int8, f32") for line in lines)
-    assert lines[-1] == last_line(both)
+    assert lines[-1] == summary(both)
     header = next(line for line in lines if "ms/frame" in line)
     assert header.index("ms/frame") + 8 == usual.index("37.5") + 4
     assert header.index("MHz") + 3 == usual.index("2400") + 4
 
 
-def test_what_makes_the_figures_less_is_noted() -> None:
+def test_conditions_that_lower_the_results_are_noted() -> None:
     assert list(notes(report())) == []
     assert "up to 35 % of the CPUs" in "".join(notes(report(profile("a", rung(640, 40.0, others_percent=35.0)))))
     assert "up to 50 % of the CPUs" in "".join(notes(report(soak=minutes(30.0, others_percent=50.0))))
     slowed = report(profile("yolo11n", rung(640, 40.0, throttled=True, mhz=2400.0), rung(320, 99.0, mhz=1500.0)))
     assert [note.split(":")[0] for note in notes(slowed)] == [
-        "The chip slowed itself down meanwhile",
-        "The chip's frequency went from 2400 down to 1500 MHz.",
+        "The chip was throttled",
+        "The chip's clock dropped from 2400 to 1500 MHz.",
     ]
     assert list(notes(report(soak=minutes(30.0, 29.0, throttled=False, mhz=2000.0)))) == []
 
 
-def test_json_holds_all_of_it() -> None:
+def test_the_json_contains_all_results() -> None:
     content = json.loads(to_json(report(soak=minutes(30.0, 29.0, others_percent=50.0))))
     assert content["profiles"][0]["subject"]["model"] == "yolo11n"
     assert [one["fps"] for one in content["profiles"][0]["rungs"]] == [40.0, 130.0]
@@ -117,7 +117,7 @@ def test_json_holds_all_of_it() -> None:
         report(soak=minutes(39.0)),
     ],
 )
-def test_the_picture_is_well_formed_and_nothing_lies_outside_of_it(shown: Report) -> None:
+def test_the_chart_is_valid_and_nothing_is_outside_its_area(shown: BenchReport) -> None:
     root = ElementTree.fromstring(plot.svg(shown))
     width, height = float(root.get("width", "")), float(root.get("height", ""))
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -130,6 +130,6 @@ def test_the_picture_is_well_formed_and_nothing_lies_outside_of_it(shown: Report
             assert 0 <= x <= width
             assert 0 <= y <= height
     words = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
-    assert last_line(shown) in words
+    assert summary(shown) in words
     assert any("Board <1> & co" in word for word in words)
     assert ("polyline" in names) is (len(shown.soak) > 1)
