@@ -1,7 +1,7 @@
 """The command line: arguments in, exit codes out.
 
-Each file here is a command, or a few of one kind. `EXIT_CODES` says what each code means; docs/operations.md says what
-to do.
+Each file here is one command, or a group such as `appliance model`. docs/operations.md lists the exit codes and what to
+do about them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from appliance import __version__
-from appliance.cli import bench, camera, detect, device, governor, model, serve, settings
+from appliance.cli import address, bench, board, camera, detect, doctor, governor, model, serve, settings
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
 
@@ -18,7 +18,7 @@ __all__ = ["EXIT_CODES", "main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -37,12 +37,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="appliance", description="Cameras push frames, the box says what it sees.")
+    parser = argparse.ArgumentParser(prog="appliance", description="Detect objects in frames that cameras push.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for one in (serve, camera, detect, bench, device):
-        one.add(commands)
+    for command in (serve, camera, detect, bench, doctor, board, address):
+        command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
-    governor.add(commands.add_parser("governor", help="show or hold how much the running service takes on"))
-    model.add(commands.add_parser("model", help="what networks there are, and which one is in use"))
+    governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))
+    model.add(commands.add_parser("model", help="list, get, activate, export and quantize models"))
     return parser

@@ -1,1 +1,1 @@
-"""`appliance doctor`: each thing that must hold on this machine, with a tick or what to do."""
+"""`appliance doctor`: check this device and its installation, and say how to fix each failure."""

@@ -1,4 +1,4 @@
-"""All checks, in the order in which a technician would ask: machine, installation, model, port, chip."""
+"""All checks, in the order of a technician: machine, installation, model, port, sensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.commands.doctor import installed
-from appliance.commands.doctor.check import Check
+from appliance.commands.doctor.check_result import CheckResult
 from appliance.commands.doctor.sensors import of_reading
 from appliance.device.board import identify
 from appliance.device.sensors.machine import MachineSensors
@@ -26,120 +26,122 @@ from appliance.settings.schema import Settings
 from appliance.values import Frame, ResultFilter
 from appliance.vision import scene, sight
 
-_ANSWER_S = 5.0
-_REPLACE = "Run `appliance model fetch --force`, or choose another model with `appliance model activate`."
-_OF_THE_MACHINE = ("0.0.0.0", "::", "")
+_TIMEOUT_S = 5.0
+_REPLACE = "Run `appliance model fetch --force`, or activate another model with `appliance model activate`."
+_ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the service that runs on our port says of itself."""
+class RunningService:
+    """What the service on the configured port reports."""
 
     ready: bool
     canary: str
     stand_in: str | None = None
-    """Why another engine serves than the one that is asked for."""
+    """Why another engine than the configured one runs the model."""
 
 
-def examine(settings: Settings, root: Path = Path("/")) -> Iterator[Check]:
-    """The checks, each made when it is asked for."""
+def examine(settings: Settings, root: Path = Path("/")) -> Iterator[CheckResult]:
+    """Run the checks one after another."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Check("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
+    yield CheckResult("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
     yield _board()
     yield from installed.examine(root)
-    running = ask(settings.server.host, settings.server.port)
+    running = find_service(settings.server.host, settings.server.port)
     yield from _model(settings, running)
     yield _port(settings, running)
     models = Path(settings.model.dir).absolute()
     yield from of_reading(MachineSensors(disk=models if models.exists() else Path("/")).read())
 
 
-def ask(host: str, port: int) -> Seen | None:
-    """What our own service answers on this port; None where nobody, or somebody else, does."""
-    where = "127.0.0.1" if host in _OF_THE_MACHINE else f"[{host}]" if ":" in host else host
+def find_service(host: str, port: int) -> RunningService | None:
+    """Ask the service on this port for its health; None: nothing listens there, or another program."""
+    where = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     try:
-        said = _get(f"http://{where}:{port}/health/ready")
+        ready = _get(f"http://{where}:{port}/health/ready")
         findings = _get(f"http://{where}:{port}/health")["findings"]
         stand_in = [str(one["what"]) for one in findings if one["code"] == "engine_stand_in"]
-        return Seen(bool(said["ready"]), str(said["canary"]), stand_in[0] if stand_in else None)
+        return RunningService(bool(ready["ready"]), str(ready["canary"]), stand_in[0] if stand_in else None)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
 
 
 def _get(url: str) -> Any:
-    """The JSON that lies there, whatever status it comes with."""
+    """Fetch JSON, whatever the status."""
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
             return json.loads(error.read())
 
 
-def _board() -> Check:
+def _board() -> CheckResult:
     board = identify()
     parts = [
         board.name or "unknown machine",
         board.revision and f"revision {board.revision}",
         board.serial and f"serial number {board.serial}",
     ]
-    return Check("board", True, ", ".join(part for part in parts if part))
+    return CheckResult("board", True, ", ".join(part for part in parts if part))
 
 
-def _model(settings: Settings, running: Seen | None) -> Iterator[Check]:
+def _model(settings: Settings, running: RunningService | None) -> Iterator[CheckResult]:
     folder = Path(settings.model.dir) / settings.model.name
     try:
-        found = bundle.read(folder)
+        model = bundle.read(folder)
     except ModelError as error:
-        yield Check("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
+        yield CheckResult("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
         return
-    yield Check("model", True, f"{found.name}, {len(found.classes)} classes, files as in the manifest")
+    yield CheckResult("model", True, f"{model.name}, {len(model.classes)} classes, files match the manifest")
     if running is not None:
-        # A second network beside it could be more than a small board's memory holds.
-        yield Check("engine", running.ready and running.stand_in is None,
+        # Loading a second network could exceed the memory of a small board.
+        yield CheckResult("engine", running.ready and running.stand_in is None,
                     f"in the running service: {running.stand_in or running.canary}",
-                    "Read why and what to do: `journalctl -u appliance -n 50`, or `/health`.")  # fmt: skip
+                    "See `journalctl -u appliance -n 50` or `/health` for the cause.")  # fmt: skip
         return
     try:
         network = load_network(settings)
     except NotBuilt as error:
-        what = "Start the service: it builds the engine, and OpenVINO serves meanwhile."
-        yield Check("engine", False, str(error), what)
+        fix = "Start the service. It builds the engine and uses OpenVINO meanwhile."
+        yield CheckResult("engine", False, str(error), fix)
         return
     except (EngineError, ModelError) as error:
-        what = "Set engine.device to CPU, or install the device's driver."
+        fix = "Set engine.device to CPU, or install the driver of the device."
         if settings.engine.kind != "openvino":
-            what = "Mend that, or set engine.kind to openvino, which serves meanwhile."
-        yield Check("engine", False, str(error), what)
+            fix = "Fix this, or set engine.kind to openvino, which is used meanwhile."
+        yield CheckResult("engine", False, str(error), fix)
         return
     try:
         precision = network.info.computed_in(network.engine.precision)
-        yield Check("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
+        yield CheckResult("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
         yield _sight(settings, network)
     finally:
         network.close()
 
 
-def _sight(settings: Settings, network: Network) -> Check:
-    """Whether the model finds what is drawn in the known picture, as the service's self-test asks."""
+def _sight(settings: Settings, network: Network) -> CheckResult:
+    """Check that the model detects the stop signs in the test image, as the service's self-test does."""
     if scene.SIGN not in network.info.classes:
-        return Check("sight", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
+        return CheckResult("sight", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
     known = sight.known_picture()
     frame = Frame("doctor", "doctor", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
     try:
         answer = inference_of(settings, network, lambda: 0.0).run(frame, settings.flow.max_side).detected
     except EngineError as error:
-        return Check("sight", False, str(error), _REPLACE)
+        return CheckResult("sight", False, str(error), _REPLACE)
     problem = known.problem(answer.detections, answer.input_size, network.reader.max_detections)
-    return Check("sight", problem is None, problem or "the drawn stop signs were found", _REPLACE)
+    return CheckResult("sight", problem is None, problem or "test image recognised", _REPLACE)
 
 
-def _port(settings: Settings, running: Seen | None) -> Check:
+def _port(settings: Settings, running: RunningService | None) -> CheckResult:
     where = f"{settings.server.host}:{settings.server.port}"
     if running is not None:
-        return Check("port", True, f"{where} is the running service's")
+        return CheckResult("port", True, f"{where} is used by the running service")
     try:
         with socket.create_server((settings.server.host, settings.server.port)):
-            return Check("port", True, f"{where} is free")
+            return CheckResult("port", True, f"{where} is free")
     except OSError as error:
-        return Check("port", False, f"{where}: {error.strerror}", "Stop what uses it, or set server.port.")
+        return CheckResult(
+            "port", False, f"{where}: {error.strerror}", "Stop the program that uses it, or set server.port."
+        )

@@ -1,7 +1,6 @@
-"""Whether what `provisioning/install.sh` put on this machine is there as it was put, links, units, who may read what,
-and whether its memory limit holds.
+"""Check an installation by `provisioning/install.sh`: release, units, permissions, and whether its memory limit works.
 
-Nothing is said of a machine on which it is not installed.
+A machine without one has no results.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from appliance.commands.doctor.check import Check
+from appliance.commands.doctor.check_result import CheckResult
 
 BASE = "opt/appliance"
 UNITS = (
@@ -21,20 +20,20 @@ UNITS = (
     "appliance-at-boot.service",
     "appliance-console.service",
 )
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_ANYBODY = stat.S_IRWXO
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_TO_ALL = stat.S_IRWXO
 _FORBIDDEN = {
-    "opt/appliance": _OTHERS_WRITE,
-    "opt/appliance/models": _OTHERS_WRITE,
-    "etc/appliance": _OTHERS_WRITE | _ANYBODY,
-    "etc/appliance/appliance.toml": _OTHERS_WRITE | _ANYBODY,
-    "etc/appliance/credentials": stat.S_IRWXG | _ANYBODY,
+    "opt/appliance": _WRITABLE_BY_OTHERS,
+    "opt/appliance/models": _WRITABLE_BY_OTHERS,
+    "etc/appliance": _WRITABLE_BY_OTHERS | _OPEN_TO_ALL,
+    "etc/appliance/appliance.toml": _WRITABLE_BY_OTHERS | _OPEN_TO_ALL,
+    "etc/appliance/credentials": stat.S_IRWXG | _OPEN_TO_ALL,
 }
-"""What nobody but root may do with each."""
+"""Permission bits that must not be set."""
 
 
-def examine(root: Path, owner_uid: int = 0) -> Iterator[Check]:
-    """The checks of an installed box. `owner_uid`: whose all of it should be."""
+def examine(root: Path, owner_uid: int = 0) -> Iterator[CheckResult]:
+    """Check the installation, if there is one. `owner_uid`: the expected owner of its files."""
     current = root / BASE / "current"
     if not current.is_symlink():
         return
@@ -44,57 +43,57 @@ def examine(root: Path, owner_uid: int = 0) -> Iterator[Check]:
     yield _memory_limit(root)
 
 
-def _release(current: Path) -> Check:
+def _release(current: Path) -> CheckResult:
     name = current.readlink().name
-    whole = (current / "complete").exists()
-    return Check("release", whole, name if whole else f"{name} is not complete",
+    complete = (current / "complete").exists()
+    return CheckResult("release", complete, name if complete else f"{name} is incomplete",
                  "Run provisioning/install.sh again.")  # fmt: skip
 
 
-def _units(root: Path) -> Check:
+def _units(root: Path) -> CheckResult:
     enabled = {path.name for path in root.glob("etc/systemd/system/*.*/appliance*") if path.is_symlink()}
     missing = [unit for unit in UNITS if unit not in enabled]
     if missing:
-        return Check("units", False, f"not enabled: {', '.join(missing)}",
-                     f"Let them start at each boot: `sudo systemctl enable {' '.join(missing)}`.")  # fmt: skip
-    return Check("units", True, "all start at each boot")
+        return CheckResult("units", False, f"not enabled: {', '.join(missing)}",
+                     f"Enable them at boot: `sudo systemctl enable {' '.join(missing)}`.")  # fmt: skip
+    return CheckResult("units", True, "all enabled")
 
 
-def _permissions(root: Path, owner_uid: int) -> Check:
-    wrong, unseen = [], []
+def _permissions(root: Path, owner_uid: int) -> CheckResult:
+    wrong, unreadable = [], []
     for name, forbidden in _FORBIDDEN.items():
         path = root / name
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             wrong.append(f"/{name} is missing")
         except PermissionError:
-            unseen.append(f"/{name}")
+            unreadable.append(f"/{name}")
         else:
-            if found.st_uid != owner_uid:
-                wrong.append(f"/{name} is not root's")
-            if found.st_mode & forbidden:
-                wrong.append(f"/{name} is open to others ({stat.filemode(found.st_mode)})")
+            if status.st_uid != owner_uid:
+                wrong.append(f"/{name} is not owned by root")
+            if status.st_mode & forbidden:
+                wrong.append(f"/{name} is accessible to other users ({stat.filemode(status.st_mode)})")
     if wrong:
-        return Check("permissions", False, "; ".join(wrong),
-                     "Put them right: `sudo /opt/appliance/current/systemd/install.sh`; a file by hand, with "
+        return CheckResult("permissions", False, "; ".join(wrong),
+                     "Run `sudo /opt/appliance/current/systemd/install.sh`. Correct single files with "
                      "`sudo chmod` and `sudo chown`.")  # fmt: skip
-    if unseen:
-        return Check("permissions", True, f"as they should be; with sudo also looked at: {', '.join(unseen)}")
-    return Check("permissions", True, "settings, secrets and models are root's, and closed to others")
+    if unreadable:
+        return CheckResult("permissions", True, f"correct, but not checked without sudo: {', '.join(unreadable)}")
+    return CheckResult("permissions", True, "settings, secrets and models belong to root and are closed to other users")
 
 
-def _memory_limit(root: Path) -> Check:
-    """A Raspberry Pi's firmware adds `cgroup_disable=memory` for the kernel; systemd then ignores limits in silence."""
+def _memory_limit(root: Path) -> CheckResult:
+    """Raspberry Pi firmware passes `cgroup_disable=memory` to the kernel; systemd then ignores limits silently."""
     groups = root / "sys/fs/cgroup"
     try:
-        held = "memory" in (groups / "cgroup.controllers").read_text(encoding="ascii").split()
+        enforced = "memory" in (groups / "cgroup.controllers").read_text(encoding="ascii").split()
     except OSError:
         if not groups.is_dir():
-            return Check("memory limit", True, "unknown: this kernel shows no control groups")
-        held = (groups / "memory").is_dir()  # version 1
-    if held:
-        return Check("memory limit", True, "the kernel holds the service to it")
-    return Check("memory limit", False, "the kernel does not count memory, so the service may take all of it",
-                 "Add ` cgroup_enable=memory` to the end of the one line in /boot/firmware/cmdline.txt, or to your "
-                 "boot loader's kernel options, and restart the box.")  # fmt: skip
+            return CheckResult("memory limit", True, "unknown: the kernel shows no control groups")
+        enforced = (groups / "memory").is_dir()  # version 1
+    if enforced:
+        return CheckResult("memory limit", True, "enforced by the kernel")
+    return CheckResult("memory limit", False, "not enforced: the kernel does not account for memory",
+                 "Append ` cgroup_enable=memory` to the line in /boot/firmware/cmdline.txt, or to the kernel "
+                 "options of your boot loader, and reboot.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""`appliance doctor`: what is wrong has a cross and a way out."""
+"""`appliance doctor`: each failed check comes with a fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from appliance import cli
 from appliance.commands.doctor import sensors
-from appliance.commands.doctor.check import Check
+from appliance.commands.doctor.check_result import CheckResult
 from appliance.commands.doctor.examine import examine
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.service import loading
@@ -32,7 +32,7 @@ def models(tmp_path: Path) -> Path:
     return make_bundles(tmp_path, "yolo11n")
 
 
-def examined(models: Path, **flags: str) -> dict[str, Check]:
+def examined(models: Path, **flags: str) -> dict[str, CheckResult]:
     settings = loader.load(
         flags={"model.dir": str(models), "server.host": "127.0.0.1", "server.port": "0"}
         | {key.replace("__", "."): value for key, value in flags.items()}
@@ -40,7 +40,7 @@ def examined(models: Path, **flags: str) -> dict[str, Check]:
     return {check.name: check for check in examine(settings)}
 
 
-def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) -> None:
+def test_a_working_installation_passes(models: Path) -> None:
     checks = examined(models)
     assert {"python", "board", "model", "engine", "port", "temperature", "supply", "disk", "memory", "clock"} <= set(
         checks
@@ -53,31 +53,31 @@ def test_on_a_good_machine_everything_about_the_model_is_in_order(models: Path) 
     assert "openvino on CPU" in checks["engine"].text
 
 
-def test_a_model_that_does_not_find_what_is_drawn_is_found(tmp_path: Path) -> None:
+def test_a_model_that_fails_the_test_image_fails(tmp_path: Path) -> None:
     network = networks.colours(names="{0: 'stop sign', 1: 'green', 2: 'blue'}")
     make_bundles(tmp_path, "yolo11n", onnx=network)
     sight = examined(tmp_path)["sight"]
     assert not sight.ok
     assert sight.text.startswith("0 of 3 drawn stop signs were found")
-    assert "appliance model fetch --force" in sight.do
+    assert "appliance model fetch --force" in sight.fix
 
 
-def test_the_default_model_finds_what_is_drawn(models_dir: Path) -> None:
-    assert examined(models_dir, engine__cache="false")["sight"] == Check(
-        "sight", True, "the drawn stop signs were found",
-        "Run `appliance model fetch --force`, or choose another model with `appliance model activate`.",
+def test_the_default_model_passes_the_test_image(models_dir: Path) -> None:
+    assert examined(models_dir, engine__cache="false")["sight"] == CheckResult(
+        "sight", True, "test image recognised",
+        "Run `appliance model fetch --force`, or activate another model with `appliance model activate`.",
     )  # fmt: skip
 
 
-def test_whatever_is_wrong_comes_with_what_to_do(tmp_path: Path) -> None:
+def test_every_failed_check_has_a_fix(tmp_path: Path) -> None:
     checks = examined(tmp_path / "nothing")
     assert not checks["model"].ok
-    assert "appliance model fetch" in checks["model"].do
+    assert "appliance model fetch" in checks["model"].fix
     assert "engine" not in checks
-    assert all(check.do for check in checks.values() if not check.ok)
+    assert all(check.fix for check in checks.values() if not check.ok)
 
 
-def test_an_engine_that_has_to_be_built_is_the_services_to_build(
+def test_an_engine_that_is_not_built_yet_is_left_to_the_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Jetson(monkeypatch)
@@ -85,24 +85,24 @@ def test_an_engine_that_has_to_be_built_is_the_services_to_build(
     engine = examined(tmp_path, engine__kind="tensorrt")["engine"]
     assert not engine.ok
     assert engine.text == "TensorRT cannot run yolo11n yet: no engine was built for this device"
-    assert "Start the service" in engine.do
+    assert "Start the service" in engine.fix
 
 
-def test_an_engine_that_cannot_be_used_is_found(models: Path) -> None:
+def test_an_unusable_engine_fails(models: Path) -> None:
     engine = examined(models, engine__kind="tensorrt")["engine"]
     assert not engine.ok
     assert "yolo11n has no .onnx file" in engine.text
-    assert engine.do == "Mend that, or set engine.kind to openvino, which serves meanwhile."
+    assert engine.fix == "Fix this, or set engine.kind to openvino, which is used meanwhile."
 
 
-def test_a_damaged_model_is_found(models: Path) -> None:
+def test_a_damaged_model_fails(models: Path) -> None:
     (models / "yolo11n" / "model.bin").write_bytes(b"")
     checks = examined(models)
     assert not checks["model"].ok
     assert "model.bin" in checks["model"].text
 
 
-def test_a_device_that_is_not_there_is_found(models: Path) -> None:
+def test_a_missing_device_fails(models: Path) -> None:
     checks = examined(models, engine__device="NPU")
     if checks["engine"].ok:
         pytest.skip("this machine has an NPU")
@@ -110,14 +110,14 @@ def test_a_device_that_is_not_there_is_found(models: Path) -> None:
     assert "found no device NPU" in checks["engine"].text
 
 
-def test_a_port_in_use_is_found(models: Path) -> None:
+def test_a_port_in_use_fails(models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         checks = examined(models, server__port=str(taken.getsockname()[1]))
     assert not checks["port"].ok
     assert "in use" in checks["port"].text
 
 
-def test_its_exit_code_says_whether_all_is_well(
+def test_the_exit_code_is_1_if_any_check_fails(
     tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = ["--set", "server.host=127.0.0.1", "--set", "server.port=0"]
@@ -131,7 +131,7 @@ def test_its_exit_code_says_whether_all_is_well(
     assert "→ " in out
 
 
-SOUND = Reading(
+HEALTHY = Reading(
     at_s=1.0,
     thermal=Thermal(soc_temp_c=61.5, passive_temp_c=80.0),
     power=Power(under_voltage=False, under_voltage_since_boot=False),
@@ -141,18 +141,18 @@ SOUND = Reading(
 )
 
 
-def judged(reading: Reading) -> dict[str, Check]:
+def checked(reading: Reading) -> dict[str, CheckResult]:
     return {check.name: check for check in sensors.of_reading(reading)}
 
 
-def test_a_sound_board_says_what_it_measures() -> None:
-    checks = judged(SOUND)
+def test_a_healthy_board_passes_with_its_measurements() -> None:
+    checks = checked(HEALTHY)
     assert all(check.ok for check in checks.values())
-    assert checks["temperature"].text == "62 °C; the chip slows itself down at 80 °C"
-    assert checks["supply"].text == "the voltage holds"
-    assert checks["disk"].text == "9.0 GB free, up to 20 % of its life used"
+    assert checks["temperature"].text == "62 °C; the chip throttles at 80 °C"
+    assert checks["supply"].text == "no under-voltage"
+    assert checks["disk"].text == "9.0 GB free, up to 20 % worn"
     assert checks["memory"].text == "2.0 GB available"
-    assert checks["clock"].text.endswith("UTC, kept right by a time server")
+    assert checks["clock"].text.endswith("UTC, synchronised")
 
 
 @pytest.mark.parametrize(
@@ -161,56 +161,56 @@ def test_a_sound_board_says_what_it_measures() -> None:
         (
             "temperature",
             {"thermal": Thermal(soc_temp_c=80.0, passive_temp_c=80.0)},
-            "80 °C; the chip slows itself down",
+            "80 °C; the chip throttles",
         ),
-        ("supply", {"power": Power(under_voltage=True)}, "the voltage is too low"),
+        ("supply", {"power": Power(under_voltage=True)}, "under-voltage"),
         (
             "supply",
             {"power": Power(under_voltage=False, under_voltage_since_boot=True)},
             "at least once since the board",
         ),
         ("disk", {"storage": Storage(free_bytes=10**8)}, "0.1 GB free"),
-        ("disk", {"storage": Storage(free_bytes=10**10, read_only=True)}, "it cannot be written"),
-        ("disk", {"storage": Storage(free_bytes=10**10, wear_percent=100.0)}, "it is worn out"),
-        ("disk", {"storage": Storage(free_bytes=10**10, reserve_low=True)}, "it is worn out"),
+        ("disk", {"storage": Storage(free_bytes=10**10, read_only=True)}, "read-only"),
+        ("disk", {"storage": Storage(free_bytes=10**10, wear_percent=100.0)}, "worn out"),
+        ("disk", {"storage": Storage(free_bytes=10**10, reserve_low=True)}, "worn out"),
         ("memory", {"memory": Memory(available_bytes=10**8)}, "0.1 GB available"),
         (
             "memory",
             {"memory": Memory(available_bytes=10**10, cgroup_limit_bytes=5 * 10**8, cgroup_used_bytes=3 * 10**8)},
-            "0.2 GB within the control group's limit",
+            "0.2 GB within the memory limit of the control group",
         ),
     ],
 )
-def test_what_is_wrong_with_a_board_is_found(name: str, changed: dict[str, Any], text: str) -> None:
-    checks = judged(replace(SOUND, **changed))
+def test_each_hardware_problem_fails_its_check(name: str, changed: dict[str, Any], text: str) -> None:
+    checks = checked(replace(HEALTHY, **changed))
     assert [check.name for check in checks.values() if not check.ok] == [name]
     assert text in checks[name].text
-    assert checks[name].do
+    assert checks[name].fix
 
 
-def test_what_is_unknown_is_said_with_its_reason_and_is_no_fault() -> None:
+def test_an_unknown_value_passes_with_its_reason() -> None:
     unknown = {
         "thermal.soc_temp_c": "did not answer for 12 s",
         "power.under_voltage": "this board does not watch its supply",
         "storage.free_bytes": "/models cannot be read (No such file or directory)",
         "memory.available_bytes": "/proc/meminfo cannot be read",
     }
-    checks = judged(Reading(at_s=1.0, unknown=unknown))
+    checks = checked(Reading(at_s=1.0, unknown=unknown))
     assert all(check.ok for check in checks.values())
     for name, reason in zip(("temperature", "supply", "disk", "memory"), unknown.values(), strict=True):
         assert checks[name].text.startswith("unknown")
         assert checks[name].text.endswith(reason)
 
 
-async def test_our_own_service_on_the_port_is_right_and_answers_for_its_engine(models: Path, serve: Serve) -> None:
+async def test_a_running_service_on_the_port_passes_and_reports_its_engine(models: Path, serve: Serve) -> None:
     async with serve() as running:
         checks = await asyncio.to_thread(examined, models, server__port=running.url.rpartition(":")[2])
     assert checks["port"].ok
-    assert checks["port"].text.endswith("the running service's")
+    assert checks["port"].text.endswith("used by the running service")
     assert checks["engine"].text.startswith("in the running service: ")
 
 
-async def test_a_running_service_whose_engine_is_a_stand_in_is_not_in_order(models: Path, serve: Serve) -> None:
+async def test_a_running_service_on_a_substitute_engine_fails(models: Path, serve: Serve) -> None:
     flags = {"model.dir": str(models), "model.name": "yolo11n", "engine.kind": "tensorrt"}
     async with serve(load=loading.load_to_serve, wait_ready=True, **flags) as running:
         port = running.url.rpartition(":")[2]
@@ -219,7 +219,7 @@ async def test_a_running_service_whose_engine_is_a_stand_in_is_not_in_order(mode
     assert "yolo11n has no .onnx file" in engine.text
 
 
-def test_who_holds_the_port_and_speaks_no_http_is_only_a_stranger(models: Path) -> None:
+def test_another_program_on_the_port_fails(models: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:

@@ -1,4 +1,4 @@
-"""What the doctor says of an installed box, in a tree of files laid out as the installer does."""
+"""The doctor's checks of an installation, on a copy of the installer's file tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.doctor import installed
-from appliance.commands.doctor.check import Check
+from appliance.commands.doctor.check_result import CheckResult
 
 
 @pytest.fixture
@@ -34,31 +34,31 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(root: Path) -> dict[str, Check]:
+def checked(root: Path) -> dict[str, CheckResult]:
     return {check.name: check for check in installed.examine(root, os.getuid())}
 
 
-def test_a_box_as_it_was_installed_is_good(root: Path) -> None:
-    checks = judged(root)
+def test_a_fresh_installation_passes(root: Path) -> None:
+    checks = checked(root)
     assert list(checks) == ["release", "units", "permissions", "memory limit"]
     assert all(check.ok for check in checks.values())
     assert checks["release"].text == "1.0-abc"
 
 
-def test_nothing_is_said_where_it_is_not_installed(tmp_path: Path) -> None:
-    assert judged(tmp_path) == {}
+def test_a_machine_without_an_installation_has_no_results(tmp_path: Path) -> None:
+    assert checked(tmp_path) == {}
 
 
-def test_a_torn_release_is_found(root: Path) -> None:
+def test_an_incomplete_release_fails(root: Path) -> None:
     (root / "opt/appliance/releases/1.0-abc/complete").unlink()
-    assert not judged(root)["release"].ok
+    assert not checked(root)["release"].ok
 
 
-def test_a_unit_that_does_not_start_at_the_boot_is_named_with_its_command(root: Path) -> None:
+def test_a_disabled_unit_is_named_with_the_command_that_enables_it(root: Path) -> None:
     (root / "etc/systemd/system/appliance.target.wants/appliance.socket").unlink()
-    check = judged(root)["units"]
+    check = checked(root)["units"]
     assert not check.ok
-    assert "systemctl enable appliance.socket`" in check.do
+    assert "systemctl enable appliance.socket`" in check.fix
 
 
 @pytest.mark.parametrize(
@@ -68,28 +68,28 @@ def test_a_unit_that_does_not_start_at_the_boot_is_named_with_its_command(root: 
         ("etc/appliance", 0o755),
     ],
 )  # fmt: skip
-def test_what_others_may_read_or_write_but_should_not_is_found(name: str, mode: int, root: Path) -> None:
+def test_files_accessible_to_other_users_fail(name: str, mode: int, root: Path) -> None:
     (root / name).chmod(mode)
-    checks = judged(root)
+    checks = checked(root)
     assert [check.name for check in checks.values() if not check.ok] == ["permissions"]
-    assert f"/{name} is open to others" in checks["permissions"].text
+    assert f"/{name} is accessible to other users" in checks["permissions"].text
 
 
-def test_what_belongs_to_somebody_else_is_found(root: Path) -> None:
+def test_a_wrong_owner_fails(root: Path) -> None:
     (check,) = [check for check in installed.examine(root, os.getuid() + 1) if check.name == "permissions"]
     assert not check.ok
-    assert "is not root's" in check.text
+    assert "is not owned by root" in check.text
 
 
-def test_a_kernel_that_does_not_count_memory_is_found(root: Path) -> None:
+def test_a_kernel_without_memory_accounting_fails(root: Path) -> None:
     (root / "sys/fs/cgroup/cgroup.controllers").write_text("cpuset cpu io pids\n")
-    check = judged(root)["memory limit"]
+    check = checked(root)["memory limit"]
     assert not check.ok
-    assert "cgroup_enable=memory" in check.do
+    assert "cgroup_enable=memory" in check.fix
 
 
-def test_control_groups_of_version_1_hold_to_a_limit_where_memory_is_among_them(root: Path) -> None:
+def test_version_1_control_groups_pass_with_a_memory_controller(root: Path) -> None:
     (root / "sys/fs/cgroup/cgroup.controllers").unlink()
-    assert not judged(root)["memory limit"].ok
+    assert not checked(root)["memory limit"].ok
     (root / "sys/fs/cgroup/memory").mkdir()
-    assert judged(root)["memory limit"].ok
+    assert checked(root)["memory limit"].ok

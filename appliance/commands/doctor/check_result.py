@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that must hold; `do` is what mends it."""
+class CheckResult:
+    """Whether one check passed, what it found, and how to fix a failure."""
 
     name: str
     ok: bool
     text: str
-    do: str = ""
+    fix: str = ""
