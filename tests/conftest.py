@@ -88,6 +88,12 @@ def models_setting(tmp_path: Path) -> str:
     return f"model.dir={make_bundles(tmp_path / 'models', 'yolo11n')}"
 
 
+@pytest.fixture
+def two_models(tmp_path: Path) -> Path:
+    """A folder with the models `first` and `second`, which find colours."""
+    return make_bundles(tmp_path / "models", "first", "second")
+
+
 @pytest.fixture(scope="session")
 def scene_jpeg() -> bytes:
     """1280x720, one stop sign in the middle."""

@@ -1,4 +1,4 @@
-"""What the commands share: their exit codes, the flags for settings, and how they say what went wrong."""
+"""What the commands share: exit codes, the flags for settings, and error output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from appliance.control import socket_path
 from appliance.control.client import Control
@@ -15,49 +15,49 @@ from appliance.device import logs
 from appliance.errors import ConfigError
 from appliance.service.signals import INTERRUPTED
 from appliance.settings import loader
-from appliance.settings.schema import Settings
+from appliance.settings.schema import Profile, Settings
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
 EXIT_CODES = {
-    OK: "done, or stopped as asked",
-    FAILED: "something failed while it ran",
-    USAGE: "wrong usage or wrong settings",
-    NO_MODEL: "no working model",
+    OK: "success, or stopped on request",
+    FAILED: "a failure at run time",
+    USAGE: "wrong usage or invalid settings",
+    NO_MODEL: "no usable model",
     INTERRUPTED: "stopped at once by a second Ctrl-C",
 }
 
 
 def add_command(commands: Any, name: str, function: Any, help_: str) -> argparse.ArgumentParser:
-    """A command whose function takes the parsed arguments and returns an exit code."""
+    """Add a command whose function takes the parsed arguments and returns an exit code."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:])
     parser.set_defaults(command=function)
     return parser
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Flags that `settings_of` reads."""
-    group = parser.add_argument_group("settings", "`appliance config show` explains each")
+    """Add the flags that `settings_of` reads."""
+    group = parser.add_argument_group("settings", "`appliance config show` explains each setting")
     group.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: /etc/appliance/appliance.toml)")
     group.add_argument("--profile", help="development, production or realtime")
     group.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any setting; may be repeated"
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="set any setting; can be repeated"
     )
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """From the settings file, the environment and the flags. Raises ConfigError."""
+    """Load the settings from the file, the environment and the flags. Raises ConfigError."""
     return loader.load(config_path(arguments), os.environ, flags_of(arguments))
 
 
 def in_force(arguments: argparse.Namespace) -> Settings:
-    """The settings, with the model that was activated last."""
+    """Load the settings, with the model that was activated last. Raises ConfigError."""
     from appliance.service.loading import in_force
 
     return in_force(settings_of(arguments))
 
 
 def config_path(arguments: argparse.Namespace) -> Path | None:
-    """The settings file, named or usual."""
+    """The settings file: the one given with `--config`, else the default one."""
     return getattr(arguments, "config", None) or loader.default_path()
 
 
@@ -72,21 +72,23 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
     for name, value in vars(arguments).items():
         if value is not None and (name == "profile" or "." in name):
             flags[name] = value
+    if getattr(arguments, "profile", None) not in (None, *get_args(Profile)):
+        raise ConfigError("--profile: choose development, production or realtime")
     return flags
 
 
 def running_service() -> Control:
-    """A line to the service that runs on this machine."""
+    """A client of the service that runs on this device."""
     return Control(socket_path.control_sockets(os.environ, os.getuid()))
 
 
 def complain(error: object, code: int) -> int:
-    """Say what went wrong; the exit code."""
+    """Print an error and return the exit code."""
     logging.getLogger(__name__).debug("exit code %d", code)
     print(f"appliance: {printable(str(error))}", file=sys.stderr)
     return code
 
 
 def printable(text: str) -> str:
-    """The text for a terminal: what comes out of file names and models cannot move its cursor or forge its lines."""
+    """Escape a text for a terminal, so that a file or model name cannot move the cursor or forge a line."""
     return "\n".join(logs.escaped(line) for line in text.split("\n"))

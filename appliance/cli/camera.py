@@ -13,24 +13,26 @@ from appliance.device import logs
 
 
 def add(commands: Any) -> None:
-    """Put it among the commands."""
-    camera = add_command(commands, "camera", _camera, "push pictures to a box as a camera does")
+    """Add the command."""
+    camera = add_command(commands, "camera", _camera, "push pictures to a device as a camera does")
     add_settings(camera)
     for flag, key, what, help_ in (
-        ("--to", "to", "URL", "the device, http://device:8080, also below a path; not given: found by mDNS"),
-        ("--name", "name", "NAME", "this camera's name; not given: the host's"),
-        ("--token-file", "token_file", "FILE", "holds the camera's token; or put it into $APPLIANCE_TOKEN"),
-        ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a folder or file of pictures, a video, "
-         "/dev/video0, rtsp://… or http://…; env:NAME or @FILE: it stands there"),
-        ("--rtsp-transport", "rtsp_transport", "HOW", "auto, tcp or udp; auto: UDP where the camera refuses TCP"),
-        ("--save", "save_dir", "DIR", "keep pictures that have something in them"),
+        ("--to", "to", "URL", "the device, for example http://device:8080 (default: search with mDNS)"),
+        ("--name", "name", "NAME", "this camera's name (default: the host name)"),
+        ("--token-file", "token_file", "FILE", "file with the camera's token; alternatively set $APPLIANCE_TOKEN"),
+        ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a picture or folder of pictures, a video, "
+         "/dev/video0, rtsp://… or http://…; env:NAME or @FILE: read it from there"),
+        ("--rtsp-transport", "rtsp_transport", "HOW", "auto, tcp or udp; auto: TCP, or UDP if the camera refuses TCP"),
+        ("--save", "save_dir", "DIR", "save pictures with detections in DIR"),
     ):  # fmt: skip
         camera.add_argument(flag, dest=f"camera.{key}", metavar=what, help=f"{help_} (camera.{key})")
-    camera.add_argument("--on", action="append", default=[], metavar="CLASS", help="when it is seen, run COMMAND")
-    camera.add_argument("--json", action="store_true", help="print each answer as a line of JSON")
-    camera.add_argument("--quiet", action="store_true", help="print nothing but problems")
     camera.add_argument(
-        "run", nargs="*", metavar="COMMAND", help="after --, for --on: gets the answer as JSON on stdin"
+        "--on", action="append", default=[], metavar="CLASS", help="run COMMAND when this class is detected"
+    )
+    camera.add_argument("--json", action="store_true", help="print each result as a line of JSON")
+    camera.add_argument("--quiet", action="store_true", help="print only warnings and errors")
+    camera.add_argument(
+        "run", nargs="*", metavar="COMMAND", help="for --on, after --; it reads the result as JSON from stdin"
     )
 
 
@@ -38,7 +40,7 @@ def _camera(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments).camera
     logs.set_up("warning" if arguments.quiet else "info")
     if bool(arguments.on) != bool(arguments.run):
-        return complain("--on and the command belong together: --on person -- /path/to/command", USAGE)
+        return complain("--on needs a command, and a command needs --on: --on person -- /path/to/command", USAGE)
     from appliance.camera import command
 
     options = command.Options(

@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Put it among the commands."""
-    serve = add_command(commands, "serve", _serve, "take frames from cameras and answer them")
+    """Add the command."""
+    serve = add_command(commands, "serve", _serve, "run the service: process frames from cameras")
     add_settings(serve)
     serve.add_argument("--host", dest="server.host", metavar="HOST", help="address to listen on (server.host)")
-    serve.add_argument("--port", dest="server.port", metavar="PORT", help="TCP port (server.port); 0: any free one")
-    serve.add_argument("--camera", metavar="SOURCE", help="also push this source as camera 'demo': see `camera --help`")
+    serve.add_argument("--port", dest="server.port", metavar="PORT", help="TCP port (server.port); 0: any free port")
     serve.add_argument(
-        "--safe-mode", action="store_true", help="with wrong settings stay up and show what to mend, as under systemd"
+        "--camera", metavar="SOURCE", help="also push this source as camera 'demo'; see `appliance camera --help`"
+    )
+    serve.add_argument(
+        "--safe-mode",
+        action="store_true",
+        help="with invalid settings, stay up and report what to fix, as under systemd",
     )
 
 
@@ -39,7 +43,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     timeline = Timeline(time.monotonic, time.monotonic())
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
-    faulthandler.enable()  # the watchdog's SIGABRT then writes where every thread stood
+    faulthandler.enable()  # so that the watchdog's SIGABRT prints the stack of every thread
     from appliance.service import loading, run, supervise
     from appliance.service.addresses import addresses
     from appliance.service.ending import end_around_the_engine
@@ -50,7 +54,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def load(settings: Settings) -> Network:
         nonlocal timeline
-        if opened:  # it was in safe mode, for hours perhaps; or another model is tried
+        if opened:  # loading after safe mode, perhaps hours later, or a trial of another model
             timeline = Timeline(time.monotonic, time.monotonic())
         return loading.load_to_serve(settings, mark=timeline.mark)
 
@@ -71,7 +75,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             info = network.info
             model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
         print(f"  ready after {timeline.total_s:.1f} s: {model}. Ctrl-C stops it.", flush=True)
-        print(f"  of which {timeline}", flush=True)
+        print(f"  startup: {timeline}", flush=True)
 
     choose = partial(_choose, arguments)
     asyncio.run(supervise.serve(choose, started=port_open, ready=ready, camera_source=arguments.camera, load=load))
@@ -80,7 +84,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _choose(arguments: argparse.Namespace) -> Chosen:
-    """The settings; where nobody may be there to read an error, the good part of them and what is wrong."""
+    """Load the settings; in safe mode, the valid part of invalid ones and the error. Raises ConfigError."""
     try:
         return Chosen(settings_of(arguments))
     except ConfigError as error:

@@ -10,12 +10,12 @@ from appliance.cli.arguments import OK, add_command, add_settings, settings_of
 from appliance.settings import loader
 
 
-def add(config_: argparse.ArgumentParser) -> None:
-    """Put the commands under `appliance config`."""
-    commands = config_.add_subparsers(required=True, metavar="COMMAND")
-    show = add_command(commands, "show", _show, "print all settings in force, each explained")
+def add(config: argparse.ArgumentParser) -> None:
+    """Add the commands of `appliance config`."""
+    commands = config.add_subparsers(required=True, metavar="COMMAND")
+    show = add_command(commands, "show", _show, "print all settings in effect, with explanations")
     add_settings(show)
-    check = add_command(commands, "check", _check, "check a settings file; exit 2 if it is wrong")
+    check = add_command(commands, "check", _check, "check a settings file; exit code 2 if it is invalid")
     check.add_argument("file", nargs="?", type=Path, help="default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml")
 
 
@@ -27,5 +27,5 @@ def _show(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     path = arguments.file or loader.default_path()
     loader.load(path, os.environ)
-    print(f"{path or 'defaults and environment'}: good")
+    print(f"{path or 'defaults and environment'}: valid")
     return OK

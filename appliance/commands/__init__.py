@@ -1,1 +1,1 @@
-"""What the commands do that need no running service, or only speak to one."""
+"""The work of the commands that run without the service, or talk to it over the control socket."""

@@ -1,12 +1,12 @@
-"""Another model taken into use from the command line: in the running service at once, else from its next start on.
+"""Activate a model from the command line: at once in the running service, else for its next start.
 
 Rules of this file:
-- A running service says itself which folder its models lie in, and what its settings name: they count, not ours.
-- It tries and swaps; the choice is written down here, when it holds. Under systemd the folder is root's, and read-only
-  to the service.
-- Here as there two networks are loaded only where memory holds both; else the new one is tried alone.
-- A folder that cannot be written is found out before anything changes.
-- Without a service the model is tried here, in the same way.
+- A running service reports its own model folder and configured model. They take precedence over the local settings.
+- The service tries and swaps the model; this process then records the choice. Under systemd the folder belongs to root
+  and is read-only to the service.
+- Two networks are loaded only where memory holds both. Otherwise the new one is tried alone.
+- Whether the folder is writable is checked before anything changes.
+- Without a running service, this process tries the model in the same way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.control.client import Control, NoService
+from appliance.control.protocol import TrialResult
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import Bounds, close, holds_two, proved
 from appliance.flow.inference import Inference
@@ -26,92 +27,101 @@ from appliance.service import loading
 from appliance.settings.schema import Settings
 
 
-class Choice:
-    """Chooses in the running service, or here. All methods raise ModelError, and NoService where a service refuses, or
-    does not let us in. `room`: memory that can still be taken, bytes; None: unknown.
+class ModelSwitch:
+    """Switches the model of the running service, or the configured one where no service runs.
+
+    `available_bytes`: memory that can still be taken; None: unknown. All methods raise ModelError, and NoService where
+    a service refuses the request or the connection.
     """
 
     def __init__(
-        self, settings: Settings, service: Control, report: ReportLine, room: Callable[[], int | None] | None = None
+        self,
+        settings: Settings,
+        service: Control,
+        report: ReportLine,
+        available_bytes: Callable[[], int | None] | None = None,
     ) -> None:
-        self._settings, self._report, self._room = settings, report, room or Room()
+        self._settings, self._report, self._available_bytes = settings, report, available_bytes or Room()
         self._service: Control | None = service
         self._models_dir, self._configured = Path(settings.model.dir), settings.model.name
         try:
-            told = service.model()
-            self._models_dir, self._configured = Path(told["models_dir"]), told["configured"]
+            location = service.model()
+            self._models_dir, self._configured = Path(location.models_dir), location.configured
         except NoService as error:
             if error.code != "not_running":
                 raise
             self._service = None
 
     def activate(self, name: str, pictures: Path | None, *, force: bool) -> None:
-        """Use this model, if it works and is as good as the present one; `force`: if it works."""
-        self._use(name, pictures, force=force)
+        """Switch to this model if it works and, unless `force`, detects what the current one does."""
+        self._try(name, pictures, force=force)
         active.activate(self._models_dir, name, self._configured)
-        self._report(self._since(name))
+        self._report(self._when(name))
 
     def roll_back(self) -> None:
-        """Use the model that was in use before, if it works."""
+        """Switch to the previous model if it works."""
         name = active.previous(self._models_dir, self._configured)
-        self._use(name, None, force=True)
+        self._try(name, None, force=True)
         active.step_back(self._models_dir, self._configured)
-        self._report(self._since(name))
+        self._report(self._when(name))
 
-    def _use(self, name: str, pictures: Path | None, *, force: bool) -> None:
+    def _try(self, name: str, pictures: Path | None, *, force: bool) -> None:
         store.folder_of(self._models_dir, name)
         active.check_writable(self._models_dir)
         if self._service is None:
-            told = self._try(name, pictures, None if force else Bounds())
+            result = self._try_here(name, pictures, None if force else Bounds())
         else:
-            told = shown(**self._service.activate(name, pictures, force))
-        self._report(f"  {name} works: {told}")
+            result = self._service.activate(name, pictures, force)
+        self._report(f"  {name} works: {describe(result)}")
 
-    def _since(self, name: str) -> str:
+    def _when(self, name: str) -> str:
         if self._service is None:
-            return f"{name} is used from the next start of the service on"
-        return f"{name} is in use, and will be after a restart"
+            return f"{name} will be used when the service starts"
+        return f"{name} is in use now and after a restart"
 
-    def _try(self, name: str, pictures: Path | None, bounds: Bounds | None) -> str:
-        """Try a model beside the one in use, in this process."""
-        settings, former = self._settings, None
-        in_use = loading.in_force(settings).model.name
+    def _try_here(self, name: str, pictures: Path | None, bounds: Bounds | None) -> TrialResult:
+        """Try a model next to the current one, in this process."""
+        current = self._load_current(name)
         try:
-            former = self._load(in_use) if in_use != name else None
-            if former is not None and not holds_two(self._room()):
-                close(former)
-                former = None
-                self._report(f"  memory is too short for both: {name} is not compared with {in_use}")
-        except (ModelError, EngineError) as error:
-            self._report(f"  {in_use}, which is in use, does not work: {error}")
-        try:
-            new, trial = proved(self._load, name, former, pictures, bounds, settings.flow.max_side, time.monotonic)
+            new, trial = proved(
+                self._load, name, current, pictures, bounds, self._settings.flow.max_side, time.monotonic
+            )
         except EngineError as error:
-            raise ModelError(f"{name} does not run here: {error}", "model_unsupported") from None
+            raise ModelError(f"{name} does not run on this device: {error}", "model_unsupported") from None
         finally:
-            if former is not None:
-                close(former)
+            if current is not None:
+                close(current)
         close(new)
-        return shown(
-            trial.former, trial.infer_ms, trial.former_infer_ms, trial.likeness, trial.pictures, trial.stand_in
-        )
+        return TrialResult.of(trial)
+
+    def _load_current(self, new: str) -> Inference | None:
+        """Load the model in use; None: it is the new one, does not work, or memory does not hold both."""
+        name = loading.in_force(self._settings).model.name
+        if name == new:
+            return None
+        try:
+            current = self._load(name)
+        except (ModelError, EngineError) as error:
+            self._report(f"  the model in use, {name}, does not work: {error}")
+            return None
+        if holds_two(self._available_bytes()):
+            return current
+        close(current)
+        self._report(f"  not enough memory for two models: {new} is not compared with {name}")
+        return None
 
     def _load(self, name: str) -> Inference:
         chosen = loading.with_model(self._settings, name)
         return loading.inference_of(chosen, loading.load_to_serve(chosen), time.monotonic)
 
 
-def shown(
-    former: str | None,
-    infer_ms: float,
-    former_infer_ms: float | None,
-    likeness: float | None,
-    pictures: int,
-    stand_in: str | None = None,
-    **_: object,
-) -> str:
-    """What came of a trial, as text; `likeness` 0-1."""
-    than = f", {former} {former_infer_ms:.0f} ms" if former and former_infer_ms else ""
-    alike = f"; {100 * likeness:.0f} % alike on {pictures} pictures" if likeness is not None else ""
-    slower = f"; but on a stand-in: {stand_in}" if stand_in else ""
-    return f"{infer_ms:.0f} ms{than}{alike}{slower}"
+def describe(result: TrialResult) -> str:
+    """The result of a trial as text."""
+    current = f" ({result.former}: {result.former_infer_ms:.0f} ms)" if result.former and result.former_infer_ms else ""
+    if result.likeness is None:
+        compared = ""
+    else:
+        pictures = "1 picture" if result.pictures == 1 else f"{result.pictures} pictures"
+        compared = f"; {100 * result.likeness:.0f} % similarity on {pictures}"
+    stand_in = f"; on a substitute engine: {result.stand_in}" if result.stand_in else ""
+    return f"{result.infer_ms:.0f} ms{current}{compared}{stand_in}"

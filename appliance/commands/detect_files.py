@@ -1,4 +1,4 @@
-"""Detections in picture files, one after another, without a service: what `appliance detect` does."""
+"""Detect objects in picture files without a running service, for `appliance detect`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """One picture file and what came of it; `picture` where it is one at all."""
+    """One picture file and its outcome. `picture` is None where the file cannot be read as one."""
 
     path: Path
     picture: Picture | None
@@ -31,16 +31,16 @@ class Still:
 
 
 def pixels_of(picture: Picture) -> decode.Pixels:
-    """All of them, at the picture's own size. Raises BadFrame."""
+    """Decode a picture at its full size. Raises BadFrame."""
     with Admission(Room()).admitted(picture, picture.size):
         return decode.decode(picture)
 
 
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, None, None]:
-    """Detections in picture files, without a service. Raises ModelError or EngineError."""
+    """Run inference on picture files, one after another. Raises ModelError or EngineError."""
     network = load_to_serve(settings, prepare=False)
     if network.lacks is not None:
-        log.warning("%s; %s looks at them instead", network.lacks, network.info.engine)
+        log.warning("%s; using %s instead", network.lacks, network.info.engine)
     inference = Inference(network, clock=time.monotonic, admission=Admission(Room()))
     intake = make_intake(settings, time.monotonic)
     try:

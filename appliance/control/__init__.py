@@ -1,1 +1,1 @@
-"""The local control socket: the server's side, the client's side, and where the socket is."""
+"""The local control socket: its protocol, server, client and path."""

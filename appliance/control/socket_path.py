@@ -1,21 +1,21 @@
-"""Where the running service can be spoken to on this machine: its control socket."""
+"""The path of the control socket."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-_NAMED = "APPLIANCE_CONTROL"
+_VARIABLE = "APPLIANCE_CONTROL"
 _NAME = "control.sock"
 _SYSTEM = Path("/run/appliance") / _NAME
 
 
 def control_socket(environ: Mapping[str, str], uid: int) -> Path:
-    """Where a service of this user opens it: $APPLIANCE_CONTROL, else in systemd's RuntimeDirectory=, in the session's
-    own folder, or under /tmp.
+    """Where a service of this user creates it: $APPLIANCE_CONTROL, else in systemd's RuntimeDirectory=, in
+    $XDG_RUNTIME_DIR, or under /tmp.
     """
-    if _NAMED in environ:
-        return Path(environ[_NAMED])
+    if _VARIABLE in environ:
+        return Path(environ[_VARIABLE])
     runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if runtime:
         return Path(runtime) / _NAME
@@ -24,7 +24,7 @@ def control_socket(environ: Mapping[str, str], uid: int) -> Path:
 
 
 def control_sockets(environ: Mapping[str, str], uid: int) -> list[Path]:
-    """Where a client looks for one: at the named one only, else its own service, then the one the machine started."""
-    if _NAMED in environ:
-        return [Path(environ[_NAMED])]
+    """Where a client connects, in this order: $APPLIANCE_CONTROL alone, else its user's service, then the system's."""
+    if _VARIABLE in environ:
+        return [Path(environ[_VARIABLE])]
     return list(dict.fromkeys((control_socket(environ, uid), _SYSTEM, control_socket({}, uid))))

@@ -117,7 +117,7 @@ def _steps_to_ready(models: Path) -> dict[str, float]:
         while "ready after" not in process.stdout.readline():
             assert process.poll() is None, "the service did not start"
         whole_s = time.monotonic() - begun_s
-        _, _, text = process.stdout.readline().partition("of which ")
+        _, _, text = process.stdout.readline().partition("startup: ")
         steps = {name: float(seconds) for name, seconds in re.findall(r"(\D+) ([\d.]+) s(?:, |$)", text.strip())}
         return {"python": whole_s - sum(steps.values())} | steps
     finally:

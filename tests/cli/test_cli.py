@@ -1,4 +1,4 @@
-"""The command line: what is printed, and the exit codes that scripts count on."""
+"""The command line: its output, and the exit codes that scripts rely on."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def red(tmp_path: Path) -> Path:
-    """A red picture, 640x384."""
+    """A red picture of 640x384 pixels."""
     path = tmp_path / "red.png"
     Image.new("RGB", (640, 384), (230, 10, 20)).save(path)
     return path
@@ -62,7 +62,7 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*command.split(), "--help")
     assert ended.value.code == 0
@@ -79,13 +79,13 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
     assert "usage: appliance" in capsys.readouterr().err
 
 
-def test_the_exit_codes_are_those_of_the_manual() -> None:
+def test_the_documented_exit_codes_match_the_code() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| ([^|]+?) \|", manual, re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == cli.EXIT_CODES
 
 
-def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run("--version")
     assert ended.value.code == 0
@@ -100,15 +100,15 @@ def test_detect_prints_a_table(models_setting: str, red: Path, capsys: pytest.Ca
     assert row.split() == ["red", "90%", "38", "32", "58", "48"]
 
 
-def test_detect_says_when_there_is_nothing(
+def test_detect_reports_a_picture_without_objects(
     models_setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (100, 100)).save(tmp_path / "night.jpg")
     assert run("detect", "--set", models_setting, str(tmp_path / "night.jpg")) == 0
-    assert "nothing found" in capsys.readouterr().out
+    assert "no objects detected" in capsys.readouterr().out
 
 
-def test_detect_prints_one_json_object_a_picture(
+def test_detect_prints_one_json_object_per_picture(
     models_setting: str, red: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("detect", "--set", models_setting, "--json", str(red), str(red)) == 0
@@ -121,7 +121,7 @@ def test_detect_prints_one_json_object_a_picture(
     assert found["box"] == pytest.approx({"x1": 38, "y1": 32, "x2": 58, "y2": 48}, abs=0.1)
 
 
-def test_detect_saves_the_picture_with_its_boxes(models_setting: str, red: Path, tmp_path: Path) -> None:
+def test_detect_saves_the_picture_with_bounding_boxes(models_setting: str, red: Path, tmp_path: Path) -> None:
     saved = tmp_path / "boxes.jpg"
     assert run("detect", "--set", models_setting, "--save", str(saved), str(red)) == 0
     with Image.open(saved) as image:
@@ -132,18 +132,18 @@ def test_detect_saves_the_picture_with_its_boxes(models_setting: str, red: Path,
     assert not differs[100:, 200:].any()
 
 
-def test_one_file_cannot_hold_the_boxes_of_two_pictures(models_setting: str, red: Path, tmp_path: Path) -> None:
+def test_save_is_rejected_with_two_pictures(models_setting: str, red: Path, tmp_path: Path) -> None:
     assert run("detect", "--set", models_setting, "--save", str(tmp_path / "out.jpg"), str(red), str(red)) == 2
 
 
-def test_a_place_that_cannot_be_written_is_said_in_a_line(
+def test_an_unwritable_save_path_is_reported_in_one_line(
     models_setting: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("detect", "--set", models_setting, "--save", str(tmp_path / "no" / "where.jpg"), str(red)) == 1
     assert "where.jpg" in capsys.readouterr().err
 
 
-def test_a_bad_picture_is_exit_code_1_and_the_others_are_still_looked_at(
+def test_an_invalid_picture_is_exit_code_1_and_the_others_are_still_processed(
     models_setting: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text, half, missing = tmp_path / "text.jpg", tmp_path / "half.jpg", tmp_path / "missing.jpg"
@@ -179,13 +179,13 @@ def test_without_a_model_the_exit_code_is_3(tmp_path: Path, red: Path, capsys: p
         (["--set", "sever.port=80"], "did you mean 'server'?"),
         (["--set", "server.port"], "write SECTION.KEY=VALUE"),
         (["--set", "server.port=eighty"], "server.port"),
-        (["--profile", "holiday"], "development, production or realtime"),
+        (["--profile", "prod"], "--profile: choose development, production or realtime"),
         (["--config", "/nowhere/appliance.toml"], "/nowhere/appliance.toml: cannot be read"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("command", ["config show", "serve", "doctor", "model list"])
-def test_a_wrong_setting_is_exit_code_2(
+def test_an_invalid_setting_is_exit_code_2(
     command: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*command.split(), *arguments) == 2
@@ -195,7 +195,7 @@ def test_a_wrong_setting_is_exit_code_2(
     assert message in line
 
 
-def test_flags_reach_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_change_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run("config", "show", "--profile", "realtime", "--set", "flow.burst = 7", "--set", "server.cors_origins=a,b")
         == 0
@@ -205,7 +205,7 @@ def test_flags_reach_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
         assert line in out.splitlines()
 
 
-def test_the_environment_reaches_the_settings(
+def test_environment_variables_change_the_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APPLIANCE_SERVER_PORT", "8123")
@@ -216,17 +216,17 @@ def test_the_environment_reaches_the_settings(
     assert "APPLIANCE_SERVER_PROT" in capsys.readouterr().err
 
 
-def test_a_settings_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_check_tells_valid_from_invalid_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "appliance.toml"
     path.write_text("[server]\nport = 81\n")
     assert run("config", "check", str(path)) == 0
-    assert capsys.readouterr().out == f"{path}: good\n"
+    assert capsys.readouterr().out == f"{path}: valid\n"
     path.write_text("[server]\nprot = 81\n")
     assert run("config", "check", str(path)) == 2
     assert "did you mean 'port'?" in capsys.readouterr().err
 
 
-def test_what_config_show_prints_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_of_config_show_is_a_valid_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("config", "show") == 0
     path = tmp_path / "shown.toml"
     path.write_text(capsys.readouterr().out)
@@ -242,15 +242,15 @@ def test_models_are_listed(models_setting: str, tmp_path: Path, capsys: pytest.C
     assert good.endswith("detect, 3 classes, any size, float, AGPL-3.0")
     assert run("model", "list", "--set", models_setting, "--set", "model.name=broken") == 3
     assert run("model", "list", "--set", models_setting, "--set", "model.name=other") == 3
-    assert "other is not here" in capsys.readouterr().out
+    assert "other is not installed" in capsys.readouterr().out
 
 
-def test_a_model_that_is_there_is_not_fetched(models_setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_installed_model_is_not_downloaded_again(models_setting: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("model", "fetch", "--set", models_setting) == 0
-    assert "yolo11n is ready in" in capsys.readouterr().out
+    assert "yolo11n is installed in" in capsys.readouterr().out
 
 
-def test_a_port_in_use_is_exit_code_1_and_one_line(models_setting: str) -> None:
+def test_a_port_in_use_is_exit_code_1_with_a_one_line_error(models_setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         arguments = ["serve", "--host", "127.0.0.1", "--port", port, "--set", models_setting]
@@ -265,7 +265,7 @@ def test_a_port_in_use_is_exit_code_1_and_one_line(models_setting: str) -> None:
     assert "--port" in line
 
 
-def test_trouble_that_is_not_the_ports_is_not_blamed_on_it(models_setting: str) -> None:
+def test_an_error_unrelated_to_the_port_does_not_mention_it(models_setting: str) -> None:
     few_files = ["sh", "-c", 'ulimit -n 4 && exec "$@"', "sh"]
     done = subprocess.run(
         [*few_files, sys.executable, "-m", "appliance", "serve", "--port", "0", "--set", models_setting],
@@ -276,7 +276,7 @@ def test_trouble_that_is_not_the_ports_is_not_blamed_on_it(models_setting: str) 
     assert "cannot listen" not in done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_closed_output_pipe_is_not_an_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "config", "show"],
         cwd=ROOT, env=os.environ | {"APPLIANCE_CONFIG": os.devnull, "PYTHONUNBUFFERED": "1"},

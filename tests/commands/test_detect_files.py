@@ -1,4 +1,4 @@
-"""Picture files, one after another."""
+"""Detection in picture files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.models.bundles import make_bundles
 
 
-def test_each_picture_runs_at_the_size_that_fits_it_best(models_dir: Path, tmp_path: Path) -> None:
+def test_each_picture_runs_at_the_best_input_size(models_dir: Path, tmp_path: Path) -> None:
     paths = []
     for size in (Size(640, 360), Size(640, 480)):
         paths.append(tmp_path / f"{size.height}.jpg")
@@ -25,7 +25,7 @@ def test_each_picture_runs_at_the_size_that_fits_it_best(models_dir: Path, tmp_p
     assert [one.input_size for one in outcomes if isinstance(one, Detected)] == [Size(640, 384), Size(640, 480)]
 
 
-def test_where_the_engine_cannot_be_used_openvino_looks_and_it_is_said(
+def test_openvino_replaces_an_unusable_engine_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
@@ -38,11 +38,11 @@ def test_where_the_engine_cannot_be_used_openvino_looks_and_it_is_said(
     (still,) = detect_files(settings, [picture])
     assert isinstance(still.outcome, Detected)
     assert "TensorRT" in caplog.text
-    assert "openvino looks at them instead" in caplog.text
+    assert "using openvino instead" in caplog.text
 
 
-def test_pictures_of_several_shapes_end_with_exit_code_0(models_dir: Path, tmp_path: Path) -> None:
-    """The eighth picture of a shape starts a compilation, which was still under way when the process ended."""
+def test_pictures_of_several_shapes_exit_with_code_0(models_dir: Path, tmp_path: Path) -> None:
+    """The eighth picture of a shape starts a compilation, which may still run when the process exits."""
     paths = []
     for size in (Size(640, 360), Size(640, 480), Size(480, 640)):
         jpeg = decode.encode_jpeg(scene.draw(size)[0], 90)

@@ -1,4 +1,4 @@
-"""The control socket, and `appliance governor` on its other end."""
+"""The control socket with its client, and `appliance governor`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from appliance import cli
 from appliance.control import server, socket_path
 from appliance.control.client import Control, NoService
+from appliance.control.protocol import GovernorStatus
 from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
 from tests.conftest import Serve
@@ -25,7 +28,7 @@ from tests.governor.readings import FULL, LAST, POLICY, reading
 
 
 class Sensors:
-    """Always the same reading."""
+    """Always returns the same reading."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -34,48 +37,56 @@ class Sensors:
         return reading(self._clock(), 76.0)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def running(path: Path, policy: Policy | None = POLICY) -> AsyncIterator[Governor]:
-    """A governor that has read its sensors, and its control socket."""
+    """A control socket, and a governor that has read its sensors."""
     clock = FakeClock()
     governor = Governor(sensors=Sensors(clock), policy=policy, full=FULL, apply=lambda limits: None, clock=clock)
     task = asyncio.create_task(governor.run())
-    while governor.reading is None:
-        await asyncio.sleep(0)
+    await until(lambda: governor.reading is not None)
     async with server.listening(governor, path):
         yield governor
     task.cancel()
     await asyncio.wait({task})
 
 
-async def ask(path: Path, method: str, *arguments: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = await asyncio.to_thread(getattr(Control([path]), method), *arguments)
-    return answer
+async def call(method: Callable[..., GovernorStatus | None], *arguments: Any) -> GovernorStatus:
+    """Call a method of the client in a thread; the governor must be enabled."""
+    status = await asyncio.to_thread(method, *arguments)
+    assert status is not None
+    return status
 
 
-async def test_it_shows_state_reason_and_ladder(tmp_path: Path) -> None:
+async def test_the_status_has_state_reason_and_ladder(tmp_path: Path) -> None:
     async with running(tmp_path / "c.sock") as governor:
-        found = await ask(tmp_path / "c.sock", "governor")
-    assert (found["cur_state"], found["max_state"], found["reason"]) == (1, LAST, "temperature")
-    assert found["why"] == "chip temperature 76 °C, target below 75 °C"
-    assert found["transitions"] == governor.transitions == 1
-    assert found["ladder"][1] == {"heat": pytest.approx(17.2 / 27.2), "means": "input 512 px, all frames"}
-    assert found["held_for_s"] is None
+        status = await call(Control([tmp_path / "c.sock"]).governor)
+    assert (status.cur_state, status.max_state, status.reason) == (1, LAST, "temperature")
+    assert status.why == "chip temperature 76 °C, target below 75 °C"
+    assert status.transitions == governor.transitions == 1
+    assert status.ladder[1].heat == pytest.approx(17.2 / 27.2)
+    assert status.ladder[1].means == "input 512 px, all frames"
+    assert status.held_for_s is None
 
 
 async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
-    path = tmp_path / "c.sock"
-    async with running(path) as governor:
-        found = await ask(path, "hold", 4, 600.0)
-        assert (found["cur_state"], found["held_for_s"]) == (4, 600.0)
+    control = Control([tmp_path / "c.sock"])
+    async with running(tmp_path / "c.sock") as governor:
+        status = await call(control.hold, 4, 600.0)
+        assert (status.cur_state, status.held_for_s) == (4, 600.0)
         assert governor.held_for_s is not None
-        found = await ask(path, "release")
-        assert found["held_for_s"] is None
+        assert (await call(control.release)).held_for_s is None
         assert governor.held_for_s is None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((99, 60.0), "cooling state 99 does not exist"),
         ((1, 0.0), "24 hours"),
@@ -83,20 +94,36 @@ async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
         ((1.5, 60.0), "int"),
     ],
 )
-async def test_what_cannot_be_held_is_said(tmp_path: Path, arguments: tuple[Any, ...], said: str) -> None:
+async def test_an_invalid_hold_is_rejected(tmp_path: Path, arguments: tuple[Any, ...], message: str) -> None:
     async with running(tmp_path / "c.sock") as governor:
-        with pytest.raises(NoService, match=said) as raised:
-            await ask(tmp_path / "c.sock", "hold", *arguments)
+        with pytest.raises(NoService, match=message) as raised:
+            await call(Control([tmp_path / "c.sock"]).hold, *arguments)
         assert governor.held_for_s is None
     assert raised.value.code == "refused"
 
 
-async def test_a_governor_that_is_off_says_so(tmp_path: Path) -> None:
+async def test_a_disabled_governor_has_no_status(tmp_path: Path) -> None:
     async with running(tmp_path / "c.sock", None):
-        assert await ask(tmp_path / "c.sock", "governor") == {"enabled": False}
+        assert await asyncio.to_thread(Control([tmp_path / "c.sock"]).governor) is None
 
 
-async def test_only_the_owner_may_open_it_and_it_goes_with_the_service(tmp_path: Path) -> None:
+async def test_an_invalid_response_is_reported(tmp_path: Path) -> None:
+    async def respond(request: web.Request) -> web.Response:
+        return web.json_response({"enabled": True, "cur_state": "unknown"})
+
+    app = web.Application()
+    app.add_routes([web.get("/governor", respond)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(tmp_path / "c.sock")).start()
+        with pytest.raises(NoService, match="invalid response"):
+            await asyncio.to_thread(Control([tmp_path / "c.sock"]).governor)
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_socket_is_private_and_removed_with_the_service(tmp_path: Path) -> None:
     path = tmp_path / "made" / "c.sock"
     async with running(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -104,25 +131,23 @@ async def test_only_the_owner_may_open_it_and_it_goes_with_the_service(tmp_path:
     assert not path.exists()
 
 
-async def test_a_socket_that_was_left_over_is_replaced(tmp_path: Path) -> None:
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
     async with running(path):
-        assert (await ask(path, "governor"))["enabled"]
+        assert (await call(Control([path]).governor)).enabled
 
 
-async def test_a_second_service_leaves_the_first_ones_socket(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_second_service_keeps_the_socket_of_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "c.sock"
     async with running(path) as first, running(path):
-        assert "another service of this user has it" in caplog.text
-        await ask(path, "hold", 3, 60.0)
+        assert "another service of this user uses it" in caplog.text
+        await call(Control([path]).hold, 3, 60.0)
         assert first.cur_state == 3
 
 
-async def test_a_folder_that_somebody_else_put_there_is_not_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_folder_of_another_user_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").symlink_to(tmp_path / "theirs")
     async with running(tmp_path / "ours" / "c.sock"):
@@ -130,14 +155,12 @@ async def test_a_folder_that_somebody_else_put_there_is_not_used(
     assert list((tmp_path / "theirs").iterdir()) == []
 
 
-async def test_a_path_that_is_too_long_does_not_stop_the_service(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_path_that_is_too_long_is_only_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path / ("x" * 120) / "c.sock"):
         assert "no control socket" in caplog.text
 
 
-def test_where_the_socket_lies() -> None:
+def test_the_path_of_the_socket_depends_on_the_environment() -> None:
     assert socket_path.control_socket(
         {"RUNTIME_DIRECTORY": "/run/a:/run/b", "XDG_RUNTIME_DIR": "/run/user/7"}, 7
     ) == Path("/run/a/control.sock")
@@ -152,20 +175,19 @@ def test_where_the_socket_lies() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every socket")
-def test_without_permission_it_says_sudo(tmp_path: Path) -> None:
+def test_missing_permission_suggests_sudo(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir(mode=0o000)
     with pytest.raises(NoService, match="use sudo"):
         Control([tmp_path / "theirs" / "c.sock"]).governor()
 
 
-async def test_the_command_line_holds_shows_and_releases(
+async def test_the_commands_hold_show_and_release_a_level(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "control.sock"))
     async with serve() as running:
         governor = running.started.parts.governor
-        while governor.reading is None:
-            await asyncio.sleep(0.01)
+        await until(lambda: governor.reading is not None)
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "2", "--for", "90s"]) == 0
         assert governor.cur_state == 2
         assert await asyncio.to_thread(cli.main, ["governor", "show"]) == 0
@@ -173,25 +195,27 @@ async def test_the_command_line_holds_shows_and_releases(
         assert await asyncio.to_thread(cli.main, ["governor", "release"]) == 0
         assert governor.held_for_s is None
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "77"]) == 1
-        assert await asyncio.to_thread(cli.main, ["governor", "hold", "1", "--for", "soon"]) == 2
-    assert "Cooling state 2 of 9" in shown
+        assert await asyncio.to_thread(cli.main, ["governor", "hold", "1", "--for", "3d"]) == 2
+    assert "Throttle level 2 of 9" in shown
     assert "Held for another" in shown
     assert " *     2    44%   input 416 px, all frames" in shown
-    assert "`appliance bench` measures this one" in shown
+    assert "measure this device: appliance bench" in shown
     problems = capsys.readouterr().err
     assert "cooling state 77 does not exist" in problems
-    assert "for example --for 10m" in problems
+    assert "--for: at most 24h" in problems
 
 
-def test_without_a_service_it_says_how_to_start_one(
+def test_the_command_without_a_service_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "control.sock"))
     assert cli.main(["governor", "show"]) == 1
-    assert "sudo systemctl start appliance" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "No running service you can connect to" in error
+    assert "sudo systemctl start appliance" in error
 
 
-def test_the_log_stays_quiet_about_a_socket_that_works(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_a_working_socket_is_not_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     async def once() -> None:
         async with running(tmp_path / "c.sock"):
             pass

@@ -80,7 +80,7 @@ def test_it_is_ready_by_itself_after_its_plug_was_pulled(vm: Machine, measured: 
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
     said = vm.run("/usr/local/bin/appliance doctor; echo exit code $?")
     assert said.endswith("exit code 0"), said
-    assert "memory limit   the kernel holds the service to it" in said
+    assert "memory limit   enforced by the kernel" in said
     name = vm.run("hostname")
     assert name.startswith("appliance-")
     measured(f"called {name}, ready {began_to_ready_s:.0f} s after the service began, emulated; the doctor is content")

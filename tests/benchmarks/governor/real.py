@@ -105,7 +105,9 @@ def _watch(plant: Plant, control: Control | None, seconds: int) -> Story:
         time.sleep(1)
         story.temps_c.append(plant.chip_c)
         if control is not None:
-            story.states.append(control.governor()["cur_state"])
+            status = control.governor()
+            assert status is not None
+            story.states.append(status.cur_state)
     return story
 
 

@@ -235,7 +235,7 @@ def test_int8_goes_on_from_the_export_with_nncf_itself(tmp_path: Path, capsys: p
         "flow.max_side=64",
     ]
     assert cli.main(["model", "export", str(tmp_path / "made.pt"), *options]) == 0
-    assert "made-int8 is ready in" in capsys.readouterr().out
+    assert "made-int8 is installed in" in capsys.readouterr().out
     made, small = (bundles.read(tmp_path / "models" / name) for name in ("made", "made-int8"))
     assert (made.precision, small.precision, small.fixed_size) == ("", "int8", None)
     assert small.quantized is not None

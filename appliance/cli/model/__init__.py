@@ -1,0 +1,14 @@
+"""`appliance model …`."""
+
+from __future__ import annotations
+
+import argparse
+
+from appliance.cli.model import create, manage
+
+
+def add(model: argparse.ArgumentParser) -> None:
+    """Add the commands of `appliance model`."""
+    commands = model.add_subparsers(required=True, metavar="COMMAND")
+    manage.add(commands)
+    create.add(commands)

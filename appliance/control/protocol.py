@@ -1,0 +1,102 @@
+"""Requests and responses of the control socket, as the server encodes them in JSON and the client decodes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from appliance.flow.activation import Trial
+
+LONGEST_HOLD_S = 24 * 3600.0
+
+
+class ErrorResponse(Struct, frozen=True):
+    """Why a request failed, with any status other than 200."""
+
+    error: str
+    code: str = "refused"
+
+
+class LadderStep(Struct, frozen=True):
+    """One throttle level. `heat`: at most, relative to full load, 0-1. `means`: what the cameras get, for a person."""
+
+    heat: float
+    means: str
+
+
+class GovernorStatus(Struct, frozen=True, kw_only=True):
+    """`GET /governor`, and the response to a hold or a release."""
+
+    enabled: bool = True
+    cur_state: int
+    max_state: int
+    time_in_state_s: float
+    transitions: int
+    """Level changes since the start."""
+    reason: str
+    why: str
+    """The reason for a person, as the start of a sentence."""
+    held_for_s: float | None
+    """None: not held manually."""
+    memory: str | None
+    """What is given up to save memory; None: nothing."""
+    measured: bool
+    """Whether `ladder` comes from a benchmark of this device."""
+    ladder: tuple[LadderStep, ...]
+
+
+class GovernorSwitch(Struct, frozen=True):
+    """Whether the governor is enabled: the whole response where it is not, the first field of `GovernorStatus`."""
+
+    enabled: bool
+
+
+class HoldRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /governor/hold`: stay at this throttle level for `for_s` seconds, at most `LONGEST_HOLD_S`."""
+
+    state: int
+    for_s: float
+
+
+class ModelLocation(Struct, frozen=True):
+    """`GET /model`: the folder of the service's models, and its setting `model.name`."""
+
+    models_dir: str
+    configured: str
+
+
+class ActivateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /model/activate`. `pictures`: a folder on the device to compare on. `force`: ignore the comparison."""
+
+    name: str
+    pictures: str | None = None
+    force: bool = False
+
+
+class TrialResult(Struct, frozen=True, kw_only=True):
+    """The response to `POST /model/activate`: how the new model compares with the one it replaces."""
+
+    model: str
+    former: str | None
+    infer_ms: float
+    former_infer_ms: float | None
+    likeness: float | None
+    """0-1; None: not compared."""
+    pictures: int
+    stand_in: str | None
+    """Why another engine than the configured one runs the model."""
+
+    @staticmethod
+    def of(trial: Trial) -> TrialResult:
+        """The result of a trial, rounded."""
+        return TrialResult(
+            model=trial.model,
+            former=trial.former,
+            infer_ms=round(trial.infer_ms, 2),
+            former_infer_ms=None if trial.former_infer_ms is None else round(trial.former_infer_ms, 2),
+            likeness=None if trial.likeness is None else round(trial.likeness, 4),
+            pictures=trial.pictures,
+            stand_in=trial.stand_in,
+        )
