@@ -11,7 +11,7 @@ from pathlib import Path
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
 from appliance.governor.room import Room
-from appliance.service.from_settings import make_intake
+from appliance.service.from_settings import frame_parser
 from appliance.service.loading import load_to_serve
 from appliance.settings.schema import Settings
 from appliance.values import Failed, Outcome, Picture
@@ -42,11 +42,11 @@ def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, 
     if network.lacks is not None:
         log.warning("%s; using %s instead", network.lacks, network.info.engine)
     inference = Inference(network, clock=time.monotonic, admission=Admission(Room()))
-    intake = make_intake(settings, time.monotonic)
+    parser = frame_parser(settings, time.monotonic)
     try:
         for path in paths:
             try:
-                frame = intake.frame(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
+                frame = parser.parse_now(path.read_bytes(), camera="file", sender="file", frame_id=str(path))
                 yield Still(path, frame.picture, inference.run(frame, settings.flow.max_side).detected)
             except OSError as error:
                 yield Still(path, None, Failed("file_unreadable", error.strerror or str(error)))

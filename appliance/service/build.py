@@ -47,14 +47,16 @@ from appliance.settings.schema import Settings
 from appliance.vision.admission import Admission
 from appliance.vitals import Delivery, Vitals
 from appliance.web import health as health_routes
-from appliance.web import metrics, sockets
+from appliance.web import metrics
 from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.connections import Connections
-from appliance.web.ingress.door import Door
+from appliance.web.ingress.limiter import ConnectionLimiter
 from appliance.web.publisher import Publisher
-from appliance.web.refusals import Refusals
+from appliance.web.refusals import RefusalThrottle
 from appliance.web.respond import Respond
+from appliance.web.socket_events import SocketEvents
+from appliance.web.socket_server import delivery_through, make_server
 from appliance.web.transport import Transport
 from appliance.web.vision_api import VisionApi
 
@@ -106,7 +108,7 @@ class Parts:
     """All parts of the service."""
 
     settings: Settings
-    door: Door
+    limiter: ConnectionLimiter
     """Which connections are accepted, and what they may take."""
     path: FramePath
     governor: Governor
@@ -125,8 +127,8 @@ class Parts:
 def build(given: Given, loaded: Loaded) -> Parts:
     """All parts, wired together."""
     settings, clock = given.settings, given.clock
-    door = Door(from_settings.ingress_limits(settings), clock)
-    path = _frame_path(given, loaded, door)
+    limiter = ConnectionLimiter(from_settings.ingress_limits(settings), clock)
+    path = _frame_path(given, loaded, limiter)
     detector = path.detector
     governor = _governor(given, loaded, detector)
     canary = Canary(
@@ -140,7 +142,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
 
     # What may change while it runs.
     access = Access(from_settings.access_rules(settings))
-    changes = Changes(settings, access=access, door=door, book=path.book, detector=detector, governor=governor)
+    changes = Changes(settings, access=access, limiter=limiter, book=path.book, detector=detector, governor=governor)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path, governor)
@@ -161,7 +163,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare)
     return Parts(
         settings=settings,
-        door=door,
+        limiter=limiter,
         path=path,
         governor=governor,
         canary=canary,
@@ -182,13 +184,13 @@ def in_safe_mode(problem: ConfigError) -> ConfigError:
     return ConfigError(f"invalid settings: {problem}", "safe_mode")
 
 
-def _frame_path(given: Given, loaded: Loaded, door: Door) -> FramePath:
+def _frame_path(given: Given, loaded: Loaded, limiter: ConnectionLimiter) -> FramePath:
     settings, clock = given.settings, given.clock
     admission = Admission(Room())
     book = CameraBook(policies=from_settings.camera_policies(settings), burst=settings.flow.burst)
-    socket_server = sockets.make_server(from_settings.socket_options(settings))
-    transport = Transport(socket_server, door)
-    emit, backlog = sockets.transport_of(socket_server)
+    socket_server = make_server(from_settings.socket_options(settings))
+    transport = Transport(socket_server, limiter)
+    emit, backlog = delivery_through(socket_server)
     publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
     policy, full = _policy(given, loaded), from_settings.full_limits(settings)
     pace = Pace(
@@ -311,18 +313,18 @@ def _notices(
 def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, vitals: Vitals) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server = settings.server
-    intake = from_settings.make_intake(settings, clock)
-    sockets.Sockets(
+    parser = from_settings.frame_parser(settings, clock)
+    SocketEvents(
         path.socket_server,
         options=from_settings.socket_options(settings),
         access=access,
-        intake=intake,
+        parser=parser,
         detector=path.detector,
         book=path.book,
         pace=path.pace,
         publisher=path.publisher,
         connections=path.connections,
-        refusals=Refusals(clock),
+        refusals=RefusalThrottle(clock),
     )
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
     return make_app(
@@ -331,7 +333,7 @@ def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, v
         routes=[
             *health_routes.routes(vitals, respond),
             *metrics.routes(vitals),
-            *VisionApi(path.detector, intake, respond, access).routes(),
+            *VisionApi(path.detector, parser, respond, access).routes(),
         ],
         respond=respond,
         access=access,

@@ -11,7 +11,7 @@ from appliance.governor.service import Governor
 from appliance.service import from_settings, loading
 from appliance.settings.schema import Settings
 from appliance.web.access import Access
-from appliance.web.ingress.door import Door
+from appliance.web.ingress.limiter import ConnectionLimiter
 
 
 class Changes:
@@ -22,13 +22,13 @@ class Changes:
         settings: Settings,
         *,
         access: Access,
-        door: Door,
+        limiter: ConnectionLimiter,
         book: CameraBook,
         detector: Detector,
         governor: Governor,
     ) -> None:
         self._settings = settings
-        self._access, self._door, self._book = access, door, book
+        self._access, self._limiter, self._book = access, limiter, book
         self._detector, self._governor = detector, governor
         self.working = asyncio.Event()
         """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""
@@ -38,8 +38,8 @@ class Changes:
     def reload(self, settings: Settings) -> None:
         """Put new settings into force, as far as they may change in a running service."""
         self._settings = settings
-        self._access.follow(from_settings.access_rules(settings))
-        self._door.limits = from_settings.ingress_limits(settings)
+        self._access.apply(from_settings.access_rules(settings))
+        self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))
         self._govern()
         logs.set_level(settings.log.level)

@@ -15,10 +15,10 @@ from appliance.governor.policy import Policy
 from appliance.ports import Clock
 from appliance.settings.schema import Settings
 from appliance.values import Limits, Size
-from appliance.web import sockets
-from appliance.web.access import Rules
+from appliance.web.access import AccessRules
+from appliance.web.frame_parser import FrameParser
 from appliance.web.ingress.limits import IngressLimits, raise_file_limit
-from appliance.web.intake import Intake
+from appliance.web.socket_server import TRANSPORT_FACTOR, SocketOptions
 
 USUAL_IMAGE = Size(1280, 720)
 """What most cameras send."""
@@ -79,10 +79,10 @@ def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     }
 
 
-def access_rules(settings: Settings) -> Rules:
+def access_rules(settings: Settings) -> AccessRules:
     """Who is let in."""
     server = settings.server
-    return Rules(
+    return AccessRules(
         viewer_token=server.viewer_token,
         api_key=server.api_key,
         require_token=server.require_token,
@@ -95,7 +95,7 @@ def access_rules(settings: Settings) -> Rules:
 def ingress_limits(settings: Settings) -> IngressLimits:
     """Limits of connections, within the number of files that this process may open."""
     server = settings.server
-    longest = server.max_frame_bytes * sockets.TRANSPORT_FACTOR
+    longest = server.max_frame_bytes * TRANSPORT_FACTOR
     return IngressLimits(
         max_open=raise_file_limit(2 * server.max_connections + 256),
         max_per_address=server.max_connections_per_address,
@@ -107,15 +107,15 @@ def ingress_limits(settings: Settings) -> IngressLimits:
     )
 
 
-def make_intake(settings: Settings, clock: Clock) -> Intake:
+def frame_parser(settings: Settings, clock: Clock) -> FrameParser:
     """The reader of frames from clients, with its bounds."""
-    return Intake(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
+    return FrameParser(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
 
 
-def socket_options(settings: Settings) -> sockets.SocketOptions:
+def socket_options(settings: Settings) -> SocketOptions:
     """Options of the Socket.IO server."""
     server = settings.server
-    return sockets.SocketOptions(
+    return SocketOptions(
         ping_interval_s=server.ping_interval_s,
         ping_timeout_s=server.ping_timeout_s,
         max_frame_bytes=server.max_frame_bytes,

@@ -1,7 +1,7 @@
 """Listen on the port, passed by systemd or opened here, and accept connections.
 
 asyncio's own server accepts up to `backlog` connections in a row and, when no file descriptor is left, logs a traceback
-for each of them. This one accepts a few at a time, asks the door about each, and pauses when none is left.
+for each of them. This one accepts a few at a time, asks the limiter about each, and pauses when none is left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from appliance.errors import PortError
-from appliance.web.ingress.door import Door
+from appliance.web.ingress.limiter import ConnectionLimiter
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ Connect = Callable[[str], asyncio.Protocol]
 class Port:
     """The listening sockets. Connections queue in the kernel until `run` accepts them."""
 
-    def __init__(self, listeners: Sequence[socket.socket], door: Door, connect: Connect) -> None:
-        self._listeners, self._door, self._connect = list(listeners), door, connect
+    def __init__(self, listeners: Sequence[socket.socket], limiter: ConnectionLimiter, connect: Connect) -> None:
+        self._listeners, self._limiter, self._connect = list(listeners), limiter, connect
         self._loop = asyncio.get_running_loop()
         self._group = anyio.create_task_group()
         for listener in self._listeners:
@@ -86,7 +86,7 @@ class Port:
             self._enter(connection, str(peer[0]) if isinstance(peer, tuple) else "")
 
     def _enter(self, connection: socket.socket, address: str) -> None:
-        if not self._door.admit(address):
+        if not self._limiter.admit(address):
             connection.close()
             return
         connection.setblocking(False)
@@ -105,7 +105,7 @@ class Port:
             error.strerror,
             extra={"kind": "accept"},
         )
-        self._door.relieve(_RELIEF)
+        self._limiter.close_waiting(_RELIEF)
         self._loop.remove_reader(listener)
         self._loop.call_later(_PAUSE_S, self._resume, listener)
 
@@ -114,13 +114,15 @@ class Port:
             self._loop.add_reader(listener, self._take, listener)
 
 
-async def listen(passed: Sequence[socket.socket], host: str, port: int, door: Door, connect: Connect) -> Port:
+async def listen(
+    passed: Sequence[socket.socket], host: str, port: int, limiter: ConnectionLimiter, connect: Connect
+) -> Port:
     """Listen on the passed sockets if there are any, otherwise on host and port. Raises PortError."""
     opened: list[socket.socket] = []
     try:
         if not passed:
             await _open(opened, host, port)
-        return Port(passed or opened, door, connect)
+        return Port(passed or opened, limiter, connect)
     except OSError as error:
         for one in opened:
             one.close()

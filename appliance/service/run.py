@@ -93,7 +93,9 @@ async def serve(
     port: Port | None = None
     try:
         server = parts.settings.server
-        port = await listen(surroundings.passed, server.host, server.port, parts.door, handlers(runner, parts.door))
+        port = await listen(
+            surroundings.passed, server.host, server.port, parts.limiter, handlers(runner, parts.limiter)
+        )
         started = Started(port.number, parts)
         hooks.started(started)
         await _run(started, hooks, surroundings, runner, port, written=settings)
@@ -144,7 +146,7 @@ async def _run(
     async with control.listening(parts.governor, socket, models), anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")
-        group.start_soon(parts.door.run, path.transport.sweep, name="door")
+        group.start_soon(parts.limiter.run, path.transport.sweep, name="connection limiter")
         group.start_soon(path.publisher.run, name="publisher")
         group.start_soon(path.detector.run, name="detector")
         group.start_soon(parts.governor.run, name="governor")

@@ -1,4 +1,4 @@
-"""Who is let in: the tokens and bounds in force, asked by every door, so that a reload changes all of them at once."""
+"""Who may connect: tokens and limits in one object, so that a reload changes them for every route and event at once."""
 
 from __future__ import annotations
 
@@ -7,33 +7,37 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What clients must show; an empty token: nothing."""
+class AccessRules:
+    """What clients must present. An empty token means that none is required."""
 
     viewer_token: str = ""
     """For the page's pictures and `subscribe`."""
     api_key: str = ""
     """For /v1/vision."""
     require_token: bool = False
-    """Cameras without a token of their own are refused."""
+    """Refuse cameras that have no token of their own."""
     max_connections: int = 2000
     allowed_hosts: tuple[str, ...] = ()
-    """Names of this device in addition to its own."""
+    """Host names of this device in addition to the detected ones."""
     cors_origins: tuple[str, ...] = ()
-    """Other web pages that may use this device; `*`: all."""
+    """Origins of other web pages that may use this device; `*`: all."""
 
 
 class Access:
-    """The rules in force. A change does not concern clients that are connected already."""
+    """The rules in force. A change does not affect connected clients."""
 
-    def __init__(self, rules: Rules | None = None) -> None:
-        self.rules = rules or Rules()
+    def __init__(self, rules: AccessRules | None = None) -> None:
+        self._rules = rules or AccessRules()
 
-    def follow(self, rules: Rules) -> None:
-        """Put other rules into force."""
-        self.rules = rules
+    @property
+    def rules(self) -> AccessRules:
+        return self._rules
+
+    def apply(self, rules: AccessRules) -> None:
+        """Replace the rules in force."""
+        self._rules = rules
 
 
 def same(given: str, expected: str) -> bool:
-    """Whether two secrets are the same, in a time that tells nothing about them."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())

@@ -1,4 +1,4 @@
-"""The web application: every route in one list, and what holds for all of them."""
+"""The web application: its routes, middlewares and security headers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from appliance.web.respond import Respond
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NO_PICTURE = (
-    "no picture of this camera: it is not connected, or nobody watches it. "
-    "Set server.keep_pictures = true to keep the newest one all the time"
+    "no picture: the camera is not connected, or no client is subscribed to it. "
+    "To always keep the latest picture, set server.keep_pictures = true"
 )
 _CSP = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; frame-ancestors 'self'"
 
@@ -35,10 +35,10 @@ def make_app(
     websocket_deflate: bool,
     connections: Connections,
 ) -> web.Application:
-    """The application, ready to be run on a site."""
+    """Build the application."""
     middlewares = [guard, origins.middleware(access, respond)]
     if not websocket_deflate:
-        middlewares.append(_plain_sockets)
+        middlewares.append(_without_deflate)
     app = web.Application(middlewares=[*middlewares, connections.watch])
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
@@ -50,21 +50,21 @@ def _page_routes() -> list[web.RouteDef]:
     async def index(request: web.Request) -> web.FileResponse:
         return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
-    async def part(request: web.Request) -> web.FileResponse:
-        known = {path.name: path for path in PAGE.iterdir() if path.is_file()}
-        path = known.get(request.match_info["name"])
+    async def asset(request: web.Request) -> web.FileResponse:
+        files = {path.name: path for path in PAGE.iterdir() if path.is_file()}
+        path = files.get(request.match_info["name"])
         if path is None:
-            raise web.HTTPNotFound(text="no such file\n")
+            raise web.HTTPNotFound(text="file not found\n")
         return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
 
-    return [web.get("/", index), web.get("/page/{name}", part)]
+    return [web.get("/", index), web.get("/page/{name}", asset)]
 
 
 def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> web.RouteDef:
     async def latest(request: web.Request) -> web.Response:
         expected = access.rules.viewer_token
         if expected and not same(request.query.get("token", ""), expected):
-            return respond({"error": "the page needs the viewer token", "code": "unauthorized"}, 401)
+            return respond({"error": "viewer token required (?token=…)", "code": "unauthorized"}, 401)
         frame = publisher.latest(request.match_info["camera"])
         if frame is None:
             return respond({"error": _NO_PICTURE, "code": "no_picture"}, 404)
@@ -78,15 +78,15 @@ def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> we
 
 
 @web.middleware
-async def _plain_sockets(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Take no permessage-deflate: browsers and Node would deflate every JPEG with it, and the box inflate it."""
+async def _without_deflate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse permessage-deflate: with it, browsers and Node compress every JPEG, and the device has to inflate it."""
     if "Sec-WebSocket-Extensions" in request.headers:
         headers = request.headers.copy()
         del headers["Sec-WebSocket-Extensions"]
         try:
             request = request.clone(headers=headers)
         except UnicodeEncodeError:
-            raise web.HTTPBadRequest(text="the headers must be UTF-8\n") from None
+            raise web.HTTPBadRequest(text="request headers must be valid UTF-8\n") from None
     return await handler(request)
 
 

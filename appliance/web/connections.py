@@ -1,10 +1,10 @@
-"""The TCP connections that Socket.IO works over: which there are, and how they end.
+"""The connections of Socket.IO clients, and how they are closed.
 
 Rules of this file:
-- A connection is ended by closing its TCP connection, without a word in Socket.IO. "disconnect" and "close" packets
-  say that the client is not wanted: python-socketio and socket.io-client do not come back after them. After a lost
-  connection both try again by themselves, and so does our own agent (tests/clients/test_restart.py).
-- Nothing of a client stays after its connection, however it ended.
+- A client is disconnected by closing its TCP connection, without a Socket.IO packet. After a "disconnect" or "close"
+  packet python-socketio and socket.io-client do not reconnect; after a lost connection both do, and so does
+  `appliance camera` (tests/clients/test_restart.py).
+- No state of a client remains after its connection has ended, for whatever reason.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from appliance.web import old_clients
 log = logging.getLogger(__name__)
 
 _PATH = "/socket.io/"
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _NO_UPGRADE = (
-    "transport=websocket needs the headers Connection: Upgrade and Upgrade: websocket. If the client sent them, a "
-    "proxy in between has removed them\n"
+    "transport=websocket requires the headers `Connection: Upgrade` and `Upgrade: websocket`. If the client sends "
+    "them, check that no proxy removes them\n"
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Connections:
-    """Every Socket.IO request passes through `watch`."""
+    """All open requests of Socket.IO clients. Its middleware `watch` must handle every request."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self._requests: dict[int, web.BaseRequest] = {}
-        """Those under way, by their identity: each websocket, and each poll that waits for news."""
+        """Open requests by their identity: websockets, and polls that wait for an event."""
         self._refuses_new = self._refuses_all = False
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Middleware."""
+        """The middleware: record open requests, and refuse those that cannot be served."""
         if not request.path.startswith(_PATH):
             return await handler(request)
         if self._refuses_all or (self._refuses_new and "sid" not in request.query):
@@ -56,7 +56,7 @@ class Connections:
             return await handler(request)
         except (web.HTTPException, asyncio.CancelledError):
             raise
-        except Exception as error:  # noqa: BLE001  # malformed data, which the transport does not catch
+        except Exception as error:  # noqa: BLE001  # malformed data that the library does not handle
             await self.drop(self._client_of(request), f"{type(error).__name__}: {error}")
             if request.transport is not None:
                 request.transport.close()
@@ -65,7 +65,7 @@ class Connections:
             del self._requests[id(request)]
 
     async def drop(self, eio_sid: str | None, why: str) -> None:
-        """End the connection of a client that sent something malformed."""
+        """Close the connection of a client that sent malformed data."""
         client = self._server.eio.sockets.get(eio_sid)
         request = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
         peer = request.remote if request is not None else "unknown"
@@ -77,34 +77,34 @@ class Connections:
             await client.close(wait=False, abort=True)
             self._server.eio.sockets.pop(eio_sid, None)
         for one in list(self._requests.values()):
-            theirs = eio_sid is not None and one.query.get("sid") == eio_sid
-            if one.method == "GET" and (one is request or theirs):
-                _close(one)  # a POST is answered, and the client's next request says that its session is gone
+            same_client = eio_sid is not None and one.query.get("sid") == eio_sid
+            if one.method == "GET" and (one is request or same_client):
+                _close(one)  # a POST gets its response; the client's next request learns that the session has ended
 
     def refuse_new(self) -> None:
-        """From now on whoever connects is asked to try again; who is here stays."""
+        """From now on refuse new clients with 503 and Retry-After; connected clients stay."""
         self._refuses_new = True
 
     async def close_all(self, within_s: float) -> None:
-        """End all connections once what is written has been sent; those that do not read it are cut after this time."""
+        """Close all connections once their pending data has been sent; abort those that take longer."""
         self._refuses_new = self._refuses_all = True
         for request in list(self._requests.values()):
             _close(request)
         with anyio.move_on_after(within_s):
-            while self._requests:  # noqa: ASYNC110  # each ends with its own handler
-                await asyncio.sleep(_LOOK_S)
+            while self._requests:  # noqa: ASYNC110  # each is removed when its handler ends
+                await asyncio.sleep(_POLL_S)
         for request in list(self._requests.values()):
             if request.transport is not None:
                 request.transport.abort()
         await self._server.shutdown()
 
     def _client_of(self, request: web.BaseRequest) -> str | None:
-        """The Engine.IO id of the client that this request belongs to."""
-        named = request.query.get("sid")
-        if named is not None:
-            return named
+        """The Engine.IO id of the client that sent this request."""
+        eio_sid = request.query.get("sid")
+        if eio_sid is not None:
+            return eio_sid
         environs = self._server.environ.items()
-        return next((eio_sid for eio_sid, environ in environs if environ.get("aiohttp.request") is request), None)
+        return next((sid for sid, environ in environs if environ.get("aiohttp.request") is request), None)
 
 
 def _asks_for_websocket(request: web.BaseRequest) -> bool:

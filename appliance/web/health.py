@@ -1,4 +1,4 @@
-"""`/health` and its sub-paths: the device's state, for programs and for a technician's phone."""
+"""The routes under `/health`: the state of the device, for programs and for browsers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "page"
 
 
 def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
-    """`/health` (a page for a browser, JSON for all others), `/health/live`, `/health/ready`, `/health/history`."""
+    """`/health` (the page for browsers, JSON for other clients), `/health/live`, `/health/ready`, `/health/history`."""
 
     async def report(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):
@@ -30,13 +30,13 @@ def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
 
     async def ready(request: web.Request) -> web.Response:
         snapshot = vitals.snapshot()
-        answer = {"ready": snapshot.ready, "canary": snapshot.canary.message}
-        return respond(answer, 200 if snapshot.ready else 503)
+        payload = {"ready": snapshot.ready, "canary": snapshot.canary.message}
+        return respond(payload, 200 if snapshot.ready else 503)
 
     async def past(request: web.Request) -> web.Response:
         span = request.query.get("span", "hour")
         if span not in get_args(history.Span):
-            return respond({"error": "span is hour or day", "code": "option_invalid"}, 400)
+            return respond({"error": "span must be hour or day", "code": "option_invalid"}, 400)
         excerpt = vitals.excerpt(cast(history.Span, span))
         body = await asyncio.get_running_loop().run_in_executor(None, lambda: encode(history.as_json(excerpt)))
         return respond.encoded(body, 200)

@@ -1,10 +1,10 @@
-"""Socket.IO packets as clients may send them; everything else is turned away before a handler sees it.
+"""Validation of Socket.IO packets: malformed ones never reach a handler.
 
 Rules of this file:
-- A client's event reaches a handler only if it is one of `EVENTS`. The library calls the lifecycle handlers (`connect`,
-  `disconnect`) by the same names, so an event of that name would run them again.
+- An event reaches its handler only if it is one of `EVENTS`. The library dispatches the lifecycle handlers (`connect`,
+  `disconnect`) by name as well, so an event of that name would run them again.
 - The packets of one client are handled one after another, over polling as over a websocket.
-- A packet that is none closes its own connection, as Socket.IO's reference server does, and nothing else.
+- A malformed packet closes the connection it came from, as Socket.IO's reference server does, and affects no other.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import msgspec
 from socketio import packet
 
 EVENTS = ("process_frame", "subscribe", "unsubscribe")
-"""What a client may send."""
+"""The events that clients may send."""
 UNKNOWN = "unknown event"
-"""What every other event becomes; its first argument is the name that was sent."""
-_MOST_ATTACHMENTS = 32
-"""Binary parts of one event; a frame has one."""
+"""The name that every other event gets; its first argument is the original name."""
+_MAX_ATTACHMENTS = 32
+"""Binary attachments of one event; a frame has one."""
 
 
 class Json:
-    """The transport's JSON, read by msgspec: a base64 frame of some megabytes does not hold up the event loop.
+    """JSON decoding with msgspec, so that a base64 frame of several megabytes does not block the event loop.
 
-    What is not quite JSON (NaN, half a surrogate pair) is left to the transport's own, so that it gets a clear answer.
+    Text that is not strict JSON (NaN, an unpaired surrogate) goes to the library's own decoder, so that the client gets
+    a clear error.
     """
 
     @staticmethod
@@ -43,65 +44,65 @@ class Json:
 
 
 class Packet(packet.Packet):  # type: ignore[misc]  # the library has no types
-    """A packet whose shape has been checked. Raises ValueError for one that is malformed."""
+    """A packet with a validated structure. Raises ValueError if it is malformed."""
 
-    most_bytes = 0
-    """All attachments of one packet together: they are kept until the last one has come."""
+    max_bytes = 0
+    """Total size of the attachments of one packet: they are kept in memory until the last one has arrived."""
 
     def decode(self, encoded_packet: Any) -> int:
         if not isinstance(encoded_packet, str):
-            raise ValueError("binary data without an event")  # noqa: TRY004  # of the packet, not of our code
+            raise ValueError("binary data without an event")  # noqa: TRY004  # an error of the packet, not of our code
         attachments: int = super().decode(encoded_packet) or 0
         if self.packet_type in (packet.BINARY_EVENT, packet.BINARY_ACK):
-            if not 1 <= attachments <= _MOST_ATTACHMENTS:
-                raise ValueError(f"{attachments} attachments; an event has 1 to {_MOST_ATTACHMENTS}")
+            if not 1 <= attachments <= _MAX_ATTACHMENTS:
+                raise ValueError(f"{attachments} attachments; an event has 1 to {_MAX_ATTACHMENTS}")
         elif attachments:
-            raise ValueError("attachments of a packet that has none")
+            raise ValueError("a packet of this type has no attachments")
         if self.packet_type in (packet.EVENT, packet.BINARY_EVENT):
             self._check_event()
         return attachments
 
     def add_attachment(self, attachment: Any) -> bool:
         if isinstance(attachment, (bytes, str)):
-            self.most_bytes -= len(attachment)
-        if self.most_bytes < 0:
-            raise ValueError("more bytes than one event may have")
+            self.max_bytes -= len(attachment)
+        if self.max_bytes < 0:
+            raise ValueError("the attachments of the event are too large")
         complete: bool = super().add_attachment(attachment)
         return complete
 
     def _check_event(self) -> None:
         if not isinstance(self.data, list) or not self.data or not isinstance(self.data[0], str):
-            raise ValueError("an event is a list that begins with its name")
+            raise ValueError("an event must be a list that starts with its name")
         if self.data[0] not in EVENTS:
             self.data.insert(0, UNKNOWN)
 
 
-def packet_class(most_bytes: int) -> type[Packet]:
-    """What the server reads packets with."""
-    return type("BoundedPacket", (Packet,), {"most_bytes": most_bytes})
+def packet_class(max_bytes: int) -> type[Packet]:
+    """The packet class for a server, with this limit for the attachments of one packet."""
+    return type("BoundedPacket", (Packet,), {"max_bytes": max_bytes})
 
 
-class Turns:
-    """Hands each client's messages to the server, one at a time.
+class SequentialDispatcher:
+    """Passes each client's messages to the server one at a time.
 
-    `bad` is awaited with the Engine.IO id of a client whose message is malformed, and what is wrong with it.
+    `on_malformed` is awaited with the Engine.IO id of a client that sent a malformed message, and the error.
     """
 
-    def __init__(self, server: Any, bad: Callable[[str, str], Awaitable[None]]) -> None:
-        self._server, self._bad = server, bad
+    def __init__(self, server: Any, on_malformed: Callable[[str, str], Awaitable[None]]) -> None:
+        self._server, self._on_malformed = server, on_malformed
         self._handle: Callable[[str, Any], Awaitable[None]] = server.eio.handlers["message"]
-        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         server.eio.on("message", self.receive)
 
     async def receive(self, eio_sid: str, message: Any) -> None:
-        """One Engine.IO message. Handlers catch their own errors, so that what is raised here is the client's fault."""
-        turn = self._turns.get(eio_sid)
-        if turn is None:
-            turn = self._turns[eio_sid] = asyncio.Lock()
-        async with turn:
+        """Handle one Engine.IO message. Handlers catch their own errors, so an error raised here is the client's."""
+        lock = self._locks.get(eio_sid)
+        if lock is None:
+            lock = self._locks[eio_sid] = asyncio.Lock()
+        async with lock:
             if eio_sid not in self._server.environ:
-                return  # it has gone meanwhile; a CONNECT would leave a ghost
+                return  # it disconnected in the meantime; handling a CONNECT would leave a stale client
             try:
                 await self._handle(eio_sid, message)
             except Exception as error:  # noqa: BLE001  # the library raises KeyError, TypeError and more for bad packets
-                await self._bad(eio_sid, f"{type(error).__name__}: {error}")
+                await self._on_malformed(eio_sid, f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Values -> what goes over the wire: the contract's shapes, each in one place."""
+"""Convert values to the payloads of docs/wire.md."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Payload: TypeAlias = dict[str, Any]
 
 
 def of_outcome(frame: Frame, outcome: Outcome) -> tuple[str, Payload]:
-    """The event that answers a frame, and its payload."""
+    """The event for the outcome of a frame, and its payload."""
     if isinstance(outcome, Detected):
         return "detection_results", of_detected(frame, outcome)
     return of_refusal(frame.frame_id, outcome)
 
 
 def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str, Payload]:
-    """The event for a frame without an answer."""
+    """The event for a frame without results, and its payload."""
     if isinstance(outcome, Failed):
         return "detection_error", {"error": outcome.message, "code": outcome.code, "frame_id": frame_id}
     return "frame_skipped", {
@@ -39,18 +39,18 @@ def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str
     }  # fmt: skip
 
 
-def of_detected(frame: Frame, found: Detected) -> Payload:
-    timing = found.timing
+def of_detected(frame: Frame, outcome: Detected) -> Payload:
+    timing = outcome.timing
     return {
-        "detections": [of_detection(detection) for detection in found.detections],
+        "detections": [of_detection(detection) for detection in outcome.detections],
         "processing_time": round(timing.total_ms / 1000, 4),
         "frame_id": frame.frame_id,
         "camera": frame.camera,
         "captured_at": frame.captured_at,
-        "cached": found.cached,
-        "model": found.model,
-        "image_size": of_size(found.image_size),
-        "input_size": of_size(found.input_size),
+        "cached": outcome.cached,
+        "model": outcome.model,
+        "image_size": of_size(outcome.image_size),
+        "input_size": of_size(outcome.input_size),
         "timing": {
             "wait_ms": timing.wait_ms,
             "decode_ms": timing.decode_ms,
@@ -69,9 +69,9 @@ def of_detection(detection: Detection) -> Payload:
         "class": detection.class_id,
         "confidence": round(detection.confidence, 5),
         "box": {
-            f"{axis}{number}": round(at, 2)
+            f"{axis}{number}": round(value, 2)
             for number, corner in enumerate(corners, 1)
-            for axis, at in zip("xy", corner, strict=True)
+            for axis, value in zip("xy", corner, strict=True)
         },
     }
     if detection.outline_px is not None:

@@ -19,7 +19,7 @@ import anyio
 
 from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
 from appliance.web import payloads
-from appliance.web.intake import HTTP
+from appliance.web.frame_parser import HTTP_PREFIX
 from appliance.web.payloads import Payload
 from appliance.web.pictures import Pictures
 
@@ -133,7 +133,7 @@ class Publisher:
     def _is_wanted(self, camera: str) -> bool:
         """Whether this camera's picture is kept. Who has left leaves nothing, and a lane of HTTP never leaves."""
         if camera in self._watchers or EVERY in self._watchers:
-            return camera in self._of_camera or camera.startswith(HTTP)
+            return camera in self._of_camera or camera.startswith(HTTP_PREFIX)
         return self._keep_pictures and camera in self._of_camera
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:

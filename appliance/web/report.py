@@ -1,4 +1,4 @@
-"""`/health` as JSON: a snapshot in the shape of docs/health.schema.json."""
+"""Convert a snapshot of the device's state to the JSON of `/health` (docs/health.schema.json)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GROUPS = ("thermal", "power", "memory", "cpu", "storage", "system")
 
 
 def of_snapshot(snapshot: Snapshot) -> Payload:
-    """The whole of `/health`."""
+    """The complete payload of `/health`."""
     return {
         "schema": 1,
         "status": snapshot.status,
@@ -39,7 +39,7 @@ def of_snapshot(snapshot: Snapshot) -> Payload:
 
 
 def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> list[Payload]:
-    """`now_s` is monotonic and `wall_s` the same moment since 1970: together they date what began a while ago."""
+    """Findings with dates. `now_s` (monotonic) and `wall_s` (since 1970) are the same moment on two clocks."""
     return [
         {
             "code": found.code,
@@ -54,7 +54,7 @@ def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> l
 
 
 def of_device(board: Board, reading: Reading, now_s: float) -> Payload:
-    """What matters most at its top level, then each group of readings with its age."""
+    """The most important readings at the top level, then each group of readings with its age."""
     thermal, memory = reading.thermal, reading.memory
     return {
         "board": board.name,
@@ -75,7 +75,7 @@ def of_device(board: Board, reading: Reading, now_s: float) -> Payload:
 
 
 def of_governor(governor: GovernorState) -> Payload:
-    """How far the device is throttled, and the limits in force."""
+    """The throttle level and the limits in force."""
     held_s, target_c = governor.held_for_s, governor.target_c
     return {
         "cur_state": governor.cooling,
@@ -115,7 +115,7 @@ def of_engine(snapshot: Snapshot) -> Payload:
 
 
 def of_frames(tally: Tally) -> Payload:
-    """All cameras' frames since the start, also of those that have left."""
+    """Frame counts of all cameras since the start, including disconnected ones."""
     return {
         "received": tally.received,
         "answered": tally.answered,

@@ -1,4 +1,4 @@
-"""JSON answers, compressed when they are long enough."""
+"""JSON responses, compressed above a minimum size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from appliance.web.payloads import Payload
 
 
 class Respond:
-    """Makes an answer of a payload, or of one that was encoded elsewhere."""
+    """Builds JSON responses from payloads, encoded or not."""
 
     def __init__(self, *, compression: bool, compression_min_bytes: int) -> None:
-        self._compression, self._least = compression, compression_min_bytes
+        self._compression, self._min_bytes = compression, compression_min_bytes
 
     def __call__(self, payload: Payload, status: int = 200) -> web.Response:
         return self.encoded(encode(payload), status)
 
     def encoded(self, body: bytes, status: int = 200) -> web.Response:
         response = web.Response(body=body, status=status, content_type="application/json")
-        if self._compression and len(body) >= self._least:
+        if self._compression and len(body) >= self._min_bytes:
             response.enable_compression()
         return response
 

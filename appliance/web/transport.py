@@ -1,10 +1,10 @@
-"""The transport under Socket.IO: Engine.IO's aiohttp driver with what it lacks.
+"""The transport of Socket.IO: Engine.IO's aiohttp driver, with complete polled bodies and with limits.
 
 Rules of this file:
-- A polled body is read whole. The driver of python-engineio reads `request.content` once, which returns what has
-  arrived so far, and takes that for all of it (docs/decisions/0010-polled-bodies.md).
-- Until CONNECT has been accepted, messages are short, and a session has a few seconds.
-- Only `eio._async` is a private name of the library; tests/web/test_transport_driver.py notices when it changes.
+- A polled body is read to its end. python-engineio's driver reads `request.content` once, which returns only the data
+  that has arrived so far (docs/decisions/0010-polled-bodies.md).
+- Until its CONNECT has been accepted, a session may only send short messages, and ends after a few seconds.
+- `eio._async` is the only private name of the library in use; tests/web/test_transport_driver.py fails if it changes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from typing import Any
 import engineio.payload
 from aiohttp import WSMsgType, web
 
-from appliance.web.ingress.budget import Charge
-from appliance.web.ingress.door import Door, turned_away
+from appliance.web.ingress.budget import Usage
 from appliance.web.ingress.handler import GuardedHandler
+from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
 from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES
-from appliance.web.ingress.pace import Bucket
+from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
-_MOST_UNACCEPTED = 1000
-"""Sessions without an accepted CONNECT; the oldest give way. Each takes about 5 kB."""
-_PACKETS_A_BODY = 128
-"""A polling client sends all that it has waiting in one body; the library's 16 are eight frames with attachment."""
+_MAX_UNACCEPTED = 1000
+"""Sessions without an accepted CONNECT, about 5 kB each; beyond this number the oldest are closed."""
+_PACKETS_PER_BODY = 128
+"""A polling client sends everything it has queued in one body. The library's limit of 16 allows eight frames with their
+attachments."""
 _MESSAGES_AT_ONCE, _MESSAGES_PER_S = 2000, 1000.0
-"""Read from one client; beyond that it waits. A camera sends two a frame."""
+"""Messages read from one client; a faster client has to wait. A camera sends two per frame."""
 _MESSAGE = "4"
-"""Begins Engine.IO's packets that carry something; all others are pings and the like."""
+"""The type of Engine.IO packets with a payload; all other types are for control."""
 
 
 @dataclass(eq=False)
@@ -43,30 +44,30 @@ class _Session:
     sid: str
     since_s: float
     address: str
-    controls: Bucket
+    controls: TokenBucket
     connection: GuardedHandler | None
-    attachments: Charge
+    attachments: Usage
     accepted: bool = False
     dropped: bool = False
     awaited: int = 0
-    """Attachments that are still to come for the event that has been announced."""
+    """Attachments of the current event that have not arrived yet."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    """Its pings: each sleeps for `ping_interval_s` and holds the session in memory for as long."""
+    """Its ping tasks: each sleeps for `ping_interval_s` and keeps the session in memory until then."""
 
 
 class Transport:
-    """Takes the place of the driver in a Socket.IO server. `sweep` is to be called once a second."""
+    """Replaces the driver of a Socket.IO server. Call `sweep` once a second."""
 
-    def __init__(self, server: Any, door: Door) -> None:
-        self._server, self._eio, self._door = server, server.eio, door
+    def __init__(self, server: Any, limiter: ConnectionLimiter) -> None:
+        self._server, self._eio, self._limiter = server, server.eio, limiter
         self._sessions: dict[str, _Session] = {}
         self._unaccepted: dict[str, _Session] = {}
         """Oldest first."""
-        self._endings: set[asyncio.Task[None]] = set()
-        engineio.payload.Payload.max_decode_packets = _PACKETS_A_BODY
+        self._closing: set[asyncio.Task[None]] = set()
+        engineio.payload.Payload.max_decode_packets = _PACKETS_PER_BODY
         driver = self._eio._async
         self._translate = driver["translate_request"]
-        self._eio._async = {**driver, "translate_request": self._read, "websocket": self._websocket}
+        self._eio._async = {**driver, "translate_request": self._read_request, "websocket": self._websocket}
         self._start = self._eio.start_background_task
         self._eio.start_background_task = self._start_task
         handlers = self._eio.handlers
@@ -77,28 +78,29 @@ class Transport:
         self._eio.on("disconnect", self._on_disconnect)
 
     def sweep(self, now: float) -> None:
-        """Drop sessions that came and did not CONNECT, or that owe an attachment for too long."""
-        limits = self._door.limits
+        """Drop sessions that have not sent a CONNECT, or the attachments of an event, in time."""
+        limits = self._limiter.limits
         for session in list(self._unaccepted.values()):
             if now - session.since_s <= limits.header_timeout_s:
                 break
             self._drop(session, f"no accepted CONNECT within {limits.header_timeout_s:g} s (server.header_timeout_s)")
         for session in list(self._sessions.values()):
             if session.attachments.bytes and now - session.attachments.since_s > limits.message_timeout_s:
-                self._drop(session, "the attachments of an event did not come")
+                why = f"no complete event within {limits.message_timeout_s:g} s (server.message_timeout_s)"
+                self._drop(session, f"{why}: attachments are missing")
 
-    # The driver's two doors.
+    # Called by the driver: one function per transport.
 
-    async def _read(self, request: web.Request) -> dict[str, Any]:
-        """Engine.IO's `environ`, with the whole body of a POST in it."""
+    async def _read_request(self, request: web.Request) -> dict[str, Any]:
+        """Engine.IO's `environ`, with the complete body of a POST."""
         environ: dict[str, Any] = self._translate(request)
         if request.method != "POST":
             return environ
         session = self._sessions.get(request.query.get("sid", ""))
         body = b""
-        if session is not None:  # else it is refused, and its body stays unread
-            limits = self._door.limits
-            body = await _whole(request, limits.max_message_bytes if session.accepted else GREETING_BYTES)
+        if session is not None:  # without a session the request is refused, and its body stays unread
+            limits = self._limiter.limits
+            body = await _read_body(request, limits.max_message_bytes if session.accepted else GREETING_BYTES)
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = _Body(body), str(len(body))
         return environ
 
@@ -106,7 +108,7 @@ class Transport:
         return _WebSocket(handler, self)
 
     def upgraded(self, connection: GuardedHandler, sid: str | None) -> None:
-        """A websocket has opened for a session that began by polling."""
+        """A websocket has opened for a session that started with polling."""
         session = self._sessions.get(sid or "")
         if session is not None:
             session.connection = connection
@@ -115,12 +117,13 @@ class Transport:
 
     @property
     def max_message_bytes(self) -> int:
-        return self._door.limits.max_message_bytes
+        return self._limiter.limits.max_message_bytes
 
-    def pace(self) -> Bucket:
-        return Bucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_S, self._door.clock)
+    def message_rate(self) -> TokenBucket:
+        """A limit for the messages of one client."""
+        return TokenBucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_S, self._limiter.clock)
 
-    # What Engine.IO tells Socket.IO.
+    # Engine.IO's events, before they are passed to Socket.IO.
 
     async def _on_connect(self, sid: str, environ: Mapping[str, Any]) -> Any:
         request: web.Request = environ["aiohttp.request"]
@@ -128,15 +131,16 @@ class Transport:
         connection = protocol if isinstance(protocol, GuardedHandler) else None
         session = _Session(
             sid,
-            self._door.clock(),
+            self._limiter.clock(),
             connection.address if connection else "",
-            Bucket(CONTROLS_AT_ONCE, CONTROLS_PER_S, self._door.clock),
+            TokenBucket(CONTROLS_AT_ONCE, CONTROLS_PER_S, self._limiter.clock),
             connection if request.query.get("transport") == "websocket" else None,
-            Charge(close=lambda why: self._drop(session, why)),
+            Usage(close=lambda why: self._drop(session, why)),
         )
         self._sessions[sid] = self._unaccepted[sid] = session
-        while len(self._unaccepted) > _MOST_UNACCEPTED:
-            self._drop(next(iter(self._unaccepted.values())), "newer sessions need its place, and it sent no CONNECT")
+        while len(self._unaccepted) > _MAX_UNACCEPTED:
+            oldest = next(iter(self._unaccepted.values()))
+            self._drop(oldest, f"more than {_MAX_UNACCEPTED} sessions without an accepted CONNECT")
         return await self._connected(sid, environ)
 
     async def _on_message(self, sid: str, data: str | bytes) -> None:
@@ -144,7 +148,7 @@ class Transport:
         if session is None or session.dropped:
             return
         if not session.accepted and session.controls.take():
-            self._drop(session, "it sent much, but no CONNECT that was accepted")
+            self._drop(session, "too many messages before an accepted CONNECT")
             return
         self._count_attachments(session, data)
         if session.dropped:
@@ -153,7 +157,7 @@ class Transport:
             await self._message(sid, data)
         except Exception:
             session.awaited = 0
-            self._door.budget.release(session.attachments)
+            self._limiter.budget.release(session.attachments)
             raise
         if not session.accepted and self._server.manager.sid_from_eio_sid(sid, "/"):
             session.accepted = True
@@ -165,46 +169,46 @@ class Transport:
         session = self._sessions.pop(sid, None)
         if session is not None:
             self._unaccepted.pop(sid, None)
-            self._door.budget.release(session.attachments)
+            self._limiter.budget.release(session.attachments)
             for task in session.tasks - {asyncio.current_task()}:
                 task.cancel()
         await self._disconnected(sid, reason)
 
     def _count_attachments(self, session: _Session, data: str | bytes) -> None:
-        """Socket.IO keeps an event until its attachments have come, so they are unfinished messages like others."""
+        """Charge attachments to the budget: Socket.IO keeps an event in memory until all of them have arrived."""
         if isinstance(data, str):
             count, dash, _ = data[1:12].partition("-")
             session.awaited = int(count) if data[:1] in "56" and dash and count.isdecimal() else 0
         else:
             session.awaited = max(0, session.awaited - 1)
         if isinstance(data, str) or not session.awaited:
-            self._door.budget.release(session.attachments)
+            self._limiter.budget.release(session.attachments)
         else:
-            self._door.budget.grow(session.attachments, len(data))
+            self._limiter.budget.grow(session.attachments, len(data))
 
     def _drop(self, session: _Session, why: str) -> None:
-        """End a session at once. Nothing is written to it: whoever does not read would keep us waiting."""
+        """Close a session at once, without writing to it: a client that does not read would block the write."""
         if session.dropped:
             return
         session.dropped = True
         self._unaccepted.pop(session.sid, None)
-        self._door.budget.release(session.attachments)
+        self._limiter.budget.release(session.attachments)
         if session.connection is not None:
-            session.connection.turn_away("session", why)
+            session.connection.terminate("session", why)
             return
-        turned_away("session", session.address, why)
+        log_closed("session", session.address, why)
         socket = self._eio.sockets.pop(session.sid, None)
         if socket is not None:
-            ending = self._start(self._end, socket)
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            closing = self._start(self._close, socket)
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
-    async def _end(self, socket: Any) -> None:
+    async def _close(self, socket: Any) -> None:
         await socket.close(wait=False, abort=True, reason=self._eio.reason.TRANSPORT_ERROR)
-        await socket.queue.put(None)  # so that a waiting poll returns
+        await socket.queue.put(None)  # makes a waiting poll return
 
     def _start_task(self, target: Any, *args: Any, **kwargs: Any) -> Any:
-        """Start a task of the library's; those of a session end with it."""
+        """Start a task of the library. A session's tasks are cancelled with the session."""
         task = self._start(target, *args, **kwargs)
         session = self._sessions.get(getattr(getattr(target, "__self__", None), "sid", ""))
         if session is not None:
@@ -214,7 +218,7 @@ class Transport:
 
 
 class _Body:
-    """What the driver reads a body from."""
+    """A complete body, with the interface that the driver reads from."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -224,11 +228,11 @@ class _Body:
 
 
 class _WebSocket:
-    """Engine.IO's view of a websocket, as its aiohttp driver defines it."""
+    """A websocket with the interface of Engine.IO's aiohttp driver."""
 
     def __init__(self, handler: Callable[[Any], Awaitable[None]], transport: Transport) -> None:
         self._handler, self._transport = handler, transport
-        self._pace, self._controls = transport.pace(), 0
+        self._rate = transport.message_rate()
         self._socket = web.WebSocketResponse(max_msg_size=transport.max_message_bytes, autoping=False)
         self._connection: GuardedHandler | None = None
 
@@ -252,7 +256,7 @@ class _WebSocket:
             await self._socket.send_str(message)
 
     async def wait(self) -> str | bytes:
-        """The next message; pings are answered meanwhile, and more than a client's are its end. Raises OSError."""
+        """The next message. Answers pings. Raises OSError when the connection ends or sends too many pings."""
         while True:
             message = await self._socket.receive()
             if message.type is WSMsgType.PING:
@@ -263,27 +267,27 @@ class _WebSocket:
                 raise OSError("the websocket is closed")
         data: str | bytes = message.data
         if self._connection is not None:
-            self._connection.delivered += 1
+            self._connection.message_read()
             if isinstance(data, str) and not data.startswith(_MESSAGE) and not self._connection.control():
                 raise OSError("too many pings")
-        wait_s = self._pace.take()
+        wait_s = self._rate.take()
         if wait_s:
             await asyncio.sleep(wait_s)
         return data
 
 
-async def _whole(request: web.Request, most: int) -> bytes:
-    """The whole body. Raises HTTPRequestEntityTooLarge as soon as it is known to be longer than `most` bytes."""
+async def _read_body(request: web.Request, max_bytes: int) -> bytes:
+    """The complete body. Raises HTTPRequestEntityTooLarge as soon as it is known to exceed `max_bytes`."""
     length = request.content_length or 0
     body = bytearray()
-    while length <= most and len(body) <= most:
+    while length <= max_bytes and len(body) <= max_bytes:
         try:
             piece = await request.content.readany()
         except ConnectionError:
-            raise web.HTTPRequestTimeout() from None  # nobody reads it: the client has gone
+            raise web.HTTPRequestTimeout() from None  # the client has disconnected and never reads this
         if not piece:
             return bytes(body)
         body += piece
     raise web.HTTPRequestEntityTooLarge(
-        max_size=most, actual_size=max(length, len(body)), text=f"at most {most} bytes are accepted here\n"
+        max_size=max_bytes, actual_size=max(length, len(body)), text=f"body too large: at most {max_bytes} bytes\n"
     )

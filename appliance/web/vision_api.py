@@ -24,7 +24,7 @@ from appliance.flow.detector import Detector
 from appliance.values import BIG_BYTES, Detected, Failed, Skipped
 from appliance.web.access import Access, same
 from appliance.web.form import OVERHEAD_BYTES, read_form
-from appliance.web.intake import HTTP, Intake
+from appliance.web.frame_parser import HTTP_PREFIX, FrameParser
 from appliance.web.payloads import Payload
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,12 @@ class VisionApi:
     """The routes under /v1."""
 
     detector: Detector
-    intake: Intake
+    parser: FrameParser
     respond: Respond
     access: Access
-    _free: deque[str] = field(default_factory=lambda: deque(f"{HTTP}{number}" for number in range(1, _LANES + 1)))
+    _free: deque[str] = field(
+        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _LANES + 1))
+    )
 
     def routes(self) -> list[web.RouteDef]:
         """Clients ask for what has no body with GET or POST, as it pleases them."""
@@ -109,7 +111,7 @@ class VisionApi:
             raise BadFrame("no image: send it as the multipart field 'image', or as the whole body", "frame_empty")
         confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
         with self._lane() as lane:
-            frame = await self.intake.read(
+            frame = await self.parser.parse(
                 {"image": image, "min_confidence": _number(confidence)}, camera=lane, sender=lane, frame_id=0
             )
             outcome = await self.detector.ask(frame)
@@ -162,7 +164,7 @@ class VisionApi:
     async def _read(self, request: web.Request) -> dict[str, bytes]:
         """The form's fields, in memory and bounded: aiohttp's own `post()` would write pictures to disk."""
         fields = {key: value.encode() for key, value in request.query.items() if key != "image"}
-        largest = self.intake.max_frame_bytes
+        largest = self.parser.max_frame_bytes
         if not request.content_type.startswith("multipart/"):
             return fields | {"image": await self._body(request, largest)}
         body = await self._body(request, largest + OVERHEAD_BYTES)
@@ -190,7 +192,7 @@ class VisionApi:
         finally:
             body.clear()  # aiohttp keeps the error, and with its traceback this frame, until the next collection
         raise BadFrame(
-            f"the body has more than {most} bytes; send a picture of at most {self.intake.max_frame_bytes} "
+            f"the body has more than {most} bytes; send a picture of at most {self.parser.max_frame_bytes} "
             "(server.max_frame_bytes)",
             "frame_too_large",
         )

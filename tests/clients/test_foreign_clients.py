@@ -97,7 +97,7 @@ async def test_python_socketios_async_client_is_answered(live: Running, transpor
 async def test_a_client_of_socket_io_2_is_told_so(live: Running, node: str, old_client: Path, transport: str) -> None:
     script = str(Path(__file__).with_name("old.js"))
     text = await output_of(node, script, live.url, transport, SOCKET_IO_CLIENT=str(old_client))
-    assert "needs Socket.IO 5" in text
+    assert "requires Socket.IO 5" in text
     assert "socket.io-client 3 or 4" in text
 
 

@@ -19,7 +19,7 @@ from appliance.values import Size
 from appliance.vision import decode
 from appliance.vision.letterbox import fit
 from appliance.web.form import read_form
-from appliance.web.intake import FIELDS, Intake
+from appliance.web.frame_parser import FIELDS, FrameParser
 from appliance.workshop import declared
 from tests.fuzz.mutate import ODD_VALUES, mutated, mutated_tree
 from tests.fuzz.target import CORPUS, Take, Target, corpus
@@ -66,12 +66,12 @@ def _a_frame(random: Random) -> bytes:
 
 @contextlib.contextmanager
 def _taking_frames() -> Iterator[Take]:
-    intake = Intake(max_frame_bytes=100_000, max_pixels=_MOST_PIXELS, min_confidence=0.25, clock=lambda: 1000.0)
+    parser = FrameParser(max_frame_bytes=100_000, max_pixels=_MOST_PIXELS, min_confidence=0.25, clock=lambda: 1000.0)
 
     def take(data: bytes) -> str:
         payload = eval(data.decode("utf-8", "surrogatepass"), {"nan": math.nan, "inf": math.inf})  # what repr() wrote
         try:
-            intake.frame(payload, camera="gate", sender="x", frame_id=1)
+            parser.parse_now(payload, camera="gate", sender="x", frame_id=1)
         except BadFrame as error:
             return error.code
         return "taken"

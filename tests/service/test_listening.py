@@ -17,8 +17,8 @@ import pytest
 from appliance.errors import PortError
 from appliance.service import listening
 from appliance.service.listening import Port, listen
-from appliance.web.ingress.door import Door
-from tests.web.ingress.test_door import LIMITS, Peer
+from appliance.web.ingress.limiter import ConnectionLimiter
+from tests.web.ingress.test_limiter import LIMITS, Peer
 
 
 class Broken(socket.socket):
@@ -70,10 +70,10 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_PAUSE_S", 0.01)
-    door = Door(LIMITS, lambda: 0.0)
-    waiting = Peer(door, "10.0.0.1")
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
+    waiting = Peer(limiter, "10.0.0.1")
     listener = Broken(number, 3)
-    async with taking(Port([listener], door, lambda address: Greeter())) as port:
+    async with taking(Port([listener], limiter, lambda address: Greeter())) as port:
         with caplog.at_level(logging.WARNING):
             assert await greeting(port.number) == b"hello"
         assert waiting.closed == "crowded"
@@ -84,38 +84,38 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
 
 async def test_a_connection_that_failed_before_it_was_taken_is_passed_over() -> None:
     listener = Broken(errno.EPROTO, 2)
-    async with taking(Port([listener], Door(LIMITS, lambda: 0.0), lambda address: Greeter())) as port:
+    async with taking(Port([listener], ConnectionLimiter(LIMITS, lambda: 0.0), lambda address: Greeter())) as port:
         assert await greeting(port.number) == b"hello"
 
 
-async def test_the_door_refuses_before_anything_is_made_for_a_connection() -> None:
-    door = Door(LIMITS, lambda: 0.0)
+async def test_the_limiter_refuses_a_connection_before_its_handler_is_created() -> None:
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     for _ in range(LIMITS.max_open):
-        door.works(Peer(door, "10.0.0.1"))
+        limiter.mark_active(Peer(limiter, "10.0.0.1"))
     made: list[str] = []
 
     def make(address: str) -> Greeter:
         made.append(address)
         return Greeter()
 
-    async with taking(await listen([], "127.0.0.1", 0, door, make)) as port:
+    async with taking(await listen([], "127.0.0.1", 0, limiter, make)) as port:
         with contextlib.suppress(ConnectionError):
             assert await greeting(port.number) == b""
         assert made == []
 
 
 async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:
-    door = Door(LIMITS, lambda: 0.0)
-    async with taking(await listen([], "localhost", 0, door, lambda address: Greeter())) as port:
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
+    async with taking(await listen([], "localhost", 0, limiter, lambda address: Greeter())) as port:
         assert port.number > 0
         assert await greeting(port.number, "localhost") == b"hello"
 
 
 async def test_a_port_that_is_taken_is_a_port_error() -> None:
-    door = Door(LIMITS, lambda: 0.0)
-    first = await listen([], "127.0.0.1", 0, door, lambda address: Greeter())
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
+    first = await listen([], "127.0.0.1", 0, limiter, lambda address: Greeter())
     try:
         with pytest.raises(PortError, match="cannot listen on"):
-            await listen([], "127.0.0.1", first.number, door, lambda address: Greeter())
+            await listen([], "127.0.0.1", first.number, limiter, lambda address: Greeter())
     finally:
         first.close()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BadFrame
-from appliance.web.form import MOST_PARTS, OVERHEAD_BYTES, read_form
+from appliance.web.form import MAX_PARTS, OVERHEAD_BYTES, read_form
 from tests.conftest import Running
 from tests.web.test_contract import picture
 
@@ -58,7 +58,7 @@ def test_a_quoted_boundary_and_an_unquoted_name_are_read() -> None:
         (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--", TYPE, "name"),
         (b"--B\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\nx\r\n--B--", TYPE, "no form itself"),
         (b"--B\r\nContent-Transfer-Encoding: base64\r\n" + part("a", b"")[5:], TYPE, "Content-Transfer-Encoding"),
-        (part("a", b"") * (MOST_PARTS + 1), TYPE, f"more than {MOST_PARTS} parts"),
+        (part("a", b"") * (MAX_PARTS + 1), TYPE, f"more than {MAX_PARTS} parts"),
     ],
 )
 def test_what_cannot_be_read_is_said(body: bytes, content_type: str, hint: str) -> None:
@@ -108,7 +108,7 @@ async def test_a_form_with_line_feeds_alone_is_answered(live: Running) -> None:
         assert answer.status == 200, await answer.text()
 
 
-@pytest.mark.parametrize(("count", "status"), [(MOST_PARTS, 200), (MOST_PARTS + 1, 400)])
+@pytest.mark.parametrize(("count", "status"), [(MAX_PARTS, 200), (MAX_PARTS + 1, 400)])
 async def test_a_form_of_very_many_parts_is_refused(live: Running, count: int, status: int) -> None:
     fields = b"".join(part(f"field{number}", b"x") for number in range(count - 1))
     async with (

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from appliance import __version__
 from appliance.values import Limits
 from appliance.web.access import Access
-from appliance.web.intake import Intake
+from appliance.web.frame_parser import FrameParser
 from appliance.web.respond import Respond
 from appliance.web.vision_api import VisionApi
 from tests.conftest import Running, Serve
@@ -209,11 +209,11 @@ class Broken:
 
 
 async def test_a_fault_of_our_own_is_answered_in_the_clients_shape_too() -> None:
-    intake = Intake(max_frame_bytes=200_000, max_pixels=10**7, min_confidence=0.25, clock=FakeClock())
+    parser = FrameParser(max_frame_bytes=200_000, max_pixels=10**7, min_confidence=0.25, clock=FakeClock())
     respond = Respond(compression=False, compression_min_bytes=0)
     detector: Any = Broken()
     app = web.Application()
-    app.add_routes(VisionApi(detector, intake, respond, Access()).routes())
+    app.add_routes(VisionApi(detector, parser, respond, Access()).routes())
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
         status, answer = await detect(session, picture(1))
         assert (status, answer["success"], answer["code"]) == (500, False, "internal_error")

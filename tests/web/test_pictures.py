@@ -17,7 +17,7 @@ def test_the_newest_picture_of_each_camera_is_kept() -> None:
 
 
 def test_beyond_the_bound_the_one_that_was_replaced_longest_ago_goes() -> None:
-    pictures = Pictures(most_bytes=3 * len(jpeg(1)))
+    pictures = Pictures(max_bytes=3 * len(jpeg(1)))
     for camera in ("a", "b", "c", "a", "d"):
         pictures.put(frame(camera, seed=1))
     assert [camera for camera in "abcd" if pictures.get(camera)] == ["a", "c", "d"]
@@ -28,7 +28,7 @@ def test_beyond_the_bound_the_one_that_was_replaced_longest_ago_goes() -> None:
 
 
 def test_a_picture_larger_than_the_bound_is_not_kept() -> None:
-    pictures = Pictures(most_bytes=10)
+    pictures = Pictures(max_bytes=10)
     pictures.put(frame("a"))
     assert pictures.get("a") is None
 

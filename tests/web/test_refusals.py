@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.web.refusals import Refusals, refusal
+from appliance.web.refusals import RefusalThrottle, refusal
 from tests.conftest import Serve
 from tests.fakes import FakeClock
 from tests.web.wire import Wire, wire
@@ -56,9 +56,9 @@ async def test_who_tries_again_at_full_speed_is_slowed_down_and_nobody_else_is(s
         assert (await slow)["data"]["code"] == "unauthorized"
 
 
-async def held(refusals: Refusals, address: str, name: str) -> bool:
+async def held(refusals: RefusalThrottle, address: str, name: str) -> bool:
     """Whether the answer is not given at once."""
-    task = asyncio.create_task(refusals.hold(address, name, WRONG))
+    task = asyncio.create_task(refusals.delay(address, name, WRONG))
     for _ in range(3):
         await asyncio.sleep(0)
     slow = not task.done()
@@ -69,7 +69,7 @@ async def held(refusals: Refusals, address: str, name: str) -> bool:
 
 async def test_the_fourth_refusal_in_a_minute_waits() -> None:
     clock = FakeClock()
-    refusals = Refusals(clock)
+    refusals = RefusalThrottle(clock)
     assert [await held(refusals, "a", "gate") for _ in range(5)] == [False, False, False, True, True]
     assert not await held(refusals, "b", "gate")
     assert not await held(refusals, "a", "yard")
@@ -78,7 +78,7 @@ async def test_the_fourth_refusal_in_a_minute_waits() -> None:
 
 
 async def test_who_was_let_in_begins_again() -> None:
-    refusals = Refusals(FakeClock())
+    refusals = RefusalThrottle(FakeClock())
     for _ in range(4):
         await held(refusals, "a", "gate")
     refusals.accepted("a", "gate")
@@ -86,13 +86,13 @@ async def test_who_was_let_in_begins_again() -> None:
 
 
 async def test_what_is_remembered_and_held_is_bounded() -> None:
-    refusals = Refusals(FakeClock())
+    refusals = RefusalThrottle(FakeClock())
     for number in range(5000):
         await held(refusals, "a", f"name-{number}")
-    assert len(refusals._known) <= 1000
+    assert len(refusals._refused) <= 1000
     waiting = []
     for _ in range(400):
-        waiting.append(asyncio.create_task(refusals.hold("a", "gate", WRONG)))
+        waiting.append(asyncio.create_task(refusals.delay("a", "gate", WRONG)))
     await asyncio.sleep(0)
     assert sum(not task.done() for task in waiting) <= 210
     await asyncio.gather(*waiting)

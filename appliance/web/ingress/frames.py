@@ -1,7 +1,7 @@
-"""Websocket frames as they pass (RFC 6455, section 5.2), counted without keeping any payload.
+"""Meters incoming websocket frames (RFC 6455, section 5.2) without keeping their payload.
 
-The websocket reader keeps a message until it is complete, and says nothing of it before. This meter sees the same bytes
-first: how long the message is, whether it is complete, and how many control frames have come.
+aiohttp's websocket reader buffers a message until it is complete, and does not expose it before. This meter reads the
+same bytes first: the length of the message, whether it is complete, and the number of control frames.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ _FIN, _COMPRESSED, _OPCODE = 0x80, 0x40, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
 _FIRST_CONTROL = 0x8
 _FRAGMENTS, _FRAGMENT_BYTES = 64, 512
-"""A message may have so many fragments, and one more for each of so many bytes. Browsers send 16 kB and up."""
+"""A message may have 64 fragments, and one more for each 512 bytes. Browsers send fragments of 16 kB and more."""
 _CONTROLS_AT_ONCE = 1000
 
 
 class FrameMeter:
-    """State over one connection's bytes, in whatever pieces they come."""
+    """Frame state of one connection; accepts its bytes in pieces of any size."""
 
-    __slots__ = ("_control", "_fin", "_fragments", "_head", "_left", "announced", "compressed", "controls", "longest",
-                 "messages", "shattered", "unfinished")  # fmt: skip
+    __slots__ = ("_control", "_fin", "_fragments", "_head", "_left", "announced", "compressed", "controls",
+                 "fragmented", "longest", "messages", "unfinished")  # fmt: skip
 
     def __init__(self) -> None:
         self._head = bytearray()
         self._left = 0
         self._fin = self._control = False
         self.unfinished = 0
-        """Bytes received of a message that is not complete, heads included: many empty fragments are not free."""
+        """Bytes received of the incomplete message, with frame headers: many empty fragments have a cost too."""
         self.announced = 0
-        """Length of the present message as far as frame heads have announced it; 0 between messages."""
+        """Length of the current message according to the frame headers so far; 0 between messages."""
         self.longest = 0
         """The longest message announced since the last `feed` began."""
         self.compressed = False
-        """Whether a message of the last `feed`, or the present one, is deflated."""
+        """Whether a message of the last `feed`, or the current one, is compressed."""
         self._fragments = 0
-        self.shattered = False
-        """Whether a message has come in far more fragments than its length explains; each costs as much as a frame."""
+        self.fragmented = False
+        """Whether a message has far more fragments than its length justifies; each costs as much as a frame."""
         self.controls = 0
-        """Pings, pongs and closes so far."""
+        """Pings, pongs and closes in total."""
         self.messages = 0
-        """Complete messages so far."""
+        """Complete messages in total."""
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Account for the next bytes."""
@@ -56,11 +56,11 @@ class FrameMeter:
             else:
                 view = self._read_head(view)
                 if self._head:
-                    return  # the rest of the head has not come yet
+                    return  # the rest of the header has not arrived yet
             if not self._left:
                 self._end_frame()
-            if self.shattered or self.controls - controls > _CONTROLS_AT_ONCE:
-                return  # it will be closed: the rest is not worth the time
+            if self.fragmented or self.controls - controls > _CONTROLS_AT_ONCE:
+                return  # the connection will be closed, so the rest does not matter
 
     def _read_head(self, view: memoryview) -> memoryview:
         while view:
@@ -86,7 +86,7 @@ class FrameMeter:
             self.announced += len(self._head) + length
             self.longest = max(self.longest, self.announced)
             self._fragments += 1
-            self.shattered = self._fragments > _FRAGMENTS + self.announced // _FRAGMENT_BYTES
+            self.fragmented = self._fragments > _FRAGMENTS + self.announced // _FRAGMENT_BYTES
             self.compressed = self.compressed or bool(first & _COMPRESSED)
         self._head.clear()
 

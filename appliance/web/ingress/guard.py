@@ -1,4 +1,4 @@
-"""The first middleware: the door learns of every request here, and bodies that are compressed go no further."""
+"""The first middleware: reports each request to its connection, and refuses compressed bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell the door when a request begins and ends; close the connection where its body was not read."""
+    """Report the start and end of a request to its connection; close the connection if the body was not read."""
     connection = request.protocol
     if not isinstance(connection, GuardedHandler):
         return await handler(request)
@@ -26,8 +26,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.content.is_eof():
             error.force_close()
         raise
-    except ConnectionError as error:  # the client has gone, or was turned away
-        error.__traceback__ = None  # its frames hold what had arrived, and the request keeps the error
+    except ConnectionError as error:  # the client has disconnected, or its connection was closed
+        error.__traceback__ = None  # its frames hold the received data, and the request keeps the error
         return web.Response(status=408)
     finally:
         connection.end()
@@ -37,7 +37,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _refused(request: web.Request) -> web.Response | None:
-    """A few kilobytes of gzip inflate to gigabytes; pictures are compressed already."""
+    """A few kilobytes of gzip inflate to gigabytes, and pictures are compressed already."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
         return None
@@ -48,7 +48,7 @@ def _refused(request: web.Request) -> web.Response | None:
         body=encode(
             {
                 "success": False,
-                "error": "bodies with Content-Encoding are not accepted; send the picture as it is",
+                "error": "Content-Encoding is not supported; send the picture without it",
                 "code": "encoding_unsupported",
             }
         ),

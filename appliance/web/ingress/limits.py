@@ -1,4 +1,4 @@
-"""What one connection may take before it has shown who it is, and what all of them may take together."""
+"""Limits for a connection before it has authenticated, and for all connections together."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import resource
 from dataclasses import dataclass
 
 GREETING_BYTES = 16_384
-"""Longest message before CONNECT has been accepted: it carries a name and a token."""
+"""Longest message before CONNECT is accepted: it carries a name and a token."""
 GREETING_DEFLATED_BYTES = 1024
-"""The same where it is compressed, since it may inflate a thousandfold."""
+"""The same for a compressed message, since it may inflate a thousandfold."""
 READ_BYTES = 65_536
-"""One read of the socket. asyncio's own is four times as long, and holds up the event loop for tens of milliseconds
-when it is full of the shortest frames or requests."""
+"""Size of one read from the socket. asyncio's own is four times larger; filled with the shortest frames or requests, it
+blocks the event loop for tens of milliseconds."""
 PIPELINED_BYTES = 262_144
-"""What may arrive while the request before it is being answered."""
+"""Bytes that may arrive while the previous request is being answered."""
 UNREAD_MESSAGES = 16_384
-"""Websocket messages that may lie unread: short ones cost far more memory than their bytes."""
+"""Websocket messages that may be queued unread: short ones use far more memory than their bytes."""
 CONTROLS_AT_ONCE, CONTROLS_PER_S = 100, 5.0
-"""Pings of one connection, of either protocol. Clients send one in some seconds."""
+"""Pings of one connection, of Engine.IO and websocket together. Clients send one every few seconds."""
 
 _SPARE_FILES = 256
-"""For models, sensors, history and links."""
+"""File descriptors for models, sensors, history and outgoing connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class IngressLimits:
     """See `[server]` in the settings."""
 
     max_open: int
-    """TCP connections at once."""
+    """TCP connections at the same time."""
     max_per_address: int
-    """Of them from one address; loopback is not counted."""
+    """TCP connections from one address; loopback is exempt."""
     max_unfinished_bytes: int
     header_timeout_s: float
-    """For a request's headers, and from a handshake to an accepted CONNECT."""
+    """For the headers of a request, and from the handshake to an accepted CONNECT."""
     message_timeout_s: float
-    """For a whole body or websocket message."""
+    """For a complete body or websocket message."""
     idle_timeout_s: float
     """Between two requests on one connection."""
     max_message_bytes: int
@@ -43,15 +43,15 @@ class IngressLimits:
 
     @property
     def stall_s(self) -> float:
-        """Without a single byte of an unfinished message."""
+        """Longest time without a new byte of an unfinished message."""
         return max(1.0, self.message_timeout_s / 4)
 
 
-def raise_file_limit(wanted: int) -> int:
-    """Let this process open more files, up to its hard limit; how many connections that leaves room for."""
+def raise_file_limit(connections: int) -> int:
+    """Raise this process's limit of open files, up to its hard limit. Returns how many connections fit into it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = wanted + _SPARE_FILES
+    target = connections + _SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < target:
         soft = target if hard == resource.RLIM_INFINITY else min(hard, target)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(16, soft - _SPARE_FILES))
+    return connections if soft == resource.RLIM_INFINITY else min(connections, max(16, soft - _SPARE_FILES))

@@ -69,8 +69,8 @@ def test_a_compressed_message_is_known_as_one_until_the_next_feed() -> None:
 def test_fragments_of_a_few_bytes_are_noticed_before_all_have_been_counted() -> None:
     meter = FrameMeter()
     meter.feed(frame(0x2, b"a", fin=False) + frame(0x0, b"b", fin=False) * 40_000)
-    assert meter.shattered
+    assert meter.fragmented
     assert meter.unfinished < 1000
     usual = FrameMeter()
     usual.feed(frame(0x2, bytes(16_384), fin=False) + frame(0x0, bytes(16_384), fin=False) * 500)
-    assert not usual.shattered
+    assert not usual.fragmented

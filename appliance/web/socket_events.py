@@ -1,11 +1,11 @@
-"""Socket.IO: cameras come, push frames, ask for others' results, and go.
+"""Handlers of Socket.IO events: connect, disconnect, frames and subscriptions.
 
 Rules of this file:
-- A handler offers and returns. Handlers of one client run one after another (`packets.Turns`), so a burst is held back
-  by TCP and not by a heap of tasks.
-- `connect` and `disconnect` are called by the library alone, once a connection each; a client cannot reach them by an
-  event of that name (`packets.Packet`).
-- A handler that fails is logged and answered with `internal_error`. It is never another client's affair.
+- A handler queues its frame and returns. The handlers of one client run one after another (`SequentialDispatcher`), so
+  TCP holds back a burst, and tasks do not pile up.
+- Only the library calls `connect` and `disconnect`, once per connection; a client cannot call them by sending events of
+  these names (`packets.Packet`).
+- A failing handler is logged and answered with `internal_error`. It never affects other clients.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import socketio
@@ -27,24 +26,25 @@ from appliance.values import CameraLimits, Failed, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
-from appliance.web.intake import Intake, frame_id_of, is_camera_name
-from appliance.web.packets import EVENTS, UNKNOWN, Json, Turns, packet_class
+from appliance.web.frame_parser import FrameParser, frame_id_of, is_camera_name
+from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payloads import Payload
 from appliance.web.publisher import EVERY, MOST_WATCHED, MOST_WATCHED_IN_ALL, Publisher
-from appliance.web.refusals import Refusals, refusal
+from appliance.web.refusals import RefusalThrottle, refusal
+from appliance.web.socket_server import SocketOptions
 
 log = logging.getLogger(__name__)
 
-TRANSPORT_FACTOR = 3
-"""The transport takes messages this much larger than the largest frame, so that one that is too large (base64 adds a
-third) is answered with an error instead of a closed connection. Beyond it the transport closes: it must not buffer."""
-
 _TRY_AGAIN_S = 10.0
-"""For a client that finds no room."""
-_INTERNAL = Failed("internal_error", "the device failed on this frame; its log has the cause. Send the next one")
-_ONLY_WATCHES = Failed(Refused.code, "this connection may only watch; give `name` and `token` in auth to send frames")
+"""When a client that was refused for lack of capacity, or because of an internal error, may try again."""
+_INTERNAL = Failed(
+    "internal_error", "internal error while processing this frame; see the device's log. Send the next frame"
+)
+_VIEW_ONLY = Failed(
+    Refused.code, "this connection may only view; to send frames, connect with `name` and `token` in auth"
+)
 _TOO_MANY_WATCHED = (
-    f"at most {MOST_WATCHED} cameras, and {MOST_WATCHED_IN_ALL} of all clients together; subscribe to '*'"
+    f"at most {MOST_WATCHED} cameras per client and {MOST_WATCHED_IN_ALL} for all clients together; subscribe to '*'"
 )
 _BAD_CAMERAS: Payload = {
     "status": "error",
@@ -52,52 +52,11 @@ _BAD_CAMERAS: Payload = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SocketOptions:
-    """How the transport behaves; see `[server]` in the configuration."""
-
-    ping_interval_s: float
-    ping_timeout_s: float
-    max_frame_bytes: int
-    compression: bool
-    compression_min_bytes: int
+EventHandler = Callable[..., Awaitable[Payload | None]]
 
 
-def make_server(options: SocketOptions) -> Any:
-    """The Socket.IO server, with nothing bound to it."""
-    return socketio.AsyncServer(
-        async_mode="aiohttp",
-        async_handlers=False,
-        serializer=packet_class(options.max_frame_bytes * TRANSPORT_FACTOR),
-        json=Json,
-        cors_allowed_origins="*",  # of those that `origins` has let in
-        cors_credentials=False,  # tokens travel in `auth`, never in cookies
-        ping_interval=options.ping_interval_s,
-        ping_timeout=options.ping_timeout_s,
-        max_http_buffer_size=options.max_frame_bytes * TRANSPORT_FACTOR,
-        http_compression=options.compression,
-        compression_threshold=options.compression_min_bytes,
-    )
-
-
-def transport_of(server: Any) -> tuple[Any, Any]:
-    """How the publisher reaches clients: (emit, backlog)."""
-
-    async def emit(event: str, payload: Payload, sid: str) -> None:
-        await server.emit(event, payload, to=sid)
-
-    def backlog(sid: str) -> int:
-        connection = server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
-        return connection.queue.qsize() if connection is not None else 0
-
-    return emit, backlog
-
-
-Handle = Callable[..., Awaitable[Payload | None]]
-
-
-class Sockets:
-    """The default namespace's events."""
+class SocketEvents:
+    """The event handlers of the default namespace. Creating it registers them with the server."""
 
     def __init__(
         self,
@@ -105,15 +64,15 @@ class Sockets:
         *,
         options: SocketOptions,
         access: Access,
-        intake: Intake,
+        parser: FrameParser,
         detector: Detector,
         book: CameraBook,
         pace: Pace,
         publisher: Publisher,
         connections: Connections,
-        refusals: Refusals,
+        refusals: RefusalThrottle,
     ) -> None:
-        self._options, self._access, self._intake = options, access, intake
+        self._options, self._access, self._parser = options, access, parser
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
         self._may_watch: set[str] = set()
         self._numbers = itertools.count(1)
@@ -123,16 +82,16 @@ class Sockets:
         for handler in (self.process_frame, self.subscribe, self.unsubscribe):
             server.on(handler.__name__, self._guarded(handler))
         server.on(UNKNOWN, self._guarded(self.unknown))
-        self._turns = Turns(server, connections.drop)
+        self._dispatcher = SequentialDispatcher(server, connections.drop)
 
-    def _guarded(self, handler: Handle) -> Handle:
-        """A handler whose failure ends neither the connection nor anything else."""
+    def _guarded(self, handler: EventHandler) -> EventHandler:
+        """Wrap a handler: its failure is logged and answered, and the connection stays open."""
 
         async def run(sid: str, *arguments: Any) -> Payload | None:
             try:
                 return await handler(sid, *arguments)
             except Exception:
-                log.exception("a client's event failed: %s", handler.__name__, extra={"kind": "handler"})
+                log.exception("event handler failed: event=%s", handler.__name__, extra={"kind": "handler"})
                 if handler.__name__ != "process_frame":
                     return {"status": "error", "reason": _INTERNAL.code}
                 frame_id = frame_id_of(arguments[0] if arguments else None)
@@ -151,21 +110,22 @@ class Sockets:
             self._join(sid, camera, token, named=name is not None)
             self._refusals.accepted(address, name)
         except socketio.exceptions.ConnectionRefusedError as error:
-            await self._refusals.hold(address, name, error)
+            await self._refusals.delay(address, name, error)
             raise
         except Exception:
-            log.exception("a connection failed", extra={"kind": "handler"})
+            log.exception("event handler failed: event=connect", extra={"kind": "handler"})
             self._may_watch.discard(sid)
             self._publisher.leave(sid)
-            raise refusal(_INTERNAL.code, "the device failed on this connection", _TRY_AGAIN_S) from None
+            why = "internal error while connecting; see the device's log"
+            raise refusal(_INTERNAL.code, why, _TRY_AGAIN_S) from None
 
     def _join(self, sid: str, camera: str, token: str, *, named: bool) -> None:
-        """Greet a client that was let in."""
+        """Register an admitted client and send it `connected`."""
         viewer = self._access.rules.viewer_token
         if not viewer or same(token, viewer):
             self._may_watch.add(sid)
         self._publisher.join(sid, camera)
-        # One without a name may only want to watch; it becomes a camera with its first frame.
+        # A client without a name may be a viewer; it becomes a camera with its first frame.
         limits = self._pace.join(camera) if named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
         connected = {
@@ -177,21 +137,21 @@ class Sockets:
             "version": __version__,
         }
         self._publisher.post(sid, "connected", connected)
-        log.info("camera %s connected", camera, extra={"camera": camera})
+        log.info("%s connected", _described(sid, camera), extra={"camera": camera})
 
     def _admit(self, sid: str, name: Any, token: str) -> str:
-        """The camera's name, or a refused connection with its reason."""
+        """The camera's name. Raises a refusal with its reason."""
         if len(self._publisher) >= self._access.rules.max_connections:
             raise refusal("too_many_connections", "too many connections (server.max_connections)", _TRY_AGAIN_S)
         if name is None:
             viewer = self._access.rules.viewer_token
             if self._access.rules.require_token and not (viewer and same(token, viewer)):
                 raise refusal(Refused.code, "unauthorized: give `name` and `token` in auth")
-            return _nameless(sid)
+            return _default_name(sid)
         if not is_camera_name(name):
             raise refusal(
                 "name_invalid",
-                "the camera's name must be letters, digits and _.:- (64 at most), and not begin with http-",
+                "invalid camera name: use at most 64 letters, digits and _.:-, not starting with http-",
             )
         policy = self._book.policies.get(name)
         expected = policy.token if policy else ""
@@ -204,7 +164,8 @@ class Sockets:
         camera = self._publisher.leave(sid)
         if camera is not None:
             self._book.leave(camera)
-            log.info("camera %s left (%s)", camera, reason or "no reason given", extra={"camera": camera})
+            reason = reason or "no reason given"
+            log.info("%s disconnected (%s)", _described(sid, camera), reason, extra={"camera": camera})
 
     async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> Payload | None:
         await self._publisher.room(sid)
@@ -212,8 +173,8 @@ class Sockets:
         if camera is None:
             return None
         number = next(self._numbers)
-        if camera == _nameless(sid) and self._access.rules.require_token:
-            return self._refuse(sid, camera, payload, number, _ONLY_WATCHES)
+        if camera == _default_name(sid) and self._access.rules.require_token:
+            return self._refuse(sid, camera, payload, number, _VIEW_ONLY)
         known = self._book.get(camera)
         if known is None or known.told is None:
             self._pace.join(camera)
@@ -221,13 +182,13 @@ class Sockets:
         try:
             if refusal is None:
                 if more:
-                    raise BadFrame("process_frame takes one argument; put options beside 'image'", "frame_type")
-                frame = await self._intake.read(payload, camera=camera, sender=sid, frame_id=number)
+                    raise BadFrame("process_frame takes one argument; put options next to 'image'", "frame_type")
+                frame = await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
                 return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
         except (BadFrame, Refused) as error:
             refusal = Failed(error.code, str(error))
-            told = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
-            log.warning("a frame of camera %s is no use: %s", camera, error, extra={"kind": "bad_frame", **told})
+            fields = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
+            log.warning("camera %s sent an invalid frame: %s", camera, error, extra={"kind": "bad_frame", **fields})
             self._book.enter(camera).unusable()
         return self._refuse(sid, camera, payload, number, refusal)
 
@@ -267,9 +228,14 @@ def _address(environ: Mapping[str, Any]) -> str:
     return str(request.remote) if request is not None else "unknown"
 
 
-def _nameless(sid: str) -> str:
-    """The camera's name of a client that gave none; a session id may begin with _, as only our own names may."""
+def _default_name(sid: str) -> str:
+    """The camera name of an unnamed client. A session id may start with `_`, which is reserved for the service."""
     return sid if is_camera_name(sid) else f"c{sid}"
+
+
+def _described(sid: str, camera: str) -> str:
+    """`camera gate`; a client without a name is usually a viewer."""
+    return "unnamed client" if camera == _default_name(sid) else f"camera {camera}"
 
 
 def _cameras(payload: Any) -> set[str] | None:

@@ -1,12 +1,12 @@
-"""A token bucket: how many of something may come at once, and how many a second after that."""
+"""A token bucket: limits a rate, and allows a burst."""
 
 from __future__ import annotations
 
 from appliance.ports import Clock
 
 
-class Bucket:
-    """Full at the start."""
+class TokenBucket:
+    """Refills with `per_s` tokens a second up to `burst`; full at the start."""
 
     __slots__ = ("_burst", "_clock", "_filled_s", "_level", "_per_s")
 
@@ -15,7 +15,7 @@ class Bucket:
         self._level, self._filled_s = burst, clock()
 
     def take(self, count: int = 1) -> float:
-        """Take tokens, on credit if need be; how long to wait until the credit is paid, s."""
+        """Take tokens, also if there are too few; returns the seconds to wait until the debt is refilled."""
         now = self._clock()
         self._level = min(self._burst, self._level + (now - self._filled_s) * self._per_s) - count
         self._filled_s = now

@@ -1,4 +1,4 @@
-"""The door's decisions, without any socket."""
+"""The limiter's decisions, without any socket."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from appliance.web.ingress.budget import Budget, Charge
-from appliance.web.ingress.door import Door
+from appliance.web.ingress.budget import Budget, Usage
+from appliance.web.ingress.limiter import ConnectionLimiter
 from appliance.web.ingress.limits import IngressLimits
-from appliance.web.ingress.pace import Bucket
+from appliance.web.ingress.token_bucket import TokenBucket
 
 LIMITS = IngressLimits(
     max_open=4,
@@ -25,12 +25,12 @@ LIMITS = IngressLimits(
 class Peer:
     """A connection that remembers why it was closed."""
 
-    def __init__(self, door: Door, address: str) -> None:
+    def __init__(self, limiter: ConnectionLimiter, address: str) -> None:
         self.address, self.closed = address, ""
-        door.entered(self)
-        door.waits(self)
+        limiter.add(self)
+        limiter.mark_waiting(self)
 
-    def turn_away(self, kind: str, why: str) -> None:
+    def terminate(self, kind: str, why: str) -> None:
         self.closed = kind
 
     def overdue(self, now: float) -> tuple[str, str] | None:
@@ -38,62 +38,62 @@ class Peer:
 
 
 def test_a_full_door_closes_who_has_waited_longest_and_lets_the_newcomer_in() -> None:
-    door = Door(LIMITS, lambda: 0.0)
-    peers = [Peer(door, f"10.0.0.{number}") for number in range(4)]
-    door.works(peers[0])
-    assert door.admit("10.0.0.9")
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
+    peers = [Peer(limiter, f"10.0.0.{number}") for number in range(4)]
+    limiter.mark_active(peers[0])
+    assert limiter.admit("10.0.0.9")
     assert [peer.closed for peer in peers] == ["", "crowded", "", ""]
 
 
 def test_a_door_full_of_connections_at_work_refuses_the_newcomer() -> None:
-    door = Door(LIMITS, lambda: 0.0)
-    peers = [Peer(door, f"10.0.0.{number}") for number in range(4)]
+    limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
+    peers = [Peer(limiter, f"10.0.0.{number}") for number in range(4)]
     for peer in peers:
-        door.works(peer)
-    assert not door.admit("10.0.0.9")
-    door.left(peers[2])
-    assert door.admit("10.0.0.9")
+        limiter.mark_active(peer)
+    assert not limiter.admit("10.0.0.9")
+    limiter.remove(peers[2])
+    assert limiter.admit("10.0.0.9")
 
 
 def test_one_address_cannot_take_all_places_and_makes_room_only_among_its_own() -> None:
-    door = Door(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
-    other, first, second = (Peer(door, address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"))
-    assert door.admit("10.0.0.2")
+    limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
+    other, first, second = (Peer(limiter, address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"))
+    assert limiter.admit("10.0.0.2")
     assert (other.closed, first.closed, second.closed) == ("", "crowded", "")
-    third = Peer(door, "10.0.0.2")
-    door.works(second)
-    door.works(third)
-    assert not door.admit("10.0.0.2")
-    assert door.admit("10.0.0.3")
+    third = Peer(limiter, "10.0.0.2")
+    limiter.mark_active(second)
+    limiter.mark_active(third)
+    assert not limiter.admit("10.0.0.2")
+    assert limiter.admit("10.0.0.3")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.8", "::1", ""])
 def test_loopback_is_not_counted_by_address(address: str) -> None:
-    door = Door(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
+    limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     for _ in range(10):
-        assert door.admit(address)
-        door.works(Peer(door, address))
+        assert limiter.admit(address)
+        limiter.mark_active(Peer(limiter, address))
 
 
 def test_who_has_left_is_forgotten() -> None:
-    door = Door(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
+    limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     for _ in range(10):
-        peer = Peer(door, "10.0.0.1")
-        door.works(peer)
-        door.left(peer)
-        door.left(peer)
-        door.waits(peer)  # its task ends a moment later
-    assert len(door) == 0
-    assert door.admit("10.0.0.1")
+        peer = Peer(limiter, "10.0.0.1")
+        limiter.mark_active(peer)
+        limiter.remove(peer)
+        limiter.remove(peer)
+        limiter.mark_waiting(peer)  # its task ends a moment later
+    assert len(limiter) == 0
+    assert limiter.admit("10.0.0.1")
 
 
 def test_over_the_budget_the_one_who_holds_most_for_longest_is_closed() -> None:
     now = 0.0
     closed: list[str] = []
     budget = Budget(1000, lambda: now)
-    stalled = Charge(close=lambda why: closed.append("stalled"))
-    small = Charge(close=lambda why: closed.append("small"))
-    fresh = Charge(close=lambda why: closed.append("fresh"))
+    stalled = Usage(close=lambda why: closed.append("stalled"))
+    small = Usage(close=lambda why: closed.append("small"))
+    fresh = Usage(close=lambda why: closed.append("fresh"))
     budget.grow(stalled, 600)
     budget.grow(small, 10)
     now = 30.0
@@ -109,8 +109,8 @@ def test_trickling_does_not_make_an_upload_look_young() -> None:
     now = 0.0
     closed: list[str] = []
     budget = Budget(1000, lambda: now)
-    trickle = Charge(close=lambda why: closed.append("trickle"))
-    fresh = Charge(close=lambda why: closed.append("fresh"))
+    trickle = Usage(close=lambda why: closed.append("trickle"))
+    fresh = Usage(close=lambda why: closed.append("fresh"))
     for _ in range(60):
         now += 1
         budget.grow(trickle, 10)
@@ -120,7 +120,7 @@ def test_trickling_does_not_make_an_upload_look_young() -> None:
 
 def test_a_bucket_gives_its_burst_at_once_and_then_its_pace() -> None:
     now = 0.0
-    bucket = Bucket(5, 2.0, lambda: now)
+    bucket = TokenBucket(5, 2.0, lambda: now)
     assert [bucket.take() for _ in range(6)] == [0, 0, 0, 0, 0, 0.5]
     now = 1.0
     assert bucket.take() == 0

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import BadFrame
-from appliance.web.intake import Intake
+from appliance.web.frame_parser import FrameParser
 from tests.fakes import FakeClock
 
-INTAKE = Intake(max_frame_bytes=1_000_000, max_pixels=1_000_000, min_confidence=0.25, clock=FakeClock())
+PARSER = FrameParser(max_frame_bytes=1_000_000, max_pixels=1_000_000, min_confidence=0.25, clock=FakeClock())
 
 
 def lines(text: str, width: int, line_break: str) -> str:
@@ -42,7 +42,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 def test_base64_is_read_in_every_form(form: str, size: int) -> None:
     for _ in range(50):
         data = b"\xff\xd8" + os.urandom(size)
-        assert INTAKE.picture_bytes(FORMS[form](base64.b64encode(data).decode())) == data
+        assert PARSER.picture_bytes(FORMS[form](base64.b64encode(data).decode())) == data
 
 
 @given(data=st.binary(min_size=1, max_size=300), form=st.sampled_from(sorted(set(FORMS) - {"plus_as_blank"})))
@@ -51,13 +51,13 @@ def test_short_base64_too(data: bytes, form: str) -> None:
     text = base64.b64encode(data).decode()
     if "blanks" in form and "+" not in text:
         return  # blanks of a text without + may stand for one
-    assert INTAKE.picture_bytes(FORMS[form](text)) == data
+    assert PARSER.picture_bytes(FORMS[form](text)) == data
 
 
 @given(text=st.text(alphabet="ABab09+/-_= \n\ré\0", max_size=60))
 @settings(deadline=None)
 def test_any_text_is_base64_or_the_senders_fault(text: str) -> None:
     try:
-        INTAKE.picture_bytes(text)
+        PARSER.picture_bytes(text)
     except BadFrame as error:
         assert error.code in ("base64_invalid", "frame_empty")  # noqa: PT017  # both ways are right

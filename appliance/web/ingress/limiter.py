@@ -1,10 +1,10 @@
-"""The door: counts connections as they come, turns away those that stall, and makes room when it is full.
+"""The connection limiter: counts TCP connections, closes those that stall, and makes room at the limit.
 
 Rules of this file:
-- A full door closes the connection that has waited longest without having shown anything, and lets the newcomer in: a
-  camera shows who it is at once, a flood of idle connections never does.
-- Only where every connection is at work is the newcomer refused.
-- Loopback is not counted by address: a reverse proxy on the device itself speaks for all its clients.
+- At the limit, the connection that has waited longest without a complete request is closed, and the new one is
+  admitted: a camera identifies itself at once, a flood of idle connections never does.
+- A new connection is refused only if all others are active.
+- Loopback connections have no limit per address: a reverse proxy on the device connects for all its clients.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ log = logging.getLogger(__name__)
 
 _SWEEP_S = 1.0
 _CLOSED_IN_A_ROW = 32
-"""After so many the event loop gets its turn: closing thousands takes a second."""
+"""Connections closed before the event loop gets control: closing thousands takes a second."""
 
 
 class Connection(Protocol):
-    """What the door knows of a connection."""
+    """What the limiter needs from a connection."""
 
     address: str
 
-    def turn_away(self, kind: str, why: str) -> None:
+    def terminate(self, kind: str, why: str) -> None:
         """Close it at once."""
 
     def overdue(self, now: float) -> tuple[str, str] | None:
-        """The kind of its delay and why it is to be closed, if it is."""
+        """The kind of timeout it has exceeded and the reason for closing it, or None."""
 
 
-class Door:
+class ConnectionLimiter:
     """All TCP connections of the port."""
 
     def __init__(self, limits: IngressLimits, clock: Clock) -> None:
@@ -49,33 +49,35 @@ class Door:
         self._by_address: Counter[str] = Counter()
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
-        """Those that have shown nothing yet, longest waiting first."""
+        """Connections without a complete request, longest waiting first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def admit(self, address: str) -> bool:
-        """Whether one more may come in; makes room for it where that can be done."""
+        """Whether one more connection may open; closes a waiting one for it if necessary."""
         limits = self.limits
         if len(self._open) >= limits.max_open and not self._make_room(None):
-            turned_away("full", address, f"{limits.max_open} connections are open and at work")
+            log_closed("full", address, f"{limits.max_open} connections are open and active")
             return False
         if self._by_address[address] >= limits.max_per_address and not self._make_room(address):
-            turned_away(
+            log_closed(
                 "address_full",
                 address,
-                f"{limits.max_per_address} connections of this address are open and at work "
+                f"{limits.max_per_address} connections of this address are open and active "
                 "(server.max_connections_per_address)",
             )
             return False
         return True
 
-    def entered(self, connection: Connection) -> None:
+    def add(self, connection: Connection) -> None:
+        """Count a new connection."""
         self._open.add(connection)
         if _is_counted(connection.address):
             self._by_address[connection.address] += 1
 
-    def left(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
+        """Forget a closed connection."""
         if connection not in self._open:
             return
         self._open.discard(connection)
@@ -85,24 +87,24 @@ class Door:
             if not self._by_address[connection.address]:
                 del self._by_address[connection.address]
 
-    def waits(self, connection: Connection) -> None:
-        """It has something to show from now on: a request, the rest of a body, a CONNECT."""
+    def mark_waiting(self, connection: Connection) -> None:
+        """The connection owes data from now on: a request, the rest of a body, or a CONNECT."""
         self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
 
-    def works(self, connection: Connection) -> None:
-        """It has shown it."""
+    def mark_active(self, connection: Connection) -> None:
+        """The connection has sent its data."""
         self._waiting.pop(connection, None)
 
-    def relieve(self, count: int) -> None:
-        """Close up to `count` waiting connections: the process has no file descriptors left."""
+    def close_waiting(self, count: int) -> None:
+        """Close up to `count` waiting connections, to free file descriptors."""
         for _ in range(count):
             if not self._make_room(None):
                 return
 
     async def run(self, *more: Callable[[float], None]) -> None:
-        """Close what is overdue, until cancelled. `more`: other sweeps, each called with the time."""
+        """Close overdue connections, until cancelled. `more`: other sweeps, each called with the time."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self.clock()
@@ -110,7 +112,7 @@ class Door:
             for connection in list(self._open):
                 overdue = connection.overdue(now)
                 if overdue is not None:
-                    connection.turn_away(*overdue)
+                    connection.terminate(*overdue)
                     closed += 1
                     if closed % _CLOSED_IN_A_ROW == 0:
                         await asyncio.sleep(0)
@@ -120,14 +122,14 @@ class Door:
     def _make_room(self, address: str | None) -> bool:
         for connection in self._waiting:
             if address is None or connection.address == address:
-                connection.turn_away("crowded", "newer connections need its place, and it has not sent a whole request")
-                self.left(connection)
+                connection.terminate("crowded", "at the connection limit, and it has not sent a complete request")
+                self.remove(connection)
                 return True
         return False
 
 
-def turned_away(kind: str, address: str, why: str) -> None:
-    """One line for a kind in ten seconds, however many come."""
+def log_closed(kind: str, address: str, why: str) -> None:
+    """Log a closed connection. The log keeps one line of each kind in ten seconds."""
     log.warning("closed a connection from %s: %s", address or "this device", why,
                 extra={"kind": f"ingress_{kind}", "code": f"ingress_{kind}", "reason": why})  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""What a stranger sent -> a Frame, or a BadFrame that says what to send instead.
+"""Parse what a client sent into a Frame, or raise a BadFrame that says what to send instead.
 
-One reader for Socket.IO and HTTP. `process_frame` may carry base64 text, a data URL, raw bytes, or an object with the
-picture in `image` and options beside it.
+Used by Socket.IO and HTTP. `process_frame` accepts base64 text, a data URL, raw bytes, or an object with the picture in
+`image` and options in other fields.
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ _DATA_URL = re.compile(r"\s*data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
 _BREAKS = b"\t\r\n\v\f"
 _BLANK = b" " + _BREAKS
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_LONGEST_ID = 128
-_MOST_NUMBER = 10**_LONGEST_ID
-_MOST_CLASSES = 1000
+_MAX_ID_LENGTH = 128
+_ID_NUMBER_LIMIT = 10**_MAX_ID_LENGTH
+_MAX_CLASSES = 1000
 
 
-HTTP = "http-"
-"""Begins the names of the lanes that HTTP requests take; no camera's own name does."""
+HTTP_PREFIX = "http-"
+"""The start of the camera names that HTTP requests use; a client cannot choose such a name."""
 
 
 def is_camera_name(name: object) -> bool:
-    """Names go into logs, addresses and metrics: letters, digits, `_.:-`, 64 at the most."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None and not name.startswith(HTTP)
+    """Whether a camera may have this name: names appear in logs, URLs and metrics."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and not name.startswith(HTTP_PREFIX)
 
 
 def frame_id_of(payload: object) -> FrameId | None:
-    """The frame's id if it has a usable one, so that even an unusable frame's error can name it."""
+    """The payload's frame id if it has a valid one, so that the error for an invalid frame can include it."""
     if isinstance(payload, Mapping):
         frame_id = payload.get("frame_id")
         if isinstance(frame_id, str):
-            return frame_id if len(frame_id) <= _LONGEST_ID else None
+            return frame_id if len(frame_id) <= _MAX_ID_LENGTH else None
         if isinstance(frame_id, float):
             return frame_id if math.isfinite(frame_id) else None
-        if isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < _MOST_NUMBER:
+        if isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < _ID_NUMBER_LIMIT:
             return frame_id
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """The bounds of what is taken."""
+class FrameParser:
+    """Parses payloads within these limits."""
 
     max_frame_bytes: int
     max_pixels: int
     min_confidence: float
-    """Where the sender does not say."""
+    """The default for frames that have none."""
     clock: Clock
 
-    async def read(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
-        """As `frame`, but off the event loop where it takes long: base64 of a megabyte costs 5 ms, its header 1."""
+    async def parse(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
+        """Like `parse_now`, but large pictures in a thread: 1 MB takes 5 ms for base64 and 1 ms for the header."""
         image = payload.get("image") if isinstance(payload, Mapping) else payload
-        read = partial(self.frame, payload, camera=camera, sender=sender, frame_id=frame_id)
+        parse = partial(self.parse_now, payload, camera=camera, sender=sender, frame_id=frame_id)
         if isinstance(image, (str, bytes)) and len(image) > BIG_BYTES:
-            return await asyncio.get_running_loop().run_in_executor(None, read)
-        return read()
+            return await asyncio.get_running_loop().run_in_executor(None, parse)
+        return parse()
 
-    def frame(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
-        """A frame from a `process_frame` payload; `frame_id` is used where it has none of its own.
+    def parse_now(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
+        """The frame of a `process_frame` payload. `frame_id`: the id if the payload has none.
 
-        Raises BadFrame with every code that its docstring lists.
+        Raises BadFrame with any of its codes.
         """
         received_s = self.clock()
         options: Mapping[str, object] = {}
@@ -84,40 +84,41 @@ class Intake:
         data = self.picture_bytes(payload)
         own_id = options.get("frame_id")
         if own_id is not None:
-            known = frame_id_of(options)
-            if known is None:
+            valid_id = frame_id_of(options)
+            if valid_id is None:
                 raise BadFrame(
-                    f"frame_id must be a finite number or a text of up to {_LONGEST_ID} characters", "option_invalid"
+                    f"frame_id must be a finite number or a string of at most {_MAX_ID_LENGTH} characters",
+                    "option_invalid",
                 )
-            frame_id = known
+            frame_id = valid_id
         return Frame(
             camera=camera,
             sender=sender,
             frame_id=frame_id,
             picture=read_header(data, self.max_pixels),
-            wanted=self.wanted(options.get("min_confidence"), options.get("classes")),
+            wanted=self.result_filter(options.get("min_confidence"), options.get("classes")),
             received_s=received_s,
             captured_at=_captured_at(options.get("captured_at")),
         )
 
     def picture_bytes(self, image: object) -> bytes:
-        """The picture's own bytes out of any form it may come in."""
+        """The bytes of the picture, from any accepted form."""
         if isinstance(image, str):
             image = self._from_base64(image)
         elif isinstance(image, (bytearray, memoryview)):
             image = bytes(image)
         if not isinstance(image, bytes):
             raise BadFrame(
-                f"a frame is bytes, base64 text, or an object with 'image'; this is {_kind(image)}", "frame_type"
+                f"a frame must be bytes, base64 text, or an object with 'image'; got {_kind(image)}", "frame_type"
             )
         if not image:
-            raise BadFrame("the frame is empty", "frame_empty")
+            raise BadFrame("the picture is empty", "frame_empty")
         if len(image) > self.max_frame_bytes:
             raise self._too_large(len(image))
         return image
 
-    def wanted(self, min_confidence: object, classes: object) -> ResultFilter:
-        """The options of one frame."""
+    def result_filter(self, min_confidence: object, classes: object) -> ResultFilter:
+        """Validate the options of one frame."""
         if min_confidence is None:
             min_confidence = self.min_confidence
         elif (
@@ -132,17 +133,17 @@ class Intake:
             return ResultFilter(float(min_confidence))
         if (
             not isinstance(classes, (list, tuple))
-            or len(classes) > _MOST_CLASSES
-            or not all(isinstance(name, str) and len(name) <= _LONGEST_ID for name in classes)
+            or len(classes) > _MAX_CLASSES
+            or not all(isinstance(name, str) and len(name) <= _MAX_ID_LENGTH for name in classes)
         ):
-            raise BadFrame(f"classes must be a list of up to {_MOST_CLASSES} class names", "option_invalid")
+            raise BadFrame(f"classes must be a list of at most {_MAX_CLASSES} class names", "option_invalid")
         return ResultFilter(float(min_confidence), frozenset(classes))
 
     def _from_base64(self, text: str) -> bytes:
         prefix = _DATA_URL.match(text, 0, 200)
         if prefix is not None:
             if ";base64" not in prefix.group().lower().replace(" ", ""):
-                raise BadFrame("a data URL must be base64: data:image/jpeg;base64,…", "base64_invalid")
+                raise BadFrame("the data URL must use base64: data:image/jpeg;base64,…", "base64_invalid")
             text = text[prefix.end() :]
         if len(text) * 3 // 4 > self.max_frame_bytes + 2:
             raise self._too_large(len(text) * 3 // 4)
@@ -153,28 +154,28 @@ class Intake:
 
     def _too_large(self, size: int) -> BadFrame:
         return BadFrame(
-            f"{size} bytes; at most {self.max_frame_bytes} are taken (server.max_frame_bytes). "
-            "Send smaller pictures: `limits.max_side` says how small they may be",
+            f"frame too large: {size} bytes, at most {self.max_frame_bytes} (server.max_frame_bytes). "
+            "Scale pictures down to `limits.max_side`",
             "frame_too_large",
         )
 
 
 def _from_loose_base64(text: str) -> bytes:
-    """Base64 as it also comes: with blanks and line breaks, URL-safe, without its padding, `+` turned into blanks."""
+    """Decode base64 with spaces and line breaks, URL-safe, without padding, or with `+` turned into spaces."""
     try:
-        raw = text.encode("ascii").lstrip().rstrip(_BREAKS).translate(_URL_SAFE)  # no picture begins with a `+`
-        if _lost_its_plus(raw):
+        raw = text.encode("ascii").lstrip().rstrip(_BREAKS).translate(_URL_SAFE)  # no picture starts with a `+`
+        if _spaces_were_plus(raw):
             raw = raw.replace(b" ", b"+")
         packed = raw.translate(None, _BLANK).rstrip(b"=")
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except ValueError as error:
-        raise BadFrame(f"not valid base64: {error}", "base64_invalid") from None
+        raise BadFrame(f"invalid base64: {error}", "base64_invalid") from None
 
 
-def _lost_its_plus(raw: bytes) -> bool:
-    """Whether its blanks were `+` before somebody decoded a form: one digit in 64 is a `+`, and here is none.
+def _spaces_were_plus(raw: bytes) -> bool:
+    """Whether form decoding turned each `+` into a space: one digit in 64 should be a `+`, and there is none.
 
-    Its length shows it, or that the blanks do not make lines of one length.
+    The total length shows it, or spaces that do not divide the text into lines of equal length.
     """
     if b" " not in raw or b"+" in raw or any(line_break in raw for line_break in _BREAKS):
         return False
@@ -187,17 +188,17 @@ def _lost_its_plus(raw: bytes) -> bool:
 def _check_fields(payload: Mapping[object, object]) -> None:
     for key in payload:
         if key not in FIELDS:
-            hint = did_you_mean(str(key)[:64], FIELDS) or f"; known: {', '.join(FIELDS)}"
+            hint = did_you_mean(str(key)[:64], FIELDS) or f"; known fields: {', '.join(FIELDS)}"
             raise BadFrame(f"unknown field '{str(key)[:64]}'{hint}", "unknown_field")
     if "image" not in payload:
-        raise BadFrame("the object has no 'image'", "frame_type")
+        raise BadFrame("the field 'image' is missing", "frame_type")
 
 
 def _captured_at(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadFrame("captured_at must be a number: seconds since 1970", "option_invalid")
+        raise BadFrame("captured_at must be a number (seconds since 1970)", "option_invalid")
     return float(value)
 
 
