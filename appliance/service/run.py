@@ -193,7 +193,7 @@ async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting
         port.close()
     path.connections.refuse_new()
     await path.detector.drain(parts.settings.server.drain_s)
-    await path.publisher.delivered(_GOODBYE_S)
+    await path.publisher.drain(_GOODBYE_S)
     await path.connections.close_all(_GOODBYE_S)
     port.close()
     await runner.cleanup()

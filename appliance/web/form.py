@@ -1,7 +1,7 @@
 """Parse a multipart form (RFC 7578), including the variants that small cameras and NVRs send.
 
-aiohttp's own reader refuses lines that end in LF only, and reads any number of parts. This parser reads a body of limited
-size that is in memory already.
+aiohttp's own reader refuses lines that end in LF only, and reads any number of parts. This parser works on a complete
+body of limited size.
 """
 
 from __future__ import annotations

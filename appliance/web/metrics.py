@@ -1,9 +1,11 @@
-"""`/metrics` for Prometheus: the figures of `/health`, in base units and with the names its users expect.
+"""`/metrics` for Prometheus: the figures of `/health` in base units, named by Prometheus' conventions.
 
 Rules of this file:
-- What is unknown is left out: a number would be a lie.
-- What has a fixed set of values (status, findings) is told in full, 1 for what holds: an alert needs no `absent()`.
-- Cameras come and go with their series; `appliance_frames_total` counts what all of them sent since the start.
+- An unknown value has no sample.
+- Metrics with a fixed set of values (status, findings) export all of them, 1 for the active one, so that alerts do not
+  need `absent()`.
+- Series with the label `camera` exist while the camera is connected; `appliance_frames_total` counts the frames of all
+  cameras since the start.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def routes(vitals: Vitals) -> list[web.RouteDef]:
     async def metrics(request: web.Request) -> web.Response:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(list(collect(vitals.snapshot()))))
-        # Text of a few hundred series is too slow for the event loop of a small board.
+        # Formatting a few hundred series blocks the event loop of a small board for too long.
         body = await asyncio.get_running_loop().run_in_executor(None, generate_latest, registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -45,8 +47,8 @@ def routes(vitals: Vitals) -> list[web.RouteDef]:
 
 
 def collect(snapshot: Snapshot) -> Iterator[Metric]:
-    """All families, as they are now."""
-    yield InfoMetricFamily("appliance_build", "The service", {"version": __version__})
+    """All metric families with their current values."""
+    yield InfoMetricFamily("appliance_build", "Version of the service", {"version": __version__})
     yield from _findings(snapshot)
     yield from _gauges(snapshot)
     yield from _counters(snapshot)
@@ -55,14 +57,14 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _findings(snapshot: Snapshot) -> Iterator[Metric]:
-    status = GaugeMetricFamily("appliance_status", "1 for the status of the box", labels=["status"])
+    status = GaugeMetricFamily("appliance_status", "Overall status: 1 for the current one", labels=["status"])
     for name in STATUSES:
         status.add_metric([name], name == snapshot.status)
     yield status
-    finding = GaugeMetricFamily("appliance_finding", "1 for what is wrong; see docs/health.md", labels=["code"])
-    standing = {found.code for found in snapshot.findings}
+    finding = GaugeMetricFamily("appliance_finding", "1 while a finding is active; see docs/health.md", labels=["code"])
+    active = {found.code for found in snapshot.findings}
     for check in CATALOGUE:
-        finding.add_metric([check.code], check.code in standing)
+        finding.add_metric([check.code], check.code in active)
     yield finding
 
 
@@ -70,29 +72,33 @@ def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
     engine, governor, reading = snapshot.engine, snapshot.governor, snapshot.reading
     if engine.model is not None:
         labels = {"model": engine.model.name, "engine": engine.model.engine, "device": engine.model.device}
-        yield InfoMetricFamily("appliance_model", "The loaded model and what runs it", labels)
+        yield InfoMetricFamily("appliance_model", "The loaded model and its engine", labels)
     percent, infer_ms = reading.cpu.percent, engine.infer_ms
     values = (
         ("model_loaded", "Whether a model is loaded", engine.model is not None),
-        ("ready", "Whether the known picture came back right", snapshot.ready),
-        ("connections", "Socket.IO connections", snapshot.delivery.connections),
-        ("cache_entries", "Answers in the exact cache", snapshot.cached_answers),
-        ("soc_temperature_celsius", "Temperature of the chip", reading.thermal.soc_temp_c),
-        ("cpu_usage_ratio", "CPU use of the whole machine", None if percent is None else percent / 100),
-        ("memory_available_bytes", "Memory that programs can still get", reading.memory.available_bytes),
+        ("ready", "Whether the self-test has passed", snapshot.ready),
+        ("connections", "Open Socket.IO connections", snapshot.delivery.connections),
+        ("cache_entries", "Entries of the exact result cache", snapshot.cached_answers),
+        ("soc_temperature_celsius", "Temperature of the SoC", reading.thermal.soc_temp_c),
+        ("cpu_usage_ratio", "CPU usage of the whole machine", None if percent is None else percent / 100),
+        ("memory_available_bytes", "Memory available to programs", reading.memory.available_bytes),
         ("memory_total_bytes", "Memory of the machine", reading.memory.total_bytes),
-        ("resident_memory_bytes", "Memory that this service holds", reading.memory.resident_bytes),
-        ("disk_free_bytes", "Free space of the disk", reading.storage.free_bytes),
-        ("uptime_seconds", "Since the machine started", reading.system.uptime_s),
-        ("under_voltage", "Whether the supply does not keep up now", reading.power.under_voltage),
-        ("throttled", "Whether the board slows its chip down now", reading.power.throttled),
-        ("cooling_state", "0 is full work", governor.cooling),
-        ("cooling_state_max", "The last cooling state, where nothing is inferred", governor.max_cooling),
+        ("resident_memory_bytes", "Resident memory of this service", reading.memory.resident_bytes),
+        ("disk_free_bytes", "Free disk space", reading.storage.free_bytes),
+        ("uptime_seconds", "Time since the machine was started", reading.system.uptime_s),
+        ("under_voltage", "Whether the power supply reports under-voltage now", reading.power.under_voltage),
+        ("throttled", "Whether the board throttles its CPU now", reading.power.throttled),
+        ("cooling_state", "Throttle level; 0 is full performance", governor.cooling),
+        ("cooling_state_max", "Highest throttle level, at which detection is paused", governor.max_cooling),
         ("input_side_pixels", "Longest side of the network's input", governor.limits.max_side),
-        ("inference_seconds", "Of one frame, moving average", None if infer_ms is None else infer_ms / 1000),
-        ("capacity_frames_per_second", "What the engine can do now", engine.capacity_fps),
+        (
+            "inference_seconds",
+            "Inference time of a frame, moving average",
+            None if infer_ms is None else infer_ms / 1000,
+        ),
+        ("capacity_frames_per_second", "Current capacity of the engine", engine.capacity_fps),
         ("frames_in_flight", "Frames being decoded or inferred", engine.in_flight),
-        ("frames_waiting", "Frames waiting for their turn", engine.waiting),
+        ("frames_waiting", "Frames waiting for inference", engine.waiting),
     )
     for name, doc, value in values:
         if value is not None:
@@ -102,15 +108,15 @@ def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
 def _counters(snapshot: Snapshot) -> Iterator[Metric]:
     tally = snapshot.tally
     outcomes = {"inferred": tally.answered - tally.cached, "cached": tally.cached, "failed": tally.failed}
-    frames = CounterMetricFamily("appliance_frames", "Frames of all cameras, by how they ended", labels=["outcome"])
+    frames = CounterMetricFamily("appliance_frames", "Frames of all cameras by outcome", labels=["outcome"])
     for outcome, count in (outcomes | tally.skipped).items():
         frames.add_metric([outcome], count)
     yield frames
     yield CounterMetricFamily(
-        "appliance_results_dropped", "Events that clients did not read in time", value=snapshot.delivery.dropped
+        "appliance_results_dropped", "Events dropped because a client read too slowly", value=snapshot.delivery.dropped
     )
     yield CounterMetricFamily(
-        "appliance_cooling_transitions", "Changes of the cooling state", value=snapshot.governor.transitions
+        "appliance_cooling_transitions", "Changes of the throttle level", value=snapshot.governor.transitions
     )
 
 
@@ -118,19 +124,19 @@ def _latency(tally: Tally) -> Metric:
     names = [*(str(bound_s) for bound_s in LATENCY_BOUNDS_S), "+Inf"]
     buckets = list(zip(names, accumulate(tally.latency_counts), strict=True))
     return HistogramMetricFamily(
-        "appliance_latency_seconds", "Arrival of a frame to its answer",
+        "appliance_latency_seconds", "Time from the arrival of a frame to its results",
         buckets=cast(list[tuple[str, float]], buckets), sum_value=tally.latency_sum_s,
     )  # fmt: skip
 
 
 def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
-    received = CounterMetricFamily("appliance_frames_received", "Frames that came in", labels=["camera"])
+    received = CounterMetricFamily("appliance_frames_received", "Frames received", labels=["camera"])
     answered = CounterMetricFamily("appliance_frames_answered", "Frames answered with results", labels=["camera"])
-    cached = CounterMetricFamily("appliance_frames_cached", "Of those, answered without inference", labels=["camera"])
+    cached = CounterMetricFamily("appliance_frames_cached", "Frames answered from the cache", labels=["camera"])
     failed = CounterMetricFamily("appliance_frames_failed", "Frames answered with an error", labels=["camera"])
-    skipped = CounterMetricFamily("appliance_frames_skipped", "Frames dropped on purpose", labels=["camera", "reason"])
+    skipped = CounterMetricFamily("appliance_frames_skipped", "Frames skipped, by reason", labels=["camera", "reason"])
     latency = GaugeMetricFamily(
-        "appliance_camera_latency_seconds", "Arrival to answer, moving average", labels=["camera"]
+        "appliance_camera_latency_seconds", "Time from arrival to results, moving average", labels=["camera"]
     )
     for name, camera in cameras.items():
         received.add_metric([name], camera.received)
@@ -145,7 +151,7 @@ def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
 
 
 class _Collected(Collector):
-    """What was collected on the event loop, for the thread that makes text of it."""
+    """Metrics collected on the event loop, for the thread that formats them."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

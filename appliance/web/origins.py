@@ -1,15 +1,15 @@
-"""Which names the service answers to, and which web pages may use it.
+"""The host names that the service answers to, and the web pages that may use it.
 
 Rules of this file:
-- A page on the internet can let its own name point to an address of this network (DNS rebinding), and the browser then
-  takes the service for that page's own server. So a request's Host must be a name that no stranger can own: an address,
-  a name without a dot, or under `.local` or `.localhost`, this machine's name in its own domains, or one of the
-  settings.
-- A page may send to any address, whosever page it is. So what changes something (all but GET, HEAD and OPTIONS), and
-  whatever belongs to Socket.IO, must come from a page of the service itself, or from one of `server.cors_origins`.
-- What sends no Origin is not a browser's page, and is taken.
-- A proxy names the host that the browser asked for in X-Forwarded-Host. A stranger's page cannot: for a header of its
-  own the browser would first ask here, and is refused.
+- A page on the internet can point its own name to an address in this network (DNS rebinding); the browser then treats
+  the service as that page's server. So the Host of a request must be a name that no stranger can own: an IP address, a
+  name without a dot, a name under `.local` or `.localhost`, this machine's name in its own domains, or a configured
+  name.
+- Any page can send requests to any address. So requests that change something (all but GET, HEAD and OPTIONS), and all
+  of Socket.IO, must come from a page of the service itself or from one of `server.cors_origins`.
+- A request without Origin does not come from a web page, and is accepted.
+- A proxy passes the host that the browser requested in X-Forwarded-Host. A foreign page cannot set that header: the
+  browser would first send a preflight request, which is refused.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _HOST = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(%[^\]]*)?\](:\d*)?|(?P<name>[\w.-]+)(:\d*)?", re.ASCII)
 _OWN_SUFFIXES = (".local", ".localhost")
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
-_SOCKETS = "/socket.io/"
-_NO_PAGE = "file://"
-"""Origin of an ESP32 (arduinoWebSockets names it in every handshake)."""
-_READS = ("GET", "HEAD", "OPTIONS")
+_SOCKET_IO = "/socket.io/"
+_ESP32_ORIGIN = "file://"
+"""arduinoWebSockets sends this Origin in every handshake."""
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def middleware(access: Access, respond: Respond, root: Path = Path("/")) -> Any:
-    """Refuse requests under a stranger's name or from a stranger's page. `root`: of the machine's files."""
+    """Refuse requests with a foreign Host or from a foreign page. `root`: of the machine's files."""
     domains = search_domains(root)
 
     @web.middleware
@@ -50,30 +50,30 @@ def middleware(access: Access, respond: Respond, root: Path = Path("/")) -> Any:
         trusted = (_name_of(trusted_origin) for trusted_origin in access.rules.cors_origins)
         if host and not is_ours(host, (*access.rules.allowed_hosts, *trusted), domains):
             return refuse("host_refused", _wrong_host(host), 403)
-        sockets = request.path.startswith(_SOCKETS)
-        if origin and (request.method not in _READS or (sockets and origin != _NO_PAGE)):
+        socket_io = request.path.startswith(_SOCKET_IO)
+        if origin and (request.method not in _SAFE_METHODS or (socket_io and origin != _ESP32_ORIGIN)):
             hosts = (host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
             if not may_use(origin, hosts, access.rules.cors_origins):
-                return refuse("origin_refused", _wrong_origin(origin), 400 if sockets else 403)
+                return refuse("origin_refused", _wrong_origin(origin), 400 if socket_io else 403)
         return await handler(request)
 
     def refuse(code: str, reason: str, status: int) -> web.Response:
-        log.warning("refused a request: %s", reason, extra={"kind": code, "code": code})
+        log.warning("refused request: %s", reason, extra={"kind": code, "code": code})
         response = respond({"success": False, "error": reason, "code": code, "duration": 0}, status)
-        response.force_close()  # its body is not read
+        response.force_close()  # the body of the request is not read
         return response
 
     return check
 
 
 def is_ours(host: str, allowed: Iterable[str], domains: Iterable[str] = ()) -> bool:
-    """Whether a Host header names this service. `allowed`: `name`, `.domain` for all below it, `*` for all."""
-    found = _HOST.fullmatch(host)
-    if found is None:
+    """Whether a Host header names this service. `allowed`: `name`, `.domain` (all its subdomains), or `*` (all)."""
+    match = _HOST.fullmatch(host)
+    if match is None:
         return False
-    if found["address"]:
-        return _is_address(found["address"])
-    name = found["name"].lower().rstrip(".")
+    if match["address"]:
+        return _is_address(match["address"])
+    name = match["name"].lower().rstrip(".")
     if "." not in name or name.endswith(_OWN_SUFFIXES) or _is_address(name):
         return True
     machine = socket.gethostname().lower()
@@ -82,19 +82,19 @@ def is_ours(host: str, allowed: Iterable[str], domains: Iterable[str] = ()) -> b
 
 
 def may_use(origin: str, hosts: Iterable[str], cors_origins: Iterable[str]) -> bool:
-    """Whether a page of this origin may send here, where the request was sent to one of `hosts`."""
-    given = {entry.lower().rstrip("/") for entry in cors_origins}
-    if "*" in given or origin.lower() in given:
+    """Whether a page of this origin may send a request to `hosts` (Host and X-Forwarded-Host)."""
+    allowed = {entry.lower().rstrip("/") for entry in cors_origins}
+    if "*" in allowed or origin.lower() in allowed:
         return True
-    scheme, found, authority = origin.lower().partition("://")
+    scheme, separator, authority = origin.lower().partition("://")
     default = _DEFAULT_PORT.get(scheme, "")
-    return bool(found) and authority.removesuffix(default) in {
+    return bool(separator) and authority.removesuffix(default) in {
         host.lower().removesuffix(default) for host in hosts if host
     }
 
 
 def search_domains(root: Path) -> tuple[str, ...]:
-    """The domains of this machine's networks, as resolv.conf(5) has them."""
+    """The search domains of this machine, from resolv.conf(5)."""
     try:
         lines = (root / "etc/resolv.conf").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -104,9 +104,9 @@ def search_domains(root: Path) -> tuple[str, ...]:
 
 
 def _name_of(origin: str) -> str:
-    """`cams.example.com` out of `https://cams.example.com:8443`; "*" stands for pages, not for names of ours."""
-    found = _HOST.fullmatch(origin.partition("://")[2].rstrip("/"))
-    return found["name"] or "" if found else ""
+    """`cams.example.com` from `https://cams.example.com:8443`. `*` allows all pages, but no additional host name."""
+    match = _HOST.fullmatch(origin.partition("://")[2].rstrip("/"))
+    return match["name"] or "" if match else ""
 
 
 def _covers(entry: str, name: str) -> bool:
@@ -122,8 +122,8 @@ def _is_address(text: str) -> bool:
 
 
 def _wrong_host(host: str) -> str:
-    return f"this device is not known as '{host[:100]}'. If it should be, add the name to server.allowed_hosts"
+    return f"unknown host name '{host[:100]}'. To allow it, add it to server.allowed_hosts"
 
 
 def _wrong_origin(origin: str) -> str:
-    return f"pages of '{origin[:100]}' may not use this device. If they should, add the origin to server.cors_origins"
+    return f"web pages from '{origin[:100]}' are not allowed. To allow them, add the origin to server.cors_origins"

@@ -1,10 +1,10 @@
-"""Outgoing mail: each client's outbox, the watchers of cameras, and the pictures that watchers see.
+"""Outgoing events: an outbox for each client, subscriptions to cameras, and the pictures for subscribers.
 
 Rules of this file:
-- Posting never waits. A client that stops reading fills its transport, then its outbox; then its oldest mail is dropped
-  and counted. Nothing else grows.
-- One client's transport that fails costs that client its mail, and nobody else anything.
-- Pictures are kept of cameras that somebody watches, or of all that are connected (`server.keep_pictures`), one each.
+- Posting never waits. A client that stops reading fills its transport, then its outbox; after that its oldest events
+  are dropped and counted. Nothing grows without a limit.
+- If the transport of one client fails, only that client loses events.
+- One picture is kept of each camera that has subscribers, or of all connected cameras (`server.keep_pictures`).
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from appliance.web.pictures import Pictures
 log = logging.getLogger(__name__)
 
 Emit = Callable[[str, Payload, str], Awaitable[None]]
-"""Hands an event and its payload to the transport of a client (its sid)."""
+"""Passes an event and its payload to the transport of a client (its sid)."""
 
 Backlog = Callable[[str], int]
-"""Packets that the transport of a client has not yet written."""
+"""The number of packets that the transport of a client has not written yet."""
 
 EVERY = "*"
-MOST_WATCHED = 1000
-"""Names that one client may subscribe to."""
-MOST_WATCHED_IN_ALL = 20_000
-"""Names that all clients together may subscribe to, about 10 MB: 2000 clients could fill a small device's memory."""
+MAX_SUBSCRIPTIONS = 1000
+"""Cameras that one client may subscribe to."""
+MAX_SUBSCRIPTIONS_IN_TOTAL = 20_000
+"""Subscriptions of all clients together, about 10 MB: without it 2000 clients could fill a small device's memory."""
 _IN_TRANSPORT = 8
 _IN_OUTBOX = 32
-_MOST_UNREAD = 64
-"""Acknowledgements go past the outbox: who lets this many lie is not heard until it has read them."""
+_MAX_UNREAD = 64
+"""Acknowledgements bypass the outbox. A client with this many unread packets is not served until it has read them."""
 _RETRY_S = 0.02
 
 
@@ -48,150 +48,154 @@ class _Client:
     camera: str
     outbox: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
     skips: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
-    """Behind all else: a camera that floods would push its own answers out of the outbox with them."""
+    """Sent after everything else, so that the skips of a flooding camera do not push its results out of the outbox."""
     limits: Payload | None = None
-    """Not mail but a state: only the newest counts, it goes first, and no mail can push it out."""
-    watches: set[str] = field(default_factory=set)
-    """Cameras, or EVERY."""
+    """A state, not an event: only the latest is sent, before other events, and it is never dropped."""
+    subscriptions: set[str] = field(default_factory=set)
+    """Camera names, or EVERY."""
 
 
 class Publisher:
-    """Delivers outcomes and limits. `post`, `publish` and `announce` return at once; `run` does the writing."""
+    """Delivers outcomes and limits to clients. `post`, `publish` and `announce` return at once; `run` sends."""
 
     def __init__(self, *, emit: Emit, backlog: Backlog, keep_pictures: bool = False) -> None:
         self._emit, self._backlog, self._keep_pictures = emit, backlog, keep_pictures
         self._clients: dict[str, _Client] = {}
         self._of_camera: dict[str, set[str]] = {}
-        self._watchers: dict[str, set[str]] = {}
-        self._watching = 0
-        """Names in the clients' subscriptions."""
-        self._dirty: set[str] = set()
-        self._mail = asyncio.Event()
+        self._subscribers: dict[str, set[str]] = {}
+        self._subscribed = 0
+        """Total number of subscriptions."""
+        self._pending: set[str] = set()
+        """Clients with events to send."""
+        self._posted = asyncio.Event()
         self._pictures = Pictures()
         self.dropped = 0
-        """Mail that slow readers never got."""
+        """Events dropped because a client read too slowly."""
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def join(self, sid: str, camera: str) -> None:
-        """A client has connected. A second time changes nothing: its camera stays the first one."""
+        """Add a client. If it is known already, nothing changes: it keeps its first camera."""
         if sid in self._clients:
             return
         self._clients[sid] = _Client(camera)
         self._of_camera.setdefault(camera, set()).add(sid)
 
     def leave(self, sid: str) -> str | None:
-        """Forget a client; the camera it was, if it was known."""
+        """Remove a client. Returns its camera, or None if the client is unknown."""
         client = self._clients.pop(sid, None)
         if client is None:
             return None
-        self.unwatch(sid, list(client.watches), client)
-        mates = self._of_camera[client.camera]
-        mates.discard(sid)
-        if not mates:
+        self.unsubscribe(sid, list(client.subscriptions), client)
+        clients = self._of_camera[client.camera]
+        clients.discard(sid)
+        if not clients:
             del self._of_camera[client.camera]
             self._pictures.drop(client.camera)
-        self._dirty.discard(sid)
+        self._pending.discard(sid)
         return client.camera
 
     def camera_of(self, sid: str) -> str | None:
         client = self._clients.get(sid)
         return client.camera if client else None
 
-    def watch(self, sid: str, cameras: Iterable[str]) -> bool:
-        """This client hears of these cameras' results from now on; False, and nothing done, if they are too many."""
+    def subscribe(self, sid: str, cameras: Iterable[str]) -> bool:
+        """Send the results of these cameras to this client. False if they exceed a limit; then nothing changes."""
         cameras, client = set(cameras), self._clients.get(sid)
         if client is None:
             return False
-        new = cameras - client.watches
-        if len(client.watches) + len(new) > MOST_WATCHED or self._watching + len(new) > MOST_WATCHED_IN_ALL:
+        new = cameras - client.subscriptions
+        if (
+            len(client.subscriptions) + len(new) > MAX_SUBSCRIPTIONS
+            or self._subscribed + len(new) > MAX_SUBSCRIPTIONS_IN_TOTAL
+        ):
             return False
-        self._watching += len(new)
+        self._subscribed += len(new)
         for camera in new:
-            client.watches.add(camera)
-            self._watchers.setdefault(camera, set()).add(sid)
+            client.subscriptions.add(camera)
+            self._subscribers.setdefault(camera, set()).add(sid)
         return True
 
-    def unwatch(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
+    def unsubscribe(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
         client = client or self._clients.get(sid)
         if client is None:
             return
         for camera in cameras:
-            self._watching -= camera in client.watches
-            client.watches.discard(camera)
-            watchers = self._watchers.get(camera, set())
-            watchers.discard(sid)
-            if not watchers:
-                self._watchers.pop(camera, None)
-        self._pictures.keep_only(self._is_wanted)
+            self._subscribed -= camera in client.subscriptions
+            client.subscriptions.discard(camera)
+            subscribers = self._subscribers.get(camera, set())
+            subscribers.discard(sid)
+            if not subscribers:
+                self._subscribers.pop(camera, None)
+        self._pictures.keep_only(self._keeps_picture)
 
     def latest(self, camera: str) -> Frame | None:
-        """The newest answered frame of a camera whose pictures are kept."""
+        """The latest answered frame of a camera whose pictures are kept."""
         return self._pictures.get(camera)
 
-    def _is_wanted(self, camera: str) -> bool:
-        """Whether this camera's picture is kept. Who has left leaves nothing, and a lane of HTTP never leaves."""
-        if camera in self._watchers or EVERY in self._watchers:
+    def _keeps_picture(self, camera: str) -> bool:
+        """Whether this camera's picture is kept: only while it is connected. HTTP slots always count as connected."""
+        if camera in self._subscribers or EVERY in self._subscribers:
             return camera in self._of_camera or camera.startswith(HTTP_PREFIX)
         return self._keep_pictures and camera in self._of_camera
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:
-        """A frame's outcome: to its sender, and results to the watchers of its camera."""
+        """Send the outcome of a frame to its sender, and results to the subscribers of its camera."""
         if is_own_camera(frame.camera):
-            return  # nobody waits for it
+            return  # it has no client
         event, payload = payloads.of_outcome(frame, outcome)
         self.post(frame.sender, event, payload)
         if not isinstance(outcome, Detected):
             return
-        if self._is_wanted(frame.camera):
+        if self._keeps_picture(frame.camera):
             self._pictures.put(frame)
-        for sid in self._watchers.get(frame.camera, set()) | self._watchers.get(EVERY, set()):
+        for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
             if sid != frame.sender:
                 self.post(sid, event, payload)
 
     def announce(self, camera: str, limits: CameraLimits) -> None:
-        """New limits to every client of this camera."""
+        """Send new limits to every client of this camera."""
         for sid in self._of_camera.get(camera, ()):
             client = self._clients.get(sid)
             if client is not None:
                 client.limits = payloads.of_limits(limits)
-                self._dirty.add(sid)
-        self._mail.set()
+                self._pending.add(sid)
+        self._posted.set()
 
     def post(self, sid: str, event: str, payload: Payload) -> None:
-        """Put one event into a client's outbox; who is not connected gets none."""
+        """Put an event into a client's outbox. Does nothing if the client is not connected."""
         client = self._clients.get(sid)
         if client is None:
             return
-        box = client.skips if event == "frame_skipped" else client.outbox
-        if len(box) == _IN_OUTBOX:
+        queue = client.skips if event == "frame_skipped" else client.outbox
+        if len(queue) == _IN_OUTBOX:
             self.dropped += 1
-        box.append((event, payload))
-        self._dirty.add(sid)
-        self._mail.set()
+        queue.append((event, payload))
+        self._pending.add(sid)
+        self._posted.set()
 
-    async def room(self, sid: str) -> None:
-        """Wait until a client has read most of what its transport holds; at once for who reads, or has left."""
-        while sid in self._clients and self._backlog(sid) >= _MOST_UNREAD:  # noqa: ASYNC110  # no transport signals it
+    async def wait_until_read(self, sid: str) -> None:
+        """Wait while a client has too many unread packets. Returns at once if it reads, or has disconnected."""
+        while sid in self._clients and self._backlog(sid) >= _MAX_UNREAD:  # noqa: ASYNC110  # the transport has no signal
             await asyncio.sleep(_RETRY_S)
 
     async def run(self) -> None:
-        """Write what is posted, until cancelled."""
+        """Send posted events, until cancelled."""
         while True:
-            await self._mail.wait()
-            self._mail.clear()
-            for sid in list(self._dirty):
+            await self._posted.wait()
+            self._posted.clear()
+            for sid in list(self._pending):
                 await self._deliver_or_drop(sid)
-            if self._dirty:  # the rest read slowly: look again in a moment, or with the next mail
+            if self._pending:  # these clients read slowly: try again after a pause, or with the next event
                 with anyio.move_on_after(_RETRY_S):
-                    await self._mail.wait()
-                self._mail.set()
+                    await self._posted.wait()
+                self._posted.set()
 
-    async def delivered(self, within_s: float) -> None:
-        """Wait until everything that was posted has been written, at most this long."""
+    async def drain(self, within_s: float) -> None:
+        """Wait until all posted events have been written, at most this long."""
         with anyio.move_on_after(within_s):
-            while self._dirty or any(self._backlog(sid) for sid in list(self._clients)):  # noqa: ASYNC110  # see `room`
+            while self._pending or any(self._backlog(sid) for sid in list(self._clients)):  # noqa: ASYNC110  # as above
                 await asyncio.sleep(_RETRY_S)
 
     async def _deliver_or_drop(self, sid: str) -> None:
@@ -201,10 +205,10 @@ class Publisher:
             client = self._clients.get(sid)
             camera = client.camera if client is not None else "-"
             log.exception(
-                "could not send to a client of camera %s; dropped what was waiting for it", camera,
+                "could not send to a client of camera %s; dropped its queued events", camera,
                 extra={"kind": "delivery", "camera": camera},
             )  # fmt: skip
-            self._dirty.discard(sid)
+            self._pending.discard(sid)
             if client is not None:
                 self.dropped += len(client.outbox) + len(client.skips)
                 client.outbox.clear()
@@ -215,14 +219,14 @@ class Publisher:
         while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox or client.skips):
             if self._backlog(sid) >= _IN_TRANSPORT:
                 return
-            if client.limits is not None and not _greeting(client):
+            if client.limits is not None and not _greets_next(client):
                 event, payload, client.limits = "limits", client.limits, None
             else:
                 event, payload = (client.outbox or client.skips).popleft()
             await self._emit(event, payload, sid)
-        self._dirty.discard(sid)
+        self._pending.discard(sid)
 
 
-def _greeting(client: _Client) -> bool:
-    """Whether `connected` is still to be sent, which comes before all else."""
+def _greets_next(client: _Client) -> bool:
+    """Whether `connected`, which must be the first event, has not been sent yet."""
     return bool(client.outbox) and client.outbox[0][0] == "connected"

@@ -29,7 +29,7 @@ from appliance.web.connections import Connections
 from appliance.web.frame_parser import FrameParser, frame_id_of, is_camera_name
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payloads import Payload
-from appliance.web.publisher import EVERY, MOST_WATCHED, MOST_WATCHED_IN_ALL, Publisher
+from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
 from appliance.web.refusals import RefusalThrottle, refusal
 from appliance.web.socket_server import SocketOptions
 
@@ -43,8 +43,9 @@ _INTERNAL = Failed(
 _VIEW_ONLY = Failed(
     Refused.code, "this connection may only view; to send frames, connect with `name` and `token` in auth"
 )
-_TOO_MANY_WATCHED = (
-    f"at most {MOST_WATCHED} cameras per client and {MOST_WATCHED_IN_ALL} for all clients together; subscribe to '*'"
+_TOO_MANY_SUBSCRIPTIONS = (
+    f"at most {MAX_SUBSCRIPTIONS} cameras per client, and {MAX_SUBSCRIPTIONS_IN_TOTAL} for all clients together; "
+    "subscribe to '*'"
 )
 _BAD_CAMERAS: Payload = {
     "status": "error",
@@ -74,7 +75,7 @@ class SocketEvents:
     ) -> None:
         self._options, self._access, self._parser = options, access, parser
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
-        self._may_watch: set[str] = set()
+        self._may_subscribe: set[str] = set()
         self._numbers = itertools.count(1)
         self._refusals = refusals
         server.on("connect", self.connect)
@@ -114,7 +115,7 @@ class SocketEvents:
             raise
         except Exception:
             log.exception("event handler failed: event=connect", extra={"kind": "handler"})
-            self._may_watch.discard(sid)
+            self._may_subscribe.discard(sid)
             self._publisher.leave(sid)
             why = "internal error while connecting; see the device's log"
             raise refusal(_INTERNAL.code, why, _TRY_AGAIN_S) from None
@@ -123,7 +124,7 @@ class SocketEvents:
         """Register an admitted client and send it `connected`."""
         viewer = self._access.rules.viewer_token
         if not viewer or same(token, viewer):
-            self._may_watch.add(sid)
+            self._may_subscribe.add(sid)
         self._publisher.join(sid, camera)
         # A client without a name may be a viewer; it becomes a camera with its first frame.
         limits = self._pace.join(camera) if named else self._pace.preview()
@@ -160,7 +161,7 @@ class SocketEvents:
         return str(name)
 
     async def disconnect(self, sid: str, reason: str | None = None) -> None:
-        self._may_watch.discard(sid)
+        self._may_subscribe.discard(sid)
         camera = self._publisher.leave(sid)
         if camera is not None:
             self._book.leave(camera)
@@ -168,7 +169,7 @@ class SocketEvents:
             log.info("%s disconnected (%s)", _described(sid, camera), reason, extra={"camera": camera})
 
     async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> Payload | None:
-        await self._publisher.room(sid)
+        await self._publisher.wait_until_read(sid)
         camera = self._publisher.camera_of(sid)
         if camera is None:
             return None
@@ -202,20 +203,20 @@ class SocketEvents:
         return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
 
     async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
-        if sid not in self._may_watch:
+        if sid not in self._may_subscribe:
             return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
-        if not self._publisher.watch(sid, cameras):
-            return {"status": "error", "reason": f"option_invalid: {_TOO_MANY_WATCHED}"}
+        if not self._publisher.subscribe(sid, cameras):
+            return {"status": "error", "reason": f"option_invalid: {_TOO_MANY_SUBSCRIPTIONS}"}
         return {"status": "subscribed", "cameras": sorted(cameras)}
 
     async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
         cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
-        self._publisher.unwatch(sid, cameras)
+        self._publisher.unsubscribe(sid, cameras)
         return {"status": "unsubscribed", "cameras": sorted(cameras)}
 
     def _limits(self, camera: str) -> CameraLimits:
@@ -242,6 +243,10 @@ def _cameras(payload: Any) -> set[str] | None:
     cameras = payload.get("cameras") if isinstance(payload, Mapping) else None
     if cameras == EVERY:
         return {EVERY}
-    if isinstance(cameras, list) and len(cameras) <= MOST_WATCHED and all(is_camera_name(name) for name in cameras):
+    if (
+        isinstance(cameras, list)
+        and len(cameras) <= MAX_SUBSCRIPTIONS
+        and all(is_camera_name(name) for name in cameras)
+    ):
         return set(cameras)
     return None

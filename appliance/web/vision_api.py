@@ -1,7 +1,7 @@
-"""The HTTP shape that DeepStack and CodeProject.AI clients speak: Blue Iris, Agent DVR, Frigate, Home Assistant.
+"""The HTTP API of DeepStack and CodeProject.AI, for Blue Iris, Agent DVR, Frigate and Home Assistant.
 
-A request takes one of a few lanes, each a camera of its own to the rest of the appliance; when all are taken the answer
-is 503 with Retry-After at once, because these clients do better with a quick refusal than with a slow answer.
+Each request occupies one of a few slots, and each slot is a camera to the rest of the service. When all slots are
+occupied, a request gets 503 with Retry-After at once: these clients handle a quick refusal better than a slow response.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import datetime
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -26,15 +26,14 @@ from appliance.web.access import Access, same
 from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.frame_parser import HTTP_PREFIX, FrameParser
 from appliance.web.payloads import Payload
+from appliance.web.respond import Respond
 
 log = logging.getLogger(__name__)
 
-Respond = Callable[[Payload, int], web.Response]
-
-_LANES = 8
+_SLOTS = 8
 _MIN_CONFIDENCE = 0.40
-"""DeepStack's default, which its clients count on."""
-_LONGEST_FIELD = 200
+"""DeepStack's default, which its clients rely on."""
+_MAX_FIELD_LENGTH = 200
 _STATUS = {
     "unauthorized": 401,
     "overloaded": 503,
@@ -45,10 +44,10 @@ _STATUS = {
 }
 _FAILED = {"engine_failed", "internal_error"}
 _GENERAL_MODELS = frozenset({"general", "ipcam-general", "ipcam-combined"})
-"""Names of CodeProject.AI's general models, which Blue Iris asks for as it comes: the model in use answers for them."""
-_MODULES = ("/v1", "/v1/server")
-"""DeepStack's place of `status`, and CodeProject.AI's."""
-_OUR_FAULT = {
+"""CodeProject.AI's general models, which Blue Iris requests by default: all are served by the active model."""
+_STATUS_PREFIXES = ("/v1", "/v1/server")
+"""Where DeepStack and CodeProject.AI have their `status` routes."""
+_UNAVAILABLE = {
     "model_missing",
     "model_corrupt",
     "model_unsupported",
@@ -67,18 +66,19 @@ class VisionApi:
     respond: Respond
     access: Access
     _free: deque[str] = field(
-        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _LANES + 1))
+        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _SLOTS + 1))
     )
+    """Camera names of the free slots, the one that has been free the longest first."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Clients ask for what has no body with GET or POST, as it pleases them."""
-        asked = {"/v1/vision/custom/list": self.list_models}
-        for place in _MODULES:
-            asked[f"{place}/status/ping"] = self.ping
-            asked[f"{place}/status/version"] = self.version
-            asked[f"{place}/status/updateavailable"] = self.update_available
+        """The routes. Those without a body accept GET and POST, since clients use either."""
+        queries = {"/v1/vision/custom/list": self.list_models}
+        for prefix in _STATUS_PREFIXES:
+            queries[f"{prefix}/status/ping"] = self.ping
+            queries[f"{prefix}/status/version"] = self.version
+            queries[f"{prefix}/status/updateavailable"] = self.update_available
         return [
-            *(route(path, handler) for path, handler in asked.items() for route in (web.get, web.post)),
+            *(route(path, handler) for path, handler in queries.items() for route in (web.get, web.post)),
             web.post("/v1/vision/detection", self.detect),
             web.post("/v1/vision/custom/{model}", self.detect),
             web.route("*", "/v1/vision/detection", self.wrong_method),
@@ -90,61 +90,61 @@ class VisionApi:
         try:
             return await self._detect(request)
         except ApplianceError as error:
-            told = {"code": error.code, "reason": str(error)}
-            log.warning("refused a picture over HTTP: %s", error, extra={"kind": "bad_frame", **told})
+            fields = {"code": error.code, "reason": str(error)}
+            log.warning("refused HTTP request: %s", error, extra={"kind": "bad_frame", **fields})
             return self._refuse(error.code, str(error))
         except ConnectionError:
-            raise  # the client has gone
+            raise  # the client has disconnected
         except Exception:
-            log.exception("a picture over HTTP failed", extra={"kind": "handler"})
-            return self._refuse("internal_error", "the device failed on this picture; its log has the cause")
+            log.exception("HTTP request failed", extra={"kind": "handler"})
+            return self._refuse("internal_error", "internal error while processing this picture; see the device's log")
 
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
         if not request.content_type.startswith("multipart/"):
-            self._check_key(request.query.get("api_key", ""))  # else it is in the form, often behind the picture
-        self._check_lanes()
+            self._check_key(request.query.get("api_key", ""))  # a form has it in a field, often after the picture
+        self._check_slots()
         fields = await self._read(request)
         self._check_key(_text(fields, "api_key"))
         image = fields.get("image")
         if image is None:
-            raise BadFrame("no image: send it as the multipart field 'image', or as the whole body", "frame_empty")
+            raise BadFrame("no image: send it as the multipart field 'image', or as the request body", "frame_empty")
         confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
-        with self._lane() as lane:
+        with self._slot() as slot:
             frame = await self.parser.parse(
-                {"image": image, "min_confidence": _number(confidence)}, camera=lane, sender=lane, frame_id=0
+                {"image": image, "min_confidence": _number(confidence)}, camera=slot, sender=slot, frame_id=0
             )
             outcome = await self.detector.ask(frame)
         if isinstance(outcome, Failed):
             return self._refuse(outcome.code, outcome.message)
         if isinstance(outcome, Skipped):
-            return self._refuse("overloaded", f"busy ({outcome.reason.value}); try again", outcome.retry_after_s)
+            return self._refuse("overloaded", f"device busy ({outcome.reason.value}); try again", outcome.retry_after_s)
         return self.respond(_payload(outcome, self.detector), 200)
 
     def _check_key(self, key: str) -> None:
         if self.access.rules.api_key and not same(key.strip(), self.access.rules.api_key):
             raise Refused("Incorrect api key")
 
-    def _check_lanes(self) -> None:
-        """Asked before the body arrives; a lane is taken only after it, or stalled uploads would hold all of them."""
+    def _check_slots(self) -> None:
+        """Refuse before the body arrives. A slot is occupied only after that, or stalled uploads would occupy all."""
         if not self._free:
-            raise Refused(f"{_LANES} requests are under way; try again in a moment", "overloaded")
+            raise Refused(f"{_SLOTS} requests are in progress; try again in a moment", "overloaded")
 
     def _check_model(self, model: str | None) -> None:
         network = self.detector.network
         if model is None or network is None or model == network.info.name or model.lower() in _GENERAL_MODELS:
             return
         raise ModelError(
-            f"there is no model '{model[:64]}' here, only '{network.info.name}'; ask for that one, "
-            f"or for one of {', '.join(sorted(_GENERAL_MODELS))}, which it answers for",
+            f"model '{model[:64]}' is not active; request '{network.info.name}' "
+            f"or one of its aliases: {', '.join(sorted(_GENERAL_MODELS))}",
             "model_not_here",
         )
 
     async def not_found(self, request: web.Request) -> web.Response:
-        return self._refuse("not_found", "no such route; object detection is POST /v1/vision/detection")
+        return self._refuse("not_found", "route not found; object detection is POST /v1/vision/detection")
 
     async def wrong_method(self, request: web.Request) -> web.Response:
-        response = self._refuse("method_not_allowed", "send the picture with POST, as the multipart field 'image'")
+        response = self._refuse("method_not_allowed", "use POST, with the picture as the multipart field 'image'")
         response.headers["Allow"] = "POST"
         return response
 
@@ -162,12 +162,12 @@ class VisionApi:
         return self.respond({"success": True, "updateAvailable": False, "message": "", "version": __version__}, 200)
 
     async def _read(self, request: web.Request) -> dict[str, bytes]:
-        """The form's fields, in memory and bounded: aiohttp's own `post()` would write pictures to disk."""
+        """The fields of the form, in limited memory: aiohttp's own `post()` would write pictures to disk."""
         fields = {key: value.encode() for key, value in request.query.items() if key != "image"}
-        largest = self.parser.max_frame_bytes
+        max_bytes = self.parser.max_frame_bytes
         if not request.content_type.startswith("multipart/"):
-            return fields | {"image": await self._body(request, largest)}
-        body = await self._body(request, largest + OVERHEAD_BYTES)
+            return fields | {"image": await self._body(request, max_bytes)}
+        body = await self._body(request, max_bytes + OVERHEAD_BYTES)
         content_type = request.headers["Content-Type"]
         if len(body) > BIG_BYTES:
             form = await asyncio.get_running_loop().run_in_executor(None, read_form, body, content_type)
@@ -177,46 +177,46 @@ class VisionApi:
             form["image"] = form["image1"]
         return fields | form
 
-    async def _body(self, request: web.Request, most: int) -> bytes:
+    async def _body(self, request: web.Request, max_bytes: int) -> bytes:
         body = bytearray()
         try:
-            if (request.content_length or 0) <= most:
+            if (request.content_length or 0) <= max_bytes:
                 async for chunk in request.content.iter_any():
                     body += chunk
-                    if len(body) > most:
+                    if len(body) > max_bytes:
                         break
                 else:
                     return bytes(body)
         except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
-            raise BadFrame(f"the request's body cannot be read: {error}", "frame_type") from None
+            raise BadFrame(f"cannot read the request body: {error}", "frame_type") from None
         finally:
-            body.clear()  # aiohttp keeps the error, and with its traceback this frame, until the next collection
+            body.clear()  # aiohttp keeps the error, and through its traceback this frame, until garbage collection
         raise BadFrame(
-            f"the body has more than {most} bytes; send a picture of at most {self.parser.max_frame_bytes} "
-            "(server.max_frame_bytes)",
+            f"body too large: more than {max_bytes} bytes; send a picture of at most {self.parser.max_frame_bytes} "
+            "bytes (server.max_frame_bytes)",
             "frame_too_large",
         )
 
     @contextlib.contextmanager
-    def _lane(self) -> Iterator[str]:
-        self._check_lanes()
-        lane = self._free.popleft()  # the one that has rested longest
+    def _slot(self) -> Iterator[str]:
+        self._check_slots()
+        slot = self._free.popleft()
         try:
-            yield lane
+            yield slot
         finally:
-            self._free.append(lane)
+            self._free.append(slot)
 
     def _refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
-        status = _STATUS.get(code) or (503 if code in _OUR_FAULT else 500 if code in _FAILED else 400)
+        status = _STATUS.get(code) or (503 if code in _UNAVAILABLE else 500 if code in _FAILED else 400)
         response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
         if status == 413:
-            response.force_close()  # nobody reads the rest of what is being sent
+            response.force_close()  # the rest of the body is not read
         if status == 503:
             response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
         return response
 
 
-def _payload(found: Detected, detector: Detector) -> Payload:
+def _payload(outcome: Detected, detector: Detector) -> Payload:
     predictions = [
         {
             "confidence": round(detection.confidence, 5),
@@ -226,9 +226,9 @@ def _payload(found: Detected, detector: Detector) -> Payload:
             "x_max": round(detection.box_px.x2),
             "y_max": round(detection.box_px.y2),
         }
-        for detection in found.detections  # surest first: Frigate's client stops at the first unsure one
+        for detection in outcome.detections  # highest confidence first: Frigate stops at the first low one
     ]
-    names = ", ".join(sorted({detection.name for detection in found.detections}))
+    names = ", ".join(sorted({detection.name for detection in outcome.detections}))
     info = detector.network.info if detector.network else None
     return {
         "success": True,
@@ -239,23 +239,23 @@ def _payload(found: Detected, detector: Detector) -> Payload:
         "moduleId": "appliance",
         "executionProvider": f"{info.engine} {info.device}" if info else None,
         "canUseGPU": bool(info and info.device.startswith("GPU")),
-        "inferenceMs": round(found.timing.infer_ms),
-        "processMs": round(found.timing.total_ms),
-        "analysisRoundTripMs": round(found.timing.total_ms),
-        "duration": round(found.timing.total_ms / 1000, 4),
-        "cached": found.cached,
+        "inferenceMs": round(outcome.timing.infer_ms),
+        "processMs": round(outcome.timing.total_ms),
+        "analysisRoundTripMs": round(outcome.timing.total_ms),
+        "duration": round(outcome.timing.total_ms / 1000, 4),
+        "cached": outcome.cached,
         "timestampUTC": datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT"),
     }
 
 
 def _text(fields: dict[str, bytes], name: str) -> str:
-    return fields.get(name, b"")[:_LONGEST_FIELD].decode("utf-8", "replace").strip()
+    return fields.get(name, b"")[:_MAX_FIELD_LENGTH].decode("utf-8", "replace").strip()
 
 
 def _number(text: str) -> float:
     if not text:
         return _MIN_CONFIDENCE
     try:
-        return float(text.replace(",", "."))  # 0,4 is what a German Windows writes
+        return float(text.replace(",", "."))  # some locales write 0,4
     except ValueError:
         raise BadFrame("min_confidence must be a number from 0 to 1", "option_invalid") from None

@@ -356,4 +356,4 @@ async def test_a_viewer_cannot_make_the_box_remember_names_without_bound(live: R
     async with camera(live.url, "viewer") as viewer:
         for part in range(3):
             await viewer.call("subscribe", {"cameras": [f"camera-{part}-{number}" for number in range(1000)]})
-        assert len(live.started.parts.path.publisher._watchers) <= 1000
+        assert len(live.started.parts.path.publisher._subscribers) <= 1000

@@ -52,11 +52,11 @@ def test_a_quoted_boundary_and_an_unquoted_name_are_read() -> None:
     [
         (part("a", b""), "multipart/form-data", "boundary"),
         (part("a", b""), "multipart/form-data; boundary=" + "B" * 71, "boundary"),
-        (b"nothing", TYPE, "boundary line"),
+        (b"nothing", TYPE, "does not occur in the body"),
         (b"--B\r\nContent-Disposition: form-data; name=a\r\n", TYPE, "headers"),
         (b"--B\r\nX: " + b"x" * 9000 + b"\r\n" + part("a", b"")[5:], TYPE, "headers"),
         (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--", TYPE, "name"),
-        (b"--B\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\nx\r\n--B--", TYPE, "no form itself"),
+        (b"--B\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\nx\r\n--B--", TYPE, "nested multipart"),
         (b"--B\r\nContent-Transfer-Encoding: base64\r\n" + part("a", b"")[5:], TYPE, "Content-Transfer-Encoding"),
         (part("a", b"") * (MAX_PARTS + 1), TYPE, f"more than {MAX_PARTS} parts"),
     ],

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Timing
-from appliance.web.publisher import EVERY, MOST_WATCHED, MOST_WATCHED_IN_ALL, Publisher
+from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
 from tests.flow.frames import frame
 
 FOUND = Detected((), Size(64, 48), Size(64, 64), "fake", Timing(0, 0, 0, 0))
@@ -98,8 +98,8 @@ async def test_results_go_to_the_sender_and_to_its_watchers_and_errors_to_the_se
     transport, publisher = made()
     for sid in ("gate", "one", "all", "none"):
         publisher.join(sid, sid)
-    publisher.watch("one", ["gate"])
-    publisher.watch("all", [EVERY])
+    publisher.subscribe("one", ["gate"])
+    publisher.subscribe("all", [EVERY])
     async with working(publisher):
         publisher.publish(of("gate"), FOUND)
         await until_sent(transport, 3)
@@ -112,7 +112,7 @@ async def test_results_go_to_the_sender_and_to_its_watchers_and_errors_to_the_se
 async def test_who_watches_in_two_ways_hears_it_once() -> None:
     transport, publisher = made()
     publisher.join("viewer", "viewer")
-    publisher.watch("viewer", ["gate", EVERY])
+    publisher.subscribe("viewer", ["gate", EVERY])
     async with working(publisher):
         publisher.publish(of("gate"), FOUND)
         publisher.post("viewer", "last", {})
@@ -123,7 +123,7 @@ async def test_who_watches_in_two_ways_hears_it_once() -> None:
 async def test_the_canary_is_never_published() -> None:
     transport, publisher = made()
     publisher.join("viewer", "viewer")
-    publisher.watch("viewer", [EVERY])
+    publisher.subscribe("viewer", [EVERY])
     async with working(publisher):
         publisher.publish(of("_canary"), FOUND)
         publisher.post("viewer", "last", {})
@@ -150,7 +150,7 @@ async def test_who_has_left_gets_nothing_and_leaves_nothing_behind() -> None:
     transport, publisher = made()
     publisher.join("gate", "gate")
     publisher.join("viewer", "viewer")
-    publisher.watch("viewer", ["gate"])
+    publisher.subscribe("viewer", ["gate"])
     publisher.publish(of("gate"), FOUND)
     assert publisher.latest("gate") is not None
     assert publisher.leave("gate") == "gate"
@@ -170,16 +170,16 @@ async def test_pictures_are_kept_only_for_cameras_that_somebody_watches() -> Non
     _, publisher = made()
     for sid in ("gate", "yard", "one", "two"):
         publisher.join(sid, sid)
-    publisher.watch("one", ["gate"])
-    publisher.watch("two", ["yard"])
+    publisher.subscribe("one", ["gate"])
+    publisher.subscribe("two", ["yard"])
     newest = of("gate")
     for shown in (of("gate"), newest, of("yard")):
         publisher.publish(shown, FOUND)
     assert publisher.latest("gate") is newest
-    publisher.unwatch("one", ["gate"])
+    publisher.unsubscribe("one", ["gate"])
     assert publisher.latest("gate") is None
     assert publisher.latest("yard") is not None
-    publisher.watch("one", [EVERY])
+    publisher.subscribe("one", [EVERY])
     publisher.publish(of("gate"), FOUND)
     assert publisher.latest("gate") is not None
     publisher.leave("one")
@@ -228,10 +228,10 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
             for sid in list(inside):
                 publisher.leave(sid)
         assert len(publisher) == 0
-        assert not publisher._watchers
+        assert not publisher._subscribers
         assert not publisher._pictures._frames
         assert not publisher._of_camera
-        assert not publisher._dirty
+        assert not publisher._pending
 
     anyio.run(run)
 
@@ -239,7 +239,7 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
 async def test_a_camera_that_left_while_its_frame_was_looked_at_leaves_no_picture() -> None:
     _, publisher = made()
     publisher.join("page", "page")
-    publisher.watch("page", [EVERY])
+    publisher.subscribe("page", [EVERY])
     publisher.join("1", "gate")
     publisher.publish(frame("gate"), FOUND)
     assert publisher.latest("gate") is not None
@@ -289,27 +289,27 @@ async def test_what_is_posted_is_delivered_before_a_stop_goes_on() -> None:
     async with working(publisher):
         publisher.post("a", "detection_results", {"frame_id": 1})
         with anyio.fail_after(10):
-            await publisher.delivered(5)
+            await publisher.drain(5)
         assert len(transport.to("a")) == 1
         transport.stuck.add("a")
         publisher.post("a", "detection_results", {"frame_id": 2})
-        await publisher.delivered(0.05)  # a client that does not read is not waited for
+        await publisher.drain(0.05)  # a client that does not read is not waited for
 
 
 async def test_all_subscriptions_together_are_bounded_and_given_back() -> None:
     _, publisher = made()
-    full = MOST_WATCHED_IN_ALL // MOST_WATCHED
+    full = MAX_SUBSCRIPTIONS_IN_TOTAL // MAX_SUBSCRIPTIONS
     for number in range(full + 1):
         publisher.join(f"{number}", f"camera-{number}")
-        names = {f"{number}-{name}" for name in range(MOST_WATCHED)}
-        assert publisher.watch(f"{number}", names) == (number < full)
-        assert publisher.watch(f"{number}", names) == (number < full), "again: no more names than before"
-    publisher.unwatch("0", ["0-1", "0-2", "not watched", "0-1"])
-    assert publisher.watch(f"{full}", ["a", "b"])
-    assert not publisher.watch(f"{full}", ["c"])
+        names = {f"{number}-{name}" for name in range(MAX_SUBSCRIPTIONS)}
+        assert publisher.subscribe(f"{number}", names) == (number < full)
+        assert publisher.subscribe(f"{number}", names) == (number < full), "again: no more names than before"
+    publisher.unsubscribe("0", ["0-1", "0-2", "not watched", "0-1"])
+    assert publisher.subscribe(f"{full}", ["a", "b"])
+    assert not publisher.subscribe(f"{full}", ["c"])
     publisher.leave("1")
-    assert publisher.watch(f"{full}", {f"{name}" for name in range(MOST_WATCHED - 2)})
+    assert publisher.subscribe(f"{full}", {f"{name}" for name in range(MAX_SUBSCRIPTIONS - 2)})
     for number in range(full + 1):
         publisher.leave(f"{number}")
-    assert publisher._watching == 0
-    assert not publisher._watchers
+    assert publisher._subscribed == 0
+    assert not publisher._subscribers
