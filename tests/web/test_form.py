@@ -58,7 +58,7 @@ def test_a_quoted_boundary_and_an_unquoted_name_are_read() -> None:
         (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--", TYPE, "name"),
         (b"--B\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\nx\r\n--B--", TYPE, "nested multipart"),
         (b"--B\r\nContent-Transfer-Encoding: base64\r\n" + part("a", b"")[5:], TYPE, "Content-Transfer-Encoding"),
-        (part("a", b"") * (MAX_PARTS + 1), TYPE, f"more than {MAX_PARTS} parts"),
+        (part("a", b"") * (MAX_PARTS + 1), TYPE, f"at most {MAX_PARTS}"),
     ],
 )
 def test_what_cannot_be_read_is_said(body: bytes, content_type: str, hint: str) -> None:

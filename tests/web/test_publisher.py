@@ -192,7 +192,7 @@ SIDS = ("a", "b", "c")
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["join", "leave", "watch", "unwatch", "publish", "announce", "stick", "flow"]),
+            st.sampled_from(["join", "leave", "subscribe", "unsubscribe", "publish", "announce", "stick", "flow"]),
             st.sampled_from(SIDS),
             st.sampled_from([*SIDS, EVERY]),
         ),
@@ -212,7 +212,7 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
                 elif act == "leave":
                     assert (publisher.leave(sid) == sid) is (sid in inside)
                     inside.discard(sid)
-                elif act in ("watch", "unwatch") and sid in inside:
+                elif act in ("subscribe", "unsubscribe") and sid in inside:
                     getattr(publisher, act)(sid, [other])
                 elif act == "publish":
                     publisher.publish(of(sid), FOUND)
