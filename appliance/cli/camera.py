@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         ("--name", "name", "NAME", "this camera's name (default: the host name)"),
         ("--token-file", "token_file", "FILE", "file with the camera's token; alternatively set $APPLIANCE_TOKEN"),
         ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a picture or folder of pictures, a video, "
-         "/dev/video0, rtsp://… or http://…; env:NAME or @FILE: read it from there"),
+         "/dev/video0, rtsp://… or http://…; env:NAME or @FILE reads it from a variable or file"),
         ("--rtsp-transport", "rtsp_transport", "HOW", "auto, tcp or udp; auto: TCP, or UDP if the camera refuses TCP"),
         ("--save", "save_dir", "DIR", "save pictures with detections in DIR"),
     ):  # fmt: skip

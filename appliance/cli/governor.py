@@ -64,7 +64,7 @@ def describe(status: GovernorStatus | None) -> str:
         )
     if status.memory is not None:
         lines.append(f"Memory is low: {status.memory}.")
-    lines += ["", "   level   heat   cameras get"]
+    lines += ["", "   level   heat   what the device processes"]
     for number, step in enumerate(status.ladder):
         lines.append(f" {'*' if number == level else ' '} {number:>5}  {step.heat:5.0%}   {step.means}")
     source = "measured on this device" if status.measured else "estimated; measure this device: appliance bench"

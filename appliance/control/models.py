@@ -26,16 +26,16 @@ def routes(activation: Activation, models_dir: Path, configured: str) -> list[we
 
     async def activate(request: web.Request) -> web.Response:
         try:
-            wanted = msgspec.json.decode(await request.read(), type=ActivateRequest)
+            body = msgspec.json.decode(await request.read(), type=ActivateRequest)
         except msgspec.MsgspecError as error:
             return json_response(ErrorResponse(str(error), "option_invalid"), status=400)
-        pictures = Path(wanted.pictures) if wanted.pictures else None
+        pictures = Path(body.pictures) if body.pictures else None
         try:
-            if not is_plain(wanted.name):
+            if not is_plain(body.name):
                 raise ModelError(
-                    f"{wanted.name[:100]!r} is not a valid model name; use the name of a folder in {models_dir}"
+                    f"{body.name[:100]!r} is not a valid model name; use the name of a folder in {models_dir}"
                 )
-            trial = await activation.activate(wanted.name, pictures, None if wanted.force else Bounds())
+            trial = await activation.activate(body.name, pictures, None if body.force else Bounds())
         except (ModelError, EngineError) as error:
             return json_response(ErrorResponse(str(error), error.code), status=409)
         return json_response(TrialResult.of(trial))

@@ -88,10 +88,10 @@ def _app(governor: Governor, more: Sequence[web.RouteDef]) -> web.Application:
 
     async def hold(request: web.Request) -> web.Response:
         try:
-            wanted = msgspec.json.decode(await request.read(), type=HoldRequest)
-            if not 0 < wanted.for_s <= LONGEST_HOLD_S:
+            body = msgspec.json.decode(await request.read(), type=HoldRequest)
+            if not 0 < body.for_s <= LONGEST_HOLD_S:
                 raise ValueError("for_s: must be above 0 and at most 24 hours")
-            governor.hold(wanted.state, wanted.for_s)
+            governor.hold(body.state, body.for_s)
         except (ValueError, msgspec.MsgspecError) as error:
             return json_response(ErrorResponse(str(error)), status=400)
         return json_response(status_of(governor))

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from appliance.control.models import routes
+from appliance.flow.activation import Activation
 from appliance.flow.inference import Inference
-from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
-from tests.flow.test_activation import activation, inference
 
 
 class ModelRoutes:
@@ -31,10 +31,15 @@ class ModelRoutes:
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[ModelRoutes]:
     rig = Rig(FakeEngine(CANARY_ROWS))
-    first: Inference = inference(rig, rig.engine, "a")
-    rig.detector.inference = first
+    engines = {"a": rig.engine, "b": FakeEngine(CANARY_ROWS), "blind": FakeEngine()}
+
+    def load(name: str) -> Inference:
+        return Inference(fake_network(engines[name], name), clock=rig.clock)
+
+    rig.detector.inference = load("a")
     app = web.Application()
-    app.add_routes(routes(activation(rig, FakeEngine(CANARY_ROWS), FakeEngine()), tmp_path, "a"))
+    activation = Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock)
+    app.add_routes(routes(activation, tmp_path, "a"))
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -40,8 +40,8 @@ class Window:
 class FullLoad:
     """`with FullLoad(...) as load:` run as many threads as the service, from the picture's bytes to its detections."""
 
-    def __init__(self, inference: Inference, picture: Picture, side: int, wanted: ResultFilter) -> None:
-        self._inference, self._picture, self._side, self._wanted = inference, picture, side, wanted
+    def __init__(self, inference: Inference, picture: Picture, side: int, result_filter: ResultFilter) -> None:
+        self._inference, self._picture, self._side, self._filter = inference, picture, side, result_filter
         self._stopping = threading.Event()
         self._done: list[tuple[float, float]] = []
         self._workers: list[Future[None]] = []
@@ -88,7 +88,7 @@ class FullLoad:
     def _run_frame(self) -> tuple[float, float]:
         """Process one frame; its total time and its time in the engine, s."""
         begun_s = time.monotonic()
-        frame = Frame("bench", "bench", 0, self._picture, self._wanted, begun_s)
+        frame = Frame("bench", "bench", 0, self._picture, self._filter, begun_s)
         answer = self._inference.run(frame, self._side)
         return time.monotonic() - begun_s, answer.engine_s
 

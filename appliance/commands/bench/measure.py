@@ -80,7 +80,7 @@ class _Bench:
 
     plan: Plan
     picture: Picture
-    wanted: ResultFilter
+    result_filter: ResultFilter
     sensors: Sensors
     progress: Progress
 
@@ -96,8 +96,8 @@ class _Bench:
                 self.progress.stage(f"{network.info.name} {size.width}x{size.height}")
                 rungs[size] = self._rung(network, size, side)
                 self.progress.line(_one_line(network.info.name, rungs[size]))
-            asked = network.info.precision
-            precision = network.engine.precision if asked == "auto" else asked
+            configured = network.info.precision
+            precision = network.engine.precision if configured == "auto" else configured
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Profile(profile.subject_of(network.info), precision, now, tuple(rungs.values()))
 
@@ -141,7 +141,7 @@ class _Bench:
 
     def _full_load(self, network: Network, size: Size, side: int) -> FullLoad:
         network.engine.prepare(size)  # the number of concurrent frames is known only afterwards
-        return FullLoad(Inference(network, clock=time.monotonic), self.picture, side, self.wanted)
+        return FullLoad(Inference(network, clock=time.monotonic), self.picture, side, self.result_filter)
 
 
 def _names(settings: Settings) -> list[str]:
