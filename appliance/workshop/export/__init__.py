@@ -1,1 +1,1 @@
-"""Weights into bundles: Ultralytics exports in an environment of its own; `export.py` is the way in."""
+"""Export PyTorch weights as bundles, with Ultralytics in its own environment; start reading at `export.py`."""

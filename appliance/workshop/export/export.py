@@ -1,7 +1,7 @@
-"""`appliance model export`: weights of Ultralytics, or one's own, as a bundle that was held against them.
+"""`appliance model export`: export Ultralytics weights as a bundle and verify it against them.
 
-The export takes pictures of any aspect (`dynamic`), and its weights are FP16. It is refused when it does not see what
-the weights themselves see, run by Ultralytics: a file that can be opened proves nothing.
+The network accepts pictures of any aspect ratio (`dynamic`), and its weights are FP16. Ultralytics runs the weights on
+the same pictures; the export is rejected unless the detections agree. That the file can be opened proves nothing.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from appliance.workshop.quantize import calibration
 from appliance.workshop.quantize.calibration import Sample
 
 _LEAST_POINTS = 95.0
-"""Of 100: FP16 weights and another engine move a box by a pixel, and a confidence by a hundredth, and no more."""
+"""Of 100. FP16 weights and another engine move a box by at most a pixel and a confidence by at most 0.01."""
 _MOST_PICTURES = 64
 _SCENE = Size(1280, 720)
 
-Run = Callable[[str, Sequence[Path], Path], Exported]
-"""Exports weights and says what they see in pictures, with a folder to work in."""
+RunUltralytics = Callable[[str, Sequence[Path], Path], Exported]
+"""Exports weights and runs them on pictures, in a temporary folder."""
 
 
-def in_own_environment(settings: Settings, report: ReportLine) -> Run:
-    """Ultralytics in its environment, which is made first if need be."""
+def in_own_environment(settings: Settings, report: ReportLine) -> RunUltralytics:
+    """Run Ultralytics in its own environment, which is created if necessary."""
 
     def run(weights: str, pictures: Sequence[Path], scratch: Path) -> Exported:
         python = python_of(ENVIRONMENT, ENVIRONMENT.folder(), report)
-        report(f"exporting {Path(weights).name}, and asking it what is in {len(pictures)} pictures")
+        report(f"exporting {Path(weights).name} and running it on {_count(pictures)}")
         return ultralytics_process.run(
             python, weights, pictures, scratch, side=settings.flow.max_side, least=SEEN, iou=settings.model.iou
         )
@@ -61,19 +61,19 @@ def export(
     onnx: bool,
     force: bool,
     report: ReportLine,
-    run: Run | None = None,
+    run: RunUltralytics | None = None,
 ) -> Bundle:
     """Write the weights as the bundle `name`.
 
-    `weights`: a .pt file, or a name that Ultralytics knows and fetches. `pictures`: a folder to hold it against its
-    weights on, beside the drawn scene. `onnx`: the ONNX file goes into the bundle too.
+    `weights`: a .pt file, or a name that Ultralytics downloads. `pictures`: a folder of pictures for the verification,
+    in addition to the drawn scene. `onnx`: also store the ONNX file.
     Raises ModelError: export_failed, model_accuracy, model_unsupported.
     """
     store.check_new_name(name)
     models = Path(settings.model.dir)
     if (models / name).exists() and not force:
         raise ModelError(
-            f"{models / name} is there already; --force replaces it, --name gives another", "export_failed"
+            f"{models / name} already exists. Use --force to replace it, or --name for another name", "export_failed"
         )
     if Path(weights).is_file():
         weights = str(Path(weights).resolve())
@@ -86,10 +86,10 @@ def export(
             made = (run or in_own_environment(settings, report))(weights, [sample.path for sample in samples], work)
             draft = onnx_bundle.build(made.onnx, place / name, Path(weights).name, dynamic=True, keep_onnx=onnx)
             openvino = registry.create("openvino", draft.network, hint="latency")
-            agreement = _held_against(settings, draft, openvino, Path(weights).name, made, samples)
-            _check(agreement, len(samples), report)
+            agreement = _compare(settings, draft, openvino, Path(weights).name, made, samples)
+            _check(agreement, samples, report)
             if onnx and (engine := _tensorrt(settings, draft, report)):
-                _check(_held_against(settings, draft, engine, Path(weights).name, made, samples), len(samples), report)
+                _check(_compare(settings, draft, engine, Path(weights).name, made, samples), samples, report)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
             with scratch.appearing(models / name) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
@@ -99,13 +99,13 @@ def export(
 
 
 def _samples(folder: Path | None, scratch: Path, report: ReportLine) -> list[Sample]:
-    """The drawn scene, and the pictures of the folder."""
+    """The drawn scene and the pictures of the folder."""
     drawn = scratch / "scene.jpg"
     pixels, _ = scene.draw(_SCENE)
     drawn.write_bytes(decode.encode_jpeg(pixels, 90))
     given: list[Sample] = []
     if folder is not None:
-        found = calibration.find(folder, _MOST_PICTURES, lambda _: None)  # few are enough: nothing is calibrated
+        found = calibration.find(folder, _MOST_PICTURES, lambda _: None)  # a few are enough: nothing is calibrated
         given = calibration.decodable(found, report)
     return [Sample(drawn, decode.read_header(drawn.read_bytes(), _SCENE.width * _SCENE.height)), *given]
 
@@ -115,11 +115,12 @@ def _tensorrt(settings: Settings, draft: Bundle, report: ReportLine) -> Engine |
     return tensorrt_engine.build(draft.network.with_suffix(".onnx"), sizes, settings.engine.precision, report)
 
 
-def _held_against(
+def _compare(
     settings: Settings, made: Bundle, engine: Engine, weights: str, exported: Exported, samples: Sequence[Sample]
 ) -> Agreement | None:
-    """What this engine, which is closed then, sees in the pictures as the service runs it, beside what the weights see;
-    None: both nothing.
+    """Compare the engine's detections, made as the service makes them, with those of the weights; close the engine.
+
+    None: neither detects anything.
     """
     reader = made.reader(settings.model.iou, settings.model.max_detections)
     found: list[Sequence[Detection]] = []
@@ -137,15 +138,19 @@ def _held_against(
     return Agreement(f"{weights} in Ultralytics {version}".strip(), round(points, 2), len(samples))
 
 
-def _check(agreement: Agreement | None, pictures: int, report: ReportLine) -> None:
-    """Tell it, and raise ModelError model_accuracy where it is too little."""
+def _check(agreement: Agreement | None, samples: Sequence[Sample], report: ReportLine) -> None:
+    """Report the agreement. Raises ModelError model_accuracy if it is too low."""
     if agreement is None:
-        report(f"  not proved: nothing is seen in {pictures} pictures; give some with what it knows: --on FOLDER")
+        report(f"  not verified: no objects detected in {_count(samples)}. Pass pictures of its classes: --on FOLDER")
         return
-    report(f"  {agreement.points:.1f} % of its boxes are those of {agreement.original}, {pictures} pictures")
+    report(f"  {agreement.points:.1f} % of the boxes agree with {agreement.original} ({_count(samples)})")
     if agreement.points < _LEAST_POINTS:
         raise ModelError(
-            f"the export sees other things than {agreement.original}: {agreement.points:.1f} % of its boxes, and at "
-            f"least {_LEAST_POINTS:g} are asked for; nothing was written",
+            f"the export differs from {agreement.original}: {agreement.points:.1f} % of the boxes agree, but at least "
+            f"{_LEAST_POINTS:g} % are required. Nothing was written",
             "model_accuracy",
         )
+
+
+def _count(pictures: Sequence[object]) -> str:
+    return f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"

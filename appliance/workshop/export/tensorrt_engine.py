@@ -1,4 +1,4 @@
-"""The TensorRT engine of an export, where this machine has an NVIDIA GPU and TensorRT with its builder."""
+"""Build the TensorRT engine of an export, if this machine has an NVIDIA GPU and TensorRT with its builder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _LONGEST_S = 3600.0
 
 
 def build(onnx: Path, sizes: tuple[Size, ...], precision: str, report: ReportLine) -> Engine | None:
-    """Put an engine beside the ONNX file and open it; None where this machine cannot.
+    """Build an engine next to the ONNX file and open it; None if this machine cannot.
 
-    Raises ModelError export_failed where it should and does not.
+    Raises ModelError export_failed if the build fails.
     """
     try:
         return _open(onnx, sizes, precision)
     except NotBuilt as error:
         if error.build is None:
-            report(f"  without a TensorRT engine: {error}")
+            report(f"  no TensorRT engine: {error}")
             return None
-        report("building a TensorRT engine for this GPU, which takes minutes")
+        report("building a TensorRT engine for this GPU, which takes several minutes")
         _run(error.build)
     except EngineError as error:
-        report(f"  without a TensorRT engine, which the box builds itself: {error}")
+        report(f"  no TensorRT engine, the device builds its own: {error}")
         return None
     try:
         return _open(onnx, sizes, precision)
@@ -43,4 +43,4 @@ def _run(command: tuple[str, ...]) -> None:
     try:
         programs.run(command, timeout_s=_LONGEST_S)
     except programs.ProgramFailed as error:
-        raise ModelError(f"the TensorRT engine could not be built: {error}", "export_failed") from None
+        raise ModelError(f"building the TensorRT engine failed: {error}", "export_failed") from None

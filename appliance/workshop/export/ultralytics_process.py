@@ -1,4 +1,4 @@
-"""Ultralytics at work: its program runs in an environment of its own, so that the service's never holds torch."""
+"""Run Ultralytics in its own environment, so that the service's environment never contains torch."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ENVIRONMENT = Environment(
             "requests",
             "ultralytics-thop",
         ),
-        ("--no-deps", "ultralytics==8.4.190"),  # its list names torchvision, and OpenCV with a screen
+        ("--no-deps", "ultralytics==8.4.190"),  # it depends on torchvision, and on OpenCV with a GUI
     ),
     size_mb=1500,
     code="export_failed",
-    # torchvision's builds for torch with CUDA are no use here; ultralytics asks for its version, and has an NMS itself.
+    # torchvision is only built for torch with CUDA. Ultralytics checks its version, but has its own NMS.
     only_metadata=("torchvision==0.28.0",),
 )
 WORKER = Path(__file__).with_name("ultralytics_worker.py")
@@ -42,7 +42,7 @@ _LONGEST_S = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What came out: an ONNX file, and what the weights themselves see in the pictures."""
+    """The exported ONNX file, and the detections of the weights in each picture."""
 
     onnx: Path
     found: list[list[Detection]]
@@ -52,15 +52,15 @@ class Exported:
 def run(
     python: Path, weights: str, pictures: Sequence[Path], scratch: Path, *, side: int, least: float, iou: float
 ) -> Exported:
-    """Export the weights (a file, or a name that Ultralytics can fetch) and ask them what is in the pictures.
+    """Export the weights (a file, or a name that Ultralytics downloads) and run them on the pictures.
 
-    `side`: longest side of the input, px; `least`: lowest confidence told. Raises ModelError export_failed.
+    `side`: longest side of the input, px; `least`: lowest confidence of a detection. Raises ModelError export_failed.
     """
     job = {"weights": weights, "pictures": [str(path.resolve()) for path in pictures], "side": side, "least": least,
            "iou": iou}  # fmt: skip
     environ = variables() | {"YOLO_CONFIG_DIR": str(scratch)}
     if not Path(weights).is_file():
-        environ["YOLO_OFFLINE"] = "false"  # it is to fetch them
+        environ["YOLO_OFFLINE"] = "false"  # it must download them
     try:
         command = [str(python), str(WORKER), json.dumps(job)]
         output = programs.run(command, timeout_s=_LONGEST_S, cwd=scratch, env=environ)
@@ -76,5 +76,5 @@ def _why(weights: str, error: programs.ProgramFailed) -> str:
     if error.out_of_memory:
         return f"the export failed: {error}. Export on another computer and copy the folder"
     if not Path(weights).is_file():
-        return f"{weights} is not a file here and could not be downloaded: {error}. Download it and give its path"
+        return f"{weights} is not a file, and downloading it failed: {error}. Download it yourself and pass its path"
     return f"{weights} cannot be exported: {error}"

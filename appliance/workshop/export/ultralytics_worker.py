@@ -1,7 +1,7 @@
-"""A program for the environment that has ultralytics: exports weights as ONNX, and says what they see themselves.
+"""A program for Ultralytics' environment: export weights as ONNX, and run them on pictures.
 
-It is never imported: `ultralytics_process.py` starts it with one argument, a job as JSON, in a folder that it may fill.
-Its last line is the answer. Loading a .pt file runs code that is in it: only weights that one trusts belong here.
+Never import it: `ultralytics_process.py` starts it in a temporary folder, with a job as JSON in its only argument. The
+last line of its output is the answer. Loading a .pt file runs code in it: use only weights that you trust.
 """
 
 import importlib.util
@@ -17,18 +17,18 @@ import ultralytics
 
 
 def load(weights: str) -> Any:
-    """The model, out of a copy: the export is written beside its weights."""
+    """Load a copy of the weights: Ultralytics writes the export next to them."""
     if Path(weights).is_file():
         weights = shutil.copyfile(weights, Path(weights).name)
     return ultralytics.YOLO(weights)
 
 
-def seen_by(model: Any, job: dict[str, Any]) -> list[list[Any]]:
-    """Of each picture: name, class, confidence and box of what is found."""
+def detections_of(model: Any, job: dict[str, Any]) -> list[list[Any]]:
+    """The name, class, confidence and box of each detection, for each picture."""
 
     def no_warm_up(predictor: Any) -> None:
         if importlib.util.find_spec("torchvision") is None:
-            predictor.done_warmup = True  # on the CPU it is nothing but `import torchvision`
+            predictor.done_warmup = True  # on the CPU, warming up does nothing but import torchvision
 
     model.add_callback("on_predict_start", no_warm_up)
     found = []
@@ -44,8 +44,8 @@ def seen_by(model: Any, job: dict[str, Any]) -> list[list[Any]]:
 
 def main(job: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever ultralytics prints goes to the log
-    found = seen_by(load(job["weights"]), job)
+    os.dup2(2, 1)  # everything that ultralytics prints goes to the log
+    found = detections_of(load(job["weights"]), job)
     onnx = load(job["weights"]).export(format="onnx", dynamic=True, simplify=False, imgsz=job["side"], device="cpu")
     tools = {name: version(name) for name in ("ultralytics", "torch", "onnx")}
     print(json.dumps({"onnx": str(Path(onnx).resolve()), "found": found, "tools": tools}), file=answers)

@@ -1,1 +1,1 @@
-"""INT8: a model made smaller, if it still sees as well; `quantize.py` is the way in."""
+"""Quantize a model to INT8 if its accuracy allows; start reading at `quantize.py`."""

@@ -1,7 +1,7 @@
-"""How well a network sees, against labels; what needs none is in `vision/likeness.py`.
+"""The accuracy of a network, measured against labels. `vision/likeness.py` compares two networks without labels.
 
-`mean_average_precision` is COCO's measure (Lin et al. 2014; pycocotools' `COCOeval`, its "all areas" row): per class
-and IoU, precision at 101 recalls, averaged. It is 0-1; a *point* is a hundredth.
+`mean_average_precision` is COCO's metric (Lin et al. 2014; pycocotools' `COCOeval`, its "all areas" row): the average
+of the precision at 101 recalls over classes and IoUs. It is 0-1; a *point* is one hundredth.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from appliance.vision.likeness import Found, corners_of, overlap
 _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _MOST = 100
-"""The surest detections of one class in one picture that count."""
+"""Only this many detections of a class in a picture count, those with the highest confidence."""
 
 LEAST_CONFIDENCE = 0.001
-"""Average precision looks at the unsure boxes too."""
+"""Average precision also counts detections with low confidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """An object that is in a picture."""
+    """An object in a picture."""
 
     class_id: int
     box_px: Box
 
 
 Truth = Sequence[Sequence[Label]]
-"""For each picture, what is in it."""
+"""The labels of each picture."""
 
 
 def mean_average_precision(found: Found, truth: Truth) -> float:
-    """mAP50-95 over the classes that occur in `truth`, 0-1; 0 where nothing is labelled."""
+    """mAP50-95 over the classes in `truth`, 0-1; 0 without labels."""
     counts: dict[int, int] = defaultdict(int)
     for labels in truth:
         for label in labels:
@@ -47,14 +47,14 @@ def mean_average_precision(found: Found, truth: Truth) -> float:
 
 
 def _average_precision(found: Found, truth: Truth, class_id: int, objects: int) -> float:
-    """Mean over the IoUs of the area under one class's precision-recall curve."""
+    """The area under the precision-recall curve of one class, averaged over the IoUs."""
     confidences: list[float] = []
     hits: list[NDArray[np.bool_]] = [np.zeros((len(_IOUS), 0), np.bool_)]
     for detections, labels in zip(found, truth, strict=True):
         mine = sorted((one for one in detections if one.class_id == class_id), key=lambda one: -one.confidence)[:_MOST]
-        wanted = [label for label in labels if label.class_id == class_id]
+        expected = [label for label in labels if label.class_id == class_id]
         confidences += [one.confidence for one in mine]
-        hits.append(_hits(_corners(mine), _corners(wanted)))
+        hits.append(_hits(_corners(mine), _corners(expected)))
     hit = np.concatenate(hits, axis=1)[:, np.argsort(-np.array(confidences), kind="stable")]
     right = hit.cumsum(axis=1)
     precision = right / np.arange(1, hit.shape[1] + 1)
@@ -67,12 +67,12 @@ def _area(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
     return float(np.append(precision, 0.0)[np.minimum(places, len(precision))].mean())
 
 
-def _hits(mine: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """For each IoU and detection (surest first) whether it takes an object that none before it took."""
+def _hits(mine: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each detection (highest confidence first) matches an object that is still unmatched, for each IoU."""
     hits = np.zeros((len(_IOUS), len(mine)), np.bool_)
-    if not len(wanted):
+    if not len(expected):
         return hits
-    overlaps = overlap(mine, wanted)
+    overlaps = overlap(mine, expected)
     for row, least in enumerate(_IOUS):
         free = overlaps.copy()
         for place in range(len(mine)):

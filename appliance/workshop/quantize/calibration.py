@@ -1,8 +1,8 @@
-"""Pictures to calibrate with and pictures to judge by: found in a folder, halved, decoded, with their labels.
+"""Pictures and labels for calibration and evaluation.
 
-Every second picture calibrates and the others are held out, so that neighbours in time (frames of one camera, sorted by
-name) fall on both sides. Labels are YOLO's: one object a line, `class x_center y_center width height`, fractions of the
-picture.
+Every second picture is used for calibration, the others for evaluation, so that consecutive frames of a camera (sorted
+by name) are in both halves. Labels have YOLO's format: one object per line, `class x_center y_center width height`, as
+fractions of the picture.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from appliance.workshop.quantize.accuracy import Label
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LEAST = 8
 ENOUGH = 100
-"""With fewer the ranges of the activations, and the judgement, are a matter of luck."""
+"""With fewer pictures, the activation ranges and the measured accuracy depend on chance."""
 _MOST_PIXELS = 100_000_000
 _MOST_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture file, its header read."""
+    """A picture file and its parsed header."""
 
     path: Path
     picture: Picture
 
 
 def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
-    """At most `most` pictures of a folder, evenly taken by name; those that are none are named and left out.
+    """Select at most `most` pictures of a folder, evenly by name; report and skip unreadable files.
 
-    Raises ModelError calibration_pictures when there are fewer than LEAST.
+    Raises ModelError calibration_pictures if there are fewer than LEAST.
     """
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     samples = []
@@ -48,61 +48,59 @@ def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
         try:
             samples.append(Sample(path, decode.read_header(files.read_plain(path, _MOST_BYTES), _MOST_PIXELS)))
         except (BadFrame, OSError) as error:
-            report(f"  left out: {path.name}: {error}")
+            report(f"  skipped {path.name}: {error}")
     if len(samples) < LEAST:
         raise ModelError(
-            f"{folder} has {len(samples)} pictures (JPEG, PNG or WebP), and at least {LEAST} are needed, better "
-            f"{ENOUGH} to 300: save frames of the cameras that the box will serve, from day and night",
+            f"{folder} contains {len(samples)} pictures (JPEG, PNG or WebP), but at least {LEAST} are required and "
+            f"{ENOUGH} to 300 recommended. Save frames of the device's own cameras, by day and by night",
             "calibration_pictures",
         )
     if len(samples) < ENOUGH:
-        report(
-            f"  only {len(samples)} pictures: the measured accuracy is rough; give {ENOUGH} to 300 of your own cameras"
-        )
+        report(f"  only {len(samples)} pictures: accuracy is approximate; use {ENOUGH} to 300 from your own cameras")
     return samples
 
 
 def halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """To calibrate with, and held out to judge by."""
+    """The samples for calibration, and those for evaluation."""
     return list(samples[::2]), list(samples[1::2])
 
 
 def save_inputs(samples: Sequence[Sample], place_of: Callable[[Sample], Letterbox], folder: Path) -> None:
-    """Write each picture as NNCF's program reads it: one .npy file."""
+    """Write each picture as an .npy file for the NNCF program."""
     folder.mkdir()
     for number, sample in enumerate(samples):
         np.save(folder / f"{number:06}.npy", decode.load(sample.picture, place_of(sample)))
 
 
 def decodable(samples: Sequence[Sample], report: ReportLine) -> list[Sample]:
-    """Those whose pixels can be decoded; the others are named."""
+    """The samples that can be decoded; the others are reported."""
     good = []
     for sample in samples:
         try:
             decode.load(sample.picture, letterbox.fit(sample.picture.size, Size(32, 32)))
             good.append(sample)
         except BadFrame as error:
-            report(f"  left out: {sample.path.name}: {error}")
+            report(f"  skipped {sample.path.name}: {error}")
     return good
 
 
 def labels_of(samples: Sequence[Sample], folder: Path, classes: int) -> list[list[Label]]:
-    """What is in each picture, by the label files in a folder; a picture without a file shows nothing.
+    """The labels of each picture, from the files in a folder; a picture without a file has no objects.
 
-    Raises ModelError calibration_labels for a line that cannot be meant, naming it.
+    Raises ModelError calibration_labels, naming the invalid line.
     """
     return [_labels(folder / f"{sample.path.stem}.txt", sample.picture.size, classes) for sample in samples]
 
 
 def labels_folder(pictures: Path, given: Path | None) -> Path | None:
-    """The folder of labels: the one given, or `labels` beside the pictures. Raises ModelError when given in vain."""
+    """The given folder of labels, or `labels` next to the pictures. Raises ModelError if the given one has none."""
     if given is not None and not given.is_dir():
         raise ModelError(f"--labels {given} is not a folder", "calibration_labels")
-    beside = pictures.resolve().parent / "labels"
-    folder = given or (beside if beside.is_dir() and beside != pictures.resolve() else None)
+    usual = pictures.resolve().parent / "labels"
+    folder = given or (usual if usual.is_dir() and usual != pictures.resolve() else None)
     if folder is not None and not any(folder.glob("*.txt")):
         if given is not None:
-            raise ModelError(f"--labels {given} has no .txt files", "calibration_labels")
+            raise ModelError(f"--labels {given} contains no .txt files", "calibration_labels")
         return None
     return folder
 
@@ -123,10 +121,13 @@ def _label(line: str, where: str, size: Size, classes: int) -> Label:
         class_id = int(words[0])
         x, y, width, height = (float(word) for word in words[1:])
     except ValueError:
-        raise ModelError(f"{where}: not a class and four fractions: {line!r}", "calibration_labels") from None
+        raise ModelError(
+            f"{where}: expected a class number and four fractions, got {line!r}", "calibration_labels"
+        ) from None
     if not 0 <= class_id < classes or not all(0 <= part <= 1 for part in (x, y, width, height)):
         raise ModelError(
-            f"{where}: not a class of 0-{classes - 1} and four fractions of 0-1: {line!r}", "calibration_labels"
+            f"{where}: expected a class from 0 to {classes - 1} and four fractions from 0 to 1, got {line!r}",
+            "calibration_labels",
         )
     left, top = (x - width / 2) * size.width, (y - height / 2) * size.height
     return Label(class_id, Box(left, top, left + width * size.width, top + height * size.height))

@@ -1,4 +1,4 @@
-"""What a quantised network loses against the original, on the held-out pictures."""
+"""Measure how much accuracy a quantized network loses, on the evaluation pictures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _QUICK_SIZES = 3
 _QUICK_PICTURES = 32
 
 Predict = Callable[[Path, Sequence[Sample]], Found]
-"""What the network in this file finds in the pictures, as the service would run it."""
+"""The detections of the network in this file, run as the service runs it."""
 
 
 class Judge:
-    """Holds what the original finds. `truth`: what is in each held-out picture; None: the original is the measure."""
+    """Compares networks with the original. `truth`: the labels; None: the original's detections are the reference."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Judge:
         self._quick = _of_common_sizes([size_of(sample) for sample in held_out])
 
     def points(self, network: Path) -> float:
-        """Its accuracy by `measure`, 0-100."""
+        """The accuracy of a network by `measure`, 0-100."""
         return self._points(self._predict(network, self._held_out))
 
     def closeness(self, network: Path) -> float:
-        """How near its boxes and confidences are to the original's, 0-1; needs no labels, and little luck."""
+        """How close its boxes and confidences are to the original's, 0-1; needs no labels and few pictures."""
         found = self._predict(network, [self._held_out[place] for place in self._quick])
         return likeness.closeness(found, [self._original[place] for place in self._quick])
 
@@ -53,6 +53,6 @@ class Judge:
 
 
 def _of_common_sizes(sizes: Sequence[Size]) -> list[int]:
-    """Places of some pictures with the commonest input sizes: each size costs a compilation."""
+    """The indices of some pictures with the most common input sizes: each size costs a compilation."""
     common = {size for size, _ in Counter(sizes).most_common(_QUICK_SIZES)}
-    return [place for place, size in enumerate(sizes) if size in common][:_QUICK_PICTURES]
+    return [index for index, size in enumerate(sizes) if size in common][:_QUICK_PICTURES]

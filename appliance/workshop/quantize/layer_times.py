@@ -1,7 +1,7 @@
-"""What each group of layers costs in two networks, by OpenVINO's own counters.
+"""The run time of each group of layers in two networks, from OpenVINO's performance counters.
 
-INT8 is not faster everywhere: where activations must be converted back and forth a block may cost more than it did. The
-networks take turns, and the least time of each operation counts, so that what else the machine does falls out.
+INT8 is not always faster: converting activations back and forth can cost more than it saves. The networks run
+alternately and the minimum time of each operation counts, which removes the influence of other load.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from appliance.workshop.quantize.layers import Group, group_of, head_of
 _TURNS = 60
 _SLOWER = 1.1
 _WORTH = 0.005
-"""Part of the whole time that a group must lose to be worth a trial."""
+"""The share of the total time that a group must lose to be worth a trial."""
 
 
 def slower(original: dict[str, float], quantized: dict[str, float], candidates: Sequence[Group]) -> list[Group]:
-    """The groups that take a tenth longer in the second network, by a two-hundredth of its time; the worst first."""
+    """The groups that are at least 10 % slower in the second network, and by 0.5 % of its time; the slowest first."""
     worth = _WORTH * sum(quantized.values())
     found = [group for group in candidates if _is_slower(original.get(group.name), quantized.get(group.name), worth)]
     return sorted(found, key=lambda group: original[group.name] - quantized[group.name])
 
 
 def measure(networks: Sequence[Path], size: Size, device: str, threads: int) -> list[dict[str, float]]:
-    """For each network the time of each group (ms) at this input size; what has no group goes by ""."""
+    """The time of each group in each network at this input size, ms; "" for operations without a group."""
     requests = [_request(network, size, device, threads) for network in networks]
     least: list[dict[str, float]] = [{} for _ in networks]
     tensor = np.random.default_rng(0).random((1, 3, size.height, size.width), np.float32)

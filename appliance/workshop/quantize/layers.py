@@ -1,9 +1,9 @@
-"""Which layers stay in floating point: found by trying, never by name.
+"""Search for the layers that must stay in floating point, by trial and not by name.
 
-Operations are taken in groups, in the order in which they run: one for each top-level block (/model.10), for its
-attention, and for each branch of the head, where a small error moves boxes. While the quantised network loses too much,
-the groups left in it are parted in three; the third whose return to floating point brings it closest to the original is
-parted again, until one group is left. With 30 groups that is about eleven trials instead of thirty.
+Operations form groups, in execution order: one for each top-level block (/model.10), for its attention, and for each
+branch of the head, where a small error moves boxes. While the quantized network loses too much accuracy, the quantized
+groups are divided into thirds. The third whose return to floating point brings the network closest to the original is
+divided again, until one group remains. With 30 groups that takes about eleven trials instead of thirty.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from pathlib import Path
 
 _PLACE = re.compile(r"\bmodel\.(\d+)(?:[./]((?:one2one_)?cv\d+\.\d+|dfl)\b)?")
 _ATTENTION = re.compile(r"\battn/(?:aten::\w+/)?[^./]+$")
-"""The products of an attention block, not the convolutions around them."""
-_WEIGHED = {"Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData"}
+"""The matrix products of an attention block, not the convolutions around them."""
+_WITH_WEIGHTS = {"Convolution", "GroupConvolution", "MatMul", "ConvolutionBackpropData"}
 _ROUNDS = 5
-"""Groups given back before it is given up: a network that needs more is no INT8 network."""
+"""The most groups returned to floating point one by one; a network that needs more is unsuitable for INT8."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Operations that are quantised together, or not at all."""
+    """Operations that are quantized together or not at all."""
 
     name: str
     operations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A network with some groups in floating point: how close it is to the original (0-1), and what it loses."""
+class QuantizationTrial:
+    """A quantized network with some groups in floating point, and its closeness to the original, 0-1."""
 
     network: Path
     floating: tuple[Group, ...]
     closeness: float
     drop: float | None = None
-    """Points of accuracy; None: not measured."""
+    """The loss of accuracy in points; None: not measured."""
 
 
 def groups(operations: Sequence[tuple[str, str]]) -> list[Group]:
-    """The operations, (name, type) in order, as groups. One whose name tells nothing goes with the one before it."""
+    """Group the operations, (name, type) in order. One without a block in its name joins the previous group."""
     head = head_of(name for name, _ in operations)
     members: dict[str, list[tuple[str, str]]] = {}
     current = "input"
@@ -53,17 +53,17 @@ def groups(operations: Sequence[tuple[str, str]]) -> list[Group]:
     return [
         Group(group, tuple(name for name, _ in found))
         for group, found in members.items()
-        if group.startswith(f"/model.{head}/") or any(kind in _WEIGHED for _, kind in found)
+        if group.startswith(f"/model.{head}/") or any(kind in _WITH_WEIGHTS for _, kind in found)
     ]
 
 
 def head_of(operations: Iterable[str]) -> int | None:
-    """The number of the last block, which holds the head."""
+    """The number of the last block, which contains the head."""
     return max((int(found[1]) for name in operations if (found := _PLACE.search(name))), default=None)
 
 
 def group_of(operation: str, head: int | None) -> str | None:
-    """The name of the group that an operation's name puts it into."""
+    """The group of an operation, by its name."""
     found = _PLACE.search(operation)
     if found is None:
         return None
@@ -79,13 +79,13 @@ def names(floating: Iterable[Group]) -> list[str]:
 
 def search(
     candidates: Sequence[Group],
-    attempt: Callable[[tuple[Group, ...]], Trial],
-    judge: Callable[[Trial], Trial],
+    attempt: Callable[[tuple[Group, ...]], QuantizationTrial],
+    judge: Callable[[QuantizationTrial], QuantizationTrial],
     max_drop: float,
-) -> Trial:
-    """The first trial that loses no more than `max_drop` points, or the best there was.
+) -> QuantizationTrial:
+    """The first trial that loses at most `max_drop` points, or else the best one.
 
-    `attempt` quantises all but some groups and sees how close that is; `judge` measures what it loses.
+    `attempt` quantizes all but some groups and measures the closeness; `judge` measures the loss of accuracy.
     """
     best = current = judge(attempt(()))
     for _ in range(_ROUNDS):
@@ -99,8 +99,10 @@ def search(
     return best
 
 
-def _closest(left: list[Group], current: Trial, attempt: Callable[[tuple[Group, ...]], Trial]) -> Trial:
-    """The trial with the one group more that brings most."""
+def _closest(
+    left: list[Group], current: QuantizationTrial, attempt: Callable[[tuple[Group, ...]], QuantizationTrial]
+) -> QuantizationTrial:
+    """The trial with one more group in floating point, the one that helps most."""
     while True:
         trials = [(part, attempt((*current.floating, *part))) for part in _thirds(left)]
         left, best = max(trials, key=lambda tried: tried[1].closeness)
@@ -114,5 +116,5 @@ def _thirds(left: list[Group]) -> list[list[Group]]:
     return [left[a:b] for a, b in pairwise(edges)]
 
 
-def _drop(trial: Trial) -> float:
+def _drop(trial: QuantizationTrial) -> float:
     return float("inf") if trial.drop is None else trial.drop

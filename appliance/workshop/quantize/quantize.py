@@ -1,7 +1,7 @@
-"""`appliance model quantize`: an INT8 bundle of a model, if it still sees as well.
+"""`appliance model quantize`: make an INT8 bundle of a model if its accuracy allows.
 
-Every part of it is measured as the service would run it: the pictures at their own aspect, the engine and the reader of
-its output as they are configured. NNCF runs beside, in an environment of its own.
+Accuracy is measured as the service runs the model: pictures at their own aspect ratio, with the configured engine and
+output reader. NNCF runs in a separate process with its own environment.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from appliance.workshop.quantize import calibration, layer_times, nncf_process, 
 from appliance.workshop.quantize.accuracy import LEAST_CONFIDENCE, Label
 from appliance.workshop.quantize.calibration import Sample
 from appliance.workshop.quantize.judge import Judge
-from appliance.workshop.quantize.layers import Trial
-from appliance.workshop.quantize.trials import Quantizer, Times, Trials
+from appliance.workshop.quantize.layer_search import LayerSearch, MeasureTimes, Quantizer
+from appliance.workshop.quantize.layers import QuantizationTrial
 
-Start = Callable[[Path, Path, ReportLine], AbstractContextManager[Quantizer]]
+StartQuantizer = Callable[[Path, Path, ReportLine], AbstractContextManager[Quantizer]]
 """Starts a Quantizer for a network and a folder of calibration inputs."""
 
 
 def start_nncf(network: Path, inputs: Path, report: ReportLine) -> AbstractContextManager[Quantizer]:
-    """NNCF in its own environment, made first if need be."""
-    wanted = nncf_process.environment()
-    return nncf_process.start(python_of(wanted, wanted.folder(), report), network, inputs)
+    """Start NNCF in its own environment, which is created if necessary."""
+    environment = nncf_process.environment()
+    return nncf_process.start(python_of(environment, environment.folder(), report), network, inputs)
 
 
 def quantize(
@@ -52,13 +52,13 @@ def quantize(
     max_drop: float,
     most: int,
     report: ReportLine,
-    start: Start = start_nncf,
+    start: StartQuantizer = start_nncf,
 ) -> Bundle:
-    """Write the model called `name` as the INT8 bundle `out`.
+    """Write the model `name` as the INT8 bundle `out`.
 
-    `pictures`: a folder of at least eight; `most` of them are used, every second one only to judge by. `max_drop`:
-    points of accuracy it may lose. Raises ModelError: what bundle.read raises, calibration_pictures,
-    calibration_labels, quantize_failed, model_accuracy.
+    `pictures`: a folder of at least eight pictures; at most `most` are used, half of them for evaluation only.
+    `max_drop`: the accuracy that it may lose, in points. Raises ModelError: the codes of bundle.read,
+    calibration_pictures, calibration_labels, quantize_failed, model_accuracy.
     """
     models = Path(settings.model.dir)
     original = bundles.read(models / name)
@@ -77,46 +77,47 @@ def quantize(
             inputs = Path(scratch, "inputs")
             calibration.save_inputs(ours, place_of, inputs)
             with start(original.network, inputs, report) as worker:
-                report(f"{len(ours)} pictures calibrate, {len(held_out)} judge, {_against(truth is not None, name)}")
+                against = _against(truth is not None, name)
+                report(f"calibrating on {len(ours)} pictures, evaluating on {len(held_out)} {against}")
                 judge = Judge(original.network, held_out, truth, _predictor(settings, original, place_of), size_of)
                 report(f"  {name}: {judge.points_before:.1f} points")
                 usual = Counter(map(size_of, held_out)).most_common(1)[0][0]
-                trials = Trials(worker, judge, Path(scratch), report)
-                found = trials.search(original.network, _timer(settings, usual), max_drop)
-            told = _told(name, judge, found, calibrated_by=len(ours), judged_by=len(held_out))
-            quantized.check(told, max_drop)
+                search = LayerSearch(worker, judge, Path(scratch), report)
+                best = search.run(original.network, _timer(settings, usual), max_drop)
+            facts = _facts(name, judge, best, calibrated_by=len(ours), judged_by=len(held_out))
+            quantized.check(facts, max_drop)
             tools = {"openvino": version("openvino"), "nncf": nncf_process.NNCF}
-            return quantized.write(found.network, models / out, original, told, tools)
+            return quantized.write(best.network, models / out, original, facts, tools)
     except OSError as error:
         raise ModelError(f"{error.filename or models}: {error.strerror or error}", "quantize_failed") from None
 
 
 def _check_names(original: Bundle, out: str) -> None:
     if original.precision == "int8":
-        raise ModelError(f"{original.name} is INT8 already; give the model it was made from", "quantize_failed")
+        raise ModelError(f"{original.name} is already INT8. Quantize the model it was made from", "quantize_failed")
     if out in ("", original.name) or out.startswith(".") or Path(out).name != out:
-        raise ModelError(f"--out {out!r} must be a name for a new folder in model.dir", "quantize_failed")
+        raise ModelError(f"--out {out!r} must be the name of a new folder in model.dir", "quantize_failed")
 
 
 def _truth(held_out: Sequence[Sample], folder: Path | None, classes: int) -> list[list[Label]] | None:
-    """What is in the pictures, where anything is known of it."""
+    """The labels of the pictures; None if there are none."""
     truth = calibration.labels_of(held_out, folder, classes) if folder else []
     return truth if any(truth) else None
 
 
-def _told(name: str, judge: Judge, found: Trial, *, calibrated_by: int, judged_by: int) -> Quantized:
+def _facts(name: str, judge: Judge, best: QuantizationTrial, *, calibrated_by: int, judged_by: int) -> Quantized:
     return Quantized(
         made_from=name,
         measure=judge.measure,
         points_before=round(judge.points_before, 2),
-        points_after=round(judge.points_before - (found.drop or 0.0), 2),
+        points_after=round(judge.points_before - (best.drop or 0.0), 2),
         judged_by=judged_by,
         calibrated_by=calibrated_by,
-        floating=tuple(group.name for group in found.floating),
+        floating=tuple(group.name for group in best.floating),
     )
 
 
-def _timer(settings: Settings, size: Size) -> Times:
+def _timer(settings: Settings, size: Size) -> MeasureTimes:
     device, threads = settings.engine.device, settings.engine.threads
     return lambda networks: layer_times.measure(networks, size, device, threads)
 
@@ -124,7 +125,7 @@ def _timer(settings: Settings, size: Size) -> Times:
 def _predictor(
     settings: Settings, original: Bundle, place_of: Callable[[Sample], Letterbox]
 ) -> Callable[[Path, Sequence[Sample]], Found]:
-    """Runs pictures through a network with the engine and the reader that the service has."""
+    """Runs a network on pictures with the engine and reader of the service."""
     reader = original.reader(settings.model.iou, settings.model.max_detections)
     wanted = ResultFilter(LEAST_CONFIDENCE)
 
@@ -147,4 +148,4 @@ def _predictor(
 
 
 def _against(labelled: bool, name: str) -> str:
-    return "by their labels (mAP50-95)" if labelled else f"by the boxes of {name} (no labels were found)"
+    return "against their labels (mAP50-95)" if labelled else f"against the boxes of {name} (no labels were found)"

@@ -1,4 +1,4 @@
-"""An INT8 network as a bundle beside the one it was made from."""
+"""Check an INT8 network and write it as a bundle."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from appliance.models import scratch
 from appliance.models.bundle import Bundle, Quantized
 
 
-def check(told: Quantized, max_drop: float) -> None:
-    """Refuse a network that sees too little. Raises ModelError model_accuracy, saying by how much and what to do."""
-    drop = told.points_before - told.points_after
+def check(facts: Quantized, max_drop: float) -> None:
+    """Reject a network that lost too much accuracy. Raises ModelError model_accuracy."""
+    drop = facts.points_before - facts.points_after
     if drop <= max_drop:
         return
     raise ModelError(
-        f"INT8 loses {drop:.1f} points ({told.points_before:.1f} -> {told.points_after:.1f}, {told.measure}, "
-        f"{told.judged_by} pictures), and at most {max_drop:g} are allowed; nothing was written. Calibrate with more "
-        "pictures of your own cameras (300, day and night), or allow it with --max-drop",
+        f"INT8 loses {drop:.1f} points ({facts.points_before:.1f} -> {facts.points_after:.1f}, {facts.measure}, "
+        f"{facts.judged_by} pictures), but at most {max_drop:g} is allowed. Nothing was written. Calibrate on more "
+        "pictures of your own cameras (300, by day and by night), or raise --max-drop",
         "model_accuracy",
     )
 
 
-def write(network: Path, folder: Path, original: Bundle, told: Quantized, tools: Mapping[str, str]) -> Bundle:
-    """Put the network and its manifest into `folder`, which appears whole or not at all, in place of what was there.
+def write(network: Path, folder: Path, original: Bundle, facts: Quantized, tools: Mapping[str, str]) -> Bundle:
+    """Write the network and its manifest into `folder`, replacing a present one; it appears complete or not at all.
 
-    `network`: the .xml file; its weights lie beside it.
+    `network`: the .xml file, with the .bin file next to it.
     """
     with scratch.appearing(folder) as fresh:
         for suffix in (".xml", ".bin"):
@@ -39,7 +39,7 @@ def write(network: Path, folder: Path, original: Bundle, told: Quantized, tools:
             name=folder.name,
             network=fresh / "model.xml",
             precision="int8",
-            quantized=told,
+            quantized=facts,
             agreement=None,
             tools=original.tools | dict(tools),
         )

@@ -1,10 +1,9 @@
-"""Weights into bundles, held against what the weights see themselves; Ultralytics is played by what it would write."""
+"""Exporting weights and verifying the export; a fake writes what Ultralytics would write."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from appliance.settings import loader
 from appliance.values import Box, Detection, Size
 from appliance.workshop.environment import is_ready, variables
 from appliance.workshop.export import ultralytics_process
-from appliance.workshop.export.export import Run, export
+from appliance.workshop.export.export import RunUltralytics, export
 from appliance.workshop.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.workshop.quantize import nncf_process
 from tests.engines.nvidia.environment import environment
 from tests.engines.nvidia.jetson import Jetson
 from tests.models import networks
+from tests.workshop.fakes import python_that
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def ultralytics(found: Callable[[Path], list[Detection]], onnx: bytes | None = None) -> Run:
-    """Exports the colours, and sees in a picture what `found` says."""
+def ultralytics(found: Callable[[Path], list[Detection]], onnx: bytes | None = None) -> RunUltralytics:
+    """A fake that exports the network of the colours and returns the detections `found` for each picture."""
 
     def run(weights: str, pictures: Sequence[Path], scratch: Path) -> Exported:
         (scratch / "gate.onnx").write_bytes(networks.colours() if onnx is None else onnx)
@@ -50,26 +50,26 @@ def ultralytics(found: Callable[[Path], list[Detection]], onnx: bytes | None = N
     return run
 
 
-def as_it_is(path: Path) -> list[Detection]:
-    """What the colours' network sees in the drawn scene, or in a picture of one colour, worked out without it."""
+def expected_detections(path: Path) -> list[Detection]:
+    """What the network of the colours detects in the drawn scene or a plain picture, computed without it."""
     picture = Image.open(path)
     means = np.asarray(picture.convert("RGB"), np.float32).reshape(-1, 3).mean(axis=0) / 255
-    if picture.height == 720:  # laid into 640x384 with a border of 12 above; every colour wins somewhere in it
+    if picture.height == 720:  # placed in 640x384 with a border of 12 px above; each colour is the strongest somewhere
         box, best = Box(76, 40, 116, 72), range(3)
     else:
         box, best = Box(38, 32, 58, 48), range(int(means.argmax()), int(means.argmax()) + 1)
     return [Detection(networks.CLASSES[number], number, float(means[number]), box) for number in best]
 
 
-def make(models_dir: Path, weights: Path, run: Run, **options: object) -> tuple[bundles.Bundle, list[str]]:
-    said: list[str] = []
+def make(models_dir: Path, weights: Path, run: RunUltralytics, **options: object) -> tuple[bundles.Bundle, list[str]]:
+    lines: list[str] = []
     settings = loader.load(flags={"model.dir": str(models_dir)})
     given = {"name": "gate", "pictures": None, "onnx": False, "force": False} | options
-    return export(settings, str(weights), run=run, report=said.append, **given), said  # type: ignore[arg-type]
+    return export(settings, str(weights), run=run, report=lines.append, **given), lines  # type: ignore[arg-type]
 
 
-def refused(models_dir: Path, weights: Path, run: Run, **options: object) -> ModelError:
-    """The refusal, which leaves nothing behind."""
+def rejected(models_dir: Path, weights: Path, run: RunUltralytics, **options: object) -> ModelError:
+    """The error, which leaves no files behind."""
     before = store.names(models_dir)
     with pytest.raises(ModelError) as caught:
         make(models_dir, weights, run, **options)
@@ -78,27 +78,27 @@ def refused(models_dir: Path, weights: Path, run: Run, **options: object) -> Mod
     return caught.value
 
 
-def test_the_bundle_says_what_it_was_made_of_and_held_against(models_dir: Path, weights: Path) -> None:
-    made, said = make(models_dir, weights, ultralytics(as_it_is))
+def test_the_bundle_records_its_origin_and_agreement(models_dir: Path, weights: Path) -> None:
+    made, lines = make(models_dir, weights, ultralytics(expected_detections))
     assert made == bundles.read(models_dir / "gate")
     assert made.agreement == bundles.Agreement("gate.pt in Ultralytics 8.4.190", 100.0, 1)
     assert (made.source, made.head, made.license) == ("gate.pt", "anchors", "AGPL-3.0")
     assert {"ultralytics", "openvino"} == set(made.tools)
     assert set(made.files) == {"model.xml", "model.bin"}
-    assert said == ["  100.0 % of its boxes are those of gate.pt in Ultralytics 8.4.190, 1 pictures"]
+    assert lines == ["  100.0 % of the boxes agree with gate.pt in Ultralytics 8.4.190 (1 picture)"]
 
 
-def test_the_onnx_file_stays_when_it_is_asked_for(models_dir: Path, weights: Path) -> None:
-    made, _ = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
+def test_the_onnx_file_is_stored_on_request(models_dir: Path, weights: Path) -> None:
+    made, _ = make(models_dir, weights, ultralytics(expected_detections), onnx=True)
     assert set(made.files) == {"model.xml", "model.bin", "model.onnx"}
 
 
-def test_where_tensorrt_is_its_engine_is_built_held_against_the_weights_and_named_in_the_manifest(
+def test_with_tensorrt_its_engine_is_built_verified_and_listed_in_the_manifest(
     models_dir: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jetson = Jetson(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path / "vendor", "10.3.0")["PYTHONPATH"])
-    made, said = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
+    made, lines = make(models_dir, weights, ultralytics(expected_detections), onnx=True)
     ((name, built_for),) = made.engines.items()
     assert name in made.files
     assert built_for == jetson.built_for(
@@ -106,61 +106,52 @@ def test_where_tensorrt_is_its_engine_is_built_held_against_the_weights_and_name
         [Size(640, 384), Size(512, 288), Size(416, 256), Size(320, 192), Size(256, 160)],
         "f16",
     )
-    alike = "  100.0 % of its boxes are those of gate.pt in Ultralytics 8.4.190, 1 pictures"
-    assert said == [alike, "building a TensorRT engine for this GPU, which takes minutes", alike]
+    agreement = "  100.0 % of the boxes agree with gate.pt in Ultralytics 8.4.190 (1 picture)"
+    assert lines == [agreement, "building a TensorRT engine for this GPU, which takes several minutes", agreement]
     jetson.gpu.check_all_is_free()
 
 
-def test_where_tensorrt_is_not_the_box_builds_the_engine(models_dir: Path, weights: Path) -> None:
-    made, said = make(models_dir, weights, ultralytics(as_it_is), onnx=True)
+def test_without_tensorrt_the_device_builds_the_engine(models_dir: Path, weights: Path) -> None:
+    made, lines = make(models_dir, weights, ultralytics(expected_detections), onnx=True)
     assert made.engines == {}
-    assert said[-1].startswith("  without a TensorRT engine, which the box builds itself: TensorRT cannot be loaded")
+    assert lines[-1].startswith("  no TensorRT engine, the device builds its own: TensorRT cannot be loaded")
 
 
-def test_an_export_that_sees_otherwise_is_refused(models_dir: Path, weights: Path) -> None:
-    error = refused(models_dir, weights, ultralytics(lambda path: []))
+def test_an_export_with_other_detections_is_rejected(models_dir: Path, weights: Path) -> None:
+    error = rejected(models_dir, weights, ultralytics(lambda path: []))
     assert error.code == "model_accuracy"
-    assert "nothing was written" in str(error)
+    assert "Nothing was written" in str(error)
 
 
-def test_two_that_see_nothing_prove_nothing(models_dir: Path, weights: Path) -> None:
+def test_without_detections_the_export_is_not_verified(models_dir: Path, weights: Path) -> None:
     blind = networks.colours(dimmed=9.0)
-    made, said = make(models_dir, weights, ultralytics(lambda path: [], blind))
+    made, lines = make(models_dir, weights, ultralytics(lambda path: [], blind))
     assert made.agreement is None
-    assert said == ["  not proved: nothing is seen in 1 pictures; give some with what it knows: --on FOLDER"]
+    assert lines == ["  not verified: no objects detected in 1 picture. Pass pictures of its classes: --on FOLDER"]
 
 
-def test_pictures_of_ones_own_are_looked_at_too(models_dir: Path, weights: Path, tmp_path: Path) -> None:
+def test_pictures_of_a_folder_are_compared_too(models_dir: Path, weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(9):
         Image.new("RGB", (640, 384), (200, 20 * number, 90)).save(folder / f"{number}.png")
-    made, _ = make(models_dir, weights, ultralytics(as_it_is), pictures=folder)
+    made, _ = make(models_dir, weights, ultralytics(expected_detections), pictures=folder)
     assert made.agreement is not None
     assert made.agreement.pictures == 10
     assert made.agreement.points > 99
-    blind = ultralytics(lambda path: [] if path.parent == folder else as_it_is(path))
-    assert refused(models_dir, weights, blind, name="other", pictures=folder).code == "model_accuracy"
+    blind = ultralytics(lambda path: [] if path.parent == folder else expected_detections(path))
+    assert rejected(models_dir, weights, blind, name="other", pictures=folder).code == "model_accuracy"
 
 
-def test_a_network_of_one_size_is_refused(models_dir: Path, weights: Path) -> None:
+def test_a_network_of_one_size_is_rejected(models_dir: Path, weights: Path) -> None:
     fixed = networks.colours(Size(640, 640))
-    assert refused(models_dir, weights, ultralytics(as_it_is, fixed)).code == "model_unsupported"
+    assert rejected(models_dir, weights, ultralytics(expected_detections, fixed)).code == "model_unsupported"
 
 
-def test_a_model_that_is_there_is_replaced_only_when_told_to(models_dir: Path, weights: Path) -> None:
-    make(models_dir, weights, ultralytics(as_it_is))
-    assert "--force" in str(refused(models_dir, weights, ultralytics(as_it_is)))
-    make(models_dir, weights, ultralytics(as_it_is), force=True)
-
-
-def python_that(tmp_path: Path, program: str) -> Path:
-    """A stand-in for the environment's Python, that runs this instead of what it is given."""
-    (tmp_path / "program.py").write_text(program)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "program.py"} "$@"\n')
-    python.chmod(0o755)
-    return python
+def test_a_model_is_replaced_only_with_force(models_dir: Path, weights: Path) -> None:
+    make(models_dir, weights, ultralytics(expected_detections))
+    assert "--force" in str(rejected(models_dir, weights, ultralytics(expected_detections)))
+    make(models_dir, weights, ultralytics(expected_detections), force=True)
 
 
 def run_program(tmp_path: Path, program: str, weights: str) -> Exported:
@@ -169,7 +160,7 @@ def run_program(tmp_path: Path, program: str, weights: str) -> Exported:
     )
 
 
-def test_the_programs_last_line_is_its_answer(tmp_path: Path, weights: Path) -> None:
+def test_the_last_line_of_the_program_is_its_answer(tmp_path: Path, weights: Path) -> None:
     answer = {"onnx": "gate.onnx", "found": [[["car", 2, 0.5, [1, 2, 3, 4]]]], "tools": {"torch": "2.13.0"}}
     found = run_program(tmp_path, f"print('noise'); print({json.dumps(json.dumps(answer))})", str(weights))
     assert found.onnx == tmp_path / "gate.onnx"
@@ -177,32 +168,34 @@ def test_the_programs_last_line_is_its_answer(tmp_path: Path, weights: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "reason"),
     [
         ("raise SystemExit('no such layer')", "cannot be exported: no such layer"),
         ("import os; os.kill(os.getpid(), 9)", "not enough memory"),
     ],
 )
-def test_a_program_that_fails_says_why(tmp_path: Path, weights: Path, program: str, told: str) -> None:
-    with pytest.raises(ModelError, match=told) as caught:
+def test_a_failing_program_is_reported(tmp_path: Path, weights: Path, program: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
         run_program(tmp_path, program, str(weights))
     assert caught.value.code == "export_failed"
 
 
-def test_weights_that_cannot_be_fetched_are_to_be_given_as_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"yolo26n\.pt is not a file here and could not be downloaded: offline"):
+def test_weights_that_cannot_be_downloaded_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"yolo26n\.pt is not a file, and downloading it failed: offline"):
         run_program(tmp_path, "raise SystemExit('offline')", "yolo26n.pt")
 
 
-def test_int8_needs_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_int8_requires_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["model", "export", "gate.pt", "--int8"]) == 1
     assert "--int8 needs --calibration FOLDER" in capsys.readouterr().err
 
 
-def test_untrained_weights_go_through_ultralytics_itself(tmp_path: Path) -> None:
+def test_ultralytics_itself_exports_untrained_weights(tmp_path: Path) -> None:
     place = ENVIRONMENT.folder()
     if not is_ready(ENVIRONMENT, place):
-        pytest.skip(f"NOT TESTED: Ultralytics' environment is not there ({place}); `appliance model export` makes it")
+        pytest.skip(
+            f"NOT TESTED: Ultralytics' environment does not exist ({place}); `appliance model export` creates it"
+        )
     program = "import torch; torch.manual_seed(0); from ultralytics import YOLO; YOLO('yolo11n.yaml').save('made.pt')"
     command = [str(place / "bin" / "python"), "-c", program]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=variables())
@@ -213,11 +206,13 @@ def test_untrained_weights_go_through_ultralytics_itself(tmp_path: Path) -> None
     assert made.tools["ultralytics"] in ENVIRONMENT.requirements
 
 
-def test_int8_goes_on_from_the_export_with_nncf_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nncf_itself_quantizes_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place, nncf = ENVIRONMENT.folder(), nncf_process.environment()
-    for wanted, where in ((ENVIRONMENT, place), (nncf, nncf.folder())):
-        if not is_ready(wanted, where):
-            pytest.skip(f"NOT TESTED: {wanted.title}'s environment is not there ({where}); the command makes it")
+    for needed, folder in ((ENVIRONMENT, place), (nncf, nncf.folder())):
+        if not is_ready(needed, folder):
+            pytest.skip(
+                f"NOT TESTED: the environment of {needed.title} does not exist ({folder}); the command creates it"
+            )
     program = "import torch; torch.manual_seed(0); from ultralytics import YOLO; YOLO('yolo11n.yaml').save('made.pt')"
     command = [str(place / "bin" / "python"), "-c", program]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=variables())

@@ -1,66 +1,57 @@
-"""Pictures and labels from a folder."""
+"""Reading pictures and labels from a folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from appliance.errors import ModelError
-from appliance.values import Box, Size
-from appliance.vision import decode
+from appliance.values import Box
 from appliance.workshop.quantize import calibration
-
-
-def make_pictures(folder: Path, count: int, size: Size = Size(64, 32)) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        pixels = np.full((size.height, size.width, 3), (250, 10, 10 * number % 250), np.uint8)
-        (folder / f"{number:03}.jpg").write_bytes(decode.encode_jpeg(pixels, 90))
-    return folder
+from tests.workshop.fakes import make_pictures
 
 
 def quiet(line: str) -> None: ...
 
 
-def test_neighbours_fall_on_both_sides(tmp_path: Path) -> None:
+def test_consecutive_pictures_are_in_different_halves(tmp_path: Path) -> None:
     ours, held_out = calibration.halves(calibration.find(make_pictures(tmp_path, 9), 300, quiet))
     assert [sample.path.stem for sample in ours] == ["000", "002", "004", "006", "008"]
     assert [sample.path.stem for sample in held_out] == ["001", "003", "005", "007"]
 
 
-def test_of_many_pictures_some_are_taken_evenly(tmp_path: Path) -> None:
+def test_many_pictures_are_sampled_evenly(tmp_path: Path) -> None:
     found = calibration.find(make_pictures(tmp_path, 40), 10, quiet)
     assert [sample.path.stem for sample in found] == [f"{number:03}" for number in range(0, 40, 4)]
 
 
 @pytest.mark.parametrize("count", [0, 7])
-def test_too_few_pictures_are_an_error_that_says_how_many(tmp_path: Path, count: int) -> None:
-    with pytest.raises(ModelError, match=f"has {count} pictures") as caught:
+def test_too_few_pictures_are_an_error_with_their_number(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ModelError, match=f"contains {count} pictures") as caught:
         calibration.find(make_pictures(tmp_path, count), 300, quiet)
     assert caught.value.code == "calibration_pictures"
 
 
-def test_a_folder_that_is_not_there_has_no_pictures(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has 0 pictures"):
+def test_a_missing_folder_has_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="contains 0 pictures"):
         calibration.find(tmp_path / "nowhere", 300, quiet)
 
 
-def test_few_pictures_are_warned_of_and_what_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_few_pictures_and_unreadable_files_are_reported(tmp_path: Path) -> None:
     make_pictures(tmp_path, 9)
     (tmp_path / "text.jpg").write_text("no picture")
     os.mkfifo(tmp_path / "pipe.jpg")
     half = tmp_path / "half.jpg"
     half.write_bytes((tmp_path / "000.jpg").read_bytes()[:-30])
-    said: list[str] = []
-    found = calibration.decodable(calibration.find(tmp_path, 300, said.append), said.append)
+    lines: list[str] = []
+    found = calibration.decodable(calibration.find(tmp_path, 300, lines.append), lines.append)
     assert len(found) == 9
-    assert any("text.jpg" in line for line in said)
-    assert any("half.jpg" in line for line in said)
-    assert any("pipe.jpg" in line for line in said)
-    assert any("only 10 pictures" in line for line in said)
+    assert any("text.jpg" in line for line in lines)
+    assert any("half.jpg" in line for line in lines)
+    assert any("pipe.jpg" in line for line in lines)
+    assert any("only 10 pictures" in line for line in lines)
 
 
 def test_labels_are_fractions_of_the_picture(tmp_path: Path) -> None:
@@ -78,7 +69,7 @@ def test_labels_are_fractions_of_the_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["3 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1", "0 0.5 1.5 0.1 0.1", "0 0.5", "cat 0 0 1 1"]
 )
-def test_a_label_that_cannot_be_meant_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_label_is_reported_with_its_line(tmp_path: Path, line: str) -> None:
     samples = calibration.find(make_pictures(tmp_path, 8), 300, quiet)
     (tmp_path / "000.txt").write_text(line)
     with pytest.raises(ModelError, match=r"000.txt:1: ") as caught:
@@ -86,7 +77,7 @@ def test_a_label_that_cannot_be_meant_is_named(tmp_path: Path, line: str) -> Non
     assert caught.value.code == "calibration_labels"
 
 
-def test_labels_that_are_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_given_labels_must_exist(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     assert calibration.labels_folder(tmp_path / "images", None) is None
     for given in (tmp_path / "nowhere", tmp_path / "images"):

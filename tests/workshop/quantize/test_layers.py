@@ -1,4 +1,4 @@
-"""Groups of layers, and the search for those that stay in floating point."""
+"""Groups of layers, and the search for those that must stay in floating point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.workshop.quantize import layer_times, layers
-from appliance.workshop.quantize.layers import Group, Trial
+from appliance.workshop.quantize.layers import Group, QuantizationTrial
 
 ONNX = [
     ("images", "Parameter"),
@@ -26,7 +26,7 @@ ONNX = [
 ]
 
 
-def test_the_head_is_split_and_what_has_no_weights_is_left_out() -> None:
+def test_the_head_is_split_and_groups_without_weights_are_left_out() -> None:
     found = {group.name: group.operations for group in layers.groups(ONNX)}
     assert list(found) == [
         "/model.0", "/model.10", "/model.10/attention", "/model.23/cv2.0", "/model.23/cv3.2", "/model.23/dfl",
@@ -36,7 +36,7 @@ def test_the_head_is_split_and_what_has_no_weights_is_left_out() -> None:
     assert found["/model.23/output"] == ("/model.23/Sub", "Multiply_4711", "output0")
 
 
-def test_names_of_a_network_converted_from_pytorch_are_read_too() -> None:
+def test_names_in_a_network_converted_from_pytorch_are_understood() -> None:
     operations = [
         ("__module.model.0.conv/aten::_convolution/Convolution", "Convolution"),
         ("__module.model.10.m.0.attn/aten::matmul/MatMul", "MatMul"),
@@ -47,50 +47,52 @@ def test_names_of_a_network_converted_from_pytorch_are_read_too() -> None:
     assert names == ["/model.0", "/model.10/attention", "/model.23/cv2.0", "/model.23/output"]
 
 
-def test_a_network_with_other_names_is_one_group() -> None:
+def test_a_network_with_unknown_names_is_one_group() -> None:
     assert layers.groups([("conv", "Convolution"), ("add", "Add")]) == [Group("input", ("conv", "add"))]
 
 
 class Lossy:
-    """A network of which some groups lose points when they are quantised."""
+    """A fake network in which some groups lose points when they are quantized."""
 
     def __init__(self, **lost: float) -> None:
         self.groups = [Group(name, (name,)) for name in lost]
         self.lost = lost
         self.attempts = self.judged = 0
 
-    def attempt(self, floating: tuple[Group, ...]) -> Trial:
+    def attempt(self, floating: tuple[Group, ...]) -> QuantizationTrial:
         self.attempts += 1
         kept = {group.name for group in floating}
-        return Trial(Path(), floating, 1 - sum(lost for name, lost in self.lost.items() if name not in kept) / 1000)
+        return QuantizationTrial(
+            Path(), floating, 1 - sum(lost for name, lost in self.lost.items() if name not in kept) / 1000
+        )
 
-    def judge(self, trial: Trial) -> Trial:
+    def judge(self, trial: QuantizationTrial) -> QuantizationTrial:
         self.judged += 1
-        return Trial(trial.network, trial.floating, trial.closeness, drop=1000 * (1 - trial.closeness))
+        return QuantizationTrial(trial.network, trial.floating, trial.closeness, drop=1000 * (1 - trial.closeness))
 
-    def search(self, max_drop: float = 1.0) -> Trial:
+    def search(self, max_drop: float = 1.0) -> QuantizationTrial:
         return layers.search(self.groups, self.attempt, self.judge, max_drop)
 
 
-def test_what_loses_nothing_is_quantised_whole() -> None:
+def test_a_network_that_loses_nothing_is_quantized_completely() -> None:
     network = Lossy(a=0.1, b=0.2, c=0.1)
     assert network.search().floating == ()
     assert (network.attempts, network.judged) == (1, 1)
 
 
-def test_the_one_group_that_loses_is_found() -> None:
+def test_a_single_group_that_loses_accuracy_is_found() -> None:
     lost = {f"g{number}": 0.0 for number in range(30)} | {"g17": 20.0}
     network = Lossy(**lost)
     assert [group.name for group in network.search().floating] == ["g17"]
     assert network.attempts <= 14
 
 
-def test_groups_go_back_one_by_one_the_worst_first() -> None:
+def test_groups_return_to_floating_point_one_by_one_worst_first() -> None:
     lost = {f"g{number}": 0.0 for number in range(12)} | {"g3": 5.0, "g10": 9.0}
     assert [group.name for group in Lossy(**lost).search().floating] == ["g10", "g3"]
 
 
-def test_it_is_given_up_with_the_best_there_was() -> None:
+def test_the_search_gives_up_with_the_best_result() -> None:
     found = Lossy(**{f"g{number}": 10.0 for number in range(12)}).search()
     assert found.drop is not None
     assert found.drop > 1
@@ -98,14 +100,14 @@ def test_it_is_given_up_with_the_best_there_was() -> None:
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=12))
-def test_it_ends_and_never_returns_worse_than_all_in_int8(losses: list[float]) -> None:
+def test_the_search_ends_and_is_never_worse_than_all_in_int8(losses: list[float]) -> None:
     network = Lossy(**{f"g{number}": loss for number, loss in enumerate(losses)})
     found = network.search()
     assert found.drop is not None
     assert found.drop <= sum(losses) + 1e-6
 
 
-def test_a_group_is_slower_by_a_tenth_that_is_worth_a_trial() -> None:
+def test_only_groups_that_are_clearly_slower_are_worth_a_trial() -> None:
     before = {"a": 10.0, "b": 1.0, "c": 0.01, "d": 1.0, "": 1.0}
     after = {"a": 10.5, "b": 1.2, "c": 0.05, "d": 1.3, "": 5.0}
     found = layer_times.slower(before, after, [Group(name, (name,)) for name in ("a", "b", "c", "d", "new")])

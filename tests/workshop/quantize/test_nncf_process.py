@@ -1,4 +1,4 @@
-"""NNCF's program: what goes wrong is said in words, without NNCF being there."""
+"""The protocol with NNCF's program and its errors, tested without NNCF."""
 
 from __future__ import annotations
 
@@ -10,20 +10,12 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.workshop.quantize import nncf_process
+from tests.workshop.fakes import python_that
 
 PACKAGE = Path(nncf_process.__file__).parent.parent
 
 
-def python_that(tmp_path: Path, program: str) -> Path:
-    """A stand-in for the environment's Python, that runs this instead of what it is given."""
-    (tmp_path / "program.py").write_text(program)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "program.py"} "$@"\n')
-    python.chmod(0o755)
-    return python
-
-
-def test_the_program_knows_nothing_of_the_appliance_and_nothing_imports_it() -> None:
+def test_the_program_is_independent_of_the_package() -> None:
     program = ast.parse(nncf_process.WORKER.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(program) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(program) if isinstance(node, ast.ImportFrom)}
@@ -48,15 +40,15 @@ def test_the_program_answers_line_by_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "reason"),
     [
         ("raise SystemExit('no such layer')", "NNCF failed: no such layer"),
         ("import os; os.kill(os.getpid(), 9)", "not enough memory"),
     ],
 )
-def test_a_program_that_fails_says_why(tmp_path: Path, program: str, told: str) -> None:
+def test_a_failing_program_is_reported(tmp_path: Path, program: str, reason: str) -> None:
     with (
-        pytest.raises(ModelError, match=told) as caught,
+        pytest.raises(ModelError, match=reason) as caught,
         nncf_process.start(python_that(tmp_path, program), tmp_path / "model.xml", tmp_path),
     ):
         pass

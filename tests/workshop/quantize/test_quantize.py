@@ -1,4 +1,4 @@
-"""`appliance model quantize` with a stand-in for NNCF, and once with NNCF itself where its environment is there."""
+"""`appliance model quantize` with a fake NNCF, and once with NNCF itself if its environment exists."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from appliance.values import Size
 from appliance.workshop import known_models
 from appliance.workshop.environment import is_ready, python_of
 from appliance.workshop.quantize import nncf_process
-from appliance.workshop.quantize.quantize import Start, quantize
+from appliance.workshop.quantize.quantize import StartQuantizer, quantize
 from tests.models import networks
 from tests.models.bundles import make_bundles
-from tests.workshop.quantize.test_calibration import make_pictures
+from tests.workshop.fakes import make_pictures
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -42,7 +42,7 @@ def same(network: Path, output: Path) -> None:
 
 
 def blind(network: Path, output: Path) -> None:
-    """As an INT8 network whose head was quantised badly: all confidences gone."""
+    """Like a badly quantized head: all confidences are 0."""
     import openvino
     from openvino import opset13
 
@@ -55,7 +55,7 @@ def blind(network: Path, output: Path) -> None:
 
 
 class FakeNNCF:
-    """Writes a network as `make` says, and `same` as soon as something stays in floating point."""
+    """Writes networks with `make`; if `curable`, with `same` once the right group stays in floating point."""
 
     def __init__(self, network: Path, make: object, curable: bool) -> None:
         self.operations = [("/model.0/conv", "Convolution"), ("/model.1/conv", "Convolution")]
@@ -67,7 +67,7 @@ class FakeNNCF:
         return output
 
 
-def fake(make: object, curable: bool = False) -> Start:
+def fake(make: object, curable: bool = False) -> StartQuantizer:
     @contextmanager
     def start(network: Path, inputs: Path, report: ReportLine) -> Iterator[FakeNNCF]:
         assert len(list(inputs.glob("*.npy"))) == 5
@@ -76,27 +76,27 @@ def fake(make: object, curable: bool = False) -> Start:
     return start
 
 
-def run(models: Path, start: Start, said: list[str] | None = None, **changed: object) -> Bundle:
+def run(models: Path, start: StartQuantizer, lines: list[str] | None = None, **changed: object) -> Bundle:
     settings = loader.load(flags={"model.dir": str(models)})
     pictures = make_pictures(models.parent / "images", 10)
-    told = said if said is not None else []
-    wanted: dict[str, object] = {"labels": None, "out": "small", "max_drop": 1.0, "most": 300} | changed
-    return quantize(settings, "yolo11n", pictures=pictures, report=told.append, start=start, **wanted)  # type: ignore[arg-type]
+    report = (lines if lines is not None else []).append
+    options: dict[str, object] = {"labels": None, "out": "small", "max_drop": 1.0, "most": 300} | changed
+    return quantize(settings, "yolo11n", pictures=pictures, report=report, start=start, **options)  # type: ignore[arg-type]
 
 
-def test_a_network_that_sees_as_well_becomes_a_bundle(models: Path) -> None:
-    said: list[str] = []
-    made = run(models, fake(same), said)
+def test_a_network_of_equal_accuracy_becomes_a_bundle(models: Path) -> None:
+    lines: list[str] = []
+    made = run(models, fake(same), lines)
     assert made == bundles.read(models / "small")
     assert (made.name, made.precision, made.classes) == ("small", "int8", networks.CLASSES)
     assert made.quantized is not None
     assert made.quantized.made_from == "yolo11n"
     assert (made.quantized.measure, made.quantized.points_before, made.quantized.points_after) == ("likeness", 100, 100)
     assert (made.quantized.calibrated_by, made.quantized.judged_by, made.quantized.floating) == (5, 5, ())
-    assert any("no labels were found" in line for line in said)
+    assert any("no labels were found" in line for line in lines)
 
 
-def test_labels_beside_the_pictures_are_the_measure(models: Path) -> None:
+def test_labels_next_to_the_pictures_are_used(models: Path) -> None:
     labels = models.parent / "labels"
     labels.mkdir()
     (labels / "001.txt").write_text("0 0.75 0.75 0.2 0.2\n")
@@ -105,29 +105,29 @@ def test_labels_beside_the_pictures_are_the_measure(models: Path) -> None:
     assert made.quantized.measure == "map50_95"
 
 
-def test_a_network_that_loses_too_much_is_refused_and_nothing_is_written(models: Path) -> None:
-    with pytest.raises(ModelError, match=r"loses 100\.0 points .*at most 1 are allowed; nothing was written") as caught:
+def test_a_network_that_loses_too_much_is_rejected_and_nothing_is_written(models: Path) -> None:
+    with pytest.raises(ModelError, match=r"loses 100\.0 points .*at most 1 is allowed\. Nothing was written") as caught:
         run(models, fake(blind))
     assert caught.value.code == "model_accuracy"
     assert sorted(path.name for path in models.iterdir()) == ["yolo11n"]
 
 
-def test_a_network_that_loses_too_much_leaves_the_one_before_it_alone(models: Path) -> None:
+def test_a_network_that_loses_too_much_does_not_replace_another(models: Path) -> None:
     before = run(models, fake(same))
     with pytest.raises(ModelError):
         run(models, fake(blind))
     assert bundles.read(models / "small") == before
 
 
-def test_the_layers_that_must_stay_in_floating_point_are_found_and_recorded(models: Path) -> None:
-    said: list[str] = []
-    made = run(models, fake(blind, curable=True), said)
+def test_layers_that_must_stay_in_floating_point_are_found_and_recorded(models: Path) -> None:
+    lines: list[str] = []
+    made = run(models, fake(blind, curable=True), lines)
     assert made.quantized is not None
     assert made.quantized.floating == ("/model.1/output",)
-    assert any("/model.1/output in floating point: 100.0 points" in line for line in said)
+    assert any("/model.1/output in floating point: 100.0 points" in line for line in lines)
 
 
-def test_the_service_says_that_it_is_int8(models: Path) -> None:
+def test_the_service_reports_int8(models: Path) -> None:
     run(models, fake(same))
     network = load_network(loader.load(flags={"model.dir": str(models), "model.name": "small"}))
     network.engine.close()
@@ -135,15 +135,15 @@ def test_the_service_says_that_it_is_int8(models: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["", "yolo11n", ".small", "a/b", ".."])
-def test_the_new_name_must_be_new_and_a_name(models: Path, out: str) -> None:
+def test_the_new_name_must_be_valid_and_unused(models: Path, out: str) -> None:
     with pytest.raises(ModelError, match="--out"):
         run(models, fake(same), out=out)
 
 
-def test_int8_is_not_made_of_int8(models: Path) -> None:
+def test_an_int8_model_is_not_quantized_again(models: Path) -> None:
     run(models, fake(same))
     settings = loader.load(flags={"model.dir": str(models)})
-    with pytest.raises(ModelError, match="INT8 already"):
+    with pytest.raises(ModelError, match="already INT8"):
         quantize(settings, "small", pictures=models, labels=None, out="x", max_drop=1, most=9, report=lambda _: None)
 
 
@@ -156,22 +156,24 @@ def test_the_list_shows_the_precision(models: Path, capsys: pytest.CaptureFixtur
     assert ", float, " in second
 
 
-def test_errors_of_the_command_are_one_line(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_the_command_are_reported(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["model", "quantize", "--set", f"model.dir={models}", "--calibration", str(tmp_path / "none")]
     assert cli.main([*command, "yolo11n"]) == 1
-    assert "has 0 pictures" in capsys.readouterr().err
+    assert "contains 0 pictures" in capsys.readouterr().err
     assert cli.main([*command, "nothing"]) == 3
     assert "model not found: " in capsys.readouterr().err
 
 
 def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tmp_path: Path) -> None:
-    wanted = nncf_process.environment()
-    place = wanted.folder()
-    if not is_ready(wanted, place):
+    environment = nncf_process.environment()
+    place = environment.folder()
+    if not is_ready(environment, place):
         if os.environ.get("CI"):
-            python_of(wanted, place, print)
+            python_of(environment, place, print)
         else:
-            pytest.skip(f"NOT TESTED: NNCF's environment is not there ({place}); `appliance model quantize` makes it")
+            pytest.skip(
+                f"NOT TESTED: NNCF's environment does not exist ({place}); `appliance model quantize` creates it"
+            )
     settings = loader.load(flags={"model.dir": str(tmp_path / "models"), "flow.max_side": "320"})
     shutil.copytree(models_dir / known_models.DEFAULT, tmp_path / "models" / known_models.DEFAULT)
     pictures = make_pictures(tmp_path / "images", 8, Size(320, 192))
@@ -187,7 +189,7 @@ def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tm
     )
     assert made.quantized is not None
     source = tmp_path / "models" / known_models.DEFAULT / "model.bin"
-    # How much smaller depends on the layers that this machine finds better left in floating point.
+    # How much smaller depends on the layers that are faster in floating point on this machine.
     assert made.network.with_suffix(".bin").stat().st_size < 0.8 * source.stat().st_size
     engine = registry.create("openvino", made.network)
     for size in (Size(640, 384), Size(640, 640), Size(320, 192), Size(416, 256)):

@@ -1,4 +1,4 @@
-"""Networks quantised on trial: made, compared with the original, measured, timed, each with a line for the reader."""
+"""Quantize a network in trials and keep the groups of layers in floating point that need it."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from typing import Protocol
 from appliance.ports import ReportLine
 from appliance.workshop.quantize import layer_times, layers
 from appliance.workshop.quantize.judge import Judge
-from appliance.workshop.quantize.layers import Group, Trial
+from appliance.workshop.quantize.layers import Group, QuantizationTrial
 
 _MOST = 3
-"""Groups that are tried for speed."""
+"""The most groups tried in floating point for speed."""
 _FASTER = 0.995
-"""Less of a gain is none that a measurement shows."""
+"""A smaller gain is within the measurement error."""
 
-Times = Callable[[Sequence[Path]], list[dict[str, float]]]
-"""For each network the time of each group of layers, ms."""
+MeasureTimes = Callable[[Sequence[Path]], list[dict[str, float]]]
+"""Measures the time of each group of layers in each network, ms."""
 
 
 class Quantizer(Protocol):
-    """What runs NNCF."""
+    """Quantizes one network; NNCF, or a fake in tests."""
 
     operations: list[tuple[str, str]]
-    """(name, type), in the order in which they run."""
+    """(name, type), in execution order."""
 
     def quantize(self, ignored: Sequence[str], output: Path) -> Path: ...
 
 
-class Trials:
-    """Looks for the groups of layers that are better left in floating point. `scratch`: for the networks."""
+class LayerSearch:
+    """Finds the groups of layers that are better left in floating point. `scratch`: a folder for the networks."""
 
     def __init__(self, quantizer: Quantizer, judge: Judge, scratch: Path, report: ReportLine) -> None:
         self._quantizer, self._judge, self._scratch, self._report = quantizer, judge, scratch, report
         self._groups = layers.groups(quantizer.operations)
         self._made = 0
 
-    def search(self, original: Path, times: Times, max_drop: float) -> Trial:
-        """The network that loses no more than `max_drop` points with few groups left, or the best that there was."""
+    def run(self, original: Path, times: MeasureTimes, max_drop: float) -> QuantizationTrial:
+        """The network that loses at most `max_drop` points with few groups in floating point, or else the best one."""
         best = layers.search(self._groups, self._attempt, self._measure, max_drop)
         if best.drop is None or best.drop > max_drop:
             return best
         return self._faster(best, original, times, max_drop)
 
-    def _faster(self, best: Trial, original: Path, times: Times, max_drop: float) -> Trial:
-        """`best`, or the same with those groups left that INT8 made slower, where that is faster and sees no worse."""
+    def _faster(
+        self, best: QuantizationTrial, original: Path, times: MeasureTimes, max_drop: float
+    ) -> QuantizationTrial:
+        """Also keep groups in floating point that INT8 made slower, if the network gets faster and no less accurate."""
         before, now = times([original, best.network])
         for group in layer_times.slower(before, now, [one for one in self._groups if one not in best.floating])[:_MOST]:
             self._report(
@@ -60,14 +62,16 @@ class Trials:
                 best = tried if tried.drop is not None and tried.drop <= max_drop else best
         return best
 
-    def _attempt(self, floating: tuple[Group, ...]) -> Trial:
+    def _attempt(self, floating: tuple[Group, ...]) -> QuantizationTrial:
         self._made += 1
         network = self._quantizer.quantize(layers.names(floating), self._scratch / f"trial-{self._made}.xml")
-        trial = Trial(network, floating, self._judge.closeness(network))
-        self._report(f"  trial {self._made}: {_floating(floating)}: {100 * trial.closeness:.1f} % like the original")
+        trial = QuantizationTrial(network, floating, self._judge.closeness(network))
+        self._report(
+            f"  trial {self._made}: {_floating(floating)}: closeness to the original {100 * trial.closeness:.1f} %"
+        )
         return trial
 
-    def _measure(self, trial: Trial) -> Trial:
+    def _measure(self, trial: QuantizationTrial) -> QuantizationTrial:
         points = self._judge.points(trial.network)
         self._report(f"  {_floating(trial.floating)}: {points:.1f} points")
         return replace(trial, drop=self._judge.points_before - points)
@@ -75,6 +79,6 @@ class Trials:
 
 def _floating(groups: Sequence[Group]) -> str:
     if not groups:
-        return "all in INT8"
+        return "all layers in INT8"
     shown = f"{groups[0].name} … {groups[-1].name}" if len(groups) > 3 else ", ".join(group.name for group in groups)
     return f"{shown} in floating point"
