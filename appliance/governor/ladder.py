@@ -1,10 +1,10 @@
-"""The ladder of cooling states: what each state allows, and how much heat it produces relative to full load.
+"""The ladder of throttle levels: what each level allows, and how much heat it produces relative to full load.
 
 Rules of this file:
-- State 0 has no restrictions; the last state refuses every frame. The states between produce a known part of the heat
+- Level 0 has no restrictions; the last level refuses every frame. The levels between produce a known part of the heat
   of full load.
-- On a busy device a smaller input alone yields more frames and the same heat. A state therefore also limits the
-  engine's time (`duty`) to what the frames of state 0 cost at the smaller size: as many frames, less heat.
+- On a busy device a smaller input alone yields more frames and the same heat. A level therefore also limits the
+  engine's time (`duty`) to what the frames of level 0 cost at the smaller size: as many frames, less heat.
 - The order: smaller inputs, which lose little accuracy for the heat they save; fewer frames, one at a time; cameras
   with a priority only; none.
 """
@@ -24,7 +24,7 @@ docs/decisions/0006-a-network-for-each-size.md."""
 _FEWER_FRAMES = ((0.7, 0.5), (0.5, 1.0), (0.35, 1.5), (0.25, 2.0))
 """Part of the frames, and minimum interval per camera (s): `duty` alone does not slow cameras that send little."""
 _MAX_HEAT_RATIO = 0.9
-"""A smaller size becomes a state only if its heat is at most this part of the state before."""
+"""A smaller size becomes a level only if its heat is at most this part of the level before."""
 _ONE_SIZE = (0.7, 0.5, 0.35, 0.25)
 """Parts of the frames for a network with a fixed input size."""
 _STRIDE, _MIN_SIDE = 32, 64
@@ -32,18 +32,18 @@ _STRIDE, _MIN_SIDE = 32, 64
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One cooling state."""
+    """One throttle level."""
 
     heat: float
     """Heat relative to full load, at most, 0-1."""
     frames: float
-    """Frames processed under full load, relative to state 0, 0-1."""
+    """Frames processed under full load, relative to level 0, 0-1."""
     limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """All cooling states, from no restrictions to no frames."""
+    """All throttle levels, from no restrictions to no frames."""
 
     steps: tuple[Step, ...]
     measured: bool
@@ -51,18 +51,18 @@ class Ladder:
 
     @property
     def last(self) -> int:
-        """The number of the last state, in which inference is off."""
+        """The number of the last level, at which inference is off."""
         return len(self.steps) - 1
 
     def cautious(self) -> int:
-        """The first state with half the heat or less."""
+        """The first level with half the heat or less."""
         return next(number for number, step in enumerate(self.steps) if step.heat <= 0.5)
 
 
 def make_ladder(
     full: Limits, profile: Profile | None = None, *, slots: int = 1, one_size: bool = False, priorities: bool = False
 ) -> Ladder:
-    """Build the ladder of a device whose limits in state 0 are `full`.
+    """Build the ladder of a device whose limits at level 0 are `full`.
 
     `slots`: inferences that the engine runs in parallel. `one_size`: the network has a fixed input size.
     `priorities`: some cameras have a priority above 0.
@@ -109,7 +109,7 @@ def smaller_sides(full_side: int) -> tuple[int, ...]:
 
 
 def _with_fewer_frames(base: Step, part: float, interval_s: float, slots: int) -> Step:
-    """Return a state with fewer frames of the same size, one at a time; `duty` counts the engine time of one slot."""
+    """Return a level with fewer frames of the same size, one at a time; `duty` counts the engine time of one slot."""
     heat = base.heat * part
     limits = replace(
         base.limits,

@@ -1,4 +1,4 @@
-"""The governor's policy: a pure function from one reading to the next cooling state.
+"""The governor's policy: a pure function from one reading to the next throttle level.
 
 Rules of this file:
 - Down: at the target temperature, unless the chip is already cooling; at once when clearly above the target; earlier
@@ -61,7 +61,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class HeldState:
-    """A cooling state that was set manually, until a given time."""
+    """A throttle level that was set manually, until a given time."""
 
     cooling: int
     until_s: float

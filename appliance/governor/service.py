@@ -65,7 +65,7 @@ class Governor:
         return replace(self.reading or Reading(at_s=0.0), at_s=self._clock())
 
     def follow(self, policy: Policy | None, full: Limits) -> None:
-        """Apply new settings; keep the cooling state, or the nearest one that still exists."""
+        """Apply new settings; keep the throttle level, or the nearest one that still exists."""
         self.policy = policy
         if policy is not None:
             self.state = replace(self.state, cooling=min(self.state.cooling, policy.ladder.last))
@@ -75,17 +75,17 @@ class Governor:
             self._apply(limits)
 
     def hold(self, cooling: int, for_s: float) -> None:
-        """Stay in this cooling state for `for_s` seconds, at any temperature below the critical point.
+        """Stay at this throttle level for `for_s` seconds, at any temperature below the critical point.
 
-        Raises ValueError for a nonexistent state, or when the governor is off.
+        Raises ValueError for a nonexistent level, or when the governor is off.
         """
         if self.policy is None:
             raise ValueError("the governor is off. Set governor.enabled = true")
         if not 0 <= cooling <= self.max_state:
-            raise ValueError(f"cooling state {cooling} does not exist. Choose 0 (no restrictions) to {self.max_state}")
+            raise ValueError(f"throttle level {cooling} does not exist. Choose 0 (no restrictions) to {self.max_state}")
         self.state = replace(self.state, hold=HeldState(cooling, self._clock() + for_s))
         log.warning(
-            "cooling state held manually: state=%d for=%.0f s", cooling, for_s, extra={"cooling_state": cooling}
+            "throttle level held manually: level=%d for=%.0f s", cooling, for_s, extra={"cooling_state": cooling}
         )
         self._decide_now()
 
@@ -93,27 +93,27 @@ class Governor:
         """End a manual hold and return to automatic control."""
         if self.state.hold is not None:
             self.state = release(self.state)
-            log.warning("manual hold of the cooling state released", extra={"cooling_state": self.cur_state})
+            log.warning("manual hold of the throttle level released", extra={"cooling_state": self.cur_state})
             self._decide_now()
 
     @property
     def cur_state(self) -> int:
-        """The cooling state; 0 means no restrictions."""
+        """The throttle level; 0 means no restrictions."""
         return self.state.cooling
 
     @property
     def max_state(self) -> int:
-        """The last cooling state, in which inference is off."""
+        """The last throttle level, at which inference is off."""
         return self.policy.ladder.last if self.policy is not None else 0
 
     @property
     def transitions(self) -> int:
-        """Number of cooling state changes since the start."""
+        """Number of changes of the throttle level since the start."""
         return self.state.transitions
 
     @property
     def time_in_state_s(self) -> float:
-        """Seconds since the last change of cooling state, or since the start."""
+        """Seconds since the last change of throttle level, or since the start."""
         return max(0.0, self._clock() - max(self.state.since_s, self._begun_s))
 
     @property

@@ -1,4 +1,4 @@
-"""The governor's state in plain words: what a cooling state means, and why it changed."""
+"""The governor's state in plain words: what a throttle level means, and why it changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_SENSOR = (
 
 
 def meaning(step: Step) -> str:
-    """Describe what a cooling state allows."""
+    """Describe what a throttle level allows."""
     if not step.limits.admit:
         return "detection off; health endpoint only"
     if step.heat == 1.0:
@@ -27,7 +27,7 @@ def meaning(step: Step) -> str:
 
 
 def cause(state: State, reading: Reading, target_c: float) -> str:
-    """Explain why the device is in its cooling state, as a phrase without a full stop."""
+    """Explain why the device is at its throttle level, as a phrase without a full stop."""
     temp = reading.thermal.soc_temp_c
     shown = "unknown" if temp is None else f"{temp:.0f} °C"
     if state.reason == "critical_temperature":
@@ -47,7 +47,7 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
     if state.reason == "held":
         return "held manually"
     if state.reason == "recovering":
-        return f"recovering to state 0, chip temperature {shown}"
+        return f"recovering to level 0, chip temperature {shown}"
     return f"chip temperature {shown}" if temp is not None else "no problems"
 
 
@@ -61,7 +61,7 @@ def change(before: State, after: State, reading: Reading, ladder: Ladder, target
     lines = []
     if after.cooling != before.cooling:
         lines.append(
-            f"cooling state {before.cooling} -> {after.cooling} of {ladder.last} "
+            f"throttle level {before.cooling} -> {after.cooling} of {ladder.last} "
             f"({meaning(ladder.steps[after.cooling])}): {cause(after, reading, target_c)}"
         )
     if after.shortage.stage != before.shortage.stage:

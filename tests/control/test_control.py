@@ -88,7 +88,7 @@ async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((99, 60.0), "cooling state 99 does not exist"),
+        ((99, 60.0), "throttle level 99 does not exist"),
         ((1, 0.0), "24 hours"),
         ((1, 1e9), "24 hours"),
         ((1.5, 60.0), "int"),
@@ -201,7 +201,7 @@ async def test_the_commands_hold_show_and_release_a_level(
     assert " *     2    44%   input 416 px, all frames" in shown
     assert "measure this device: appliance bench" in shown
     problems = capsys.readouterr().err
-    assert "cooling state 77 does not exist" in problems
+    assert "throttle level 77 does not exist" in problems
     assert "--for: at most 24h" in problems
 
 

@@ -125,7 +125,7 @@ async def test_each_change_of_state_is_logged_with_its_cause(caplog: pytest.LogC
     await run_through([80.0] * 3)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "cooling state 0 -> 1 of 9 (input 512 px, all frames): chip temperature 80 °C, target below 75 °C"
+        "throttle level 0 -> 1 of 9 (input 512 px, all frames): chip temperature 80 °C, target below 75 °C"
     )
     assert (record.cooling_state, record.reason) == (1, "temperature")  # type: ignore[attr-defined]  # from `extra`
 
@@ -151,11 +151,11 @@ async def test_a_state_is_held_manually_and_released(caplog: pytest.LogCaptureFi
         assert applied.governor.held_for_s is None
         await applied.read(300)
     assert applied.governor.cur_state == 0
-    assert any("cooling state held manually: state=2 for=100000 s" in record.getMessage() for record in caplog.records)
+    assert any("throttle level held manually: level=2 for=100000 s" in record.getMessage() for record in caplog.records)
 
 
 async def test_a_nonexistent_state_cannot_be_held() -> None:
-    with pytest.raises(ValueError, match="cooling state 99 does not exist"):
+    with pytest.raises(ValueError, match="throttle level 99 does not exist"):
         Applied([50.0]).governor.hold(99, 60.0)
     with pytest.raises(ValueError, match=r"governor\.enabled"):
         Applied([50.0], None).governor.hold(1, 60.0)
