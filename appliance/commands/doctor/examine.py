@@ -96,9 +96,12 @@ def _model(settings: Settings, running: RunningService | None) -> Iterator[Check
     yield CheckResult("model", True, f"{model.name}, {len(model.classes)} classes, files match the manifest")
     if running is not None:
         # Loading a second network could exceed the memory of a small board.
-        yield CheckResult("engine", running.ready and running.stand_in is None,
-                    f"in the running service: {running.stand_in or running.canary}",
-                    "See `journalctl -u appliance -n 50` or `/health` for the cause.")  # fmt: skip
+        yield CheckResult(
+            "engine",
+            running.ready and running.stand_in is None,
+            f"in the running service: {running.stand_in or running.canary}",
+            "See `journalctl -u appliance -n 50` or `/health` for the cause.",
+        )
         return
     try:
         network = load_network(settings)
@@ -115,23 +118,23 @@ def _model(settings: Settings, running: RunningService | None) -> Iterator[Check
     try:
         precision = network.info.computed_in(network.engine.precision)
         yield CheckResult("engine", True, f"{network.engine.name} on {network.engine.device}, {precision}")
-        yield _sight(settings, network)
+        yield _self_test(settings, network)
     finally:
         network.close()
 
 
-def _sight(settings: Settings, network: Network) -> CheckResult:
+def _self_test(settings: Settings, network: Network) -> CheckResult:
     """Check that the model detects the stop signs in the test image, as the service's self-test does."""
     if scene.SIGN not in network.info.classes:
-        return CheckResult("sight", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
+        return CheckResult("self-test", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
     known = sight.known_picture()
     frame = Frame("doctor", "doctor", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
     try:
         answer = inference_of(settings, network, lambda: 0.0).run(frame, settings.flow.max_side).detected
     except EngineError as error:
-        return CheckResult("sight", False, str(error), _REPLACE)
+        return CheckResult("self-test", False, str(error), _REPLACE)
     problem = known.problem(answer.detections, answer.input_size, network.reader.max_detections)
-    return CheckResult("sight", problem is None, problem or "test image recognised", _REPLACE)
+    return CheckResult("self-test", problem is None, problem or "test image recognised", _REPLACE)
 
 
 def _port(settings: Settings, running: RunningService | None) -> CheckResult:

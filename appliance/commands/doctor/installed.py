@@ -46,16 +46,21 @@ def examine(root: Path, owner_uid: int = 0) -> Iterator[CheckResult]:
 def _release(current: Path) -> CheckResult:
     name = current.readlink().name
     complete = (current / "complete").exists()
-    return CheckResult("release", complete, name if complete else f"{name} is incomplete",
-                 "Run provisioning/install.sh again.")  # fmt: skip
+    return CheckResult(
+        "release", complete, name if complete else f"{name} is incomplete", "Run provisioning/install.sh again."
+    )
 
 
 def _units(root: Path) -> CheckResult:
     enabled = {path.name for path in root.glob("etc/systemd/system/*.*/appliance*") if path.is_symlink()}
     missing = [unit for unit in UNITS if unit not in enabled]
     if missing:
-        return CheckResult("units", False, f"not enabled: {', '.join(missing)}",
-                     f"Enable them at boot: `sudo systemctl enable {' '.join(missing)}`.")  # fmt: skip
+        return CheckResult(
+            "units",
+            False,
+            f"not enabled: {', '.join(missing)}",
+            f"Enable them at boot: `sudo systemctl enable {' '.join(missing)}`.",
+        )
     return CheckResult("units", True, "all enabled")
 
 
@@ -75,9 +80,13 @@ def _permissions(root: Path, owner_uid: int) -> CheckResult:
             if status.st_mode & forbidden:
                 wrong.append(f"/{name} is accessible to other users ({stat.filemode(status.st_mode)})")
     if wrong:
-        return CheckResult("permissions", False, "; ".join(wrong),
-                     "Run `sudo /opt/appliance/current/systemd/install.sh`. Correct single files with "
-                     "`sudo chmod` and `sudo chown`.")  # fmt: skip
+        return CheckResult(
+            "permissions",
+            False,
+            "; ".join(wrong),
+            "Run `sudo /opt/appliance/current/systemd/install.sh`. Correct single files with "
+            "`sudo chmod` and `sudo chown`.",
+        )
     if unreadable:
         return CheckResult("permissions", True, f"correct, but not checked without sudo: {', '.join(unreadable)}")
     return CheckResult("permissions", True, "settings, secrets and models belong to root and are closed to other users")
@@ -94,6 +103,10 @@ def _memory_limit(root: Path) -> CheckResult:
         enforced = (groups / "memory").is_dir()  # version 1
     if enforced:
         return CheckResult("memory limit", True, "enforced by the kernel")
-    return CheckResult("memory limit", False, "not enforced: the kernel does not account for memory",
-                 "Append ` cgroup_enable=memory` to the line in /boot/firmware/cmdline.txt, or to the kernel "
-                 "options of your boot loader, and reboot.")  # fmt: skip
+    return CheckResult(
+        "memory limit",
+        False,
+        "not enforced: the kernel does not account for memory",
+        "Append ` cgroup_enable=memory` to the line in /boot/firmware/cmdline.txt, or to the kernel "
+        "options of your boot loader, and reboot.",
+    )

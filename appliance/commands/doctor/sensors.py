@@ -17,7 +17,7 @@ _CLOCK_VALID_AFTER = 1_700_000_000
 
 def of_reading(reading: Reading) -> Iterator[CheckResult]:
     """One result per sensor group."""
-    for check in (_temperature, _supply, _disk, _memory, _clock):
+    for check in (_temperature, _power, _disk, _memory, _clock):
         yield check(reading)
 
 
@@ -28,20 +28,24 @@ def _temperature(reading: Reading) -> CheckResult:
             "temperature", True, f"unknown, so the governor cannot limit it: {_why(reading, 'thermal.soc_temp_c')}"
         )
     limit = "" if throttle_c is None else f"; the chip throttles at {throttle_c:.0f} °C"
-    return CheckResult("temperature", throttle_c is None or temp_c < throttle_c, f"{temp_c:.0f} °C{limit}",
-                 "Improve the cooling: shade, airflow. Check that the fan is running.")  # fmt: skip
+    return CheckResult(
+        "temperature",
+        throttle_c is None or temp_c < throttle_c,
+        f"{temp_c:.0f} °C{limit}",
+        "Improve the cooling: shade, airflow. Check that the fan is running.",
+    )
 
 
-def _supply(reading: Reading) -> CheckResult:
+def _power(reading: Reading) -> CheckResult:
     power = reading.power
     fix = "Use the power supply made for this board and a short cable. Unplug USB devices that it powers."
     if power.under_voltage:
-        return CheckResult("supply", False, "under-voltage", fix)
+        return CheckResult("power", False, "under-voltage", fix)
     if power.under_voltage_since_boot:
-        return CheckResult("supply", False, "under-voltage at least once since the board started", fix)
+        return CheckResult("power", False, "under-voltage at least once since the board started", fix)
     if power.under_voltage is None:
-        return CheckResult("supply", True, f"unknown: {_why(reading, 'power.under_voltage')}")
-    return CheckResult("supply", True, "no under-voltage")
+        return CheckResult("power", True, f"unknown: {_why(reading, 'power.under_voltage')}")
+    return CheckResult("power", True, "no under-voltage")
 
 
 def _disk(reading: Reading) -> CheckResult:
@@ -51,8 +55,12 @@ def _disk(reading: Reading) -> CheckResult:
     worn = "" if storage.wear_percent is None else f", up to {storage.wear_percent:.0f} % worn"
     text = f"{storage.free_bytes / 1e9:.1f} GB free{worn}"
     if storage.read_only:
-        return CheckResult("disk", False, f"{text}; read-only",
-                     "Mount it read-write. If that fails, the card may be worn out: replace it.")  # fmt: skip
+        return CheckResult(
+            "disk",
+            False,
+            f"{text}; read-only",
+            "Mount it read-write. If that fails, the card may be worn out: replace it.",
+        )
     if storage.reserve_low or (storage.wear_percent or 0) >= WORN_PERCENT:
         return CheckResult("disk", False, f"{text}; worn out", "Back up the card and replace it soon.")
     return CheckResult(
@@ -71,16 +79,24 @@ def _memory(reading: Reading) -> CheckResult:
     text = f"{memory.available_bytes / 1e9:.1f} GB available"
     if memory.cgroup_limit_bytes is not None:
         text += f", {room / 1e9:.1f} GB within the memory limit of the control group"
-    return CheckResult("memory", room > _ENOUGH_MEMORY_BYTES, text,
-                 "The service needs about 250 MB. Stop other programs or raise its memory limit.")  # fmt: skip
+    return CheckResult(
+        "memory",
+        room > _ENOUGH_MEMORY_BYTES,
+        text,
+        "The service needs about 250 MB. Stop other programs or raise its memory limit.",
+    )
 
 
 def _clock(reading: Reading) -> CheckResult:
     now = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     synchronised = {True: ", synchronised", False: ", not synchronised with a time server", None: ""}
-    return CheckResult("clock", now > _CLOCK_VALID_AFTER, shown + synchronised[reading.system.clock_synchronised],
-                 "Allow access to an NTP server (UDP port 123) and run `timedatectl set-ntp true`.")  # fmt: skip
+    return CheckResult(
+        "clock",
+        now > _CLOCK_VALID_AFTER,
+        shown + synchronised[reading.system.clock_synchronised],
+        "Allow access to an NTP server (UDP port 123) and run `timedatectl set-ntp true`.",
+    )
 
 
 def _why(reading: Reading, field: str) -> str:

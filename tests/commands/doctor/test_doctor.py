@@ -42,29 +42,29 @@ def examined(models: Path, **flags: str) -> dict[str, CheckResult]:
 
 def test_a_working_installation_passes(models: Path) -> None:
     checks = examined(models)
-    assert {"python", "board", "model", "engine", "port", "temperature", "supply", "disk", "memory", "clock"} <= set(
+    assert {"python", "board", "model", "engine", "port", "temperature", "power", "disk", "memory", "clock"} <= set(
         checks
     )
     for name in ("python", "board", "model", "engine", "port", "clock"):
         assert checks[name].ok, checks[name]
     assert "3 classes" in checks["model"].text
-    assert checks["sight"].ok
-    assert checks["sight"].text == "not tested: yolo11n has no class 'stop sign'"
+    assert checks["self-test"].ok
+    assert checks["self-test"].text == "not tested: yolo11n has no class 'stop sign'"
     assert "openvino on CPU" in checks["engine"].text
 
 
 def test_a_model_that_fails_the_test_image_fails(tmp_path: Path) -> None:
     network = networks.colours(names="{0: 'stop sign', 1: 'green', 2: 'blue'}")
     make_bundles(tmp_path, "yolo11n", onnx=network)
-    sight = examined(tmp_path)["sight"]
-    assert not sight.ok
-    assert sight.text.startswith("0 of 3 drawn stop signs were found")
-    assert "appliance model fetch --force" in sight.fix
+    result = examined(tmp_path)["self-test"]
+    assert not result.ok
+    assert result.text.startswith("0 of 3 drawn stop signs were found")
+    assert "appliance model fetch --force" in result.fix
 
 
 def test_the_default_model_passes_the_test_image(models_dir: Path) -> None:
-    assert examined(models_dir, engine__cache="false")["sight"] == CheckResult(
-        "sight", True, "test image recognised",
+    assert examined(models_dir, engine__cache="false")["self-test"] == CheckResult(
+        "self-test", True, "test image recognised",
         "Run `appliance model fetch --force`, or activate another model with `appliance model activate`.",
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ def test_a_healthy_board_passes_with_its_measurements() -> None:
     checks = checked(HEALTHY)
     assert all(check.ok for check in checks.values())
     assert checks["temperature"].text == "62 °C; the chip throttles at 80 °C"
-    assert checks["supply"].text == "no under-voltage"
+    assert checks["power"].text == "no under-voltage"
     assert checks["disk"].text == "9.0 GB free, up to 20 % worn"
     assert checks["memory"].text == "2.0 GB available"
     assert checks["clock"].text.endswith("UTC, synchronised")
@@ -163,9 +163,9 @@ def test_a_healthy_board_passes_with_its_measurements() -> None:
             {"thermal": Thermal(soc_temp_c=80.0, passive_temp_c=80.0)},
             "80 °C; the chip throttles",
         ),
-        ("supply", {"power": Power(under_voltage=True)}, "under-voltage"),
+        ("power", {"power": Power(under_voltage=True)}, "under-voltage"),
         (
-            "supply",
+            "power",
             {"power": Power(under_voltage=False, under_voltage_since_boot=True)},
             "at least once since the board",
         ),
@@ -197,7 +197,7 @@ def test_an_unknown_value_passes_with_its_reason() -> None:
     }
     checks = checked(Reading(at_s=1.0, unknown=unknown))
     assert all(check.ok for check in checks.values())
-    for name, reason in zip(("temperature", "supply", "disk", "memory"), unknown.values(), strict=True):
+    for name, reason in zip(("temperature", "power", "disk", "memory"), unknown.values(), strict=True):
         assert checks[name].text.startswith("unknown")
         assert checks[name].text.endswith(reason)
 
