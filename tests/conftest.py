@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test writes into the real state folder, nor does a service that a test starts."""
+    """Keep tests, and the services they start, out of the real state folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("STATE_DIRECTORY", raising=False)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
@@ -44,7 +44,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def own_logging() -> Iterator[None]:
-    """Logging as it is set up for a process, given back afterwards."""
+    """Let a test set up logging, and restore it afterwards."""
     root, ours = logging.getLogger(), logging.getLogger("appliance")
     before = root.handlers[:], root.level, ours.level
     yield
@@ -61,7 +61,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def untouched_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No settings come from this machine, and no service of its is asked, here or in the tests' own processes."""
+    """Isolate tests and their child processes from this machine's settings and running service."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("APPLIANCE_")]:
             patch.delenv(name)
@@ -72,13 +72,13 @@ def untouched_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """The folder with the default model, fetched if it is not there; skips with the reason where it cannot be had."""
+    """The folder with the default model, downloaded if missing; skips the test if that fails, except in CI."""
     try:
         fetch(ROOT / "models", print)
     except Exception as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"the default model cannot be fetched here: {error}")
+        pytest.skip(f"cannot download the default model: {error}")
     return ROOT / "models"
 
 
@@ -103,7 +103,7 @@ def scene_jpeg() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service in this process."""
+    """A running service in this process."""
 
     url: str
     engine: FakeEngine
@@ -111,7 +111,7 @@ class Running:
     stop: asyncio.Event
 
     def report(self) -> dict[str, Any]:
-        """`/health` as it would be sent now."""
+        """The current content of `/health`."""
         return report.of_snapshot(self.started.parts.vitals.snapshot())
 
 
@@ -166,25 +166,25 @@ def serve() -> Serve:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """The real service in a process of its own, with the real model."""
+class ServiceProcess:
+    """The real service with the real model, in its own process."""
 
     url: str
     process: subprocess.Popen[str]
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Status and JSON body."""
+        """Request a path; return status and JSON body."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-                return answer.status, json.loads(answer.read())
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status, json.loads(response.read())
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
 
 
 @pytest.fixture(scope="session")
-def box(models_dir: Path, state_home: Path) -> Iterator[Box]:
-    """The appliance as `make run` starts it, but on a free port and without its camera."""
+def service_process(models_dir: Path, state_home: Path) -> Iterator[ServiceProcess]:
+    """The service as `make run` starts it, but on a free port and without the demo camera."""
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
                "--profile", "realtime", "--set", f"model.dir={models_dir}"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -193,7 +193,7 @@ def box(models_dir: Path, state_home: Path) -> Iterator[Box]:
         url = process.stdout.readline().split()[-1].rstrip("/")
         assert url.startswith("http://"), f"the service did not start: {url}"
         deadline = time.monotonic() + 60
-        running = Box(url, process)
+        running = ServiceProcess(url, process)
         while running.get("/health/ready")[0] != 200:
             assert time.monotonic() < deadline, "the service did not become ready within a minute"
             time.sleep(0.05)

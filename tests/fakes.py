@@ -1,4 +1,4 @@
-"""Stand-ins for what a test must control: the engine, and time."""
+"""Fakes for what tests must control: the engine and time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CANARY_ROWS = tuple(
     (sign.box_px.x1 / 2, sign.box_px.y1 / 2 + 12, sign.box_px.x2 / 2, sign.box_px.y2 / 2 + 12, 0.9, 2)
     for sign in sight.known_picture().signs
 )
-"""What a sound engine sees in the canary's scene, px of a 640x384 input: with these the service becomes ready."""
+"""Output of a working engine for the self-test's scene, px of a 640x384 input: the service becomes ready with it."""
 
 
 class FakeClock:
-    """Monotonic time that moves when it is told to."""
+    """Monotonic time that only moves when a test moves it."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
@@ -38,9 +38,9 @@ class FakeClock:
 
 
 class FakeEngine:
-    """An Engine whose answer is fixed: rows of (x1, y1, x2, y2, confidence, class) in the input's pixels.
+    """An Engine with fixed output: rows of (x1, y1, x2, y2, confidence, class) in pixels of the input.
 
-    `error`: inferences fail with it.
+    `error`: inferences raise it.
     """
 
     name = "fake"
@@ -51,8 +51,8 @@ class FakeEngine:
         self.rows = np.array(rows, np.float32).reshape(-1, 6)
         self.slots = slots
         self.error: Exception | None = None
-        self._goes_on = threading.Event()
-        self._goes_on.set()
+        self._unblocked = threading.Event()
+        self._unblocked.set()
         self.prepared: list[Size | None] = []
         self.tensors: list[Tensor] = []
         self.all_cores: list[bool] = []
@@ -75,7 +75,7 @@ class FakeEngine:
     def infer(self, tensor: Tensor, read: Callable[[Raw], T], *, all_cores: bool = False) -> T:
         self.tensors.append(tensor)
         self.all_cores.append(all_cores)
-        self._goes_on.wait(30)
+        self._unblocked.wait(30)
         if self.closed:
             raise EngineError("the engine is closed")
         if self.error is not None:
@@ -83,19 +83,19 @@ class FakeEngine:
         return read((self.rows,))
 
     def hold(self) -> None:
-        """From now on inferences wait until `release`."""
-        self._goes_on.clear()
+        """Block inferences until `release`."""
+        self._unblocked.clear()
 
     def release(self) -> None:
-        """Let all inferences that wait finish, and later ones run through."""
-        self._goes_on.set()
+        """Unblock waiting and later inferences."""
+        self._unblocked.set()
 
     def close(self) -> None:
         self.closed = True
 
 
 def fake_network(engine: FakeEngine, name: str = "fake") -> Network:
-    """A network of three classes around a fake engine."""
+    """A network with three classes and a fake engine."""
     info = ModelInfo(name, engine.name, engine.device, engine.precision, CLASSES)
     return Network(info, engine, Reader("end_to_end", CLASSES, 0.7, 300), Sizes(engine, 32, None))
 

@@ -1,4 +1,4 @@
-"""Rules of this code that no tool holds for us."""
+"""Code rules that no other tool checks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def names(path: Path) -> set[str]:
-    """Every attribute and name that a file uses."""
+    """All attributes and names that a file uses."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     return {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {
         node.id for node in nodes if isinstance(node, ast.Name)
     }
 
 
-def test_the_service_never_loads_what_only_a_workstation_needs() -> None:
-    """Rule of the design: the device never imports torch. Loaded by a library of ours it would count as well."""
+def test_the_service_never_loads_packages_for_workstations() -> None:
+    """Neither the service nor one of its libraries may import torch on the device."""
     program = (
         "import sys, appliance.service.run, appliance.cli, appliance.commands.doctor.examine, appliance.camera.agent;"
         "import appliance.camera.sources, appliance.engines.openvino, appliance.workshop.fetch;"
@@ -36,7 +36,7 @@ def test_the_service_never_loads_what_only_a_workstation_needs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_command_line_answers_before_anything_heavy_is_loaded() -> None:
+def test_the_command_line_starts_without_heavy_imports() -> None:
     program = "import sys, appliance.cli; print(sorted({'openvino', 'cv2', 'numpy', 'aiohttp'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent
@@ -45,16 +45,15 @@ def test_the_command_line_answers_before_anything_heavy_is_loaded() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_task_lives_outside_the_group(path: Path) -> None:
-    """Rule 25: a task that nobody owns ends unseen."""
+def test_no_task_is_created_outside_the_task_group(path: Path) -> None:
+    """The failure of a task without an owner goes unnoticed."""
     assert not {"create_task", "ensure_future"} & names(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_file_says_what_it_is(path: Path) -> None:
+def test_every_file_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or path.name == "__main__.py"
 
 
-def test_no_file_is_called_after_nothing() -> None:
-    """Rule 7."""
+def test_no_file_has_a_meaningless_name() -> None:
     assert not {"utils", "util", "helpers", "common", "manager", "misc"} & {path.stem for path in PACKAGE.rglob("*")}

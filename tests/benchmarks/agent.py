@@ -47,7 +47,7 @@ def _answering() -> Iterator[Service]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = ("server.host=127.0.0.1", f"server.port={port}", "flow.min_interval_s=0.1", "cache.enabled=false")
-    command = [sys.executable, "-m", "tests.fake_box", "serve", *settings]
+    command = [sys.executable, "-m", "tests.fake_service", "serve", *settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         process.stdout.readline()  # ready

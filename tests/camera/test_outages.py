@@ -26,7 +26,7 @@ async def box_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fake_box", "serve", f"server.port={port}", "server.host=127.0.0.1",
+        sys.executable, "-m", "tests.fake_service", "serve", f"server.port={port}", "server.host=127.0.0.1",
         "cache.enabled=false", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT,
     )  # fmt: skip
     try:

@@ -51,7 +51,7 @@ class OwnPort:
     def start(self) -> None:
         flags = ("server.host=127.0.0.1", f"server.port={self._port}", *SETTINGS)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fake_box", "serve", *flags],
+            [sys.executable, "-m", "tests.fake_service", "serve", *flags],
             cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -78,7 +78,7 @@ class HeldPort:
         self.url = self._manager.url
 
     def start(self) -> None:
-        self._service = self._manager.start(*SETTINGS, module="tests.fake_box")
+        self._service = self._manager.start(*SETTINGS, module="tests.fake_service")
         self._manager.until(READY="1")
 
     def stop(self) -> str:

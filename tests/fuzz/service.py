@@ -77,7 +77,7 @@ def running() -> Iterator[Service]:
         environment = os.environ | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CONTROL": f"{folder}/control.sock"}
         with log.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fake_box", "serve", *settings],
+                [sys.executable, "-m", "tests.fake_service", "serve", *settings],
                 cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=out, text=True,
             )  # fmt: skip
         try:

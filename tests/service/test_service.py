@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import socketio
 
-from tests.conftest import Box, Serve
+from tests.conftest import Serve, ServiceProcess
 
 pytestmark = pytest.mark.model
 
 
-def test_health_carries_the_fields_of_the_contract(box: Box) -> None:
-    status, report = box.get("/health")
+def test_health_carries_the_fields_of_the_contract(service_process: ServiceProcess) -> None:
+    status, report = service_process.get("/health")
     assert status == 200
     assert report["status"] == "ok"
     assert report["model_loaded"] is True
@@ -21,9 +21,9 @@ def test_health_carries_the_fields_of_the_contract(box: Box) -> None:
             "version"} <= set(report)  # fmt: skip
 
 
-async def test_a_drawn_sign_is_found_where_it_was_drawn(box: Box, scene_jpeg: bytes) -> None:
+async def test_a_drawn_sign_is_found_where_it_was_drawn(service_process: ServiceProcess, scene_jpeg: bytes) -> None:
     client = socketio.AsyncSimpleClient()
-    await client.connect(box.url, transports=["websocket"])
+    await client.connect(service_process.url, transports=["websocket"])
     await client.emit("process_frame", {"image": scene_jpeg, "frame_id": 7})
     answer: list[Any] = []
     while not answer or answer[0] != "detection_results":

@@ -36,7 +36,7 @@ def models(tmp_path: Path) -> str:
 
 
 def fake(manager: Manager, *arguments: str, **environ: str) -> Service:
-    return manager.start(*arguments, module="tests.fake_box", **environ)
+    return manager.start(*arguments, module="tests.fake_service", **environ)
 
 
 def push(manager: Manager, picture: bytes) -> threading.Thread:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Box
+from tests.conftest import ROOT, ServiceProcess
 from tests.web import chromium
 
 pytestmark = [
@@ -22,11 +22,11 @@ STATE = "document.body.innerText"
 
 
 @pytest.fixture(scope="module")
-def demo(box: Box) -> Iterator[str]:
+def demo(service_process: ServiceProcess) -> Iterator[str]:
     """The box's address, with the demo camera pushing to it."""
-    command = [sys.executable, "-m", "appliance", "camera", "--to", box.url, "--name", "demo", "--quiet"]
+    command = [sys.executable, "-m", "appliance", "camera", "--to", service_process.url, "--name", "demo", "--quiet"]
     process = subprocess.Popen(command, cwd=ROOT)
-    yield box.url
+    yield service_process.url
     process.terminate()
     process.wait(10)
 

@@ -1,1 +1,1 @@
-"""The governor on simulated boards and in simulated weather, beside its rivals and one that knows everything."""
+"""The governor on simulated boards in simulated weather, compared with alternatives and an oracle."""

@@ -1,4 +1,4 @@
-"""Temperature and cooling state of one board over one day, ours beside its rivals, as SVG."""
+"""SVG plots of temperature and cooling state for one board and weather, with all controllers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.benchmarks.governor.simulate import Run
 from tests.benchmarks.governor.weather import SECONDS, Weather
 
 _WIDTH, _LEFT, _RIGHT = 760, 60, 120
-_PANELS = (("chip, °C", 40, 190), ("value of frames", 260, 90), ("our state", 380, 70))
+_PANELS = (("chip, °C", 40, 190), ("value of frames", 260, 90), ("governor state", 380, 70))
 """Title, top and height of each panel, px."""
 _COLOURS = {"none": "#b3261e", "step_wise": "#c07a00", "oracle": "#777777", "ours": "#1a5fb4"}
 _EVERY_S = 20
 
 
 def svg(board: Board, weather: Weather, runs: Mapping[str, Run]) -> str:
-    """The plot; the air is dotted, the target and the throttle are lines."""
+    """Draw the plot; air temperature is dotted, target and throttling temperature are lines."""
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LEFT + _WIDTH + _RIGHT}" height="490" '
         'font-family="sans-serif" font-size="12">',

@@ -1,6 +1,6 @@
-"""Every board through every day: what the governor gives away against one that knows everything, and what it prevents.
+"""Every board in every weather: what the governor loses compared with an oracle, and what it prevents.
 
-The days take three simulated hours each. Plots lie in build/bench/governor.
+Each simulation lasts three hours of simulated time. Plots are written to build/bench/governor.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def _rows(days: Days) -> list[Row]:
     unrecovered = sum(day[1].heat_s is not None for day in days) - len(recovered)
     changes = {day: runs["ours"].changes_per_hour for day, runs in steady.items()}
     return [
-        _most("governor: seconds of firmware throttling, worst day", throttled, 0.0),
-        _least("governor: part of the oracle's value, steady 25 °C", _parts(usual), 0.95),
-        _least("governor: part of the oracle's value, steady 40 °C", _parts(warm), 0.95),
-        _least("governor: part of the oracle's value, changing days", _parts(changing), 0.90),
-        _most("governor: changes of state an hour, steady days", changes, 6.0),
-        _most("governor: seconds to the state before the heat", recovered, 180.0),
-        Row("governor: days on which it does not come back", unrecovered, 0, True, ""),
+        _most("governor: seconds of firmware throttling, worst case", throttled, 0.0),
+        _least("governor: value relative to the oracle, steady 25 °C", _parts(usual), 0.95),
+        _least("governor: value relative to the oracle, steady 40 °C", _parts(warm), 0.95),
+        _least("governor: value relative to the oracle, changing weather", _parts(changing), 0.90),
+        _most("governor: state changes per hour, steady weather", changes, 6.0),
+        _most("governor: seconds to recover the state before the heat", recovered, 180.0),
+        Row("governor: simulations without recovery", unrecovered, 0, True, ""),
     ]
 
 
@@ -73,12 +73,12 @@ def _least(claim: str, values: dict[tuple[Board, Weather], float], goal: float) 
 
 def _others(values: Iterable[float]) -> str:
     shown = sorted(values)
-    return f"of {len(shown)} days the middle one {shown[len(shown) // 2]:.3g}"
+    return f"median of {len(shown)} simulations {shown[len(shown) // 2]:.3g}"
 
 
 def _table(days: Days) -> str:
-    lines = [f"{'value / throttled s / changes an hour':<28}" + "".join(f"{name:>20}" for name in RIVALS)]
+    lines = [f"{'value / throttled s / changes per h':<36}" + "".join(f"{name:>20}" for name in RIVALS)]
     for (board, weather), runs in days.items():
         cells = (f"{one.value:.2f} {one.throttled_s:6d} {one.changes_per_hour:6.0f}" for one in runs.values())
-        lines.append(f"{board.name + ', ' + weather.name:<28}" + "".join(f"{cell:>20}" for cell in cells))
+        lines.append(f"{board.name + ', ' + weather.name:<36}" + "".join(f"{cell:>20}" for cell in cells))
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""The real service on a fake board: its own CPU time heats a simulated chip, whose temperature it reads from /sys.
+"""The real service on an emulated board: its CPU time heats a simulated chip, whose temperature it reads from /sys.
 
-The board is four times as quick as a real one, so that minutes will do. The service runs in a mount namespace of its
-own in which /sys/class/thermal is a folder of ours: this needs root. First without a governor, then with it; after a
-while a fan comes on, and it has to find back to full work.
+The board heats four times as fast as a real one, to keep the benchmark short. The service runs in its own mount
+namespace with an emulated /sys/class/thermal, which needs root. It runs first without, then with the governor; then a
+fan starts, and the service has to recover to state 0.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, Service, draw_picture, load, read_load
 
 QUICK = Board("quick", 2.8, 0.0, 3.0, 4.0, 5.5, 60.0, 5.5, 80.0, 85.0, 1.0, 75.0, 84.0)
-"""A bare Pi 5 four times as quick, that nothing throttles: what it would reach is to be seen. Being quick it needs more
-room to the throttle: 5 degrees."""
+"""A bare Pi 5, four times as fast and without throttling, to show the temperature it would reach. Because it heats
+faster, its target is 5 °C below the throttling temperature."""
 _FAN_C_W = 1.5
 _AIR_C, _WOULD_REACH_C = 25.0, 90.0
-"""The cameras' work heats it so far, whatever part of this machine that is: other work may go on here too."""
-_LOOK_S, _UNGOVERNED_S, _HOT_S, _FAN_S = 20, 90, 180, 150
+"""The load from the cameras heats the board to this temperature, whatever share of this machine it uses."""
+_MEASURE_S, _UNGOVERNED_S, _HOT_S, _FAN_S = 20, 90, 180, 150
 _CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "3", "3", "3", "3")
-"""Less than the machine can do: each answered frame costs what its size costs, whoever else works here."""
+"""Less than the capacity of the machine, so that the cost of a frame depends only on its size."""
 _ENTER = 'for d in thermal hwmon; do [ ! -e /sys/class/$d ] || mount --bind "$0/$d" /sys/class/$d; done; exec "$@"'
 
 
 @dataclass
-class Story:
-    """What was seen, once a second: temperature and cooling state."""
+class Course:
+    """Temperature and cooling state, once a second."""
 
     temps_c: list[float] = field(default_factory=list)
     states: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Story:
 
 def run(folder: Path) -> list[Row]:
     if not _may_mount():
-        print("governor_service: skipped, it needs root and mount namespaces")
+        print("governor_service: skipped, needs root and mount namespaces")
         return []
     picture = draw_picture(folder)
     with (
@@ -74,46 +74,46 @@ def run(folder: Path) -> list[Row]:
 
 
 def _scaled(service: Service) -> Board:
-    """The board that this load would bring to 90 °C."""
+    """The board that this load would heat to 90 °C."""
     time.sleep(5)
     before_s = service.cpu_s()
-    time.sleep(_LOOK_S)
-    use = (service.cpu_s() - before_s) / _LOOK_S / (psutil.cpu_count() or 1)
+    time.sleep(_MEASURE_S)
+    use = (service.cpu_s() - before_s) / _MEASURE_S / (psutil.cpu_count() or 1)
     watts = (_WOULD_REACH_C - _AIR_C) / (QUICK.chip_c_w + QUICK.sink_c_w) - QUICK.idle_w
     return replace(QUICK, full_w=watts / use)
 
 
-def _rows(hottest_c: float, hot: Story, fan: Story, answered_s: list[float]) -> list[Row]:
+def _rows(hottest_c: float, hot: Course, fan: Course, answered_s: list[float]) -> list[Row]:
     cold = sum(at_s < 20 for at_s in answered_s) / 20
     late = sum(_HOT_S - 60 <= at_s < _HOT_S for at_s in answered_s) / 60
     back = next((second for second, state in enumerate(fan.states) if state == 0), 10 * _FAN_S)
     states = "".join(map(str, hot.states[::5])) + " | " + "".join(map(str, fan.states[::5]))
     changes = sum(a != b for a, b in zip(hot.states, hot.states[1:], strict=False))
     return [
-        Row("real service: °C reached / where it throttles, no governor", hottest_c / QUICK.throttle_c, 1.0, False,
+        Row("real service: °C reached / throttling, no governor", hottest_c / QUICK.throttle_c, 1.0, False,
             f"{hottest_c:.1f} °C in {_UNGOVERNED_S} s"),
-        Row("real service: °C reached / where it throttles, governed", max(hot.temps_c) / QUICK.throttle_c, 0.99, True,
-            f"{max(hot.temps_c):.1f} °C, at last {hot.temps_c[-1]:.1f}; {changes} changes; state every 5 s: {states}"),
-        Row("real service: frames a second, hot / cold", late / cold, 0.9, False, f"{late:.1f} / {cold:.1f}"),
-        Row("real service: seconds to full work, from the fan on", back, 180, True, "the fan comes on at once"),
+        Row("real service: °C reached / throttling, governor", max(hot.temps_c) / QUICK.throttle_c, 0.99, True,
+            f"{max(hot.temps_c):.1f} °C, finally {hot.temps_c[-1]:.1f}; {changes} changes; state every 5 s: {states}"),
+        Row("real service: frames per second, hot / cold", late / cold, 0.9, False, f"{late:.1f} / {cold:.1f}"),
+        Row("real service: seconds to state 0 after the fan starts", back, 180, True, "the fan starts at full speed"),
     ]  # fmt: skip
 
 
-def _watch(plant: Plant, control: Control | None, seconds: int) -> Story:
-    story = Story()
+def _watch(plant: Plant, control: Control | None, seconds: int) -> Course:
+    course = Course()
     for _ in range(seconds):
         time.sleep(1)
-        story.temps_c.append(plant.chip_c)
+        course.temps_c.append(plant.chip_c)
         if control is not None:
             status = control.governor()
             assert status is not None
-            story.states.append(status.cur_state)
-    return story
+            course.states.append(status.cur_state)
+    return course
 
 
 @contextmanager
 def _board(folder: Path, board: Board, *settings: str) -> Iterator[tuple[Service, Plant]]:
-    """The service, ready, inside a machine whose chip is a `Plant`."""
+    """Start the service on a machine whose chip is a `Plant`, and wait until it is ready."""
     tree, plant = folder / "sys", Plant(board, _AIR_C, 1)
     (tree / "thermal/thermal_zone0").mkdir(parents=True, exist_ok=True)
     (tree / "hwmon").mkdir(exist_ok=True)
@@ -145,7 +145,7 @@ def _board(folder: Path, board: Board, *settings: str) -> Iterator[tuple[Service
 
 
 def _heat(service: Service, plant: Plant, tree: Path, over: threading.Event) -> None:
-    """Once a second the CPU time that the service has used heats the chip."""
+    """Heat the chip once a second by the CPU time that the service used."""
     cores = psutil.cpu_count() or 1
     before_s, at_s = service.cpu_s(), time.monotonic()
     while not over.wait(1.0):
@@ -156,7 +156,7 @@ def _heat(service: Service, plant: Plant, tree: Path, over: threading.Event) -> 
 
 
 def _write(tree: Path, plant: Plant) -> None:
-    """As a kernel does: whole millidegrees, never half a file."""
+    """Write the temperature like the kernel: in millidegrees, and atomically."""
     new = tree / "new"
     new.write_text(f"{round(plant.chip_c) * 1000}\n")
     new.replace(tree / "thermal/thermal_zone0/temp")

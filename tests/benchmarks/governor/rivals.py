@@ -1,4 +1,4 @@
-"""What else could steer a hot box: nothing, a switch, the kernel's step_wise, an oracle. And ours."""
+"""Controllers to compare: none, on/off, the kernel's step_wise, an oracle, and the governor (`ours`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ACCURACY = {640: 46.30, 512: 46.22, 416: 42.40, 320: 38.40, 256: 31.58}
 
 FULL = Limits(640, 0.0, 8)
 Controller = Callable[[Plant], tuple[float, float, int]]
-"""Heat that the box may make (0-1), value of its frames (0-1), and its cooling state, for the next second."""
+"""Allowed heat (0-1), value of the frames (0-1), and cooling state, for the next second."""
 
 
-def _worth(ladder: Ladder, state: int) -> tuple[float, float, int]:
+def _value_of(ladder: Ladder, state: int) -> tuple[float, float, int]:
     step = ladder.steps[state]
     return step.heat, step.frames * ACCURACY[step.limits.max_side] / ACCURACY[640], state
 
 
 def ours(plant: Plant) -> Controller:
-    """The real policy, over the ladder of a box that was never measured."""
+    """The real policy, with the ladder of an unmeasured device."""
     board, ladder = plant.board, make_ladder(FULL)
     policy = Policy(board.target_c, board.critical_c, 100_000_000, ladder)
     state = State()
@@ -31,18 +31,18 @@ def ours(plant: Plant) -> Controller:
     def control(plant: Plant) -> tuple[float, float, int]:
         nonlocal state
         state, _ = decide(state, plant.read(), policy)
-        return _worth(ladder, state.cooling)
+        return _value_of(ladder, state.cooling)
 
     return control
 
 
 def none(plant: Plant) -> Controller:
-    """Full work; the firmware does the rest."""
+    """Full load; only the firmware throttles."""
     return lambda plant: (1.0, 1.0, 0)
 
 
 def on_off(plant: Plant) -> Controller:
-    """Nothing from the trip on, everything again five degrees below it."""
+    """Stop at the throttling temperature, and run at full load again 5 °C below it."""
     off = False
 
     def control(plant: Plant) -> tuple[float, float, int]:
@@ -56,8 +56,9 @@ def on_off(plant: Plant) -> Controller:
 
 
 def step_wise(plant: Plant) -> Controller:
-    """Linux' governor of that name, polled once a second, over our ladder and target (drivers/thermal/gov_step_wise.c):
-    above the trip and rising one state more; below and falling one less.
+    """Linux's step_wise governor (drivers/thermal/gov_step_wise.c), polled once a second, with this ladder and target.
+
+    It goes one state up when the temperature is above the target and rising, and one down when below and falling.
     """
     ladder = make_ladder(FULL)
     state, last = 0, plant.chip_c
@@ -71,20 +72,20 @@ def step_wise(plant: Plant) -> Controller:
             elif temp < plant.board.target_c and temp < last:
                 state = max(state - 1, 0)
             last = temp
-        return _worth(ladder, state)
+        return _value_of(ladder, state)
 
     return control
 
 
 def oracle(plant: Plant) -> Controller:
-    """Knows the board and the weather without a sensor: always the most valuable work that stays half a degree below
-    the throttle, at any of the sizes and at any pace.
+    """Knows board and weather without a sensor: the most valuable load at any size and rate that stays half a degree
+    below the throttling temperature.
     """
     return _below(plant.board.throttle_c - 0.5)
 
 
 def oracle_at_target(plant: Plant) -> Controller:
-    """The same, if it is to keep as far below the throttle as ours."""
+    """The oracle, limited to the governor's target temperature."""
     return _below(plant.board.target_c)
 
 

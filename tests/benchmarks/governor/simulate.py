@@ -1,4 +1,4 @@
-"""One board through one day under one controller."""
+"""Simulate one board in one weather with one controller."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.benchmarks.governor.weather import SECONDS, Weather
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of it, second by second."""
+    """The results of a simulation, second by second."""
 
     temps_c: list[float]
     states: list[int]
     values: list[float]
-    """Frames answered, each counted by the accuracy of its size; 1 is a cool box at full work."""
+    """Frames processed, weighted by the accuracy of their size; 1 is a cool board at full load."""
     throttled_s: int
 
     @property
@@ -28,14 +28,14 @@ class Run:
         return sum(a != b for a, b in zip(self.states, self.states[1:], strict=False)) / (len(self.states) / 3600)
 
     def recovered_s(self, before_s: float, over_s: float) -> float | None:
-        """Seconds from the end of the heat's cause until the state of before it; None: not in this run."""
+        """Seconds from the end of the heating to the state before it; None: not reached in this run."""
         before = self.states[int(before_s)]
         later = range(int(over_s), len(self.states))
         return next((second - over_s for second in later if self.states[second] <= before), None)
 
 
 def simulate(board: Board, weather: Weather, rival: str, seed: int = 1) -> Run:
-    """Every camera sends what the box answers when it is cool."""
+    """Run the simulation; the cameras send as many frames as a cool board processes."""
     plant = Plant(board, weather.air_c(0.0), seed)
     control = RIVALS[rival](plant)
     run = Run([], [], [], 0)

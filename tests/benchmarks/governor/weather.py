@@ -1,4 +1,4 @@
-"""Days for the simulated boards: the air around them and whether their fan turns, second by second."""
+"""Weather for the simulated boards: air temperature and fan state, second by second."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SECONDS = HOURS * 3600
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Three hours."""
+    """Three hours of weather."""
 
     name: str
     air_c: Callable[[float], float]
-    """By the second."""
+    """Air temperature by second."""
     steady: bool
     blocked: tuple[float, float] = (0.0, 0.0)
-    """From when to when the fan is blocked, s."""
+    """Start and end of the time with a blocked fan, s."""
     heat_s: tuple[float, float] | None = None
-    """From when to when something heats the box that is not its work, s."""
+    """Start and end of heating that is not caused by load, s."""
 
 
 def _sun(at_s: float) -> float:
-    """A housing in the sun: from 25 to 50 °C in 30 minutes; after two hours a tree's shade, and 25 °C in 5 minutes."""
+    """A housing in the sun: from 25 to 50 °C in 30 minutes; after two hours, shade and 25 °C within 5 minutes."""
     if at_s < 1800:
         return 25.0
     if at_s < 3600:

@@ -1,6 +1,6 @@
-"""`python -m tests.fake_box serve [hold] [SECTION.KEY=VALUE…]`: the service around a fake engine.
+"""`python -m tests.fake_service serve [hold] [SECTION.KEY=VALUE…]`: run the service with a fake engine.
 
-SIGUSR1 makes its inferences hang, as `hold` does from the start; SIGUSR2 lets them go on.
+SIGUSR1 makes inferences hang, as `hold` does from the start; SIGUSR2 lets them continue.
 """
 
 from __future__ import annotations
