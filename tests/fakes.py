@@ -12,14 +12,14 @@ from appliance.flow.inference import Network
 from appliance.flow.sizes import Sizes
 from appliance.ports import Raw, T, Tensor
 from appliance.values import ModelInfo, Size
-from appliance.vision import sight
+from appliance.vision import self_test
 from appliance.vision.heads import Reader
 
 CLASSES = ("person", "car", "stop sign")
 
 CANARY_ROWS = tuple(
     (sign.box_px.x1 / 2, sign.box_px.y1 / 2 + 12, sign.box_px.x2 / 2, sign.box_px.y2 / 2 + 12, 0.9, 2)
-    for sign in sight.known_picture().signs
+    for sign in self_test.image().signs
 )
 """Output of a working engine for the self-test's scene, px of a 640x384 input: the service becomes ready with it."""
 

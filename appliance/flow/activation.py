@@ -32,8 +32,8 @@ from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
 from appliance.values import Detection, Frame, Picture, ResultFilter
-from appliance.vision import decode, scene, sight
-from appliance.vision.likeness import SEEN, likeness
+from appliance.vision import decode, scene, self_test
+from appliance.vision.likeness import MATCH_CONFIDENCE, likeness
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ class _FormerFails(Exception):
 def _compare(
     new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
 ) -> Trial:
-    known_picture = sight.known_picture()
+    known_picture = self_test.image()
     drawn, info = known_picture.picture, new.network.info
     shown = list(_answers(new, former, [drawn, *pictures], max_side, clock))
     ours = [answer.detected.detections for answer, _ in shown]
@@ -270,7 +270,7 @@ def _answers(
     new: Inference, former: Inference | None, pictures: Sequence[Picture], max_side: int, clock: Clock
 ) -> Iterator[tuple[Answer, Answer | None]]:
     for number, picture in enumerate(pictures):
-        frame = Frame("_trial", "_trial", number, picture, ResultFilter(SEEN), clock())
+        frame = Frame("_trial", "_trial", number, picture, ResultFilter(MATCH_CONFIDENCE), clock())
         with contextlib.suppress(BadFrame):
             yield new.run(frame, max_side), _of_former(former, frame, max_side) if former is not None else None
 

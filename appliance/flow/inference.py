@@ -123,7 +123,7 @@ class Inference:
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
         place = letterbox.fit(frame.picture.size, size, network.placing)
         with self._admission.admitted(frame.picture, place.inner):
-            cells = thumbnail.cells(frame.picture) if self._refresh_s is not None else None
+            cells = thumbnail.mean_colours(frame.picture) if self._refresh_s is not None else None
             if cells is not None and seen is not None and self._holds(seen, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
                 return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)

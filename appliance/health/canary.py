@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from appliance.ports import Clock
 from appliance.values import CanaryState, Detected, Failed, Frame, Outcome, ResultFilter
-from appliance.vision import decode, scene, sight
+from appliance.vision import decode, scene, self_test
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Canary:
         self._ask, self._idle, self._classes, self._clock, self._period_s = ask, idle, classes, clock, period_s
         self._most, self._failed = most, failed
         self._numbers = itertools.count(1)
-        self._known = sight.known_picture()
+        self._known = self_test.image()
         self.state = CanaryState()
 
     @property
@@ -63,8 +63,8 @@ class Canary:
         number = next(self._numbers)
         # Another tail each time: the same bytes would be answered from the cache, which proves nothing.
         jpeg = self._known.jpeg + number.to_bytes(8, "big")
-        picture = decode.read_header(jpeg, sight.SIZE.width * sight.SIZE.height)
-        frame = Frame(CAMERA, CAMERA, number, picture, ResultFilter(sight.CONFIDENCE), self._clock())
+        picture = decode.read_header(jpeg, self_test.SIZE.width * self_test.SIZE.height)
+        frame = Frame(CAMERA, CAMERA, number, picture, ResultFilter(self_test.CONFIDENCE), self._clock())
         outcome = await self._ask(frame)
         problem = self._problem(outcome)
         closing = isinstance(outcome, Failed) and outcome.code == "shutting_down"

@@ -1,1 +1,1 @@
-"""Pictures in, tensors out, boxes back: pure functions over arrays."""
+"""Image decoding, letterboxing and model heads: pure functions on arrays."""

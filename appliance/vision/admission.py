@@ -1,11 +1,10 @@
-"""Which pictures are decoded, and when: as many bytes as that takes must be free, and large ones go one at a time.
+"""Memory admission for decoding: an image is decoded when enough memory is free, and large ones one at a time.
 
 Rules of this file:
-- What decoding takes is computed from the header, before it begins (`decode.peak_bytes`).
-- What is free is read when it is needed: a reading of a second ago knows nothing of the frames since.
-- As much again stays free, up to 64 MB: for frames that come and are decoded meanwhile, and for what the prediction
-  misses.
-- What cameras send, a baseline JPEG, is let in without asking. Unknown room refuses nothing.
+- The memory for decoding is computed from the header before it starts (`decode.peak_bytes`).
+- Free memory is read at that moment, because a reading from a second ago misses the frames since.
+- The same amount again, up to 64 MB, stays free for other frames in the meantime and for errors of the prediction.
+- Usual camera images, baseline JPEGs, are admitted without a check. When free memory is unknown, nothing is refused.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from appliance.errors import BadFrame
 from appliance.values import LARGE_BYTES, Picture, Size
 from appliance.vision import decode
 
-_UNASKED_BYTES = 16_000_000
-_KEPT_BYTES = 64_000_000
+_UNCHECKED_BYTES = 16_000_000
+_RESERVE_BYTES = 64_000_000
 
 
 class Admission:
-    """Lets pictures be decoded. `room_bytes`: memory that can still be taken; None: unknown."""
+    """Admits images to decoding. `room_bytes` returns the memory that is still available; None: unknown."""
 
     def __init__(self, room_bytes: Callable[[], int | None] = lambda: None) -> None:
         self._room_bytes = room_bytes
@@ -32,12 +31,12 @@ class Admission:
 
     @contextmanager
     def admitted(self, picture: Picture, at_least: Size) -> Iterator[None]:
-        """Enter this while a picture is decoded for this size. Waits while another large one is.
+        """Hold this context while an image is decoded to this size. A large image waits for another large one.
 
-        Raises BadFrame image_too_large when memory does not suffice.
+        Raises BadFrame image_too_large when there is not enough memory.
         """
         need = decode.peak_bytes(picture, at_least)
-        if need <= _UNASKED_BYTES:
+        if need <= _UNCHECKED_BYTES:
             yield
             return
         if not picture.large and need <= 2 * LARGE_BYTES:
@@ -49,19 +48,19 @@ class Admission:
             try:
                 yield
             finally:
-                heap.trim()  # up to 160 MB, which the next large picture might not get on another thread
+                heap.trim()  # up to 160 MB that another thread could not reuse
 
     def _check(self, picture: Picture, need: int) -> None:
-        room, kept = self._room_bytes(), min(need, _KEPT_BYTES)
-        if room is not None and need + kept > room:
-            raise _too_large(picture, need, max(0, room - kept))
+        room, reserve = self._room_bytes(), min(need, _RESERVE_BYTES)
+        if room is not None and need + reserve > room:
+            raise _too_large(picture, need, max(0, room - reserve))
 
 
 def _too_large(picture: Picture, need: int, usable: int) -> BadFrame:
     size = picture.size
-    advice = "send it as a baseline JPEG, which is decoded at a smaller size, or with fewer pixels"
+    advice = "send a baseline JPEG, which is decoded at a reduced size, or an image with fewer pixels"
     return BadFrame(
         f"decoding this {picture.format.upper()} of {size.width}x{size.height} pixels takes {need / 1e6:.0f} MB of "
-        f"memory, and {usable / 1e6:.0f} MB can be used for it now; {advice}",
+        f"memory, but only {usable / 1e6:.0f} MB is available; {advice}",
         "image_too_large",
     )

@@ -1,4 +1,4 @@
-"""Boxes and names drawn onto a picture, for `appliance detect --save`."""
+"""Draw boxes and labels onto an image, for `appliance detect --save`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from appliance.values import Detection
 
 
 def draw_detections(image: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.uint8]:
-    """A copy of the picture, (height, width, 3) RGB, with a box and a label for each detection, surest on top."""
+    """Return a copy of the image, (height, width, 3) RGB, with a labelled box for each detection.
+
+    The most confident detection is on top.
+    """
     drawn = np.ascontiguousarray(image).copy()
     thick = max(1, round(max(drawn.shape[:2]) / 400))
-    for found in reversed(detections):
-        colour = _colour(found.class_id)
-        x1, y1, x2, y2 = (round(v) for v in (found.box_px.x1, found.box_px.y1, found.box_px.x2, found.box_px.y2))
+    for detection in reversed(detections):
+        colour = _colour(detection.class_id)
+        x1, y1, x2, y2 = (
+            round(v) for v in (detection.box_px.x1, detection.box_px.y1, detection.box_px.x2, detection.box_px.y2)
+        )
         cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, thick, cv2.LINE_AA)
-        label = f"{found.name} {found.confidence:.0%}"
+        label = f"{detection.name} {detection.confidence:.0%}"
         (width, height), below = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, 0.3 * thick + 0.2, max(1, thick // 2))
         x = max(0, min(x1, drawn.shape[1] - width))
         y = max(height + below, y1)
@@ -33,6 +38,6 @@ def draw_detections(image: NDArray[np.uint8], detections: Sequence[Detection]) -
 
 
 def _colour(class_id: int) -> tuple[int, int, int]:
-    """Far apart for neighbouring classes: the golden ratio walks round the hues."""
+    """A colour that differs clearly between neighbouring classes: hues advance by the golden ratio."""
     red, green, blue = colorsys.hsv_to_rgb((class_id * 0.618034) % 1, 0.65, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,4 +1,4 @@
-"""How far two networks see the same, without labels: by the boxes of each that the other has too, 0-1."""
+"""Agreement between the detections of two networks, 0-1, without labels: the share of boxes that both have."""
 
 from __future__ import annotations
 
@@ -9,46 +9,52 @@ from numpy.typing import NDArray
 
 from appliance.values import Box, Detection
 
-SURE = 0.25
-"""From this confidence on `likeness` asks for a box."""
-SEEN = 0.15
-"""From this confidence on a box answers: one that goes from 0.26 to 0.24 has not been lost."""
+MIN_CONFIDENCE = 0.25
+"""Minimum confidence of a box that the other network has to have too."""
+MATCH_CONFIDENCE = 0.15
+"""Minimum confidence of a box that matches one: a box whose confidence drops from 0.26 to 0.24 is not lost."""
 
-Found = Sequence[Sequence[Detection]]
-"""For each picture, its detections."""
-
-
-def likeness(ours: Found, theirs: Found) -> float:
-    """How far two networks see the same, 0-1: the F1 of the sure boxes of each that the other has too."""
-    return _both_ways(ours, theirs, lambda one, other, iou: 1.0)
+DetectionsByImage = Sequence[Sequence[Detection]]
+"""The detections in each of several images."""
 
 
-def closeness(ours: Found, theirs: Found) -> float:
-    """As `likeness`, but a pair counts for its IoU less the difference of its confidences: small losses show."""
-    return _both_ways(ours, theirs, lambda one, other, iou: max(0.0, iou - abs(one.confidence - other.confidence)))
+def likeness(ours: DetectionsByImage, theirs: DetectionsByImage) -> float:
+    """Agreement of two networks, 0-1: the F1 score of the confident boxes of each that the other has too."""
+    return _both_ways(ours, theirs, lambda mine, other, iou: 1.0)
 
 
-def _both_ways(ours: Found, theirs: Found, worth: Callable[[Detection, Detection, float], float]) -> float:
-    there, back = (_kept(*sides, worth) for sides in ((ours, theirs), (theirs, ours)))
-    return 2 * there * back / (there + back) if there + back else 0.0
+def closeness(ours: DetectionsByImage, theirs: DetectionsByImage) -> float:
+    """Like `likeness`, but weighs each pair by IoU minus difference in confidence, so that small losses show."""
+    return _both_ways(ours, theirs, lambda mine, other, iou: max(0.0, iou - abs(mine.confidence - other.confidence)))
 
 
-def _kept(asked: Found, answering: Found, worth: Callable[[Detection, Detection, float], float]) -> float:
-    """The part of the sure boxes that the other side has, each for what it is worth; 1 where there is none."""
+def _both_ways(
+    ours: DetectionsByImage, theirs: DetectionsByImage, weight: Callable[[Detection, Detection, float], float]
+) -> float:
+    precision, recall = (_matched(*sides, weight) for sides in ((ours, theirs), (theirs, ours)))
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _matched(
+    reference: DetectionsByImage,
+    tested: DetectionsByImage,
+    weight: Callable[[Detection, Detection, float], float],
+) -> float:
+    """The weighted share of confident boxes in `reference` that have a match in `tested`; 1 if there are none."""
     count, total = 0, 0.0
-    for mine, others in zip(asked, answering, strict=True):
-        sure = [one for one in mine if one.confidence >= SURE]
-        seen = [one for one in others if one.confidence >= SEEN]
+    for mine, others in zip(reference, tested, strict=True):
+        sure = [box for box in mine if box.confidence >= MIN_CONFIDENCE]
+        candidates = [box for box in others if box.confidence >= MATCH_CONFIDENCE]
         count += len(sure)
-        total += sum(worth(sure[one], seen[other], iou) for one, other, iou in partners(sure, seen))
+        total += sum(weight(sure[one], candidates[other], iou) for one, other, iou in match(sure, candidates))
     return total / count if count else 1.0
 
 
-def partners(ours: Sequence[Detection], theirs: Sequence[Detection]) -> list[tuple[int, int, float]]:
-    """Pairs of one class with IoU >= 0.5, the best first: places in `ours` and `theirs`, and the IoU."""
+def match(ours: Sequence[Detection], theirs: Sequence[Detection]) -> list[tuple[int, int, float]]:
+    """Pairs of the same class with IoU >= 0.5, best first: index in `ours`, index in `theirs`, IoU."""
     if not ours or not theirs:
         return []
-    overlaps = overlap(corners_of([one.box_px for one in ours]), corners_of([one.box_px for one in theirs]))
+    overlaps = pairwise_iou(corners_of([one.box_px for one in ours]), corners_of([one.box_px for one in theirs]))
     same = np.array([[a.name == b.name for b in theirs] for a in ours])
     candidates = np.argwhere(same & (overlaps >= 0.5))
     order = np.argsort(-overlaps[candidates[:, 0], candidates[:, 1]], kind="stable")
@@ -63,8 +69,8 @@ def partners(ours: Sequence[Detection], theirs: Sequence[Detection]) -> list[tup
     return pairs
 
 
-def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of each box (n, 4: x1 y1 x2 y2) with each of (m, 4): (n, m)."""
+def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of each box in `first` (n, 4: x1 y1 x2 y2) with each in `second` (m, 4): (n, m)."""
     upper = np.maximum(first[:, None, :2], second[None, :, :2])
     lower = np.minimum(first[:, None, 2:], second[None, :, 2:])
     both = np.clip(lower - upper, 0, None).prod(axis=2)
@@ -74,5 +80,5 @@ def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[
 
 
 def corners_of(boxes: Sequence[Box]) -> NDArray[np.float64]:
-    """Boxes as an array, (n, 4): x1 y1 x2 y2."""
+    """Convert boxes to an array, (n, 4): x1 y1 x2 y2."""
     return np.array([(one.x1, one.y1, one.x2, one.y2) for one in boxes], np.float64).reshape(-1, 4)

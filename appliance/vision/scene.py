@@ -1,7 +1,7 @@
-"""A drawn street with STOP signs: a picture whose answer is known, and nobody's photograph.
+"""A drawn street scene with STOP signs: an image with known objects that is free of copyright.
 
-Real models find the signs (YOLO11n, YOLOv8n and YOLO26n at 0.9 and more). It is the canary of health, the demo camera's
-scene and the picture of the end-to-end tests.
+Real models detect the signs (YOLO11n, YOLOv8n and YOLO26n with a confidence of at least 0.9). The self-test, the demo
+camera and the end-to-end tests use it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from appliance.values import Box, Size
 
 SIGN = "stop sign"
-"""The class that a COCO model gives to it."""
+"""The sign's class in COCO models."""
 SIGNS = ((0.26, 0.40, 0.24), (0.60, 0.36, 0.15), (0.87, 0.42, 0.11))
-"""The signs of the known picture: x in widths, y and radius in heights."""
+"""The signs of the self-test image: x in image widths, y and radius in image heights."""
 
 _SKY_ABOVE, _SKY_BELOW = np.array([96, 150, 205], np.float32), np.array([205, 222, 235], np.float32)
 _WHITE, _RED, _POLE = (245, 245, 245), (190, 20, 28), (125, 128, 130)
 
 
 def draw(size: Size, at: float = 0.5, radius: float = 0.17, seed: int = 0) -> tuple[NDArray[np.uint8], Box]:
-    """The scene at this size, (height, width, 3) RGB, and the sign's box in its pixels.
+    """Draw the scene with one sign, (height, width, 3) RGB. Returns it with the sign's box in pixels.
 
-    `at`: the sign's place from left to right, 0-1. `radius`: of the sign, in heights. `seed`: of the grain that makes
-    two pictures of the same scene differ, as two of a real camera do.
+    `at`: position of the sign from left to right, 0-1. `radius`: of the sign, in image heights. `seed`: of the noise
+    by which two images of the same scene differ, like those of a real camera.
     """
     image, (box,) = draw_signs(size, [(0.15 + 0.7 * at, 0.36, radius)], seed)
     return image, box
@@ -37,7 +37,7 @@ def draw(size: Size, at: float = 0.5, radius: float = 0.17, seed: int = 0) -> tu
 def draw_signs(
     size: Size, signs: Sequence[tuple[float, float, float]], seed: int = 0
 ) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
-    """The scene with these signs, each by its x (widths), y and radius (heights), and their boxes in its pixels."""
+    """Draw the scene with these signs, each given by x (image widths), y and radius (image heights)."""
     width, height = size.width, size.height
     horizon = round(height * 0.62)
     image = np.empty((height, width, 3), np.uint8)
@@ -80,7 +80,7 @@ def _sign(image: NDArray[np.uint8], x: int, y: int, radius: float) -> Box:
         cv2.fillPoly(image, [np.array(corners, np.float32).round().astype(np.int32)], colour, cv2.LINE_AA)
     stroke = max(1, round(radius / 9))
     (unit_width, _), _ = cv2.getTextSize("STOP", cv2.FONT_HERSHEY_SIMPLEX, 1.0, stroke)
-    scale = 1.45 * radius / unit_width  # OpenCV 4 and 5 draw letters of different widths
+    scale = 1.45 * radius / unit_width  # letter widths differ between OpenCV 4 and 5
     (text_width, text_height), _ = cv2.getTextSize("STOP", cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
     origin = (round(x - text_width / 2), round(y + text_height / 2))
     cv2.putText(image, "STOP", origin, cv2.FONT_HERSHEY_SIMPLEX, scale, _WHITE, stroke, cv2.LINE_AA)

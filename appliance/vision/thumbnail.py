@@ -1,4 +1,4 @@
-"""A tiny picture out of a JPEG for a fraction of its decoding: one pixel for each 8x8 block, its mean."""
+"""A tiny version of a JPEG at a fraction of the decoding time: the mean of each 8x8 block."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from appliance.values import Picture
 
 CELLS_WIDE = 80
-"""An object of 24x24 px in a 640 px input is three cells wide."""
+"""Cells along the longer side. An object of 24x24 px in a 640 px input is three cells wide."""
 
 
-def cells(picture: Picture) -> NDArray[np.float32] | None:
-    """Mean colours (RGB, 0-255) of a grid of cells, (rows, columns, 3), whose longer side is CELLS_WIDE at the most.
+def mean_colours(picture: Picture) -> NDArray[np.float32] | None:
+    """Mean colours (RGB, 0-255) of a grid of cells, (rows, columns, 3), at most CELLS_WIDE along the longer side.
 
-    Not rounded: what is left of a camera's noise in a cell is less than one level. Colour costs nothing, since most of
-    the time goes into reading the JPEG's codes, which hold all of it. None for what cannot be had cheaply: other
-    formats, damaged pictures.
+    The means are not rounded: a camera's noise averages to less than one level in a cell. Colour is free, because most
+    of the time is entropy decoding, which includes it. None for images without a cheap thumbnail: other formats and
+    damaged JPEGs.
     """
     if not picture.plain_jpeg:
         return None

@@ -260,7 +260,7 @@ async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> No
         ((), "does not see the drawn stop sign"),
         (ELSEWHERE, "does not see the drawn stop sign"),
         (CANARY_ROWS[:2], "2 of 3 drawn stop signs were found"),
-        ((*CANARY_ROWS, *people(8)), "11 objects were found in a picture of 3 drawn stop signs"),
+        ((*CANARY_ROWS, *people(8)), "11 objects were found in an image with 3 drawn stop signs"),
     ],
     ids=["blind", "sees wrongly", "misses one", "sees too much"],
 )

@@ -17,7 +17,7 @@ from appliance.flow.recompile import Recompile
 from appliance.service import loading
 from appliance.settings import loader
 from appliance.values import Frame, ResultFilter
-from appliance.vision import sight
+from appliance.vision import self_test
 from tests.conftest import Serve
 from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig
@@ -82,7 +82,7 @@ async def test_while_another_model_is_activated_it_is_tried_again_later() -> Non
 def damage_kept(models: Path) -> Path:
     """Damage what OpenVINO has kept of this model so that it loads and sees nothing, with a checksum that agrees."""
     flags = {"model.dir": str(models), "profile": "realtime"}
-    settings, known = loader.load(flags=flags), sight.known_picture()
+    settings, known = loader.load(flags=flags), self_test.image()
     loading.load_network(settings).close()
     (kept,) = (models / ".compiled").glob("*.blob")
     checksum = kept.with_name(f"{kept.name}.sha256")
@@ -94,7 +94,7 @@ def damage_kept(models: Path) -> Path:
         kept.write_bytes(damaged)
         checksum.write_text(f"{hashlib.sha256(damaged).hexdigest()}  {use}")
         network = loading.load_network(settings)
-        frame = Frame("a", "a", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
+        frame = Frame("a", "a", 1, known.picture, ResultFilter(self_test.CONFIDENCE), 0.0)
         found = loading.inference_of(settings, network, lambda: 0.0).run(frame, 640).detected.detections
         network.close()
         if not found and kept.exists() and kept.read_bytes() == damaged:

@@ -20,7 +20,7 @@ SIZE = Size(1280, 720)
 
 def cells(pixels: Pixels) -> Cells:
     """As the gate gets them: through a camera's JPEG."""
-    found = thumbnail.cells(decode.read_header(decode.encode_jpeg(pixels, 80), 10**7))
+    found = thumbnail.mean_colours(decode.read_header(decode.encode_jpeg(pixels, 80), 10**7))
     assert found is not None
     return found
 
@@ -99,7 +99,7 @@ def test_a_dark_scene_bears_less_noise_than_a_bright_one(street: Pixels) -> None
 
 def test_a_grey_picture_has_cells_as_a_coloured_one_has() -> None:
     data = simplejpeg.encode_jpeg(np.full((720, 1280, 1), 90, np.uint8), 80, "GRAY")
-    found = thumbnail.cells(decode.read_header(data, 10**7))
+    found = thumbnail.mean_colours(decode.read_header(data, 10**7))
     assert found is not None
     assert found.shape == (45, 80, 3)
     assert compare(found, found).strongest == 0

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from appliance.health.canary import CAMERA, Canary
 from appliance.values import Box, Detected, Detection, Failed, Frame, Outcome, Size, Skipped, SkipReason, Timing
-from appliance.vision import scene, sight
+from appliance.vision import scene, self_test
 
 SIZE = Size(1280, 720)
-SIGNS = tuple(sign.box_px for sign in sight.known_picture().signs)
+SIGNS = tuple(sign.box_px for sign in self_test.image().signs)
 
 
 def seen(*boxes: tuple[str, Box]) -> Detected:

@@ -1,4 +1,4 @@
-"""A picture is decoded when memory suffices, and large ones one after another."""
+"""An image is decoded when there is enough memory, and large ones one at a time."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def picture(format_: str = "PNG", width: int = 4000, height: int = 3000) -> Pict
     return read_header(pictures.encode(Image.new("RGB", (width, height)), format_), 40_000_000)
 
 
-def test_a_large_picture_is_decoded_where_there_is_room() -> None:
+def test_a_large_image_is_decoded_when_memory_suffices() -> None:
     with Admission(lambda: 150 * MB).admitted(picture(), SMALL):
         pass
 
 
-def test_one_that_does_not_fit_is_refused_with_the_figures() -> None:
-    with pytest.raises(BadFrame, match=r"takes 60 MB .* 20 MB can be used .* baseline JPEG") as caught:  # noqa: SIM117
+def test_an_image_that_does_not_fit_is_refused_with_the_figures() -> None:
+    with pytest.raises(BadFrame, match=r"takes 60 MB .* only 20 MB is available; .* baseline JPEG") as caught:  # noqa: SIM117
         with Admission(lambda: 80 * MB).admitted(picture(), SMALL):
             pass
     assert caught.value.code == "image_too_large"
 
 
-def test_after_a_refusal_and_after_an_error_the_next_one_has_its_turn() -> None:
+def test_a_refusal_or_an_error_does_not_block_the_next_image() -> None:
     rooms = iter((10 * MB, 500 * MB, 500 * MB))
     admission = Admission(lambda: next(rooms))
     with pytest.raises(BadFrame), admission.admitted(picture(), SMALL):
@@ -44,12 +44,12 @@ def test_after_a_refusal_and_after_an_error_the_next_one_has_its_turn() -> None:
         pass
 
 
-def test_room_that_is_unknown_refuses_nothing() -> None:
+def test_nothing_is_refused_when_free_memory_is_unknown() -> None:
     with Admission().admitted(picture(), SMALL):
         pass
 
 
-def test_the_memory_is_not_even_read_for_what_cameras_send() -> None:
+def test_memory_is_not_read_for_a_usual_camera_image() -> None:
     def never() -> int:
         raise AssertionError("read")
 
@@ -57,13 +57,13 @@ def test_the_memory_is_not_even_read_for_what_cameras_send() -> None:
         pass
 
 
-def test_at_its_own_size_a_camera_jpeg_counts_too() -> None:
+def test_a_camera_jpeg_decoded_at_full_size_is_checked_too() -> None:
     one = picture("JPEG")
     with pytest.raises(BadFrame), Admission(lambda: 50 * MB).admitted(one, one.size):
         pass
 
 
-def test_half_large_ones_need_room_too_but_wait_for_nobody() -> None:
+def test_medium_images_need_memory_but_do_not_wait_for_each_other() -> None:
     half = picture("PNG", 1920, 1080)
     admission = Admission(lambda: 100 * MB)
     with admission.admitted(half, SMALL), admission.admitted(half, SMALL):
@@ -72,7 +72,7 @@ def test_half_large_ones_need_room_too_but_wait_for_nobody() -> None:
         pass
 
 
-def test_large_pictures_are_decoded_one_at_a_time() -> None:
+def test_large_images_are_decoded_one_at_a_time() -> None:
     admission, large = Admission(lambda: 500 * MB), picture()
     begun, done = threading.Event(), threading.Event()
 
@@ -86,7 +86,7 @@ def test_large_pictures_are_decoded_one_at_a_time() -> None:
         thread.start()
         assert begun.wait(5)
         assert not done.wait(0.05)
-        with admission.admitted(picture("JPEG"), SMALL):  # others go on
+        with admission.admitted(picture("JPEG"), SMALL):  # smaller images continue
             pass
     assert done.wait(5)
     thread.join(5)

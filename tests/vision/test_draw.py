@@ -1,4 +1,4 @@
-"""Boxes and names on a picture."""
+"""Drawing boxes and labels on an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def found(box: Box, class_id: int = 0, name: str = "car") -> Detection:
     return Detection(name, class_id, 0.83, box)
 
 
-def test_the_box_is_drawn_on_a_copy_where_it_is() -> None:
+def test_a_box_is_drawn_in_place_on_a_copy() -> None:
     drawn = draw_detections(BLACK, [found(Box(100, 80, 200, 160))])
     assert not BLACK.any()
     assert drawn.shape == BLACK.shape
@@ -29,12 +29,12 @@ def test_the_box_is_drawn_on_a_copy_where_it_is() -> None:
     assert drawn[120, 200].any()
 
 
-def test_classes_have_colours_of_their_own() -> None:
+def test_each_class_has_its_own_colour() -> None:
     one, other = (draw_detections(BLACK, [found(Box(100, 80, 200, 160), number)])[160, 150] for number in (0, 1))
     assert (one != other).any()
 
 
-def test_the_surest_is_on_top() -> None:
+def test_the_most_confident_detection_is_on_top() -> None:
     sure, doubtful = found(Box(100, 80, 200, 160), 0), found(Box(100, 80, 200, 160), 1)
     both = draw_detections(BLACK, [sure, doubtful])
     label = both[79, 101]
@@ -42,7 +42,7 @@ def test_the_surest_is_on_top() -> None:
     assert (label != draw_detections(BLACK, [doubtful])[79, 101]).any()
 
 
-def test_without_detections_the_picture_is_as_it_was() -> None:
+def test_without_detections_the_image_is_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     assert (draw_detections(image, []) == image).all()
 
@@ -53,7 +53,7 @@ places = st.floats(-300, 300)
 
 @given(sides, sides, st.lists(st.tuples(places, places, places, places), max_size=4), st.text(max_size=30))
 @settings(max_examples=60, deadline=None)
-def test_any_box_can_be_drawn_on_any_picture(
+def test_any_box_can_be_drawn_on_any_image(
     width: int, height: int, boxes: list[tuple[float, float, float, float]], name: str
 ) -> None:
     image = np.zeros((height, width, 3), np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.values import Box, ResultFilter, Size
 from appliance.vision.heads import HEADS, Reader, head_of, yolo
-from appliance.vision.heads.rows import Ask, Floats, Indices
+from appliance.vision.heads.output import Floats, HeadOptions, Indices
 from appliance.vision.heads.suppress import suppress
 from appliance.vision.letterbox import fit
 
@@ -75,8 +75,8 @@ def test_boxes_that_overlap_just_as_much_as_allowed_are_two_objects() -> None:
 Found = tuple[Floats, Floats, Indices]
 
 
-def asked(least: float, iou: float, classes: int) -> Ask:
-    return Ask(least, iou, 300, Size(640, 384), classes)
+def asked(least: float, iou: float, classes: int) -> HeadOptions:
+    return HeadOptions(least, iou, 300, Size(640, 384), classes)
 
 
 def read_anchors(raw: NDArray[np.float32], least: float, iou: float) -> Found:

@@ -24,7 +24,7 @@ from appliance.models import bundle
 from appliance.service.loading import inference_of, load_network
 from appliance.settings.schema import Settings
 from appliance.values import Frame, ResultFilter
-from appliance.vision import scene, sight
+from appliance.vision import scene, self_test
 
 _TIMEOUT_S = 5.0
 _REPLACE = "Run `appliance model fetch --force`, or activate another model with `appliance model activate`."
@@ -127,8 +127,8 @@ def _self_test(settings: Settings, network: Network) -> CheckResult:
     """Check that the model detects the stop signs in the test image, as the service's self-test does."""
     if scene.SIGN not in network.info.classes:
         return CheckResult("self-test", True, f"not tested: {network.info.name} has no class '{scene.SIGN}'")
-    known = sight.known_picture()
-    frame = Frame("doctor", "doctor", 1, known.picture, ResultFilter(sight.CONFIDENCE), 0.0)
+    known = self_test.image()
+    frame = Frame("doctor", "doctor", 1, known.picture, ResultFilter(self_test.CONFIDENCE), 0.0)
     try:
         answer = inference_of(settings, network, lambda: 0.0).run(frame, settings.flow.max_side).detected
     except EngineError as error:

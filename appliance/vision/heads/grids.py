@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from appliance.values import Size
-from appliance.vision.heads.rows import Floats
+from appliance.vision.heads.output import Floats
 
 
-def cells(of: Size, strides: Sequence[int]) -> tuple[Floats, Floats]:
+def grid_cells(of: Size, strides: Sequence[int]) -> tuple[Floats, Floats]:
     """Of each cell its upper left corner, px (n, 2: x y), and its stride (n,): grid by grid, row by row.
 
     A grid that does not divide the input reaches over its right and lower edge.

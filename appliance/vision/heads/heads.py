@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from appliance.ports import Raw
+from appliance.vision.heads.output import HeadOptions, HeadOutput
 from appliance.vision.heads.picodet import read_boxes_scores, read_picodet
 from appliance.vision.heads.postprocessed import read_boxes_labels, read_class_first
-from appliance.vision.heads.rows import Ask, Rows
 from appliance.vision.heads.yolo import read_anchors, read_end_to_end
 from appliance.vision.heads.yolox import read_objectness, read_yolox
 
-HEADS: dict[str, Callable[[Raw, Ask], Rows]] = {
+HEADS: dict[str, Callable[[Raw, HeadOptions], HeadOutput]] = {
     "anchors": read_anchors,
     "end_to_end": read_end_to_end,
     "objectness": read_objectness,

@@ -9,35 +9,35 @@ from __future__ import annotations
 import numpy as np
 
 from appliance.ports import Raw
-from appliance.vision.heads.grids import cells
-from appliance.vision.heads.rows import Ask, Floats, Rows, best_class
-from appliance.vision.heads.suppress import distinct
+from appliance.vision.heads.grids import grid_cells
+from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, best_class
+from appliance.vision.heads.suppress import suppress_duplicates
 
 
-def read_picodet(raw: Raw, ask: Ask) -> Rows:
+def read_picodet(raw: Raw, options: HeadOptions) -> HeadOutput:
     """Nothing is decoded yet. For each stride from 8 px on first the confidences (cells, classes), after all of these
     the distances (cells, 4 * bins): how likely each side lies 0, 1, 2 … strides from the cell's centre.
     """
     half = len(raw) // 2
-    some, class_ids, confidences = best_class(np.concatenate(raw[:half]).T, ask)
-    corners, strides = (of[some] for of in cells(ask.input, [8 << level for level in range(half)]))
+    some, class_ids, confidences = best_class(np.concatenate(raw[:half]).T, options)
+    corners, strides = (of[some] for of in grid_cells(options.input, [8 << level for level in range(half)]))
     bins = np.arange(raw[half].shape[1] // 4, dtype=np.float32)
     likely = np.concatenate(raw[half:])[some].astype(np.float32).reshape(len(some), 4, len(bins))
     likely = np.exp(likely - likely.max(axis=2, keepdims=True))
     sides = (likely @ bins) / likely.sum(axis=2) * strides[:, None]
     centres = corners + strides[:, None] / 2
     boxes = np.concatenate((centres - sides[:, :2], centres + sides[:, 2:]), axis=1)
-    return distinct(Rows(boxes, confidences, class_ids, _nothing(boxes)), ask)
+    return suppress_duplicates(HeadOutput(boxes, confidences, class_ids, _nothing(boxes)), options)
 
 
-def read_boxes_scores(raw: Raw, ask: Ask) -> Rows:
+def read_boxes_scores(raw: Raw, options: HeadOptions) -> HeadOutput:
     """Decoded, as PP-YOLOE is too with `export.nms=False`: boxes by two corners, px (places, 4), and confidences
     (classes, places).
     """
     boxes, scores = raw
-    some, class_ids, confidences = best_class(scores, ask)
+    some, class_ids, confidences = best_class(scores, options)
     chosen = boxes[some].astype(np.float32)
-    return distinct(Rows(chosen, confidences, class_ids, _nothing(chosen)), ask)
+    return suppress_duplicates(HeadOutput(chosen, confidences, class_ids, _nothing(chosen)), options)
 
 
 def _nothing(boxes: Floats) -> Floats:

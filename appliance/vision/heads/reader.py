@@ -10,7 +10,7 @@ from appliance.ports import Raw
 from appliance.values import Box, Detection, ResultFilter
 from appliance.vision.heads import tasks
 from appliance.vision.heads.heads import HEADS
-from appliance.vision.heads.rows import Ask, Rows
+from appliance.vision.heads.output import HeadOptions, HeadOutput
 from appliance.vision.letterbox import Letterbox
 
 TASKS = ("detect", "segment", "pose", "obb")
@@ -34,7 +34,7 @@ class Reader:
 
     def read(self, raw: Raw, place: Letterbox, wanted: ResultFilter) -> tuple[Detection, ...]:
         """Detections in the picture's own pixels, surest first."""
-        rows = HEADS[self.head](raw, self._ask(place, wanted))
+        rows = HEADS[self.head](raw, self._options(place, wanted))
         if self.task == "obb":
             return self._oriented(rows, place)
         boxes_px = place.to_image(rows.boxes_in).tolist()
@@ -48,7 +48,7 @@ class Reader:
             if outline != ()  # a mask without a pixel is no object, as Ultralytics has it
         )
 
-    def _oriented(self, rows: Rows, place: Letterbox) -> tuple[Detection, ...]:
+    def _oriented(self, rows: HeadOutput, place: Letterbox) -> tuple[Detection, ...]:
         corners = tasks.turned(rows, place)
         boxes_px = place.cut(np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)).tolist()
         return tuple(
@@ -60,11 +60,11 @@ class Reader:
             )
         )
 
-    def _ask(self, place: Letterbox, wanted: ResultFilter) -> Ask:
+    def _options(self, place: Letterbox, wanted: ResultFilter) -> HeadOptions:
         ids = None
         if wanted.classes is not None:
             ids = tuple(number for number, name in enumerate(self.classes) if name in wanted.classes)
-        return Ask(
+        return HeadOptions(
             wanted.min_confidence, self.iou, self.max_detections, place.outer, len(self.classes), ids,
             oriented=self.task == "obb",
         )  # fmt: skip

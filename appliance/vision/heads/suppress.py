@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.vision.heads.rows import Ask, Floats, Indices, Rows, surest_first
+from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, surest_first
 
 _MOST_CANDIDATES = 30_000
 _MOST_ORIENTED = 2000
@@ -19,14 +19,14 @@ _MOST_ORIENTED = 2000
 _TINY = 1e-7
 
 
-def distinct(rows: Rows, ask: Ask) -> Rows:
+def suppress_duplicates(rows: HeadOutput, options: HeadOptions) -> HeadOutput:
     """What is asked for of these rows, each object once, surest first."""
-    rows = surest_first(rows.take(ask.wants(rows.class_ids)), _MOST_CANDIDATES)
-    if ask.oriented:
-        kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, ask.iou)
+    rows = surest_first(rows.take(options.wants(rows.class_ids)), _MOST_CANDIDATES)
+    if options.oriented:
+        kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, options.iou)
     else:
-        kept = suppress(rows.boxes_in, rows.confidences, rows.class_ids, ask.iou)
-    return rows.take(kept[: ask.most])
+        kept = suppress(rows.boxes_in, rows.confidences, rows.class_ids, options.iou)
+    return rows.take(kept[: options.most])
 
 
 def suppress(boxes: Floats, confidences: Floats, class_ids: Indices, iou: float) -> Indices:

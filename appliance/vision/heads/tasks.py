@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from appliance.ports import Raw
 from appliance.values import Keypoint, Point
-from appliance.vision.heads.rows import Floats, Rows
+from appliance.vision.heads.output import Floats, HeadOutput
 from appliance.vision.letterbox import Letterbox
 
 
-def outlines(rows: Rows, raw: Raw, place: Letterbox) -> list[tuple[Point, ...]]:
+def outlines(rows: HeadOutput, raw: Raw, place: Letterbox) -> list[tuple[Point, ...]]:
     """Of each object's mask the outline of its largest piece; empty where the mask is.
 
     `raw[1]`: prototypes, (parts, height / 4, width / 4); a mask is a sum of them, weighed by the row's `extra`, that is
@@ -43,7 +43,7 @@ def _outline(small: Floats, box_in: list[float], place: Letterbox) -> tuple[Poin
     return tuple((x, y) for x, y in place.points_to_image(largest).tolist())
 
 
-def poses(rows: Rows, place: Letterbox, shape: tuple[int, int]) -> list[tuple[Keypoint, ...]]:
+def poses(rows: HeadOutput, place: Letterbox, shape: tuple[int, int]) -> list[tuple[Keypoint, ...]]:
     """Of each object its points: x, y and how sure it is that they are seen (0-1; 1 where the network does not say).
 
     `shape`: how many, and of how many numbers each, two or three.
@@ -55,7 +55,7 @@ def poses(rows: Rows, place: Letterbox, shape: tuple[int, int]) -> list[tuple[Ke
     return [tuple(Keypoint(*point) for point in one) for one in placed.tolist()]
 
 
-def turned(rows: Rows, place: Letterbox) -> NDArray[np.float32]:
+def turned(rows: HeadOutput, place: Letterbox) -> NDArray[np.float32]:
     """Of each oriented box its four corners, in turn around it: (n, 4, 2), not cut at the picture's edge."""
     boxes, angles = place.extents_to_image(rows.boxes_in), rows.extra[:, -1]
     centre, extent = boxes[:, :2], boxes[:, 2:] / 2

@@ -22,7 +22,7 @@ from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Detection, ResultFilter, Size
 from appliance.vision import decode, scene
-from appliance.vision.likeness import SEEN, likeness
+from appliance.vision.likeness import MATCH_CONFIDENCE, likeness
 from appliance.workshop import onnx_bundle
 from appliance.workshop.environment import python_of
 from appliance.workshop.export import tensorrt_engine, ultralytics_process
@@ -46,7 +46,13 @@ def in_own_environment(settings: Settings, report: ReportLine) -> RunUltralytics
         python = python_of(ENVIRONMENT, ENVIRONMENT.folder(), report)
         report(f"exporting {Path(weights).name} and running it on {_count(pictures)}")
         return ultralytics_process.run(
-            python, weights, pictures, scratch, side=settings.flow.max_side, least=SEEN, iou=settings.model.iou
+            python,
+            weights,
+            pictures,
+            scratch,
+            side=settings.flow.max_side,
+            least=MATCH_CONFIDENCE,
+            iou=settings.model.iou,
         )
 
     return run
@@ -127,7 +133,7 @@ def _compare(
     try:
         for sample in samples:
             place = made.place(sample.picture.size, settings.flow.max_side)
-            read = functools.partial(reader.read, place=place, wanted=ResultFilter(SEEN))
+            read = functools.partial(reader.read, place=place, wanted=ResultFilter(MATCH_CONFIDENCE))
             found.append(engine.infer(decode.load(sample.picture, place), read))
     finally:
         engine.close()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.values import Box, Detection
-from appliance.vision.likeness import Found, corners_of, overlap
+from appliance.vision.likeness import DetectionsByImage, corners_of, pairwise_iou
 
 _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -37,7 +37,7 @@ Truth = Sequence[Sequence[Label]]
 """The labels of each picture."""
 
 
-def mean_average_precision(found: Found, truth: Truth) -> float:
+def mean_average_precision(found: DetectionsByImage, truth: Truth) -> float:
     """mAP50-95 over the classes in `truth`, 0-1; 0 without labels."""
     counts: dict[int, int] = defaultdict(int)
     for labels in truth:
@@ -46,7 +46,7 @@ def mean_average_precision(found: Found, truth: Truth) -> float:
     return float(np.mean([_average_precision(found, truth, one, counts[one]) for one in counts])) if counts else 0.0
 
 
-def _average_precision(found: Found, truth: Truth, class_id: int, objects: int) -> float:
+def _average_precision(found: DetectionsByImage, truth: Truth, class_id: int, objects: int) -> float:
     """The area under the precision-recall curve of one class, averaged over the IoUs."""
     confidences: list[float] = []
     hits: list[NDArray[np.bool_]] = [np.zeros((len(_IOUS), 0), np.bool_)]
@@ -72,7 +72,7 @@ def _hits(mine: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[n
     hits = np.zeros((len(_IOUS), len(mine)), np.bool_)
     if not len(expected):
         return hits
-    overlaps = overlap(mine, expected)
+    overlaps = pairwise_iou(mine, expected)
     for row, least in enumerate(_IOUS):
         free = overlaps.copy()
         for place in range(len(mine)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.values import Size
 from appliance.vision import likeness
-from appliance.vision.likeness import Found
+from appliance.vision.likeness import DetectionsByImage
 from appliance.workshop.quantize import accuracy
 from appliance.workshop.quantize.accuracy import Label
 from appliance.workshop.quantize.calibration import Sample
@@ -16,7 +16,7 @@ from appliance.workshop.quantize.calibration import Sample
 _QUICK_SIZES = 3
 _QUICK_PICTURES = 32
 
-Predict = Callable[[Path, Sequence[Sample]], Found]
+Predict = Callable[[Path, Sequence[Sample]], DetectionsByImage]
 """The detections of the network in this file, run as the service runs it."""
 
 
@@ -46,7 +46,7 @@ class Judge:
         found = self._predict(network, [self._held_out[place] for place in self._quick])
         return likeness.closeness(found, [self._original[place] for place in self._quick])
 
-    def _points(self, found: Found) -> float:
+    def _points(self, found: DetectionsByImage) -> float:
         if self._truth is None:
             return 100 * likeness.likeness(found, self._original)
         return 100 * accuracy.mean_average_precision(found, self._truth)

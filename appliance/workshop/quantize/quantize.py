@@ -23,7 +23,7 @@ from appliance.settings.schema import Settings
 from appliance.values import Detection, ResultFilter, Size
 from appliance.vision import decode
 from appliance.vision.letterbox import Letterbox
-from appliance.vision.likeness import Found
+from appliance.vision.likeness import DetectionsByImage
 from appliance.workshop.environment import python_of
 from appliance.workshop.quantize import calibration, layer_times, nncf_process, quantized
 from appliance.workshop.quantize.accuracy import LEAST_CONFIDENCE, Label
@@ -124,12 +124,12 @@ def _timer(settings: Settings, size: Size) -> MeasureTimes:
 
 def _predictor(
     settings: Settings, original: Bundle, place_of: Callable[[Sample], Letterbox]
-) -> Callable[[Path, Sequence[Sample]], Found]:
+) -> Callable[[Path, Sequence[Sample]], DetectionsByImage]:
     """Runs a network on pictures with the engine and reader of the service."""
     reader = original.reader(settings.model.iou, settings.model.max_detections)
     wanted = ResultFilter(LEAST_CONFIDENCE)
 
-    def predict(network: Path, samples: Sequence[Sample]) -> Found:
+    def predict(network: Path, samples: Sequence[Sample]) -> DetectionsByImage:
         engine = registry.create(
             settings.engine.kind, network, device=settings.engine.device, precision=settings.engine.precision,
             threads=settings.engine.threads, hint="latency",

@@ -1,4 +1,4 @@
-"""What a large picture took is given back, whichever thread decoded it."""
+"""The memory of a large image is returned to the system, whichever thread decoded it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ before = resident()
 held, done = threading.Barrier(4), threading.Event()
 def one():
     look()
-    held.wait()  # a thread that ends would let go of its memory
+    held.wait()  # a thread that ends would release its memory
     done.wait()
 threads = [threading.Thread(target=one, daemon=True) for _ in range(3)]
 for thread in threads:
@@ -48,8 +48,8 @@ done.set()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back in its own way")
-def test_the_memory_of_a_large_picture_is_given_back_by_every_thread() -> None:
+def test_every_thread_returns_the_memory_of_a_large_image() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True, timeout=120
     )
-    assert int(done.stdout) < 20  # MB; 48 to 144 are kept otherwise
+    assert int(done.stdout) < 20  # MB; without heap.trim 48 to 144 remain

@@ -15,7 +15,7 @@ Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class HeadOptions:
     """What a head is to give, and what it must know of the network."""
 
     min_confidence: float
@@ -37,7 +37,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class HeadOutput:
     """Objects, surest first. `extra` (n, m): what comes with each, as its task reads it."""
 
     boxes_in: Floats
@@ -46,20 +46,20 @@ class Rows:
     class_ids: Indices
     extra: Floats
 
-    def take(self, which: Indices | NDArray[np.bool_]) -> Rows:
+    def take(self, which: Indices | NDArray[np.bool_]) -> HeadOutput:
         """Only these."""
-        return Rows(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
+        return HeadOutput(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
 
 
-def best_class(scores: NDArray[np.floating[Any]], ask: Ask) -> tuple[Indices, Indices, Floats]:
+def best_class(scores: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
     """Of confidences (classes, places) the places that are sure enough, and of each its best class and how sure."""
-    (places,) = np.nonzero(scores.max(axis=0) > ask.min_confidence)
+    (places,) = np.nonzero(scores.max(axis=0) > options.min_confidence)
     chosen = scores[:, places]
     class_ids = chosen.argmax(axis=0)
     return places, class_ids, np.take_along_axis(chosen, class_ids[None], axis=0)[0].astype(np.float32)
 
 
-def surest_first(rows: Rows, most: int) -> Rows:
+def surest_first(rows: HeadOutput, most: int) -> HeadOutput:
     """In order of confidence, equals as they came."""
     return rows.take(np.argsort(-rows.confidences, kind="stable")[:most])
 
