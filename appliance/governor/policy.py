@@ -1,15 +1,16 @@
 """The governor's policy: a pure function from one reading to the next throttle level.
 
 Rules of this file:
+- Down means less work, the next higher throttle level; up means more work, the next lower level.
 - Down: at the target temperature, unless the chip is already cooling; at once when clearly above the target; earlier
   when the heat model forecasts that the target is near. The model never delays a step down.
-- Up: when the heat model forecasts that the next state can be sustained, or, without the model's consent, after a long
+- Up: when the heat model forecasts that the next level can be sustained, or, without the model's consent, after a long
   time clearly below the target. Each step up that had to be reversed doubles this time and asks for 3 °C more of
   headroom in the forecast, which prevents oscillation. Each hour that a step up lasts clears one such failure.
 - A throttled chip or an under-voltage causes a step down at any temperature.
-- The critical temperature stops inference at once, even in a manually held state.
+- The critical temperature stops inference at once, even at a manually held level.
 - A temperature sensor that stops responding causes caution. A machine that never had a sensor runs unrestricted.
-- In the same state, a hotter reading never allows more: forecasts use the model from before that reading.
+- At the same level, a hotter reading never allows more: forecasts use the model from before that reading.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _STALE_S = 10.0
 _SILENT_S = 30.0
 """A sensor that is silent for longer counts as lost; shorter drop-outs are ignored."""
 _FAILURE_S = 900.0
-"""A step down this soon after a step up is a failure: the upper state was not sustainable."""
+"""A step down this soon after a step up is a failure: the lower level was not sustainable."""
 _FORGIVEN_S = 3600.0
 _MAX_FAILURES = 4
 _BY_THE_BOARD = ("throttled", "under_voltage")
@@ -44,7 +45,7 @@ _BY_THE_BOARD = ("throttled", "under_voltage")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The limits to keep, and the ladder of states to keep them with; temperatures in °C, times in s."""
+    """The limits to keep, and the ladder of throttle levels to keep them with; temperatures in °C, times in s."""
 
     target_temp_c: float
     critical_temp_c: float
@@ -69,7 +70,7 @@ class HeldState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The governor's state; `cooling` 0 means no restrictions."""
+    """The governor's state; `cooling` is the throttle level, 0 means no restrictions."""
 
     cooling: int = 0
     since_s: float = float("-inf")
@@ -208,14 +209,14 @@ def _decide_blind(state: State, now: float, policy: Policy, throttled: str | Non
 
 
 def _step_down(state: State, now: float, reason: str, policy: Policy) -> State:
-    """Go one state down, but never to the last one: only the critical temperature stops inference."""
+    """Go one step down, but never to the last level: only the critical temperature stops inference."""
     if state.cooling >= policy.ladder.last - 1:
         return replace(state, cool_since_s=None)
     return replace(_go_down(state, state.cooling + 1, now), reason=reason)
 
 
 def _go_down(state: State, cooling: int, now: float) -> State:
-    """Go down to this state, and judge whether the last step up was a failure."""
+    """Go down to this level, and judge whether the last step up was a failure."""
     failed = state.failed
     if state.raised_s is not None:
         failed = (
@@ -250,7 +251,7 @@ def _temperature(reading: Reading) -> float | None:
 
 
 def _use(reading: Reading, heat: float) -> tuple[float, float]:
-    """CPU use by this service and by all processes, 0-1; if unknown, what the state allows."""
+    """CPU use by this service and by all processes, 0-1; if unknown, what the level allows."""
     own, total = reading.cpu.own_percent, reading.cpu.percent
     if total is None:
         total = own

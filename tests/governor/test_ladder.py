@@ -1,4 +1,4 @@
-"""The ladder: each state produces less heat than the one before, according to the device's profile."""
+"""The ladder: each level produces less heat than the one before, according to the device's profile."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def heats(ladder: Ladder) -> list[float]:
 
 @settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8), st.booleans(), st.booleans())
-def test_every_state_allows_less_than_the_one_before(
+def test_every_level_allows_less_than_the_one_before(
     full: Limits, measured: Profile | None, slots: int, one_size: bool, priorities: bool
 ) -> None:
     ladder = make_ladder(full, measured, slots=slots, one_size=one_size, priorities=priorities)
@@ -64,7 +64,7 @@ def test_every_state_allows_less_than_the_one_before(
 
 @settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8))
-def test_the_engine_time_of_a_state_produces_the_heat_that_it_states(
+def test_the_engine_time_of_a_level_produces_the_heat_that_it_declares(
     full: Limits, measured: Profile | None, slots: int
 ) -> None:
     for step in make_ladder(full, measured, slots=slots).steps[1:-1]:

@@ -1,4 +1,4 @@
-"""The policy: down in time, up when the state can be sustained, and no oscillation."""
+"""The policy: down in time, up when the level can be sustained, and no oscillation."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | N
 
 @settings(deadline=None, max_examples=20)
 @given(steps)
-def test_a_cool_device_always_recovers_to_state_0(steps: list[Step]) -> None:
+def test_a_cool_device_always_recovers_to_level_0(steps: list[Step]) -> None:
     state, at_s = end_of(steps)
     longest_s = POLICY.patience_s * 2**4
     way = walk([(60.0, 45.0, 1000, Power())] * int(LAST * (longest_s / 60 + 1)), state, at_s)
@@ -116,7 +116,7 @@ def test_a_cool_device_always_recovers_to_state_0(steps: list[Step]) -> None:
 @settings(max_examples=8, deadline=None)
 @given(boards, st.floats(-10, 45), st.integers(1, 1000))
 @example(A_DEGREE_TOO_WARM, -3.0, 1)
-def test_on_a_steady_board_the_state_settles(board: Board, air_c: float, seed: int) -> None:
+def test_on_a_steady_board_the_level_settles(board: Board, air_c: float, seed: int) -> None:
     plant = Plant(board, air_c, seed)
     way = [state.cooling for state in live(plant, State(), 2 * 3600)]
     last_hour = way[3600:]
@@ -126,7 +126,7 @@ def test_on_a_steady_board_the_state_settles(board: Board, air_c: float, seed: i
 
 @settings(max_examples=12, deadline=None)
 @given(boards, st.floats(-10, 45), st.integers(1, 1000))
-def test_a_board_that_the_lowest_state_keeps_cool_is_never_throttled(board: Board, air_c: float, seed: int) -> None:
+def test_a_board_that_the_governor_can_keep_cool_is_never_throttled(board: Board, air_c: float, seed: int) -> None:
     if board.settles_c(LADDER.steps[-2].heat, air_c) > 74:
         return
     plant = Plant(board, air_c, seed)
@@ -234,13 +234,13 @@ def test_a_weak_power_supply_does_not_cause_oscillation(temp_c: float | None) ->
     assert sum(a != b for a, b in itertools.pairwise(states[7200:])) <= 2 * 6
 
 
-def test_after_an_under_voltage_state_0_returns_within_three_minutes() -> None:
+def test_after_an_under_voltage_level_0_returns_within_three_minutes() -> None:
     states = states_of(walk([*steady(50.0, 70, Power(under_voltage=True)), *steady(50.0, 180)]))
     assert max(states) == 3
     assert states[-1] == 0
 
 
-def test_failures_expire_one_by_one_while_the_upper_state_lasts() -> None:
+def test_failures_expire_one_by_one_while_the_lower_level_lasts() -> None:
     state = State(cooling=0, since_s=0.0, raised_s=0.0, failed=4)
     assert walk(steady(80.0, 1), state, 4000.0)[0][1].failed == 3
     assert walk(steady(80.0, 1), state, 20_000.0)[0][1].failed == 0
@@ -301,7 +301,7 @@ def test_inference_stops_before_the_board_shuts_down(off_c: float | None, critic
     assert critical_c(reading(0.0, off_c=off_c), POLICY) == critical
 
 
-def test_a_held_state_is_kept_despite_heat_and_expires() -> None:
+def test_a_held_level_is_kept_despite_heat_and_expires() -> None:
     state = replace(State(), hold=HeldState(2, 100.0))
     way = walk([*steady(80.0, 99), *steady(50.0, 400)], state)
     assert set(states_of(way)[:99]) == {2}
@@ -311,13 +311,13 @@ def test_a_held_state_is_kept_despite_heat_and_expires() -> None:
     assert states_of(way)[-1] == 0
 
 
-def test_the_critical_temperature_overrides_a_held_state() -> None:
+def test_the_critical_temperature_overrides_a_held_level() -> None:
     way = walk([*steady(50.0, 5), *steady(85.0, 1), *steady(70.0, 1)], replace(State(), hold=HeldState(0, 1000.0)))
     assert states_of(way) == [0, 0, 0, 0, 0, LAST, 0]
     assert way[5][2].reason == "critical_temperature"
 
 
-def test_a_released_state_is_no_longer_reported_as_held() -> None:
+def test_a_released_level_is_no_longer_reported_as_held() -> None:
     state, _ = decide(replace(State(), hold=HeldState(3, 1000.0)), reading(1.0), POLICY)
     assert release(state).hold is None
     assert release(state).reason == "recovering"

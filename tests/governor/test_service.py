@@ -1,4 +1,4 @@
-"""The governor's loop: read, decide, apply and log changes only, and hold a state manually."""
+"""The governor's loop: read, decide, apply and log changes only, and hold a level manually."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_limits_are_applied_only_when_they_change() -> None:
     assert applied.limits[-1] == applied.governor.limits == LADDER.steps[0].limits
 
 
-async def test_the_governor_reports_its_state_and_the_time_in_it() -> None:
+async def test_the_governor_reports_its_level_and_the_time_at_it() -> None:
     applied = await run_through([*[80.0] * 25])
     governor = applied.governor
     assert (governor.cur_state, governor.max_state, governor.transitions) == (3, LAST, 3)
@@ -100,7 +100,7 @@ async def test_the_governor_reports_its_state_and_the_time_in_it() -> None:
     assert governor.target_c == 75.0
 
 
-async def test_before_the_first_change_the_time_in_state_counts_from_the_start() -> None:
+async def test_before_the_first_change_the_time_at_the_level_counts_from_the_start() -> None:
     applied = Applied([50.0])
     applied.clock.pass_(12.0)
     assert applied.governor.time_in_state_s == 12.0
@@ -121,7 +121,7 @@ async def test_a_governor_without_a_policy_only_monitors() -> None:
     assert applied.governor.target_c is None
 
 
-async def test_each_change_of_state_is_logged_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_change_of_level_is_logged_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     await run_through([80.0] * 3)
     (record,) = caplog.records
     assert record.getMessage() == (
@@ -136,7 +136,7 @@ async def test_a_missing_temperature_sensor_is_logged_once(caplog: pytest.LogCap
     assert "no temperature sensor" in record.getMessage()
 
 
-async def test_a_state_is_held_manually_and_released(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_level_is_held_manually_and_released(caplog: pytest.LogCaptureFixture) -> None:
     applied = Applied([50.0])
     async with applied.running():
         await applied.read(3)
@@ -154,7 +154,7 @@ async def test_a_state_is_held_manually_and_released(caplog: pytest.LogCaptureFi
     assert any("throttle level held manually: level=2 for=100000 s" in record.getMessage() for record in caplog.records)
 
 
-async def test_a_nonexistent_state_cannot_be_held() -> None:
+async def test_a_nonexistent_level_cannot_be_held() -> None:
     with pytest.raises(ValueError, match="throttle level 99 does not exist"):
         Applied([50.0]).governor.hold(99, 60.0)
     with pytest.raises(ValueError, match=r"governor\.enabled"):

@@ -1,4 +1,4 @@
-"""SVG plots of temperature and cooling state for one board and weather, with all controllers."""
+"""SVG plots of temperature and throttle level for one board and weather, with all controllers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.benchmarks.governor.simulate import Run
 from tests.benchmarks.governor.weather import SECONDS, Weather
 
 _WIDTH, _LEFT, _RIGHT = 760, 60, 120
-_PANELS = (("chip, °C", 40, 190), ("value of frames", 260, 90), ("governor state", 380, 70))
+_PANELS = (("chip, °C", 40, 190), ("value of frames", 260, 90), ("throttle level", 380, 70))
 """Title, top and height of each panel, px."""
 _COLOURS = {"none": "#b3261e", "step_wise": "#c07a00", "oracle": "#777777", "ours": "#1a5fb4"}
 _EVERY_S = 20

@@ -51,8 +51,8 @@ def _rows(days: Days) -> list[Row]:
         _least("governor: value relative to the oracle, steady 25 °C", _parts(usual), 0.95),
         _least("governor: value relative to the oracle, steady 40 °C", _parts(warm), 0.95),
         _least("governor: value relative to the oracle, changing weather", _parts(changing), 0.90),
-        _most("governor: state changes per hour, steady weather", changes, 6.0),
-        _most("governor: seconds to recover the state before the heat", recovered, 180.0),
+        _most("governor: changes of level per hour, steady weather", changes, 6.0),
+        _most("governor: seconds to recover the level before the heat", recovered, 180.0),
         Row("governor: simulations without recovery", unrecovered, 0, True, ""),
     ]
 

@@ -2,7 +2,7 @@
 
 The board heats four times as fast as a real one, to keep the benchmark short. The service runs in its own mount
 namespace with an emulated /sys/class/thermal, which needs root. It runs first without, then with the governor; then a
-fan starts, and the service has to recover to state 0.
+fan starts, and the service has to recover to level 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ENTER = 'for d in thermal hwmon; do [ ! -e /sys/class/$d ] || mount --bind "$0/
 
 @dataclass
 class Course:
-    """Temperature and cooling state, once a second."""
+    """Temperature and throttle level, once a second."""
 
     temps_c: list[float] = field(default_factory=list)
     states: list[int] = field(default_factory=list)
@@ -93,9 +93,9 @@ def _rows(hottest_c: float, hot: Course, fan: Course, answered_s: list[float]) -
         Row("real service: °C reached / throttling, no governor", hottest_c / QUICK.throttle_c, 1.0, False,
             f"{hottest_c:.1f} °C in {_UNGOVERNED_S} s"),
         Row("real service: °C reached / throttling, governor", max(hot.temps_c) / QUICK.throttle_c, 0.99, True,
-            f"{max(hot.temps_c):.1f} °C, finally {hot.temps_c[-1]:.1f}; {changes} changes; state every 5 s: {states}"),
+            f"{max(hot.temps_c):.1f} °C, finally {hot.temps_c[-1]:.1f}; {changes} changes; level every 5 s: {states}"),
         Row("real service: frames per second, hot / cold", late / cold, 0.9, False, f"{late:.1f} / {cold:.1f}"),
-        Row("real service: seconds to state 0 after the fan starts", back, 180, True, "the fan starts at full speed"),
+        Row("real service: seconds to level 0 after the fan starts", back, 180, True, "the fan starts at full speed"),
     ]  # fmt: skip
 
 

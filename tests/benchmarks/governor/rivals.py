@@ -14,7 +14,7 @@ ACCURACY = {640: 46.30, 512: 46.22, 416: 42.40, 320: 38.40, 256: 31.58}
 
 FULL = Limits(640, 0.0, 8)
 Controller = Callable[[Plant], tuple[float, float, int]]
-"""Allowed heat (0-1), value of the frames (0-1), and cooling state, for the next second."""
+"""Allowed heat (0-1), value of the frames (0-1), and throttle level, for the next second."""
 
 
 def _value_of(ladder: Ladder, state: int) -> tuple[float, float, int]:

@@ -28,7 +28,7 @@ class Run:
         return sum(a != b for a, b in zip(self.states, self.states[1:], strict=False)) / (len(self.states) / 3600)
 
     def recovered_s(self, before_s: float, over_s: float) -> float | None:
-        """Seconds from the end of the heating to the state before it; None: not reached in this run."""
+        """Seconds from the end of the heating to the level before it; None: not reached in this run."""
         before = self.states[int(before_s)]
         later = range(int(over_s), len(self.states))
         return next((second - over_s for second in later if self.states[second] <= before), None)
