@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -28,10 +29,11 @@ from appliance.settings.schema import Settings
 from appliance.values import Picture, ResultFilter, Size
 from appliance.vision import decode, scene
 
+if TYPE_CHECKING:
+    from appliance.service.build import LoadNetwork
+
 IMAGE = Size(1280, 720)
 """The picture size of most cameras."""
-
-LoadNetwork = Callable[[Settings], Network]
 
 _WARM_S = 1.0
 _MINUTE_S = 60.0
