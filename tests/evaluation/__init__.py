@@ -1,4 +1,4 @@
-"""Accuracy: the appliance through its real socket, against Ultralytics' own predictor with the same weights.
+"""Accuracy of the appliance through its socket, compared with Ultralytics' predictor with the same weights.
 
-`python -m tests.evaluation` from the root of the checkout is `make eval`. Nothing here is a test for pytest.
+`make eval` runs `python -m tests.evaluation` from the root of the checkout. This package contains no pytest tests.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.evaluation` is the evaluation."""
+"""Run the evaluation: `python -m tests.evaluation`."""
 
 from .evaluate import main
 

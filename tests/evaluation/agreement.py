@@ -1,8 +1,8 @@
-"""How far two predictors say the same, box by box.
+"""Agreement of two predictors, box by box.
 
-Boxes of one picture and class are paired one to one, the best overlap first. Only boxes at or above a confidence are
-asked about and only such boxes answer, so a box that one side puts just below the line counts against the agreement;
-`Unmatched` then tells it from a box that was not seen at all.
+Boxes of the same picture and class are paired one to one, the highest IoU first. Boxes below a confidence are ignored
+on both sides, so a box that one predictor rates just below it counts as a disagreement. `Unmatched` shows whether the
+other predictor has such a box or none at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .coco import Det
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A box of one side with no partner, and the other side's nearest box of that class at any confidence."""
+    """A box without a partner, and the other predictor's best overlapping box of that class at any confidence."""
 
     det: Det
     nearest_iou: float | None
@@ -26,23 +26,23 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Of `count` boxes of one side, the share with a partner of the same class in the other, 0-1."""
+    """The share of one predictor's `count` boxes that have a partner of the same class in the other's, 0-1."""
 
     count: int
     matched_90: float
-    """Partner at IoU >= .9."""
+    """With an IoU of at least 0.9."""
     matched_50: float
     median_score_difference: float | None
-    """Over the partners at IoU >= .5, absolute."""
+    """Absolute, over the pairs with an IoU of at least 0.5."""
     largest_score_difference: float | None
     unmatched: list[Unmatched]
-    """Without a partner at IoU >= .9."""
+    """Boxes without a partner with an IoU of at least 0.9."""
 
 
-def agree(asked: list[Det], answering: list[Det], confidence: float) -> Agreement:
-    """The share of `asked` that `answering` has too."""
-    ours = [det for det in asked if det["score"] >= confidence]
-    theirs = [det for det in answering if det["score"] >= confidence]
+def agree(first: list[Det], second: list[Det], confidence: float) -> Agreement:
+    """The share of the boxes in `first` that `second` contains too."""
+    ours = [det for det in first if det["score"] >= confidence]
+    theirs = [det for det in second if det["score"] >= confidence]
     pairs = _pairs(ours, theirs, 0.5)
     good = {mine for mine, _, overlap in pairs if overlap >= 0.9}
     differences = [abs(ours[mine]["score"] - theirs[other]["score"]) for mine, other, _ in pairs]
@@ -52,12 +52,12 @@ def agree(asked: list[Det], answering: list[Det], confidence: float) -> Agreemen
         matched_50=len(pairs) / len(ours) if ours else 1.0,
         median_score_difference=statistics.median(differences) if differences else None,
         largest_score_difference=max(differences, default=None),
-        unmatched=[_nearest(det, answering) for number, det in enumerate(ours) if number not in good],
+        unmatched=[_nearest(det, second) for number, det in enumerate(ours) if number not in good],
     )
 
 
 def _pairs(ours: list[Det], theirs: list[Det], least: float) -> list[tuple[int, int, float]]:
-    """Positions in `ours` and `theirs` and their IoU, each position at most once."""
+    """Indices in `ours` and `theirs` and their IoU, each index at most once."""
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, det in enumerate(theirs):
         groups[det["image_id"], det["category_id"]].append(number)

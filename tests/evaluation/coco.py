@@ -1,12 +1,12 @@
-"""Labelled pictures in, mean average precision out.
+"""Compute the mean average precision of predictions on labelled pictures.
 
-The folder is laid out as Ultralytics lays out COCO: `images/NAME.jpg` beside `labels/NAME.txt`, one object a line as
+The folder has Ultralytics' layout for COCO: `images/NAME.jpg` and `labels/NAME.txt`, with one object per line as
 `class x_center y_center width height`, the last four as fractions of the picture. Class ids are 0-79 in COCO's usual
-order, and stay so. YOLO labels have no crowd regions and no outlines, so figures are a little under those of the full
-COCO annotations; both sides of a comparison are under by the same rule.
+order. YOLO labels contain no crowd regions and no outlines, so the results are slightly below those with the full COCO
+annotations, for both sides of a comparison alike.
 
-Run as `python -m tests.evaluation.coco DATA PREDICTIONS...`, it prints one JSON object, {file: Precision}. pycocotools
-lives in the evaluation's own environment, so only `precision` imports it.
+`python -m tests.evaluation.coco DATA PREDICTIONS...` prints one JSON object, {file: Precision}. pycocotools is
+installed only in the evaluation's environment, so only `precision` imports it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLASSES = 80
 
 
 class Det(TypedDict):
-    """One detection, as pycocotools reads it."""
+    """A detection in pycocotools' format."""
 
     image_id: int
     category_id: int
@@ -36,17 +36,17 @@ class Det(TypedDict):
 
 
 class Predictions(TypedDict):
-    """What one predictor said about all the pictures."""
+    """The detections of one predictor in all pictures."""
 
     by: str
-    """Who said it, and with which versions."""
+    """The predictor and its versions."""
     input_sizes: dict[str, str]
-    """Image id -> the network's input for that picture, "WIDTHxHEIGHT" in px."""
+    """The size of the network's input by image id, "WIDTHxHEIGHT" in px."""
     dets: list[Det]
 
 
 class Precision(TypedDict):
-    """Mean average precision over the classes that occur, 0-1."""
+    """Mean average precision over the classes in the labels, 0-1."""
 
     map50_95: float
     map50: float
@@ -54,20 +54,20 @@ class Precision(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """A JPEG file and what is in it."""
+    """A JPEG file and its labels."""
 
     image_id: int
     path: Path
     width: int
     height: int
     objects: tuple[tuple[int, tuple[float, float, float, float]], ...]
-    """Class id and (x, y, width, height) of each object, px, the upper left corner first."""
+    """Class id and (x, y, width, height) of each object, px; x and y are the upper left corner."""
 
 
 def read(data: Path) -> list[LabelledPicture]:
-    """The pictures of a folder, by name. A picture without a label file holds no object.
+    """The pictures of a folder, by name. A picture without a label file has no objects.
 
-    Raises ValueError for a label that cannot be meant, naming its file and line.
+    Raises ValueError for an invalid label, naming its file and line.
     """
     return [_read_one(path, data / "labels" / f"{path.stem}.txt") for path in sorted((data / "images").glob("*.jpg"))]
 
@@ -79,13 +79,15 @@ def _read_one(picture: Path, labels: Path) -> LabelledPicture:
     for number, line in enumerate(labels.read_text(encoding="utf-8").splitlines() if labels.exists() else [], 1):
         class_id, x, y, w, h = int(line.split()[0]), *map(float, line.split()[1:])
         if not (0 <= class_id < CLASSES and all(0 <= part <= 1 for part in (x, y, w, h))):
-            raise ValueError(f"{labels}:{number}: not a class of 0-{CLASSES - 1} and four fractions: {line!r}")
+            raise ValueError(
+                f"{labels}:{number}: expected a class from 0 to {CLASSES - 1} and four fractions, got {line!r}"
+            )
         objects.append((class_id, ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)))
     return LabelledPicture(int(picture.stem), picture, width, height, tuple(objects))
 
 
 def ground_truth(pictures: list[LabelledPicture]) -> dict[str, Any]:
-    """The labels as COCO's JSON. Annotation ids begin at 1: pycocotools takes 0 for 'no match'."""
+    """The labels as COCO's JSON. Annotation ids start at 1, because 0 means 'no match' to pycocotools."""
     objects = [(picture.image_id, *found) for picture in pictures for found in picture.objects]
     return {
         "images": [
@@ -107,7 +109,7 @@ def ground_truth(pictures: list[LabelledPicture]) -> dict[str, Any]:
 
 
 def precision(pictures: list[LabelledPicture], dets: list[Det]) -> Precision:
-    """COCO's own measure: IoU .50 to .95, at most the 100 surest detections of a class in a picture."""
+    """COCO's metric: IoU 0.50 to 0.95, the 100 detections with the highest confidence per class and picture."""
     if not dets:
         return {"map50_95": 0.0, "map50": 0.0}
     from pycocotools.coco import COCO

@@ -1,8 +1,8 @@
-"""The accuracy of the appliance through its socket, beside Ultralytics' own predictor.
+"""Compare the accuracy of the appliance, through its socket, with that of Ultralytics' predictor.
 
-Both get the same weights, pictures, NMS and lowest confidence; neither sees the other. Exit status: 0 when the mAP50-95
-differs by no more than the limit, or when the pictures are not on this machine; 1 when it differs by more; 2 when it
-cannot be measured.
+Both use the same weights, pictures, NMS settings and lowest confidence, independently of each other. Exit status: 0 if
+the mAP50-95 differs by at most the limit, or if this machine has no pictures; 1 if it differs by more; 2 if it cannot
+be measured.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .coco import LabelledPicture, Precision, Predictions, read
 
 ROOT = Path(__file__).resolve().parents[2]
 IOU, MAX_DETECTIONS, LEAST_CONFIDENCE = 0.7, 300, 0.001
-"""Ultralytics' own settings for measuring mAP."""
+"""Ultralytics' settings for measuring mAP."""
 SHOWN_CONFIDENCE = 0.25
-"""Boxes from here up are what a person gets to see; agreement is counted on them."""
+"""The default confidence for display; agreement is measured on boxes of at least this confidence."""
 SETTINGS = {
     "model.iou": str(IOU),
     "model.max_detections": str(MAX_DETECTIONS),
@@ -38,21 +38,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=_path, default=_path(ROOT / "../shared/data/coco64"), help="images/ and labels/")
     parser.add_argument(
-        "--onnx", type=_path, default=ROOT / "models/yolo11n/source.onnx", help="the model's own export"
+        "--onnx", type=_path, default=ROOT / "models/yolo11n/source.onnx", help="the ONNX file of the model"
     )
-    parser.add_argument("--environment", type=_path, default=ROOT / ".cache/eval-venv", help="made if it is not there")
+    parser.add_argument(
+        "--environment", type=_path, default=ROOT / ".cache/eval-venv", help="created if it does not exist"
+    )
     parser.add_argument("--out", type=_path, default=ROOT / "build/evaluation.json")
     parser.add_argument("--limit", type=float, default=0.5, help="largest difference in mAP50-95, points of 100")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the appliance, above those here"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the appliance"
     )
     args = parser.parse_args()
     pictures = read(args.data)
     if not pictures:
-        print(f"eval: skipped, no pictures in {args.data}/images (choose a folder with --data)")
+        print(f"eval: skipped, no pictures in {args.data}/images. Choose a folder with --data")
         return 0
     if not args.onnx.exists():
-        print(f"eval: {args.onnx} is not there; `python -m appliance model fetch --force --keep-source` brings it")
+        print(f"eval: {args.onnx} does not exist. Download it: python -m appliance model fetch --force --keep-source")
         return 2
     settings = SETTINGS | dict(item.split("=", 1) for item in args.set)
     try:
@@ -69,26 +71,26 @@ def main() -> int:
 def evaluate(
     pictures: list[LabelledPicture], data: Path, onnx: Path, venv: Path, settings: dict[str, str], work: Path
 ) -> dict[str, Any]:
-    """Both sides, and what their answers come to; the answers themselves stay in `work`.
+    """Run both predictors and compare their detections, which are kept in `work`.
 
-    Raises RuntimeError for what the appliance does not do, CalledProcessError for a step on the other side.
+    Raises RuntimeError if the appliance fails, CalledProcessError if Ultralytics does.
     """
     work.mkdir(parents=True, exist_ok=True)
     python = environment.ensure(venv)
     files = {name: work / f"{name}.json" for name in ("socket", "rect", "square")}
-    print(f"eval: {len(pictures)} pictures through the socket", flush=True)
+    print(f"eval: sending {len(pictures)} pictures through the socket", flush=True)
     with through_socket.appliance(ROOT, settings, work / "appliance.log") as url:
         ours = asyncio.run(through_socket.detect(url, pictures, LEAST_CONFIDENCE))
     files["socket"].write_text(json.dumps(ours))
     for name in ("rect", "square"):
-        print(f"eval: the same through Ultralytics' predictor, {name} input", flush=True)
+        print(f"eval: running Ultralytics' predictor, {name} input", flush=True)
         _run_ultralytics(python, data, onnx, files[name], square=name == "square")
     found: dict[str, Predictions] = {name: json.loads(file.read_text()) for name, file in files.items()}
     return _report(pictures, found, _score(python, data, files), settings)
 
 
 def _path(text: str | Path) -> Path:
-    return Path(text).resolve()  # child processes run in ROOT, not where we were called
+    return Path(text).resolve()  # child processes run in ROOT, not in the current directory
 
 
 def _run_ultralytics(python: Path, data: Path, onnx: Path, out: Path, square: bool) -> None:
@@ -143,12 +145,14 @@ def _same_sizes(ours: Predictions, theirs: Predictions) -> int:
 def _print(report: dict[str, Any], out: Path) -> None:
     precision: dict[str, Precision] = report["precision"]
     print(f"\n{report['pictures']} pictures, {report['objects']} objects; points of 100")
-    print(f"{'':34}{'mAP50-95':>9}{'mAP50':>8}{'ours less':>11}{'same input':>12}")
+    print(f"{'':34}{'mAP50-95':>9}{'mAP50':>8}{'difference':>11}{'same input':>12}")
     print(f"{'appliance, through its socket':34}{_points(precision['socket'])}")
-    for name, title in (("rect", "Ultralytics, as it is (rect)"), ("square", "Ultralytics, 640x640")):
+    for name, title in (("rect", "Ultralytics, default (rect)"), ("square", "Ultralytics, 640x640")):
         same = f"{report['same_input_size'][name]} of {report['pictures']}"
         print(f"{title:34}{_points(precision[name])}{report['difference_points'][name]:+11.2f}{same:>12}")
-    print(f"\n{f'boxes at {SHOWN_CONFIDENCE} and more':33}{'boxes':>6}{'IoU >= .9':>11}{'IoU >= .5':>11}", end="")
+    print(
+        f"\n{f'boxes with confidence >= {SHOWN_CONFIDENCE}':33}{'boxes':>6}{'IoU >= .9':>11}{'IoU >= .5':>11}", end=""
+    )
     print("  |confidence difference|, median")
     for name in ("rect", "square"):
         both: dict[str, Any] = report["agreement"][name]
@@ -156,8 +160,8 @@ def _print(report: dict[str, Any], out: Path) -> None:
         _print_agreement(f"ours in Ultralytics' ({name})", both["ours_in_theirs"])
     verdict = "within" if report["passed"] else "OUTSIDE"
     print(
-        f"\nmAP50-95 differs by {report['difference_points']['rect']:+.2f} points from Ultralytics' own predictor: "
-        f"{verdict} {report['limit_points']} ({out})"
+        f"\nmAP50-95 differs by {report['difference_points']['rect']:+.2f} points from Ultralytics' predictor: "
+        f"{verdict} the limit of {report['limit_points']} ({out})"
     )
 
 

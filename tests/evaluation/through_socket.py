@@ -1,8 +1,8 @@
-"""The same pictures through a running appliance: a child process, a real port, a real Socket.IO client.
+"""Send the pictures through a running appliance: a child process, a real port and a real Socket.IO client.
 
-Pictures go one at a time, as the bytes of their files. A frame that the box skips is sent again when it says so, for a
-skipped frame says nothing about accuracy. The governor and the cache are off, so that neither a warm machine nor an
-earlier answer changes what is measured.
+Each picture is sent as the bytes of its file, one at a time. A skipped frame is sent again after the requested delay,
+because it says nothing about accuracy. The governor and the cache are off, so that neither a warm machine nor an
+earlier result affects the measurement.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ import socketio
 from .coco import Det, LabelledPicture, Predictions
 
 READY_S = 90.0
-"""Time given to the start: the model's first compilation on a slow board."""
+"""Limit for the start; includes the first compilation of the model on a slow board."""
 ANSWER_S = 60.0
 STOP_S = 20.0
 TRIES = 50
-"""Times that a picture is sent before the box is said to refuse it."""
+"""Attempts to send a picture before the evaluation fails."""
 
 Answers: TypeAlias = "asyncio.Queue[tuple[str, dict[str, Any]]]"
-"""Events as they come: name and payload."""
+"""Received events: name and payload."""
 
 
 @contextlib.contextmanager
 def appliance(root: Path, settings: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Serve on a free port for the length of the block; gives the base URL once `/health/ready` is 200.
+    """Run the service on a free port during the block; yield the base URL once `/health/ready` is 200.
 
-    This machine's own configuration, file or environment, is left out: only the profile and `settings` count.
-    Raises RuntimeError with the end of the log when the child ends or is not ready in time.
+    The machine's configuration file and environment are ignored: only the profile and `settings` apply.
+    Raises RuntimeError with the end of the log if the process ends or is not ready in time.
     """
     port = _free_port()
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -77,9 +77,9 @@ def _wait_until_ready(child: subprocess.Popen[bytes], url: str, log: Path) -> No
         if _is_ready(url):
             return
         time.sleep(0.2)
-    how = "is not ready" if child.returncode is None else f"ended with {child.returncode}"
+    problem = f"was not ready after {READY_S:.0f} s" if child.returncode is None else f"ended with {child.returncode}"
     raise RuntimeError(
-        f"the appliance {how}; its log ends:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
+        f"the appliance {problem}. End of its log:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
     )
 
 
@@ -87,14 +87,14 @@ def _is_ready(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as answer:
             return bool(answer.status == 200)
-    except OSError:  # refused, or an error status, which urllib raises
+    except OSError:  # connection refused, or an error status, which urllib raises
         return False
 
 
 async def detect(url: str, pictures: list[LabelledPicture], min_confidence: float) -> Predictions:
-    """Send every picture and gather the answers.
+    """Send every picture and collect the results.
 
-    Raises RuntimeError when a picture is answered by an error, from a cache, or not at all.
+    Raises RuntimeError if a picture gets an error, a cached result or no result.
     """
     answers: Answers = asyncio.Queue()
     client = socketio.AsyncClient(reconnection=False)
@@ -103,11 +103,11 @@ async def detect(url: str, pictures: list[LabelledPicture], min_confidence: floa
     try:
         await client.connect(url, auth={"name": "evaluation"}, transports=["websocket"])
     except socketio.exceptions.ConnectionError as error:
-        raise RuntimeError(f"the appliance refuses the connection: {error}") from None
+        raise RuntimeError(f"the appliance refused the connection: {error}") from None
     try:
         event, hello = await _next(answers)
         if event != "connected":
-            raise RuntimeError(f"the first event is {event}, not connected")
+            raise RuntimeError(f"the first event was {event} instead of connected")
         dets: list[Det] = []
         sizes: dict[str, str] = {}
         for picture in pictures:
@@ -131,7 +131,7 @@ async def _next(answers: Answers) -> tuple[str, dict[str, Any]]:
     try:
         return await asyncio.wait_for(answers.get(), ANSWER_S)
     except asyncio.TimeoutError:
-        raise RuntimeError(f"the appliance said nothing for {ANSWER_S:.0f} s") from None
+        raise RuntimeError(f"no event from the appliance for {ANSWER_S:.0f} s") from None
 
 
 async def _ask(client: Any, answers: Answers, picture: LabelledPicture, min_confidence: float) -> dict[str, Any]:
@@ -145,11 +145,11 @@ async def _ask(client: Any, answers: Answers, picture: LabelledPicture, min_conf
         if event == "detection_results":
             return payload
         await asyncio.sleep(payload.get("retry_after") or 0.1)
-    raise RuntimeError(f"{picture.path.name} got no answer of its own: {payload}")
+    raise RuntimeError(f"{picture.path.name} got no result: {payload}")
 
 
 def det(image_id: int, found: Mapping[str, Any]) -> Det:
-    """A detection as it came over the wire, as pycocotools reads it."""
+    """Convert a detection from the wire format to pycocotools' format."""
     box = found["box"]
     box_px = [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
     return {"image_id": image_id, "category_id": found["class"], "bbox": box_px, "score": found["confidence"]}

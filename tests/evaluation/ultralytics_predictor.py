@@ -1,11 +1,11 @@
-"""What Ultralytics' own predictor says about the same pictures, with the same weights.
+"""Run Ultralytics' predictor on the same pictures with the same weights.
 
-Runs in the environment that environment.py makes: `python -m tests.evaluation.ultralytics_predictor --help`.
+It runs in the environment of environment.py: `python -m tests.evaluation.ultralytics_predictor --help`.
 
-Its input follows from the model: for an ONNX export whose metadata say `dynamic`, `predict` letterboxes to the smallest
-rectangle of whole strides (640x448 for a 640x427 picture), as for its own .pt files; `rect=False`, or a static export,
-gives 640x640. Both are wanted here, so the mode is an argument, and the input that the network really got is recorded
-by a hook on it.
+The input size depends on the model: for an ONNX export with `dynamic` in its metadata, `predict` letterboxes to the
+smallest rectangle of whole strides (640x448 for a 640x427 picture), as it does for .pt files. With `rect=False` or a
+static export it uses 640x640. The evaluation needs both, so the mode is an argument. A hook on the network records the
+actual input size.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import os
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("YOLO_OFFLINE", "true")  # it asks for updates and sends usage figures otherwise
+os.environ.setdefault("YOLO_OFFLINE", "true")  # otherwise it checks for updates and sends usage data
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 
-import onnxruntime  # type: ignore[import-not-found, unused-ignore]  # both are only in that environment
+import onnxruntime  # type: ignore[import-not-found, unused-ignore]  # both exist only in that environment
 import ultralytics  # type: ignore[import-not-found, unused-ignore]
 
 from .coco import Det, Predictions, read
 
 
 def predict(data: Path, onnx: Path, rect: bool, iou: float, max_detections: int, conf: float) -> Predictions:
-    """Every picture of a folder, one at a time, on the CPU."""
+    """Run the predictor on every picture of a folder, one at a time, on the CPU."""
     model = ultralytics.YOLO(onnx, task="detect")
     shapes: list[tuple[int, ...]] = []
 
-    def watch(predictor: Any) -> None:
+    def record_sizes(predictor: Any) -> None:
         if shapes:
             return
         predictor.model.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape)))
         if importlib.util.find_spec("torchvision") is None:
-            predictor.done_warmup = True  # on the CPU its warm-up is nothing but `import torchvision`
+            predictor.done_warmup = True  # on the CPU, warming up does nothing but import torchvision
 
-    model.add_callback("on_predict_start", watch)
+    model.add_callback("on_predict_start", record_sizes)
     dets: list[Det] = []
     sizes: dict[str, str] = {}
     for picture in read(data):

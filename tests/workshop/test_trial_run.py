@@ -36,13 +36,16 @@ def rejected(folder: Path) -> str:
 
 
 def test_a_valid_model_runs(folder: Path) -> None:
+    before = sorted(folder.iterdir())
     trial_run.check_runs(settings(folder), folder)
+    assert sorted(folder.iterdir()) == before
 
 
 def test_masks_exported_with_nms_run(tmp_path: Path) -> None:
     rows = np.tile(np.array([10, 10, 50, 50, 0.9, 1, 1, 1, 1], np.float32), (1, 300, 1))
     folder = networks.export(tmp_path / "model", rows, networks.masks, task="segment", args={"nms": True})
     trial_run.run_once(settings(folder))
+    assert bundles.read(folder).head == "end_to_end"
 
 
 @pytest.mark.parametrize(
