@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 
+from appliance import durations
 from appliance.errors import ApplianceError
 
 _KILLED = (-9, 137)
@@ -87,8 +88,7 @@ def _ended(status: int) -> str:
 
 
 def _too_slow(timeout_s: float) -> ProgramFailed:
-    limit = f"{timeout_s / 3600:g} h" if timeout_s >= 3600 else f"{timeout_s / 60:g} min"
-    return ProgramFailed(f"no result after {limit}")
+    return ProgramFailed(f"no result after {durations.in_words(timeout_s)}")
 
 
 def _not_started(command: Sequence[str], error: OSError) -> ProgramFailed:

@@ -39,7 +39,7 @@ def folder(models_dir: Path, kind: Kind) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def appearing(target: Path) -> Iterator[Path]:
-    """Create a folder to fill, which atomically becomes `target` at the end and replaces a present one.
+    """Create a folder to fill, which atomically becomes `target` at the end and replaces an existing one.
 
     It may contain files only. They become readable by everyone: root makes a model, the service user reads it. They
     are flushed to the disk before the folder appears, so that a power failure cannot damage it.

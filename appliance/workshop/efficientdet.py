@@ -80,7 +80,7 @@ def _read(tflite: Path) -> Any:
 
 
 def _with_boxes(model: Any) -> Any:
-    # For TFLite, each result is quantised to 8 bits and back; take the value before that.
+    # For TFLite, each result is quantized to 8 bits and back; take the value before that.
     offsets, scores = (_input_of(result, 2) for result in model.get_results())
     return with_decoded_boxes(model, offsets, scores, anchors(), first_category=1)
 

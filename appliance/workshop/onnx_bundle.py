@@ -25,7 +25,7 @@ def build(
     """Write an ONNX file as a bundle: OpenVINO IR with FP16 weights, and a manifest.
 
     `keep_source`: also store the file as source.onnx. `keep_onnx`: also store it as model.onnx, for engines that read
-    ONNX. `dynamic`: refuse a network with a fixed input size. The folder appears complete or not at all.
+    ONNX. `dynamic`: reject a network with a fixed input size. The folder appears complete or not at all.
     """
     import openvino
 

@@ -95,7 +95,7 @@ def run_once(settings: Settings) -> None:
 
 
 def _main(encoded_settings: str) -> None:
-    with contextlib.suppress(OSError):  # if memory runs out, this process goes first
+    with contextlib.suppress(OSError):  # if memory runs out, the kernel kills this process first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.disable(logging.CRITICAL)
     settings = msgspec.json.decode(encoded_settings, type=Settings)

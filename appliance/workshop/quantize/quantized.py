@@ -27,7 +27,7 @@ def check(facts: Quantized, max_drop: float) -> None:
 
 
 def write(network: Path, folder: Path, original: Bundle, facts: Quantized, tools: Mapping[str, str]) -> Bundle:
-    """Write the network and its manifest into `folder`, replacing a present one; it appears complete or not at all.
+    """Write the network and its manifest into `folder`, replacing an existing one; it appears complete or not at all.
 
     `network`: the .xml file, with the .bin file next to it.
     """
