@@ -45,12 +45,12 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def own_logging() -> Iterator[None]:
     """Let a test set up logging, and restore it afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("appliance")
-    before = root.handlers[:], root.level, ours.level
+    root, own = logging.getLogger(), logging.getLogger("appliance")
+    before = root.handlers[:], root.level, own.level
     yield
-    root.handlers[:], level, our_level = before
+    root.handlers[:], level, own_level = before
     root.setLevel(level)
-    ours.setLevel(our_level)
+    own.setLevel(own_level)
     logging.captureWarnings(False)
 
 

@@ -36,9 +36,9 @@ _TRACEBACK_EVERY_S = 600.0
 _MAX_TEXT = 1000
 _MAX_TRACEBACK = 60
 """Number of lines kept, from the end."""
-_US = "appliance"
+_PACKAGE = "appliance"
 _WEB = {"aiohttp", "engineio", "socketio"}
-_OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
+_OWN_FOLDER = str(Path(__file__).parent.parent) + os.sep
 _SELF_WRITING = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
 """Loggers that write to stderr themselves, bypassing this setup, unless they have a level."""
 _SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -67,18 +67,20 @@ class ShortExceptions(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        ours = record.name.partition(".")[0] == _US
-        if not ours:
-            ours = error is not None and not isinstance(error, ApplianceError) and _is_ours(error.__traceback__)
-            record.__dict__["kind"] = f"{record.name} {type(error).__name__}" if ours else record.name
+        own = record.name.partition(".")[0] == _PACKAGE
+        if not own:
+            own = (
+                error is not None and not isinstance(error, ApplianceError) and _raised_by_own_code(error.__traceback__)
+            )
+            record.__dict__["kind"] = f"{record.name} {type(error).__name__}" if own else record.name
         kind = getattr(record, "kind", None)
         if error is None or kind is None:
             return True
         now, key = self._clock(), f"{kind} {type(error).__name__}"
-        if ours and now - self._traced_s.get(key, float("-inf")) >= _TRACEBACK_EVERY_S:
+        if own and now - self._traced_s.get(key, float("-inf")) >= _TRACEBACK_EVERY_S:
             self._traced_s[key] = now
             return True
-        if not ours:
+        if not own:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         what = " ".join(str(error).split())
         place = _place(error.__traceback__)
@@ -87,20 +89,20 @@ class ShortExceptions(logging.Filter):
         return True
 
 
-def _is_ours(traceback: TracebackType | None) -> bool:
+def _raised_by_own_code(traceback: TracebackType | None) -> bool:
     """Whether the service's own code raised the exception, rather than a web library.
 
     The innermost frame of either counts: middleware that passes a request on to a library is further out.
     """
-    ours = False
+    own = False
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if file.startswith(_OUR_FOLDER):
-            ours = True
+        if file.startswith(_OWN_FOLDER):
+            own = True
         elif not _WEB.isdisjoint(file.split(os.sep)):
-            ours = False
+            own = False
         traceback = traceback.tb_next
-    return ours
+    return own
 
 
 def _place(traceback: TracebackType | None) -> str:
@@ -230,8 +232,8 @@ def _journal() -> logging.Handler | None:
         return None
 
     def send(message: str, /, **record: Any) -> None:
-        ours = {name.upper(): escaped(str(record[name])) for name in FIELDS if record.get(name) is not None}
-        journal.send(message, **{name: value for name, value in record.items() if name.isupper()}, **ours)
+        fields = {name.upper(): escaped(str(record[name])) for name in FIELDS if record.get(name) is not None}
+        journal.send(message, **{name: value for name, value in record.items() if name.isupper()}, **fields)
 
     handler: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER="appliance")
     handler.setFormatter(Escaping("%(message)s"))

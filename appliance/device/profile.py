@@ -64,7 +64,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class DeviceProfile:
     """All rungs of one model on one machine, largest first."""
 
     subject: Subject
@@ -100,10 +100,10 @@ def path_in(models_dir: Path, model: str) -> Path:
     return models_dir / f"profile-{Path(model).name}.json"
 
 
-def read(path: Path, subject: Subject) -> Profile | None:
+def read(path: Path, subject: Subject) -> DeviceProfile | None:
     """Read the profile if it belongs to this subject; otherwise log why not and return None."""
     try:
-        profile = msgspec.json.decode(files.read_plain(path, _MAX_BYTES), type=Profile)
+        profile = msgspec.json.decode(files.read_plain(path, _MAX_BYTES), type=DeviceProfile)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -120,7 +120,7 @@ def read(path: Path, subject: Subject) -> Profile | None:
     return profile
 
 
-def write(path: Path, profile: Profile) -> None:
+def write(path: Path, profile: DeviceProfile) -> None:
     """Write the profile atomically. Raises OSError."""
     files.write(path, msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
 

@@ -97,7 +97,7 @@ def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | No
     names = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if names["LISTEN_PID"] != str(pid or os.getpid()) or not names["LISTEN_FDS"].isdigit():
         return []
-    found = []
+    sockets = []
     for fd in range(_FIRST_FD, _FIRST_FD + int(names["LISTEN_FDS"])):
         try:
             os.set_inheritable(fd, False)
@@ -106,5 +106,5 @@ def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | No
             raise PortError(f"systemd passed an unusable socket: {error.strerror}") from None
         if passed.family not in (socket.AF_INET, socket.AF_INET6) or passed.type != socket.SOCK_STREAM:
             raise PortError("systemd passed a socket that is not a TCP port. Fix ListenStream= in appliance.socket")
-        found.append(passed)
-    return found
+        sockets.append(passed)
+    return sockets

@@ -1,1 +1,1 @@
-"""Readings in, limits out: what the box may do while it is hot or short of memory."""
+"""Readings in, limits out: what the device may do while it is hot or short of memory."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from appliance.device.profile import Profile
+from appliance.device.profile import DeviceProfile
 from appliance.values import Limits
 
 DEFAULT_COSTS = ((0.8, 17.2 / 27.2), (0.65, 12.0 / 27.2), (0.5, 7.6 / 27.2), (0.4, 5.3 / 27.2))
@@ -60,7 +60,12 @@ class Ladder:
 
 
 def make_ladder(
-    full: Limits, profile: Profile | None = None, *, slots: int = 1, one_size: bool = False, priorities: bool = False
+    full: Limits,
+    profile: DeviceProfile | None = None,
+    *,
+    slots: int = 1,
+    one_size: bool = False,
+    priorities: bool = False,
 ) -> Ladder:
     """Build the ladder of a device whose limits at level 0 are `full`.
 
@@ -89,7 +94,9 @@ def make_ladder(
     )
 
 
-def _smaller_inputs(full_side: int, profile: Profile | None, one_size: bool) -> Iterator[tuple[int, float, float]]:
+def _smaller_inputs(
+    full_side: int, profile: DeviceProfile | None, one_size: bool
+) -> Iterator[tuple[int, float, float]]:
     """Yield the smaller sides (px), largest first, with the cost of a frame and the frames, both relative to full."""
     whole = profile.cost(full_side) if profile is not None else None
     if one_size:

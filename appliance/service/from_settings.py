@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from appliance.device import state
-from appliance.device.profile import Profile
+from appliance.device.profile import DeviceProfile
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Network
@@ -54,7 +54,7 @@ def full_limits(settings: Settings) -> Limits:
     return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
 
 
-def governor_policy(settings: Settings, network: Network | None, known: Profile | None) -> Policy | None:
+def governor_policy(settings: Settings, network: Network | None, known: DeviceProfile | None) -> Policy | None:
     """Targets and ladder; None: the governor is switched off."""
     governor = settings.governor
     if not governor.enabled:

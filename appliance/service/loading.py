@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from appliance.device import cpus, profile
-from appliance.device.profile import Profile
+from appliance.device.profile import DeviceProfile
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import ApplianceError, EngineError, ModelError
@@ -112,7 +112,7 @@ def inference_of(settings: Settings, network: Network, clock: Clock, admission: 
     return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone, admission=admission or Admission(Room()))
 
 
-def known_costs(settings: Settings, network: Network | None) -> Profile | None:
+def known_costs(settings: Settings, network: Network | None) -> DeviceProfile | None:
     """What `appliance bench` measured on this device with this model; None: it has not run."""
     if network is None:
         return None
@@ -120,7 +120,7 @@ def known_costs(settings: Settings, network: Network | None) -> Profile | None:
     return profile.read(path, profile.subject_of(network.info))
 
 
-def learn_first_cost(settings: Settings, network: Network | None, known: Profile | None, pace: Pace) -> None:
+def learn_first_cost(settings: Settings, network: Network | None, known: DeviceProfile | None, pace: Pace) -> None:
     """Start with the measured cost of a frame where it is known, so that the first cameras get a pace that holds."""
     rung = known.cost(settings.flow.max_side) if known else None
     if network is not None and rung is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.device import profile
-from appliance.device.profile import Profile, Rung, Subject
+from appliance.device.profile import DeviceProfile, Rung, Subject
 from appliance.values import ModelInfo, Size
 
 HERE = Subject("Raspberry Pi 5 Model B Rev 1.0, 4 CPUs", "yolo11n", "openvino 2026.4.1 on CPU")
@@ -22,7 +22,9 @@ def rung(side: int, infer_ms: float = 40.0, **others: Any) -> Rung:
     return Rung(side, Size(side, side // 2), infer_ms + 5, infer_ms, 60.0, 20.0, 50_000_000, 200_000_000, **others)
 
 
-PROFILE = Profile(HERE, "f32", "2026-01-02T03:04:05+00:00", (rung(640, temp_c=61.0), rung(416, 20.0), rung(320, 12.0)))
+PROFILE = DeviceProfile(
+    HERE, "f32", "2026-01-02T03:04:05+00:00", (rung(640, temp_c=61.0), rung(416, 20.0), rung(320, 12.0))
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.device.profile import Profile, Rung, Subject
+from appliance.device.profile import DeviceProfile, Rung, Subject
 from appliance.governor.ladder import Ladder, make_ladder
 from appliance.values import Limits, Size
 
@@ -26,8 +26,8 @@ def rung(side: int, cpu_ms: float) -> Rung:
     return Rung(side, Size(side, side * 9 // 16), cpu_ms, cpu_ms, cpu_ms, 10.0, 0, 0)
 
 
-def profile(*rungs: Rung) -> Profile:
-    return Profile(Subject("a board", "yolo11n", "openvino"), "f32", "2026-01-02", rungs)
+def profile(*rungs: Rung) -> DeviceProfile:
+    return DeviceProfile(Subject("a board", "yolo11n", "openvino"), "f32", "2026-01-02", rungs)
 
 
 profiles = st.one_of(
@@ -45,7 +45,7 @@ def heats(ladder: Ladder) -> list[float]:
 @settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8), st.booleans(), st.booleans())
 def test_every_level_allows_less_than_the_one_before(
-    full: Limits, measured: Profile | None, slots: int, one_size: bool, priorities: bool
+    full: Limits, measured: DeviceProfile | None, slots: int, one_size: bool, priorities: bool
 ) -> None:
     ladder = make_ladder(full, measured, slots=slots, one_size=one_size, priorities=priorities)
     assert ladder.steps[0].limits.max_side == full.max_side
@@ -65,7 +65,7 @@ def test_every_level_allows_less_than_the_one_before(
 @settings(deadline=None)
 @given(fulls, profiles, st.integers(1, 8))
 def test_the_engine_time_of_a_level_produces_the_heat_that_it_declares(
-    full: Limits, measured: Profile | None, slots: int
+    full: Limits, measured: DeviceProfile | None, slots: int
 ) -> None:
     for step in make_ladder(full, measured, slots=slots).steps[1:-1]:
         used = step.limits.duty * min(slots, step.limits.max_in_flight) / min(slots, full.max_in_flight)

@@ -18,7 +18,9 @@ def keep(models_dir: Path, *, machine: str | None = None) -> None:
     if machine is not None:
         subject = profile.Subject(machine, subject.model, subject.engine)
     rungs = rung(640, 2.5), rung(320, 10.0)
-    profile.write(profile.path_in(models_dir, subject.model), profile.Profile(subject, "f32", "2026-01-02", rungs))
+    profile.write(
+        profile.path_in(models_dir, subject.model), profile.DeviceProfile(subject, "f32", "2026-01-02", rungs)
+    )
 
 
 async def first_interval_s(serve: Serve, models_dir: Path, **flags: str) -> float:

@@ -18,7 +18,7 @@ from appliance.commands.bench.plan import Plan
 from appliance.commands.bench.progress import Progress
 from appliance.commands.bench.report import BenchReport, Minute
 from appliance.device import profile
-from appliance.device.profile import Profile, Rung
+from appliance.device.profile import DeviceProfile, Rung
 from appliance.device.sensors import throttle
 from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError
@@ -86,7 +86,7 @@ class _Bench:
     sensors: Sensors
     progress: Progress
 
-    def profile(self, network: Network) -> Profile:
+    def profile(self, network: Network) -> DeviceProfile:
         """Measure all sizes of a network, then close it."""
         rungs: dict[Size, Rung] = {}
         with closing(network):
@@ -101,7 +101,7 @@ class _Bench:
             configured = network.info.precision
             precision = network.engine.precision if configured == "auto" else configured
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return Profile(profile.subject_of(network.info), precision, now, tuple(rungs.values()))
+        return DeviceProfile(profile.subject_of(network.info), precision, now, tuple(rungs.values()))
 
     def soak(self, network: Network) -> Iterator[Minute]:
         """Run the largest size for a long time, minute by minute, then close the network."""
@@ -174,7 +174,7 @@ def _until_interrupted(minutes: Iterator[Minute], progress: Progress) -> Iterato
         progress.line("stopped early")
 
 
-def _save(measured: Profile, settings: Settings, progress: Progress) -> None:
+def _save(measured: DeviceProfile, settings: Settings, progress: Progress) -> None:
     path = profile.path_in(Path(settings.model.dir), settings.model.name)
     try:
         profile.write(path, measured)

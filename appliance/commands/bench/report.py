@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from appliance.device.profile import Profile, Rung
+from appliance.device.profile import DeviceProfile, Rung
 from appliance.durations import in_words
 
 _USABLE = 0.9
@@ -38,7 +38,7 @@ class Minute:
 class BenchReport:
     """All results. `profiles`: the configured model's first. `usual_side`: the one that the service uses, px."""
 
-    profiles: tuple[Profile, ...]
+    profiles: tuple[DeviceProfile, ...]
     usual_side: int
     soak: tuple[Minute, ...] = ()
 

@@ -13,8 +13,8 @@ from tests import boards
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"
 V1 = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
-OURS = "sys/fs/cgroup/a.slice/b.service/memory.{}"
-ABOVE = "sys/fs/cgroup/a.slice/memory.{}"
+OWN = "sys/fs/cgroup/a.slice/b.service/memory.{}"
+PARENT = "sys/fs/cgroup/a.slice/memory.{}"
 
 
 def read(root: Path) -> Memory:
@@ -24,8 +24,8 @@ def read(root: Path) -> Memory:
 def v2(root: Path, stat: str = "anon 1\nfile 500\nshmem 100\nactive_file 300\ninactive_file 100\n") -> None:
     boards.put(root, "proc/self/cgroup", "0::/a.slice/b.service\n")
     boards.put(root, "proc/self/mountinfo", V2)
-    boards.put(root, OURS.format("current"), "1000\n")
-    boards.put(root, OURS.format("stat"), stat)
+    boards.put(root, OWN.format("current"), "1000\n")
+    boards.put(root, OWN.format("stat"), stat)
 
 
 def test_cache_does_not_count_as_usage_but_shared_memory_does(tmp_path: Path) -> None:
@@ -42,16 +42,16 @@ def test_without_cache_figures_the_usage_is_unknown(stat: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("ours", "above", "limit"),
+    ("own", "parent", "limit"),
     [("max", "max", None), ("5000", "max", 5000), ("max", "4000", 4000), ("5000", "4000", 4000), ("-5", "", None)],
 )
 def test_the_tightest_limit_of_the_group_and_its_ancestors_counts(
-    ours: str, above: str, limit: int | None, tmp_path: Path
+    own: str, parent: str, limit: int | None, tmp_path: Path
 ) -> None:
     v2(tmp_path)
     for kind in ("max", "high"):
-        boards.put(tmp_path, OURS.format(kind), ours)
-        boards.put(tmp_path, ABOVE.format(kind), above)
+        boards.put(tmp_path, OWN.format(kind), own)
+        boards.put(tmp_path, PARENT.format(kind), parent)
     found = read(tmp_path)
     assert (found.cgroup_limit_bytes, found.cgroup_high_bytes) == (limit, limit)
 
