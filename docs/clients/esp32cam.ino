@@ -1,44 +1,44 @@
-// An ESP32-CAM (AI Thinker) as a camera of the appliance. It has not run on a board; see docs/clients for what was tried.
+// An ESP32-CAM (AI Thinker) as a camera of the appliance. Not yet run on a board; docs/clients says what was tested.
 // Libraries: "Arduino core for ESP32" (esp_camera.h, WiFi.h) and "WebSockets" by Markus Sattler (SocketIOclient.h).
-// Socket.IO carries a picture as base64 text here, because that library sends no binary attachments.
+// The picture is sent as base64 text, because the library does not support binary attachments.
 #include <SocketIOclient.h>
 #include <WiFi.h>
 #include <base64.h>
 #include <esp_camera.h>
 
-const char *SSID = "site", *PASSWORD = "secret", *BOX = "192.168.0.7";
-const char *NAMED = "{\"name\":\"gate\"}";  // with a token: {"name":"gate","token":"…"}
+const char *SSID = "site", *PASSWORD = "secret", *DEVICE = "192.168.0.7";
+const char *AUTH = "{\"name\":\"gate\"}";  // with a token: {"name":"gate","token":"…"}
 
-SocketIOclient box;
-unsigned long next_ms = 0, asked_ms = 0, interval_ms = 1000;
+SocketIOclient device;
+unsigned long next_ms = 0, sent_ms = 0, interval_ms = 1000;
 bool waiting = false, greeted = false;
 
-// The number after "key": in a message; enough for limits, and no JSON library.
-float number(const String &text, const char *key, float otherwise) {
+// The number after "key": in a message, so that no JSON library is needed.
+float number(const String &text, const char *key, float fallback) {
   int at = text.indexOf(String("\"") + key + "\":");
-  return at < 0 ? otherwise : text.substring(at + strlen(key) + 3).toFloat();
+  return at < 0 ? fallback : text.substring(at + strlen(key) + 3).toFloat();
 }
 
-void obey(const String &text) {
+void applyLimits(const String &text) {
   interval_ms = number(text, "min_interval", interval_ms / 1000.0) * 1000;
   int side = number(text, "max_side", 640);
   sensor_t *sensor = esp_camera_sensor_get();
   sensor->set_framesize(sensor, side >= 640 ? FRAMESIZE_VGA : side >= 320 ? FRAMESIZE_QVGA : FRAMESIZE_QQVGA);
 }
 
-void heard(socketIOmessageType_t type, uint8_t *payload, size_t length) {
+void onMessage(socketIOmessageType_t type, uint8_t *payload, size_t length) {
   if (type == sIOtype_CONNECT) {
-    if (waiting || greeted) return;  // older versions of the library tell of the box's own CONNECT in the same way
-    waiting = box.send(sIOtype_CONNECT, (String("/,") + NAMED).c_str());
-    asked_ms = millis();
+    if (waiting || greeted) return;  // older versions of the library report the device's CONNECT in the same way
+    waiting = device.send(sIOtype_CONNECT, (String("/,") + AUTH).c_str());
+    sent_ms = millis();
     return;
   }
   if (type == sIOtype_DISCONNECT) { waiting = greeted = false; return; }
   if (type != sIOtype_EVENT && type != sIOtype_ERROR) return;
   String text((const char *)payload, length);
-  if (type == sIOtype_ERROR) Serial.println(text);  // refused: it asks again when it has waited long enough
-  else if (text.startsWith("[\"connected\"")) { obey(text); greeted = true; waiting = false; }
-  else if (text.startsWith("[\"limits\"")) obey(text);
+  if (type == sIOtype_ERROR) Serial.println(text);  // refused: loop() reconnects after the timeout
+  else if (text.startsWith("[\"connected\"")) { applyLimits(text); greeted = true; waiting = false; }
+  else if (text.startsWith("[\"limits\"")) applyLimits(text);
   else if (text.startsWith("[\"detection_") || text.startsWith("[\"frame_skipped\"")) {
     waiting = false;
     next_ms = max(next_ms, millis() + (unsigned long)(number(text, "retry_after", 0) * 1000));
@@ -46,14 +46,14 @@ void heard(socketIOmessageType_t type, uint8_t *payload, size_t length) {
   }
 }
 
-void shoot() {
+void sendFrame() {
   camera_fb_t *picture = esp_camera_fb_get();
   if (!picture) return;
   String message = "[\"process_frame\",{\"image\":\"" + base64::encode(picture->buf, picture->len) + "\"}]";
   esp_camera_fb_return(picture);
-  asked_ms = millis();
-  next_ms = asked_ms + interval_ms;
-  waiting = box.sendEVENT(message);
+  sent_ms = millis();
+  next_ms = sent_ms + interval_ms;
+  waiting = device.sendEVENT(message);
 }
 
 void setup() {
@@ -73,13 +73,13 @@ void setup() {
   if (esp_camera_init(&config) != ESP_OK) { Serial.println("no camera"); delay(5000); ESP.restart(); }
   WiFi.begin(SSID, PASSWORD);
   while (WiFi.status() != WL_CONNECTED) delay(200);
-  box.begin(BOX, 8080, "/socket.io/?EIO=4");
-  box.setReconnectInterval(500 + random(2000));  // not at the same moment as all the others
-  box.onEvent(heard);
+  device.begin(DEVICE, 8080, "/socket.io/?EIO=4");
+  device.setReconnectInterval(500 + random(2000));  // random, so that cameras do not reconnect at the same moment
+  device.onEvent(onMessage);
 }
 
 void loop() {
-  box.loop();  // it connects again by itself
-  if (waiting && millis() - asked_ms > 10000) { waiting = false; box.disconnect(); }
-  if (greeted && !waiting && (long)(millis() - next_ms) >= 0) shoot();
+  device.loop();  // reconnects if necessary
+  if (waiting && millis() - sent_ms > 10000) { waiting = false; device.disconnect(); }
+  if (greeted && !waiting && (long)(millis() - next_ms) >= 0) sendFrame();
 }

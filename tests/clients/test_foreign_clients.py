@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: the official JavaScript client, python-socketio's own, and curl."""
+"""Third-party clients: the official JavaScript client, python-socketio, and curl."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.web.test_contract import is_limits, picture
 
 @pytest.fixture(scope="module")
 async def live(serve: Serve) -> AsyncIterator[Running]:
-    """Short pings: a client that only polls is told goodbye with the next one."""
+    """A service with a short ping interval, so that polling clients disconnect quickly."""
     settings = {"server__ping_interval_s": "1", "server__ping_timeout_s": "1"}
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **settings) as running:
         yield running
@@ -52,21 +52,21 @@ async def test_the_official_javascript_client_is_answered(
     script = str(Path(__file__).with_name("client.js"))
     client = str(INSTALLED / "node_modules" / "socket.io-client")
     text = await output_of(node, script, live.url, transport, form, str(picture_file), SOCKET_IO_CLIENT=client)
-    told = json.loads(text)
-    assert told["status"] == "answered"
-    assert told["transport"] == transport
-    heard = dict(told["heard"])
-    assert heard["connected"]["camera"] == "javascript"
-    assert heard["ack"]["status"] in ("queued", "cached")
-    assert is_limits(heard["ack"]["limits"])
-    found = heard["detection_results"]
+    report = json.loads(text)
+    assert report["status"] == "answered"
+    assert report["transport"] == transport
+    received = dict(report["received"])
+    assert received["connected"]["camera"] == "javascript"
+    assert received["ack"]["status"] in ("queued", "cached")
+    assert is_limits(received["ack"]["limits"])
+    found = received["detection_results"]
     assert found["detections"][0]["name"] == "stop sign"
     assert found["frame_id"] == "js-1" if form == "binary" else isinstance(found["frame_id"], int)
 
 
 @pytest.mark.parametrize("form", ["text", "binary"])
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_large_frames_of_the_javascript_client_arrive_whole(
+async def test_large_frames_of_the_javascript_client_arrive_complete(
     live: Running, node: str, tmp_path: Path, transport: str, form: str
 ) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
@@ -76,12 +76,12 @@ async def test_large_frames_of_the_javascript_client_arrive_whole(
     script = str(Path(__file__).with_name("client.js"))
     client = str(INSTALLED / "node_modules" / "socket.io-client")
     text = await output_of(node, script, live.url, transport, form, str(large), SOCKET_IO_CLIENT=client)
-    assert dict(json.loads(text)["heard"])["detection_results"]["image_size"] == {"width": 1200, "height": 900}
+    assert dict(json.loads(text)["received"])["detection_results"]["image_size"] == {"width": 1200, "height": 900}
 
 
 @pytest.mark.parametrize("form", ["text", "binary"])
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
-async def test_python_socketios_async_client_is_answered(live: Running, transports: list[str], form: str) -> None:
+async def test_the_async_client_of_python_socketio_is_answered(live: Running, transports: list[str], form: str) -> None:
     client = socketio.AsyncSimpleClient()
     await client.connect(live.url, transports=transports)
     assert (await client.receive(timeout=10))[0] == "connected"
@@ -94,7 +94,9 @@ async def test_python_socketios_async_client_is_answered(live: Running, transpor
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_a_client_of_socket_io_2_is_told_so(live: Running, node: str, old_client: Path, transport: str) -> None:
+async def test_a_client_of_socket_io_2_gets_an_explanation(
+    live: Running, node: str, old_client: Path, transport: str
+) -> None:
     script = str(Path(__file__).with_name("old.js"))
     text = await output_of(node, script, live.url, transport, SOCKET_IO_CLIENT=str(old_client))
     assert "requires Socket.IO 5" in text
@@ -114,8 +116,8 @@ async def test_curl_gets_detections_of_a_form_and_of_a_body(live: Running, curl:
     form = ("-F", f"image=@{picture_file}", "-F", "min_confidence=0.5")
     body = ("--data-binary", f"@{picture_file}", "-H", "Content-Type: image/jpeg")
     posted = ("--data-binary", f"@{picture_file}")  # curl calls it a URL-encoded form
-    for how in (form, body, posted):
-        answer = json.loads(await output_of(curl, "-sS", "--fail", *how, address))
+    for arguments in (form, body, posted):
+        answer = json.loads(await output_of(curl, "-sS", "--fail", *arguments, address))
         assert answer["success"] is True
         assert {p["label"] for p in answer["predictions"]} == {"stop sign"}
     refused = await output_of(curl, "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-F", "image=nonsense", address)

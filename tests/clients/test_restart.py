@@ -1,4 +1,4 @@
-"""Clients come back by themselves after a restart of the real service: nothing in them is told to connect again."""
+"""Clients reconnect by themselves after a restart of the real service; none of them calls connect() again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Device(Protocol):
 
 
 class OwnPort:
-    """The service opens the port itself: between two processes, connections are refused."""
+    """The service opens the port itself: during a restart, connections are refused."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -71,7 +71,7 @@ class OwnPort:
 
 
 class HeldPort:
-    """The service manager holds the port: between two processes, connections wait."""
+    """The service manager holds the port: during a restart, connections are queued."""
 
     def __init__(self, folder: Path) -> None:
         self._manager = Manager(folder)
@@ -93,10 +93,10 @@ class HeldPort:
 
 @pytest.fixture(params=["own port", "held port"])
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
-    opened = OwnPort() if request.param == "own port" else HeldPort(tmp_path)
-    opened.start()
-    yield opened
-    opened.close()
+    service = OwnPort() if request.param == "own port" else HeldPort(tmp_path)
+    service.start()
+    yield service
+    service.close()
 
 
 async def restart(device: Device) -> None:
@@ -105,8 +105,8 @@ async def restart(device: Device) -> None:
     await asyncio.to_thread(device.start)
 
 
-class Stays:
-    """python-socketio's client as its documentation shows it; sends a frame whenever it is greeted."""
+class PythonClient:
+    """A client written as in the documentation of python-socketio; sends a frame on every `connected`."""
 
     def __init__(self, url: str, transports: list[str], number: int) -> None:
         self._url, self._transports, self._number = url, transports, number
@@ -127,14 +127,14 @@ class Stays:
 
     async def close(self) -> None:
         if self.client.eio.current_transport == "polling" and self.client.eio.http is not None:
-            await self.client.eio.http.close()  # else its last GET waits until the next ping
+            await self.client.eio.http.close()  # otherwise its last GET waits for the next ping
         await self.client.disconnect()
 
 
-async def test_python_socketio_comes_back(device: Device) -> None:
-    ways = [["websocket"], ["polling"], ["polling", "websocket"]]
+async def test_python_socketio_reconnects(device: Device) -> None:
+    transports = [["websocket"], ["polling"], ["polling", "websocket"]]
     async with AsyncExitStack() as stack:
-        clients = [Stays(device.url, way, number) for number, way in enumerate(ways * 4)]
+        clients = [PythonClient(device.url, names, number) for number, names in enumerate(transports * 4)]
         for client in clients:
             await client.connect()
             stack.push_async_callback(client.close)
@@ -162,26 +162,26 @@ async def javascript(node: str, *arguments: str) -> AsyncIterator[asyncio.Stream
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_the_official_javascript_client_comes_back(
+async def test_the_official_javascript_client_reconnects(
     device: Device, node: str, tmp_path: Path, transport: str
 ) -> None:
     (tmp_path / "frame.jpg").write_bytes(picture(1))
     async with javascript(node, device.url, transport, str(tmp_path / "frame.jpg")) as out:
 
-        async def heard(event: str) -> Any:
+        async def reported(event: str) -> Any:
             with anyio.fail_after(LONG_S):
                 while True:
-                    said = json.loads(await out.readline())
-                    if said["event"] == event:
-                        return said["detail"]
+                    report = json.loads(await out.readline())
+                    if report["event"] == event:
+                        return report["detail"]
 
-        await heard("answered")
+        await reported("answered")
         await restart(device)
-        assert await heard("disconnect") in ("transport close", "transport error")
-        await heard("answered")
+        assert await reported("disconnect") in ("transport close", "transport error")
+        await reported("answered")
 
 
-async def test_the_agent_comes_back(device: Device) -> None:
+async def test_the_camera_agent_reconnects(device: Device) -> None:
     async with pushing(device.url, FakeSource()) as seen:
         await until(seen, 3)
         await restart(device)

@@ -1,4 +1,4 @@
-// As much of the Arduino core for ESP32 as docs/clients/esp32cam.ino uses, over POSIX.
+// The part of the Arduino core for ESP32 that docs/clients/esp32cam.ino uses, over POSIX.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -41,7 +41,7 @@ inline Chip ESP;
 
 using std::max;
 
-// CLOCK_RATE: how much faster than ours the board's clock goes, for a test that has no time to wait.
+// CLOCK_RATE: makes the board's clock run faster, so that tests do not have to wait.
 inline unsigned long millis() {
     static const double rate = std::getenv("CLOCK_RATE") ? std::atof(std::getenv("CLOCK_RATE")) : 1.0;
     timespec now;

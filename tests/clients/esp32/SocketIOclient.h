@@ -1,7 +1,7 @@
-// The Socket.IO client of the Arduino library "WebSockets" as a sketch sees it, over a POSIX socket. It was written anew
-// from that library's manners, odd ones among them: it says "2probe" and "5" before anything else, tells a sketch of the
-// open websocket as sIOtype_CONNECT, and drops a connection that brings more than 15 kB at once. With TELLS_TWICE, as its
-// versions up to 2.3 do, it tells of the box's own CONNECT in the same way.
+// A stand-in for the Socket.IO client of the Arduino library "WebSockets", over a POSIX socket. It reproduces the library's
+// behaviour: it sends "2probe" and "5" first, reports the open websocket as sIOtype_CONNECT, and closes the connection
+// when it receives more than 15 kB at once. With CONNECTS_TWICE it also reports the device's CONNECT as sIOtype_CONNECT,
+// like versions up to 2.3.
 #pragma once
 #include <Arduino.h>
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@ class SocketIOclient {
   public:
     typedef std::function<void(socketIOmessageType_t type, uint8_t *payload, size_t length)> SocketIOclientEvent;
 
-    // Wherever the sketch thinks that its box is: the box under test listens at BOX_PORT of this machine.
+    // Ignores the address in the sketch: the service under test listens on DEVICE_PORT of this machine.
     void begin(const char *, uint16_t, const char *path) { url = path; }
     void onEvent(SocketIOclientEvent callback) { tell = callback; }
     void setReconnectInterval(unsigned long ms) { pause_ms = ms; }
@@ -53,18 +53,18 @@ class SocketIOclient {
     int fd = -1;
 
     void connect() {
-        sockaddr_in box{};
-        box.sin_family = AF_INET;
-        box.sin_port = htons(std::atoi(std::getenv("BOX_PORT")));
-        box.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(std::atoi(std::getenv("DEVICE_PORT")));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         fd = socket(AF_INET, SOCK_STREAM, 0);
         timeval patience{5, 0};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        std::string head = "GET " + url + "&transport=websocket HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\n"
+        std::string head = "GET " + url + "&transport=websocket HTTP/1.1\r\nHost: device\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
         std::string answer;
         char one;
-        bool open = ::connect(fd, (sockaddr *)&box, sizeof box) == 0 && all(head.data(), head.size());
+        bool open = ::connect(fd, (sockaddr *)&address, sizeof address) == 0 && all(head.data(), head.size());
         while (open && answer.find("\r\n\r\n") == std::string::npos)
             if ((open = recv(fd, &one, 1, 0) == 1)) answer += one;
         if (!open || answer.rfind("HTTP/1.1 101", 0) != 0) {
@@ -89,11 +89,11 @@ class SocketIOclient {
         if (text[0] == '2') write("3" + text.substr(1));
         if (text[0] != '4' || length < 2) return;
         auto type = socketIOmessageType_t(text[1]);
-        if (type == sIOtype_CONNECT && !std::getenv("TELLS_TWICE")) return;
+        if (type == sIOtype_CONNECT && !std::getenv("CONNECTS_TWICE")) return;
         tell(type, (uint8_t *)text.data() + 2, length - 2);
     }
 
-    // A text message in one frame; its mask is zeros, which leaves it as it is.
+    // A text message in one frame; its mask is all zeros, which leaves the payload unchanged.
     bool write(const std::string &text) {
         if (fd < 0) return false;
         std::string head{char(0x81)};

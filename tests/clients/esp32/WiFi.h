@@ -1,4 +1,4 @@
-// A wireless network that is always there.
+// A wireless network that is always connected.
 #pragma once
 
 enum wl_status_t { WL_CONNECTED = 3 };

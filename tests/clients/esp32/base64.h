@@ -1,4 +1,4 @@
-// The core's base64: text without line breaks.
+// The core's base64 encoder: without line breaks.
 #pragma once
 #include <Arduino.h>
 

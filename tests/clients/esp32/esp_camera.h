@@ -1,4 +1,4 @@
-// A camera that shows PICTURES/160.jpg, 320.jpg or 640.jpg, as its sensor is set. The names are those of Espressif's
+// A camera that returns PICTURES/160.jpg, 320.jpg or 640.jpg, depending on the frame size. Names are from Espressif's
 // esp32-camera (esp_camera.h, sensor.h).
 #pragma once
 #include <Arduino.h>
@@ -45,7 +45,7 @@ inline esp_err_t esp_camera_init(const camera_config_t *config) {
     return ESP_OK;
 }
 
-// One buffer: whoever asks again before giving it back gets none, as on the board.
+// A single buffer: until it is returned there is no other one, as on the board.
 inline camera_fb_t *esp_camera_fb_get() {
     if (the_buffer.buf) return nullptr;
     auto path = std::string(std::getenv("PICTURES")) + "/" + std::to_string(the_sensor.framesize) + ".jpg";

@@ -1,4 +1,4 @@
-// The board's own main: what the core calls.
+// The main loop of the board.
 #include <Arduino.h>
 
 void setup();
