@@ -119,7 +119,7 @@ def _first(temp_c: float, use: float) -> tuple[Vector, Matrix]:
 
 
 def _aged(spread: Matrix, step_s: float) -> Matrix:
-    """Increase the unvariance with time: quickly for the base, slowly for the gains."""
+    """Increase the uncertainty with time: quickly for the base, slowly for the gains."""
     base, fast, slow = spread
     age = _AGEING_C2_S * step_s
     return (

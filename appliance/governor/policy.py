@@ -38,7 +38,7 @@ _SILENT_S = 30.0
 """A sensor that is silent for longer counts as lost; shorter drop-outs are ignored."""
 _FAILURE_S = 900.0
 """A step down this soon after a step up is a failure: the lower level was not sustainable."""
-_FORGIVEN_S = 3600.0
+_EXPIRY_S = 3600.0
 _MAX_FAILURES = 4
 _BY_THE_BOARD = ("throttled", "under_voltage")
 
@@ -53,15 +53,15 @@ class Policy:
     ladder: Ladder
     hysteresis_c: float = 5.0
     dwell_s: float = 10.0
-    """Time between two steps down."""
+    """Shortest time between two steps down."""
     recover_s: float = 20.0
-    """Time before a step up that the model considers safe; three times as long after a step down."""
+    """Shortest time before a step up that the model considers safe; three times as long after a step down."""
     patience_s: float = 300.0
     """Time clearly below the target before a step up without the model's consent; doubles with each failure."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldState:
+class HeldLevel:
     """A throttle level that was set manually, until a given time."""
 
     cooling: int
@@ -78,7 +78,7 @@ class State:
     reason: str = "normal"
     blind: str | None = None
     """Why the temperature is unknown: `no_sensor` (there never was one) or `silent` (it stopped responding)."""
-    hold: HeldState | None = None
+    hold: HeldLevel | None = None
     shortage: Shortage = field(default_factory=Shortage)
     heat: Heat = field(default_factory=Heat)
     temp_at_s: float | None = None
@@ -88,7 +88,7 @@ class State:
     raised_s: float | None = None
     """Time of the last step up; None: a step down has followed it."""
     failed: int = 0
-    """Steps up that had to be reversed, less those that were forgiven."""
+    """Number of steps up that had to be reversed, minus those that expired."""
     throttle_events: int | None = None
 
 
@@ -233,7 +233,7 @@ def _step_up(state: State, now: float) -> State:
 def _remaining_failures(state: State, now: float) -> int:
     """The failures that still count, given how long the last step up lasted."""
     kept_s = now - state.raised_s if state.raised_s is not None else 0.0
-    return max(state.failed - int(kept_s / _FORGIVEN_S), 0)
+    return max(state.failed - int(kept_s / _EXPIRY_S), 0)
 
 
 def _move(state: State, cooling: int, now: float, reason: str) -> State:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.governor import words
-from appliance.governor.policy import HeldState, Policy, State, decide, limits_of, release, target_c
+from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, release, target_c
 from appliance.ports import Clock, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits
@@ -83,7 +83,7 @@ class Governor:
             raise ValueError("the governor is off. Set governor.enabled = true")
         if not 0 <= cooling <= self.max_state:
             raise ValueError(f"throttle level {cooling} does not exist. Choose 0 (no restrictions) to {self.max_state}")
-        self.state = replace(self.state, hold=HeldState(cooling, self._clock() + for_s))
+        self.state = replace(self.state, hold=HeldLevel(cooling, self._clock() + for_s))
         log.warning(
             "throttle level held manually: level=%d for=%.0f s", cooling, for_s, extra={"cooling_state": cooling}
         )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from appliance.governor.policy import HeldState, State, critical_c, decide, release, target_c
+from appliance.governor.policy import HeldLevel, State, critical_c, decide, release, target_c
 from appliance.readings import Power, Reading, Thermal
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import Board, Plant
@@ -185,9 +185,11 @@ def test_a_cooling_board_is_not_slowed_further() -> None:
 def test_the_model_steps_down_before_the_target_is_reached() -> None:
     board = Board("slow", 2.0, 6.0, 1.0, 10.0, 6.5, 400.0, 8.0, 80.0, 85.0, 0.6, 75.0, 84.0)
     plant, state = Plant(board, 25.0, 3), State()
-    while state.cooling == 0:
+    for _ in range(3600):
         state, _ = decide(state, plant.read(), POLICY)
-        plant.work(LADDER.steps[state.cooling].heat)
+        if state.cooling:
+            break
+        plant.work(LADDER.steps[0].heat)
     assert state.reason == "temperature"
     assert plant.chip_c < 74.5
 
@@ -302,7 +304,7 @@ def test_inference_stops_before_the_board_shuts_down(off_c: float | None, critic
 
 
 def test_a_held_level_is_kept_despite_heat_and_expires() -> None:
-    state = replace(State(), hold=HeldState(2, 100.0))
+    state = replace(State(), hold=HeldLevel(2, 100.0))
     way = walk([*steady(80.0, 99), *steady(50.0, 400)], state)
     assert set(states_of(way)[:99]) == {2}
     assert way[0][2].reason == "held"
@@ -312,13 +314,13 @@ def test_a_held_level_is_kept_despite_heat_and_expires() -> None:
 
 
 def test_the_critical_temperature_overrides_a_held_level() -> None:
-    way = walk([*steady(50.0, 5), *steady(85.0, 1), *steady(70.0, 1)], replace(State(), hold=HeldState(0, 1000.0)))
+    way = walk([*steady(50.0, 5), *steady(85.0, 1), *steady(70.0, 1)], replace(State(), hold=HeldLevel(0, 1000.0)))
     assert states_of(way) == [0, 0, 0, 0, 0, LAST, 0]
     assert way[5][2].reason == "critical_temperature"
 
 
 def test_a_released_level_is_no_longer_reported_as_held() -> None:
-    state, _ = decide(replace(State(), hold=HeldState(3, 1000.0)), reading(1.0), POLICY)
+    state, _ = decide(replace(State(), hold=HeldLevel(3, 1000.0)), reading(1.0), POLICY)
     assert release(state).hold is None
     assert release(state).reason == "recovering"
 

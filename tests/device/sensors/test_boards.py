@@ -17,7 +17,7 @@ def reading_of(name: str, root: Path) -> Reading:
     return MachineSensors(root=boards.lay_out(name, root), disk=root).read()
 
 
-def test_raspberry_pi_4(tmp_path: Path) -> None:
+def test_a_raspberry_pi_4_is_read_completely(tmp_path: Path) -> None:
     reading = reading_of("pi4", tmp_path)
     thermal, power, memory = reading.thermal, reading.power, reading.memory
     assert thermal.soc_temp_c == 74.0
@@ -36,7 +36,7 @@ def test_raspberry_pi_4(tmp_path: Path) -> None:
     assert reading.system.uptime_s == 350735.47
 
 
-def test_raspberry_pi_5_on_a_weak_supply(tmp_path: Path) -> None:
+def test_a_raspberry_pi_5_on_a_weak_power_supply_reports_under_voltage(tmp_path: Path) -> None:
     reading = reading_of("pi5", tmp_path)
     thermal = reading.thermal
     assert (thermal.soc_temp_c, thermal.passive_temp_c, thermal.critical_temp_c) == (47.4, 80.0, 110.0)
@@ -50,7 +50,7 @@ def test_raspberry_pi_5_on_a_weak_supply(tmp_path: Path) -> None:
     assert "psi=1" in reading.unknown["memory.pressure_percent"]
 
 
-def test_jetson_orin_nano(tmp_path: Path) -> None:
+def test_a_jetson_orin_nano_is_read_despite_its_missing_sensors(tmp_path: Path) -> None:
     reading = reading_of("orin_nano", tmp_path)
     thermal = reading.thermal
     assert thermal.soc_temp_c == 49.8  # tj-thermal; cv0 to cv2 have no working sensor
@@ -64,7 +64,7 @@ def test_jetson_orin_nano(tmp_path: Path) -> None:
     assert reading.memory.cgroup_used_bytes == 320 * 2**20
 
 
-def test_nuc(tmp_path: Path) -> None:
+def test_a_nuc_reports_the_temperature_of_its_package(tmp_path: Path) -> None:
     reading = reading_of("nuc", tmp_path)
     thermal = reading.thermal
     assert thermal.soc_temp_c == 60.0  # the package; Wi-Fi and NVMe are hotter
