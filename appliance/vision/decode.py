@@ -1,13 +1,13 @@
-"""A picture whose header has been read -> the pixels a network wants.
+"""Decode an image whose header has been read into a network's input.
 
 Rules of this file:
-- What it takes is known beforehand (`peak_bytes`), so that `vision/admission.py` can let it in or refuse it.
-- A JPEG is decoded scaled in the DCT domain by simplejpeg, and straight into the network's input where it fits exactly.
-- A PNG is decoded whole by Pillow and made smaller band by band: one to four bytes a pixel, where Pillow's own way to
-  an array takes 14. A WebP is decoded whole by OpenCV: 6 or 7, where Pillow takes 22. See `make bench BENCH=decoding`.
-- No decoder gets to see metadata: Pillow inflates a PNG's compressed notes without being asked.
-- Half a picture is an error. A camera that puts stray bytes between the picture and its end is forgiven, and so is one
-  that leaves out the end marker.
+- The memory needed is known in advance (`peak_bytes`), so that `vision/admission.py` can admit or refuse the image.
+- simplejpeg decodes a JPEG at reduced size in the DCT domain, without a further resize where the size fits exactly.
+- Pillow decodes a PNG at full size and reduces it band by band: one to four bytes a pixel, where its conversion to an
+  array takes 14. OpenCV decodes a WebP at full size: 6 or 7, where Pillow takes 22. See `make bench BENCH=decoding`.
+- Metadata is removed before decoding, because Pillow inflates compressed text chunks of a PNG.
+- A truncated image is an error. Stray bytes before the end marker of a JPEG, or a missing end marker, are tolerated,
+  because some cameras produce them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from appliance.vision.containers import PNG_SIGNATURE, jpeg_segments, png_chunks
 from appliance.vision.header import read_header as read_header
 from appliance.vision.letterbox import GREY, Letterbox
 
-Image.MAX_IMAGE_PIXELS = None  # our own bound is stricter, configured, and an error instead of a warning
+Image.MAX_IMAGE_PIXELS = None  # our limit is stricter, configurable, and an error instead of a warning
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3), RGB."""
@@ -36,26 +36,26 @@ Pixels = NDArray[np.uint8]
 _EOI = b"\xff\xd9"
 _SOS = b"\xff\xda\x00"
 _ADOBE, _JFIF, _APP15, _COMMENT = 0xEE, 0xE0, 0xEF, 0xFE
-_WANTED_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-"""Not tRNS: the colours are wanted as they are, whatever shows through."""
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""Without tRNS: transparency is ignored."""
 
 _BAND_PIXELS = 250_000
 _BAND_BYTES = 14
-"""A pixel of a band while it is made smaller: copied, made RGB, handed to numpy."""
+"""Bytes a pixel of a band while it is reduced: copy, RGB conversion, NumPy array."""
 _FIXED_BYTES = 7_000_000
-"""Rows under way, tables and buffers of the decoders, the tensor."""
+"""Decoder tables and row buffers, and the tensor."""
 
 _WEBP_PADDING = 32
-"""OpenCV asks for so many bytes, and writes to stderr where a tiny picture has fewer."""
+"""OpenCV needs this many bytes, and writes to stderr when a tiny image has fewer."""
 
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, KeyError, IndexError, TypeError, EOFError)
-"""What Pillow raises on broken files; UnidentifiedImageError is an OSError."""
+"""Raised by Pillow for damaged files; UnidentifiedImageError is an OSError."""
 
 
 def load(picture: Picture, place: Letterbox) -> Tensor:
-    """Decode a picture into a network's input: (outer.height, outer.width, 3), RGB, grey border.
+    """Decode an image into a network's input: (outer.height, outer.width, 3), RGB, with a grey border.
 
-    Raises BadFrame image_corrupt when the pixels cannot be decoded, image_too_large when memory does not suffice.
+    Raises BadFrame image_corrupt when the pixels cannot be decoded, image_too_large when memory runs out.
     """
     tensor = np.full((place.outer.height, place.outer.width, 3), GREY, np.uint8)
     window = tensor[place.top : place.top + place.inner.height, place.left : place.left + place.inner.width]
@@ -70,26 +70,26 @@ def load(picture: Picture, place: Letterbox) -> Tensor:
 
 
 def decode(picture: Picture) -> Pixels:
-    """The whole picture at its own size. Raises BadFrame image_corrupt, image_too_large."""
+    """Decode an image at its own size. Raises BadFrame image_corrupt, image_too_large."""
     return np.ascontiguousarray(_upright(_decode(picture, _as_coded(picture.size, picture)), picture.orientation))
 
 
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
-    """(height, width, 3) RGB -> JPEG, colour at half resolution as cameras send it."""
+    """Encode (height, width, 3) RGB as JPEG with 4:2:0 subsampling, as cameras do."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420"))
 
 
 def peak_bytes(picture: Picture, at_least: Size) -> int:
-    """The memory that decoding it for this size takes at most while it lasts, besides the file."""
-    coded, wanted = _as_coded(picture.size, picture), _as_coded(at_least, picture)
+    """Peak memory for decoding to this size, without the file itself."""
+    coded, target = _as_coded(picture.size, picture), _as_coded(at_least, picture)
     if picture.format == "jpeg":
-        scaled = _scaled(coded, wanted)
-        each = 3 if picture.plain_jpeg else 7 if picture.orientation == 1 else 10  # inks, RGB, turned
+        scaled = _scaled(coded, target)
+        each = 3 if picture.plain_jpeg else 7 if picture.orientation == 1 else 10  # CMYK, RGB, rotated copy
         return _FIXED_BYTES + picture.held_bytes + scaled.width * scaled.height * each
-    across, down = _whole_part(coded, wanted)
+    across, down = _reduction(coded, target)
     small = -(-coded.width // across) * -(-coded.height // down)
     turned = small * 3 if picture.orientation > 1 else 0
-    if picture.format == "webp":  # which counts the whole picture already
+    if picture.format == "webp":  # held_bytes includes the full-size image
         made_smaller = small * 3 if max(across, down) > 1 else 0
         return _FIXED_BYTES + picture.held_bytes + made_smaller + turned
     band = min(max(_BAND_PIXELS, coded.width * down), coded.width * coded.height)
@@ -97,12 +97,12 @@ def peak_bytes(picture: Picture, at_least: Size) -> int:
 
 
 def _as_coded(size: Size, picture: Picture) -> Size:
-    """A size as it is meant to be seen -> as it lies in the file, and back."""
+    """Convert a displayed size to the size stored in the file, or back."""
     return Size(size.height, size.width) if picture.orientation >= 5 else size
 
 
 def _scaled(size: Size, at_least: Size) -> Size:
-    """The size at which a JPEG is decoded: the fewest eighths of its own that are no smaller than `at_least`."""
+    """The size at which a JPEG is decoded: the fewest eighths of its own size that cover `at_least`."""
     for eighths in range(1, 8):
         scaled = Size(-(-size.width * eighths // 8), -(-size.height * eighths // 8))
         if scaled.width >= at_least.width and scaled.height >= at_least.height:
@@ -110,29 +110,28 @@ def _scaled(size: Size, at_least: Size) -> Size:
     return size
 
 
-def _whole_part(size: Size, at_least: Size) -> tuple[int, int]:
-    """By how much each side can be divided so that it is no smaller than `at_least`."""
+def _reduction(size: Size, at_least: Size) -> tuple[int, int]:
+    """The largest integer factors by which width and height can be reduced without going below `at_least`."""
     return max(1, size.width // at_least.width), max(1, size.height // at_least.height)
 
 
 def _decode(picture: Picture, at_least: Size) -> Pixels:
-    """As it lies in the file, no smaller than `at_least`, where that is no larger than the picture."""
+    """Decode without applying the orientation. The result covers `at_least`, unless the image itself is smaller."""
     try:
         if picture.format == "jpeg":
             return _decode_jpeg(picture, at_least)
         if picture.format == "webp":
             return _decode_webp(picture, at_least)
-        return _decode_pillow(_png_without_notes(picture.data), picture, at_least)
+        return _decode_pillow(_png_without_metadata(picture.data), picture, at_least)
     except MemoryError:
         raise BadFrame(
-            f"{picture.size.width}x{picture.size.height} pixels: there is not enough memory to decode them; "
-            "send a smaller picture",
+            f"not enough memory to decode {picture.size.width}x{picture.size.height} pixels; send a smaller image",
             "image_too_large",
         ) from None
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turned as an EXIF orientation (1-8) asks."""
+    """Apply an EXIF orientation (1-8)."""
     if orientation in (3, 4, 6, 7):
         pixels = pixels[::-1]
     if orientation in (2, 3, 7, 8):
@@ -141,13 +140,13 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _check_size(picture: Picture, width: int, height: int) -> None:
-    """What was let in is what is decoded."""
+    """Check that the decoder found the size that was admitted."""
     if Size(width, height) != _as_coded(picture.size, picture):
-        raise _damaged(picture, "two headers that contradict each other")
+        raise _damaged(picture, "contradictory headers")
 
 
 def _damaged(picture: Picture, why: object) -> BadFrame:
-    return BadFrame(f"damaged {picture.format.upper()} picture: {why}", "image_corrupt")
+    return BadFrame(f"damaged {picture.format.upper()} image: {why}", "image_corrupt")
 
 
 # JPEG
@@ -157,14 +156,14 @@ def _decode_jpeg(picture: Picture, at_least: Size) -> Pixels:
     data = picture.data
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, KeyError):  # a sampling that it has no name for; Pillow has the last word on damage
-        return _decode_pillow(_jpeg_without_notes(data), picture, at_least)
+    except (ValueError, KeyError):  # an unsupported subsampling; Pillow detects damage
+        return _decode_pillow(_jpeg_without_metadata(data), picture, at_least)
     _check_size(picture, width, height)
     if data.rfind(_EOI) < data.rfind(_SOS):
-        data += _EOI  # with it, rows that are missing are an error and a missing end is none
+        data += _EOI  # then only missing rows are an error, not a missing end marker
     if space not in ("CMYK", "YCCK"):
         return _simplejpeg(picture, data, "RGB", at_least)
-    inks = _simplejpeg(picture, data, "CMYK", at_least)  # all of them inverted, as Adobe began to write them
+    inks = _simplejpeg(picture, data, "CMYK", at_least)  # inverted, as Adobe writes them
     pixels = np.empty((*inks.shape[:2], 3), np.uint8)
     rows = max(1, _BAND_PIXELS // inks.shape[1])
     for top in range(0, len(inks), rows):
@@ -173,24 +172,24 @@ def _decode_jpeg(picture: Picture, at_least: Size) -> Pixels:
     return pixels
 
 
-def _simplejpeg(picture: Picture, data: bytes, space: str, at_least: Size, notes: bool = True) -> Pixels:
-    """Every warning is an error, but those that have nothing to do with the pixels. `notes`: `data` may have some."""
-    wanted = {"min_width": at_least.width, "min_height": at_least.height}
+def _simplejpeg(picture: Picture, data: bytes, space: str, at_least: Size, metadata: bool = True) -> Pixels:
+    """Treat every warning as an error, except those that do not affect pixels. `metadata`: `data` may contain some."""
+    size = {"min_width": at_least.width, "min_height": at_least.height}
     try:
-        pixels = simplejpeg.decode_jpeg(data, space, **wanted)
+        pixels = simplejpeg.decode_jpeg(data, space, **size)
     except ValueError as error:
         why = str(error)
         if "extraneous bytes before marker 0xd9" in why:
-            pixels = simplejpeg.decode_jpeg(data, space, strict=False, **wanted)
-        elif notes and ("extraneous bytes" in why or "ICC" in why):
-            return _simplejpeg(picture, _jpeg_without_notes(data), space, at_least, notes=False)
+            pixels = simplejpeg.decode_jpeg(data, space, strict=False, **size)
+        elif metadata and ("extraneous bytes" in why or "ICC" in why):
+            return _simplejpeg(picture, _jpeg_without_metadata(data), space, at_least, metadata=False)
         else:
             raise _damaged(picture, error) from None
     return np.asarray(pixels, np.uint8)
 
 
-def _jpeg_without_notes(data: bytes) -> bytes:
-    """Without stray bytes, comments and application segments, but for those that say what the colours mean."""
+def _jpeg_without_metadata(data: bytes) -> bytes:
+    """Remove stray bytes, comments and application segments, except those that define the colour space."""
     pieces, kept_to = [data[:2]], 2
     for marker, begin, end in jpeg_segments(data):
         if not (marker == _COMMENT or (_JFIF < marker <= _APP15 and marker != _ADOBE)):
@@ -202,12 +201,12 @@ def _jpeg_without_notes(data: bytes) -> bytes:
 # PNG and WebP
 
 
-def _png_without_notes(data: bytes) -> bytes:
-    """Only what makes up its pixels: neither profiles nor texts, which may be compressed, nor further pictures."""
+def _png_without_metadata(data: bytes) -> bytes:
+    """Keep only the chunks that define pixels: no profiles, no text (possibly compressed), no further frames."""
     file = memoryview(data)
     pieces: list[memoryview | bytes] = [PNG_SIGNATURE]
     for kind, begin, end in png_chunks(data):
-        if kind in _WANTED_CHUNKS:
+        if kind in _PIXEL_CHUNKS:
             pieces.append(file[begin:end])
         if kind == b"IEND":
             break
@@ -225,9 +224,9 @@ def _decode_webp(picture: Picture, at_least: Size) -> Pixels:
             raise MemoryError from None
         pixels = None
     if pixels is None:
-        raise _damaged(picture, "its pixels cannot be decoded")
+        raise _damaged(picture, "the pixels cannot be decoded")
     _check_size(picture, pixels.shape[1], pixels.shape[0])
-    if max(_whole_part(Size(pixels.shape[1], pixels.shape[0]), at_least)) > 1:
+    if max(_reduction(Size(pixels.shape[1], pixels.shape[0]), at_least)) > 1:
         pixels = cv2.resize(pixels, (at_least.width, at_least.height), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
 
@@ -244,8 +243,8 @@ def _decode_pillow(data: bytes, picture: Picture, at_least: Size) -> Pixels:
 
 
 def _in_bands(image: Image.Image, at_least: Size) -> Pixels:
-    """An image in RGB, divided by the largest whole numbers that leave it no smaller than `at_least`."""
-    across, down = _whole_part(Size(*image.size), at_least)
+    """Convert an image to RGB and reduce it by the largest integer factors that keep it above `at_least`."""
+    across, down = _reduction(Size(*image.size), at_least)
     pixels = np.empty((-(-image.height // down), -(-image.width // across), 3), np.uint8)
     rows = down * max(1, _BAND_PIXELS // (image.width * down))
     for top in range(0, image.height, rows):
@@ -258,6 +257,6 @@ def _in_bands(image: Image.Image, at_least: Size) -> Pixels:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight
+    if image.mode.startswith("I"):  # 16 bits a pixel: keep the upper 8
         image = Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,10 +1,10 @@
-"""The header of a picture, read by a few lines of our own: what was sent, how large it is, what decoding it holds.
+"""Image headers: format, size, orientation, and the memory that decoding needs.
 
 Rules of this file:
-- Nothing is inflated or decoded, and no library is asked: a header costs microseconds, whatever was sent.
-- What a decoder would allocate without being asked (the coefficients of a progressive JPEG, the pixels of a PNG or a
-  WebP) is computed here; see `Picture.held_bytes`. The figures were measured: `make bench BENCH=decoding`.
-- Only what changes the picture is taken from its metadata: the EXIF orientation.
+- Nothing is inflated or decoded, and no library is called: reading a header takes microseconds for any input.
+- Memory that a decoder allocates at any scale (the coefficients of a progressive JPEG, the pixels of a PNG or WebP) is
+  computed here; see `Picture.held_bytes`. The figures were measured with `make bench BENCH=decoding`.
+- The only metadata that is read is the EXIF orientation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from appliance.errors import BadFrame
 from appliance.values import Picture, Size
 from appliance.vision.containers import (
     APP1,
-    MOST_SEGMENTS,
+    MAX_SEGMENTS,
     PNG_SIGNATURE,
     SOS,
     exif_orientation,
@@ -28,33 +28,33 @@ from appliance.vision.containers import (
 )
 
 LONGEST_SIDE = 65_535
-"""What JPEG allows. A PNG may be a single row of any length, and a row is decoded as one piece."""
+"""The maximum in JPEG. A PNG may be a single row of any length, and a row is decoded at once."""
 
-_MOST_SCANS = 100
+_MAX_SCANS = 100
 _USUAL_SCANS = 20
 """libjpeg writes 10 for a progressive colour JPEG and 18 for CMYK."""
-_MOST_SCANNED = 100_000_000
-"""Pixels times scans, of a JPEG that has more scans than usual. A scan can be as short as 59 bytes and costs 1 to 10 ns
-a pixel (x86-64): 0.1 to 1 s in all."""
+_MAX_SCANNED = 100_000_000
+"""Pixels times scans of a JPEG with more scans than usual. A scan can be as short as 59 bytes and takes 1 to 10 ns a
+pixel (x86-64), so this limits decoding to 0.1 to 1 s."""
 
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-"""Start of frame, Huffman or arithmetic coded: baseline, extended, progressive."""
+"""Start of frame: baseline, extended and progressive, Huffman or arithmetic coded."""
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
-"""Lossless and hierarchical ones: no decoder reads them all."""
+"""Lossless and hierarchical: not supported by all decoders."""
 _PROGRESSIVE = {0xC2, 0xCA}
 _USUAL_SAMPLINGS = {(1, 1), (2, 1), (2, 2), (1, 2), (4, 1)}
-"""Of colour against brightness, for which simplejpeg has a name; a JPEG of any other is decoded whole, by Pillow."""
+"""Chroma subsamplings that simplejpeg supports. Pillow decodes a JPEG with any other, at full size."""
 
 _PNG_CORE_BYTES = {(0, 16): 4, 2: 4, 4: 4, 6: 4}
-"""A pixel in Pillow's memory by colour type, or colour type and depth: one byte of grey or palette, else four."""
+"""Pillow's bytes a pixel by colour type, or colour type and depth: one for grey and palette, otherwise four."""
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _WEBP_LOSSY_BYTES, _WEBP_LOSSLESS_BYTES = 6, 7
-"""A pixel in OpenCV's memory: three bytes, copied once more at the end; libwebp holds four of a lossless picture."""
+"""OpenCV's bytes a pixel: three, and three for a copy at the end; libwebp needs four for a lossless image."""
 
 
 def read_header(data: bytes, max_pixels: int) -> Picture:
-    """Find out what was sent without decoding it.
+    """Read format, size and orientation without decoding.
 
     Raises BadFrame: image_unsupported, image_corrupt, image_too_large.
     """
@@ -64,18 +64,22 @@ def read_header(data: bytes, max_pixels: int) -> Picture:
         return _read_png(data, max_pixels)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _read_webp(data, max_pixels)
-    raise BadFrame("not a JPEG, PNG or WebP picture; send one of these", "image_unsupported")
+    raise BadFrame("unsupported image format; send JPEG, PNG or WebP", "image_unsupported")
 
 
 def _check_size(size: Size, max_pixels: int) -> None:
     if size.width < 1 or size.height < 1:
-        raise BadFrame(f"the header says {size.width}x{size.height} pixels", "image_corrupt")
+        raise BadFrame(f"invalid image size in the header: {size.width}x{size.height} pixels", "image_corrupt")
     if size.width * size.height > max_pixels:
         raise BadFrame(
-            f"{size.width}x{size.height} pixels; at most {max_pixels} are taken (flow.max_pixels)", "image_too_large"
+            f"the image has {size.width}x{size.height} pixels; at most {max_pixels} are accepted (flow.max_pixels)",
+            "image_too_large",
         )
     if max(size.width, size.height) > LONGEST_SIDE:
-        raise BadFrame(f"{size.width}x{size.height} pixels; a side has at most {LONGEST_SIDE}", "image_too_large")
+        raise BadFrame(
+            f"the image has {size.width}x{size.height} pixels; the longest side may have {LONGEST_SIDE}",
+            "image_too_large",
+        )
 
 
 def _upright(size: Size, orientation: int) -> Size:
@@ -87,7 +91,7 @@ def _upright(size: Size, orientation: int) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class _JpegFrame:
-    """The start of frame: `samplings` is (horizontal, vertical) for each component."""
+    """A JPEG start of frame; `samplings`: (horizontal, vertical) for each component."""
 
     marker: int
     size: Size
@@ -95,11 +99,11 @@ class _JpegFrame:
 
     @property
     def usual(self) -> bool:
-        """Whether it can be decoded scaled by simplejpeg."""
+        """Whether simplejpeg can decode it at a reduced size."""
         if len(self.samplings) == 1:
             return True
         (across, down), *colour = self.samplings
-        black = colour[2:]  # of CMYK: as fine as the first
+        black = colour[2:]  # in CMYK: sampled like the first component
         if len(set(colour[:2])) > 1 or any(one != (across, down) for one in black):
             return False
         finer = across / colour[0][0], down / colour[0][1]
@@ -107,7 +111,7 @@ class _JpegFrame:
 
     @property
     def coefficient_bytes(self) -> int:
-        """What is held of a picture that comes in several scans: 16 bits for each, in whole blocks of 8x8."""
+        """Memory for the coefficients of an image with several scans: 16 bits each, in complete 8x8 blocks."""
         across, down = (max(one[axis] for one in self.samplings) for axis in (0, 1))
         blocks = 0
         for horizontal, vertical in self.samplings:
@@ -118,20 +122,22 @@ class _JpegFrame:
 
 
 def _read_jpeg(data: bytes, max_pixels: int) -> Picture:
-    frame, note, first_scan = None, b"", 0
+    frame, exif, first_scan = None, b"", 0
     for marker, begin, end in jpeg_segments(data):
         if marker in _FRAMES and frame is None:
             frame = _jpeg_frame(marker, data[begin + 4 : end])
             _check_size(frame.size, max_pixels)
         elif marker in _OTHER_FRAMES:
-            raise BadFrame("a lossless or hierarchical JPEG; send a baseline one", "image_unsupported")
-        elif marker == APP1 and not note and data[begin + 4 : begin + 10] == b"Exif\0\0":
-            note = data[begin + 10 : end]  # the first one counts
+            raise BadFrame(
+                "lossless and hierarchical JPEGs are not supported; send a baseline JPEG", "image_unsupported"
+            )
+        elif marker == APP1 and not exif and data[begin + 4 : begin + 10] == b"Exif\0\0":
+            exif = data[begin + 10 : end]  # the first one counts
         elif marker == SOS:
             first_scan = data[begin + 4] if end > begin + 4 else 0
     if frame is None:
         raise no_header("JPEG")
-    orientation, held = exif_orientation(note), 0
+    orientation, held = exif_orientation(exif), 0
     if frame.marker in _PROGRESSIVE or first_scan < len(frame.samplings):
         _check_scans(data, frame.size)
         held = frame.coefficient_bytes
@@ -146,10 +152,10 @@ def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
         raise no_header("JPEG")
     precision, height, width, components = struct.unpack_from(">BHHB", body)
     if precision != 8:
-        raise BadFrame(f"a JPEG of {precision} bits a sample; send one of 8", "image_unsupported")
+        raise BadFrame(f"JPEG with {precision} bits a sample is not supported; send 8 bits", "image_unsupported")
     if components not in (1, 3, 4):
         raise BadFrame(
-            f"a JPEG of {components} colour components; send a grey, colour or CMYK one", "image_unsupported"
+            f"JPEG with {components} colour components is not supported; send grey, colour or CMYK", "image_unsupported"
         )
     samplings = tuple((body[at] >> 4, body[at] & 15) for at in range(7, len(body), 3))
     if not all(1 <= factor <= 4 for sampling in samplings for factor in sampling):
@@ -158,12 +164,12 @@ def _jpeg_frame(marker: int, body: bytes) -> _JpegFrame:
 
 
 def _check_scans(data: bytes, size: Size) -> None:
-    scans = data.count(b"\xff\xda\x00")  # among coded data 0xff is always followed by 0x00
-    if scans > _MOST_SCANS:
-        raise BadFrame(f"a JPEG of more than {_MOST_SCANS} scans; send a baseline one", "image_corrupt")
-    if scans > _USUAL_SCANS and scans * size.width * size.height > _MOST_SCANNED:
+    scans = data.count(b"\xff\xda\x00")  # in entropy-coded data 0xff is always followed by 0x00
+    if scans > _MAX_SCANS:
+        raise BadFrame(f"the JPEG has more than {_MAX_SCANS} scans; send a baseline JPEG", "image_corrupt")
+    if scans > _USUAL_SCANS and scans * size.width * size.height > _MAX_SCANNED:
         raise BadFrame(
-            f"a JPEG of {size.width}x{size.height} pixels in {scans} scans; send a baseline one", "image_too_large"
+            f"the JPEG has {size.width}x{size.height} pixels in {scans} scans; send a baseline JPEG", "image_too_large"
         )
 
 
@@ -181,7 +187,7 @@ def _read_png(data: bytes, max_pixels: int) -> Picture:
     if depth not in _PNG_DEPTHS.get(colour, ()) or interlace > 1:
         raise no_header("PNG")
     orientation = 1
-    for _ in range(MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         kind, begin, end = next(chunks, (b"IDAT", 0, 0))
         if kind == b"eXIf":
             orientation = exif_orientation(data[begin + 8 : end - 4].removeprefix(b"Exif\0\0"))
@@ -189,7 +195,7 @@ def _read_png(data: bytes, max_pixels: int) -> Picture:
             break
     core = _PNG_CORE_BYTES.get((colour, depth), _PNG_CORE_BYTES.get(colour, 1))
     rows = 2 * (width * _PNG_SAMPLES[colour] * depth // 8)
-    held = core * width * height + rows + len(data)  # the file without its notes is a copy
+    held = core * width * height + rows + len(data)  # the file without metadata is a copy
     return Picture(data, "png", _upright(size, orientation), orientation, held_bytes=held)
 
 
@@ -211,8 +217,8 @@ def _read_webp(data: bytes, max_pixels: int) -> Picture:
     if canvas is not None:
         if size != canvas:
             raise BadFrame(
-                f"a WEBP of {canvas.width}x{canvas.height} pixels whose first picture has {size.width}x{size.height}; "
-                "send a still one",
+                f"WebP canvas of {canvas.width}x{canvas.height} pixels with a frame of {size.width}x{size.height}; "
+                "send a still image",
                 "image_unsupported",
             )
         orientation = _webp_orientation(data) if data[20] & 0x08 else 1

@@ -1,4 +1,4 @@
-"""Encoded pictures of one known drawing, for the tests of decoding."""
+"""Encoded images of one known drawing, for the decoding tests."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def encode(picture: Image.Image, format_: str, **options: object) -> bytes:
 
 
 def turned(orientation: int, format_: str, mode: str = "RGB", width: int = 64, height: int = 48) -> bytes:
-    """The drawing with an EXIF note on which way up it is."""
+    """The drawing with an EXIF orientation."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     return encode(image(mode, width, height), format_, exif=exif, quality=95)
 
 
 def grey_16_bits() -> bytes:
-    """A PNG of 16 bits a pixel, whose upper eight are the drawing's red."""
+    """A PNG of 16 bits a pixel whose upper 8 are the drawing's red channel."""
     return encode(Image.fromarray(drawing()[:, :, 0].astype(np.uint16) * 256 + 77), "PNG")
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG of this size that has hardly any pixels in it."""
+    """A PNG with this size in its header and hardly any pixel data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -53,7 +53,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def jpeg_header(width: int, height: int, **options: object) -> bytes:
-    """A small JPEG whose header says that it is of this size."""
+    """A small JPEG with this size in its header."""
     data = bytearray(encode(image(), "JPEG", **options))
     frame = data.find(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
@@ -61,7 +61,7 @@ def jpeg_header(width: int, height: int, **options: object) -> bytes:
 
 
 def webp_header(width: int, height: int) -> bytes:
-    """A small WebP in an extended container whose canvas is of this size."""
+    """A small WebP in an extended container with a canvas of this size."""
     canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     body = b"WEBP" + b"VP8X" + struct.pack("<II", 10, 0) + canvas + encode(image(), "WEBP")[12:]
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -72,7 +72,7 @@ WHOLE_WEBP_BOMB = bytes.fromhex("524946461a000000574542505650384c0e0000002ffebff
 
 
 def corpus() -> list[bytes]:
-    """A valid file of every kind that is read."""
+    """A valid file of every supported kind."""
     return [
         *(encode(image(), "JPEG", subsampling=number) for number in (0, 1, 2)),
         encode(image("L"), "JPEG"),
@@ -91,13 +91,13 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def with_png_chunks(data: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:
-    """A PNG with these put in before the first chunk of this type."""
+    """A PNG with these chunks inserted before the first chunk of this type."""
     at = data.find(before) - 4
     return data[:at] + b"".join(chunks) + data[at:]
 
 
 def png_of_notes(count: int, each: int = 1_000_000) -> bytes:
-    """A small PNG with compressed notes (zTXt) that are a thousand times as long when they are inflated."""
+    """A small PNG with compressed text (zTXt) that inflates to a thousand times its size."""
     note = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(each), 9))
     return with_png_chunks(encode(image(), "PNG"), *[note] * count)
 
@@ -107,13 +107,13 @@ def jpeg_segment(marker: int, body: bytes) -> bytes:
 
 
 def exif(orientation: int, order: str = ">") -> bytes:
-    """The content of an EXIF segment that says nothing but this."""
+    """An EXIF segment with only this orientation."""
     tiff = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(f"{order}I", 8)
     entry = struct.pack(f"{order}HHIHH", ORIENTATION, 3, 1, orientation, 0)
     return tiff + struct.pack(f"{order}H", 1) + entry + bytes(4)
 
 
 def with_scans(data: bytes, count: int) -> bytes:
-    """A progressive JPEG with so many scans, the last of them again and again."""
+    """A progressive JPEG with this many scans, by repeating its last one."""
     last = data[data.rfind(b"\xff\xda") : -2]
     return data[:-2] + last * (count - data.count(b"\xff\xda\x00")) + data[-2:]

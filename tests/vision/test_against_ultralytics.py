@@ -1,4 +1,4 @@
-"""The same raw outputs give the same objects as in Ultralytics: recorded by ultralytics_results.py with 8.4.190."""
+"""The same raw outputs give the same objects as in Ultralytics 8.4.190, recorded by ultralytics_results.py."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def found(name: str, wanted: ResultFilter = ResultFilter(LEAST)) -> tuple[Detect
 
 
 def places(one: Detection) -> list[float]:
-    """In the order in which they were recorded."""
+    """Sort in the order of the recording."""
     if one.corners_px is not None:
         return [at for corner in one.corners_px for at in corner]
     box = [one.box_px.x1, one.box_px.y1, one.box_px.x2, one.box_px.y2]
@@ -47,7 +47,7 @@ def places(one: Detection) -> list[float]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_boxes_poses_and_corners_are_theirs(name: str) -> None:
+def test_boxes_poses_and_corners_match_ultralytics(name: str) -> None:
     theirs = RECORDED[f"{name}/rows"]
     ours = np.array([[one.class_id, one.confidence, *places(one)] for one in found(name)])
     assert len(ours) == len(theirs) > 0
@@ -55,7 +55,7 @@ def test_boxes_poses_and_corners_are_theirs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if task_of(name) == "segment"])
-def test_outlines_are_theirs_to_the_pixel(name: str) -> None:
+def test_outlines_match_ultralytics_to_the_pixel(name: str) -> None:
     ends = RECORDED[f"{name}/outline_lengths"].cumsum()[:-1]
     theirs = np.split(RECORDED[f"{name}/outlines"], ends)
     for one, outline in zip(found(name), theirs, strict=True):
@@ -64,14 +64,14 @@ def test_outlines_are_theirs_to_the_pixel(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_asking_for_one_class_gives_what_it_gives_among_all(name: str) -> None:
+def test_filtering_one_class_returns_the_same_objects_as_among_all(name: str) -> None:
     everything = [one for one in found(name) if one.name == "0"]
     alone = found(name, ResultFilter(LEAST, frozenset({"0"})))
     assert list(alone[: len(everything)]) == everything
 
 
-def test_a_mask_comes_with_its_box_alone() -> None:
-    """Outlines lie within their boxes, but for the pixel on the edge."""
+def test_a_mask_stays_within_its_box() -> None:
+    """Except for the pixel on the edge."""
     for name in ("yolo11-seg", "yolo26-seg!"):
         for one in found(name):
             points = np.array(one.outline_px)

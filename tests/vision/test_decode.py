@@ -1,4 +1,4 @@
-"""Pictures of all kinds come out as they were drawn; broken ones, and bombs, come out as BadFrame."""
+"""Images of all formats are decoded as drawn; damaged ones and decompression bombs raise BadFrame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seen(data: bytes) -> NDArray[np.uint8]:
 
 
 def refused(data: bytes, max_pixels: int = MAX_PIXELS) -> str:
-    """The code with which a picture is refused, at its header or at its pixels."""
+    """The error code for an image, from its header or its pixels."""
     with pytest.raises(BadFrame) as caught:
         decode.decode(decode.read_header(data, max_pixels))
     return caught.value.code
@@ -48,7 +48,7 @@ def loaded(data: bytes, side: int) -> tuple[letterbox.Letterbox, NDArray[np.uint
 
 
 def most_memory(act: Callable[[], object]) -> int:
-    """Bytes that numpy and Python held at most meanwhile."""
+    """Peak memory of NumPy and Python in the meantime."""
     tracemalloc.start()
     try:
         act()
@@ -59,7 +59,7 @@ def most_memory(act: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2], ids=["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
-def test_a_colour_jpeg_is_seen_as_it_was_drawn(subsampling: int, progressive: bool) -> None:
+def test_a_colour_jpeg_is_decoded_as_drawn(subsampling: int, progressive: bool) -> None:
     data = pictures.encode(
         pictures.image(), "JPEG", quality=95, subsampling=subsampling, progressive=progressive, optimize=True
     )
@@ -69,7 +69,7 @@ def test_a_colour_jpeg_is_seen_as_it_was_drawn(subsampling: int, progressive: bo
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG"])
-def test_a_grey_picture_becomes_three_equal_channels(format_: str) -> None:
+def test_a_grey_image_becomes_three_equal_channels(format_: str) -> None:
     pixels = seen(pictures.encode(pictures.image("L"), format_, quality=95))
     assert (pixels[:, :, 0] == pixels[:, :, 1]).all()
     assert (pixels[:, :, 0] == pixels[:, :, 2]).all()
@@ -77,7 +77,7 @@ def test_a_grey_picture_becomes_three_equal_channels(format_: str) -> None:
     assert np.abs(pixels[:, :, 0].astype(int) - grey.astype(int)).mean() < 3
 
 
-def test_a_cmyk_jpeg_is_seen_as_pillow_sees_it() -> None:
+def test_a_cmyk_jpeg_is_decoded_as_by_pillow() -> None:
     data = pictures.encode(pictures.image("CMYK"), "JPEG", quality=95)
     picture = decode.read_header(data, MAX_PIXELS)
     assert not picture.plain_jpeg
@@ -98,24 +98,24 @@ def test_a_cmyk_jpeg_is_seen_as_pillow_sees_it() -> None:
         ("WEBP", "RGBA", {"lossless": True}),
     ],
 )
-def test_a_lossless_picture_keeps_every_pixel(format_: str, mode: str, options: dict[str, object]) -> None:
+def test_a_lossless_image_keeps_every_pixel(format_: str, mode: str, options: dict[str, object]) -> None:
     drawn = pictures.image(mode)
     data = pictures.encode(drawn, format_, **options)
     assert difference(seen(data), np.asarray(drawn.convert("RGB"))) == 0
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_a_lossy_webp_is_seen_as_it_was_drawn(mode: str) -> None:
+def test_a_lossy_webp_is_decoded_as_drawn(mode: str) -> None:
     assert difference(seen(pictures.encode(pictures.image(mode), "WEBP", quality=95)), pictures.drawing()) < 4
 
 
-def test_what_lies_under_transparent_pixels_is_seen_too() -> None:
+def test_transparency_is_ignored() -> None:
     see_through = pictures.image("RGBA")
     see_through.putalpha(0)
     assert difference(seen(pictures.encode(see_through, "PNG")), pictures.drawing()) == 0
 
 
-def test_of_16_bits_a_pixel_the_upper_eight_are_kept() -> None:
+def test_the_upper_8_of_16_bits_a_pixel_are_kept() -> None:
     pixels = seen(pictures.grey_16_bits())
     assert (pixels[:, :, 1] == pictures.drawing()[:, :, 0]).all()
 
@@ -124,7 +124,7 @@ def test_of_16_bits_a_pixel_the_upper_eight_are_kept() -> None:
 @pytest.mark.parametrize(
     ("format_", "mode"), [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("WEBP", "RGB"), ("PNG", "1")]
 )
-def test_exif_turns_a_picture_as_pillow_turns_it(format_: str, mode: str, orientation: int) -> None:
+def test_the_exif_orientation_is_applied_as_by_pillow(format_: str, mode: str, orientation: int) -> None:
     data = pictures.turned(orientation, format_, mode)
     with Image.open(io.BytesIO(data)) as raw:
         expected = np.asarray(ImageOps.exif_transpose(raw).convert("RGB"))
@@ -135,7 +135,7 @@ def test_exif_turns_a_picture_as_pillow_turns_it(format_: str, mode: str, orient
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
-def test_exif_turns_what_the_network_sees_too(format_: str, orientation: int) -> None:
+def test_the_exif_orientation_is_applied_to_the_network_input(format_: str, orientation: int) -> None:
     data = pictures.turned(orientation, format_, width=320, height=200)
     with Image.open(io.BytesIO(data)) as raw:
         upright = np.asarray(ImageOps.exif_transpose(raw).convert("RGB"))
@@ -148,8 +148,8 @@ def test_exif_turns_what_the_network_sees_too(format_: str, orientation: int) ->
 @pytest.mark.parametrize(
     "note", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0"]
 )
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's word on a broken note
-def test_a_broken_exif_note_does_not_spoil_the_picture(note: bytes) -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns about damaged EXIF
+def test_damaged_exif_does_not_make_an_image_invalid(note: bytes) -> None:
     data = pictures.encode(pictures.image(), "JPEG", quality=95, exif=b"Exif\0\0" + note)
     picture = decode.read_header(data, MAX_PIXELS)
     assert picture.orientation == 1
@@ -157,13 +157,13 @@ def test_a_broken_exif_note_does_not_spoil_the_picture(note: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 4242])
-def test_an_orientation_that_does_not_exist_is_upright(value: int) -> None:
+def test_an_invalid_orientation_is_treated_as_upright(value: int) -> None:
     assert decode.read_header(pictures.turned(value, "JPEG"), MAX_PIXELS).size == Size(64, 48)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (720, 1280), (333, 1000), (64, 48), (640, 384), (40, 500)])
 @pytest.mark.parametrize("format_", ["JPEG", "PNG"])
-def test_the_network_gets_the_scaled_picture_on_grey(width: int, height: int, format_: str) -> None:
+def test_the_network_input_is_the_scaled_image_on_grey(width: int, height: int, format_: str) -> None:
     drawn = pictures.drawing(width, height)
     place, tensor = loaded(pictures.encode(Image.fromarray(drawn), format_, quality=95), 320)
     assert tensor.shape == (place.outer.height, place.outer.width, 3)
@@ -179,7 +179,7 @@ def test_the_network_gets_the_scaled_picture_on_grey(width: int, height: int, fo
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(mode: str) -> None:
+def test_a_large_jpeg_is_decoded_at_reduced_size(mode: str) -> None:
     data = pictures.encode(pictures.image(mode, 4000, 3000), "JPEG")
     picture = decode.read_header(data, 100_000_000)
     place = letterbox.fit(picture.size, letterbox.input_size(picture.size, 640, 32))
@@ -188,26 +188,26 @@ def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(mode: str) -> None:
 
 
 @pytest.mark.parametrize("data", pictures.corpus(), ids=lambda data: f"{len(data)} bytes")
-def test_half_a_picture_is_an_error(data: bytes) -> None:
+def test_a_truncated_image_is_an_error(data: bytes) -> None:
     for part in (0.7, 0.5):
         assert refused(data[: int(len(data) * part)]) == "image_corrupt"
 
 
 @pytest.mark.parametrize("data", pictures.corpus(), ids=lambda data: f"{len(data)} bytes")
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_the_first_bytes_of_a_picture_are_an_error(data: bytes) -> None:
+def test_the_first_bytes_of_an_image_are_an_error(data: bytes) -> None:
     for length in range(12, 64):
         assert refused(data[:length]) == "image_corrupt"
 
 
 @pytest.mark.parametrize("data", pictures.corpus(), ids=lambda data: f"{len(data)} bytes")
 @pytest.mark.parametrize("junk", [b"\0" * 64, b"\xff" * 7, b"--frame\r\nContent-Type: image/jpeg\r\n"])
-def test_what_follows_a_picture_is_forgiven(data: bytes, junk: bytes) -> None:
+def test_trailing_bytes_are_tolerated(data: bytes, junk: bytes) -> None:
     assert (seen(data + junk) == seen(data)).all()
 
 
 @pytest.mark.parametrize("stray", [b"\0", b"\0\0\0\0", b"\x12\x34\x56"])
-def test_stray_bytes_before_the_end_of_a_jpeg_are_forgiven(stray: bytes) -> None:
+def test_stray_bytes_before_the_end_of_a_jpeg_are_tolerated(stray: bytes) -> None:
     data = pictures.encode(pictures.image(), "JPEG", quality=95)
     spoiled = data[:-2] + stray + data[-2:]
     assert (seen(spoiled) == seen(data)).all()
@@ -216,7 +216,7 @@ def test_stray_bytes_before_the_end_of_a_jpeg_are_forgiven(stray: bytes) -> None
     assert difference(tensor[place.top : place.top + 48], pictures.drawing()) < 3
 
 
-def test_stray_bytes_do_not_excuse_a_jpeg_that_is_cut() -> None:
+def test_a_truncated_jpeg_with_stray_bytes_is_an_error() -> None:
     data = pictures.encode(pictures.image(width=400, height=300), "JPEG", quality=95)
     tables = data.find(b"\xff\xdb")
     assert tables > 0
@@ -226,7 +226,7 @@ def test_stray_bytes_do_not_excuse_a_jpeg_that_is_cut() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"GIF89a" + bytes(50), b"BM" + bytes(60), b"II*\0" + bytes(40), b"<svg/>", b"\xff\xd8"]
 )
-def test_other_formats_are_refused_by_name(data: bytes) -> None:
+def test_other_formats_are_rejected(data: bytes) -> None:
     assert refused(data) == "image_unsupported"
 
 
@@ -241,7 +241,7 @@ def test_other_formats_are_refused_by_name(data: bytes) -> None:
         pytest.param(pictures.png_header(2_000_000_000, 1), id="long png"),
     ],
 )
-def test_an_image_bomb_is_refused_at_its_header(bomb: bytes) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(bomb: bytes) -> None:
     assert len(bomb) < 3_000
     with pytest.raises(BadFrame, match=r"flow\.max_pixels") as caught:
         decode.read_header(bomb, 40_000_000)
@@ -249,13 +249,13 @@ def test_an_image_bomb_is_refused_at_its_header(bomb: bytes) -> None:
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
-def test_the_bound_on_pixels_is_inclusive(format_: str) -> None:
+def test_the_pixel_limit_is_inclusive(format_: str) -> None:
     data = pictures.encode(pictures.image(), format_)
     assert decode.read_header(data, 64 * 48).size == Size(64, 48)
     assert refused(data, 64 * 48 - 1) == "image_too_large"
 
 
-def test_a_jpeg_that_paints_its_pixels_over_and_over_is_refused() -> None:
+def test_a_jpeg_with_very_many_scans_is_rejected() -> None:
     data = pictures.encode(pictures.image(), "JPEG", progressive=True)
     last_scan = data[data.rfind(b"\xff\xda") : -2]
     with pytest.raises(BadFrame, match="scans") as caught:
@@ -264,12 +264,12 @@ def test_a_jpeg_that_paints_its_pixels_over_and_over_is_refused() -> None:
 
 
 @pytest.mark.parametrize("data", [pictures.jpeg_header(0, 48), pictures.png_header(0, 5), pictures.jpeg_header(64, 0)])
-def test_a_picture_without_an_extent_is_refused(data: bytes) -> None:
+def test_an_image_with_a_zero_side_is_rejected(data: bytes) -> None:
     assert refused(data) == "image_corrupt"
 
 
 def only_bad_frame(data: bytes) -> None:
-    """Whatever is sent: a picture of the size that its header says, or a BadFrame with a documented code."""
+    """Check that any input gives an image of the size in its header, or a BadFrame with a documented code."""
     try:
         picture = decode.read_header(data, MAX_PIXELS)
         place = letterbox.fit(picture.size, letterbox.input_size(picture.size, 64, 32))
@@ -296,13 +296,13 @@ CORPUS = pictures.corpus()
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=400))
 @settings(max_examples=300, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_random_bytes_raise_nothing_but_bad_frame(beginning: bytes, rest: bytes) -> None:
+def test_random_bytes_raise_only_bad_frame(beginning: bytes, rest: bytes) -> None:
     only_bad_frame(beginning + rest)
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A valid file after some bytes were flipped, cut out, put in, or taken from another file."""
+    """A valid file with bytes flipped, removed, inserted, or copied from another file."""
     data = bytearray(draw(st.sampled_from(CORPUS)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)) | st.integers(0, min(200, len(data))))
@@ -325,20 +325,20 @@ def damaged(draw: st.DrawFn) -> bytes:
 @given(damaged())
 @settings(max_examples=600, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_damaged_pictures_raise_nothing_but_bad_frame(data: bytes) -> None:
+def test_damaged_images_raise_only_bad_frame(data: bytes) -> None:
     only_bad_frame(data)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(("JPEG", "PNG", "WEBP")))
 @settings(max_examples=60, deadline=None)
-def test_a_picture_of_any_size_is_read_at_its_size(width: int, height: int, format_: str) -> None:
+def test_an_image_of_any_size_is_read_at_its_size(width: int, height: int, format_: str) -> None:
     data = pictures.encode(pictures.image(width=width, height=height), format_)
     assert decode.read_header(data, MAX_PIXELS).size == Size(width, height)
     only_bad_frame(data)
     assert seen(data).shape == (height, width, 3)
 
 
-def test_what_is_encoded_is_decoded_again() -> None:
+def test_an_encoded_image_is_decoded_again() -> None:
     turned = np.asfortranarray(pictures.drawing())
     assert difference(seen(decode.encode_jpeg(turned, 95)), pictures.drawing()) < 3
     assert len(decode.encode_jpeg(turned, 40)) < len(decode.encode_jpeg(turned, 95))
@@ -347,7 +347,7 @@ def test_what_is_encoded_is_decoded_again() -> None:
 @pytest.mark.parametrize(("format_", "options"), [("JPEG", {}), ("JPEG", {"progressive": True})])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("after", [b"", b"\0\0\0\0"])
-def test_a_jpeg_without_an_end_marker_is_seen_when_all_its_rows_are_there(
+def test_a_jpeg_without_an_end_marker_is_decoded_when_all_rows_are_present(
     format_: str, options: dict[str, object], mode: str, after: bytes
 ) -> None:
     data = pictures.encode(pictures.image(mode, 640, 400), format_, quality=95, **options)
@@ -357,14 +357,14 @@ def test_a_jpeg_without_an_end_marker_is_seen_when_all_its_rows_are_there(
         assert refused(data[:-missing]) == "image_corrupt"
 
 
-def test_a_thumbnails_end_marker_is_not_the_pictures() -> None:
+def test_the_end_marker_of_a_thumbnail_does_not_count() -> None:
     data = pictures.encode(pictures.image(width=640, height=400), "JPEG", quality=95)
     thumbnail = pictures.jpeg_segment(0xE1, b"Exif\0\0" + pictures.exif(1) + pictures.encode(pictures.image(), "JPEG"))
     data = data[:2] + thumbnail + data[2:-2]
     assert difference(seen(data), pictures.drawing(640, 400)) < 3
 
 
-def test_a_damaged_profile_does_not_spoil_the_picture() -> None:
+def test_a_damaged_colour_profile_does_not_make_an_image_invalid() -> None:
     data = pictures.encode(pictures.image(), "JPEG", quality=95)
     spoiled = data[:2] + pictures.jpeg_segment(0xE2, b"ICC_PROFILE\0" + bytes(500)) + data[2:]
     assert (seen(spoiled) == seen(data)).all()
@@ -372,8 +372,8 @@ def test_a_damaged_profile_does_not_spoil_the_picture() -> None:
 
 
 @pytest.mark.parametrize("samplings", ["211111", "141111", "212111"])
-def test_a_jpeg_of_rare_sampling_is_decoded_and_bounded(samplings: str) -> None:
-    """Which no encoder at hand writes: three full components, said to be of these sizes."""
+def test_a_jpeg_of_rare_subsampling_is_decoded_within_the_predicted_memory(samplings: str) -> None:
+    """No available encoder writes these: three full-size components with other sampling factors in the header."""
     data = bytearray(pictures.encode(pictures.image("RGB"), "JPEG", subsampling=0))
     at = data.find(b"\xff\xc0") + 11
     for number in range(3):
@@ -383,8 +383,8 @@ def test_a_jpeg_of_rare_sampling_is_decoded_and_bounded(samplings: str) -> None:
     only_bad_frame(bytes(data))
 
 
-def test_two_headers_that_contradict_each_other_allocate_nothing() -> None:
-    """A decoder that reads another header than ours does must not get to choose the size."""
+def test_contradictory_headers_allocate_nothing() -> None:
+    """A decoder that reads a different header than ours must not choose the size."""
     picture = decode.read_header(pictures.encode(pictures.image(), "JPEG"), MAX_PIXELS)
     for format_ in ("JPEG", "PNG", "WEBP"):
         data = pictures.encode(pictures.image(width=100), format_)
@@ -394,7 +394,7 @@ def test_two_headers_that_contradict_each_other_allocate_nothing() -> None:
         assert caught.value.code == "image_corrupt"
 
 
-def test_opencv_writes_nothing_about_a_tiny_or_damaged_webp(capfd: pytest.CaptureFixture[str]) -> None:
+def test_opencv_prints_nothing_for_a_tiny_or_damaged_webp(capfd: pytest.CaptureFixture[str]) -> None:
     data = pictures.encode(pictures.image(width=1, height=1), "WEBP", lossless=True)
     assert seen(data).shape == (1, 1, 3)
     for at in range(20, len(data)):

@@ -1,4 +1,4 @@
-"""What a header says is read without decoding or inflating anything, and bounds what decoding will take."""
+"""Headers are read without decoding or inflating anything, and determine the memory for decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refusal(data: bytes, max_pixels: int = MAX_PIXELS) -> BadFrame:
     return caught.value
 
 
-def test_notes_of_a_png_are_never_inflated() -> None:
+def test_compressed_text_of_a_png_is_never_inflated() -> None:
     data = pictures.png_of_notes(60)
     assert len(data) < 70_000
     tracemalloc.start()
@@ -43,14 +43,14 @@ def test_notes_of_a_png_are_never_inflated() -> None:
 
 @pytest.mark.parametrize("where", [b"IDAT", b"IEND"])
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"tEXt", b"eXIf", b"acTL", b"fdAT", b"prVt"])
-def test_no_decoder_sees_a_pngs_notes(kind: bytes, where: bytes) -> None:
+def test_png_metadata_is_removed_before_decoding(kind: bytes, where: bytes) -> None:
     data = pictures.with_png_chunks(
         pictures.encode(pictures.image(), "PNG"), pictures.png_chunk(kind, b"\xff" * 99), before=where
     )
     assert (decode(read_header(data, MAX_PIXELS)) == pictures.drawing()).all()
 
 
-def test_an_animated_png_is_its_first_picture() -> None:
+def test_the_first_frame_of_an_animated_png_is_used() -> None:
     file = io.BytesIO()
     others = [Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue")]
     pictures.image().save(file, "PNG", save_all=True, append_images=others)
@@ -58,7 +58,7 @@ def test_an_animated_png_is_its_first_picture() -> None:
     assert (decode(read_header(file.getvalue(), MAX_PIXELS)) == pictures.drawing()).all()
 
 
-def test_an_animated_webp_is_its_first_picture_and_costs_no_more() -> None:
+def test_the_first_frame_of_an_animated_webp_is_used_without_extra_memory() -> None:
     file = io.BytesIO()
     others = [Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue")]
     pictures.image().save(file, "WEBP", save_all=True, append_images=others, lossless=True)
@@ -69,11 +69,11 @@ def test_an_animated_webp_is_its_first_picture_and_costs_no_more() -> None:
     assert picture.held_bytes < 8 * 64 * 48 + len(file.getvalue())
 
 
-def test_a_webp_whose_picture_is_smaller_than_its_canvas_is_refused() -> None:
+def test_a_webp_with_a_frame_smaller_than_its_canvas_is_rejected() -> None:
     assert refusal(pictures.webp_header(640, 480)).code == "image_unsupported"
 
 
-def test_a_webp_that_is_cut_off_is_refused_at_its_header() -> None:
+def test_a_truncated_webp_is_rejected_by_its_header() -> None:
     data = pictures.encode(pictures.image(), "WEBP")
     assert refusal(data[: len(data) // 2]).code == "image_corrupt"
 
@@ -91,7 +91,7 @@ def test_a_webp_that_is_cut_off_is_refused_at_its_header() -> None:
     ],
     ids=["comment", "quantisation", "xmp", "profile", "fill bytes", "stray bytes"],
 )
-def test_the_orientation_is_found_wherever_it_stands_before_the_scan(before: bytes, order: str) -> None:
+def test_the_orientation_is_found_anywhere_before_the_scan(before: bytes, order: str) -> None:
     data = pictures.encode(pictures.image(), "JPEG", quality=95)
     note = pictures.jpeg_segment(0xE1, b"Exif\0\0" + pictures.exif(6, order))
     picture = read_header(data[:2] + before + note + data[2:], MAX_PIXELS)
@@ -101,13 +101,13 @@ def test_the_orientation_is_found_wherever_it_stands_before_the_scan(before: byt
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_an_exif_note_of_either_byte_order_is_read(format_: str, order: str) -> None:
+def test_exif_of_either_byte_order_is_read(format_: str, order: str) -> None:
     data = pictures.encode(pictures.image(), format_, exif=b"Exif\0\0" + pictures.exif(8, order))
     assert read_header(data, MAX_PIXELS).orientation == 8
 
 
 @pytest.mark.parametrize("note", [b"", b"II*\0", pictures.exif(6)[:-6], pictures.exif(0), pictures.exif(9)])
-def test_an_exif_note_that_is_broken_says_nothing(note: bytes) -> None:
+def test_damaged_exif_is_ignored(note: bytes) -> None:
     data = pictures.encode(pictures.image(), "JPEG")
     data = data[:2] + pictures.jpeg_segment(0xE1, b"Exif\0\0" + note) + data[2:]
     assert read_header(data, MAX_PIXELS).orientation == 1
@@ -124,11 +124,11 @@ def test_an_exif_note_that_is_broken_says_nothing(note: bytes) -> None:
     ],
     ids=["comments", "fill", "zeroes", "restarts", "animation"],
 )
-def test_a_header_that_never_ends_is_given_up(data: bytes) -> None:
+def test_an_endless_header_is_rejected(data: bytes) -> None:
     assert refusal(data).code == "image_corrupt"
 
 
-def test_scans_times_pixels_are_bounded() -> None:
+def test_scans_times_pixels_are_limited() -> None:
     small = pictures.encode(pictures.image(), "JPEG", progressive=True)
     assert read_header(pictures.with_scans(small, 98), MAX_PIXELS).size == Size(64, 48)
     large = pictures.jpeg_header(4000, 3000, progressive=True)
@@ -139,28 +139,28 @@ def test_scans_times_pixels_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(("precision", "components"), [(12, 3), (8, 2)])
-def test_jpegs_that_no_camera_sends_are_refused_by_name(precision: int, components: int) -> None:
+def test_jpegs_of_unusual_precision_or_components_are_rejected(precision: int, components: int) -> None:
     frame = pictures.jpeg_segment(0xC0, struct.pack(">BHHB", precision, 48, 64, components) + b"\1\x11\0" * components)
     assert refusal(b"\xff\xd8" + frame + pictures.jpeg_segment(0xDA, bytes(10))).code == "image_unsupported"
 
 
-def test_a_lossless_jpeg_is_refused_by_name() -> None:
+def test_a_lossless_jpeg_is_rejected() -> None:
     frame = pictures.jpeg_segment(0xC3, struct.pack(">BHHB", 8, 48, 64, 1) + b"\1\x11\0")
     assert refusal(b"\xff\xd8" + frame).code == "image_unsupported"
 
 
-def test_a_png_of_one_endless_row_is_refused() -> None:
+def test_a_png_with_one_very_long_row_is_rejected() -> None:
     assert refusal(pictures.png_header(30_000_000, 1)).code == "image_too_large"
 
 
 def held(format_: str, mode: str = "RGB", **options: object) -> float:
-    """Bytes a pixel that decoding holds at whatever scale, without the file."""
+    """Bytes a pixel that decoding needs at any scale, without the file."""
     data = pictures.encode(Image.new(mode, FLAT), format_, **options)
     picture = read_header(data, MAX_PIXELS)
     return (picture.held_bytes - (0 if format_ == "JPEG" else len(data))) / (FLAT[0] * FLAT[1])
 
 
-def test_what_is_held_depends_on_what_is_in_the_file() -> None:
+def test_memory_for_decoding_depends_on_the_file() -> None:
     assert held("JPEG") == 0
     assert held("JPEG", progressive=True, subsampling=2) == 3
     assert held("JPEG", progressive=True, subsampling=0) == 6
@@ -175,7 +175,7 @@ def test_what_is_held_depends_on_what_is_in_the_file() -> None:
     assert held("WEBP", lossless=True) == pytest.approx(7, abs=0.1)
 
 
-def test_only_what_holds_much_is_large() -> None:
+def test_only_images_that_need_much_memory_are_large() -> None:
     camera = read_header(pictures.encode(Image.new("RGB", (4000, 3000)), "JPEG"), MAX_PIXELS)
     assert not camera.large
     assert peak_bytes(camera, Size(640, 480)) < LARGE_BYTES
@@ -187,7 +187,7 @@ def test_only_what_holds_much_is_large() -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "LA"])
 @pytest.mark.parametrize("shape", [(1000, 700), (701, 1003), (3001, 40), (40, 3001)])
-def test_a_png_is_made_smaller_band_by_band_as_a_whole(mode: str, shape: tuple[int, int]) -> None:
+def test_reducing_a_png_in_bands_equals_reducing_it_at_once(mode: str, shape: tuple[int, int]) -> None:
     drawn = pictures.image("RGB", *shape).convert(mode)
     picture = read_header(pictures.encode(drawn, "PNG"), MAX_PIXELS)
     place = fit(picture.size, input_size(picture.size, 96, 32))

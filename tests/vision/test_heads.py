@@ -1,4 +1,4 @@
-"""Raw output of networks in, detections out."""
+"""Raw network outputs are converted to detections."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def slow_suppress(boxes: NDArray[np.float32], class_ids: NDArray[np.intp], iou: float) -> list[int]:
-    """Keep a box unless a surer one of its class that was kept overlaps it too much."""
+    """Keep a box unless a kept, more confident box of its class overlaps it too much."""
     kept: list[int] = []
     for number, box in enumerate(boxes):
         if all(class_ids[other] != class_ids[number] or overlap(boxes[other], box) <= iou for other in kept):
@@ -42,13 +42,15 @@ def slow_suppress(boxes: NDArray[np.float32], class_ids: NDArray[np.intp], iou: 
 coordinates = st.integers(-60, 60)
 lengths = st.integers(1, 60)
 crowds = st.lists(st.tuples(coordinates, coordinates, lengths, lengths, st.integers(0, 2)), max_size=25)
-"""Many boxes in little room, some reaching out of the picture to the left: x, y, width, height, class."""
+"""Many boxes in a small area, some beyond the left edge of the image: x, y, width, height, class."""
 
 
 @given(crowds, st.sampled_from((0.1137, 0.4519, 0.7001)))
 @example([(20, 20, 40, 40, 0), (-41, -41, 40, 40, 1)], 0.4519)
 @settings(max_examples=300, deadline=None)
-def test_suppression_is_the_one_written_out(crowd: list[tuple[int, int, int, int, int]], iou: float) -> None:
+def test_suppression_matches_the_reference_implementation(
+    crowd: list[tuple[int, int, int, int, int]], iou: float
+) -> None:
     rows = np.array(crowd, np.float32).reshape(-1, 5)
     boxes = np.concatenate((rows[:, :2], rows[:, :2] + rows[:, 2:4]), axis=1)
     class_ids = rows[:, 4].astype(np.intp)
@@ -58,14 +60,14 @@ def test_suppression_is_the_one_written_out(crowd: list[tuple[int, int, int, int
 
 
 @given(st.integers(2, 12))
-def test_of_equals_the_first_is_kept(count: int) -> None:
+def test_the_first_of_equal_boxes_is_kept(count: int) -> None:
     boxes = np.tile(np.array([5, 5, 25, 25], np.float32), (count, 1))
     same = np.zeros(count, np.intp)
     assert suppress(boxes, np.full(count, 0.5, np.float32), same, 0.7).tolist() == [0]
     assert len(suppress(boxes, np.full(count, 0.5, np.float32), np.arange(count), 0.7)) == count
 
 
-def test_boxes_that_overlap_just_as_much_as_allowed_are_two_objects() -> None:
+def test_boxes_at_the_overlap_limit_are_two_objects() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 5]], np.float32)
     same, confidences = np.zeros(2, np.intp), np.array([0.9, 0.8], np.float32)
     assert suppress(boxes, confidences, same, 0.5).tolist() == [0, 1]
@@ -90,7 +92,7 @@ def read_end_to_end(raw: NDArray[np.float32], least: float, iou: float) -> Found
 
 
 def anchors(*found: tuple[float, float, float, float, list[float]], dtype: str = "f4") -> NDArray[np.float32]:
-    """(4 + classes, anchors) from rows of x, y, width, height, and a confidence per class."""
+    """Output of shape (4 + classes, anchors) from rows of x, y, width, height and class confidences."""
     return np.array([[x, y, width, height, *scores] for x, y, width, height, scores in found], dtype).T
 
 
@@ -98,19 +100,19 @@ def reader(head: str, max_detections: int = 300) -> Reader:
     return Reader(head, CLASSES, 0.7, max_detections)
 
 
-def test_an_anchor_is_a_centre_an_extent_and_a_confidence_per_class() -> None:
+def test_an_anchor_is_a_centre_a_size_and_a_confidence_for_each_class() -> None:
     boxes, confidences, class_ids = read_anchors(anchors((100, 50, 40, 20, [0.1, 0.8, 0.3])), 0.25, 0.7)
     assert boxes.tolist() == [[80, 40, 120, 60]]
     assert confidences.tolist() == pytest.approx([0.8])
     assert class_ids.tolist() == [1]
 
 
-def test_an_anchor_speaks_for_its_best_class_alone() -> None:
+def test_an_anchor_counts_for_its_best_class_only() -> None:
     raw = anchors((100, 50, 40, 20, [0.7, 0.8, 0.75]), (300, 50, 40, 20, [0.5, 0.5, 0.0]))
     assert read_anchors(raw, 0.25, 0.7)[2].tolist() == [1, 0]
 
 
-def test_a_confidence_must_be_above_the_lowest_asked_for() -> None:
+def test_a_confidence_has_to_exceed_the_minimum() -> None:
     raw = anchors((100, 50, 40, 20, [0.5, 0, 0]), (300, 50, 40, 20, [0.501, 0, 0]))
     assert len(read_anchors(raw, 0.5, 0.7)[0]) == 1
     rows = np.array([[0, 0, 9, 9, 0.5, 0], [20, 20, 29, 29, 0.501, 0]], np.float32)
@@ -118,7 +120,7 @@ def test_a_confidence_must_be_above_the_lowest_asked_for() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-def test_networks_of_every_precision_are_read(dtype: str) -> None:
+def test_outputs_of_every_precision_are_read(dtype: str) -> None:
     raw = anchors((100, 50, 40, 20, [0, 0.5, 0]), (104, 50, 40, 20, [0, 0.75, 0]), dtype=dtype)
     boxes, confidences, class_ids = read_anchors(raw, 0.25, 0.7)
     assert boxes.tolist() == [[84, 40, 124, 60]]
@@ -130,7 +132,7 @@ def test_networks_of_every_precision_are_read(dtype: str) -> None:
     st.lists(st.tuples(st.integers(0, 600), st.integers(0, 300), st.integers(0, 2), st.integers(1, 99)), max_size=40)
 )
 @settings(deadline=None)
-def test_both_heads_give_the_same_objects_surest_first(found: list[tuple[int, int, int, int]]) -> None:
+def test_both_heads_return_the_same_objects_by_descending_confidence(found: list[tuple[int, int, int, int]]) -> None:
     spread = {(x // 50, y // 50): (x // 50 * 50 + 25, y // 50 * 50 + 25, c, p / 100) for x, y, c, p in found}
     rows = [(x - 10, y - 10, x + 10, y + 10, p, c) for x, y, c, p in spread.values()]
     one = anchors(*((x, y, 20, 20, [p * (c == n) for n in range(3)]) for x, y, c, p in spread.values()))
@@ -157,14 +159,14 @@ NOTHING: dict[str, tuple[tuple[int, ...], ...]] = {
 
 
 @pytest.mark.parametrize("head", sorted(HEADS))
-def test_nothing_found_is_an_empty_answer(head: str) -> None:
+def test_no_objects_give_an_empty_result(head: str) -> None:
     raw = [np.zeros(shape, np.float32) for shape in NOTHING[head]]
     if head == "boxes_labels":
         raw[1] = raw[1].astype(np.int64)
     assert reader(head).read(tuple(raw), PLACE, ALL) == ()
 
 
-def test_decoded_boxes_are_suppressed_here() -> None:
+def test_duplicates_of_decoded_boxes_are_suppressed() -> None:
     boxes = np.array([[10, 20, 50, 60], [11, 20, 51, 60], [10, 20, 50, 60]], np.float32)
     scores = np.array([[0.6, 0.7, 0.1], [0.1, 0.2, 0.5], [0, 0, 0]], np.float32)
     first, second = reader("boxes_scores").read((boxes, scores), PLACE, ALL)
@@ -172,7 +174,7 @@ def test_decoded_boxes_are_suppressed_here() -> None:
     assert (second.name, second.box_px) == ("car", Box(20, 16, 100, 96))
 
 
-def test_rows_that_begin_with_their_class_may_be_filled_up_with_none() -> None:
+def test_class_first_rows_may_be_padded() -> None:
     rows = np.array([[-1, 0, 0, 0, 0, 0], [0, 0.4, 10, 20, 50, 60], [2, 0.8, 0, 12, 20, 32]], np.float32)
     sign, person = reader("class_first").read((rows,), PLACE, ALL)
     assert (sign.name, sign.box_px) == ("stop sign", Box(0, 0, 40, 40))
@@ -180,7 +182,7 @@ def test_rows_that_begin_with_their_class_may_be_filled_up_with_none() -> None:
     assert (person.name, person.box_px) == ("person", Box(20, 16, 100, 96))
 
 
-def test_boxes_labels_and_scores_come_in_any_order() -> None:
+def test_boxes_labels_and_scores_are_read_in_any_order() -> None:
     boxes = np.array([[10, 20, 50, 60], [0, 12, 20, 32]], np.float32)
     labels, scores = np.array([1, 2]), np.array([0.5, 0.9], np.float32)
     for raw in ((boxes, labels, scores), (boxes, scores, labels), (scores, boxes, labels)):
@@ -189,7 +191,7 @@ def test_boxes_labels_and_scores_come_in_any_order() -> None:
         assert (car.name, car.confidence) == ("car", 0.5)
 
 
-def test_of_two_endings_of_yolox_one_counts_in_pixels_and_one_in_cells() -> None:
+def test_yolox_is_read_in_pixels_and_in_cells() -> None:
     in_px = np.array([[100, 50, 40, 20, 0.9, 0.1, 0.5, 0]], np.float32)
     in_cells = np.zeros((sum(CELLS[:3]), 8), np.float32)
     third_of_the_second_row = 80 + 2
@@ -203,7 +205,7 @@ def test_of_two_endings_of_yolox_one_counts_in_pixels_and_one_in_cells() -> None
     assert astuple(car.box_px) == pytest.approx((max(0, left) * 2, max(0, top - 12) * 2, right * 2, (bottom - 12) * 2))
 
 
-def test_an_extent_beyond_all_numbers_is_the_whole_picture() -> None:
+def test_an_overflowing_size_is_clipped_to_the_image() -> None:
     cells = np.zeros((sum(CELLS[:3]), 8), np.float32)
     cells[2000] = [0, 0, 500, 90, 0.9, 0, 0.9, 0]
     cells[2001] = [0, 0, 500, 90, 0.8, 0, 0.9, 0]
@@ -211,7 +213,7 @@ def test_an_extent_beyond_all_numbers_is_the_whole_picture() -> None:
     assert car.box_px == Box(0, 0, 1280, 720)
 
 
-def test_picodets_sides_lie_as_far_from_the_centre_of_a_cell_as_is_likely() -> None:
+def test_picodet_sides_are_the_expected_distance_from_the_cell_centre() -> None:
     scores = [np.zeros((cells, 3), np.float32) for cells in CELLS]
     sides = [np.zeros((cells, 4, 8), np.float32) for cells in CELLS]
     scores[1][5 * 40 + 7] = [0.1, 0.0, 0.8]
@@ -225,7 +227,7 @@ def test_picodets_sides_lie_as_far_from_the_centre_of_a_cell_as_is_likely() -> N
     )
 
 
-def test_detections_are_in_the_pixels_of_the_picture_and_have_names() -> None:
+def test_detections_are_in_image_pixels_and_have_class_names() -> None:
     raw = np.array([[10, 20, 110, 120, 0.9, 2], [-30, 0, 700, 400, 0.5, 0]], np.float32)
     sign, person = reader("end_to_end").read((raw,), PLACE, ALL)
     assert (sign.name, sign.class_id) == ("stop sign", 2)
@@ -236,7 +238,7 @@ def test_detections_are_in_the_pixels_of_the_picture_and_have_names() -> None:
     assert type(sign.class_id) is int
 
 
-def test_only_the_classes_asked_for_are_given() -> None:
+def test_only_requested_classes_are_returned() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.9 - i / 10, i % 3] for i in range(6)], np.float32)
 
     def names(*classes: str) -> list[str]:
@@ -250,7 +252,7 @@ def test_only_the_classes_asked_for_are_given() -> None:
     assert names() == []
 
 
-def test_at_most_so_many_are_given_and_they_are_the_surest() -> None:
+def test_the_most_confident_detections_up_to_the_maximum_are_returned() -> None:
     raw = np.array([[i * 30, 20, i * 30 + 20, 40, 0.3 + i / 20, i % 3] for i in range(10)], np.float32)
     found = reader("end_to_end", 4).read((raw,), PLACE, ALL)
     assert [round(one.confidence, 2) for one in found] == [0.75, 0.7, 0.65, 0.6]
@@ -258,7 +260,7 @@ def test_at_most_so_many_are_given_and_they_are_the_surest() -> None:
     assert [one.name for one in cars] == ["car", "car"]
 
 
-def test_a_class_without_a_name_gets_its_number() -> None:
+def test_a_class_without_a_name_is_called_by_its_number() -> None:
     raw = np.array([[0, 20, 20, 40, 0.9, 7]], np.float32)
     assert reader("end_to_end").read((raw,), PLACE, ALL)[0].name == "class 7"
 
@@ -282,7 +284,7 @@ def test_a_class_without_a_name_gets_its_number() -> None:
         ((3, 80, 80, 85), 80, None, None),
     ],
 )
-def test_the_head_is_told_by_the_shape_of_the_output(
+def test_the_head_is_detected_from_the_output_shape(
     output: tuple[int | None, ...], classes: int, end_to_end: bool | None, head: str | None
 ) -> None:
     assert head_of(output, classes, end_to_end) == head

@@ -49,7 +49,9 @@ def ultralytics_scale_boxes(boxes: Boxes, network: Size, image: Size) -> Boxes:
 
 @given(images, multiples, strides)
 @settings(deadline=None)
-def test_the_input_is_as_large_as_asked_in_multiples_of_the_stride(image: Size, multiple: int, stride: int) -> None:
+def test_the_input_has_the_requested_longest_side_in_multiples_of_the_stride(
+    image: Size, multiple: int, stride: int
+) -> None:
     outer = input_size(image, multiple * stride, stride)
     assert outer.width % stride == 0
     assert outer.height % stride == 0
@@ -67,20 +69,23 @@ def test_a_longest_side_between_two_multiples_is_rounded_up(image: Size, max_sid
 
 
 @given(images, multiples, strides)
+@example(Size(47, 866), 38, 8)
 @settings(deadline=None)
-def test_the_picture_lies_whole_and_centred_in_the_input(image: Size, multiple: int, stride: int) -> None:
+def test_the_whole_image_is_centred_in_the_input(image: Size, multiple: int, stride: int) -> None:
     place = placed(image, multiple * stride, stride)
     right = place.outer.width - place.left - place.inner.width
     below = place.outer.height - place.top - place.inner.height
     assert min(place.left, place.top, right, below) >= 0
     assert right - place.left in (0, 1)
     assert below - place.top in (0, 1)
-    assert max(right + place.left, below + place.top) < stride
+    # A short side that is rounded by up to half a pixel changes the other one in proportion.
+    rounding = max(place.outer.width, place.outer.height) / (2 * min(place.inner.width, place.inner.height))
+    assert max(right + place.left, below + place.top) < stride + rounding
 
 
 @given(images, multiples, strides)
 @settings(deadline=None)
-def test_the_aspect_is_kept_to_within_a_pixel(image: Size, multiple: int, stride: int) -> None:
+def test_the_aspect_ratio_is_preserved_within_a_pixel(image: Size, multiple: int, stride: int) -> None:
     place = placed(image, multiple * stride, stride)
     gain = max(place.inner.width, place.inner.height) / max(image.width, image.height)
     assert abs(place.inner.width - max(1, image.width * gain)) <= 1
@@ -91,7 +96,7 @@ def test_the_aspect_is_kept_to_within_a_pixel(image: Size, multiple: int, stride
 @example(Size(1280, 720), 20, 32)
 @example(Size(1500, 901), 20, 32)
 @settings(max_examples=300, deadline=None)
-def test_the_place_is_the_one_that_ultralytics_gives(image: Size, multiple: int, stride: int) -> None:
+def test_the_place_matches_ultralytics(image: Size, multiple: int, stride: int) -> None:
     """But where the shorter side was rounded down onto a multiple of the stride (1500x901: 384.4 rows onto 384):
     there `LetterBox` and `scale_boxes` disagree by up to half a pixel, and we keep to the latter in both."""
     theirs, ours = ultralytics(image, multiple * stride, stride), placed(image, multiple * stride, stride)
@@ -114,7 +119,7 @@ def cases(draw: st.DrawFn) -> tuple[Letterbox, Boxes]:
 
 @given(cases())
 @settings(deadline=None)
-def test_a_box_comes_back_to_within_a_pixel_of_the_input(case: tuple[Letterbox, Boxes]) -> None:
+def test_a_box_maps_back_within_a_pixel_of_the_input(case: tuple[Letterbox, Boxes]) -> None:
     place, boxes_px = case
     scale = np.array([place.inner.width / place.image.width, place.inner.height / place.image.height] * 2)
     there = boxes_px * scale + np.array([place.left, place.top] * 2)
@@ -125,7 +130,7 @@ def test_a_box_comes_back_to_within_a_pixel_of_the_input(case: tuple[Letterbox, 
 
 @given(images, multiples, st.lists(st.tuples(*[st.floats(-500, 3000, width=32)] * 4), max_size=5))
 @settings(deadline=None)
-def test_boxes_come_out_as_ultralytics_scales_and_clips_them(
+def test_boxes_are_scaled_and_clipped_as_in_ultralytics(
     image: Size, multiple: int, corners: list[tuple[float, float, float, float]]
 ) -> None:
     boxes = np.array(corners, np.float32).reshape(-1, 4)
@@ -137,7 +142,7 @@ def test_boxes_come_out_as_ultralytics_scales_and_clips_them(
 
 @given(images, multiples, st.lists(st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 4), max_size=5))
 @settings(deadline=None)
-def test_no_box_leaves_the_picture(image: Size, multiple: int, corners: list[tuple[float, ...]]) -> None:
+def test_no_box_extends_beyond_the_image(image: Size, multiple: int, corners: list[tuple[float, ...]]) -> None:
     back = placed(image, multiple * 32, 32).to_image(np.array(corners, np.float32).reshape(-1, 4))
     assert (back >= 0).all()
     assert (back[:, 0::2] <= image.width).all()
@@ -154,18 +159,18 @@ def test_no_box_leaves_the_picture(image: Size, multiple: int, corners: list[tup
         (Size(5000, 1), Letterbox(Size(5000, 1), Size(640, 1), Size(640, 32), 0, 15)),
     ],
 )
-def test_usual_and_odd_pictures_have_the_place_that_is_worked_out_by_hand(image: Size, expected: Letterbox) -> None:
+def test_usual_and_odd_image_sizes_have_the_place_computed_by_hand(image: Size, expected: Letterbox) -> None:
     assert placed(image, 640, 32) == expected
 
 
-def test_a_network_of_one_size_takes_every_picture_whole() -> None:
+def test_a_network_of_fixed_size_takes_every_image_completely() -> None:
     assert fit(Size(1280, 720), Size(640, 640)) == Letterbox(Size(1280, 720), Size(640, 360), Size(640, 640), 0, 140)
     assert fit(Size(720, 1280), Size(640, 384)) == Letterbox(Size(720, 1280), Size(216, 384), Size(640, 384), 212, 0)
 
 
 @given(images, st.builds(Size, st.integers(32, 800), st.integers(32, 800)), st.sampled_from(PLACINGS))
 @settings(deadline=None)
-def test_wherever_a_picture_lies_its_corners_come_back(image: Size, outer: Size, placing: Placing) -> None:
+def test_corners_map_back_for_every_placing(image: Size, outer: Size, placing: Placing) -> None:
     place = fit(image, outer, placing)
     left, top = place.left, place.top
     corners = np.array([[left, top, left + place.inner.width, top + place.inner.height]], np.float32)
@@ -174,7 +179,7 @@ def test_wherever_a_picture_lies_its_corners_come_back(image: Size, outer: Size,
     assert 0 <= top <= outer.height - place.inner.height
 
 
-def test_a_picture_lies_in_the_middle_in_the_corner_or_over_all_of_the_input() -> None:
+def test_an_image_is_centred_or_in_the_corner_or_stretched() -> None:
     image, outer = Size(1280, 720), Size(320, 320)
     assert fit(image, outer, "centre") == Letterbox(image, Size(320, 180), outer, 0, 70)
     assert fit(image, outer, "corner") == Letterbox(image, Size(320, 180), outer, 0, 0)

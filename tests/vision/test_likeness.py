@@ -1,4 +1,4 @@
-"""How far two networks see the same, on cases that can be worked out on paper."""
+"""Agreement between two networks, on cases that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def det(box: Box = HERE, confidence: float = 0.9, class_id: int = 0) -> Detectio
     return Detection(str(class_id), class_id, confidence, box)
 
 
-def test_likeness_counts_boxes_that_only_one_side_has() -> None:
+def test_boxes_of_only_one_network_reduce_likeness() -> None:
     assert likeness.likeness([[det()]], [[det()]]) == 1
     assert likeness.likeness([[det(), det(THERE)]], [[det()]]) == pytest.approx(2 * 0.5 / 1.5)
     assert likeness.likeness([[det()]], [[]]) == 0
     assert likeness.likeness([[]], [[]]) == 1
 
 
-def test_a_box_that_crosses_the_line_is_not_lost() -> None:
+def test_a_box_just_below_the_minimum_confidence_still_matches() -> None:
     assert likeness.likeness([[det(confidence=0.26)]], [[det(confidence=0.24)]]) == 1
     assert likeness.likeness([[det(confidence=0.26)]], [[det(confidence=0.1)]]) == 0
 
 
-def test_closeness_sees_small_losses() -> None:
+def test_closeness_reflects_small_losses() -> None:
     assert likeness.closeness([[det()]], [[det()]]) == 1
     assert likeness.closeness([[det()]], [[det(confidence=0.8)]]) == pytest.approx(0.9)
     assert likeness.closeness([[det()]], [[det(Box(0, 0, 10, 8))]]) == pytest.approx(0.8)
@@ -39,16 +39,16 @@ pictures = st.lists(st.lists(st.builds(det, boxes, st.floats(0.01, 1), st.intege
 
 
 @given(pictures)
-def test_every_network_is_like_itself(found: list[list[Detection]]) -> None:
+def test_every_network_agrees_with_itself(found: list[list[Detection]]) -> None:
     assert likeness.likeness(found, found) == pytest.approx(1)
 
 
 @given(pictures)
-def test_likeness_is_the_same_from_both_sides(found: list[list[Detection]]) -> None:
+def test_likeness_is_symmetric(found: list[list[Detection]]) -> None:
     other = [picture[1:] for picture in found]
     assert likeness.likeness(found, other) == pytest.approx(likeness.likeness(other, found))
 
 
-def test_a_class_is_the_same_by_its_name_whatever_its_number() -> None:
+def test_classes_match_by_name_not_by_number() -> None:
     other = Detection("0", 7, 0.9, HERE)
     assert likeness.likeness([[det()]], [[other]]) == 1

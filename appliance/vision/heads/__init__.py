@@ -1,6 +1,7 @@
-"""A network's raw outputs -> detections.
+"""Convert a network's raw outputs to detections.
 
-A *head* says how its rows are read (`HEADS`), a *task* what comes with each box (`TASKS`); `Reader` puts both together.
+A *head* defines how the outputs are decoded (`HEADS`), a *task* what belongs to each box (`TASKS`). `Reader` combines
+both.
 """
 
 from appliance.vision.heads.heads import HEADS, head_of

@@ -1,4 +1,4 @@
-"""All heads by name, and which one a network has."""
+"""All heads by name, and the detection of a network's head."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HEADS: dict[str, Callable[[Raw, HeadOptions], HeadOutput]] = {
     "class_first": read_class_first,
     "boxes_labels": read_boxes_labels,
 }
-"""Ultralytics' networks say themselves which of the first two is theirs; what has another one must declare it."""
+"""Ultralytics' networks use one of the first two, found by `head_of`. The bundle has to declare any other."""
 
 
 def head_of(
     output: Sequence[int | None], classes: int, end_to_end: bool | None = None, extra: int | None = 0
 ) -> str | None:
-    """Which of Ultralytics' heads has this output shape (without the batch; None: any), if one of them does.
+    """The Ultralytics head with this output shape (without the batch; None: any size), or None.
 
-    `extra`: numbers that come with each box: of a mask, a pose, an angle; None: any.
+    `extra`: numbers that belong to each box, for a mask, a pose or an angle; None: unknown.
     """
     if len(output) != 2:
         return None

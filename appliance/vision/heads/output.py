@@ -1,4 +1,4 @@
-"""What every head gives: one row an object, surest first."""
+"""The output of every head: one row for each object, by descending confidence."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class HeadOptions:
-    """What a head is to give, and what it must know of the network."""
+    """What a head has to return, and what it needs to know about the network."""
 
     min_confidence: float
     iou: float
-    """Two boxes of a class that overlap more are one object."""
+    """Boxes of one class that overlap more than this are the same object."""
     most: int
     input: Size
     classes: int
     class_ids: tuple[int, ...] | None = None
-    """Only these; None: all."""
+    """Classes to return; None: all."""
     oriented: bool = False
-    """Boxes are x, y, width, height, and the last of what comes with them is their angle (radians)."""
+    """Boxes are x, y, width, height, and the last value of `extra` is the angle in radians."""
 
-    def wants(self, class_ids: Indices) -> NDArray[np.bool_]:
-        """For each whether it is asked for."""
+    def accepts(self, class_ids: Indices) -> NDArray[np.bool_]:
+        """Whether each class is to be returned."""
         if self.class_ids is None:
             return np.ones(len(class_ids), np.bool_)
         return np.isin(class_ids, self.class_ids)
@@ -38,21 +38,21 @@ class HeadOptions:
 
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
-    """Objects, surest first. `extra` (n, m): what comes with each, as its task reads it."""
+    """Objects by descending confidence. `extra` (n, m): values that belong to each, read by the task."""
 
     boxes_in: Floats
-    """(n, 4): x1 y1 x2 y2 in the input's pixels; x y width height where boxes are oriented."""
+    """(n, 4): x1 y1 x2 y2 in input pixels; x y width height for oriented boxes."""
     confidences: Floats
     class_ids: Indices
     extra: Floats
 
     def take(self, which: Indices | NDArray[np.bool_]) -> HeadOutput:
-        """Only these."""
+        """Select rows."""
         return HeadOutput(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
 
 
 def best_class(scores: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
-    """Of confidences (classes, places) the places that are sure enough, and of each its best class and how sure."""
+    """Places with sufficient confidence in `scores` (classes, places), and the best class and confidence of each."""
     (places,) = np.nonzero(scores.max(axis=0) > options.min_confidence)
     chosen = scores[:, places]
     class_ids = chosen.argmax(axis=0)
@@ -60,10 +60,10 @@ def best_class(scores: NDArray[np.floating[Any]], options: HeadOptions) -> tuple
 
 
 def surest_first(rows: HeadOutput, most: int) -> HeadOutput:
-    """In order of confidence, equals as they came."""
+    """Sort by descending confidence; equal ones keep their order."""
     return rows.take(np.argsort(-rows.confidences, kind="stable")[:most])
 
 
 def corners_of(x: Floats, y: Floats, width: Floats, height: Floats) -> Floats:
-    """Boxes by centre and extent -> by two corners, (n, 4)."""
+    """Convert boxes from centre and size to two corners, (n, 4)."""
     return np.stack((x - width / 2, y - height / 2, x + width / 2, y + height / 2), axis=1)

@@ -1,7 +1,7 @@
-"""PicoDet, exported by PaddleDetection without its own suppression of doubles.
+"""PicoDet, exported by PaddleDetection without built-in NMS.
 
-Source: Yu et al. 2021 (arXiv:2111.00902), and Li et al. 2020 (arXiv:2006.04388) for the distances. Each place counts
-for its best class only.
+Source: Yu et al. 2021 (arXiv:2111.00902), and Li et al. 2020 (arXiv:2006.04388) for the distances. Each cell counts for
+its best class only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from appliance.vision.heads.suppress import suppress_duplicates
 
 
 def read_picodet(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """Nothing is decoded yet. For each stride from 8 px on first the confidences (cells, classes), after all of these
-    the distances (cells, 4 * bins): how likely each side lies 0, 1, 2 … strides from the cell's centre.
+    """Decode the raw head: for each stride from 8 px on the confidences (cells, classes), then for each stride the
+    distances (cells, 4 * bins), as the probability that a side is 0, 1, 2 … strides from the cell's centre.
     """
     half = len(raw) // 2
     some, class_ids, confidences = best_class(np.concatenate(raw[:half]).T, options)
@@ -27,18 +27,18 @@ def read_picodet(raw: Raw, options: HeadOptions) -> HeadOutput:
     sides = (likely @ bins) / likely.sum(axis=2) * strides[:, None]
     centres = corners + strides[:, None] / 2
     boxes = np.concatenate((centres - sides[:, :2], centres + sides[:, 2:]), axis=1)
-    return suppress_duplicates(HeadOutput(boxes, confidences, class_ids, _nothing(boxes)), options)
+    return suppress_duplicates(HeadOutput(boxes, confidences, class_ids, _no_extra(boxes)), options)
 
 
 def read_boxes_scores(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """Decoded, as PP-YOLOE is too with `export.nms=False`: boxes by two corners, px (places, 4), and confidences
+    """Read decoded boxes, also of PP-YOLOE with `export.nms=False`: two corners, px (places, 4), and confidences
     (classes, places).
     """
     boxes, scores = raw
     some, class_ids, confidences = best_class(scores, options)
     chosen = boxes[some].astype(np.float32)
-    return suppress_duplicates(HeadOutput(chosen, confidences, class_ids, _nothing(chosen)), options)
+    return suppress_duplicates(HeadOutput(chosen, confidences, class_ids, _no_extra(chosen)), options)
 
 
-def _nothing(boxes: Floats) -> Floats:
+def _no_extra(boxes: Floats) -> Floats:
     return boxes[:, :0]

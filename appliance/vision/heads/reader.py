@@ -1,4 +1,4 @@
-"""One network's reader: its head, its task and its classes put together."""
+"""The reader of a network: its head, task and classes combined."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from appliance.vision.heads.output import HeadOptions, HeadOutput
 from appliance.vision.letterbox import Letterbox
 
 TASKS = ("detect", "segment", "pose", "obb")
-"""What a network can find, in Ultralytics' words."""
+"""Supported tasks, by Ultralytics' names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one network's outputs."""
+    """Converts one network's outputs to detections."""
 
     head: str
     """A key of HEADS."""
     classes: tuple[str, ...]
     iou: float
-    """Two boxes of a class that overlap more are one object."""
+    """Boxes of one class that overlap more than this are the same object."""
     max_detections: int
     task: str = "detect"
     """One of TASKS."""
     keypoints: tuple[int, int] | None = None
-    """Of a pose: how many points, and of how many numbers each."""
+    """For a pose: number of points, and numbers for each point."""
 
     def read(self, raw: Raw, place: Letterbox, wanted: ResultFilter) -> tuple[Detection, ...]:
-        """Detections in the picture's own pixels, surest first."""
+        """Detections in image pixels, by descending confidence."""
         rows = HEADS[self.head](raw, self._options(place, wanted))
         if self.task == "obb":
             return self._oriented(rows, place)
@@ -45,12 +45,12 @@ class Reader:
             for corners, confidence, number, outline, pose in zip(
                 boxes_px, rows.confidences.tolist(), rows.class_ids.tolist(), outlines, poses, strict=True
             )
-            if outline != ()  # a mask without a pixel is no object, as Ultralytics has it
+            if outline != ()  # as in Ultralytics, an empty mask is no object
         )
 
     def _oriented(self, rows: HeadOutput, place: Letterbox) -> tuple[Detection, ...]:
-        corners = tasks.turned(rows, place)
-        boxes_px = place.cut(np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)).tolist()
+        corners = tasks.oriented_corners(rows, place)
+        boxes_px = place.clip(np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)).tolist()
         return tuple(
             Detection(
                 _name(self.classes, number), number, confidence, Box(*box), corners_px=tuple((x, y) for x, y in four)

@@ -1,8 +1,8 @@
-"""Non-maximum suppression: of boxes of one class that show the same object only the surest stays.
+"""Non-maximum suppression: keep only the most confident of several boxes of the same object and class.
 
-`suppress` and `suppress_oriented` take boxes surest first and give the indices kept, in that order. Sources: greedy NMS
-as torchvision's; for oriented boxes Fast NMS (Bolya et al. 2019, arXiv:1904.02689) over the probabilistic IoU of
-Llerena et al. 2021 (arXiv:2106.06072), which is what Ultralytics does.
+`suppress` and `suppress_oriented` take boxes by descending confidence and return the indices to keep, in that order.
+Sources: greedy NMS as in torchvision; for oriented boxes Fast NMS (Bolya et al. 2019, arXiv:1904.02689) over the
+probabilistic IoU of Llerena et al. 2021 (arXiv:2106.06072), as in Ultralytics.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, surest_first
 
-_MOST_CANDIDATES = 30_000
-_MOST_ORIENTED = 2000
-"""Each is held against each: so many take 100 MB for a moment."""
+_MAX_CANDIDATES = 30_000
+_MAX_ORIENTED = 2000
+"""All pairs are compared: this many need 100 MB temporarily."""
 _TINY = 1e-7
 
 
 def suppress_duplicates(rows: HeadOutput, options: HeadOptions) -> HeadOutput:
-    """What is asked for of these rows, each object once, surest first."""
-    rows = surest_first(rows.take(options.wants(rows.class_ids)), _MOST_CANDIDATES)
+    """The requested rows without duplicates, by descending confidence."""
+    rows = surest_first(rows.take(options.accepts(rows.class_ids)), _MAX_CANDIDATES)
     if options.oriented:
         kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, options.iou)
     else:
@@ -30,30 +30,30 @@ def suppress_duplicates(rows: HeadOutput, options: HeadOptions) -> HeadOutput:
 
 
 def suppress(boxes: Floats, confidences: Floats, class_ids: Indices, iou: float) -> Indices:
-    """Boxes by two corners, (n, 4)."""
+    """NMS for boxes as two corners, (n, 4)."""
     if len(boxes) < 2:
         return np.arange(len(boxes))
-    # OpenCV moves each class apart by the largest coordinate; that parts them only if none is negative.
+    # OpenCV separates classes by an offset of the largest coordinate, which requires that none is negative.
     corners = boxes[:, :2] - boxes[:, :2].min()
     x1y1wh = np.concatenate((corners, boxes[:, 2:] - boxes[:, :2]), axis=1).astype(np.float64)
-    # Its stubs want sequences; it takes arrays, without making a Python object of each number.
+    # The stubs require sequences, but arrays work and avoid a Python object for each number.
     kept = cv2.dnn.NMSBoxesBatched(x1y1wh, confidences, class_ids.astype(np.int32), 0.0, iou)  # type: ignore[arg-type]
     return np.sort(np.asarray(kept, np.intp).reshape(-1))
 
 
 def suppress_oriented(boxes: Floats, angles: Floats, class_ids: Indices, iou: float) -> Indices:
-    """Boxes by centre and extent, (n, 4), turned by `angles` (radians).
+    """NMS for boxes as centre and size, (n, 4), rotated by `angles` (radians).
 
-    A box goes if any surer one of its class is too near, be that one kept or not.
+    A box is dropped if any more confident box of its class overlaps it, even a dropped one.
     """
-    boxes, angles, class_ids = boxes[:_MOST_ORIENTED], angles[:_MOST_ORIENTED], class_ids[:_MOST_ORIENTED]
-    near = probabilistic_iou(boxes, angles) > iou
+    boxes, angles, class_ids = boxes[:_MAX_ORIENTED], angles[:_MAX_ORIENTED], class_ids[:_MAX_ORIENTED]
+    overlapping = probabilistic_iou(boxes, angles) > iou
     same = class_ids[:, None] == class_ids[None, :]
-    return np.flatnonzero(~np.triu(near & same, k=1).any(axis=0))
+    return np.flatnonzero(~np.triu(overlapping & same, k=1).any(axis=0))
 
 
 def probabilistic_iou(boxes: Floats, angles: Floats) -> NDArray[np.float64]:
-    """How near oriented boxes are, each to each, 0-1: one less the Hellinger distance of their Gaussians."""
+    """Pairwise overlap of oriented boxes, 0-1: one minus the Hellinger distance of their Gaussians."""
     x, y, width, height = boxes.astype(np.float64).T
     cos, sin = np.cos(angles.astype(np.float64)), np.sin(angles.astype(np.float64))
     long, short = width**2 / 12, height**2 / 12
@@ -65,7 +65,7 @@ def probabilistic_iou(boxes: Floats, angles: Floats) -> NDArray[np.float64]:
     dx, dy = x[:, None] - x[None, :], y[:, None] - y[None, :]
     area = both(a) * both(b) - both(c) ** 2
     alone = np.clip(a * b - c**2, 0, None)
-    # The Bhattacharyya distance: of the centres, and of the shapes.
+    # The Bhattacharyya distance has a term for the centres and one for the shapes.
     centres = (both(a) * dy**2 + both(b) * dx**2 - 2 * both(c) * dx * dy) / (area + _TINY) / 4
     shapes = np.log(area / (4 * np.sqrt(alone[:, None] * alone[None, :]) + _TINY) + _TINY) / 2
     distance = np.clip(centres + shapes, _TINY, 100)

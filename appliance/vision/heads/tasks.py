@@ -1,7 +1,7 @@
-"""What comes with a box: the outline of a mask, the points of a pose, the corners of a box that is turned.
+"""What belongs to a box: the outline of a mask, the points of a pose, the corners of an oriented box.
 
-Each function takes the rows of a head and gives one tuple of points for each, in the picture's own pixels. Source:
-what Ultralytics' predictors do (`process_mask` with upsampling, `scale_coords`, `xywhr2xyxyxyxy`), and nothing of how.
+Each function takes the rows of a head and returns one tuple of points for each, in image pixels. The results match
+Ultralytics' predictors (`process_mask` with upsampling, `scale_coords`, `xywhr2xyxyxyxy`); the code is independent.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from appliance.vision.letterbox import Letterbox
 
 
 def outlines(rows: HeadOutput, raw: Raw, place: Letterbox) -> list[tuple[Point, ...]]:
-    """Of each object's mask the outline of its largest piece; empty where the mask is.
+    """The outline of the largest connected part of each object's mask; empty for an empty mask.
 
-    `raw[1]`: prototypes, (parts, height / 4, width / 4); a mask is a sum of them, weighed by the row's `extra`, that is
-    above zero, within its box.
+    `raw[1]`: prototypes, (parts, height / 4, width / 4). A mask is where their sum, weighted by the row's `extra`, is
+    above zero within the box.
     """
     prototypes = raw[1].astype(np.float32)
     parts, height, width = prototypes.shape
@@ -33,7 +33,7 @@ def outlines(rows: HeadOutput, raw: Raw, place: Letterbox) -> list[tuple[Point, 
 def _outline(small: Floats, box_in: list[float], place: Letterbox) -> tuple[Point, ...]:
     size = place.outer
     mask = (cv2.resize(small, (size.width, size.height), interpolation=cv2.INTER_LINEAR) > 0).astype(np.uint8)
-    x1, y1, x2, y2 = (max(0, int(np.ceil(side))) for side in box_in)  # pixels from x1 on, and before x2
+    x1, y1, x2, y2 = (max(0, int(np.ceil(side))) for side in box_in)  # x1 inclusive, x2 exclusive
     inside = np.zeros_like(mask)
     inside[y1:y2, x1:x2] = mask[y1:y2, x1:x2]
     pieces, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -44,9 +44,9 @@ def _outline(small: Floats, box_in: list[float], place: Letterbox) -> tuple[Poin
 
 
 def poses(rows: HeadOutput, place: Letterbox, shape: tuple[int, int]) -> list[tuple[Keypoint, ...]]:
-    """Of each object its points: x, y and how sure it is that they are seen (0-1; 1 where the network does not say).
+    """The key points of each object: x, y and confidence (0-1; 1 when the network does not provide it).
 
-    `shape`: how many, and of how many numbers each, two or three.
+    `shape`: number of points, and numbers for each point, two or three.
     """
     count, numbers = shape
     points = rows.extra.reshape(-1, count, numbers)
@@ -55,8 +55,8 @@ def poses(rows: HeadOutput, place: Letterbox, shape: tuple[int, int]) -> list[tu
     return [tuple(Keypoint(*point) for point in one) for one in placed.tolist()]
 
 
-def turned(rows: HeadOutput, place: Letterbox) -> NDArray[np.float32]:
-    """Of each oriented box its four corners, in turn around it: (n, 4, 2), not cut at the picture's edge."""
+def oriented_corners(rows: HeadOutput, place: Letterbox) -> NDArray[np.float32]:
+    """The four corners of each oriented box, in order around it: (n, 4, 2), not clipped to the image."""
     boxes, angles = place.extents_to_image(rows.boxes_in), rows.extra[:, -1]
     centre, extent = boxes[:, :2], boxes[:, 2:] / 2
     cos, sin = np.cos(angles), np.sin(angles)

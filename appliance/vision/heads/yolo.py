@@ -1,6 +1,6 @@
-"""Ultralytics' two heads: a confidence for each class at every anchor, or rows that are objects already.
+"""Ultralytics' two heads: class confidences at every anchor, or one row for each object.
 
-Source: what Ultralytics' `non_max_suppression` does with them (best class only, class-aware suppression).
+The results match Ultralytics' `non_max_suppression` (best class only, class-aware).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from appliance.vision.heads.suppress import suppress_duplicates
 
 
 def read_anchors(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """YOLOv5u, YOLOv8 and YOLO11: (4 + classes + extra, anchors); x, y, width, height, a confidence per class, more."""
+    """YOLOv5u, YOLOv8, YOLO11: (4 + classes + extra, anchors) of x, y, width, height, confidences, extra."""
     table, ends = raw[0], 4 + options.classes
     some, class_ids, confidences = best_class(table[4:ends], options)
     boxes = table[:4, some].astype(np.float32)
@@ -24,9 +24,9 @@ def read_anchors(raw: Raw, options: HeadOptions) -> HeadOutput:
 
 
 def read_end_to_end(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """YOLOv10 and YOLO26: (boxes, 6 + extra); a box, its confidence, its class, more; already one row an object."""
+    """YOLOv10, YOLO26: (boxes, 6 + extra) of two corners, confidence, class, extra; NMS is not needed."""
     table = raw[0]
     table = table[table[:, 4] > options.min_confidence].astype(np.float32)
     class_ids = table[:, 5].astype(np.intp)
     rows = HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:])
-    return surest_first(rows.take(options.wants(class_ids)), options.most)
+    return surest_first(rows.take(options.accepts(class_ids)), options.most)

@@ -1,6 +1,6 @@
-"""Heads that say of each place first whether there is an object at all, and then which: YOLOX and its elders.
+"""Heads with an objectness score next to the class scores: YOLOX and earlier YOLO versions.
 
-Source: Ge et al. 2021 (arXiv:2107.08430) and Megvii's `YOLOXHead`. As in its evaluation, each place counts for its best
+Source: Ge et al. 2021 (arXiv:2107.08430) and Megvii's `YOLOXHead`. As in its evaluation, each cell counts for its best
 class only.
 """
 
@@ -17,32 +17,32 @@ from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indic
 from appliance.vision.heads.suppress import suppress_duplicates
 
 _STRIDES = (8, 16, 32)
-_WIDEST = 12.0
-"""Logarithm of an extent, cells: beyond any picture, and far from where a number overflows."""
+_MAX_LOG_SIZE = 12.0
+"""Maximum logarithm of a size in cells: larger than any image, and far from overflow."""
 
 
 def read_objectness(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """YOLOX exported with its decoding, YOLOv5 before `u`, YOLOv7: (places, 5 + classes); x, y, width, height in px,
-    whether there is an object, a confidence per class.
+    """YOLOX exported with decoding, YOLOv5 before `u`, YOLOv7: (places, 5 + classes) of x, y, width, height in px,
+    objectness, class scores.
     """
-    some, class_ids, confidences = _sure(raw[0], options)
+    some, class_ids, confidences = _confident(raw[0], options)
     return _suppress(raw[0][some, :4].astype(np.float32), class_ids, confidences, options)
 
 
 def read_yolox(raw: Raw, options: HeadOptions) -> HeadOutput:
-    """YOLOX as its exporter writes it: the same, but a place counts cells from its own, and an extent is the logarithm
-    of one.
+    """YOLOX as exported by default: the same, but centres are offsets from the cell, in cells, and sizes are
+    logarithms of cells.
     """
-    some, class_ids, confidences = _sure(raw[0], options)
+    some, class_ids, confidences = _confident(raw[0], options)
     corners, strides = (of[some] for of in grid_cells(options.input, _STRIDES))
-    told = raw[0][some, :4].astype(np.float32)
-    centres = told[:, :2] * strides[:, None] + corners
-    extents = np.exp(np.minimum(told[:, 2:], _WIDEST)) * strides[:, None]
+    encoded = raw[0][some, :4].astype(np.float32)
+    centres = encoded[:, :2] * strides[:, None] + corners
+    extents = np.exp(np.minimum(encoded[:, 2:], _MAX_LOG_SIZE)) * strides[:, None]
     return _suppress(np.concatenate((centres, extents), axis=1), class_ids, confidences, options)
 
 
-def _sure(table: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
-    (some,) = np.nonzero(table[:, 4] > options.min_confidence)  # no class is surer than that there is an object
+def _confident(table: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
+    (some,) = np.nonzero(table[:, 4] > options.min_confidence)  # a confidence cannot exceed the objectness
     scores = table[some, 5:].astype(np.float32) * table[some, 4:5]
     confidences = scores.max(axis=1, initial=0.0)
     sure = confidences > options.min_confidence
