@@ -1,7 +1,7 @@
-"""Where the settings come from.
+"""Load the settings.
 
-Precedence, last wins: the default, the profile, the TOML file, systemd's credentials, the environment, the flags.
-Everything is checked before a port opens.
+Precedence, the last one wins: defaults, profile, TOML file, systemd credentials, environment, flags. Everything is
+validated before a port opens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from appliance.settings.schema import PROFILES, Settings
 from appliance.settings.sources import Layer, field_types
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
-"""A box's settings file, under the root."""
+"""The settings file of an installed device, relative to the root."""
 
 
 def load(
@@ -31,12 +31,12 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings out of a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
+    """Read a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
 
-    Raises ConfigError, naming the source, the key and what was expected.
+    Raises ConfigError, which names the source, the key and what is expected.
     """
     environ = environ or {}
-    layers = [*([*_of_box(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
+    layers = [*([*_of_installation(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
                *sources.of_environment(environ, Settings), *sources.of_flags(flags or {}, Settings)]  # fmt: skip
     for source in layers:
         sources.check(source, Settings)
@@ -45,15 +45,15 @@ def load(
     return settings
 
 
-def _of_box(path: Path) -> Iterable[Layer]:
-    """What a box's own settings file need not say: its models lie in one place, wherever a command is typed."""
+def _of_installation(path: Path) -> Iterable[Layer]:
+    """Defaults of an installed device: its models are in one place, whatever folder a command runs in."""
     if path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
-        yield Layer("the box", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
+        yield Layer("installation", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The settings to start with, and why they are not the ones that were written."""
+    """The settings to start with, and what is wrong with the written ones."""
 
     settings: Settings
     problem: ConfigError | None = None
@@ -63,13 +63,13 @@ class Chosen:
 
 
 def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
-    """The defaults with all that is good of `[server]`: a box whose settings are wrong is found where it always was.
+    """The defaults with the valid part of `[server]`, so that a device with invalid settings keeps its address.
 
-    Raises ConfigError when the flags themselves are wrong: whoever typed them is there to read it.
+    Raises ConfigError if the flags are invalid: the person who typed them can read the error.
     """
     for source in sources.of_flags(flags, Settings):
         sources.check(source, Settings)
-    server = Layer("what is good of [server]", {"server": {}}, from_text=True)
+    server = Layer("valid part of [server]", {"server": {}}, from_text=True)
     readers: tuple[Callable[[], Iterable[Layer]], ...] = (
         lambda: [sources.of_toml(path)] if path is not None else [],
         lambda: _credentials(environ),
@@ -107,7 +107,7 @@ def _merged(layers: Iterable[Layer]) -> Settings:
 
 
 def describe(settings: Settings) -> str:
-    """The settings in force as TOML, each with its line of explanation."""
+    """The settings as TOML, each with its description."""
     lines = [f"# {field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
     for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
         lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
@@ -133,19 +133,19 @@ def _toml_list(items: tuple[Any, ...]) -> str:
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuse settings that contradict one another, whichever sources they come from."""
+    """Raise ConfigError for settings that contradict each other."""
     target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
     if critical <= target:
         raise ConfigError(
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
-            "the box slows down at the one and stops at the other"
+            "the device slows down at the target and stops at the critical temperature"
         )
 
 
 def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:
-    """`$APPLIANCE_CONFIG`, else /etc/appliance/appliance.toml if there is one.
+    """`$APPLIANCE_CONFIG`, otherwise /etc/appliance/appliance.toml if it exists.
 
-    Raises ConfigError when one may not even know that.
+    Raises ConfigError without permission to check that.
     """
     named = environ.get("APPLIANCE_CONFIG")
     if named:
@@ -154,4 +154,4 @@ def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
     try:
         return system if system.exists() else None
     except PermissionError:
-        raise ConfigError(f"{system}: only root and the service may read it; use sudo") from None
+        raise ConfigError(f"{system}: only root and the service may read it. Use sudo") from None

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -88,18 +88,18 @@ def of_credentials(folder: Path) -> Iterator[Layer]:
             source, name = f"credential {path.name}", path.name.removeprefix("appliance_")
             value = files.read_plain(path, _MOST_BYTES).decode("utf-8").strip()
             if not value:
-                raise ConfigError(f"{source}: is empty, which would let anyone in; write the secret into it")
+                raise ConfigError(f"{source}: is empty, which would admit anyone. Write the secret into it")
             if name in ("server.viewer_token", "server.api_key"):
                 yield Layer(source, {"server": {name.removeprefix("server."): value}})
             elif name.startswith("cameras.") and name.endswith(".token") and name != "cameras.token":
                 camera = name.removeprefix("cameras.").removesuffix(".token")
                 yield Layer(source, {"cameras": {camera: {"token": value}}})
             else:
-                raise ConfigError(f"{source}: is none of {CREDENTIALS}")
+                raise ConfigError(f"{source}: is not one of {CREDENTIALS}")
     except OSError as error:
         raise ConfigError(f"credentials in {folder}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"credentials in {folder}: a secret must be text") from None
+        raise ConfigError(f"credentials in {folder}: a secret must be text (UTF-8)") from None
 
 
 def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
@@ -118,7 +118,7 @@ def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
 
 
 def check(layer: Layer, schema: Schema) -> None:
-    """Raise ConfigError for what a source says wrongly."""
+    """Raise ConfigError for an unknown key or an invalid value in a source."""
     hints = _hints(schema)
     for key, value in layer.tree.items():
         section = hints.get(key)
@@ -135,7 +135,7 @@ def check(layer: Layer, schema: Schema) -> None:
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:
-    """Write a tree over another one."""
+    """Merge a tree into another one; the new values win."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             merge(into.setdefault(key, {}), value)
@@ -158,12 +158,12 @@ def field_types(struct: Schema) -> Mapping[str, tuple[Any, str]]:
 
 @functools.cache
 def _hints(schema: Schema) -> Mapping[str, Any]:
-    """What each field may be, with its description and bounds; to find out takes milliseconds."""
+    """The annotated type of each field; computing it takes milliseconds."""
     return get_type_hints(schema, include_extras=True)
 
 
 def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
-    """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate what is a list."""
+    """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate the items of a list."""
     section, _, key = dotted.partition(".")
     if not key:
         return Layer(source, {section: value}, from_text=True)
@@ -177,7 +177,7 @@ def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line of each section and key. TOML's reader does not tell; a key written in some rare way has none here."""
+    """The line of each section and key, which the TOML parser does not report; keys in unusual notation have none."""
     found: dict[str, int] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -203,27 +203,27 @@ def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
 def _check_table(layer: Layer, where: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"{layer.at(where)}: {where} is a section, not a value; write [{where}] and its keys below it"
+            f"{layer.at(where)}: {where} is a section, not a value. Write [{where}] and its keys below it"
         )
 
 
 def _check_value(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
+    expected = _expected(hint)
     try:
         converted = msgspec.convert(value, hint, strict=not layer.from_text)
         if isinstance(converted, float) and not math.isfinite(converted):
-            raise msgspec.ValidationError("Expected a finite number")
+            raise msgspec.ValidationError
         if any(_CONTROL.search(text) for text in _texts(converted)):
-            raise msgspec.ValidationError("Expected text without control characters")
-    except msgspec.ValidationError as error:
-        reason = str(error).split(" - at ")[0]
-        note = "; ".join(part for part in (_range(hint), doc) if part)
-        note = f" ({note})" if note else ""
+            expected = "text without control characters"
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        note = f" ({doc.rstrip('.')})" if doc else ""
         shown = "(secret)" if where.rpartition(".")[2] in SECRETS else _shown(value)
-        raise ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}") from None
+        raise ConfigError(f"{layer.at(where)}: {where} = {shown}: must be {expected}{note}") from None
 
 
 def _texts(value: Any) -> tuple[Any, ...]:
-    """The texts in a setting: a path with a zero byte in it would end the service."""
+    """The strings in a value: a path with a NUL byte would crash the service."""
     return tuple(one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str))
 
 
@@ -235,12 +235,29 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-def _range(hint: Any) -> str:
-    """The bounds of a number, in words."""
-    meta = get_args(hint)[1] if get_origin(hint) is Annotated else Meta()
-    least = f"{meta.ge}" if meta.ge is not None else f"above {meta.gt}" if meta.gt is not None else ""
-    most = f"{meta.le}" if meta.le is not None else f"below {meta.lt}" if meta.lt is not None else ""
-    return f"{least} to {most}" if least and most else ""
+def _expected(hint: Any) -> str:
+    """What a value must be, in plain English: `a whole number from 0 to 65535`."""
+    bare, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
+    if get_origin(bare) is Literal:
+        *first, last = (f"'{choice}'" if not choice else str(choice) for choice in get_args(bare))
+        return f"{', '.join(first)} or {last}"
+    if bare is bool:
+        return "true or false"
+    if bare in (int, float):
+        least = f"from {meta.ge}" if meta.ge is not None else f"above {meta.gt}" if meta.gt is not None else ""
+        most = f"to {meta.le}" if meta.le is not None else f"below {meta.lt}" if meta.lt is not None else ""
+        if least.startswith("above") or most.startswith("below"):
+            most = most.replace("to", "at most", 1) if most.startswith("to") else most
+            joint = " and "
+        else:
+            joint = " "
+        kind = "a whole number" if bare is int else "a number"
+        return f"{kind} {least}{joint}{most}" if least and most else kind
+    if get_origin(bare) is tuple:
+        return "a list of valid names" if get_origin(get_args(bare)[0]) is Annotated else "a list"
+    if meta.pattern is not None:
+        return "in a valid form"
+    return "text that is not empty" if meta.min_length else "text"
 
 
 def _unknown(layer: Layer, where: str, key: str, known: list[str]) -> ConfigError:
