@@ -12,7 +12,7 @@ from appliance.values import Size
 
 _LEAST_SIDE = 16
 
-Shape = tuple[int | None, ...]
+OutputShape = tuple[int | None, ...]
 """Without the batch axis; None: any length."""
 
 
@@ -24,7 +24,7 @@ class OpenedNetwork:
     """Metadata that the exporter wrote into the file."""
     fixed_size: Size | None
     """The only supported input size; None: any."""
-    outputs: tuple[Shape, ...]
+    outputs: tuple[OutputShape, ...]
 
 
 def inspect(network: Path) -> OpenedNetwork:
@@ -86,7 +86,7 @@ def _properties(model: Any) -> dict[str, str]:
     return {str(key): entries[key].astype(str) for key in entries}
 
 
-def _shape(output: Any) -> Shape:
+def _shape(output: Any) -> OutputShape:
     shape = output.partial_shape
     if shape.rank.is_dynamic:
         return ()

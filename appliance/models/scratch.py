@@ -25,13 +25,13 @@ from appliance.files import settle
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["import", "fetch", "export", "remove", "new"]
+FolderKind = Literal["import", "fetch", "export", "remove", "new"]
 _LEFTOVER = re.compile(r"\.(import|fetch|export|remove|new)-[a-z0-9_]{8}")
 _FORMER = ".former"
 
 
 @contextlib.contextmanager
-def folder(models_dir: Path, kind: Kind) -> Iterator[Path]:
+def folder(models_dir: Path, kind: FolderKind) -> Iterator[Path]:
     """Create a hidden folder in `models_dir` and delete it afterwards; sweep leftovers first. Raises OSError."""
     with _locked(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=f".{kind}-") as place:
         yield Path(place)

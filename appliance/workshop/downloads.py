@@ -27,7 +27,7 @@ Download = Callable[[Path], Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DownloadSource:
     """One place to download a file from."""
 
     title: str

@@ -12,7 +12,7 @@ from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.ports import ReportLine
 from appliance.workshop import onnx_bundle
-from appliance.workshop.downloads import Source, check
+from appliance.workshop.downloads import DownloadSource, check
 from appliance.workshop.known_models import YOLO11N, KnownModel
 
 
@@ -24,7 +24,7 @@ def fetch(
     force: bool = False,
     keep_source: bool = False,
     keep_onnx: bool = False,
-    sources: Sequence[Source] | None = None,
+    sources: Sequence[DownloadSource] | None = None,
 ) -> Bundle:
     """Download a model into `models_dir` as a bundle, unless it is already there.
 

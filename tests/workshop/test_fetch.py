@@ -18,7 +18,7 @@ import pytest
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.values import Size
-from appliance.workshop.downloads import Source, from_url
+from appliance.workshop.downloads import DownloadSource, from_url
 from appliance.workshop.fetch import fetch
 from appliance.workshop.known_models import KNOWN, YOLO11N
 from tests.models import networks
@@ -26,7 +26,7 @@ from tests.models import networks
 ONNX = networks.colours()
 
 
-def source(title: str, content: bytes = ONNX, sha256: str | None = None) -> Source:
+def source(title: str, content: bytes = ONNX, sha256: str | None = None) -> DownloadSource:
     """A source with this file; `sha256`: the pinned digest, if it is not the file's own."""
 
     def download(folder: Path) -> Path:
@@ -34,17 +34,17 @@ def source(title: str, content: bytes = ONNX, sha256: str | None = None) -> Sour
         path.write_bytes(content)
         return path
 
-    return Source(title, sha256 or hashlib.sha256(content).hexdigest(), download)
+    return DownloadSource(title, sha256 or hashlib.sha256(content).hexdigest(), download)
 
 
-def failing(title: str, error: Exception) -> Source:
+def failing(title: str, error: Exception) -> DownloadSource:
     """A source that cannot be reached."""
 
     def fail(folder: Path) -> Path:
         (folder / "half.onnx").write_bytes(ONNX[:100])
         raise error
 
-    return Source(title, "0" * 64, fail)
+    return DownloadSource(title, "0" * 64, fail)
 
 
 def content(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from appliance.ports import ReportLine
 from appliance.workshop.quantize import layer_times, layers
 from appliance.workshop.quantize.judge import Judge
-from appliance.workshop.quantize.layers import Group, QuantizationTrial
+from appliance.workshop.quantize.layers import LayerGroup, QuantizationTrial
 
 _MOST = 3
 """The most groups tried in floating point for speed."""
@@ -62,7 +62,7 @@ class LayerSearch:
                 best = tried if tried.drop is not None and tried.drop <= max_drop else best
         return best
 
-    def _attempt(self, floating: tuple[Group, ...]) -> QuantizationTrial:
+    def _attempt(self, floating: tuple[LayerGroup, ...]) -> QuantizationTrial:
         self._made += 1
         network = self._quantizer.quantize(layers.names(floating), self._scratch / f"trial-{self._made}.xml")
         trial = QuantizationTrial(network, floating, self._judge.closeness(network))
@@ -77,7 +77,7 @@ class LayerSearch:
         return replace(trial, drop=self._judge.points_before - points)
 
 
-def _floating(groups: Sequence[Group]) -> str:
+def _floating(groups: Sequence[LayerGroup]) -> str:
     if not groups:
         return "all layers in INT8"
     shown = f"{groups[0].name} … {groups[-1].name}" if len(groups) > 3 else ", ".join(group.name for group in groups)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from appliance.values import Size
-from appliance.workshop.quantize.layers import Group, group_of, head_of
+from appliance.workshop.quantize.layers import LayerGroup, group_of, head_of
 
 _TURNS = 60
 _SLOWER = 1.1
@@ -22,7 +22,9 @@ _WORTH = 0.005
 """The share of the total time that a group must lose to be worth a trial."""
 
 
-def slower(original: dict[str, float], quantized: dict[str, float], candidates: Sequence[Group]) -> list[Group]:
+def slower(
+    original: dict[str, float], quantized: dict[str, float], candidates: Sequence[LayerGroup]
+) -> list[LayerGroup]:
     """The groups that are at least 10 % slower in the second network, and by 0.5 % of its time; the slowest first."""
     worth = _WORTH * sum(quantized.values())
     found = [group for group in candidates if _is_slower(original.get(group.name), quantized.get(group.name), worth)]

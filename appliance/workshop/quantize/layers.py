@@ -23,7 +23,7 @@ _ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LayerGroup:
     """Operations that are quantized together or not at all."""
 
     name: str
@@ -35,13 +35,13 @@ class QuantizationTrial:
     """A quantized network with some groups in floating point, and its closeness to the original, 0-1."""
 
     network: Path
-    floating: tuple[Group, ...]
+    floating: tuple[LayerGroup, ...]
     closeness: float
     drop: float | None = None
     """The loss of accuracy in points; None: not measured."""
 
 
-def groups(operations: Sequence[tuple[str, str]]) -> list[Group]:
+def groups(operations: Sequence[tuple[str, str]]) -> list[LayerGroup]:
     """Group the operations, (name, type) in order. One without a block in its name joins the previous group."""
     head = head_of(name for name, _ in operations)
     members: dict[str, list[tuple[str, str]]] = {}
@@ -51,7 +51,7 @@ def groups(operations: Sequence[tuple[str, str]]) -> list[Group]:
         if kind not in ("Constant", "Parameter", "Result"):
             members.setdefault(current, []).append((name, kind))
     return [
-        Group(group, tuple(name for name, _ in found))
+        LayerGroup(group, tuple(name for name, _ in found))
         for group, found in members.items()
         if group.startswith(f"/model.{head}/") or any(kind in _WITH_WEIGHTS for _, kind in found)
     ]
@@ -72,14 +72,14 @@ def group_of(operation: str, head: int | None) -> str | None:
     return f"/model.{found[1]}" + (f"/{found[2] or 'output'}" if int(found[1]) == head else "")
 
 
-def names(floating: Iterable[Group]) -> list[str]:
+def names(floating: Iterable[LayerGroup]) -> list[str]:
     """The operations of these groups."""
     return [name for group in floating for name in group.operations]
 
 
 def search(
-    candidates: Sequence[Group],
-    attempt: Callable[[tuple[Group, ...]], QuantizationTrial],
+    candidates: Sequence[LayerGroup],
+    attempt: Callable[[tuple[LayerGroup, ...]], QuantizationTrial],
     judge: Callable[[QuantizationTrial], QuantizationTrial],
     max_drop: float,
 ) -> QuantizationTrial:
@@ -100,7 +100,7 @@ def search(
 
 
 def _closest(
-    left: list[Group], current: QuantizationTrial, attempt: Callable[[tuple[Group, ...]], QuantizationTrial]
+    left: list[LayerGroup], current: QuantizationTrial, attempt: Callable[[tuple[LayerGroup, ...]], QuantizationTrial]
 ) -> QuantizationTrial:
     """The trial with one more group in floating point, the one that helps most."""
     while True:
@@ -110,7 +110,7 @@ def _closest(
             return best
 
 
-def _thirds(left: list[Group]) -> list[list[Group]]:
+def _thirds(left: list[LayerGroup]) -> list[list[LayerGroup]]:
     count = min(3, len(left))
     edges = [len(left) * number // count for number in range(count + 1)]
     return [left[a:b] for a, b in pairwise(edges)]

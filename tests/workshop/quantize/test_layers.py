@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.workshop.quantize import layer_times, layers
-from appliance.workshop.quantize.layers import Group, QuantizationTrial
+from appliance.workshop.quantize.layers import LayerGroup, QuantizationTrial
 
 ONNX = [
     ("images", "Parameter"),
@@ -48,18 +48,18 @@ def test_names_in_a_network_converted_from_pytorch_are_understood() -> None:
 
 
 def test_a_network_with_unknown_names_is_one_group() -> None:
-    assert layers.groups([("conv", "Convolution"), ("add", "Add")]) == [Group("input", ("conv", "add"))]
+    assert layers.groups([("conv", "Convolution"), ("add", "Add")]) == [LayerGroup("input", ("conv", "add"))]
 
 
 class Lossy:
     """A fake network in which some groups lose points when they are quantized."""
 
     def __init__(self, **lost: float) -> None:
-        self.groups = [Group(name, (name,)) for name in lost]
+        self.groups = [LayerGroup(name, (name,)) for name in lost]
         self.lost = lost
         self.attempts = self.judged = 0
 
-    def attempt(self, floating: tuple[Group, ...]) -> QuantizationTrial:
+    def attempt(self, floating: tuple[LayerGroup, ...]) -> QuantizationTrial:
         self.attempts += 1
         kept = {group.name for group in floating}
         return QuantizationTrial(
@@ -110,5 +110,5 @@ def test_the_search_ends_and_is_never_worse_than_all_in_int8(losses: list[float]
 def test_only_groups_that_are_clearly_slower_are_worth_a_trial() -> None:
     before = {"a": 10.0, "b": 1.0, "c": 0.01, "d": 1.0, "": 1.0}
     after = {"a": 10.5, "b": 1.2, "c": 0.05, "d": 1.3, "": 5.0}
-    found = layer_times.slower(before, after, [Group(name, (name,)) for name in ("a", "b", "c", "d", "new")])
+    found = layer_times.slower(before, after, [LayerGroup(name, (name,)) for name in ("a", "b", "c", "d", "new")])
     assert [group.name for group in found] == ["d", "b"]
