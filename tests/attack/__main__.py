@@ -1,4 +1,8 @@
-"""`make attack`: every attack, or those whose names contain one of the words given. Exit 1 if a bound is broken."""
+"""`make attack`: every attack, or those whose names contain one of the words given.
+
+The exit status is 1 if a bound is broken. With --quick the p99 is printed and not judged: it is a time, and CI runs on
+machines that are shared.
+"""
 
 from __future__ import annotations
 
@@ -85,10 +89,11 @@ def main() -> int:
         arguments.out.write_text(json.dumps([asdict(one) | {"broken": one.broken} for one in found], indent=1))
         arguments.out.with_suffix(".log").write_bytes(Path(folder, "service.log").read_bytes())
     broken, noisy = [one for one in found if one.broken], [one for one in found if one.noisy and not one.broken]
-    print(f"{len(found) - len(broken)} of {len(found)} attacks did no harm; {time.monotonic() - begun_s:.0f} s")
+    print(f"{len(found) - len(broken)} of {len(found)} attacks broke no bound; {time.monotonic() - begun_s:.0f} s")
     print(f"in {len(noisy)} of them the machine was too busy to judge the p99")
-    print(f"figures: {arguments.out}, the service's log beside it")
-    return 1 if broken else 0
+    print(f"figures: {arguments.out}, and the service's log next to it")
+    judged = [one for one in broken if not arguments.quick or one.broken != ["p99"]]
+    return 1 if judged else 0
 
 
 if __name__ == "__main__":
