@@ -1,4 +1,4 @@
-"""Addresses that people write, with passwords in them: how they are shown in logs, errors and settings."""
+"""Remove passwords from addresses before they are shown in logs, errors and settings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _SECRET = re.compile(
     r"(?:=|%3d))[^&\s'\"]*",
     re.IGNORECASE,
 )
-"""A parameter that holds a secret, wherever it stands: many cameras take `/user=admin&password=…` as a path."""
+"""A parameter with a secret, also outside the query: many cameras accept `/user=admin&password=…` as a path."""
 
 
 def redact(address: str) -> str:
-    """An address, or what was meant to be one, without its secrets.
+    """Replace the secrets in an address, which may be malformed.
 
-    It hides too much rather than too little: all from the first `:` of the user's part to the last `@`.
+    In doubt it hides too much: everything from the first `:` of the user part to the last `@`.
     """
-    found = re.match(r"([a-z][a-z0-9+.-]*:/*)?", address, re.IGNORECASE) if "@" in address else None
-    begin = found.end() if found and found[0].endswith("/") else 0
+    scheme = re.match(r"([a-z][a-z0-9+.-]*:/*)?", address, re.IGNORECASE) if "@" in address else None
+    begin = scheme.end() if scheme and scheme[0].endswith("/") else 0
     rest = address[begin:]
     user, colon, secret = rest.rpartition("@")[0].partition(":")
     if colon and secret:
@@ -27,5 +27,5 @@ def redact(address: str) -> str:
 
 
 def hide_parameters(text: str) -> str:
-    """A text without the values of parameters that hold secrets."""
+    """Replace the values of parameters that hold secrets."""
     return _SECRET.sub(r"\1***", text)

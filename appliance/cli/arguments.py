@@ -15,7 +15,7 @@ from appliance.device import logs
 from appliance.errors import ConfigError
 from appliance.service.signals import INTERRUPTED
 from appliance.settings import loader
-from appliance.settings.schema import Profile, Settings
+from appliance.settings.schema import ProfileName, Settings
 
 OK, FAILED, USAGE, NO_MODEL = 0, 1, 2, 3
 EXIT_CODES = {
@@ -72,7 +72,7 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str]:
     for name, value in vars(arguments).items():
         if value is not None and (name == "profile" or "." in name):
             flags[name] = value
-    if getattr(arguments, "profile", None) not in (None, *get_args(Profile)):
+    if getattr(arguments, "profile", None) not in (None, *get_args(ProfileName)):
         raise ConfigError("--profile: choose development, production or realtime")
     return flags
 

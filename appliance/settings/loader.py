@@ -1,7 +1,7 @@
-"""Load the settings.
+"""Load the settings from all sources.
 
-Precedence, the last one wins: defaults, profile, TOML file, systemd credentials, environment, flags. Everything is
-validated before a port opens.
+Precedence, last wins: defaults, profile, TOML file, systemd credentials, environment, flags. All of them are checked
+before a port opens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from appliance.settings.schema import PROFILES, Settings
 from appliance.settings.sources import Layer, field_types
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
-"""The settings file of an installed device, relative to the root."""
+"""The device's settings file, relative to the root."""
 
 
 def load(
@@ -31,12 +31,12 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Read a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
+    """Load a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
 
-    Raises ConfigError, which names the source, the key and what is expected.
+    Raises ConfigError with the source, the key and the accepted values.
     """
     environ = environ or {}
-    layers = [*([*_of_installation(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
+    layers = [*([*_device_defaults(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
                *sources.of_environment(environ, Settings), *sources.of_flags(flags or {}, Settings)]  # fmt: skip
     for source in layers:
         sources.check(source, Settings)
@@ -45,15 +45,15 @@ def load(
     return settings
 
 
-def _of_installation(path: Path) -> Iterable[Layer]:
-    """Defaults of an installed device: its models are in one place, whatever folder a command runs in."""
+def _device_defaults(path: Path) -> Iterable[Layer]:
+    """Defaults of an installed device: its models folder does not depend on the current directory."""
     if path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
-        yield Layer("installation", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
+        yield Layer("device defaults", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The settings to start with, and what is wrong with the written ones."""
+    """The settings to start with. `problem`: why they are not the configured ones."""
 
     settings: Settings
     problem: ConfigError | None = None
@@ -65,7 +65,7 @@ class Chosen:
 def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
     """The defaults with the valid part of `[server]`, so that a device with invalid settings keeps its address.
 
-    Raises ConfigError if the flags are invalid: the person who typed them can read the error.
+    Raises ConfigError when the flags themselves are invalid: the person who typed them sees it.
     """
     for source in sources.of_flags(flags, Settings):
         sources.check(source, Settings)
@@ -78,11 +78,11 @@ def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, s
     for read in readers:
         with contextlib.suppress(ConfigError):
             for source in read():
-                _keep_good(source, server.tree["server"])
+                _keep_valid(source, server.tree["server"])
     return _merged([server, *sources.of_flags(flags, Settings)])
 
 
-def _keep_good(source: Layer, server: sources.Tree) -> None:
+def _keep_valid(source: Layer, server: sources.Tree) -> None:
     section = source.tree.get("server")
     for key, value in section.items() if isinstance(section, Mapping) else ():
         with contextlib.suppress(ConfigError):
@@ -107,7 +107,7 @@ def _merged(layers: Iterable[Layer]) -> Settings:
 
 
 def describe(settings: Settings) -> str:
-    """The settings as TOML, each with its description."""
+    """The effective settings as TOML, each with its description as a comment."""
     lines = [f"# {field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
     for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
         lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
@@ -133,19 +133,19 @@ def _toml_list(items: tuple[Any, ...]) -> str:
 
 
 def _check_together(settings: Settings) -> None:
-    """Raise ConfigError for settings that contradict each other."""
+    """Reject settings that contradict each other across sources."""
     target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
     if critical <= target:
         raise ConfigError(
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
-            "the device slows down at the target and stops at the critical temperature"
+            "the device reduces its load at the target and pauses inference at the critical temperature"
         )
 
 
 def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:
-    """`$APPLIANCE_CONFIG`, otherwise /etc/appliance/appliance.toml if it exists.
+    """`$APPLIANCE_CONFIG`, else /etc/appliance/appliance.toml if it exists.
 
-    Raises ConfigError without permission to check that.
+    Raises ConfigError when its folder is not accessible.
     """
     named = environ.get("APPLIANCE_CONFIG")
     if named:
@@ -154,4 +154,4 @@ def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")
     try:
         return system if system.exists() else None
     except PermissionError:
-        raise ConfigError(f"{system}: only root and the service may read it. Use sudo") from None
+        raise ConfigError(f"{system}: only root and the service can read it. Use sudo.") from None

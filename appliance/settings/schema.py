@@ -1,4 +1,7 @@
-"""The settings: meaning, unit, bounds, and the reason for each default."""
+"""Settings schema: the meaning, unit, bounds and default of each setting.
+
+One file, because `appliance config show` prints the sections in this order and with these descriptions.
+"""
 
 from __future__ import annotations
 
@@ -6,62 +9,80 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-HostName = Annotated[str, Meta(pattern=r"^(\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)$", max_length=253)]
-Profile = Literal["development", "production", "realtime"]
+from appliance.settings.requirements import FORM
+
+HostName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)$",
+        max_length=253,
+        extra={FORM: "a host name without scheme and port, such as device.example.com"},
+    ),
+]
+ProfileName = Literal["development", "production", "realtime"]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The HTTP and Socket.IO server."""
+    """HTTP and Socket.IO server."""
 
-    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0: all networks.")] = "0.0.0.0"
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 lets the system choose one.")] = 8080
+    host: Annotated[str, Meta(description="Listen address. 0.0.0.0: all IPv4 interfaces.")] = "0.0.0.0"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port. 0: the system chooses a free one.")] = 8080
     cors_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Web origins that browsers may connect from, '*' for all; empty: only the device's own page."),
+        Meta(description="Web origins that may connect from a browser; '*': any. Empty: only the device's own page."),
     ] = ()
     allowed_hosts: Annotated[
         tuple[HostName, ...],
         Meta(
             max_length=100,
-            description="Additional host names of this device; `.example.com`: all its subdomains, `*`: any, which "
-            "allows DNS rebinding. IP addresses, the host name, .local and names without a dot are always allowed.",
+            description="Additional host names of this device. `.example.com`: all its subdomains. `*`: any name, "
+            "which permits DNS rebinding. Always accepted: IP addresses, the host name, .local, names without a dot.",
         ),
     ] = ()
     ping_interval_s: Annotated[
-        float, Meta(ge=1, le=300, description="Time between two Socket.IO pings, s; 25 is the protocol's default.")
+        float, Meta(ge=1, le=300, description="Interval between Socket.IO pings, s. 25 is the Socket.IO default.")
     ] = 25.0
     ping_timeout_s: Annotated[
         float,
         Meta(
             ge=1,
             le=600,
-            description="Time for a client to answer a ping, s; long enough for slow radio links.",
+            description="Disconnect a client that does not answer a ping in time, s. 60 suits slow radio links.",
         ),
     ] = 60.0
     max_frame_bytes: Annotated[
         int,
-        Meta(ge=1000, le=64_000_000, description="Largest picture accepted, bytes; 10 MB fits any 4K JPEG."),
+        Meta(
+            ge=1000, le=64_000_000, description="Maximum size of an image file, bytes. 10 MB is enough for any 4K JPEG."
+        ),
     ] = 10_000_000
     compression: Annotated[
-        bool, Meta(description="Compress text responses over HTTP and polling; pictures are never compressed again.")
+        bool, Meta(description="Compress text responses over HTTP and polling. Images are never compressed again.")
     ] = True
     compression_min_bytes: Annotated[
         int,
-        Meta(ge=0, le=100_000_000, description="Smallest response to compress, bytes."),
+        Meta(
+            ge=0,
+            le=100_000_000,
+            description="Minimum size of a response to compress, bytes. Smaller ones gain nothing.",
+        ),
     ] = 1024
     websocket_deflate: Annotated[
         bool,
-        Meta(description="Offer permessage-deflate. Off: deflating JPEGs costs CPU and saves nothing."),
+        Meta(
+            description="Offer permessage-deflate. Off: clients would also deflate JPEGs, which costs CPU for nothing."
+        ),
     ] = False
     max_connections: Annotated[
-        int, Meta(ge=1, le=100_000, description="Largest number of Socket.IO connections; more are refused.")
+        int, Meta(ge=1, le=100_000, description="Maximum number of Socket.IO connections. More are refused.")
     ] = 2000
     max_connections_per_address: Annotated[
         int,
         Meta(
             ge=1,
             le=100_000,
-            description="Largest number of TCP connections from one address; raise it for a proxy on another machine.",
+            description="Maximum number of TCP connections from one address. Raise it for a reverse proxy on another "
+            "host. Loopback has no limit.",
         ),
     ] = 500
     max_unfinished_bytes: Annotated[
@@ -69,7 +90,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1_000_000,
             le=4_000_000_000,
-            description="Memory for messages that are still arriving, of all clients together, bytes.",
+            description="Memory for partially received messages of all clients, bytes. Two messages always fit.",
         ),
     ] = 64_000_000
     header_timeout_s: Annotated[
@@ -77,104 +98,133 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=300,
-            description="Longest time for headers, or from the handshake to CONNECT, s; radio links take 2.",
+            description="Time limit for request headers, and for CONNECT after a handshake, s. Radio links need 2.",
         ),
     ] = 10.0
     message_timeout_s: Annotated[
         float,
-        Meta(ge=2, le=3600, description="Longest time for a whole body or message, s; enough for 10 MB at 1.5 Mbit/s."),
+        Meta(
+            ge=2,
+            le=3600,
+            description="Time limit for a whole body or message, s. 60 is 10 MB at 1.5 Mbit/s. "
+            "A sender that is silent for a quarter of it is disconnected.",
+        ),
     ] = 60.0
     idle_timeout_s: Annotated[
         float,
         Meta(
             ge=1,
             le=86_400,
-            description="Close an idle HTTP connection after this time, s; as nginx does.",
+            description="Close an HTTP connection without a request after this time, s. 75 is the nginx default.",
         ),
     ] = 75.0
     viewer_token: Annotated[
-        str, Meta(description="Token for the page's pictures and for `subscribe`; empty: anyone may watch.")
+        str, Meta(description="Token that the page and `subscribe` require. Empty: anyone can view.")
     ] = ""
     require_token: Annotated[bool, Meta(description="Refuse cameras that have no token under [cameras.NAME].")] = False
-    api_key: Annotated[str, Meta(description="Key that /v1/vision clients send as `api_key`; empty: none.")] = ""
+    api_key: Annotated[
+        str, Meta(description="Key that /v1/vision requires in the form field `api_key`. Empty: no key.")
+    ] = ""
     keep_pictures: Annotated[
         bool,
         Meta(
-            description="Keep each camera's latest picture for /cameras/NAME/latest.jpg even when nobody watches, "
-            "32 MB in total. Off, so that pictures leave memory as soon as they are answered."
+            description="Keep the latest image of each camera for /cameras/NAME/latest.jpg while it has no viewers, "
+            "up to 32 MB in total. Off: images are released after inference."
         ),
     ] = False
     advertise: Annotated[
-        bool, Meta(description="Announce the device by multicast DNS, so that cameras find it; needs the extra 'mdns'.")
+        bool,
+        Meta(description="Announce the device by multicast DNS, so that cameras find it. Requires the extra 'mdns'."),
     ] = False
     drain_s: Annotated[
         float,
-        Meta(ge=0, le=600, description="Time to answer frames in flight at shutdown, s; systemd allows 15."),
+        Meta(
+            ge=0,
+            le=600,
+            description="Time at shutdown to finish accepted frames, s. systemd kills the service after 15.",
+        ),
     ] = 3.0
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The detection model and its thresholds."""
+    """Model, and what counts as a detection."""
 
-    name: Annotated[str, Meta(min_length=1, description="Name of the model: a folder in `dir`.")] = "yolo11n"
-    dir: Annotated[str, Meta(description="Folder of the models.")] = "models"
+    name: Annotated[str, Meta(min_length=1, description="Folder name of the model bundle in `dir`.")] = "yolo11n"
+    dir: Annotated[str, Meta(description="Folder of the model bundles.")] = "models"
     min_confidence: Annotated[
-        float, Meta(gt=0, lt=1, description="Lowest confidence reported, unless the frame sets its own, 0-1.")
+        float, Meta(gt=0, lt=1, description="Minimum confidence of a detection, 0-1. A frame can override it.")
     ] = 0.25
     iou: Annotated[
-        float, Meta(gt=0, le=1, description="Overlap (IoU, 0-1) above which two boxes of a class count as one object.")
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Boxes of one class that overlap more than this (IoU, 0-1) are merged into one detection.",
+        ),
     ] = 0.7
-    max_detections: Annotated[int, Meta(ge=1, le=3000, description="Largest number of detections in a frame.")] = 300
+    max_detections: Annotated[int, Meta(ge=1, le=3000, description="Maximum number of detections per frame.")] = 300
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The inference engine."""
+    """Inference engine."""
 
     kind: Annotated[
         str,
         Meta(
             pattern=r"^[a-z][a-z0-9_-]*$",
-            description="openvino, onnxruntime, tensorrt, or the engine of another package.",
+            extra={FORM: "the name of an engine in lower case, such as openvino"},
+            description="Inference engine: openvino, onnxruntime, tensorrt, or one that another package provides.",
         ),
     ] = "openvino"
     device: Annotated[
-        str, Meta(pattern=r"^(CPU|GPU(\.\d+)?|NPU|AUTO(:[A-Z.,0-9]+)?)$", description="CPU, GPU, NPU or AUTO.")
+        str,
+        Meta(
+            pattern=r"^(CPU|GPU(\.\d+)?|NPU|AUTO(:[A-Z.,0-9]+)?)$",
+            extra={FORM: "CPU, GPU, NPU, AUTO, or a form of them such as GPU.1 or AUTO:GPU,CPU"},
+            description="Inference device: CPU, GPU, NPU or AUTO.",
+        ),
     ] = "CPU"
     precision: Annotated[
         Literal["", "f32", "f16", "bf16"],
-        Meta(description="Numeric precision; empty: the fastest that the chip supports."),
+        Meta(description="Numeric precision of inference. Empty: the fastest that the hardware supports."),
     ] = ""
-    threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads for inference; 0: all available.")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, le=256, description="CPU threads for inference. 0: all CPUs available to the service.")
+    ] = 0
     hint: Annotated[
         Literal["auto", "throughput", "latency"],
-        Meta(description="throughput: frames in parallel; latency: all cores for one frame; auto: as the load is."),
+        Meta(
+            description="throughput: several frames in parallel. latency: all cores on one frame. "
+            "auto: all cores on a frame only while no other waits."
+        ),
     ] = "auto"
     sizes: Annotated[
         int,
         Meta(
             ge=1,
             le=32,
-            description="Input sizes compiled separately, about 40 MB each; raise it for cameras of different shapes.",
+            description="Number of input sizes to keep compiled, about 40 MB each. "
+            "Raise it for cameras with different aspect ratios.",
         ),
     ] = 1
     cache: Annotated[
-        bool, Meta(description="Keep compiled models on disk (.compiled in model.dir, 100 MB), for faster starts.")
+        bool, Meta(description="Cache compiled models on disk (.compiled in model.dir, 100 MB) for a faster start.")
     ] = True
 
 
 class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Admission, queueing and sharing of frames."""
+    """Frame admission and scheduling."""
 
     max_side: Annotated[
         int,
-        Meta(ge=64, le=2048, description="Longest side of the model's input, px; YOLO is trained at 640."),
+        Meta(ge=64, le=2048, description="Longest side of the model input, px. YOLO nano models are trained at 640."),
     ] = 640
     min_interval_s: Annotated[
         float,
         Meta(
             ge=0,
             le=3600,
-            description="Shortest time between two frames of a camera, s; 0: its fair share.",
+            description="Minimum interval between frames of one camera, s. 0: a fair share of the device's capacity.",
         ),
     ] = 0.0
     burst: Annotated[
@@ -182,7 +232,7 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=100,
-            description="Frames that may arrive early in a row, to allow for jitter.",
+            description="Number of consecutive early frames to accept before one is skipped; absorbs network jitter.",
         ),
     ] = 3
     max_age_s: Annotated[
@@ -190,22 +240,26 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=0.01,
             le=600,
-            description="Drop a frame as expired after waiting this long, s; a late answer has no value.",
+            description="Drop a frame as expired after waiting this long, s. An older result is no longer useful.",
         ),
     ] = 2.0
     max_waiting: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Largest number of cameras with a waiting frame; more get `overloaded`."),
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum number of cameras with a waiting frame. Another one gets the answer `overloaded`.",
+        ),
     ] = 256
     max_waiting_bytes: Annotated[
-        int, Meta(ge=1_000_000, le=16_000_000_000, description="Memory for all waiting frames together, bytes.")
+        int, Meta(ge=1_000_000, le=16_000_000_000, description="Memory limit for all waiting frames, bytes.")
     ] = 64_000_000
     max_pixels: Annotated[
         int,
         Meta(
             ge=10_000,
             le=1_000_000_000,
-            description="Largest picture accepted, width x height; 40 million fits 8K.",
+            description="Maximum image size, width x height, px. 40 million is enough for 8K.",
         ),
     ] = 40_000_000
     deadline_s: Annotated[
@@ -213,66 +267,67 @@ class Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=0.1,
             le=600,
-            description="Time after which an inference counts as hung, s; the watchdog then restarts the service.",
+            description="Treat the engine as hung, and restart, when one frame takes longer than this, s.",
         ),
     ] = 20.0
     slow_frame_s: Annotated[
         float,
-        Meta(ge=0.001, le=600, description="Log a frame that takes longer as a warning, with its timings, s."),
+        Meta(ge=0.001, le=600, description="Log a warning with timings for a frame that takes longer than this, s."),
     ] = 2.0
-    scene_gate: Annotated[bool, Meta(description="Repeat the last answer while nothing in the scene has changed.")] = (
-        False
-    )
+    scene_gate: Annotated[
+        bool, Meta(description="Repeat the last result, without inference, while the scene is unchanged.")
+    ] = False
     refresh_s: Annotated[
-        float, Meta(gt=0, le=3600, description="With scene_gate: run inference at least this often, s.")
+        float,
+        Meta(gt=0, le=3600, description="With scene_gate: maximum time between inferences of an unchanged scene, s."),
     ] = 10.0
     jpeg_quality: Annotated[
         int,
         Meta(
             ge=30,
             le=95,
-            description="JPEG quality requested from cameras; 80 loses no detections.",
+            description="JPEG quality requested from cameras. 80 loses no detections; 95 doubles the size.",
         ),
     ] = 80
 
 
 class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The cache of answers to byte-identical pictures."""
+    """Cache of results for byte-identical images."""
 
-    enabled: Annotated[bool, Meta(description="Use the cache.")] = True
-    entries: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of answers kept.")] = 100
-    max_bytes: Annotated[int, Meta(ge=10_000, le=4_000_000_000, description="Largest memory of the cache, bytes.")] = (
-        2_000_000
-    )
-    ttl_s: Annotated[float, Meta(ge=0.1, le=86_400, description="Time after which an answer is dropped, s.")] = 60.0
+    enabled: Annotated[bool, Meta(description="Cache results.")] = True
+    entries: Annotated[int, Meta(ge=1, le=100_000, description="Maximum number of cached results.")] = 100
+    max_bytes: Annotated[
+        int, Meta(ge=10_000, le=4_000_000_000, description="Maximum memory for cached results, bytes.")
+    ] = 2_000_000
+    ttl_s: Annotated[float, Meta(ge=0.1, le=86_400, description="Lifetime of a cached result, s.")] = 60.0
 
 
 class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to slow down; see docs/governor.md."""
+    """When to reduce the load; docs/governor.md explains how."""
 
-    enabled: Annotated[bool, Meta(description="Act on temperature and memory; off: only report them.")] = True
+    enabled: Annotated[
+        bool, Meta(description="Reduce the load on high temperature or low memory. Off: only report.")
+    ] = True
     target_temp_c: Annotated[
         float,
         Meta(
             ge=30,
             le=110,
-            description="Keep the chip below this, and 3 °C below its trip point, °C; a Raspberry Pi throttles at 80.",
+            description="Target limit of the SoC temperature, °C, and at most 3 below the hardware's own trip point. "
+            "A Raspberry Pi throttles at 80.",
         ),
     ] = 77.0
     critical_temp_c: Annotated[
         float,
-        Meta(
-            ge=40,
-            le=120,
-            description="Stop inference at this, °C; a Raspberry Pi throttles hard at 85.",
-        ),
+        Meta(ge=40, le=120, description="Pause inference at this temperature, °C. Firmware throttles hard at 85."),
     ] = 84.0
     min_available_bytes: Annotated[
         int,
         Meta(
             ge=0,
             le=64_000_000_000,
-            description="Process one frame at a time below this much free memory, bytes; twice this: drop the cache.",
+            description="Process one frame at a time below this much available memory, bytes. "
+            "Below twice this the cache is emptied.",
         ),
     ] = 100_000_000
 
@@ -280,62 +335,84 @@ class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Logging."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest severity logged.")] = "info"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Minimum level of log messages.")
+    ] = "info"
 
 
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Data that survives a restart."""
+    """Persistent state."""
 
     dir: Annotated[
         str,
-        Meta(description="Folder of the data; empty: $STATE_DIRECTORY of systemd, otherwise ~/.local/state/appliance."),
+        Meta(description="State folder. Empty: $STATE_DIRECTORY from systemd, else ~/.local/state/appliance."),
     ] = ""
-    history: Annotated[bool, Meta(description="Save the history of the last day once a minute.")] = True
+    history: Annotated[
+        bool, Meta(description="Save the history of the last 24 hours once a minute, so that it survives a restart.")
+    ] = True
 
 
 class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera, `[cameras.NAME]`."""
 
-    token: Annotated[str, Meta(description="Token that a client must present to use this name; empty: none.")] = ""
+    token: Annotated[str, Meta(description="Token that the camera must send to use this name. Empty: none.")] = ""
     weight: Annotated[
         float,
-        Meta(gt=0, le=100, description="Share of the engine relative to others; 2 gets twice as much as 1."),
+        Meta(
+            gt=0,
+            le=100,
+            description="Relative share of inference time. A camera with 2 gets twice as much as one with 1.",
+        ),
     ] = 1.0
     priority: Annotated[
-        int, Meta(ge=0, le=9, description="Higher priorities go first; equal ones share by weight.")
+        int,
+        Meta(
+            ge=0,
+            le=9,
+            description="Frames of a camera with a higher priority always go first. Equal priorities share by weight.",
+        ),
     ] = 0
-    min_interval_s: Annotated[float, Meta(ge=0, le=3600, description="Shortest time between two frames, s.")] = 0.0
+    min_interval_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Minimum interval between frames of this camera, s, if longer than flow.min_interval_s.",
+        ),
+    ] = 0.0
 
 
 class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The camera agent, `appliance camera`; its token comes from `token_file` or $APPLIANCE_TOKEN."""
+    """Camera agent (`appliance camera`). Its token is in `token_file` or $APPLIANCE_TOKEN."""
 
     to: Annotated[
-        str,
-        Meta(description="URL of the device, http://device:8080; empty: found by mDNS."),
+        str, Meta(description="URL of the device, for example http://device:8080. Empty: find it by multicast DNS.")
     ] = ""
-    name: Annotated[str, Meta(description="Name of this camera; empty: the host name.")] = ""
+    name: Annotated[str, Meta(description="Camera name. Empty: the host name.")] = ""
     source: Annotated[
         str,
         Meta(
-            description="demo, picamera, a folder of pictures, a video, /dev/video0, rtsp://… or http://…; env:NAME or "
-            "@FILE: read the address from there."
+            description="demo, picamera, an image folder, a video file, /dev/video0, rtsp://… or http://…. "
+            "env:NAME or @FILE: read it from an environment variable or a file."
         ),
     ] = "demo"
     rtsp_transport: Annotated[
         Literal["auto", "tcp", "udp"],
-        Meta(description="RTSP transport; auto: TCP, which loses no packets, or UDP if the camera refuses TCP."),
+        Meta(
+            description="RTSP transport. auto: TCP, or UDP if the camera refuses TCP, because packet loss over UDP "
+            "damages images."
+        ),
     ] = "auto"
     token_file: Annotated[
-        str, Meta(description="File with the token, read at each connection; empty: $APPLIANCE_TOKEN.")
+        str, Meta(description="File with the camera's token, read for each connection. Empty: $APPLIANCE_TOKEN.")
     ] = ""
-    save_dir: Annotated[str, Meta(description="Folder to save pictures with detections in; empty: save none.")] = ""
+    save_dir: Annotated[str, Meta(description="Folder for images with detections. Empty: save none.")] = ""
     save_max_bytes: Annotated[
         int,
         Meta(
             ge=1_000_000,
             le=100_000_000_000_000,
-            description="Largest total size of saved pictures, bytes; the oldest are deleted first.",
+            description="Maximum total size of saved images, bytes. The oldest are deleted first.",
         ),
     ] = 1_000_000_000
     command_interval_s: Annotated[
@@ -343,17 +420,18 @@ class CameraAgent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(
             ge=0,
             le=86_400,
-            description="Shortest time between two runs of the `--on` command, s; one runs at a time.",
+            description="Minimum time between two starts of the `--on` command, s. Only one runs at a time.",
         ),
     ] = 10.0
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of the appliance."""
+    """All settings of the service and the camera agent."""
 
-    profile: Annotated[Profile, Meta(description="development, production or realtime; sets other defaults.")] = (
-        "production"
-    )
+    profile: Annotated[
+        ProfileName,
+        Meta(description="development, production or realtime: selects the defaults of the settings below."),
+    ] = "production"
     server: Server = Server()
     model: Model = Model()
     engine: EngineSettings = EngineSettings()

@@ -1,10 +1,10 @@
-"""The sources of the settings: each read by itself, and held against the schema in its own words.
+"""Read the sources of the settings and check each against the schema.
 
 Rules of this file:
-- A source is checked before it is merged, so that an error names the file and its line, the variable, the credential
-  or the flag.
-- An unknown key is an error that names where it stands and the nearest key that exists.
-- A secret's value is never part of an error: those are shown on the page.
+- A source is checked before it is merged, so that an error names the file and line, the variable, the credential or
+  the flag.
+- An unknown key is an error that names its location and the nearest valid key.
+- An error never contains the value of a secret: the page shows errors.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from appliance import files
 from appliance.errors import ConfigError, did_you_mean
+from appliance.settings.requirements import requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,16 +32,16 @@ else:
     import tomli as tomllib
 
 Tree = dict[str, Any]
-"""Settings as they are written: {"server": {"port": 80}}."""
+"""Settings as nested tables: {"server": {"port": 80}}."""
 Schema = type[Struct]
 
 SECRETS = ("token", "viewer_token", "api_key")
 CREDENTIALS = "server.viewer_token, server.api_key, cameras.NAME.token"
 PREFIX = "APPLIANCE_"
 _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
-_MOST_BYTES = 1_000_000
-"""Of a file of settings; a device may be named by mistake, or what a dying disk makes of a file."""
-_MOST_SHOWN = 80
+_MAX_BYTES = 1_000_000
+"""Limit for a settings file. The path may name a device by mistake, and a failing disk can corrupt a file's size."""
+_MAX_SHOWN = 80
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
@@ -48,7 +49,10 @@ _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says. `from_text`: values are text, "80" means 80; `lines`: where in its file a key stands."""
+    """The settings of one source.
+
+    `from_text`: all values are strings, "80" means 80. `lines`: the line number of each key in a file.
+    """
 
     source: str
     tree: Tree
@@ -56,19 +60,19 @@ class Layer:
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, where: str) -> str:
-        """The source and, where it is known, the line of a key."""
+        """The source and, if known, the line of a key."""
         line = self.lines.get(where)
         return self.source if line is None else f"{self.source}, line {line}"
 
 
 def of_toml(path: Path) -> Layer:
-    """A settings file. Raises ConfigError."""
+    """Read a settings file. Raises ConfigError."""
     try:
-        text = files.read_plain(path, _MOST_BYTES).decode("utf-8-sig") if str(path) != os.devnull else ""
+        text = files.read_plain(path, _MAX_BYTES).decode("utf-8-sig") if str(path) != os.devnull else ""
         return Layer(str(path), tomllib.loads(text), lines=_lines(text))
     except OSError as error:
-        do = "; use sudo" if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}{do}") from None
+        advice = ". Use sudo." if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     except ValueError as error:  # also numbers of thousands of digits
@@ -76,34 +80,38 @@ def of_toml(path: Path) -> Layer:
 
 
 def of_credentials(folder: Path) -> Iterator[Layer]:
-    """The secrets that systemd hands over, a file each; the name may begin with `appliance_`, as those of a folder do.
+    """Read the secrets that systemd passes as credentials, one file each.
+
+    A name can have the prefix `appliance_`, which `LoadCredential=` adds for a folder.
 
     Raises ConfigError.
     """
     if not folder.exists():
-        return  # there are none: systemd 255 removes the folder that it names then
+        return  # no credentials: systemd 255 removes the folder but still sets the variable
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_file())
         for path in paths:
             source, name = f"credential {path.name}", path.name.removeprefix("appliance_")
-            value = files.read_plain(path, _MOST_BYTES).decode("utf-8").strip()
+            value = files.read_plain(path, _MAX_BYTES).decode("utf-8").strip()
             if not value:
-                raise ConfigError(f"{source}: is empty, which would admit anyone. Write the secret into it")
+                raise ConfigError(
+                    f"{source}: is empty, which would allow access without a secret. Write the secret to its file."
+                )
             if name in ("server.viewer_token", "server.api_key"):
                 yield Layer(source, {"server": {name.removeprefix("server."): value}})
             elif name.startswith("cameras.") and name.endswith(".token") and name != "cameras.token":
                 camera = name.removeprefix("cameras.").removesuffix(".token")
                 yield Layer(source, {"cameras": {camera: {"token": value}}})
             else:
-                raise ConfigError(f"{source}: is not one of {CREDENTIALS}")
+                raise ConfigError(f"{source}: unknown credential. Valid names: {CREDENTIALS}")
     except OSError as error:
         raise ConfigError(f"credentials in {folder}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"credentials in {folder}: a secret must be text (UTF-8)") from None
+        raise ConfigError(f"credentials in {folder}: a secret must be UTF-8 text") from None
 
 
 def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
-    """`APPLIANCE_SECTION_KEY` variables. Raises ConfigError."""
+    """Read `APPLIANCE_SECTION_KEY` variables. Raises ConfigError."""
     for name, value in sorted(environ.items()):
         if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
             continue
@@ -112,13 +120,13 @@ def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer
 
 
 def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
-    """`section.key` flags. Raises ConfigError."""
+    """Read `section.key` flags. Raises ConfigError."""
     for key, value in flags.items():
         yield _of_text(f"--set {key}", key, value, schema)
 
 
 def check(layer: Layer, schema: Schema) -> None:
-    """Raise ConfigError for an unknown key or an invalid value in a source."""
+    """Check one source against the schema. Raises ConfigError for the first unknown key or invalid value."""
     hints = _hints(schema)
     for key, value in layer.tree.items():
         section = hints.get(key)
@@ -135,7 +143,7 @@ def check(layer: Layer, schema: Schema) -> None:
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:
-    """Merge a tree into another one; the new values win."""
+    """Merge a tree into another one; its values win."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             merge(into.setdefault(key, {}), value)
@@ -145,7 +153,7 @@ def merge(into: Tree, tree: Mapping[str, Any]) -> None:
 
 @functools.cache
 def field_types(struct: Schema) -> Mapping[str, tuple[Any, str]]:
-    """Each field's bare type and its description."""
+    """The type of each field without its annotation, and its description."""
     fields: dict[str, tuple[Any, str]] = {}
     for name, hint in _hints(struct).items():
         if get_origin(hint) is Annotated:
@@ -158,12 +166,12 @@ def field_types(struct: Schema) -> Mapping[str, tuple[Any, str]]:
 
 @functools.cache
 def _hints(schema: Schema) -> Mapping[str, Any]:
-    """The annotated type of each field; computing it takes milliseconds."""
+    """The type hints of a schema with descriptions and bounds. Cached: resolving them takes milliseconds."""
     return get_type_hints(schema, include_extras=True)
 
 
 def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
-    """`server.port`, "80" -> {"server": {"port": "80"}}; commas separate the items of a list."""
+    """Convert `server.port`, "80" to {"server": {"port": "80"}}. Commas separate the items of a list."""
     section, _, key = dotted.partition(".")
     if not key:
         return Layer(source, {section: value}, from_text=True)
@@ -177,17 +185,17 @@ def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line of each section and key, which the TOML parser does not report; keys in unusual notation have none."""
-    found: dict[str, int] = {}
+    """The line number of each section and key, which tomllib does not report. Rare notations are left out."""
+    numbers: dict[str, int] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             section = re.sub(r"[\"']", "", header[1])
-            found.setdefault(section, number)
+            numbers.setdefault(section, number)
         elif key := _KEY.match(line):
             name = re.sub(r"[\"']", "", key[1])
-            found.setdefault(f"{section}.{name}" if section else name, number)
-    return found
+            numbers.setdefault(f"{section}.{name}" if section else name, number)
+    return numbers
 
 
 def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
@@ -203,27 +211,29 @@ def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
 def _check_table(layer: Layer, where: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"{layer.at(where)}: {where} is a section, not a value. Write [{where}] and its keys below it"
+            f"{layer.at(where)}: {where} is a section, not a value. Write [{where}] with its keys below it."
         )
 
 
 def _check_value(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
-    expected = _expected(hint)
     try:
         converted = msgspec.convert(value, hint, strict=not layer.from_text)
-        if isinstance(converted, float) and not math.isfinite(converted):
-            raise msgspec.ValidationError
-        if any(_CONTROL.search(text) for text in _texts(converted)):
-            expected = "text without control characters"
-            raise msgspec.ValidationError
     except msgspec.ValidationError:
-        note = f" ({doc.rstrip('.')})" if doc else ""
-        shown = "(secret)" if where.rpartition(".")[2] in SECRETS else _shown(value)
-        raise ConfigError(f"{layer.at(where)}: {where} = {shown}: must be {expected}{note}") from None
+        raise _invalid(layer, where, value, requirement(hint), doc) from None
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise _invalid(layer, where, value, requirement(hint), doc)
+    if any(_CONTROL.search(text) for text in _texts(converted)):
+        raise _invalid(layer, where, value, "must not contain control characters", doc)
+
+
+def _invalid(layer: Layer, where: str, value: Any, reason: str, doc: str) -> ConfigError:
+    note = f" ({doc})" if doc else ""
+    shown = "(secret)" if where.rpartition(".")[2] in SECRETS else _shown(value)
+    return ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}")
 
 
 def _texts(value: Any) -> tuple[Any, ...]:
-    """The strings in a value: a path with a NUL byte would crash the service."""
+    """The strings in a setting. A path with a NUL byte would crash the service."""
     return tuple(one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str))
 
 
@@ -232,34 +242,9 @@ def _shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a number of thousands of digits
         return "(a very long number)"
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
-
-
-def _expected(hint: Any) -> str:
-    """What a value must be, in plain English: `a whole number from 0 to 65535`."""
-    bare, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
-    if get_origin(bare) is Literal:
-        *first, last = (f"'{choice}'" if not choice else str(choice) for choice in get_args(bare))
-        return f"{', '.join(first)} or {last}"
-    if bare is bool:
-        return "true or false"
-    if bare in (int, float):
-        least = f"from {meta.ge}" if meta.ge is not None else f"above {meta.gt}" if meta.gt is not None else ""
-        most = f"to {meta.le}" if meta.le is not None else f"below {meta.lt}" if meta.lt is not None else ""
-        if least.startswith("above") or most.startswith("below"):
-            most = most.replace("to", "at most", 1) if most.startswith("to") else most
-            joint = " and "
-        else:
-            joint = " "
-        kind = "a whole number" if bare is int else "a number"
-        return f"{kind} {least}{joint}{most}" if least and most else kind
-    if get_origin(bare) is tuple:
-        return "a list of valid names" if get_origin(get_args(bare)[0]) is Annotated else "a list"
-    if meta.pattern is not None:
-        return "in a valid form"
-    return "text that is not empty" if meta.min_length else "text"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _unknown(layer: Layer, where: str, key: str, known: list[str]) -> ConfigError:
-    hint = did_you_mean(key, known, cutoff=0.5) or f"; known here: {', '.join(sorted(known))}"
+    hint = did_you_mean(key, known, cutoff=0.5) or f"; valid keys: {', '.join(sorted(known))}"
     return ConfigError(f"{layer.at(where)}: unknown key '{where}'{hint}")
