@@ -1,1 +1,1 @@
-"""For tests of engines that other packages bring: what every engine promises, and a network of known answers."""
+"""Test support for engines in other packages: the engine contract, and a network with known outputs."""

@@ -1,7 +1,7 @@
-"""A network of a few hundred bytes, written as ONNX by hand, whose answer can be worked out on paper.
+"""A network of a few hundred bytes, encoded as ONNX by hand, whose output can be computed on paper.
 
-It has YOLO's shape, (1, 4 + classes, anchors), one anchor for each 32x32 pixels. Every box is the same, and the
-confidences are the mean red, green and blue under the anchor: what it finds is colours.
+Its output has YOLO's shape, (1, 4 + classes, anchors), with one anchor for each 32x32 pixels. Every box is the same,
+and the confidences are the mean red, green and blue under the anchor: the network detects colours.
 
 Field numbers are those of onnx.proto3 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3).
 """
@@ -19,7 +19,7 @@ from appliance.values import Size
 STRIDE = 32
 CLASSES = ("red", "green", "blue")
 BOX = (48.0, 40.0, 20.0, 16.0)
-"""Centre, width and height, in the input's pixels."""
+"""Centre, width and height in input pixels."""
 
 _FLOAT, _INT64 = 1, 7
 
@@ -36,14 +36,14 @@ METADATA = {
     "names": "{0: 'red', 1: 'green', 2: 'blue'}",
     "channels": "3",
 }
-"""What Ultralytics' exporter writes into an ONNX file."""
+"""The metadata that Ultralytics' exporter writes to an ONNX file."""
 
 
 def colours(size: Size | None = None, *, rows: int = 7, dimmed: float = 0.0, **metadata: str) -> bytes:
     """The network as an ONNX file.
 
-    `size`: of its input; None: any. `rows`: of its output; more than 7 look like a mask head's. `dimmed`: taken
-    from every confidence. `metadata`: over the usual one; an empty text takes a key out.
+    `size`: input size; None: any. `rows`: of the output; more than 7 look like a mask head. `dimmed`: subtracted from
+    every confidence. `metadata`: overrides METADATA; an empty string removes a key.
     """
     weights = np.zeros((rows, 3, 1, 1), np.float32)
     weights[4:7, :, 0, 0] = np.eye(3)
@@ -67,20 +67,20 @@ def colours(size: Size | None = None, *, rows: int = 7, dimmed: float = 0.0, **m
             _bytes(12, _value("output0", [1, rows, anchors])),
         ]
     )
-    told = {key: value for key, value in (METADATA | metadata).items() if value}
+    properties = {key: value for key, value in (METADATA | metadata).items() if value}
     return b"".join(
         [
             _number(1, 8),
             _bytes(2, b"tests"),
             _bytes(7, graph),
             _bytes(8, _number(2, 13)),
-            *(_bytes(14, _bytes(1, key.encode()) + _bytes(2, value.encode())) for key, value in told.items()),
+            *(_bytes(14, _bytes(1, key.encode()) + _bytes(2, value.encode())) for key, value in properties.items()),
         ]
     )
 
 
 def expected(tensor: Tensor) -> NDArray[np.float32]:
-    """What the network says of this input, worked out without it: (7, anchors)."""
+    """The network's output for this input, computed without the network: (7, anchors)."""
     height, width = tensor.shape[:2]
     blocks = tensor.reshape(height // STRIDE, STRIDE, width // STRIDE, STRIDE, 3).mean(axis=(1, 3)) / 255
     means = blocks.reshape(-1, 3).T

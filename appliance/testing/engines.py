@@ -1,4 +1,4 @@
-"""What every engine promises (appliance/ports.py), as tests; docs/engines.md shows how to run them with yours."""
+"""The engine contract (appliance/ports.py) as tests. docs/engines.md shows how to run them with another engine."""
 
 from __future__ import annotations
 
@@ -22,16 +22,13 @@ SIZES = [Size(32 * across, 32 * down) for across, down in ((1, 1), (3, 2), (2, 5
 
 
 class EngineContract:
-    """Subclass it as `TestYours` and give `make`; pytest then runs all that is here with your engine."""
+    """Subclass this as `TestYourEngine` and implement `make`; pytest then runs every test with your engine."""
 
-    sees = True
-    """False: a stand-in, whose answers do not belong to its inputs; what asks for them is skipped."""
+    computes = True
+    """False: a fake with fixed outputs; tests that compare outputs with inputs are skipped."""
 
     def make(self, network: Path) -> Engine:
-        """An engine with this ONNX file, computing in f32.
-
-        An engine that reads another format converts it here.
-        """
+        """Create an engine for this ONNX file, in f32. Convert the file first if the engine reads another format."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -42,11 +39,11 @@ class EngineContract:
         yield made
         made.close()
 
-    def _must_see(self) -> None:
-        if not self.sees:
-            pytest.skip("a stand-in gives a fixed answer, whatever it is shown and prepared for")
+    def _skip_unless_it_computes(self) -> None:
+        if not self.computes:
+            pytest.skip("this fake engine has fixed outputs")
 
-    def test_an_engine_says_what_it_is_and_how_much_it_does_at_once(self, engine: Engine) -> None:
+    def test_an_engine_reports_name_device_precision_and_slots(self, engine: Engine) -> None:
         engine.prepare(SIZES[0])
         assert engine.name
         assert engine.device
@@ -54,31 +51,31 @@ class EngineContract:
         assert engine.slots >= 1
 
     @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.width}x{size.height}")
-    def test_a_prepared_size_is_answered_in_the_shape_of_a_head(self, engine: Engine, size: Size) -> None:
+    def test_the_output_of_a_prepared_size_has_the_shape_of_a_head(self, engine: Engine, size: Size) -> None:
         engine.prepare(size)
         raw = engine.infer(noise(size, 1), kept)
         anchors = (size.width // 32) * (size.height // 32)
         assert raw.shape in ((7, anchors), (1, 6))
         assert np.isfinite(raw).all()
 
-    def test_preparing_twice_is_free_and_harmless(self, engine: Engine) -> None:
+    def test_preparing_again_is_harmless(self, engine: Engine) -> None:
         for _ in range(3):
             engine.prepare(SIZES[1])
         assert engine.infer(noise(SIZES[1], 1), kept).ndim == 2
 
-    def test_the_picture_goes_in_as_rgb_from_0_to_1(self, engine: Engine) -> None:
-        self._must_see()
+    def test_the_network_input_is_rgb_from_0_to_1(self, engine: Engine) -> None:
+        self._skip_unless_it_computes()
         for number, size in enumerate(SIZES):
             engine.prepare(size)
             tensor = noise(size, number)
             raw = engine.infer(tensor, kept)
             np.testing.assert_allclose(raw, expected(tensor), atol=1e-3)
 
-    def test_what_read_returns_is_the_answer(self, engine: Engine) -> None:
+    def test_infer_returns_the_result_of_read(self, engine: Engine) -> None:
         engine.prepare(SIZES[0])
         assert engine.infer(noise(SIZES[0], 1), lambda raw: ("read", raw[0].ndim)) == ("read", 2)
 
-    def test_an_error_in_read_reaches_the_caller_and_harms_nobody_else(self, engine: Engine) -> None:
+    def test_an_error_in_read_reaches_the_caller_only(self, engine: Engine) -> None:
         def broken(raw: Raw) -> int:
             raise RuntimeError("read cannot read this")
 
@@ -88,21 +85,21 @@ class EngineContract:
                 engine.infer(noise(SIZES[0], 1), broken)
         assert engine.infer(noise(SIZES[0], 1), kept).ndim == 2
 
-    def test_a_size_that_was_not_prepared_runs_on_the_network_for_any(self, engine: Engine) -> None:
-        self._must_see()
+    def test_an_unprepared_size_runs_on_the_network_for_any_size(self, engine: Engine) -> None:
+        self._skip_unless_it_computes()
         engine.prepare(SIZES[0])
         for number, size in enumerate((*SIZES, *SIZES[::-1])):
             tensor = noise(size, number)
             np.testing.assert_allclose(engine.infer(tensor, kept), expected(tensor), atol=1e-3)
         assert engine.ready() == (SIZES[0], None)
 
-    def test_a_frame_that_gets_all_cores_is_answered_alike(self, engine: Engine) -> None:
-        self._must_see()
+    def test_all_cores_give_the_same_output(self, engine: Engine) -> None:
+        self._skip_unless_it_computes()
         engine.prepare(SIZES[1])
         tensor = noise(SIZES[1], 1)
         np.testing.assert_allclose(engine.infer(tensor, kept, all_cores=True), expected(tensor), atol=1e-3)
 
-    def test_what_was_dropped_is_no_longer_ready_and_may_be_dropped_again(self, engine: Engine) -> None:
+    def test_a_dropped_size_is_not_ready_and_may_be_dropped_again(self, engine: Engine) -> None:
         engine.prepare(SIZES[0])
         engine.prepare(SIZES[1])
         for _ in range(2):
@@ -110,8 +107,8 @@ class EngineContract:
             assert engine.ready() == (SIZES[1],)
         assert engine.infer(noise(SIZES[0], 1), kept).ndim == 2
 
-    def test_many_at_once_each_get_the_answer_to_their_own_picture(self, engine: Engine) -> None:
-        """Four threads and five sizes, which are compiled and dropped while others run, or use all cores."""
+    def test_concurrent_inferences_get_the_output_for_their_own_input(self, engine: Engine) -> None:
+        """Four threads and five sizes, which are compiled and dropped while other inferences run."""
         wrong: list[object] = []
         answered = [0] * 4
 
@@ -119,7 +116,7 @@ class EngineContract:
             chance = random.Random(number)
 
             def slowly(raw: Raw) -> NDArray[np.float32]:
-                time.sleep(chance.random() / 1000)  # another thread's turn; the size may be dropped meanwhile
+                time.sleep(chance.random() / 1000)  # lets another thread run, which may drop the size
                 return kept(raw)
 
             try:
@@ -131,7 +128,7 @@ class EngineContract:
                         engine.drop(chance.choice(SIZES))
                     raw = engine.infer(tensor, slowly, all_cores=chance.random() < 0.2)
                     answered[number] += 1
-                    if self.sees and not np.allclose(raw, expected(tensor), atol=1e-3):
+                    if self.computes and not np.allclose(raw, expected(tensor), atol=1e-3):
                         wrong.append((number, tensor.shape))
             except Exception as error:  # noqa: BLE001  # shown by the assertion below
                 wrong.append(error)
@@ -141,11 +138,12 @@ class EngineContract:
             thread.start()
         for thread in threads:
             thread.join(WAIT_S * 2)
+            assert not thread.is_alive()
         assert wrong == []
         assert answered == [25] * 4
 
-    def test_close_waits_for_what_is_running_and_then_nothing_more_runs(self, engine: Engine) -> None:
-        self._must_see()
+    def test_close_waits_for_running_inferences_and_refuses_later_ones(self, engine: Engine) -> None:
+        self._skip_unless_it_computes()
         engine.prepare(SIZES[0])
         running, done, refused = threading.Semaphore(0), [], []
 
@@ -160,9 +158,7 @@ class EngineContract:
             except EngineError as error:
                 refused.append(str(error))
 
-        threads = [
-            threading.Thread(target=one_more) for _ in range(engine.slots + 1)
-        ]  # the last one waits for its turn
+        threads = [threading.Thread(target=one_more) for _ in range(engine.slots + 1)]  # the last one waits for a slot
         for thread in threads:
             thread.start()
         for _ in range(engine.slots):
@@ -182,7 +178,7 @@ class EngineContract:
 
 
 def colour(size: Size, seed: int) -> Tensor:
-    """An input of one colour."""
+    """An input of a single colour."""
     return np.full((size.height, size.width, 3), np.random.default_rng(seed).integers(0, 256, 3), np.uint8)
 
 
@@ -191,5 +187,5 @@ def noise(size: Size, seed: int) -> Tensor:
 
 
 def kept(raw: Raw) -> NDArray[np.float32]:
-    """A copy: the array is only valid while it is read."""
+    """Copy the output, which is valid only inside `read`."""
     return np.array(raw[0], np.float32)

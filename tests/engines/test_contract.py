@@ -31,7 +31,7 @@ class TestOnnxRuntime(EngineContract):
 
 
 class TestFake(EngineContract):
-    sees = False
+    computes = False
 
     def make(self, network: Path) -> Engine:
         return FakeEngine()

@@ -1,9 +1,10 @@
-"""What the code of others makes of raw outputs of YOLOX and PicoDet, recorded for test_against_others.py.
+"""Record the results of other implementations for raw YOLOX and PicoDet outputs, for test_against_others.py.
 
-Runs in the environment that tests/evaluation makes, with two wheels unpacked on PYTHONPATH, pixeltable-yolox 0.4.3
-(Megvii's YOLOX) and rapid-layout 0.2.1 (a reader of PaddleDetection's PicoDet), both Apache-2.0, and with loguru and
-tabulate: `python -m tests.vision.other_results FILE.npz`. YOLOX's head is theirs with untrained weights. PicoDet's
-outputs are drawn, with one class at each place that may be sure enough, since the other reader counts a place for each.
+Runs in the environment that tests/evaluation creates, with two wheels unpacked on PYTHONPATH, pixeltable-yolox 0.4.3
+(Megvii's YOLOX) and rapid-layout 0.2.1 (a reader for PaddleDetection's PicoDet), both Apache-2.0, and with loguru and
+tabulate: `python -m tests.vision.other_results FILE.npz`. The YOLOX head is Megvii's with untrained weights. The
+PicoDet outputs are random, with one class of sufficient confidence in each cell, because the other reader counts a cell
+for each class.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ INPUT = (64, 96)
 
 
 def batched_nms(boxes: Any, scores: Any, classes: Any, iou: float) -> Any:
-    """What YOLOX calls in torchvision, which has no build for that environment: written out."""
+    """Replaces torchvision's function, which YOLOX calls and which has no build for that environment."""
     left, kept = scores.argsort(descending=True).tolist(), []
     rows = [[number, *box] for number, box in zip(classes.tolist(), boxes.tolist(), strict=True)]
     while left:
@@ -53,10 +54,10 @@ def yolox() -> dict[str, Any]:
     torch.manual_seed(7)
     head = YoloxHead(CLASSES, width=0.25, depthwise=True).eval()
     for module in head.modules():
-        if isinstance(module, torch.nn.Conv2d):  # as it begins, it answers all alike
+        if isinstance(module, torch.nn.Conv2d):  # the initial weights give the same output everywhere
             torch.nn.init.normal_(module.weight, std=2 / module.weight[0].numel() ** 0.5)
     for predictor in head.reg_preds:
-        torch.nn.init.normal_(predictor.weight, std=0.02)  # an extent is the power of what it says
+        torch.nn.init.normal_(predictor.weight, std=0.02)  # sizes are exponentials of the output
     levels = [
         torch.randn(1, channels, INPUT[0] // stride, INPUT[1] // stride)
         for channels, stride in ((64, 8), (128, 16), (256, 32))

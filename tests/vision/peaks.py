@@ -1,9 +1,9 @@
-"""Measures what decoding a picture of each kind really takes: `python -m tests.vision.peaks WIDTH HEIGHT`.
+"""Measure the memory that decoding an image of each kind takes: `python -m tests.vision.peaks WIDTH HEIGHT`.
 
-Each measurement is made in a process of its own, forked from one that has handled small pictures only: memory that an
-earlier one has left in the allocator would not be counted again. Linux only: VmHWM is what `getrusage` calls maxrss,
-but can be set back. Prints a JSON list of [name, scale, predicted bytes, real bytes, milliseconds, microseconds for the
-header].
+Each measurement runs in a separate process, forked from one that has only decoded small images, because memory that the
+allocator still holds would not be counted again.
+Linux only: VmHWM is the maxrss of `getrusage`, but can be reset. Prints a JSON list of [name, scale, predicted bytes,
+real bytes, milliseconds, microseconds for the header].
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_PIXELS = 10**9
 
 
 def kinds(width: int, height: int) -> Iterator[tuple[str, bytes]]:
-    """(name, file) of every kind that is read."""
+    """(name, file) of every supported kind."""
     noise = np.random.default_rng(1).integers(0, 12, (height, width, 3), np.uint8)
     drawn = Image.fromarray(pictures.drawing(width, height) // 2 + noise)
     for mode in ("RGB", "RGBA", "L", "LA", "P", "1"):
@@ -53,7 +53,7 @@ def main(width: int, height: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _apart(lambda: _write(folder, width, height))
-        for _, data in kinds(32, 32):  # what libraries set up once
+        for _, data in kinds(32, 32):  # initialises the libraries
             _measured(data, whole=True)
         rows = []
         for number in sorted(path.name for path in folder.glob("*.json")):
@@ -84,7 +84,7 @@ def _measured(data: bytes, whole: bool) -> list[float]:
 
 
 def _apart(act: Callable[[], list[float]]) -> list[float]:
-    """What this returns, in a process of its own."""
+    """Run this in a separate process and return its result."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,9 +1,9 @@
-"""What Ultralytics makes of raw outputs, recorded for test_against_ultralytics.py.
+"""Record Ultralytics' results for raw outputs, for test_against_ultralytics.py.
 
-Runs in the environment that tests/evaluation makes: `python -m tests.vision.ultralytics_results FILE.npz`. Each network
-is built from Ultralytics' own description with untrained weights, so that nothing of theirs is kept but numbers; its
-confidences are replaced by drawn ones, since untrained ones are all alike. All raw numbers are rounded to 16 bits
-first, so that both sides see the same.
+Runs in the environment that tests/evaluation creates: `python -m tests.vision.ultralytics_results FILE.npz`. Each
+network is built from Ultralytics' configuration with untrained weights, so that only numbers are kept. Its confidences
+are replaced by random ones, because untrained ones are all similar. All raw numbers are rounded to 16 bits first, so
+that both sides process the same input.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ultralytics.nn.tasks import DetectionModel, OBBModel, PoseModel, Segmentati
 from ultralytics.utils import ops
 
 IMAGE, INPUT = (190, 301), (64, 96)
-"""Height and width of the picture, and of the network's input."""
+"""Height and width of the image and of the network's input."""
 CLASSES, IOU, LEAST = 3, 0.7, 0.5
 NETWORKS = {
     "detect": (
@@ -39,13 +39,13 @@ NETWORKS = {
     "pose": (PoseModel, PosePredictor, ("yolo11-pose", "yolo26-pose", "yolo26-pose!")),
     "obb": (OBBModel, OBBPredictor, ("yolo11-obb", "yolo26-obb", "yolo26-obb!")),
 }
-"""By task; with a `!` as it is exported end to end."""
+"""By task; `!` marks an end-to-end export."""
 
 
 def raw_of(model: Any, seed: int) -> list[Any]:
-    """The outputs of an exported network for one input, with drawn confidences."""
+    """The outputs of an exported network for one input, with random confidences."""
     head = model.model[-1]
-    head.export = True  # as the exporter sets it: the outputs alone
+    head.export = True  # as the exporter does: outputs only
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         found = model(torch.rand((1, 3, *INPUT), generator=generator))
@@ -56,7 +56,7 @@ def raw_of(model: Any, seed: int) -> list[Any]:
         first[0, :, 5] = torch.randint(0, len(model.names), (first.shape[1],), generator=generator)
     else:
         scores = first[0, 4 : 4 + len(model.names)]
-        order = torch.randperm(scores.numel(), generator=generator)  # no two alike: their order would be anyone's
+        order = torch.randperm(scores.numel(), generator=generator)  # no ties, whose order would be arbitrary
         scores[:] = order.reshape(scores.shape) * 0.7 / scores.numel()
     return [one.half().float() for one in outputs]
 
@@ -66,7 +66,7 @@ def end_to_end(model: Any) -> bool:
 
 
 def rows_of(task: str, result: Any) -> list[Any]:
-    """One row of numbers an object: class, confidence, then its places."""
+    """One row of numbers for each object: class, confidence, coordinates."""
     data = result.obb if task == "obb" else result.boxes
     places = data.xyxyxyxy.reshape(-1, 8) if task == "obb" else data.xyxy
     rows = torch.cat((data.cls[:, None], data.conf[:, None], places), dim=1)
@@ -76,7 +76,7 @@ def rows_of(task: str, result: Any) -> list[Any]:
 
 
 def outlines_of(result: Any) -> list[Any]:
-    """Of each mask the outline of its largest piece, in the picture's pixels."""
+    """The outline of the largest part of each mask, in image pixels."""
     found = []
     for mask in result.masks.data.byte().numpy() if result.masks is not None else ():
         pieces, _ = cv2.findContours(np.ascontiguousarray(mask), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

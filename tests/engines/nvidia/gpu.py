@@ -1,12 +1,10 @@
-"""A GPU that holds CUDA's rules, and the runtime's functions for it as NVIDIA's Python bindings have them.
+"""A simulated GPU that enforces CUDA's rules, with the runtime functions of NVIDIA's Python bindings.
 
-It does what lies in a stream when somebody waits for it, never before: who reads too early reads nothing but NaN.
-Memory of the GPU cannot be touched but by copies. What breaks a rule raises RuleBroken, and is remembered in `broken`
-for where that is swallowed.
+Queued work runs only when a thread waits for the stream, so that a premature read returns NaN. GPU memory is accessible
+only by copies. A violation raises RuleBroken and is also recorded in `broken`, in case the exception is swallowed.
 
-The rules, by CUDA's documents: an asynchronous copy has pinned memory on the host's side; work stays inside the memory
-that was allocated; memory, events and streams are freed when nothing that is queued uses them, and all are freed at
-the end.
+The rules, according to CUDA's documentation: the host side of an asynchronous copy is pinned memory; work stays inside
+allocated memory; memory, events and streams are freed only when no queued work uses them, and all are freed at the end.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ from numpy.typing import NDArray
 
 WAIT_S = 30
 _POISON = 0xFF
-"""Four of them are a NaN."""
+"""Four of these bytes are a NaN."""
 
 
 class RuleBroken(AssertionError):
-    """A rule of CUDA or TensorRT."""
+    """A violated rule of CUDA or TensorRT."""
 
 
 class CudaError(IntEnum):
@@ -45,7 +43,7 @@ class CopyKind(IntEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """Something in a stream. `uses`: addresses."""
+    """Queued work. `uses`: addresses."""
 
     do: Callable[[], None]
     uses: frozenset[int]
@@ -57,7 +55,7 @@ class Stream:
     handle: int
     queued: deque[Work] = field(default_factory=deque)
     put: int = 0
-    """How much ever was in it."""
+    """Total number of work items queued so far."""
 
     def __int__(self) -> int:
         return self.handle
@@ -74,7 +72,7 @@ class Event:
 
 
 class Gpu:
-    """One GPU. `free_bytes`: of its memory."""
+    """One GPU. `free_bytes`: free GPU memory."""
 
     def __init__(
         self, name: str = "Orin", compute: tuple[int, int] = (8, 7), multiprocessors: int = 8, free_bytes: int = 1 << 30
@@ -82,7 +80,7 @@ class Gpu:
         self.name, self.compute, self.multiprocessors = name, compute, multiprocessors
         self.free_bytes = free_bytes
         self.refuses_frames = 0
-        """So many of the next ones."""
+        """Number of next frames to reject."""
         self.broken: list[str] = []
         self.lock = threading.RLock()
         self._more = threading.Condition(self.lock)
@@ -95,7 +93,7 @@ class Gpu:
         self._goes_on.set()
 
     def hold(self) -> None:
-        """From now on nothing is ever done, until `release`."""
+        """Run no work until `release`."""
         self._goes_on.clear()
 
     def release(self) -> None:
@@ -108,18 +106,18 @@ class Gpu:
     def stream(self, handle: object) -> Stream:
         found = self.streams.get(int(handle))  # type: ignore[call-overload]
         if found is None:
-            raise self.breaks(f"{handle} is no stream of this GPU: the default one makes all others wait")
+            raise self.breaks(f"{handle} is not a stream of this GPU; the default stream blocks all others")
         assert isinstance(found, Stream)
         return found
 
     def at(self, memory: dict[int, NDArray[np.uint8]], address: int, size_bytes: int) -> NDArray[np.uint8]:
-        """Memory that was allocated and is large enough."""
+        """Allocated memory of sufficient size."""
         found = memory.get(address)
         if found is None:
-            side = "pinned memory of the host" if memory is self.host else "memory of the GPU"
-            raise self.breaks(f"{address:#x} is no {side}")
+            side = "pinned host memory" if memory is self.host else "GPU memory"
+            raise self.breaks(f"{address:#x} is not {side}")
         if found.size < size_bytes:
-            raise self.breaks(f"{size_bytes} bytes where {found.size} were allocated")
+            raise self.breaks(f"{size_bytes} bytes used of {found.size} allocated")
         return found[:size_bytes]
 
     def enqueue(self, stream: Stream, do: Callable[[], None], uses: Collection[int], owner: object = None) -> None:
@@ -128,7 +126,7 @@ class Gpu:
         self._more.notify_all()
 
     def wait_until_queued(self, count: int) -> bool:
-        """Until so much is queued at once."""
+        """Wait until this many work items are queued at once."""
         with self._more:
             return self._more.wait_for(lambda: len(self.queued()) >= count, WAIT_S)
 
@@ -136,9 +134,9 @@ class Gpu:
         return [work for stream in self.streams.values() for work in stream.queued]
 
     def run(self, stream: Stream, until: int) -> None:
-        """Somebody waits: do what lies in the stream, so far."""
+        """Run the stream's queued work, as when a thread waits for it."""
         if not self._goes_on.wait(WAIT_S):
-            raise TimeoutError("the GPU was held and never let go")
+            raise TimeoutError("the GPU was held and never released")
         with self.lock:
             while stream.queued and stream.done < until:
                 stream.queued[0].do()
@@ -155,7 +153,7 @@ class Gpu:
 
 
 class Runtime:
-    """`cuda.bindings.runtime`: each function gives back its error first."""
+    """The functions of `cuda.bindings.runtime`; each returns its error first."""
 
     def __init__(self, gpu: Gpu | None) -> None:
         self._gpu = gpu
@@ -173,10 +171,10 @@ class Runtime:
 
     def cudaGetDeviceProperties(self, device: int) -> tuple[CudaError, Any]:
         major, minor = self.gpu.compute
-        told = SimpleNamespace(
+        properties = SimpleNamespace(
             name=self.gpu.name.encode(), major=major, minor=minor, multiProcessorCount=self.gpu.multiprocessors
         )
-        return CudaError.cudaSuccess, told
+        return CudaError.cudaSuccess, properties
 
     def cudaMalloc(self, size: int) -> tuple[CudaError, int | None]:
         with self.gpu.lock:
@@ -205,7 +203,7 @@ class Runtime:
 
     def _free(self, memory: dict[int, NDArray[np.uint8]], address: int) -> int:
         if any(address in work.uses for work in self.gpu.queued()):
-            raise self.gpu.breaks("memory is freed that queued work uses")
+            raise self.gpu.breaks("memory freed while queued work uses it")
         size = self.gpu.at(memory, address, 0).base
         del memory[address]
         return 0 if size is None else size.nbytes
@@ -221,7 +219,7 @@ class Runtime:
 
     def cudaStreamDestroy(self, stream: Stream) -> tuple[CudaError]:
         if self.gpu.stream(stream).queued:
-            raise self.gpu.breaks("a stream is destroyed with work in it")
+            raise self.gpu.breaks("stream destroyed while work is queued")
         del self.gpu.streams[stream.handle]
         return (CudaError.cudaSuccess,)
 
@@ -241,28 +239,28 @@ class Runtime:
 
     def cudaEventDestroy(self, event: Event) -> tuple[CudaError]:
         if event.stream is not None and event.stream.done < event.after:
-            raise self.gpu.breaks("an event is destroyed before its stream has come past it")
+            raise self.gpu.breaks("event destroyed before its stream has passed it")
         self.gpu.events.remove(event)
         return (CudaError.cudaSuccess,)
 
     def cudaMemcpyAsync(self, dst: int, src: int, count: int, kind: CopyKind, stream: Stream) -> tuple[CudaError]:
         gpu = self.gpu
         with gpu.lock:
-            down = kind is CopyKind.cudaMemcpyDeviceToHost
-            into = gpu.at(gpu.host if down else gpu.device, dst, count)
-            out_of = gpu.at(gpu.device if down else gpu.host, src, count)
-            if down:
-                into[:] = _POISON
+            to_host = kind is CopyKind.cudaMemcpyDeviceToHost
+            target = gpu.at(gpu.host if to_host else gpu.device, dst, count)
+            source = gpu.at(gpu.device if to_host else gpu.host, src, count)
+            if to_host:
+                target[:] = _POISON
 
             def copy() -> None:
-                into[:] = out_of
+                target[:] = source
 
             gpu.enqueue(gpu.stream(stream), copy, (dst, src))
         return (CudaError.cudaSuccess,)
 
 
 def runtime_module(gpu: Gpu | None, constants: dict[str, int]) -> ModuleType:
-    """As `from cuda.bindings import runtime` brings it; None: a machine without a GPU."""
+    """The module for `from cuda.bindings import runtime`; `gpu` None: a machine without a GPU."""
     module, functions = ModuleType("cuda.bindings.runtime"), Runtime(gpu)
     for name in (name for name in dir(functions) if name.startswith("cuda")):
         setattr(module, name, getattr(functions, name))

@@ -1,8 +1,8 @@
-"""A program that says what NVIDIA's own bindings offer of all that we call: names, parameters, members, as JSON.
+"""Print the names, parameters and members of NVIDIA's bindings that the engine uses, as JSON.
 
-It is never imported: `install.py` and the tests start it with a folder of packages. The bindings ask for libraries of
-half a gigabyte or more that no registry has. Names and signatures need none of their code, so an empty library stands
-in for each; whatever calls into one ends this process.
+This is a program, never imported: `install.py` and the tests run it with a folder of packages. The bindings load
+libraries of half a gigabyte and more. Names and signatures need none of their code, so each is replaced by an empty
+library; a call into one ends this process.
 """
 
 import ctypes
@@ -46,7 +46,7 @@ PROPERTIES = ("name", "major", "minor", "multiProcessorCount")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What the packages in this folder offer of what is named above."""
+    """The names above, as found in the packages in this folder."""
     sys.path.insert(0, str(folder))
     return of_tensorrt(folder) if (folder / "tensorrt_bindings").is_dir() else of_cuda()
 
@@ -64,19 +64,19 @@ def of_tensorrt(folder: Path) -> dict[str, Any]:
 
 
 def pretend_libraries(binding: Path) -> None:
-    """Load an empty library under each name that the binding asks for."""
-    asked = subprocess.run(["readelf", "-d", binding], capture_output=True, text=True, check=True).stdout
+    """Load an empty library for each one that the binding requires."""
+    required = subprocess.run(["readelf", "-d", binding], capture_output=True, text=True, check=True).stdout
     symbols = subprocess.run(
         ["nm", "-D", "--undefined-only", binding], capture_output=True, text=True, check=True
     ).stdout
-    theirs = [
+    undefined = [
         name
         for name in re.findall(r" U (\w+)$", symbols, re.MULTILINE)
         if re.search("Infer|NvOnnx|Plugin|parser", name)
     ]
     source = binding.parent / "empty.c"
-    source.write_text("".join(f"void {name}(void) {{ __builtin_trap(); }}\n" for name in theirs))
-    for name in re.findall(r"\[(libnv\S+)\]", asked):
+    source.write_text("".join(f"void {name}(void) {{ __builtin_trap(); }}\n" for name in undefined))
+    for name in re.findall(r"\[(libnv\S+)\]", required):
         library = binding.parent / name
         subprocess.run(["gcc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", library, source], check=True)
         ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
@@ -94,7 +94,7 @@ def of_cuda() -> dict[str, Any]:
 
 
 def shown(member: Any) -> Any:
-    """The parameters of a method, for each way to call it; "value" for what is read; None where it is not there."""
+    """The parameters of a method, one list for each overload; "value" for an attribute; None if it is missing."""
     if member is None:
         return None
     if isinstance(member, property) or hasattr(member, "value"):
@@ -103,7 +103,7 @@ def shown(member: Any) -> Any:
 
 
 def parameters(doc: str) -> list[list[str]]:
-    """Their names, out of the first lines of pybind11's or Cython's docstrings."""
+    """Parameter names from the first lines of pybind11's or Cython's docstrings."""
     found = re.findall(r"^(?:\d+\. )?\w+\((.*)\)(?: -> .*)?$", doc, re.MULTILINE)
     calls = [
         [re.split(r"[:=]", one)[0].split()[-1] for one in re.split(r",\s*(?![^\[\]<>]*[\]>])", call) if one.strip()]

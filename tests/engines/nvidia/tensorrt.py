@@ -1,12 +1,12 @@
-"""TensorRT's Python interface on the GPU of `gpu.py`: it holds TensorRT's rules, and ONNX Runtime computes for it.
+"""TensorRT's Python API on the GPU of `gpu.py`. It enforces TensorRT's rules and computes with ONNX Runtime.
 
-What a version offers is read from `names.json`, where NVIDIA's own bindings said it. A call that TensorRT refuses
-gives False or None and a line in the log, as there; what would harm memory or results in silence raises RuleBroken.
+`names.json` lists what each version exports, as recorded from NVIDIA's bindings. Calls that TensorRT rejects return
+False or None and log a line, as in TensorRT. Calls that would silently corrupt memory or results raise RuleBroken.
 
-The rules, by TensorRT's documents: an engine runs with the version and on the GPU that built it; every tensor has an
-address and every side of the input a value, inside the profile; a profile is not switched while the context has work
-queued, and 8.6 lets no two contexts share one; a context belongs to one thread at a time, and to the stream that it
-was got ready on; contexts go before their engine, and engines before their runtime.
+The rules, according to TensorRT's documentation: an engine runs only with the version and on the GPU that built it;
+every tensor has an address, and every input dimension a value inside the profile; a profile is not switched while the
+context has work queued, and 8.6 does not let two contexts share one; a context is used by one thread at a time, on the
+stream that it was prepared on; contexts are destroyed before their engine, and engines before their runtime.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAGIC = b"recorded engine "
 
 
 class Dims:
-    """Not a tuple, though it may be read like one."""
+    """A sequence that is not a tuple, as in TensorRT."""
 
     def __init__(self, sides: Sequence[int]) -> None:
         self._sides = tuple(sides)
@@ -52,7 +52,7 @@ class Dims:
 
 @dataclass
 class World:
-    """A version of TensorRT on a GPU; None: a machine without one."""
+    """A version of TensorRT on a GPU."""
 
     version: str
     gpu: Gpu
@@ -73,7 +73,7 @@ class ILogger:
         raise NotImplementedError
 
 
-def tell(logger: ILogger, msg: str) -> None:
+def log_error(logger: ILogger, msg: str) -> None:
     assert logger._begun, "ILogger.__init__ was not called"
     logger.log(logger.ERROR, msg)
 
@@ -86,23 +86,23 @@ class Runtime:
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
         plan = Plan.read(serialized_engine)
         if plan is None:
-            tell(self.logger, "Magic tag does not match")
+            log_error(self.logger, "Magic tag does not match")
         elif plan.version != self.world.version:
-            tell(self.logger, "The engine plan file is not compatible with this version of TensorRT")
+            log_error(self.logger, "The engine plan file is not compatible with this version of TensorRT")
         elif plan.compute != list(self.world.gpu.compute):
-            tell(self.logger, "The engine plan file is generated on an incompatible device")
+            log_error(self.logger, "The engine plan file is generated on an incompatible device")
         else:
             return ICudaEngine(self, plan)
         return None
 
     def __del__(self) -> None:
         if self.engines:
-            self.world.gpu.broken.append("the runtime went before its engine")
+            self.world.gpu.broken.append("runtime destroyed before its engine")
 
 
 @dataclass
 class Plan:
-    """An engine as bytes: what it was built for, and the network itself."""
+    """A serialised engine: what it was built for, and the network itself."""
 
     version: str
     compute: list[int]
@@ -128,14 +128,14 @@ def session(network: bytes) -> Any:
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
-def sides(told: Sequence[object]) -> list[int]:
-    return [side if isinstance(side, int) else -1 for side in told]
+def sides(shape: Sequence[object]) -> list[int]:
+    return [side if isinstance(side, int) else -1 for side in shape]
 
 
 class ICudaEngine:
     def __init__(self, runtime: Runtime, plan: Plan) -> None:
         self.runtime_world, self.logger, self.plan = runtime.world, runtime.logger, plan
-        self._among = runtime.engines  # not the runtime itself: nothing here keeps another alive
+        self._among = runtime.engines  # not the runtime itself, which this must not keep alive
         self._among.append(plan)
         self.contexts: list[dict[str, int]] = []
         self.profiles_in_use: list[int] = []
@@ -144,7 +144,7 @@ class ICudaEngine:
 
     def __del__(self) -> None:
         if self.contexts:
-            self.runtime_world.gpu.broken.append("the engine went before its context")
+            self.runtime_world.gpu.broken.append("engine destroyed before its context")
         self._among.remove(self.plan)
 
     @property
@@ -187,7 +187,7 @@ class IExecutionContext:
         self._busy = threading.Lock()
         self._profile: int | None = None
         self._switched: tuple[int, int] | None = None
-        """The stream that the profile was switched on, and how far it must have come before another may be used."""
+        """The stream of the last profile switch, and the work it has to complete before another stream may be used."""
         self._shape: tuple[int, ...] | None = None if -1 in sides(self._image.shape) else tuple(self._image.shape)
         self._addresses: dict[str, int] = {}
         self._among.append(self._addresses)
@@ -196,7 +196,7 @@ class IExecutionContext:
 
     def __del__(self) -> None:
         if any(work.owner is self._addresses for work in self._gpu.queued()):
-            self._gpu.broken.append("a context went while its work was queued")
+            self._gpu.broken.append("context destroyed while its work is queued")
         if self._profile is not None:
             self._in_use.remove(self._profile)
         self._among[:] = [one for one in self._among if one is not self._addresses]
@@ -210,26 +210,26 @@ class IExecutionContext:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
-            raise self._gpu.breaks("two threads use one context at once")
+            raise self._gpu.breaks("two threads use one context at the same time")
         try:
-            time.sleep(0)  # another thread may run here, as beside the real one
+            time.sleep(0)  # lets another thread run, as with the real one
             yield
         finally:
             self._busy.release()
 
-    def _no(self, why: str) -> bool:
-        tell(self._logger, why)
+    def _reject(self, why: str) -> bool:
+        log_error(self._logger, why)
         return False
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         with self._alone(), self._gpu.lock:
             stream = self._gpu.stream(stream_handle)
             if any(work.owner is self._addresses for work in self._gpu.queued()):
-                raise self._gpu.breaks("a profile is switched while work of its context is queued")
+                raise self._gpu.breaks("profile switched while work of its context is queued")
             if not 0 <= profile_index < max(1, len(self._plan.profiles)):
-                return self._no(f"there is no profile {profile_index}")
+                return self._reject(f"profile {profile_index} does not exist")
             if not self._shares and profile_index in self._in_use and profile_index != self._profile:
-                return self._no(f"profile {profile_index} is in use by another execution context")
+                return self._reject(f"profile {profile_index} is in use by another execution context")
             if profile_index != self._profile:
                 self._shape = None
             self._take(profile_index)
@@ -240,16 +240,16 @@ class IExecutionContext:
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
         with self._alone():
             if name != self._image.name:
-                return self._no(f"{name} is no input")
+                return self._reject(f"{name} is not an input")
             if self._profile is None:
-                return self._no("no optimization profile has been set")
+                return self._reject("no optimization profile has been set")
             if self._plan.profiles:
-                least, _, most = self._plan.profiles[self._profile]
-                fits = all(low <= side <= high for low, side, high in zip(least, shape, most, strict=True))
+                smallest, _, largest = self._plan.profiles[self._profile]
+                fits = all(low <= side <= high for low, side, high in zip(smallest, shape, largest, strict=True))
             else:
                 fits = list(shape) == list(self._image.shape)
             if not fits:
-                return self._no(f"{tuple(shape)} does not satisfy optimization profile {self._profile}")
+                return self._reject(f"{tuple(shape)} does not satisfy optimization profile {self._profile}")
             self._shape = tuple(shape)
             return True
 
@@ -264,7 +264,7 @@ class IExecutionContext:
     def set_tensor_address(self, name: str, memory: int) -> bool:
         with self._alone():
             if name not in (self._image.name, *self._outputs):
-                return self._no(f"{name} is no tensor of this engine")
+                return self._reject(f"{name} is not a tensor of this engine")
             self._addresses[name] = memory
             return True
 
@@ -273,19 +273,19 @@ class IExecutionContext:
             stream, gpu = self._gpu.stream(stream_handle), self._gpu
             if gpu.refuses_frames:
                 gpu.refuses_frames -= 1
-                return self._no("Cuda Runtime (an illegal memory access was encountered)")
+                return self._reject("Cuda Runtime (an illegal memory access was encountered)")
             if self._shape is None:
-                return self._no(f"the shape of {self._image.name} has not been set")
+                return self._reject(f"the shape of {self._image.name} has not been set")
             missing = [name for name in (self._image.name, *self._outputs) if name not in self._addresses]
             if missing:
-                return self._no(f"the address of {missing[0]} has not been set")
+                return self._reject(f"the address of {missing[0]} has not been set")
             others = [work for one in gpu.streams.values() if one is not stream for work in one.queued]
             if any(work.owner is self._addresses for work in others):
-                raise gpu.breaks("one context works in two streams at once")
+                raise gpu.breaks("one context used in two streams at the same time")
             if self._switched is not None and self._switched[0] != int(stream):
                 switched = gpu.streams.get(self._switched[0])
                 if switched is not None and switched.done < self._switched[1]:
-                    raise gpu.breaks("a frame is queued before the switch of the profile, in another stream, is done")
+                    raise gpu.breaks("frame queued before the profile switch in another stream is complete")
             shapes = output_shapes(self._plan.network, self._shape)
             picture = gpu.at(gpu.device, self._addresses[self._image.name], int(np.prod(self._shape)) * 4)
             outputs = [
@@ -300,7 +300,7 @@ class IExecutionContext:
 def output_shapes(network: bytes, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     one = session(network)
     found = one.run(None, {one.get_inputs()[0].name: np.zeros(shape, np.float32)})
-    return {told.name: output.shape for told, output in zip(one.get_outputs(), found, strict=True)}
+    return {info.name: output.shape for info, output in zip(one.get_outputs(), found, strict=True)}
 
 
 def compute(
@@ -323,9 +323,9 @@ class INetworkDefinition:
 
 
 class ITensor:
-    def __init__(self, told: Any) -> None:
-        self.name: str = told.name
-        self.shape = Dims(sides(told.shape))
+    def __init__(self, info: Any) -> None:
+        self.name: str = info.name
+        self.shape = Dims(sides(info.shape))
 
 
 class OnnxParser:
@@ -336,7 +336,7 @@ class OnnxParser:
     def parse(self, model: bytes, path: str | None = None) -> bool:
         try:
             session(model)
-        except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors have no root of their own
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors have no common base class
             self._errors.append(f"In node -1 (importModel): {error}")
             return False
         self._network.network = model
@@ -381,9 +381,9 @@ class Builder:
     def create_network(self, flags: int = 0) -> INetworkDefinition:
         explicit = getattr(self._world.enums["NetworkDefinitionCreationFlag"], "EXPLICIT_BATCH", None)
         if self._world.major < 10 and explicit is not None and not flags & 1 << explicit:
-            raise self._world.gpu.breaks("TensorRT 8.6 reads ONNX only into a network with EXPLICIT_BATCH")
+            raise self._world.gpu.breaks("TensorRT 8.6 parses ONNX only into a network with EXPLICIT_BATCH")
         if explicit is None and flags:
-            raise self._world.gpu.breaks("this version knows no such flag")
+            raise self._world.gpu.breaks("unknown network creation flag in this version")
         return INetworkDefinition()
 
     def create_builder_config(self) -> IBuilderConfig:
@@ -396,10 +396,12 @@ class Builder:
         shape = network.get_input(0).shape
         profiles = [profile.shapes for profile in config.profiles]
         if -1 in tuple(shape) and not profiles:
-            tell(self._logger, "Network has dynamic or shape inputs, but no optimization profile has been defined.")
+            log_error(
+                self._logger, "Network has dynamic or shape inputs, but no optimization profile has been defined."
+            )
             return None
         if any(not low <= best <= high for one in profiles for low, best, high in zip(*one, strict=True)):
-            tell(self._logger, "optimization profile is missing values, or is not min <= opt <= max")
+            log_error(self._logger, "optimization profile is missing values, or is not min <= opt <= max")
             return None
         flags = [flag.name for flag in config.flags]
         compute = list(self._world.gpu.compute)
@@ -414,12 +416,12 @@ CLASSES: dict[str, Callable[..., Any]] = {
 
 
 def tensorrt_module(version: str, gpu: Gpu, *, lean: bool = False) -> ModuleType:
-    """As `import tensorrt` brings this version. `lean`: without its builder."""
-    told = NAMES[f"tensorrt-{version}"]
-    enums: dict[str, Any] = {name: IntEnum(name, members, start=0) for name, members in told["enums"].items()}
-    world = World(told["version"], gpu, enums)
+    """The module for `import tensorrt` in this version. `lean`: without its builder."""
+    recorded = NAMES[f"tensorrt-{version}"]
+    enums: dict[str, Any] = {name: IntEnum(name, members, start=0) for name, members in recorded["enums"].items()}
+    world = World(recorded["version"], gpu, enums)
     module = ModuleType("tensorrt")
-    module.__version__ = told["version"]  # type: ignore[attr-defined]
+    module.__version__ = recorded["version"]  # type: ignore[attr-defined]
     for name, one in {**CLASSES, **enums}.items():
         if lean and name in ("Builder", "OnnxParser", "INetworkDefinition", "IBuilderConfig"):
             continue
@@ -428,5 +430,5 @@ def tensorrt_module(version: str, gpu: Gpu, *, lean: bool = False) -> ModuleType
 
 
 def engine_bytes(network: bytes, gpu: Gpu, version: str, profiles: list[list[list[int]]]) -> bytes:
-    """An engine that somebody built there."""
+    """A serialised engine for this GPU and version."""
     return Plan(NAMES[f"tensorrt-{version}"]["version"], list(gpu.compute), profiles, [], network).write()
