@@ -1,4 +1,4 @@
-"""The service starts and sees, whatever the disk has made of its files; what is lost is said."""
+"""The service starts and detects objects, however damaged its files are."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "gone": remove,
     "empty": lambda path: replace(path, b""),
     "zero bytes": lambda path: replace(path, bytes(70_000)),
-    "no UTF-8": lambda path: replace(path, b"\xff\xfe\xed\xa0\x80" * 2000),
+    "not UTF-8": lambda path: replace(path, b"\xff\xfe\xed\xa0\x80" * 2000),
     "nested": lambda path: replace(path, b"[" * 100_000),
     "another type": lambda path: replace(path, b'{"name": 3, "configured": [], "former": "x", "rungs": null}'),
     "cut": cut,
@@ -70,13 +70,13 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows no stop sign, so that running is proof enough."""
+    """A model without stop signs, for which the self-test only requires that inference runs."""
     return make_bundles(tmp_path_factory.mktemp("device") / "models", "colours")
 
 
 @pytest.fixture
 def start(serve: Serve, models: Path, tmp_path: Path) -> Start:
-    """Starts the service on files of its own."""
+    """Start the service with its own files."""
     shutil.copytree(models, tmp_path / "models")
     return lambda: serve(
         load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path / "models"), model__name="colours",
@@ -85,29 +85,31 @@ def start(serve: Serve, models: Path, tmp_path: Path) -> Start:
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-async def test_the_service_starts_and_sees(start: Start, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_the_service_detects_objects_with_damaged_files(
+    start: Start, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     async with start() as running:
-        await sees(running)
+        await assert_healthy(running)
     models, state = tmp_path / "models", tmp_path / "state"
     compiled = [*(models / ".compiled").glob("*.blob"), *(models / ".compiled").glob("*.sha256")]
     assert compiled
     for path in (state / "history", state / "lock", models / "profile-colours.json", models / "active.json", *compiled):
         damage(path)
     async with start() as running:
-        await sees(running)
+        await assert_healthy(running)
 
 
 @pytest.mark.parametrize("damage", [folder, pipe, link("loop")], ids=["folder", "pipe", "loop"])
-async def test_the_service_starts_and_sees_without_its_folders(
+async def test_the_service_detects_objects_without_its_folders(
     start: Start, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     for path in (tmp_path / "models/.compiled", tmp_path / "state"):
         damage(path)
     async with start() as running:
-        await sees(running)
+        await assert_healthy(running)
 
 
-async def sees(running: Running) -> None:
+async def assert_healthy(running: Running) -> None:
     status, report = await get(running.url, "/health")
     assert (status, report["model_loaded"]) == (200, True)
     codes = {finding["code"] for finding in report["findings"]}
