@@ -1,10 +1,9 @@
-"""OpenVINO's own failures (device, network, weights) and its cache of compiled networks."""
+"""OpenVINO's own failures (device, network, weights) and its start-up."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,16 @@ import openvino
 import pytest
 
 from appliance.engines import registry
-from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError
 from appliance.values import Size
 from tests.conftest import ROOT
+from tests.engines.openvino_start import start
 from tests.models import networks
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     return networks.save_ir(networks.colours(), tmp_path / "model.xml")
-
-
-def start(network: Path, **options: object) -> bool:
-    """Run one inference of 32x32. Returns whether the network had to be compiled."""
-    engine = registry.create("openvino", network, **options)
-    compiled = engine.prepare(Size(32, 32))
-    assert not engine.prepare(Size(32, 32))
-    engine.infer(np.zeros((32, 32, 3), np.uint8), lambda raw: None)
-    engine.close()
-    return compiled
 
 
 @pytest.mark.parametrize("device", ["GPU", "GPU.1", "NPU"])
@@ -99,43 +88,10 @@ def test_an_input_size_the_network_cannot_take_is_an_engine_error(network: Path)
     engine.close()
 
 
-def test_a_compiled_network_is_kept_for_the_next_start(network: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "deep" / "compiled"
-    assert start(network, cache=cache)
-    (kept,) = cache.glob("*.blob")
-    before = kept.stat().st_mtime_ns
-    assert not start(network, cache=cache)
-    assert [file.stat().st_mtime_ns for file in cache.glob("*.blob")] == [before]
-
-
-@pytest.mark.parametrize("content", [b"", b"half", None])
-def test_a_damaged_cache_costs_one_compilation(network: Path, tmp_path: Path, content: bytes | None) -> None:
-    start(network, cache=tmp_path / "compiled")
-    (kept,) = (tmp_path / "compiled").glob("*.blob")
-    kept.chmod(0o600)
-    kept.write_bytes(kept.read_bytes()[:-100] if content is None else content)
-    assert start(network, cache=tmp_path / "compiled")
-
-
-def test_the_cache_is_bounded(network: Path, tmp_path: Path) -> None:
-    engine = registry.create("openvino", network, cache=tmp_path)
-    for number in range(1, 21):
-        engine.prepare(Size(32 * number, 32))
-    assert len(list(tmp_path.glob("*.blob"))) == 16
-    engine.close()
-
-
-def test_without_a_writable_folder_every_start_compiles(network: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for _ in range(2):
-        assert start(network, cache=tmp_path / "file" / "compiled")
-
-
 _CHECK_IMPORTS = """
 import sys
 from pathlib import Path
 from appliance.engines import registry
-from appliance.engines.compiled_files import CompiledFiles
 
 registry.create("openvino", Path(sys.argv[1])).close()
 assert not [name for name in sys.modules if name.startswith("openvino.tools") or "telemetry" in name]
@@ -152,7 +108,6 @@ import sys, threading
 from pathlib import Path
 import openvino
 from appliance.engines import registry
-from appliance.engines.compiled_files import CompiledFiles
 
 registry.create("openvino", Path(sys.argv[1]))
 together = threading.Barrier(4)
@@ -173,95 +128,3 @@ def test_the_first_inferences_of_a_process_may_run_in_parallel(network: Path) ->
     """OpenVINO 2026.4.1 deadlocks with the GIL held in about half of all attempts."""
     for _ in range(6):
         subprocess.run([sys.executable, "-c", _FOUR_FIRST_INFERENCES, str(network)], check=True, timeout=30, cwd=ROOT)
-
-
-def damage(kept: Path, how: str) -> None:
-    kept.chmod(0o600)
-    data = bytearray(kept.read_bytes())
-    middle = len(data) // 2
-    if how == "zeros":
-        data[middle : middle + 64] = bytes(64)
-    elif how == "a bit":
-        data[middle] ^= 4
-    elif how == "cut":
-        del data[middle:]
-    elif how == "nothing":
-        data.clear()
-    kept.write_bytes(data)
-    if how == "a folder":
-        kept.unlink()
-        (kept / "deep").mkdir(parents=True)
-    elif how == "a link":
-        kept.rename(kept.with_suffix(".elsewhere"))
-        kept.symlink_to(kept.with_suffix(".elsewhere"))
-
-
-@pytest.mark.parametrize("how", ["zeros", "a bit", "cut", "nothing", "a folder", "a link"])
-def test_a_damaged_file_in_the_cache_is_compiled_again(
-    network: Path, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    cache = tmp_path / "compiled"
-    start(network, cache=cache)
-    (kept,) = cache.glob("*.blob")
-    damage(kept, how)
-    assert start(network, cache=cache)
-    assert "is damaged (sha256 mismatch): removed it and compiling again" in caplog.text
-    assert not start(network, cache=cache)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\0" * 80, b"\xff" * 80, b"12  model/model.xml 32x32\n"])
-def test_a_file_without_its_checksum_is_compiled_again(network: Path, tmp_path: Path, content: bytes | None) -> None:
-    cache = tmp_path / "compiled"
-    start(network, cache=cache)
-    (checksum,) = cache.glob("*.blob.sha256")
-    checksum.unlink() if content is None else checksum.write_bytes(content)
-    assert start(network, cache=cache)
-    assert not start(network, cache=cache)
-
-
-def test_a_size_that_is_loaded_later_is_verified_too(network: Path, tmp_path: Path) -> None:
-    sizes = Size(32, 32), Size(64, 32), None
-    engine = registry.create("openvino", network, cache=tmp_path)
-    assert [engine.prepare(size) for size in sizes] == [True] * 3
-    engine.close()
-    (of_64,) = [path for path in tmp_path.glob("*.sha256") if "64x32" in path.read_text()]
-    damage(of_64.with_suffix(""), "a bit")
-    engine = registry.create("openvino", network, cache=tmp_path)
-    assert [engine.prepare(size) for size in sizes] == [False, True, False]
-    engine.close()
-
-
-def test_two_compilations_at_the_same_time_do_not_disturb_each_other(network: Path, tmp_path: Path) -> None:
-    with CompiledFiles(tmp_path).open("a compilation"):
-        with CompiledFiles(tmp_path, max_wait_s=0).open("one that cannot wait") as folder:
-            assert folder is None
-        waiting = threading.Thread(target=start, args=(network,), kwargs={"cache": tmp_path})
-        waiting.start()
-        waiting.join(0.2)
-        assert list(tmp_path.glob("*.blob")) == []
-    waiting.join(20)
-    assert not waiting.is_alive()
-    assert not start(network, cache=tmp_path)
-
-
-@pytest.mark.parametrize("name", ["lock", "."])
-def test_an_unusable_folder_costs_a_compilation_at_every_start(
-    network: Path, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    cache = tmp_path / "compiled"
-    if name == ".":
-        cache.write_bytes(b"")
-    else:
-        (cache / name).mkdir(parents=True)
-    assert start(network, cache=cache)
-    assert "cannot keep compiled networks in" in caplog.text
-
-
-def test_a_cleared_cache_is_compiled_from_scratch(network: Path, tmp_path: Path) -> None:
-    start(network, cache=tmp_path)
-    (tmp_path / "another.engine").write_bytes(b"")
-    CompiledFiles(tmp_path).clear()
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["another.engine", "lock"] + (
-        [network.with_suffix(".bin").name, network.name] if network.parent == tmp_path else []
-    )
-    assert start(network, cache=tmp_path)

@@ -77,17 +77,17 @@ def test_boxes_at_the_overlap_limit_are_two_objects() -> None:
 Found = tuple[Floats, Floats, Indices]
 
 
-def asked(least: float, iou: float, classes: int) -> HeadOptions:
+def head_options(least: float, iou: float, classes: int) -> HeadOptions:
     return HeadOptions(least, iou, 300, Size(640, 384), classes)
 
 
 def read_anchors(raw: NDArray[np.float32], least: float, iou: float) -> Found:
-    rows = yolo.read_anchors((raw,), asked(least, iou, len(raw) - 4))
+    rows = yolo.read_anchors((raw,), head_options(least, iou, len(raw) - 4))
     return rows.boxes_in, rows.confidences, rows.class_ids
 
 
 def read_end_to_end(raw: NDArray[np.float32], least: float, iou: float) -> Found:
-    rows = yolo.read_end_to_end((raw,), asked(least, iou, 3))
+    rows = yolo.read_end_to_end((raw,), head_options(least, iou, 3))
     return rows.boxes_in, rows.confidences, rows.class_ids
 
 

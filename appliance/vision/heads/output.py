@@ -21,7 +21,7 @@ class HeadOptions:
     min_confidence: float
     iou: float
     """Boxes of one class that overlap more than this are the same object."""
-    most: int
+    max_detections: int
     input: Size
     classes: int
     class_ids: tuple[int, ...] | None = None

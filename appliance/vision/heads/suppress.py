@@ -26,7 +26,7 @@ def suppress_duplicates(rows: HeadOutput, options: HeadOptions) -> HeadOutput:
         kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, options.iou)
     else:
         kept = suppress(rows.boxes_in, rows.confidences, rows.class_ids, options.iou)
-    return rows.take(kept[: options.most])
+    return rows.take(kept[: options.max_detections])
 
 
 def suppress(boxes: Floats, confidences: Floats, class_ids: Indices, iou: float) -> Indices:

@@ -29,4 +29,4 @@ def read_end_to_end(raw: Raw, options: HeadOptions) -> HeadOutput:
     table = table[table[:, 4] > options.min_confidence].astype(np.float32)
     class_ids = table[:, 5].astype(np.intp)
     rows = HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:])
-    return surest_first(rows.take(options.accepts(class_ids)), options.most)
+    return surest_first(rows.take(options.accepts(class_ids)), options.max_detections)
