@@ -1,7 +1,7 @@
 """The ladder of throttle levels: what each level allows, and how much heat it produces relative to full load.
 
 Rules of this file:
-- Level 0 has no restrictions; the last level refuses every frame. The levels between produce a known part of the heat
+- Level 0 is full performance; the last level refuses every frame. The levels between produce a known part of the heat
   of full load.
 - On a busy device a smaller input alone yields more frames and the same heat. A level therefore also limits the
   engine's time (`duty`) to what the frames of level 0 cost at the smaller size: as many frames, less heat.
@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """All throttle levels, from no restrictions to no frames."""
+    """All throttle levels, from full performance to no frames."""
 
     steps: tuple[Step, ...]
     measured: bool

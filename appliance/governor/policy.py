@@ -9,7 +9,8 @@ Rules of this file:
   headroom in the forecast, which prevents oscillation. Each hour that a step up lasts clears one such failure.
 - A throttled chip or an under-voltage causes a step down at any temperature.
 - The critical temperature stops inference at once, even at a manually held level.
-- A temperature sensor that stops responding causes caution. A machine that never had a sensor runs unrestricted.
+- A temperature sensor that stops responding causes caution. A machine that never had a sensor runs at full
+  performance.
 - At the same level, a hotter reading never allows more: forecasts use the model from before that reading.
 """
 
@@ -70,7 +71,7 @@ class HeldLevel:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The governor's state; `cooling` is the throttle level, 0 means no restrictions."""
+    """The governor's state; `cooling` is the throttle level, 0 is full performance."""
 
     cooling: int = 0
     since_s: float = float("-inf")
@@ -193,7 +194,7 @@ def _min_wait_s(state: State, policy: Policy) -> float:
 
 
 def _decide_blind(state: State, now: float, policy: Policy, throttled: str | None) -> State:
-    """Decide without a temperature: unrestricted if there never was one, cautious if it was lost."""
+    """Decide without a temperature: at full performance if there never was one, cautious if it was lost."""
     never = state.temp_at_s is None
     state = replace(state, cool_since_s=None, blind="no_sensor" if never else state.blind)
     waited_s = now - state.since_s

@@ -82,7 +82,9 @@ class Governor:
         if self.policy is None:
             raise ValueError("the governor is off. Set governor.enabled = true")
         if not 0 <= cooling <= self.max_state:
-            raise ValueError(f"throttle level {cooling} does not exist. Choose 0 (no restrictions) to {self.max_state}")
+            raise ValueError(
+                f"throttle level {cooling} does not exist. Choose 0 (full performance) to {self.max_state}"
+            )
         self.state = replace(self.state, hold=HeldLevel(cooling, self._clock() + for_s))
         log.warning(
             "throttle level held manually: level=%d for=%.0f s", cooling, for_s, extra={"cooling_state": cooling}
@@ -98,7 +100,7 @@ class Governor:
 
     @property
     def cur_state(self) -> int:
-        """The throttle level; 0 means no restrictions."""
+        """The throttle level; 0 is full performance."""
         return self.state.cooling
 
     @property

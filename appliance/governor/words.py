@@ -8,7 +8,7 @@ from appliance.governor.policy import State
 from appliance.readings import Reading
 
 NO_SENSOR = (
-    "no temperature sensor found: the device cannot slow down before it overheats, and runs without restrictions; "
+    "no temperature sensor found: the device runs at full performance and cannot slow down before it overheats; "
     "keep its housing cool"
 )
 
@@ -18,7 +18,7 @@ def meaning(step: Step) -> str:
     if not step.limits.admit:
         return "detection off; health endpoint only"
     if step.heat == 1.0:
-        return f"no restrictions, input {step.limits.max_side} px"
+        return f"full performance, input {step.limits.max_side} px"
     frames = "all frames" if step.frames == 1.0 else f"{step.frames:.0%} of frames"
     only = (
         f", cameras with priority {step.limits.lowest_priority} or higher only" if step.limits.lowest_priority else ""

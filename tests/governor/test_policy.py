@@ -255,7 +255,7 @@ def test_the_soft_limit_of_an_old_pi_is_ignored() -> None:
     assert states_of(walk(steady(62.0, 60, Power(soft_limit=True))))[-1] == 0
 
 
-def test_a_machine_without_a_sensor_runs_unrestricted_and_reports_it() -> None:
+def test_a_machine_without_a_sensor_runs_at_full_performance_and_reports_it() -> None:
     way = walk(steady(None, 600))
     assert set(states_of(way)) == {0}
     assert way[0][1].blind == "no_sensor"
