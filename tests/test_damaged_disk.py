@@ -13,7 +13,7 @@ import pytest
 from appliance.service import loading
 from tests.conftest import Running, Serve
 from tests.models.bundles import make_bundles
-from tests.web.test_http import get
+from tests.web.requests import get
 
 Start = Callable[[], AbstractAsyncContextManager[Running]]
 

@@ -14,7 +14,7 @@ from appliance.camera.agent import Agent, Sighting
 from appliance.camera.sources.source import Shot
 from appliance.errors import SourceError
 from appliance.values import CameraLimits
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 
 class FakeSource:

@@ -14,7 +14,7 @@ import pytest
 from appliance.values import Limits
 from tests.clients.conftest import INSTALLED
 from tests.conftest import ROOT, Serve
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 CLIENTS = ROOT / "docs" / "clients"
 

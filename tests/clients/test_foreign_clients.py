@@ -17,7 +17,7 @@ from appliance.vision import decode
 from tests.clients.conftest import INSTALLED
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
-from tests.web.test_contract import is_limits, picture
+from tests.web.requests import is_limits, picture
 
 
 @pytest.fixture(scope="module")

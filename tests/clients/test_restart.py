@@ -22,7 +22,7 @@ from tests.camera.agents import FakeSource, pushing, until
 from tests.clients.conftest import INSTALLED
 from tests.conftest import ROOT
 from tests.manager import LONG_S, Manager
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 SETTINGS = ("cache.enabled=false", "flow.burst=100")
 

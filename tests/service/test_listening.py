@@ -18,7 +18,7 @@ from appliance.errors import PortError
 from appliance.service import listening
 from appliance.service.listening import Port, listen
 from appliance.web.ingress.limiter import ConnectionLimiter
-from tests.web.ingress.test_limiter import LIMITS, Peer
+from tests.web.ingress.peers import LIMITS, Peer
 
 
 class Broken(socket.socket):

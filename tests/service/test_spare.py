@@ -15,7 +15,7 @@ from tests.conftest import Serve
 from tests.fakes import FakeClock
 from tests.health.conftest import SkippingLoop
 from tests.web.camera import camera
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from appliance.flow.inference import Network
 from appliance.settings.schema import Settings
 from tests.conftest import Running, Serve
 from tests.web.camera import Camera, camera
-from tests.web.test_contract import picture
+from tests.web.requests import form, picture
 
 _seeds = itertools.count(10_000)
 
@@ -266,13 +266,6 @@ async def test_nonsense_below_socket_io_ends_at_most_its_own_connection(
 # -- the same over HTTP ----------------------------------------------------------------------------------------------
 
 STATUS = {"frame_too_large": 413}
-
-
-def form(**fields: bytes | str) -> aiohttp.FormData:
-    data = aiohttp.FormData()
-    for name, value in fields.items():
-        data.add_field(name, value, filename="f.jpg" if isinstance(value, bytes) else None)
-    return data
 
 
 @pytest.mark.parametrize("name", [name for name, (value, _) in CORPUS.items() if isinstance(value, bytes)])

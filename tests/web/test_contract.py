@@ -14,27 +14,11 @@ import socketio
 
 from appliance import __version__
 from appliance.values import Limits, Size
-from appliance.vision import decode, scene
+from appliance.vision import scene
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
-
-NUMBER = (int, float)
-
-
-def picture(seed: int, size: Size = Size(640, 360)) -> bytes:
-    """A small scene; another seed, another picture."""
-    return decode.encode_jpeg(scene.draw(size, seed=seed)[0], 80)
-
-
-def is_limits(limits: Any) -> bool:
-    return (
-        set(limits) == {"min_interval", "max_side", "jpeg_quality", "reason"}
-        and isinstance(limits["min_interval"], NUMBER)
-        and type(limits["max_side"]) is int
-        and type(limits["jpeg_quality"]) is int
-        and isinstance(limits["reason"], str)
-    )
+from tests.web.requests import NUMBER, is_limits, picture
 
 
 async def test_a_camera_is_told_its_name_its_limits_and_the_model(serve: Serve) -> None:

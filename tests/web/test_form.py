@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.errors import BadFrame
 from appliance.web.form import MAX_PARTS, OVERHEAD_BYTES, read_form
 from tests.conftest import Running
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 TYPE = "multipart/form-data; boundary=B"
 MOST = 200_000

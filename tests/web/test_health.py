@@ -23,8 +23,7 @@ from tests.flow.detectors import Rig, running
 from tests.flow.frames import frame
 from tests.web.camera import camera
 from tests.web.health_rig import EVERYTHING, WALL_S, HealthRig
-from tests.web.test_contract import is_limits, picture
-from tests.web.test_http import get
+from tests.web.requests import get, is_limits, picture
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -25,13 +25,7 @@ from appliance.web.vision_api import VisionApi
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeClock, FakeEngine, broken_engine
 from tests.web.camera import camera
-from tests.web.test_bad_input import form
-from tests.web.test_contract import picture
-
-
-async def get(url: str, path: str, **headers: str) -> tuple[int, Any]:
-    async with aiohttp.ClientSession(url, headers=headers) as session, session.get(path) as answer:
-        return answer.status, json.loads(await answer.text())
+from tests.web.requests import form, picture
 
 
 async def detect(

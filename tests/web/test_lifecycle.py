@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Running, Serve
 from tests.web.camera import camera
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 from tests.web.wire import wire
 
 RESERVED = ("connect", "disconnect", "connect_error", "message", "*", "__disconnect_final", "unknown event", "")

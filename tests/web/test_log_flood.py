@@ -12,7 +12,7 @@ import pytest
 from appliance.device import logs
 from tests.conftest import Serve
 from tests.web.camera import camera
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 HOST = b" HTTP/1.1\r\nHost: localhost\r\n"
 REQUESTS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import aiohttp
 from prometheus_client.metrics_core import Metric
@@ -15,10 +16,11 @@ from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
 from tests.web.health_rig import HealthRig
-from tests.web.test_contract import picture
-from tests.web.test_health import DOCS
+from tests.web.requests import picture
 
 Samples = dict[tuple[str, str | None], float]
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def samples_of(families: list[Metric], label: str) -> Samples:

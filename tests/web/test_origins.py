@@ -12,9 +12,7 @@ import pytest
 
 from appliance.web.origins import is_ours, may_use, search_domains
 from tests.conftest import Running, Serve
-from tests.web.test_bad_input import form
-from tests.web.test_contract import picture
-from tests.web.test_transport import POLLING, WEBSOCKET
+from tests.web.requests import POLLING, WEBSOCKET, form, picture
 
 MACHINE = socket.gethostname()
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from tests.conftest import Running, Serve
 from tests.fakes import FakeEngine
 from tests.web.camera import camera
-from tests.web.test_contract import picture
+from tests.web.requests import picture
 
 MANY = [(0, 20, 50, 60, 0.9 - n / 1000, n % 3) for n in range(300)]
 """Results of about 30 kB, so that a client's buffers are soon full."""

@@ -12,10 +12,7 @@ import socketio
 
 from tests.conftest import Serve
 from tests.web.camera import Camera, camera
-from tests.web.test_contract import picture
-
-POLLING = "/socket.io/?EIO=4&transport=polling"
-WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
+from tests.web.requests import POLLING, WEBSOCKET, picture
 
 
 async def handshake(url: str, **headers: str) -> tuple[int, Any, Any]:

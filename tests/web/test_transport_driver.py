@@ -13,8 +13,8 @@ import socketio
 from appliance.vision import decode
 from tests.conftest import Serve
 from tests.web.camera import camera
-from tests.web.ingress.test_strangers import ready
-from tests.web.test_contract import picture
+from tests.web.ingress.peers import ready
+from tests.web.requests import picture
 
 LARGE_BODIES = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 """python-engineio's client hands aiohttp its bodies as bytes."""

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.web.ingress.frames import FrameMeter
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, deflated: bool = False, length: int = -1) -> bytes:
-    """A client's frame; `length`: what its head announces, where that is not what follows."""
-    size = len(payload) if length < 0 else length
-    first = opcode | (0x80 if fin else 0) | (0x40 if deflated else 0)
-    if size < 126:
-        head = struct.pack(">BB", first, 0x80 | size)
-    elif size < 65536:
-        head = struct.pack(">BBH", first, 0x80 | 126, size)
-    else:
-        head = struct.pack(">BBQ", first, 0x80 | 127, size)
-    return head + bytes(4) + payload
-
+from tests.web.ingress.peers import frame
 
 MESSAGES = st.lists(
     st.tuples(st.sampled_from((0x1, 0x2, 0x9, 0xA)), st.sampled_from((0, 1, 125, 126, 300, 70_000))), max_size=6

@@ -8,33 +8,8 @@ import pytest
 
 from appliance.web.ingress.budget import Budget, Usage
 from appliance.web.ingress.limiter import ConnectionLimiter
-from appliance.web.ingress.limits import IngressLimits
 from appliance.web.ingress.token_bucket import TokenBucket
-
-LIMITS = IngressLimits(
-    max_open=4,
-    max_per_address=2,
-    max_unfinished_bytes=1000,
-    header_timeout_s=10,
-    message_timeout_s=60,
-    idle_timeout_s=75,
-    max_message_bytes=500,
-)
-
-
-class Peer:
-    """A connection that remembers why it was closed."""
-
-    def __init__(self, limiter: ConnectionLimiter, address: str) -> None:
-        self.address, self.closed = address, ""
-        limiter.add(self)
-        limiter.mark_waiting(self)
-
-    def terminate(self, kind: str, why: str) -> None:
-        self.closed = kind
-
-    def overdue(self, now: float) -> tuple[str, str] | None:
-        return None
+from tests.web.ingress.peers import LIMITS, Peer
 
 
 def test_a_full_door_closes_who_has_waited_longest_and_lets_the_newcomer_in() -> None:

@@ -9,17 +9,16 @@ import json
 import logging
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
 import anyio
 import pytest
 
 from tests.conftest import Running, Serve
-from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
-from tests.web.ingress.test_frames import frame
-from tests.web.test_contract import picture
+from tests.web.ingress.peers import frame, ready
+from tests.web.requests import picture
 
 UPGRADE = (
     "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
@@ -27,11 +26,6 @@ UPGRADE = (
 )
 SHORT = {"server__header_timeout_s": "1", "server__message_timeout_s": "4", "server__idle_timeout_s": "1"}
 PATIENCE_S = 20
-
-
-def ready(serve: Serve, **flags: str) -> AbstractAsyncContextManager[Running]:
-    """A service whose engine sees a stop sign in everything, its own self-test included."""
-    return serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags)
 
 
 class Stranger:
