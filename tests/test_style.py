@@ -57,3 +57,25 @@ def test_every_file_has_a_docstring(path: Path) -> None:
 
 def test_no_file_has_a_meaningless_name() -> None:
     assert not {"utils", "util", "helpers", "common", "manager", "misc"} & {path.stem for path in PACKAGE.rglob("*")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_function_is_longer_than_60_lines(path: Path) -> None:
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    assert [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= 60] == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    tests = Path(__file__).parent
+    imports = {
+        f"{path.relative_to(tests)}: {node.module}"
+        for path in tests.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests.")
+        if (node.module or "").rpartition(".")[2].startswith("test_")
+    }
+    assert imports == set()
