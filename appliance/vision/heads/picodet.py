@@ -20,7 +20,7 @@ def read_picodet(raw: Raw, options: HeadOptions) -> HeadOutput:
     """
     half = len(raw) // 2
     some, class_ids, confidences = best_class(np.concatenate(raw[:half]).T, options)
-    corners, strides = (of[some] for of in grid_cells(options.input, [8 << level for level in range(half)]))
+    corners, strides = (values[some] for values in grid_cells(options.input, [8 << level for level in range(half)]))
     bins = np.arange(raw[half].shape[1] // 4, dtype=np.float32)
     likely = np.concatenate(raw[half:])[some].astype(np.float32).reshape(len(some), 4, len(bins))
     likely = np.exp(likely - likely.max(axis=2, keepdims=True))

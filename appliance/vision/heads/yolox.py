@@ -34,7 +34,7 @@ def read_yolox(raw: Raw, options: HeadOptions) -> HeadOutput:
     logarithms of cells.
     """
     some, class_ids, confidences = _confident(raw[0], options)
-    corners, strides = (of[some] for of in grid_cells(options.input, _STRIDES))
+    corners, strides = (values[some] for values in grid_cells(options.input, _STRIDES))
     encoded = raw[0][some, :4].astype(np.float32)
     centres = encoded[:, :2] * strides[:, None] + corners
     extents = np.exp(np.minimum(encoded[:, 2:], _MAX_LOG_SIZE)) * strides[:, None]
