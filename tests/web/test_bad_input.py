@@ -156,14 +156,14 @@ async def is_refused(eye: Camera, payload: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CORPUS)
-async def test_each_gets_one_error_with_its_code(stranger: Camera, neighbour: Camera, name: str) -> None:
+async def test_each_invalid_frame_gets_one_error_with_its_code(stranger: Camera, neighbour: Camera, name: str) -> None:
     payload, code = CORPUS[name]
     error, _ = await asyncio.gather(is_refused(stranger, payload), is_served(neighbour))
     assert error["code"] == code
 
 
 @pytest.mark.parametrize("name", ["too_large", "class_unknown", "unknown_field"])
-async def test_an_error_names_the_frame_it_is_about(stranger: Camera, name: str) -> None:
+async def test_an_error_contains_the_frame_id(stranger: Camera, name: str) -> None:
     payload, code = CORPUS[name]
     options = payload if isinstance(payload, dict) else {"image": payload}
     error = await is_refused(stranger, {**options, "frame_id": f"frame of {name}"})
@@ -174,18 +174,18 @@ async def test_an_error_names_the_frame_it_is_about(stranger: Camera, name: str)
     ("field", "nearest"),
     [("frameid", "frame_id"), ("img", "image"), ("minconfidence", "min_confidence"), ("class", "classes")],
 )
-async def test_an_unknown_field_is_named_with_the_nearest_one(stranger: Camera, field: str, nearest: str) -> None:
+async def test_the_error_for_an_unknown_field_suggests_the_nearest_one(stranger: Camera, field: str, nearest: str) -> None:
     error = await is_refused(stranger, {"image": GOOD, field: 1})
     assert f"'{field}'" in error["error"]
     assert f"did you mean '{nearest}'?" in error["error"]
 
 
-async def test_a_frame_of_two_arguments_is_refused(stranger: Camera) -> None:
+async def test_a_frame_with_two_arguments_is_refused(stranger: Camera) -> None:
     error = await is_refused(stranger, (GOOD, {"frame_id": 1}))
     assert error["code"] == "frame_type"
 
 
-async def test_the_usual_bound_of_ten_megabytes_is_said_and_not_closed_on(serve: Serve) -> None:
+async def test_a_frame_above_ten_megabytes_gets_an_error_and_the_connection_stays_open(serve: Serve) -> None:
     """Just below it is taken, as bytes and as base64; above it is answered on the same connection."""
     noise = GOOD[:-2] + bytes(10_000_000 - len(GOOD)) + GOOD[-2:]
     async with serve() as running, camera(running.url) as eye:
@@ -210,7 +210,7 @@ OPTIONS = st.dictionaries(
 
 @given(payload=st.one_of(JSON, OPTIONS))
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_value_at_all_gets_one_answer(stranger: Camera, payload: Any) -> None:
+async def test_every_value_gets_exactly_one_answer(stranger: Camera, payload: Any) -> None:
     before = stranger.count()
     await stranger.push(payload)
     await stranger.until(lambda _: stranger.count() == before + 1)
@@ -225,7 +225,7 @@ async def test_any_value_at_all_gets_one_answer(stranger: Camera, payload: Any) 
     cut=st.floats(0, 1),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_damaged_picture_is_read_or_is_the_senders_fault(
+async def test_a_damaged_picture_is_decoded_or_refused(
     stranger: Camera, original: bytes, changes: list[tuple[float, int]], cut: float
 ) -> None:
     data = bytearray(original)
@@ -247,7 +247,7 @@ async def test_a_damaged_picture_is_read_or_is_the_senders_fault(
     "text",
     ["", "x", "4", "9", "42", "42[", '42["process_frame"', "42[]", "42{}", '42["connect"]', "451-", "40", "4" * 999],
 )
-async def test_nonsense_below_socket_io_ends_at_most_its_own_connection(
+async def test_invalid_engine_io_packets_close_at_most_their_own_connection(
     live: Running, neighbour: Camera, text: str
 ) -> None:
     async with (
@@ -269,7 +269,7 @@ STATUS = {"frame_too_large": 413}
 
 
 @pytest.mark.parametrize("name", [name for name, (value, _) in CORPUS.items() if isinstance(value, bytes)])
-async def test_the_same_pictures_over_http_get_a_refusal_with_the_same_code(live: Running, name: str) -> None:
+async def test_http_refuses_the_same_pictures_with_the_same_codes(live: Running, name: str) -> None:
     image, code = CORPUS[name]
     async with aiohttp.ClientSession(live.url) as session:
         for data in (form(image=image), image):
@@ -295,7 +295,7 @@ async def test_the_same_pictures_over_http_get_a_refusal_with_the_same_code(live
     ],
     ids=["no_image", "confidence_text", "confidence_above_one", "confidence_nan", "no_body"],
 )
-async def test_a_form_that_makes_no_sense_is_refused(
+async def test_an_invalid_form_is_refused(
     live: Running, make: Callable[[], aiohttp.FormData | None], code: str
 ) -> None:
     async with aiohttp.ClientSession(live.url) as session, session.post("/v1/vision/detection", data=make()) as answer:
@@ -328,7 +328,7 @@ PART = b'Content-Disposition: form-data; name="image"; filename="a.jpg"\r\nConte
         "no_header", "no_name", "nested", "length_text", "wrong_base64",
     ],
 )  # fmt: skip
-async def test_a_broken_form_is_the_senders_fault(live: Running, body: bytes) -> None:
+async def test_a_malformed_form_is_a_client_error(live: Running, body: bytes) -> None:
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
     async with (
         aiohttp.ClientSession(live.url) as session,
@@ -338,7 +338,7 @@ async def test_a_broken_form_is_the_senders_fault(live: Running, body: bytes) ->
         assert (await answer.json())["success"] is (answer.status == 200)
 
 
-async def test_a_form_without_a_boundary_is_the_senders_fault(live: Running) -> None:
+async def test_a_form_without_a_boundary_is_a_client_error(live: Running) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     async with (
         aiohttp.ClientSession(live.url) as session,
@@ -351,7 +351,7 @@ async def test_a_form_without_a_boundary_is_the_senders_fault(live: Running) -> 
 
 
 @pytest.mark.parametrize("code", ["model_missing", "model_corrupt", "model_unsupported"])
-async def test_a_box_without_a_model_says_so_everywhere_and_stays_alive(serve: Serve, code: str) -> None:
+async def test_without_a_model_every_interface_reports_it_and_the_service_stays_up(serve: Serve, code: str) -> None:
     def load(_: Settings) -> Network:
         raise ModelError(f"the model is gone ({code})", code)
 

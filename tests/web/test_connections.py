@@ -13,7 +13,7 @@ from appliance.web.connections import Connections
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 
 
-async def test_a_malformed_packet_of_an_unknown_client_closes_nobody_else() -> None:
+async def test_a_malformed_packet_of_an_unknown_client_closes_no_other_connection() -> None:
     connections = Connections(SimpleNamespace(eio=SimpleNamespace(sockets={}), environ={}))
     path = "/socket.io/?EIO=4&transport=websocket"
     good, bad = make_mocked_request("GET", path, _UPGRADE), make_mocked_request("GET", path, _UPGRADE)

@@ -21,7 +21,7 @@ from tests.web.camera import camera
 from tests.web.requests import NUMBER, is_limits, picture
 
 
-async def test_a_camera_is_told_its_name_its_limits_and_the_model(serve: Serve) -> None:
+async def test_connected_contains_name_limits_and_model(serve: Serve) -> None:
     async with serve() as running, camera(running.url, "gate") as gate:
         connected = await gate.first("connected")
         assert set(connected) == {"status", "compression", "camera", "limits", "model", "version"}
@@ -33,13 +33,13 @@ async def test_a_camera_is_told_its_name_its_limits_and_the_model(serve: Serve) 
         assert is_limits(connected["limits"])
 
 
-async def test_who_gives_no_name_is_called_by_its_session_id(serve: Serve) -> None:
+async def test_a_client_without_a_name_is_named_after_its_session_id(serve: Serve) -> None:
     async with serve() as running, camera(running.url) as nameless:
         assert (await nameless.first("connected"))["camera"] in (nameless.sid, f"c{nameless.sid}")
 
 
 @pytest.mark.parametrize("first", ["_", "-", "a"])
-async def test_a_nameless_camera_is_answered_whatever_its_session_id_begins_with(
+async def test_an_unnamed_camera_is_answered_with_any_session_id(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     made = engineio.AsyncServer.generate_id
@@ -80,7 +80,7 @@ async def test_detection_results_carry_every_field_with_its_type(serve: Serve) -
         assert detection["box"] == {"x1": 10, "y1": 8, "x2": 110, "y2": 108}
 
 
-async def test_detections_come_surest_first_and_as_the_frame_wants_them(serve: Serve) -> None:
+async def test_detections_are_sorted_and_filtered_as_the_frame_requests(serve: Serve) -> None:
     rows = [(0, 20, 50, 60, 0.3, 0), (0, 20, 50, 60, 0.8, 1), (0, 20, 50, 60, 0.6, 0)]
     async with serve(FakeEngine(rows), flow__burst="20") as running, camera(running.url) as eye:
         data = picture(1)
@@ -110,7 +110,7 @@ async def test_the_acknowledgement_says_queued_then_cached(serve: Serve) -> None
         assert running.engine.started <= 2  # the canary, and one of them
 
 
-async def test_the_acknowledgement_and_frame_skipped_say_when_to_come_back(serve: Serve) -> None:
+async def test_acknowledgement_and_frame_skipped_contain_retry_after(serve: Serve) -> None:
     async with (
         serve(flow__min_interval_s="50", flow__burst="1") as running,
         camera(running.url, "slow") as slow,
@@ -129,7 +129,7 @@ async def test_the_acknowledgement_and_frame_skipped_say_when_to_come_back(serve
         assert (await slow.answer(1))[0] == "detection_results"
 
 
-async def test_the_newest_frame_replaces_the_one_that_waits(serve: Serve) -> None:
+async def test_the_newest_frame_replaces_the_waiting_one(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS, slots=1)
     async with serve(engine, wait_ready=True) as running, camera(running.url) as eye:
         engine.hold()
@@ -147,7 +147,7 @@ async def test_the_newest_frame_replaces_the_one_that_waits(serve: Serve) -> Non
         assert {payload["reason"] for _, payload in superseded} == {"superseded"}
 
 
-async def test_an_overheated_box_says_overloaded(serve: Serve) -> None:
+async def test_an_overheated_device_answers_overloaded(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url) as eye:
         running.started.parts.path.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
         ack = await eye.push({"image": picture(1), "frame_id": 1})
@@ -170,7 +170,7 @@ async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:
             assert limits["reason"] == "temperature"
 
 
-async def test_a_camera_is_told_to_slow_down_when_others_send_too(serve: Serve) -> None:
+async def test_a_camera_gets_lower_limits_when_others_send_too(serve: Serve) -> None:
     engine = FakeEngine()
     engine.hold()  # nothing is measured yet: the box assumes a frame's cost
     async with serve(engine) as running, camera(running.url, "a") as a:
@@ -194,7 +194,7 @@ async def test_a_camera_is_told_to_slow_down_when_others_send_too(serve: Serve) 
 )
 @pytest.mark.parametrize("in_object", [False, True], ids=["bare", "in_object"])
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_every_form_of_a_frame_is_taken(
+async def test_every_form_of_a_frame_is_accepted(
     live: Running, form: Callable[[bytes], Any], in_object: bool, transport: str
 ) -> None:
     async with camera(live.url, transports=[transport]) as eye:
@@ -219,14 +219,14 @@ async def test_jpeg_png_and_webp_are_read(live: Running, kind: str, tmp_path: Pa
 @pytest.mark.parametrize(
     "frame_id", [0, -5, 2**62, 10**20, 1764332000.123, 1.5, -0.0, 1e300, 5e-324, "", "gate/7", "ünïcode ✓", "x" * 128]
 )
-async def test_the_frame_id_comes_back_as_it_was_given(live: Running, frame_id: int | float | str) -> None:
+async def test_the_frame_id_is_returned_unchanged(live: Running, frame_id: int | float | str) -> None:
     async with camera(live.url) as eye:
         await eye.push({"image": picture(1), "frame_id": frame_id})
         _, payload = await eye.answer(frame_id)
         assert type(payload["frame_id"]) is type(frame_id)
 
 
-async def test_frames_without_an_id_get_numbers_that_rise(live: Running) -> None:
+async def test_frames_without_an_id_are_numbered(live: Running) -> None:
     async with camera(live.url) as eye:
         for number in range(3):
             await eye.push(picture(number))
@@ -235,7 +235,7 @@ async def test_frames_without_an_id_get_numbers_that_rise(live: Running) -> None
         assert ids == sorted(set(ids))
 
 
-async def test_a_client_of_the_first_interface_works_unchanged(serve: Serve) -> None:
+async def test_a_client_of_the_first_protocol_version_works_unchanged(serve: Serve) -> None:
     """Base64 text in; `connected`, `detection_results` and `detection_error` out; nothing else known or asked."""
     client: Any = socketio.AsyncClient(reconnection=False)
     told: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
@@ -267,7 +267,7 @@ async def test_a_client_of_the_first_interface_works_unchanged(serve: Serve) -> 
         await client.disconnect()
 
 
-async def test_a_watcher_hears_the_cameras_it_named_and_no_others(serve: Serve) -> None:
+async def test_a_subscriber_gets_the_results_of_its_cameras_only(serve: Serve) -> None:
     async with (
         serve() as running,
         camera(running.url, "gate") as gate,
@@ -294,7 +294,7 @@ async def test_a_watcher_hears_the_cameras_it_named_and_no_others(serve: Serve) 
         )
 
 
-async def test_a_watcher_of_all_does_not_hear_its_own_results_twice(serve: Serve) -> None:
+async def test_a_subscriber_to_all_gets_its_own_results_once(serve: Serve) -> None:
     async with serve() as running, camera(running.url, "both") as both:
         await both.call("subscribe", {"cameras": "*"})
         await both.push({"image": picture(1), "frame_id": 1})
@@ -307,7 +307,7 @@ async def test_a_watcher_of_all_does_not_hear_its_own_results_twice(serve: Serve
 @pytest.mark.parametrize(
     "payload", [None, 5, "gate", [], {}, {"cameras": "gate"}, {"cameras": [1]}, {"cameras": ["no spaces please"]}]
 )
-async def test_a_subscription_that_makes_no_sense_is_refused(live: Running, payload: Any) -> None:
+async def test_an_invalid_subscription_is_refused(live: Running, payload: Any) -> None:
     async with camera(live.url) as viewer:
         for event in ("subscribe", "unsubscribe"):
             ack = await viewer.call(event, payload)
@@ -315,14 +315,14 @@ async def test_a_subscription_that_makes_no_sense_is_refused(live: Running, payl
             assert ack["reason"].startswith("option_invalid")
 
 
-async def test_an_unsubscription_without_a_subscription_does_no_harm(live: Running) -> None:
+async def test_unsubscribing_without_a_subscription_does_no_harm(live: Running) -> None:
     async with camera(live.url) as viewer:
         assert (await viewer.call("unsubscribe", {"cameras": ["gate"]}))["status"] == "unsubscribed"
         await viewer.push({"image": picture(1), "frame_id": 1})
         assert (await viewer.answer(1))[0] == "detection_results"
 
 
-async def test_two_connections_of_one_camera_share_its_name_and_its_limits(serve: Serve) -> None:
+async def test_two_connections_with_one_name_share_its_limits(serve: Serve) -> None:
     async with serve() as running, camera(running.url, "gate") as one, camera(running.url, "gate") as two:
         await one.first("connected")
         await two.first("connected")
@@ -336,7 +336,7 @@ async def test_two_connections_of_one_camera_share_its_name_and_its_limits(serve
         assert not one.answers("two")  # an answer goes to who asked
 
 
-async def test_a_viewer_cannot_make_the_box_remember_names_without_bound(live: Running) -> None:
+async def test_the_subscriptions_of_a_viewer_are_limited(live: Running) -> None:
     async with camera(live.url, "viewer") as viewer:
         for part in range(3):
             await viewer.call("subscribe", {"cameras": [f"camera-{part}-{number}" for number in range(1000)]})

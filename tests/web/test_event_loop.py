@@ -97,7 +97,7 @@ async def push_all(url: str) -> dict[str, int]:
     return answers
 
 
-async def test_no_callback_holds_up_the_event_loop(serve: Serve, monitor: Monitor) -> None:
+async def test_no_callback_blocks_the_event_loop(serve: Serve, monitor: Monitor) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         monitor.costs.clear()  # the start may take longer
         answers = await asyncio.to_thread(lambda: asyncio.run(push_all(running.url)))

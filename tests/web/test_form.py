@@ -27,18 +27,18 @@ def part(name: str, value: bytes, line: bytes = b"\r\n") -> bytes:
 
 
 @pytest.mark.parametrize("line", [b"\r\n", b"\n"], ids=["crlf", "lf"])
-def test_fields_are_read_whatever_ends_their_lines(line: bytes) -> None:
+def test_fields_are_read_with_any_line_ending(line: bytes) -> None:
     values = {"image": b"\xff\xd8\r\n\n--\r\n--C\r\n", "min_confidence": b"0.4", "nothing": b""}
     body = b"".join(part(name, value, line) for name, value in values.items()) + b"--B--" + line
     assert read_form(body, TYPE) == values
 
 
-def test_a_preamble_blanks_after_a_boundary_and_what_follows_the_end_are_passed_over() -> None:
+def test_preamble_epilogue_and_spaces_after_a_boundary_are_ignored() -> None:
     body = b"hello\r\n" + part("a", b"1").replace(b"--B\r\n", b"--B \t\r\n") + b"--B--\r\nbye\r\n" + part("b", b"2")
     assert read_form(body, TYPE) == {"a": b"1"}
 
 
-def test_a_last_part_may_lack_its_boundary() -> None:
+def test_the_last_boundary_may_be_missing() -> None:
     assert read_form(part("a", b"1") + part("image", b"\xff\xd8")[:-2], TYPE) == {"a": b"1", "image": b"\xff\xd8"}
 
 
@@ -61,7 +61,7 @@ def test_a_quoted_boundary_and_an_unquoted_name_are_read() -> None:
         (part("a", b"") * (MAX_PARTS + 1), TYPE, f"at most {MAX_PARTS}"),
     ],
 )
-def test_what_cannot_be_read_is_said(body: bytes, content_type: str, hint: str) -> None:
+def test_a_malformed_form_gets_an_error(body: bytes, content_type: str, hint: str) -> None:
     with pytest.raises(BadFrame, match=hint) as refused:
         read_form(body, content_type)
     assert refused.value.code == "frame_type"
@@ -93,13 +93,13 @@ def test_what_cannot_be_read_is_said(body: bytes, content_type: str, hint: str) 
     )
 )
 @settings(max_examples=500, deadline=None)
-def test_any_bytes_are_a_form_or_the_senders_fault(pieces: list[bytes]) -> None:
+def test_any_bytes_are_parsed_or_refused(pieces: list[bytes]) -> None:
     for body in (b"".join(pieces), b"--B\r\nContent-Disposition: form-data;" + b"".join(pieces)):
         with contextlib.suppress(BadFrame):
             assert sum(map(len, read_form(body, TYPE).values())) <= len(body)
 
 
-async def test_a_form_with_line_feeds_alone_is_answered(live: Running) -> None:
+async def test_a_form_with_lf_only_is_answered(live: Running) -> None:
     body = part("min_confidence", b"0,4", b"\n") + part("image", picture(801), b"\n") + b"--B--\n"
     async with (
         aiohttp.ClientSession(live.url, headers={"Content-Type": TYPE}) as session,
@@ -109,7 +109,7 @@ async def test_a_form_with_line_feeds_alone_is_answered(live: Running) -> None:
 
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_PARTS, 200), (MAX_PARTS + 1, 400)])
-async def test_a_form_of_very_many_parts_is_refused(live: Running, count: int, status: int) -> None:
+async def test_a_form_with_too_many_parts_is_refused(live: Running, count: int, status: int) -> None:
     fields = b"".join(part(f"field{number}", b"x") for number in range(count - 1))
     async with (
         aiohttp.ClientSession(live.url, headers={"Content-Type": TYPE}) as session,
@@ -119,7 +119,7 @@ async def test_a_form_of_very_many_parts_is_refused(live: Running, count: int, s
         assert (await answer.json())["success"] is (status == 200)
 
 
-async def test_a_form_without_an_end_is_cut_off_where_no_picture_could_be_larger(live: Running) -> None:
+async def test_an_endless_form_is_refused_at_the_size_limit(live: Running) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -142,7 +142,7 @@ async def test_a_form_without_an_end_is_cut_off_where_no_picture_could_be_larger
     assert sent < 100 * MOST
 
 
-async def test_a_form_may_be_a_little_larger_than_its_picture(live: Running) -> None:
+async def test_a_form_may_be_slightly_larger_than_its_picture(live: Running) -> None:
     image = picture(803)
     image += bytes(MOST - len(image))
     body = part("note", bytes(OVERHEAD_BYTES - 500)) + part("image", image) + b"--B--"

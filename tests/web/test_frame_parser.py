@@ -39,7 +39,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("size", [1998, 1999, 2000])
 @pytest.mark.parametrize("form", FORMS)
-def test_base64_is_read_in_every_form(form: str, size: int) -> None:
+def test_every_variant_of_base64_is_decoded(form: str, size: int) -> None:
     for _ in range(50):
         data = b"\xff\xd8" + os.urandom(size)
         assert PARSER.picture_bytes(FORMS[form](base64.b64encode(data).decode())) == data
@@ -47,7 +47,7 @@ def test_base64_is_read_in_every_form(form: str, size: int) -> None:
 
 @given(data=st.binary(min_size=1, max_size=300), form=st.sampled_from(sorted(set(FORMS) - {"plus_as_blank"})))
 @settings(deadline=None)
-def test_short_base64_too(data: bytes, form: str) -> None:
+def test_short_base64_is_decoded(data: bytes, form: str) -> None:
     text = base64.b64encode(data).decode()
     if "blanks" in form and "+" not in text:
         return  # blanks of a text without + may stand for one
@@ -56,7 +56,7 @@ def test_short_base64_too(data: bytes, form: str) -> None:
 
 @given(text=st.text(alphabet="ABab09+/-_= \n\ré\0", max_size=60))
 @settings(deadline=None)
-def test_any_text_is_base64_or_the_senders_fault(text: str) -> None:
+def test_any_text_is_decoded_or_refused(text: str) -> None:
     try:
         PARSER.picture_bytes(text)
     except BadFrame as error:

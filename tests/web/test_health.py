@@ -54,7 +54,7 @@ def as_sent(payload: object) -> Any:
 # -- the report ------------------------------------------------------------------------------------------------------
 
 
-def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
+def test_a_complete_report_matches_its_schema() -> None:
     rig = HealthRig()
     rig.vitals.notices = lambda: Notices(safe_mode="line 3: unknown key")
     report = as_sent(rig.report())
@@ -70,7 +70,7 @@ def test_a_report_in_which_all_is_known_is_described_by_its_schema() -> None:
     assert device["unknown"] == {"power.mode": "not a Jetson"}
 
 
-def test_a_report_in_which_nothing_is_known_is_too() -> None:
+def test_a_report_without_readings_matches_its_schema() -> None:
     rig = HealthRig()
     rig.governor.reading = None
     report = as_sent(rig.report())
@@ -79,7 +79,7 @@ def test_a_report_in_which_nothing_is_known_is_too() -> None:
     assert report["device"]["thermal"]["age_s"] is None
 
 
-def test_a_finding_says_since_when_and_moves_with_a_clock_that_is_set() -> None:
+def test_the_start_of_a_finding_follows_a_clock_change() -> None:
     rig = HealthRig()
     rig.vitals.notices = lambda: Notices(config_not_reloaded="line 3")
     rig.pass_(90)
@@ -90,14 +90,14 @@ def test_a_finding_says_since_when_and_moves_with_a_clock_that_is_set() -> None:
     assert (finding["since"], finding["for_s"]) == ("2027-01-16T07:58:30+00:00", 90)
 
 
-def test_the_governors_state_says_for_how_long() -> None:
+def test_the_report_says_how_long_the_throttle_level_has_lasted() -> None:
     rig = HealthRig()
     rig.pass_(30)
     governor = rig.report()["governor"]
     assert (governor["cur_state"], governor["time_in_state_s"]) == (0, 30.0)
 
 
-async def test_health_carries_the_whole_report(serve: Serve) -> None:
+async def test_health_returns_the_complete_report(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
         await gate.push(picture(1))
         await gate.first("detection_results")
@@ -122,7 +122,7 @@ async def test_health_carries_the_whole_report(serve: Serve) -> None:
     assert not any(name.startswith("_") for name in report["cameras"])
 
 
-async def test_frames_of_cameras_that_have_left_still_count(serve: Serve) -> None:
+async def test_frames_of_disconnected_cameras_still_count(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         for number in range(2):
             async with camera(running.url, f"gate-{number}") as gate:
@@ -140,7 +140,7 @@ async def test_frames_of_cameras_that_have_left_still_count(serve: Serve) -> Non
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
     ],
 )
-async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Running, accept: str, kind: str) -> None:
+async def test_health_is_a_page_for_browsers_and_json_for_other_clients(live: Running, accept: str, kind: str) -> None:
     async with (
         aiohttp.ClientSession(live.url, headers={"Accept": accept}) as session,
         session.get("/health") as answer,
@@ -149,7 +149,7 @@ async def test_health_is_a_page_for_a_browser_and_json_for_all_others(live: Runn
         assert answer.content_type == kind
 
 
-async def test_a_degraded_box_is_a_200_and_a_critical_one_a_503(serve: Serve) -> None:
+async def test_health_returns_200_when_degraded_and_503_when_critical(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         vitals = running.started.parts.vitals
         vitals.thresholds = Thresholds(critical_temp_c=84.0, min_available_bytes=10**15)
@@ -167,7 +167,7 @@ async def test_a_degraded_box_is_a_200_and_a_critical_one_a_503(serve: Serve) ->
 # -- ready and sound -------------------------------------------------------------------------------------------------
 
 
-async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> None:
+async def test_the_service_is_ready_only_after_the_self_test(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
     engine.hold()
     async with serve(engine) as running:
@@ -179,7 +179,7 @@ async def test_the_box_is_ready_only_once_the_canary_came_back(serve: Serve) -> 
         assert (await get(running.url, "/health"))[1]["engine"]["canary"]["proved"] is True
 
 
-async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> None:
+async def test_the_service_is_never_ready_if_the_self_test_finds_nothing(serve: Serve) -> None:
     async with serve(FakeEngine([])) as running:
         while not running.started.parts.canary.state.failures:
             await asyncio.sleep(0.01)
@@ -192,7 +192,7 @@ async def test_a_box_whose_canary_sees_nothing_is_never_ready(serve: Serve) -> N
         assert (await get(running.url, "/health/live"))[0] == 200
 
 
-async def test_an_engine_that_keeps_failing_turns_health_red_and_back(serve: Serve) -> None:
+async def test_health_is_critical_while_the_engine_keeps_failing(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
     async with serve(engine, wait_ready=True) as running, camera(running.url, "gate") as gate:
         engine.error = broken_engine()
@@ -208,7 +208,7 @@ async def test_an_engine_that_keeps_failing_turns_health_red_and_back(serve: Ser
         assert (await get(running.url, "/health"))[0] == 200
 
 
-async def test_an_engine_that_hangs_is_found_out_and_forgiven_when_it_goes_on() -> None:
+async def test_a_hung_engine_is_reported_until_it_continues() -> None:
     rig = Rig(cached=False)
     box = HealthRig(rig)
     async with running(rig):
@@ -226,7 +226,7 @@ async def test_an_engine_that_hangs_is_found_out_and_forgiven_when_it_goes_on() 
         assert "engine_stuck" not in box.codes()
 
 
-async def test_it_answers_while_the_engine_is_stuck_and_cameras_flood(serve: Serve) -> None:
+async def test_health_responds_while_the_engine_hangs_and_cameras_flood(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
     async with (
         serve(engine, wait_ready=True) as running,
@@ -253,7 +253,7 @@ async def test_it_answers_while_the_engine_is_stuck_and_cameras_flood(serve: Ser
 # -- what only time shows --------------------------------------------------------------------------------------------
 
 
-async def test_a_camera_of_the_configuration_is_missed_when_it_is_silent() -> None:
+async def test_a_configured_camera_that_is_silent_is_reported() -> None:
     box = HealthRig(named=("gate", "yard"))
     async with running(box.rig) as rig:
         box.pass_(119)
@@ -272,7 +272,7 @@ async def test_a_camera_of_the_configuration_is_missed_when_it_is_silent() -> No
         assert finding.what == "No frame from yard for 2 min."
 
 
-async def test_cameras_that_send_too_fast_for_a_minute_are_named_as_the_cause() -> None:
+async def test_cameras_that_send_too_fast_for_a_minute_are_reported_as_the_cause() -> None:
     box = HealthRig()
     tally = box.rig.book.tally
     for _ in range(130):
@@ -295,7 +295,7 @@ async def test_cameras_that_send_too_fast_for_a_minute_are_named_as_the_cause() 
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
-def test_thousands_of_reports_leave_nothing_behind() -> None:
+def test_thousands_of_reports_do_not_grow_memory() -> None:
     box = HealthRig(named=("gate",))
 
     def ask(times: int) -> int:
@@ -318,7 +318,7 @@ def test_thousands_of_reports_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize(("span", "step_s", "count"), [("hour", 10, 360), ("day", 60, 1440)])
-async def test_the_history_is_told_by_columns(live: Running, span: str, step_s: int, count: int) -> None:
+async def test_the_history_is_returned_by_columns(live: Running, span: str, step_s: int, count: int) -> None:
     live.started.parts.watch.history.put(live.started.parts.vitals.excerpt("hour").first_step + 350, [1.0] * 10)
     status, answer = await get(live.url, f"/health/history?span={span}")
     assert status == 200
@@ -328,13 +328,13 @@ async def test_the_history_is_told_by_columns(live: Running, span: str, step_s: 
     assert 1.0 in answer["columns"]["cpu_percent"]
 
 
-async def test_a_span_that_there_is_not_is_a_400_that_says_so(live: Running) -> None:
+async def test_an_unknown_span_gets_400_with_the_valid_ones(live: Running) -> None:
     status, answer = await get(live.url, "/health/history?span=week")
     assert (status, answer["code"]) == (400, "option_invalid")
     assert (await get(live.url, "/health/history"))[1]["span"] == "hour"
 
 
-async def test_a_running_box_writes_its_history_down(serve: Serve, tmp_path: Path) -> None:
+async def test_a_running_service_saves_its_history(serve: Serve, tmp_path: Path) -> None:
     async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as running:
         parts = running.started.parts
         parts.watch.history.put(parts.vitals.excerpt("hour").first_step + 355, [5.0] * 10)
@@ -349,7 +349,7 @@ async def test_a_running_box_writes_its_history_down(serve: Serve, tmp_path: Pat
         assert not [finding for finding in report["findings"] if finding["code"].startswith("state_")]
 
 
-async def test_a_damaged_history_is_a_finding_and_no_hindrance(serve: Serve, tmp_path: Path) -> None:
+async def test_a_damaged_history_file_is_reported_and_the_service_runs(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "history").write_bytes(b"no history")
     async with serve(FakeEngine(CANARY_ROWS), state__history="true", state__dir=str(tmp_path)) as running:
         _, report = await get(running.url, "/health")
@@ -357,7 +357,7 @@ async def test_a_damaged_history_is_a_finding_and_no_hindrance(serve: Serve, tmp
         assert "history.corrupt-1" in finding["what"]
 
 
-async def test_a_state_folder_that_cannot_be_written_is_a_finding_and_no_hindrance(
+async def test_a_read_only_state_folder_is_reported_and_the_service_runs(
     serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -38,7 +38,7 @@ async def detect(
 # -- DeepStack and CodeProject.AI ------------------------------------------------------------------------------------
 
 
-async def test_detection_answers_in_deepstacks_shape_surest_first(serve: Serve) -> None:
+async def test_detection_responds_in_the_deepstack_format(serve: Serve) -> None:
     rows = [(0, 20, 50, 60, 0.5, 0), (100, 112, 200, 212, 0.9, 1), (0, 20, 50, 60, 0.3, 2)]
     async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
         status, answer = await detect(session, picture(1))
@@ -60,7 +60,7 @@ async def test_detection_answers_in_deepstacks_shape_surest_first(serve: Serve) 
 
 
 @pytest.mark.parametrize("field", ["min_confidence", "minconfidence"])
-async def test_detection_keeps_what_is_sure_enough(serve: Serve, field: str) -> None:
+async def test_detection_applies_min_confidence(serve: Serve, field: str) -> None:
     rows = [(0, 20, 50, 60, confidence, 0) for confidence in (0.1, 0.35, 0.6, 0.85)]
     async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
         for least, count in (("0.8", 1), ("0.3", 3), ("0", 4)):
@@ -70,7 +70,7 @@ async def test_detection_keeps_what_is_sure_enough(serve: Serve, field: str) -> 
             assert confidences == sorted(confidences, reverse=True)
 
 
-async def test_the_picture_may_be_the_whole_body(live: Running) -> None:
+async def test_the_picture_may_be_the_request_body(live: Running) -> None:
     async with (
         aiohttp.ClientSession(live.url) as session,
         session.post("/v1/vision/detection?min_confidence=0.95", data=picture(7)) as answer,
@@ -89,7 +89,7 @@ async def test_without_the_api_key_nothing_is_detected(serve: Serve, given: dict
         assert (status, answer["success"]) == (200, True)
 
 
-async def test_the_models_are_listed_and_each_has_its_own_address(live: Running) -> None:
+async def test_models_are_listed_and_have_their_own_route(live: Running) -> None:
     async with aiohttp.ClientSession(live.url) as session:
         async with session.post("/v1/vision/custom/list") as listed:
             assert await listed.json() == {"success": True, "models": ["fake"]}
@@ -101,13 +101,13 @@ async def test_the_models_are_listed_and_each_has_its_own_address(live: Running)
 
 
 @pytest.mark.parametrize("name", ["ipcam-general", "ipcam-combined", "general", "IPcam-General"])
-async def test_the_model_in_use_answers_for_general_models(live: Running, name: str) -> None:
+async def test_general_models_are_aliases_of_the_active_model(live: Running, name: str) -> None:
     async with aiohttp.ClientSession(live.url) as session:
         status, answer = await detect(session, picture(1), f"/v1/vision/custom/{name}")
         assert (status, answer["success"]) == (200, True)
 
 
-async def test_a_decimal_comma_is_a_decimal_point(serve: Serve) -> None:
+async def test_min_confidence_may_have_a_decimal_comma(serve: Serve) -> None:
     rows = [(0, 20, 50, 60, confidence, 0) for confidence in (0.35, 0.6, 0.85)]
     async with serve(FakeEngine(rows)) as running, aiohttp.ClientSession(running.url) as session:
         for least, count in (("0,5", 2), ("0,3", 3)):
@@ -119,7 +119,7 @@ async def test_a_decimal_comma_is_a_decimal_point(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "path", ["/v1/vision/face", "/v1/vision/scene", "/v1", "/v1/", "/v1/vision/custom/a/b", "/v1/status/x"]
 )
-async def test_an_unknown_route_answers_in_the_clients_own_shape(live: Running, method: str, path: str) -> None:
+async def test_an_unknown_route_responds_in_the_deepstack_format(live: Running, method: str, path: str) -> None:
     async with aiohttp.ClientSession(live.url) as session, session.request(method, path, data=b"x") as answer:
         assert answer.status == 404
         body = await answer.json()
@@ -128,7 +128,7 @@ async def test_an_unknown_route_answers_in_the_clients_own_shape(live: Running, 
 
 
 @pytest.mark.parametrize("path", ["/v1/vision/detection", "/v1/vision/custom/fake"])
-async def test_a_picture_that_is_not_posted_is_told_how(live: Running, path: str) -> None:
+async def test_other_methods_than_post_get_a_405(live: Running, path: str) -> None:
     async with aiohttp.ClientSession(live.url) as session, session.get(path) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         body = await answer.json()
@@ -145,7 +145,7 @@ async def test_a_picture_that_is_not_posted_is_told_how(live: Running, path: str
         ("updateavailable", {"success": True, "updateAvailable": False}),
     ],
 )
-async def test_the_status_that_clients_ask_for(
+async def test_status_queries_are_answered(
     live: Running, path: str, fields: dict[str, Any], place: str, method: str
 ) -> None:
     async with (
@@ -156,7 +156,7 @@ async def test_the_status_that_clients_ask_for(
         assert fields.items() <= (await answer.json()).items()
 
 
-async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serve) -> None:
+async def test_a_busy_device_refuses_at_once_with_retry_after(serve: Serve) -> None:
     engine = FakeEngine(CANARY_ROWS)
     async with serve(engine, wait_ready=True) as running, aiohttp.ClientSession(running.url) as session:
         engine.hold()
@@ -173,7 +173,7 @@ async def test_a_busy_box_refuses_at_once_and_says_when_to_come_back(serve: Serv
         assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 8
 
 
-async def test_an_overheated_box_refuses_over_http_too(serve: Serve) -> None:
+async def test_an_overheated_device_refuses_http_requests(serve: Serve) -> None:
     async with (
         serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running,
         aiohttp.ClientSession(running.url) as session,
@@ -202,7 +202,7 @@ class Broken:
         raise KeyError(frame)
 
 
-async def test_a_fault_of_our_own_is_answered_in_the_clients_shape_too() -> None:
+async def test_an_internal_error_responds_in_the_deepstack_format() -> None:
     parser = FrameParser(max_frame_bytes=200_000, max_pixels=10**7, min_confidence=0.25, clock=FakeClock())
     respond = Respond(compression=False, compression_min_bytes=0)
     detector: Any = Broken()
@@ -216,7 +216,7 @@ async def test_a_fault_of_our_own_is_answered_in_the_clients_shape_too() -> None
 # -- pictures and headers --------------------------------------------------------------------------------------------
 
 
-async def test_the_latest_picture_is_there_only_while_somebody_watches(live: Running) -> None:
+async def test_the_latest_picture_exists_only_while_a_client_is_subscribed(live: Running) -> None:
     address = "/cameras/filmed/latest.jpg"
     async with aiohttp.ClientSession(live.url) as session, camera(live.url, "filmed") as filmed:
         await filmed.push({"image": picture(1), "frame_id": 1})
@@ -240,7 +240,7 @@ async def test_the_latest_picture_is_there_only_while_somebody_watches(live: Run
                 assert answer.status == 404
 
 
-async def test_the_latest_picture_is_kept_while_nobody_watches_where_that_is_set(serve: Serve) -> None:
+async def test_keep_pictures_keeps_the_latest_picture_without_subscribers(serve: Serve) -> None:
     address = "/cameras/gate/latest.jpg"
     async with (
         serve(server__keep_pictures="true", flow__burst="100") as running,
@@ -265,7 +265,7 @@ async def test_the_latest_picture_is_kept_while_nobody_watches_where_that_is_set
                         break
 
 
-async def test_the_latest_picture_needs_the_viewer_token_where_there_is_one(serve: Serve) -> None:
+async def test_the_latest_picture_requires_the_viewer_token(serve: Serve) -> None:
     async with (
         serve(server__viewer_token="let me see") as running,
         aiohttp.ClientSession(running.url) as session,
@@ -282,7 +282,7 @@ async def test_the_latest_picture_needs_the_viewer_token_where_there_is_one(serv
             assert answer.status == 200
 
 
-async def test_long_json_is_compressed_for_who_can_read_it(serve: Serve) -> None:
+async def test_long_json_is_compressed_for_clients_that_accept_it(serve: Serve) -> None:
     async with (
         serve(server__compression_min_bytes="300") as running,
         aiohttp.ClientSession(running.url, auto_decompress=False, headers={"Accept-Encoding": "gzip"}) as session,
@@ -308,7 +308,7 @@ async def test_compression_can_be_switched_off(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/page/page.js", "/metrics", "/v1/status/ping", "/nowhere"])
-async def test_every_answer_tells_browsers_to_trust_nothing_from_elsewhere(live: Running, path: str) -> None:
+async def test_every_response_has_security_headers(live: Running, path: str) -> None:
     async with aiohttp.ClientSession(live.url) as session, session.get(path) as answer:
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
@@ -317,7 +317,7 @@ async def test_every_answer_tells_browsers_to_trust_nothing_from_elsewhere(live:
 
 
 @pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e%2fapp.py", "/page/nothing.js", "/page/"])
-async def test_only_the_pages_own_files_are_given_out(live: Running, path: str) -> None:
+async def test_only_files_of_the_page_are_served(live: Running, path: str) -> None:
     from yarl import URL
 
     async with (
@@ -327,7 +327,7 @@ async def test_only_the_pages_own_files_are_given_out(live: Running, path: str) 
         assert answer.status == 404
 
 
-async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
+async def test_the_page_loads_nothing_from_other_hosts(live: Running) -> None:
     import appliance.web.health
 
     for part in Path(appliance.web.health.PAGE).iterdir():
@@ -345,7 +345,7 @@ async def test_the_page_needs_nothing_from_elsewhere(live: Running) -> None:
         b"Expect: 100\xff-continue\r\n",
     ],
 )
-async def test_headers_that_are_no_text_are_a_bad_request(live: Running, headers: bytes) -> None:
+async def test_headers_that_are_not_text_are_a_bad_request(live: Running, headers: bytes) -> None:
     reader, writer = await asyncio.open_connection(*live.url.removeprefix("http://").split(":"))
     writer.write(b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + b"\r\n")
     try:
@@ -355,7 +355,7 @@ async def test_headers_that_are_no_text_are_a_bad_request(live: Running, headers
 
 
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}, {"Upgrade": "h2c", "Connection": "Upgrade"}])
-async def test_a_websocket_whose_upgrade_a_proxy_removed_is_a_bad_request(
+async def test_a_websocket_without_upgrade_headers_is_a_bad_request(
     live: Running, headers: dict[str, str]
 ) -> None:
     async with (
@@ -366,7 +366,7 @@ async def test_a_websocket_whose_upgrade_a_proxy_removed_is_a_bad_request(
         assert "proxy" in await answer.text()
 
 
-async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure_of_ours(
+async def test_a_client_that_disconnects_during_its_upload_is_not_an_internal_error(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serve(FakeEngine()) as running:
@@ -384,7 +384,7 @@ async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure_of_our
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_the_half_of_a_body_is_freed_at_once(serve: Serve) -> None:
+async def test_an_incomplete_body_is_freed_at_once(serve: Serve) -> None:
     async with serve(FakeEngine()) as running:
         gc.collect()
         gc.disable()

@@ -47,7 +47,7 @@ async def still_answers(running: Running, number: int) -> None:
 
 
 @pytest.mark.parametrize("event", RESERVED)
-async def test_no_event_of_a_client_reaches_the_lifecycle_handlers(live: Running, event: str) -> None:
+async def test_client_events_cannot_call_the_lifecycle_handlers(live: Running, event: str) -> None:
     async with wire(live.url) as one:
         await one.join({"name": "one"})
         forged: list[list[Any]] = [[], [{}], [{}, {"name": "two"}], ["transport close"]]
@@ -61,7 +61,7 @@ async def test_no_event_of_a_client_reaches_the_lifecycle_handlers(live: Running
     await until_only(live)
 
 
-async def test_names_by_the_thousand_on_one_connection_are_one_name(live: Running) -> None:
+async def test_a_connection_keeps_one_name_whatever_it_sends(live: Running) -> None:
     async with wire(live.url) as one:
         await one.join({"name": "one"})
         for number in range(3000):
@@ -74,7 +74,7 @@ async def test_names_by_the_thousand_on_one_connection_are_one_name(live: Runnin
 
 @pytest.mark.parametrize("event", ["subscribe", "unsubscribe"])
 @pytest.mark.parametrize("arguments", [[], [1], [{"cameras": "*"}, 2], [{"cameras": [["a"]]}], [{"cameras": {}}]])
-async def test_arguments_that_do_not_fit_are_the_clients_fault(
+async def test_invalid_arguments_are_a_client_error(
     live: Running, event: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with wire(live.url) as one:
@@ -91,7 +91,7 @@ async def test_a_connection_joins_once(live: Running) -> None:
     await until_only(live)
 
 
-async def test_a_connection_may_leave_and_join_again_under_another_name(live: Running) -> None:
+async def test_a_connection_may_rejoin_with_another_name(live: Running) -> None:
     async with wire(live.url) as one:
         for number in range(50):
             assert (await one.join({"name": f"name-{number}"})).startswith("40")
@@ -99,7 +99,7 @@ async def test_a_connection_may_leave_and_join_again_under_another_name(live: Ru
     await until_only(live)
 
 
-async def test_other_namespaces_are_refused_and_leave_nothing(live: Running) -> None:
+async def test_other_namespaces_are_refused_without_leftovers(live: Running) -> None:
     async with wire(live.url) as one:
         for number in range(50):
             await one.send(f"40/name-{number},")
@@ -109,7 +109,7 @@ async def test_other_namespaces_are_refused_and_leave_nothing(live: Running) -> 
 
 @pytest.mark.parametrize("message", MALFORMED, ids=lambda message: ascii(message[:20]))
 @pytest.mark.parametrize("joined", [True, False])
-async def test_a_malformed_packet_closes_its_own_connection_and_nothing_else(
+async def test_a_malformed_packet_closes_only_its_own_connection(
     live: Running, message: str | bytes, joined: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with camera(live.url, "good") as good, wire(live.url) as one:
@@ -129,7 +129,7 @@ async def test_a_malformed_packet_closes_its_own_connection_and_nothing_else(
 
 @pytest.mark.parametrize("attachment", [b"\xff\xd8", "text", json.dumps({"a": 1})], ids=["bytes", "text", "object"])
 @pytest.mark.parametrize("number", [1, -1, "x", None])
-async def test_a_placeholder_that_points_nowhere_harms_nobody(
+async def test_an_invalid_attachment_placeholder_affects_no_other_client(
     live: Running, attachment: str | bytes, number: Any
 ) -> None:
     async with wire(live.url) as one:
@@ -140,7 +140,7 @@ async def test_a_placeholder_that_points_nowhere_harms_nobody(
     await until_only(live)
 
 
-async def test_attachments_that_never_end_close_their_connection_before_they_fill_the_memory(live: Running) -> None:
+async def test_endless_attachments_close_the_connection(live: Running) -> None:
     """The service of these tests takes frames of 200 kB: three times as much is kept for one event, and no more."""
     async with wire(live.url) as one:
         await one.join({"name": "bad"})
@@ -161,7 +161,7 @@ async def polls(session: aiohttp.ClientSession, url: str, body: str) -> str:
     return sid
 
 
-async def test_a_connect_after_the_close_of_its_own_connection_leaves_no_ghost(live: Running) -> None:
+async def test_a_connect_after_close_leaves_no_stale_client(live: Running) -> None:
     async with aiohttp.ClientSession() as session:
         for number in range(20):
             await polls(session, live.url, f'1\x1e40{{"name":"ghost-{number}"}}')
@@ -191,7 +191,7 @@ class Broken(dict[str, Any]):
         raise LookupError("a mistake of ours")
 
 
-async def test_a_handler_that_fails_answers_so_and_the_next_frame_is_looked_at(
+async def test_a_failing_handler_answers_internal_error_and_the_next_frame_is_processed(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serve(flow__burst="100") as running, camera(running.url) as eye:

@@ -62,7 +62,7 @@ async def poll(session: aiohttp.ClientSession, url: str, packet: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["warning", "info"])
-async def test_a_flood_of_nonsense_leaves_few_lines_and_no_traceback(
+async def test_a_flood_of_invalid_requests_logs_few_lines_and_no_traceback(
     serve: Serve, capsys: pytest.CaptureFixture[str], own_logging: None, level: str
 ) -> None:
     logs.set_up(level, {})

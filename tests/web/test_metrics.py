@@ -35,7 +35,7 @@ async def scrape(url: str) -> list[Metric]:
         return list(text_string_to_metric_families(await answer.text()))
 
 
-async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
+async def test_prometheus_parses_the_metrics(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, camera(running.url, "gate") as gate:
         await gate.push({"image": picture(100), "frame_id": 1})
         await gate.answer(1)
@@ -56,7 +56,7 @@ async def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
     assert (outcomes["appliance_frames_total", "inferred"], outcomes["appliance_frames_total", "failed"]) == (1, 1)
 
 
-async def test_what_holds_is_1_and_all_else_is_0(serve: Serve) -> None:
+async def test_active_states_are_1_and_all_others_0(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         running.started.parts.vitals.notices = lambda: Notices(safe_mode="line 3")
         families = await scrape(running.url)
@@ -82,7 +82,7 @@ async def test_latency_is_a_histogram_that_grows(serve: Serve) -> None:
     assert samples_of(families, "le")["appliance_latency_seconds_sum", None] > 0
 
 
-async def test_what_is_unknown_is_left_out_and_what_is_known_is_in_base_units(serve: Serve) -> None:
+async def test_unknown_values_are_omitted_and_known_ones_use_base_units(serve: Serve) -> None:
     from appliance.web.metrics import collect
 
     rig = HealthRig()
@@ -99,7 +99,7 @@ async def test_what_is_unknown_is_left_out_and_what_is_known_is_in_base_units(se
     }  # fmt: skip
 
 
-def test_every_metric_is_in_the_document() -> None:
+def test_every_metric_is_documented() -> None:
     from appliance.web.metrics import collect
 
     chapter = (DOCS / "health.md").read_text(encoding="utf-8").split("\n## Metrics\n")[1]

@@ -26,7 +26,7 @@ MACHINE = socket.gethostname()
         f"{MACHINE.partition('.')[0]}.site.example", "cams.example.com", "CAMS.example.com.:443", "a.b.example.org",
     ],
 )  # fmt: skip
-def test_names_of_the_device_are_its_own(host: str) -> None:
+def test_host_names_of_the_device_are_accepted(host: str) -> None:
     assert is_ours(host, ("cams.example.com", ".example.org"), ("site.example",))
 
 
@@ -38,7 +38,7 @@ def test_names_of_the_device_are_its_own(host: str) -> None:
         "evil.example/.local", "user@box.local", "[::1", "[evil.example]", "1.2.3.4.5", "\x1b", "évil.local",
     ],
 )  # fmt: skip
-def test_names_that_a_stranger_can_own_are_not(host: str) -> None:
+def test_host_names_that_a_stranger_can_own_are_refused(host: str) -> None:
     assert not is_ours(host, ("cams.example.com", ".example.org"), ("site.example",))
 
 
@@ -57,7 +57,7 @@ def test_a_star_allows_every_name() -> None:
         ("https://a.example", ("10.0.0.5",)),
     ],
 )
-def test_a_page_of_the_device_may_use_it(origin: str, hosts: tuple[str, ...]) -> None:
+def test_pages_of_the_device_are_allowed(origin: str, hosts: tuple[str, ...]) -> None:
     assert may_use(origin, hosts, ("https://A.example/",))
 
 
@@ -65,12 +65,12 @@ def test_a_page_of_the_device_may_use_it(origin: str, hosts: tuple[str, ...]) ->
     "origin",
     ["http://evil.example", "null", "file://", "http://10.0.0.5:81", "http://10.0.0.5:8080.evil.example", "x", "://"],
 )
-def test_a_page_from_elsewhere_may_not(origin: str) -> None:
+def test_pages_from_elsewhere_are_refused(origin: str) -> None:
     assert not may_use(origin, ("10.0.0.5:8080", ""), ("https://a.example",))
     assert may_use(origin, ("10.0.0.5:8080",), ("*",))
 
 
-def test_the_domains_of_the_network_are_read(tmp_path: Path) -> None:
+def test_search_domains_are_read_from_resolv_conf(tmp_path: Path) -> None:
     assert search_domains(tmp_path) == ()
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").write_text("nameserver 10.0.0.1\nsearch Site.example. lan\n\ndomain other.example\n")
@@ -87,7 +87,7 @@ async def post(url: str, **headers: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/health", "/", "/v1/status/ping", POLLING, "/cameras/gate/latest.jpg", "/nowhere"])
-async def test_nothing_is_answered_under_a_strangers_name(live: Running, path: str) -> None:
+async def test_requests_with_a_foreign_host_are_refused(live: Running, path: str) -> None:
     async with (
         aiohttp.ClientSession(headers={"Host": "evil.example:8080"}) as session,
         session.get(live.url + path) as answer,
@@ -99,7 +99,7 @@ async def test_nothing_is_answered_under_a_strangers_name(live: Running, path: s
         assert "server.allowed_hosts" in body["error"]
 
 
-async def test_a_websocket_under_a_strangers_name_is_refused(live: Running) -> None:
+async def test_a_websocket_with_a_foreign_host_is_refused(live: Running) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await session.ws_connect(
@@ -108,7 +108,7 @@ async def test_a_websocket_under_a_strangers_name_is_refused(live: Running) -> N
         assert refused.value.status == 403
 
 
-async def test_the_esp32s_websockets_library_is_let_in(live: Running) -> None:
+async def test_the_origin_of_the_esp32_websockets_library_is_accepted(live: Running) -> None:
     """It names this origin in each handshake."""
     async with (
         aiohttp.ClientSession() as session,
@@ -117,7 +117,7 @@ async def test_the_esp32s_websockets_library_is_let_in(live: Running) -> None:
         assert (await raw.receive_str()).startswith("0{")
 
 
-async def test_a_picture_from_a_strangers_page_is_refused(live: Running) -> None:
+async def test_a_picture_from_a_foreign_page_is_refused(live: Running) -> None:
     for origin in ("http://evil.example", "null", "https://127.0.0.1"):
         status, answer = await post(live.url, Origin=origin)
         assert (status, answer["success"], answer["code"]) == (403, False, "origin_refused")
@@ -159,13 +159,13 @@ async def test_a_proxy_that_names_the_device_by_its_address_needs_no_setting(liv
     assert (await post(live.url, **PROXIES["own_host"], Origin="https://cams.example.com"))[0] == 200
 
 
-async def test_an_origin_of_the_settings_is_a_name_of_the_device_too(serve: Serve) -> None:
+async def test_the_host_of_a_configured_origin_is_accepted(serve: Serve) -> None:
     async with serve(server__cors_origins="https://cams.example.com:8443, not an origin") as running:
         assert (await post(running.url, Host="cams.example.com", Origin="https://cams.example.com:8443"))[0] == 200
         assert (await post(running.url, Host="evil.example"))[0] == 403
 
 
-async def test_a_page_that_may_use_anything_still_needs_the_devices_name(serve: Serve) -> None:
+async def test_allowing_all_origins_does_not_allow_all_hosts(serve: Serve) -> None:
     async with serve(profile="development") as running:
         assert (await post(running.url, Origin="http://evil.example"))[0] == 200
         status, answer = await post(running.url, Host="evil.example", Origin="http://evil.example")

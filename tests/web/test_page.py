@@ -58,13 +58,13 @@ async def test_the_page_shows_moving_pictures_with_boxes(
         assert _problems(tab) == []
 
 
-async def test_a_browser_that_asks_for_health_gets_the_page(demo: str) -> None:
+async def test_a_browser_gets_the_page_at_health(demo: str) -> None:
     async with chromium.tab(demo + "/health", 390, 844) as tab:
         await tab.until(f"{STATE}.includes('OK') && {STATE}.includes('yolo11n')")
         assert _problems(tab) == []
 
 
-async def test_the_last_hour_and_day_are_plotted_and_a_finger_reads_them(demo: str) -> None:
+async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo: str) -> None:
     async with chromium.tab(demo + "/", 390, 2600) as tab:
         await tab.until("document.querySelectorAll('.plot .line-0').length === 6")
         cpu = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('CPU usage'))"

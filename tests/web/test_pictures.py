@@ -16,7 +16,7 @@ def test_the_newest_picture_of_each_camera_is_kept() -> None:
     assert pictures.get("street") is None
 
 
-def test_beyond_the_bound_the_one_that_was_replaced_longest_ago_goes() -> None:
+def test_at_the_limit_the_least_recently_replaced_picture_is_dropped() -> None:
     pictures = Pictures(max_bytes=3 * len(jpeg(1)))
     for camera in ("a", "b", "c", "a", "d"):
         pictures.put(frame(camera, seed=1))
@@ -27,7 +27,7 @@ def test_beyond_the_bound_the_one_that_was_replaced_longest_ago_goes() -> None:
     assert [camera for camera in "abcd" if pictures.get(camera)] == ["b", "c", "d"]
 
 
-def test_a_picture_larger_than_the_bound_is_not_kept() -> None:
+def test_a_picture_larger_than_the_limit_is_not_kept() -> None:
     pictures = Pictures(max_bytes=10)
     pictures.put(frame("a"))
     assert pictures.get("a") is None

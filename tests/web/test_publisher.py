@@ -66,7 +66,7 @@ def of(sid: str, camera: str | None = None) -> Frame:
     return replace(frame(camera or sid), sender=sid)
 
 
-async def test_a_slow_reader_keeps_its_newest_mail_and_the_loss_is_counted() -> None:
+async def test_a_slow_reader_gets_its_newest_events_and_drops_are_counted() -> None:
     transport, publisher = made()
     publisher.join("slow", "slow")
     publisher.join("fast", "fast")
@@ -94,7 +94,7 @@ async def test_a_slow_reader_keeps_its_newest_mail_and_the_loss_is_counted() -> 
     assert after == list(range(1000 - len(after), 1000))
 
 
-async def test_results_go_to_the_sender_and_to_its_watchers_and_errors_to_the_sender_alone() -> None:
+async def test_results_go_to_sender_and_subscribers_and_errors_to_the_sender_only() -> None:
     transport, publisher = made()
     for sid in ("gate", "one", "all", "none"):
         publisher.join(sid, sid)
@@ -109,7 +109,7 @@ async def test_results_go_to_the_sender_and_to_its_watchers_and_errors_to_the_se
     assert [sid for sid, event, _ in transport.sent if event == "detection_error"] == ["gate"]
 
 
-async def test_who_watches_in_two_ways_hears_it_once() -> None:
+async def test_a_client_subscribed_twice_gets_each_result_once() -> None:
     transport, publisher = made()
     publisher.join("viewer", "viewer")
     publisher.subscribe("viewer", ["gate", EVERY])
@@ -132,7 +132,7 @@ async def test_the_canary_is_never_published() -> None:
     assert publisher.latest("_canary") is None
 
 
-async def test_limits_reach_every_connection_of_the_camera_after_its_greeting() -> None:
+async def test_limits_reach_every_connection_of_a_camera_after_connected() -> None:
     transport, publisher = made()
     for sid in ("first", "second"):
         publisher.join(sid, "gate")
@@ -146,7 +146,7 @@ async def test_limits_reach_every_connection_of_the_camera_after_its_greeting() 
     assert not transport.to("other", "limits")
 
 
-async def test_who_has_left_gets_nothing_and_leaves_nothing_behind() -> None:
+async def test_a_disconnected_client_gets_nothing_and_is_forgotten() -> None:
     transport, publisher = made()
     publisher.join("gate", "gate")
     publisher.join("viewer", "viewer")
@@ -166,7 +166,7 @@ async def test_who_has_left_gets_nothing_and_leaves_nothing_behind() -> None:
     assert transport.sent == []
 
 
-async def test_pictures_are_kept_only_for_cameras_that_somebody_watches() -> None:
+async def test_pictures_are_kept_only_of_cameras_with_subscribers() -> None:
     _, publisher = made()
     for sid in ("gate", "yard", "one", "two"):
         publisher.join(sid, sid)
@@ -200,7 +200,7 @@ SIDS = ("a", "b", "c")
     )
 )
 @settings(deadline=None)
-def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple[str, str, str]]) -> None:
+def test_no_sequence_of_events_leaves_state_of_disconnected_clients(steps: list[tuple[str, str, str]]) -> None:
     async def run() -> None:
         transport, publisher = made()
         inside: set[str] = set()
@@ -236,7 +236,7 @@ def test_whatever_clients_do_nothing_is_left_of_those_who_left(steps: list[tuple
     anyio.run(run)
 
 
-async def test_a_camera_that_left_while_its_frame_was_looked_at_leaves_no_picture() -> None:
+async def test_a_camera_that_disconnects_during_inference_leaves_no_picture() -> None:
     _, publisher = made()
     publisher.join("page", "page")
     publisher.subscribe("page", [EVERY])
@@ -250,7 +250,7 @@ async def test_a_camera_that_left_while_its_frame_was_looked_at_leaves_no_pictur
     assert publisher.latest("http-1") is not None
 
 
-async def test_a_transport_that_fails_costs_its_own_client_its_mail_and_nobody_else_anything() -> None:
+async def test_a_failing_transport_affects_only_its_own_client() -> None:
     transport = Transport()
 
     async def emit(event: str, payload: dict[str, Any], sid: str) -> None:
@@ -271,7 +271,7 @@ async def test_a_transport_that_fails_costs_its_own_client_its_mail_and_nobody_e
     assert publisher.leave("bad") == "bad"
 
 
-async def test_a_client_that_joins_twice_keeps_its_first_name_and_leaves_nothing() -> None:
+async def test_a_client_that_joins_twice_keeps_its_first_name() -> None:
     transport, publisher = made()
     publisher.join("a", "one")
     publisher.join("a", "two")
@@ -283,7 +283,7 @@ async def test_a_client_that_joins_twice_keeps_its_first_name_and_leaves_nothing
     assert transport.sent == []
 
 
-async def test_what_is_posted_is_delivered_before_a_stop_goes_on() -> None:
+async def test_posted_events_are_delivered_before_shutdown_continues() -> None:
     transport, publisher = made()
     publisher.join("a", "gate")
     async with working(publisher):
@@ -296,7 +296,7 @@ async def test_what_is_posted_is_delivered_before_a_stop_goes_on() -> None:
         await publisher.drain(0.05)  # a client that does not read is not waited for
 
 
-async def test_all_subscriptions_together_are_bounded_and_given_back() -> None:
+async def test_the_total_of_subscriptions_is_limited() -> None:
     _, publisher = made()
     full = MAX_SUBSCRIPTIONS_IN_TOTAL // MAX_SUBSCRIPTIONS
     for number in range(full + 1):

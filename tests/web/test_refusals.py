@@ -35,7 +35,7 @@ async def error_of(one: Wire, auth: dict[str, Any] | None) -> dict[str, Any]:
         ({"server__max_connections": "1"}, {"name": "second"}, "too_many_connections", 10.0),
     ],
 )
-async def test_a_refusal_says_whether_trying_again_can_help(
+async def test_a_refusal_says_whether_to_retry(
     serve: Serve, flags: dict[str, str], auth: dict[str, Any] | None, code: str, retry_after: float | None
 ) -> None:
     async with serve(**flags) as running, wire(running.url) as first, wire(running.url) as one:
@@ -46,7 +46,7 @@ async def test_a_refusal_says_whether_trying_again_can_help(
         assert told["message"]
 
 
-async def test_who_tries_again_at_full_speed_is_slowed_down_and_nobody_else_is(serve: Serve) -> None:
+async def test_only_a_client_that_retries_too_fast_is_delayed(serve: Serve) -> None:
     async with serve(server__require_token="true") as running, wire(running.url) as one, wire(running.url) as other:
         for _ in range(3):
             await error_of(one, {"name": "gate"})
@@ -67,7 +67,7 @@ async def held(refusals: RefusalThrottle, address: str, name: str) -> bool:
     return slow
 
 
-async def test_the_fourth_refusal_in_a_minute_waits() -> None:
+async def test_the_fourth_refusal_in_a_minute_is_delayed() -> None:
     clock = FakeClock()
     refusals = RefusalThrottle(clock)
     assert [await held(refusals, "a", "gate") for _ in range(5)] == [False, False, False, True, True]
@@ -77,7 +77,7 @@ async def test_the_fourth_refusal_in_a_minute_waits() -> None:
     assert not await held(refusals, "a", "gate")
 
 
-async def test_who_was_let_in_begins_again() -> None:
+async def test_an_accepted_client_starts_over() -> None:
     refusals = RefusalThrottle(FakeClock())
     for _ in range(4):
         await held(refusals, "a", "gate")
@@ -85,7 +85,7 @@ async def test_who_was_let_in_begins_again() -> None:
     assert not await held(refusals, "a", "gate")
 
 
-async def test_what_is_remembered_and_held_is_bounded() -> None:
+async def test_remembered_and_delayed_refusals_are_limited() -> None:
     refusals = RefusalThrottle(FakeClock())
     for number in range(5000):
         await held(refusals, "a", f"name-{number}")

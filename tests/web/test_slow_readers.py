@@ -75,7 +75,7 @@ def kept_for(running: Running, name: str) -> int:
     return sum(publisher._backlog(sid) + len(publisher._clients[sid].outbox) for sid in sids)
 
 
-async def test_a_viewer_that_stops_reading_keeps_nobody_from_their_results(serve: Serve) -> None:
+async def test_a_viewer_that_stops_reading_does_not_delay_other_clients(serve: Serve) -> None:
     async with serve(FakeEngine(MANY), flow__burst="100") as running, mute(running.url, "mute") as viewer:
         await viewer.write('42["subscribe",{"cameras":"*"}]')
         async with camera(running.url, "gate") as gate:
@@ -88,7 +88,7 @@ async def test_a_viewer_that_stops_reading_keeps_nobody_from_their_results(serve
         assert 0 < most < 60
 
 
-async def test_a_camera_that_asks_for_acknowledgements_and_reads_none_is_held_back(serve: Serve) -> None:
+async def test_a_camera_that_does_not_read_its_acknowledgements_is_slowed_down(serve: Serve) -> None:
     """It can push only as much as its own unread acknowledgements allow: TCP holds it back, nothing piles up."""
     async with serve() as running, mute(running.url, "mute") as pushy:
 
@@ -109,7 +109,7 @@ async def test_a_camera_that_asks_for_acknowledgements_and_reads_none_is_held_ba
         assert most < 1000
 
 
-async def test_clients_that_vanish_in_the_middle_do_no_harm(serve: Serve) -> None:
+async def test_clients_that_disconnect_in_the_middle_of_a_message_do_no_harm(serve: Serve) -> None:
     async with serve(FakeEngine(MANY)) as running, camera(running.url, "gate") as gate:
         for number in range(20):
             async with mute(running.url, "gone") as gone:

@@ -22,7 +22,7 @@ async def handshake(url: str, **headers: str) -> tuple[int, Any, Any]:
         return answer.status, answer.headers, json.loads(text[1:]) if answer.status == 200 else None
 
 
-async def test_the_handshake_says_what_the_settings_say(serve: Serve) -> None:
+async def test_the_handshake_contains_the_configured_values(serve: Serve) -> None:
     async with serve() as running:
         _, _, usual = await handshake(running.url)
         assert usual["pingInterval"] == 25_000
@@ -50,7 +50,7 @@ async def test_the_handshake_says_what_the_settings_say(serve: Serve) -> None:
         ({"server__cors_origins": "http://a.example, http://b.example"}, "http://c.example", 400),
     ],
 )
-async def test_a_browser_may_connect_only_from_an_origin_that_is_allowed(
+async def test_a_browser_may_connect_only_from_an_allowed_origin(
     serve: Serve, flags: dict[str, str], origin: str | None, status: int
 ) -> None:
     async with serve(**flags) as running:
@@ -64,14 +64,14 @@ async def test_a_browser_may_connect_only_from_an_origin_that_is_allowed(
             assert "Access-Control-Allow-Credentials" not in answer  # cookies of a proxy are not for other pages
 
 
-async def test_a_websocket_from_elsewhere_is_refused_too(serve: Serve) -> None:
+async def test_a_websocket_from_another_origin_is_refused(serve: Serve) -> None:
     async with serve() as running, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await session.ws_connect(running.url + WEBSOCKET, origin="http://elsewhere.example")
 
 
 @pytest.mark.parametrize(("setting", "accepted"), [({}, False), ({"server__websocket_deflate": "true"}, True)])
-async def test_pictures_are_deflated_again_only_where_it_is_asked_for(
+async def test_websocket_compression_is_off_unless_configured(
     serve: Serve, setting: dict[str, str], accepted: bool
 ) -> None:
     async with (
@@ -113,14 +113,14 @@ def settings_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("token", [None, "wrong", "", "viewer", "sécret", "\ud800"])
-async def test_a_camera_with_a_token_of_its_own_needs_it(serve: Serve, settings_file: Path, token: str | None) -> None:
+async def test_a_camera_with_a_configured_token_requires_it(serve: Serve, settings_file: Path, token: str | None) -> None:
     async with serve(toml=settings_file) as running:
         assert await refused(running.url, "gate", token) == "unauthorized: wrong token for camera 'gate'"
         async with camera(running.url, "gate", "secret") as gate:
             assert (await gate.first("connected"))["camera"] == "gate"
 
 
-async def test_names_without_a_token_are_free_unless_tokens_are_required(serve: Serve, settings_file: Path) -> None:
+async def test_names_without_a_token_are_accepted_unless_tokens_are_required(serve: Serve, settings_file: Path) -> None:
     async with (
         serve(toml=settings_file) as running,
         camera(running.url, "open"),
@@ -136,21 +136,21 @@ async def test_names_without_a_token_are_free_unless_tokens_are_required(serve: 
             assert (await viewer.call("subscribe", {"cameras": "*"}))["status"] == "subscribed"
 
 
-async def test_where_tokens_are_required_and_no_viewer_token_is_set_the_nameless_stay_out(serve: Serve) -> None:
+async def test_require_token_without_a_viewer_token_refuses_unnamed_clients(serve: Serve) -> None:
     async with serve(server__require_token="true") as running:
         for token in (None, "", "\0", "x"):
             assert "unauthorized" in await refused(running.url, token=token)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "../x", "_canary", "x" * 65, "ü", "a\n", "<b>"])
-async def test_a_name_that_is_no_name_is_refused(serve: Serve, name: str) -> None:
+async def test_an_invalid_name_is_refused(serve: Serve, name: str) -> None:
     async with serve() as running:
         assert "invalid camera name" in await refused(running.url, name)
         async with camera(running.url, "A-1_b.c:9"):
             pass
 
 
-async def test_a_viewer_needs_the_viewer_token(serve: Serve, settings_file: Path) -> None:
+async def test_subscribing_requires_the_viewer_token(serve: Serve, settings_file: Path) -> None:
     async with serve(toml=settings_file) as running:
         for token in (None, "wrong", "vïewer"):
             async with camera(running.url, token=token) as nosy:

@@ -29,7 +29,7 @@ def large() -> bytes:
     return data
 
 
-def test_the_private_names_are_where_they_were() -> None:
+def test_the_private_names_of_the_library_still_exist() -> None:
     """If this fails, the library has changed: see appliance/web/transport.py."""
     driver = socketio.AsyncServer(async_mode="aiohttp").eio._async
     assert {"translate_request", "websocket", "create_route", "make_response"} <= driver.keys()
@@ -39,7 +39,7 @@ def test_the_private_names_are_where_they_were() -> None:
 
 @LARGE_BODIES
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_large_frames_arrive_whole(serve: Serve, large: bytes, transport: str) -> None:
+async def test_large_frames_arrive_complete(serve: Serve, large: bytes, transport: str) -> None:
     async with (
         ready(serve) as running,
         camera(running.url, "large", transports=[transport]) as eye,

@@ -9,7 +9,7 @@ import socketio
 from tests.conftest import Serve
 
 
-async def test_a_viewer_without_a_name_cannot_send_frames_whatever_its_session_id(
+async def test_a_viewer_without_a_name_cannot_send_frames(
     serve: Serve, scene_jpeg: bytes
 ) -> None:
     settings = {"server__require_token": "true", "server__viewer_token": "look"}

@@ -15,7 +15,7 @@ MESSAGES = st.lists(
 
 @settings(deadline=None)
 @given(MESSAGES, st.integers(1, 5000))
-def test_pieces_of_any_size_are_counted_alike(messages: list[tuple[int, int]], piece: int) -> None:
+def test_the_meter_does_not_depend_on_the_size_of_pieces(messages: list[tuple[int, int]], piece: int) -> None:
     stream = b"".join(frame(opcode, bytes(size)) for opcode, size in messages)
     meter, longest = FrameMeter(), 0
     for start in range(0, len(stream), piece):
@@ -27,14 +27,14 @@ def test_pieces_of_any_size_are_counted_alike(messages: list[tuple[int, int]], p
     assert max(data, default=0) <= longest <= max(data, default=-14) + 14
 
 
-def test_a_message_is_as_long_as_its_heads_say_before_it_has_come() -> None:
+def test_the_length_of_a_message_is_known_from_its_frame_headers() -> None:
     meter = FrameMeter()
     meter.feed(frame(0x2, b"first", length=29_000_000))
     assert meter.longest > 29_000_000
     assert 5 < meter.unfinished < 20
 
 
-def test_fragments_and_pings_between_them_are_one_message() -> None:
+def test_fragments_with_pings_between_them_are_one_message() -> None:
     meter = FrameMeter()
     meter.feed(frame(0x1, b"ab", fin=False) + frame(0x9, b"ping") + frame(0x0, b"", fin=False) * 50)
     assert meter.messages == 0
@@ -43,7 +43,7 @@ def test_fragments_and_pings_between_them_are_one_message() -> None:
     assert (meter.messages, meter.controls, meter.unfinished) == (1, 1, 0)
 
 
-def test_a_compressed_message_is_known_as_one_until_the_next_feed() -> None:
+def test_a_compressed_message_is_reported_until_the_next_feed() -> None:
     meter = FrameMeter()
     meter.feed(frame(0x2, b"abc", deflated=True))
     assert meter.compressed
@@ -51,7 +51,7 @@ def test_a_compressed_message_is_known_as_one_until_the_next_feed() -> None:
     assert not meter.compressed
 
 
-def test_fragments_of_a_few_bytes_are_noticed_before_all_have_been_counted() -> None:
+def test_tiny_fragments_are_detected_early() -> None:
     meter = FrameMeter()
     meter.feed(frame(0x2, b"a", fin=False) + frame(0x0, b"b", fin=False) * 40_000)
     assert meter.fragmented

@@ -12,7 +12,7 @@ from appliance.web.ingress.token_bucket import TokenBucket
 from tests.web.ingress.peers import LIMITS, Peer
 
 
-def test_a_full_door_closes_who_has_waited_longest_and_lets_the_newcomer_in() -> None:
+def test_at_the_limit_the_longest_waiting_connection_is_closed() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     peers = [Peer(limiter, f"10.0.0.{number}") for number in range(4)]
     limiter.mark_active(peers[0])
@@ -20,7 +20,7 @@ def test_a_full_door_closes_who_has_waited_longest_and_lets_the_newcomer_in() ->
     assert [peer.closed for peer in peers] == ["", "crowded", "", ""]
 
 
-def test_a_door_full_of_connections_at_work_refuses_the_newcomer() -> None:
+def test_with_active_connections_only_a_new_one_is_refused() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     peers = [Peer(limiter, f"10.0.0.{number}") for number in range(4)]
     for peer in peers:
@@ -30,7 +30,7 @@ def test_a_door_full_of_connections_at_work_refuses_the_newcomer() -> None:
     assert limiter.admit("10.0.0.9")
 
 
-def test_one_address_cannot_take_all_places_and_makes_room_only_among_its_own() -> None:
+def test_the_limit_per_address_closes_only_connections_of_that_address() -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     other, first, second = (Peer(limiter, address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"))
     assert limiter.admit("10.0.0.2")
@@ -43,14 +43,14 @@ def test_one_address_cannot_take_all_places_and_makes_room_only_among_its_own() 
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.8", "::1", ""])
-def test_loopback_is_not_counted_by_address(address: str) -> None:
+def test_loopback_has_no_limit_per_address(address: str) -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     for _ in range(10):
         assert limiter.admit(address)
         limiter.mark_active(Peer(limiter, address))
 
 
-def test_who_has_left_is_forgotten() -> None:
+def test_closed_connections_are_forgotten() -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     for _ in range(10):
         peer = Peer(limiter, "10.0.0.1")
@@ -62,7 +62,7 @@ def test_who_has_left_is_forgotten() -> None:
     assert limiter.admit("10.0.0.1")
 
 
-def test_over_the_budget_the_one_who_holds_most_for_longest_is_closed() -> None:
+def test_over_the_budget_the_largest_and_oldest_usage_is_closed() -> None:
     now = 0.0
     closed: list[str] = []
     budget = Budget(1000, lambda: now)
@@ -80,7 +80,7 @@ def test_over_the_budget_the_one_who_holds_most_for_longest_is_closed() -> None:
     assert budget.bytes == 10
 
 
-def test_trickling_does_not_make_an_upload_look_young() -> None:
+def test_trickled_bytes_do_not_reset_the_age_of_an_upload() -> None:
     now = 0.0
     closed: list[str] = []
     budget = Budget(1000, lambda: now)
@@ -93,7 +93,7 @@ def test_trickling_does_not_make_an_upload_look_young() -> None:
     assert closed == ["trickle"]
 
 
-def test_a_bucket_gives_its_burst_at_once_and_then_its_pace() -> None:
+def test_a_token_bucket_allows_its_burst_and_then_its_rate() -> None:
     now = 0.0
     bucket = TokenBucket(5, 2.0, lambda: now)
     assert [bucket.take() for _ in range(6)] == [0, 0, 0, 0, 0, 0.5]

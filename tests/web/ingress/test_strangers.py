@@ -91,7 +91,7 @@ def post(length: int, *headers: str) -> str:
     return "\r\n".join([*lines, "", ""])
 
 
-async def test_uploads_that_stall_give_way_when_they_hold_too_much(serve: Serve) -> None:
+async def test_stalled_uploads_over_the_budget_are_closed(serve: Serve) -> None:
     """Of ten that hold 900 kB each within a budget of 6 MB, the oldest are closed; those that may stay can finish."""
     limits = {"server__max_frame_bytes": "1000000", "server__max_unfinished_bytes": "1000000"}
     async with (
@@ -118,7 +118,7 @@ async def test_a_long_message_before_connect_closes_the_websocket(serve: Serve) 
             assert not known.reader.at_eof()
 
 
-async def test_a_compressed_message_before_connect_is_shorter_still(serve: Serve) -> None:
+async def test_a_compressed_message_before_connect_has_a_lower_limit(serve: Serve) -> None:
     bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = bomb.compress(bytes(9_000_000)) + bomb.flush(zlib.Z_SYNC_FLUSH)
     assert len(data) < 16_384, "or it would be refused for its length alone"
@@ -135,14 +135,14 @@ async def test_a_compressed_message_before_connect_is_shorter_still(serve: Serve
     ["", "GET /health HT", "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ", post(1000), post(1000) + "abc", UPGRADE],
     ids=["nothing", "half_a_line", "half_the_headers", "no_body", "half_a_body", "no_connect"],
 )
-async def test_who_does_not_go_on_is_closed(serve: Serve, begun: str) -> None:
+async def test_a_connection_that_stalls_is_closed(serve: Serve, begun: str) -> None:
     async with ready(serve, **SHORT) as running, stranger(running) as slow:
         await slow.send(begun.format(""))
         await slow.closed()
         await is_well(running)
 
 
-async def test_an_unfinished_message_of_a_camera_has_its_time_and_a_silent_camera_stays(serve: Serve) -> None:
+async def test_an_unfinished_message_times_out_and_a_silent_camera_stays(serve: Serve) -> None:
     async with (
         ready(serve, **SHORT) as running,
         camera(running.url, name="silent") as silent,
@@ -155,13 +155,13 @@ async def test_an_unfinished_message_of_a_camera_has_its_time_and_a_silent_camer
         assert (await silent.answer(1))[0] == "detection_results"
 
 
-async def test_an_idle_connection_is_closed_after_its_answer(serve: Serve) -> None:
+async def test_an_idle_connection_is_closed_after_its_response(serve: Serve) -> None:
     async with ready(serve, **SHORT) as running, stranger(running) as idle:
         await idle.send("GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert (await idle.closed()).startswith(b"HTTP/1.1 200")
 
 
-async def test_sessions_that_never_connect_are_dropped_and_those_that_do_stay(serve: Serve) -> None:
+async def test_sessions_without_connect_are_dropped_and_others_stay(serve: Serve) -> None:
     async with (
         ready(serve, **SHORT) as running,
         aiohttp.ClientSession(running.url) as session,
@@ -206,7 +206,7 @@ async def test_a_flood_of_pings_closes_its_connection(serve: Serve, ping: bytes)
     ],
     ids=["unannounced", "too_long_together"],
 )
-async def test_attachments_are_bounded_together(
+async def test_attachments_of_all_clients_share_a_limit(
     serve: Serve, messages: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ready(serve, server__max_frame_bytes="200000") as running:
@@ -217,7 +217,7 @@ async def test_attachments_are_bounded_together(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_full_house_of_idle_connections_lets_a_camera_in(serve: Serve) -> None:
+async def test_a_camera_connects_at_the_limit_of_idle_connections(serve: Serve) -> None:
     async with (
         ready(serve, server__max_connections="2") as running,
         contextlib.AsyncExitStack() as stack,
@@ -228,7 +228,7 @@ async def test_a_full_house_of_idle_connections_lets_a_camera_in(serve: Serve) -
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
-async def test_a_compressed_body_is_refused_and_not_inflated(serve: Serve, encoding: str) -> None:
+async def test_a_compressed_body_is_refused_without_decompression(serve: Serve, encoding: str) -> None:
     bomb = gzip.compress(bytes(20_000_000))
     async with ready(serve) as running, stranger(running) as compresses:
         await compresses.send(post(len(bomb) + 1, f"Content-Encoding: {encoding}", "Content-Type: image/jpeg"))
@@ -252,7 +252,7 @@ async def test_after_a_body_that_is_too_large_the_connection_is_closed(serve: Se
         await endless
 
 
-async def test_chunks_and_fragments_of_a_byte_close_their_connection(serve: Serve) -> None:
+async def test_one_byte_chunks_and_fragments_close_the_connection(serve: Serve) -> None:
     async with ready(serve) as running:
         async with stranger(running) as chunks:
             await chunks.send(post(0).replace("Content-Length: 0", "Transfer-Encoding: chunked"))
@@ -265,7 +265,7 @@ async def test_chunks_and_fragments_of_a_byte_close_their_connection(serve: Serv
         await is_well(running)
 
 
-async def test_a_form_whose_parts_are_compressed_is_not_inflated(serve: Serve) -> None:
+async def test_compressed_parts_of_a_form_are_not_decompressed(serve: Serve) -> None:
     bomb = gzip.compress(bytes(20_000_000))
     part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\nContent-Encoding: gzip\r\n\r\n'
     body = part + bomb + b"\r\n--x--\r\n"
@@ -278,7 +278,7 @@ async def test_a_form_whose_parts_are_compressed_is_not_inflated(serve: Serve) -
             assert answer.status == 400
 
 
-async def test_a_client_that_leaves_during_its_upload_leaves_no_traceback(
+async def test_a_client_that_disconnects_during_its_upload_leaves_no_traceback(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ready(serve) as running:
@@ -289,7 +289,7 @@ async def test_a_client_that_leaves_during_its_upload_leaves_no_traceback(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
 
 
-async def test_asyncio_reads_a_socket_in_pieces_whose_size_can_be_set(serve: Serve) -> None:
+async def test_the_read_size_of_asyncio_can_be_set(serve: Serve) -> None:
     """The name is not documented; without it a read is four times as long as it should be."""
     async with ready(serve) as running, stranger(running) as opened:
         assert isinstance(opened.writer.transport.max_size, int)  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ def fields(record: logging.LogRecord) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("cut", "code"), [(20, "image_corrupt"), (4000, "image_corrupt")], ids=["seen in its header", "seen when decoded"]
 )
-async def test_over_socket_io(
+async def test_an_invalid_frame_over_socket_io_is_logged(
     serve: Serve, scene_jpeg: bytes, caplog: pytest.LogCaptureFixture, cut: int, code: str
 ) -> None:
     async with serve() as running, camera(running.url, name="gate") as gate:
@@ -31,7 +31,7 @@ async def test_over_socket_io(
         assert told["error"] in record.getMessage()
 
 
-async def test_over_http(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_frame_over_http_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     async with serve() as running, aiohttp.ClientSession() as client:
         async with client.post(f"{running.url}/v1/vision/detection", data=b"no picture") as answer:
             assert answer.status == 400
