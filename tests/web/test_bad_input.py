@@ -174,7 +174,9 @@ async def test_an_error_contains_the_frame_id(stranger: Camera, name: str) -> No
     ("field", "nearest"),
     [("frameid", "frame_id"), ("img", "image"), ("minconfidence", "min_confidence"), ("class", "classes")],
 )
-async def test_the_error_for_an_unknown_field_suggests_the_nearest_one(stranger: Camera, field: str, nearest: str) -> None:
+async def test_the_error_for_an_unknown_field_suggests_the_nearest_one(
+    stranger: Camera, field: str, nearest: str
+) -> None:
     error = await is_refused(stranger, {"image": GOOD, field: 1})
     assert f"'{field}'" in error["error"]
     assert f"did you mean '{nearest}'?" in error["error"]

@@ -357,9 +357,7 @@ async def test_a_damaged_history_file_is_reported_and_the_service_runs(serve: Se
         assert "history.corrupt-1" in finding["what"]
 
 
-async def test_a_read_only_state_folder_is_reported_and_the_service_runs(
-    serve: Serve, tmp_path: Path
-) -> None:
+async def test_a_read_only_state_folder_is_reported_and_the_service_runs(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     async with serve(
         FakeEngine(CANARY_ROWS), wait_ready=True, state__history="true", state__dir=str(tmp_path / "file/state")

@@ -355,9 +355,7 @@ async def test_headers_that_are_not_text_are_a_bad_request(live: Running, header
 
 
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}, {"Upgrade": "h2c", "Connection": "Upgrade"}])
-async def test_a_websocket_without_upgrade_headers_is_a_bad_request(
-    live: Running, headers: dict[str, str]
-) -> None:
+async def test_a_websocket_without_upgrade_headers_is_a_bad_request(live: Running, headers: dict[str, str]) -> None:
     async with (
         aiohttp.ClientSession(live.url) as session,
         session.get("/socket.io/?EIO=4&transport=websocket", headers=headers) as answer,

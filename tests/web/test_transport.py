@@ -113,7 +113,9 @@ def settings_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("token", [None, "wrong", "", "viewer", "sécret", "\ud800"])
-async def test_a_camera_with_a_configured_token_requires_it(serve: Serve, settings_file: Path, token: str | None) -> None:
+async def test_a_camera_with_a_configured_token_requires_it(
+    serve: Serve, settings_file: Path, token: str | None
+) -> None:
     async with serve(toml=settings_file) as running:
         assert await refused(running.url, "gate", token) == "unauthorized: wrong token for camera 'gate'"
         async with camera(running.url, "gate", "secret") as gate:

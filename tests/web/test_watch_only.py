@@ -9,9 +9,7 @@ import socketio
 from tests.conftest import Serve
 
 
-async def test_a_viewer_without_a_name_cannot_send_frames(
-    serve: Serve, scene_jpeg: bytes
-) -> None:
+async def test_a_viewer_without_a_name_cannot_send_frames(serve: Serve, scene_jpeg: bytes) -> None:
     settings = {"server__require_token": "true", "server__viewer_token": "look"}
     async with serve(**settings) as running:
         for _ in range(40):  # one session id in 32 is no camera's name, and gets another
