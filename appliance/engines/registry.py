@@ -62,10 +62,13 @@ def find(name: str) -> Kind:
 
 
 def is_built_ahead(name: str) -> bool:
-    """Whether engines of this kind are built for a largest input size; False for a kind that cannot be loaded."""
+    """Whether engines of this kind are built for a largest input size.
+
+    False for a kind that cannot be loaded, or an engine of another package that does not define it.
+    """
     try:
         return find(name).built_ahead
-    except EngineError:
+    except (EngineError, AttributeError):
         return False
 
 

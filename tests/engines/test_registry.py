@@ -21,7 +21,7 @@ from appliance.engines import registry
 print(registry.names())
 print(registry.create("abacus", Path("x.beads"), threads=2).name)
 print(registry.find("abacus").reads)
-print(registry.is_built_ahead("abacus"), registry.is_built_ahead("broken"))
+print(*(registry.is_built_ahead(name) for name in ("abacus", "broken", "plain")))
 registry.create("broken", Path("x"))
 """
 ABACUS = """
@@ -30,6 +30,9 @@ class Abacus:
 
     def __init__(self, network, **options):
         assert options == {"threads": 2}
+
+class Plain:
+    reads = ()
 """
 
 
@@ -38,8 +41,8 @@ def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path
     dist_info = tmp_path / "abacus-1.0.dist-info"
     dist_info.mkdir()
     (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
-    points = f"[{registry.GROUP}]\nabacus = abacus:Abacus\nbroken = abacus:Nothing\nopenvino = abacus:Abacus\n"
-    (dist_info / "entry_points.txt").write_text(points)
+    points = ("abacus = abacus:Abacus", "plain = abacus:Plain", "broken = abacus:Nothing", "openvino = abacus:Abacus")
+    (dist_info / "entry_points.txt").write_text("\n".join((f"[{registry.GROUP}]", *points, "")))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
@@ -48,9 +51,9 @@ def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path
         timeout=60,
     )
     names, name, reads, built_ahead = done.stdout.splitlines()
-    assert names == "['openvino', 'onnxruntime', 'tensorrt', 'abacus', 'broken']"
+    assert names == "['openvino', 'onnxruntime', 'tensorrt', 'abacus', 'broken', 'plain']"
     assert (name, reads) == ("abacus", "('.beads',)")
-    assert built_ahead == "True False"
+    assert built_ahead == "True False False"
     assert "EngineError: engine 'broken' cannot be loaded" in done.stderr
 
 
