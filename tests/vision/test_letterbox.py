@@ -1,4 +1,4 @@
-"""The picture's place in the input: Ultralytics' numbers, and a way back that is the way there turned round."""
+"""The image's place in the input matches Ultralytics, and mapping back is its inverse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sides = st.integers(1, 8000)
 images = st.builds(Size, sides, sides)
 strides = st.sampled_from((8, 16, 32, 64))
 multiples = st.integers(2, 40)
-"""Of the stride: the longest side of an input."""
+"""The longest side of an input, in strides."""
 
 
 def placed(image: Size, max_side: int, stride: int) -> Letterbox:
@@ -38,7 +38,7 @@ def ultralytics(image: Size, max_side: int, stride: int) -> Letterbox:
 
 def ultralytics_scale_boxes(boxes: Boxes, network: Size, image: Size) -> Boxes:
     """As documented for `ultralytics.utils.ops.scale_boxes(img1_shape, boxes, img0_shape)` and `clip_boxes` (8.4):
-    each side has the gain that is left when it is rounded to whole pixels."""
+    each side has its own gain, after rounding to whole pixels."""
     gain = min(network.height / image.height, network.width / image.width)
     width, height = max(1, round(image.width * gain)), max(1, round(image.height * gain))
     pad_x, pad_y = round((network.width - width) / 2 - 0.1), round((network.height - height) / 2 - 0.1)
@@ -97,8 +97,8 @@ def test_the_aspect_ratio_is_preserved_within_a_pixel(image: Size, multiple: int
 @example(Size(1500, 901), 20, 32)
 @settings(max_examples=300, deadline=None)
 def test_the_place_matches_ultralytics(image: Size, multiple: int, stride: int) -> None:
-    """But where the shorter side was rounded down onto a multiple of the stride (1500x901: 384.4 rows onto 384):
-    there `LetterBox` and `scale_boxes` disagree by up to half a pixel, and we keep to the latter in both."""
+    """Except where the shorter side is rounded down to a multiple of the stride (1500x901: 384.4 rows to 384).
+    There `LetterBox` and `scale_boxes` differ by up to half a pixel, and this package follows the latter."""
     theirs, ours = ultralytics(image, multiple * stride, stride), placed(image, multiple * stride, stride)
     assume(min(theirs.inner.width, theirs.inner.height) >= 1)  # theirs cannot show less than a row; ours keeps one
     assert ours.outer == theirs.outer
@@ -109,7 +109,7 @@ def test_the_place_matches_ultralytics(image: Size, multiple: int, stride: int) 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Letterbox, Boxes]:
-    """A place, and boxes in the picture's own pixels."""
+    """A place, and boxes in image pixels."""
     image, multiple, stride = draw(st.tuples(images, multiples, strides))
     corners = draw(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=5))
     x1, y1, x2, y2 = np.array(corners).T

@@ -1,4 +1,4 @@
-"""Decoding takes no more memory than its prediction says: measured, in processes of their own."""
+"""Decoding takes no more memory than predicted, measured in separate processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="no high-water mark that can be set back")
-def test_no_picture_takes_more_memory_than_its_header_says() -> None:
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the memory high-water mark cannot be reset"
+)
+def test_no_image_takes_more_memory_than_predicted() -> None:
     command = [sys.executable, "-m", "tests.vision.peaks", "2000", "1500"]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True, timeout=300
