@@ -1,4 +1,4 @@
-"""A camera of the tests: a real Socket.IO client that keeps all it is told."""
+"""A camera for tests: a real Socket.IO client that records every event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Heard = tuple[str, Any]
 
 
 class Camera:
-    """Connected from `camera(url)` on; `heard` holds every event in its order."""
+    """A client that `camera(url)` has connected; `heard` has all events in order."""
 
     def __init__(self) -> None:
         self.client: Any = socketio.AsyncClient(reconnection=False)
@@ -32,26 +32,26 @@ class Camera:
         self._news.set()
 
     async def push(self, payload: Any) -> dict[str, Any]:
-        """Send a frame; the acknowledgement."""
+        """Send a frame and return its acknowledgement."""
         ack = await self.client.call("process_frame", payload, timeout=20)
         assert isinstance(ack, dict)
         return ack
 
     async def push_blind(self, payload: Any) -> None:
-        """Send a frame and ask for no acknowledgement."""
+        """Send a frame without an acknowledgement."""
         await self.client.emit("process_frame", payload)
 
     async def call(self, event: str, payload: Any) -> Any:
         return await self.client.call(event, payload, timeout=20)
 
     async def until(self, holds: Callable[[Sequence[Heard]], bool]) -> None:
-        """Wait until what was heard so far fulfils this."""
+        """Wait until the recorded events satisfy a condition."""
         while not holds(self.heard):
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), 20)
 
     async def first(self, event: str) -> Any:
-        """The payload of the first event of this name, waited for."""
+        """Wait for the first event of this name and return its payload."""
         return await self.nth(event, 1)
 
     async def nth(self, event: str, number: int) -> Any:
@@ -59,16 +59,16 @@ class Camera:
         return [payload for name, payload in self.heard if name == event][number - 1]
 
     async def answer(self, frame_id: object) -> Heard:
-        """The first answer to the frame of this id, waited for."""
+        """Wait for the first answer to the frame with this id."""
         await self.until(lambda _: bool(self.answers(frame_id)))
         return self.answers(frame_id)[0]
 
     def answers(self, frame_id: object) -> list[Heard]:
-        """All answers to the frame of this id so far."""
+        """All answers so far to the frame with this id."""
         return [(event, p) for event, p in self.heard if event in ANSWERS and p["frame_id"] == frame_id]
 
     def count(self) -> int:
-        """Answers so far, to whatever frame."""
+        """All answers so far."""
         return sum(event in ANSWERS for event, _ in self.heard)
 
 
@@ -76,7 +76,7 @@ class Camera:
 async def camera(
     url: str, name: str | None = None, token: str | None = None, transports: Sequence[str] = ("websocket",)
 ) -> AsyncIterator[Camera]:
-    """A connected camera; raises socketio's ConnectionError when the box refuses it."""
+    """A connected camera; raises socketio's ConnectionError if it is refused."""
     auth = {key: value for key, value in (("name", name), ("token", token)) if value is not None}
     opened = Camera()
     try:
@@ -84,5 +84,5 @@ async def camera(
         yield opened
     finally:
         if opened.client.eio.current_transport == "polling":
-            await opened.client.eio.http.close()  # else its last GET waits until the box's next ping
+            await opened.client.eio.http.close()  # otherwise its last GET waits until the next ping of the server
         await opened.client.disconnect()

@@ -1,4 +1,4 @@
-"""A headless Chromium that is told what to do over its DevTools protocol; no driver, no download."""
+"""A headless Chromium, controlled over the DevTools protocol without a driver."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FLAGS = (
 
 
 def find() -> str | None:
-    """The browser's path, if this machine has one."""
+    """The path of the browser, or None."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Tab:
-    """One page."""
+    """An open page."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self._ws, self._numbers = ws, itertools.count(1)

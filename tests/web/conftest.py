@@ -1,4 +1,4 @@
-"""One service for all web tests that need no settings of their own."""
+"""A service for all web tests that need no special settings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from tests.fakes import CANARY_ROWS, FakeEngine
 
 @pytest.fixture(scope="package")
 async def live(serve: Serve) -> AsyncIterator[Running]:
-    """A ready service around a fake engine; small frames only, so that too large ones are cheap to make, and in a burst
-    as large as may be: on a busy machine a frame right after another comes too soon.
+    """A ready service with a fake engine.
+
+    The frame limit is low, so that oversized frames are cheap to build. The burst is large, so that frames in quick
+    succession are not skipped on a busy machine.
     """
     flags = {"server__max_frame_bytes": "200000", "flow__burst": "100"}
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags) as running:

@@ -1,4 +1,4 @@
-"""A Health around a detector with a fake engine, with clocks that move when they are told to."""
+"""A health service with a fake engine and manual clocks."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ EVERYTHING = Reading(
     system=System(990.0, 5000.0, True, (Link("eth0", True, 100, 200, 0),)),
     unknown={"power.mode": "not a Jetson"},
 )  # fmt: skip
-"""A reading in which all is known."""
+"""A reading with every value."""
 
 
 class SilentSensors:
-    """Knows nothing."""
+    """Sensors without any value."""
 
     def read(self) -> Reading:
         return Reading(at_s=0.0)
 
 
 class HealthRig:
-    """`named` cameras are in the configuration."""
+    """`named`: the configured cameras."""
 
     def __init__(self, rig: Rig | None = None, named: Sequence[str] = (), canary: Canary | None = None) -> None:
         self.rig = rig or Rig(policies=dict.fromkeys(named, CameraPolicy()))
@@ -89,11 +89,11 @@ class HealthRig:
         )
 
     def report(self) -> dict[str, Any]:
-        """`/health` as it would be sent now."""
+        """The current payload of `/health`."""
         return of_snapshot(self.vitals.snapshot())
 
-    def pass_(self, seconds: int) -> Look:
-        """So many seconds, a look in each; the last one."""
+    def advance(self, seconds: int) -> Look:
+        """Advance the clock by seconds, with a report in each; return the last report."""
         look = self.vitals.look()
         for _ in range(seconds):
             self.clock.pass_(1)

@@ -1,4 +1,4 @@
-"""What the web tests send and how they ask."""
+"""Sample pictures and requests that several web tests use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUMBER = (int, float)
 
 
 def picture(seed: int, size: Size = Size(640, 360)) -> bytes:
-    """A small scene; another seed, another picture."""
+    """A JPEG of a small drawn scene; each seed gives another picture."""
     return decode.encode_jpeg(scene.draw(size, seed=seed)[0], 80)
 
 

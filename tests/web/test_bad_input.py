@@ -1,4 +1,4 @@
-"""Whatever a stranger sends: exactly one error with its stable code, and everybody else is served meanwhile."""
+"""Invalid input gets exactly one error with a stable code, and does not affect other clients."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ MOST = 200_000
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says this size and holds nothing."""
+    """A PNG with this size in its header and no data."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     head = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
     return b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 100) + b"IDAT" + zlib.compress(bytes(1000))
 
 
 def jpeg_with_size(width: int, height: int) -> bytes:
-    """A JPEG whose header lies about its size."""
+    """A JPEG with a wrong size in its header."""
     at = GOOD.index(b"\xff\xc0") + 5
     return GOOD[:at] + struct.pack(">HH", height, width) + GOOD[at + 4 :]
 
@@ -126,7 +126,7 @@ async def neighbour(live: Running) -> AsyncIterator[Camera]:
 
 
 async def is_served(eye: Camera) -> None:
-    """A good frame of this camera gets its results."""
+    """Assert that a valid frame of this camera gets results."""
     number = next(_seeds)
     await eye.push({"image": picture(number), "frame_id": number})
     event, payload = await eye.answer(number)
@@ -134,11 +134,11 @@ async def is_served(eye: Camera) -> None:
 
 
 async def is_refused(eye: Camera, payload: Any) -> dict[str, Any]:
-    """Send it: the one answer it gets, an error."""
+    """Send a payload; returns its only answer, an error."""
     before = eye.count()
     ack = await eye.push(payload)
     await eye.until(lambda _: eye.count() > before)
-    await is_served(eye)  # on the same connection; a second answer would have come before this one's
+    await is_served(eye)  # on the same connection: a second answer would arrive before this one
     assert eye.count() == before + 2
     answers = [heard for heard in eye.heard if heard[0] in ("detection_results", "detection_error", "frame_skipped")]
     event, error = answers[before]
@@ -147,7 +147,7 @@ async def is_refused(eye: Camera, payload: Any) -> dict[str, Any]:
     assert error["error"]
     assert isinstance(error["error"], str)
     assert len(error["error"]) < 500
-    assert ack["status"] in ("error", "queued")  # queued: its header was fine
+    assert ack["status"] in ("error", "queued")  # queued: its header is valid
     if ack["status"] == "error":
         assert ack["reason"] == error["code"]
         assert ack["limits"]["max_side"] > 0
@@ -188,7 +188,7 @@ async def test_a_frame_with_two_arguments_is_refused(stranger: Camera) -> None:
 
 
 async def test_a_frame_above_ten_megabytes_gets_an_error_and_the_connection_stays_open(serve: Serve) -> None:
-    """Just below it is taken, as bytes and as base64; above it is answered on the same connection."""
+    """A frame just below the limit is accepted as bytes and as base64; one above it gets an error."""
     noise = GOOD[:-2] + bytes(10_000_000 - len(GOOD)) + GOOD[-2:]
     async with serve() as running, camera(running.url) as eye:
         for number, image in enumerate((noise, base64.b64encode(noise).decode())):
@@ -336,7 +336,7 @@ async def test_a_malformed_form_is_a_client_error(live: Running, body: bytes) ->
         aiohttp.ClientSession(live.url) as session,
         session.post("/v1/vision/detection", data=body, headers=headers) as answer,
     ):
-        assert answer.status in (200, 400), await answer.text()  # 200: the picture was whole
+        assert answer.status in (200, 400), await answer.text()  # 200: the picture is complete
         assert (await answer.json())["success"] is (answer.status == 200)
 
 
@@ -349,7 +349,7 @@ async def test_a_form_without_a_boundary_is_a_client_error(live: Running) -> Non
         assert answer.status == 400
 
 
-# -- a box without a model -------------------------------------------------------------------------------------------
+# -- a service without a model ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", ["model_missing", "model_corrupt", "model_unsupported"])

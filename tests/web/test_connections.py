@@ -1,4 +1,4 @@
-"""The connections of Socket.IO: ending one ends no other."""
+"""Closing one Socket.IO connection closes no other."""
 
 from __future__ import annotations
 

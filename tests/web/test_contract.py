@@ -1,4 +1,4 @@
-"""The contract on the wire: every event, every field, every form of a frame (DESIGN.md)."""
+"""The wire protocol: every event, every field, every form of a frame (docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_detection_results_carry_every_field_with_its_type(serve: Serve) -
         assert type(detection["class"]) is int
         assert detection["class"] == 2
         assert detection["confidence"] == pytest.approx(0.9, abs=1e-4)
-        # The picture lies 12 px below the input's upper edge.
+        # The picture starts 12 px below the upper edge of the input.
         assert detection["box"] == {"x1": 10, "y1": 8, "x2": 110, "y2": 108}
 
 
@@ -107,7 +107,7 @@ async def test_the_acknowledgement_says_queued_then_cached(serve: Serve) -> None
         _, found = await eye.answer(2)
         assert found["cached"] == "exact"
         assert found["frame_id"] == 2
-        assert running.engine.started <= 2  # the canary, and one of them
+        assert running.engine.started <= 2  # the self-test, and one of them
 
 
 async def test_acknowledgement_and_frame_skipped_contain_retry_after(serve: Serve) -> None:
@@ -172,7 +172,7 @@ async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:
 
 async def test_a_camera_gets_lower_limits_when_others_send_too(serve: Serve) -> None:
     engine = FakeEngine()
-    engine.hold()  # nothing is measured yet: the box assumes a frame's cost
+    engine.hold()  # nothing is measured yet: the service assumes a frame's cost
     async with serve(engine) as running, camera(running.url, "a") as a:
         alone = (await a.first("connected"))["limits"]["min_interval"]
         async with camera(running.url, "b") as b, camera(running.url, "c") as c:
@@ -236,32 +236,32 @@ async def test_frames_without_an_id_are_numbered(live: Running) -> None:
 
 
 async def test_a_client_of_the_first_protocol_version_works_unchanged(serve: Serve) -> None:
-    """Base64 text in; `connected`, `detection_results` and `detection_error` out; nothing else known or asked."""
+    """It sends base64 text and knows only `connected`, `detection_results` and `detection_error`."""
     client: Any = socketio.AsyncClient(reconnection=False)
-    told: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    events: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
 
     @client.on("connected")  # type: ignore[untyped-decorator]  # socketio has no types
     def on_connected(data: Any) -> None:
-        told.put_nowait(("connected", data))
+        events.put_nowait(("connected", data))
 
     @client.on("detection_results")  # type: ignore[untyped-decorator]
     def on_results(data: Any) -> None:
-        told.put_nowait(("detection_results", data))
+        events.put_nowait(("detection_results", data))
 
     @client.on("detection_error")  # type: ignore[untyped-decorator]
     def on_error(data: Any) -> None:
-        told.put_nowait(("detection_error", data))
+        events.put_nowait(("detection_error", data))
 
     async with serve() as running:
         await client.connect(running.url)
-        assert (await asyncio.wait_for(told.get(), 20))[0] == "connected"
+        assert (await asyncio.wait_for(events.get(), 20))[0] == "connected"
         await client.emit("process_frame", base64.b64encode(picture(1)).decode())
-        event, found = await asyncio.wait_for(told.get(), 20)
+        event, found = await asyncio.wait_for(events.get(), 20)
         assert event == "detection_results"
         assert found["detections"][0]["class"] == 2
         assert isinstance(found["processing_time"], float)
         await client.emit("process_frame", "this is no picture")
-        event, error = await asyncio.wait_for(told.get(), 20)
+        event, error = await asyncio.wait_for(events.get(), 20)
         assert event == "detection_error"
         assert error["error"]
         await client.disconnect()
@@ -333,7 +333,7 @@ async def test_two_connections_with_one_name_share_its_limits(serve: Serve) -> N
         await one.answer("one")
         await two.push({"image": picture(2), "frame_id": "two"})
         await two.answer("two")
-        assert not one.answers("two")  # an answer goes to who asked
+        assert not one.answers("two")  # an acknowledgement goes to the sender only
 
 
 async def test_the_subscriptions_of_a_viewer_are_limited(live: Running) -> None:

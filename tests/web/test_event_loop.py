@@ -1,4 +1,4 @@
-"""The event loop is never held up: what any one callback of it costs, under all that cameras and browsers send.
+"""No callback blocks the event loop, whatever cameras and browsers send.
 
 Measured is the loop thread's own CPU time, which a busy machine does not change; the clients have a loop and thread of
 their own. Frames go up to a megabyte: from about 3 MB as base64 on, the websocket's own parsing takes longer than this.
@@ -30,7 +30,7 @@ LONGEST_MS = 5.0
 
 
 class Monitor:
-    """What the callbacks of this thread's loop cost, CPU ms, the dearest first."""
+    """CPU time of the callbacks of this thread's loop in ms, the longest first."""
 
     def __init__(self) -> None:
         self.costs: list[tuple[float, str]] = []
@@ -42,7 +42,7 @@ class Monitor:
 @pytest.fixture
 def monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
     watch, ours, run = Monitor(), threading.get_ident(), asyncio.Handle._run
-    # What a whole test run has left behind is not the service's to look through whenever the collector turns up.
+    # Objects of earlier tests would otherwise make the garbage collector slow during the measurement.
     gc.collect()
     gc.freeze()
 
@@ -73,13 +73,13 @@ def pictures() -> dict[str, bytes]:
 
 
 def get(url: str, body: bytes | None) -> None:
-    """An answer, whatever it says."""
+    """The text of any response."""
     with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(url, body, timeout=10) as answer:
         answer.read()
 
 
 async def push_all(url: str) -> dict[str, int]:
-    """Every picture as bytes and as base64, alone and in bursts, and what browsers ask for beside it; the answers."""
+    """Send every picture as bytes and base64, alone and in bursts, with browser requests in parallel."""
     answers: dict[str, int] = {}
     async with camera(url, "gate") as gate, camera(url, "yard") as yard:
         taken = pictures()

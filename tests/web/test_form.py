@@ -1,4 +1,4 @@
-"""Multipart forms: what simple cameras write is read, and a form without an end is cut off."""
+"""Multipart forms as simple cameras send them, and endless or malformed ones."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_an_endless_form_is_refused_at_the_size_limit(live: Running) -> No
                 assert "server.max_frame_bytes" in body["error"]
                 assert answer.headers["Connection"] == "close"
         except aiohttp.ClientConnectionError:
-            pass  # closed while this was still sending; the answer is lost then
+            pass  # the connection was closed during the upload, so the response is lost
     assert sent < 100 * MOST
 
 

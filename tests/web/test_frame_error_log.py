@@ -1,4 +1,4 @@
-"""A frame that is no use is one line in the log, with what a reader of the journal filters by."""
+"""An invalid frame is one log line, with the fields to filter by in the journal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ async def test_an_invalid_frame_over_socket_io_is_logged(
 ) -> None:
     async with serve() as running, camera(running.url, name="gate") as gate:
         await gate.push_blind({"image": scene_jpeg[:cut], "frame_id": 7})
-        told = await gate.first("detection_error")
+        error = await gate.first("detection_error")
         (record,) = [record for record in caplog.records if getattr(record, "kind", "") == "bad_frame"]
         assert record.levelno == logging.WARNING
         assert fields(record) == {"camera": "gate", "frame_id": 7, "code": code}
-        assert getattr(record, "reason", "") == told["error"]
-        assert told["error"] in record.getMessage()
+        assert getattr(record, "reason", "") == error["error"]
+        assert error["error"] in record.getMessage()
 
 
 async def test_an_invalid_frame_over_http_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

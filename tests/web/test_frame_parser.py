@@ -1,4 +1,4 @@
-"""Base64 in the forms that clients make of it."""
+"""Variants of base64 that clients send."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_variant_of_base64_is_decoded(form: str, size: int) -> None:
 def test_short_base64_is_decoded(data: bytes, form: str) -> None:
     text = base64.b64encode(data).decode()
     if "blanks" in form and "+" not in text:
-        return  # blanks of a text without + may stand for one
+        return  # spaces in a text without + may stand for +
     assert PARSER.picture_bytes(FORMS[form](text)) == data
 
 

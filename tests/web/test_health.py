@@ -1,4 +1,4 @@
-"""`/health`: the whole report in its schema, in time, whatever the box is busy with."""
+"""`/health` follows its schema and responds in time, whatever the service is doing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def strict(schema: Any) -> Any:
-    """The schema without leave for fields that it does not describe."""
+    """The schema, with undescribed fields forbidden."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -82,7 +82,7 @@ def test_a_report_without_readings_matches_its_schema() -> None:
 def test_the_start_of_a_finding_follows_a_clock_change() -> None:
     rig = HealthRig()
     rig.vitals.notices = lambda: Notices(config_not_reloaded="line 3")
-    rig.pass_(90)
+    rig.advance(90)
     (finding,) = [found for found in rig.report()["findings"] if found["code"] == "config_not_reloaded"]
     assert (finding["since"], finding["for_s"]) == ("2027-01-15T08:00:00+00:00", 90)
     rig.wall.now_s = WALL_S + 86_400
@@ -92,7 +92,7 @@ def test_the_start_of_a_finding_follows_a_clock_change() -> None:
 
 def test_the_report_says_how_long_the_throttle_level_has_lasted() -> None:
     rig = HealthRig()
-    rig.pass_(30)
+    rig.advance(30)
     governor = rig.report()["governor"]
     assert (governor["cur_state"], governor["time_in_state_s"]) == (0, 30.0)
 
@@ -210,20 +210,20 @@ async def test_health_is_critical_while_the_engine_keeps_failing(serve: Serve) -
 
 async def test_a_hung_engine_is_reported_until_it_continues() -> None:
     rig = Rig(cached=False)
-    box = HealthRig(rig)
+    health = HealthRig(rig)
     async with running(rig):
         rig.engine.hold()
         held = frame("gate", at_s=rig.clock())
         await rig.detector.offer(held)
         await rig.started(1)
-        assert box.pass_(19).status == "ok"
-        assert box.pass_(1).status == "critical"
-        assert "engine_stuck" in box.codes()
-        assert box.report()["engine"]["still_s"] == 20.0
+        assert health.advance(19).status == "ok"
+        assert health.advance(1).status == "critical"
+        assert "engine_stuck" in health.codes()
+        assert health.report()["engine"]["still_s"] == 20.0
         rig.engine.release()
         await rig.until(lambda: rig.detector.returned == 1)
-        box.pass_(1)
-        assert "engine_stuck" not in box.codes()
+        health.advance(1)
+        assert "engine_stuck" not in health.codes()
 
 
 async def test_health_responds_while_the_engine_hangs_and_cameras_flood(serve: Serve) -> None:
@@ -254,55 +254,55 @@ async def test_health_responds_while_the_engine_hangs_and_cameras_flood(serve: S
 
 
 async def test_a_configured_camera_that_is_silent_is_reported() -> None:
-    box = HealthRig(named=("gate", "yard"))
-    async with running(box.rig) as rig:
-        box.pass_(119)
-        assert "camera_silent" not in box.codes()
-        box.pass_(1)
-        assert "camera_silent" in box.codes()
+    health = HealthRig(named=("gate", "yard"))
+    async with running(health.rig) as rig:
+        health.advance(119)
+        assert "camera_silent" not in health.codes()
+        health.advance(1)
+        assert "camera_silent" in health.codes()
         for name in ("gate", "yard", "stranger"):
             sent = frame(name, at_s=rig.clock())
             await rig.detector.offer(sent)
             await rig.outcome(sent)
-        box.pass_(1)
-        assert "camera_silent" not in box.codes()
+        health.advance(1)
+        assert "camera_silent" not in health.codes()
         rig.book.get("gate").last_frame_s = rig.clock() + 100  # type: ignore[union-attr]
-        box.pass_(130)
-        (finding,) = [found for found in box.vitals.findings() if found.code == "camera_silent"]
+        health.advance(130)
+        (finding,) = [found for found in health.vitals.findings() if found.code == "camera_silent"]
         assert finding.what == "No frame from yard for 2 min."
 
 
 async def test_cameras_that_send_too_fast_for_a_minute_are_reported_as_the_cause() -> None:
-    box = HealthRig()
-    tally = box.rig.book.tally
+    health = HealthRig()
+    tally = health.rig.book.tally
     for _ in range(130):
         tally.received += 10
         tally.skipped["rate_limited"] += 8
         tally.answered += 2
-        look = box.pass_(1)
-    assert "cameras_too_fast" in box.codes()
-    assert look.status == "ok", "which is no fault of the box"
+        report = health.advance(1)
+    assert "cameras_too_fast" in health.codes()
+    assert report.status == "ok", "the cameras are the cause, not the device"
     for _ in range(130):
         tally.received += 10
         tally.skipped["superseded"] += 3
-        look = box.pass_(1)
-    assert "overloaded" in box.codes()
-    assert look.status == "degraded"
-    box.pass_(70)
-    assert "overloaded" not in box.codes()
+        report = health.advance(1)
+    assert "overloaded" in health.codes()
+    assert report.status == "degraded"
+    health.advance(70)
+    assert "overloaded" not in health.codes()
 
 
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
 def test_thousands_of_reports_do_not_grow_memory() -> None:
-    box = HealthRig(named=("gate",))
+    health = HealthRig(named=("gate",))
 
     def ask(times: int) -> int:
         for number in range(times):
-            box.governor.reading = EVERYTHING if number % 3 else None  # findings come and go
-            box.pass_(1)
-            box.report()
+            health.governor.reading = EVERYTHING if number % 3 else None  # findings come and go
+            health.advance(1)
+            health.report()
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()

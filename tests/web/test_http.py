@@ -1,4 +1,4 @@
-"""What is asked over HTTP: pictures, and the shape that DeepStack clients speak."""
+"""The HTTP routes: pictures, the page, and the DeepStack API."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_detection_responds_in_the_deepstack_format(serve: Serve) -> None:
         assert status == 200
         assert answer["success"] is True
         assert isinstance(answer["duration"], float | int)
-        assert [p["label"] for p in answer["predictions"]] == ["car", "person"]  # 0.40 is DeepStack's bound
+        assert [p["label"] for p in answer["predictions"]] == ["car", "person"]  # 0.40 is DeepStack's default
         assert answer["predictions"][0] == {
             "confidence": pytest.approx(0.9, abs=1e-4),
             "label": "car",
@@ -194,7 +194,7 @@ async def test_an_engine_failure_is_a_500(serve: Serve) -> None:
 
 
 class Broken:
-    """A detector with a fault of its own."""
+    """A detector with a bug."""
 
     network = None
 
@@ -289,7 +289,7 @@ async def test_long_json_is_compressed_for_clients_that_accept_it(serve: Serve) 
     ):
         async with session.get("/health") as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
-        async with session.get("/health/live") as answer:  # too short to be worth it
+        async with session.get("/health/live") as answer:  # too short for compression
             assert "Content-Encoding" not in answer.headers
         async with session.get("/health", headers={"Accept-Encoding": "identity"}) as answer:
             assert "Content-Encoding" not in answer.headers

@@ -1,4 +1,4 @@
-"""A connection joins once and leaves once, whatever its client sends; and no client's mistake reaches another."""
+"""Every connection joins and leaves once, whatever its client sends, and affects no other client."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MALFORMED = (
 
 
 def here(running: Running) -> set[str]:
-    """The connected cameras that the service knows: not its own, nor the lanes of HTTP."""
+    """The connected cameras of the service, without its own and the HTTP slots."""
     return {name for name in running.started.parts.path.pace.stats() if not name.startswith(("_", "http-"))}
 
 
 async def until_only(running: Running, *names: str) -> None:
-    """Wait until nobody but these is known anywhere."""
+    """Wait until only these clients are known."""
     publisher = running.started.parts.path.publisher
     expected = len(names), set(names), set(names)
     with anyio.move_on_after(10):
@@ -141,7 +141,7 @@ async def test_an_invalid_attachment_placeholder_affects_no_other_client(
 
 
 async def test_endless_attachments_close_the_connection(live: Running) -> None:
-    """The service of these tests takes frames of 200 kB: three times as much is kept for one event, and no more."""
+    """The service accepts frames of 200 kB, and keeps at most three times as much for one event."""
     async with wire(live.url) as one:
         await one.join({"name": "bad"})
         await one.send('4532-["process_frame",{"_placeholder":true,"num":0}]')
@@ -152,7 +152,7 @@ async def test_endless_attachments_close_the_connection(live: Running) -> None:
 
 
 async def polls(session: aiohttp.ClientSession, url: str, body: str) -> str:
-    """A polling session that says all this at once after its handshake; its id."""
+    """Start a polling session that sends all packets in one body; returns its id."""
     address = f"{url}/socket.io/?EIO=4&transport=polling"
     async with session.get(address) as answer:
         sid = str(json.loads((await answer.text())[1:])["sid"])
@@ -170,7 +170,7 @@ async def test_a_connect_after_close_leaves_no_stale_client(live: Running) -> No
 
 
 async def test_a_polling_client_cannot_run_two_handlers_at_once(serve: Serve) -> None:
-    """Two requests at the same time are two tasks; the frames in them are still taken one after another."""
+    """Two parallel requests are two tasks, but their frames are handled one after another."""
     async with serve(flow__burst="100") as running, aiohttp.ClientSession() as session:
         sid = await polls(session, running.url, '40{"name":"gate"}')
         address = f"{running.url}/socket.io/?EIO=4&transport=polling&sid={sid}"
@@ -185,7 +185,7 @@ async def test_a_polling_client_cannot_run_two_handlers_at_once(serve: Serve) ->
 
 
 class Broken(dict[str, Any]):
-    """Settings of cameras that cannot be asked: what our own mistake in a handler looks like."""
+    """Camera policies that raise an error, as a bug in a handler would."""
 
     def get(self, *_: Any) -> Any:
         raise LookupError("a mistake of ours")

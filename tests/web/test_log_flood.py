@@ -1,4 +1,4 @@
-"""Malformed requests and packets leave a bounded, unforgeable log."""
+"""Malformed requests and packets cannot flood or forge the log."""
 
 from __future__ import annotations
 

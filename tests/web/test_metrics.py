@@ -1,4 +1,4 @@
-"""`/metrics`, read by Prometheus' own parser."""
+"""`/metrics`, parsed by Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def samples_of(families: list[Metric], label: str) -> Samples:
-    """Values by name and by this label."""
+    """Values by metric name and label."""
     return {(sample.name, sample.labels.get(label)): sample.value for family in families for sample in family.samples}
 
 
@@ -103,13 +103,13 @@ def test_every_metric_is_documented() -> None:
     from appliance.web.metrics import collect
 
     chapter = (DOCS / "health.md").read_text(encoding="utf-8").split("\n## Metrics\n")[1]
-    told: set[str] = set()
+    documented: set[str] = set()
     for name in re.findall(r"`(appliance_[\w{},]+)`", chapter):
         family = re.sub(r"\{[\w,]+\}$", "", name)
         several = re.fullmatch(r"(\w+)\{([\w,]+)\}(\w+)", family)
-        told |= {several[1] + word + several[3] for word in several[2].split(",")} if several else {family}
+        documented |= {several[1] + word + several[3] for word in several[2].split(",")} if several else {family}
     suffix = {"counter": "_total", "info": "_info"}
     rig = HealthRig()
-    assert told == {family.name + suffix.get(family.type, "") for family in collect(rig.vitals.snapshot())} | {
+    assert documented == {family.name + suffix.get(family.type, "") for family in collect(rig.vitals.snapshot())} | {
         "appliance_inference_seconds", "appliance_capacity_frames_per_second"
     }  # fmt: skip

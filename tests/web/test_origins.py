@@ -1,4 +1,4 @@
-"""Strangers' names and strangers' pages are refused; the names of the device, and proxies, are not."""
+"""Foreign hosts and pages are refused; the names of the device, and proxies, are accepted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_star_allows_every_name() -> None:
     [
         ("http://box.local:8080", ("box.local:8080",)),
         ("HTTP://Box.local", ("box.local:80",)),
-        ("https://cams.example.com", ("10.0.0.5:8080", "cams.example.com")),  # TLS ends at the proxy
+        ("https://cams.example.com", ("10.0.0.5:8080", "cams.example.com")),  # the proxy terminates TLS
         ("https://cams.example.com", ("cams.example.com:443",)),
         ("http://[::1]:8080", ("[::1]:8080",)),
         ("https://a.example", ("10.0.0.5",)),
@@ -109,7 +109,7 @@ async def test_a_websocket_with_a_foreign_host_is_refused(live: Running) -> None
 
 
 async def test_the_origin_of_the_esp32_websockets_library_is_accepted(live: Running) -> None:
-    """It names this origin in each handshake."""
+    """The library sends this Origin in each handshake."""
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(live.url + WEBSOCKET, headers={"Origin": "file://"}) as raw,

@@ -1,4 +1,4 @@
-"""The page as a person sees it, in a real browser. `SCREENSHOTS=folder` keeps what was seen."""
+"""The page in a real browser. `SCREENSHOTS=folder` saves screenshots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATE = "document.body.innerText"
 
 @pytest.fixture(scope="module")
 def demo(service_process: ServiceProcess) -> Iterator[str]:
-    """The box's address, with the demo camera pushing to it."""
+    """The address of a service with the demo camera."""
     command = [sys.executable, "-m", "appliance", "camera", "--to", service_process.url, "--name", "demo", "--quiet"]
     process = subprocess.Popen(command, cwd=ROOT)
     yield service_process.url
@@ -32,7 +32,7 @@ def demo(service_process: ServiceProcess) -> Iterator[str]:
 
 
 def _problems(tab: chromium.Tab) -> list[str]:
-    """What went wrong in the page; its first look at a camera may come before the first picture."""
+    """Errors of the page, except for a picture that is requested before the first one exists."""
     return [problem for problem in tab.problems if "latest.jpg" not in problem]
 
 

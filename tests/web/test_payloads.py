@@ -1,4 +1,4 @@
-"""A detection on the wire has the shape of Ultralytics' `Results.summary()`, whatever its network finds."""
+"""Detections of all tasks have the format of Ultralytics' `Results.summary()`."""
 
 from __future__ import annotations
 

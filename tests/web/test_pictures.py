@@ -1,4 +1,4 @@
-"""Kept pictures stay within their bound."""
+"""Kept pictures stay within their memory limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outgoing mail: nothing waits for a slow reader, and nothing grows because of one."""
+"""Outgoing events: a slow reader delays no other client and does not grow memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITS = CameraLimits(0.5, 640, 80, "normal")
 
 
 class Transport:
-    """Clients that read, or do not: `stuck` ones keep what they were sent in their transport."""
+    """A transport whose `stuck` clients do not read."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, Any]] = []
@@ -293,7 +293,7 @@ async def test_posted_events_are_delivered_before_shutdown_continues() -> None:
         assert len(transport.to("a")) == 1
         transport.stuck.add("a")
         publisher.post("a", "detection_results", {"frame_id": 2})
-        await publisher.drain(0.05)  # a client that does not read is not waited for
+        await publisher.drain(0.05)  # does not wait for a client that does not read
 
 
 async def test_the_total_of_subscriptions_is_limited() -> None:

@@ -1,4 +1,4 @@
-"""Refused connections: what clients are told, and how often those that do not listen may ask."""
+"""Refused connections: the reason clients get, and the delay for fast retries."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WRONG = refusal("unauthorized", "wrong token")
 async def error_of(one: Wire, auth: dict[str, Any] | None) -> dict[str, Any]:
     packet = await one.join(auth)
     assert packet.startswith("44")
-    told: dict[str, Any] = json.loads(packet[2:])
-    return told
+    error: dict[str, Any] = json.loads(packet[2:])
+    return error
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ async def test_a_refusal_says_whether_to_retry(
     async with serve(**flags) as running, wire(running.url) as first, wire(running.url) as one:
         if code == "too_many_connections":
             await first.join({"name": "first"})
-        told = await error_of(one, auth)
-        assert told["data"] == {"code": code, "retry_after": retry_after}
-        assert told["message"]
+        error = await error_of(one, auth)
+        assert error["data"] == {"code": code, "retry_after": retry_after}
+        assert error["message"]
 
 
 async def test_only_a_client_that_retries_too_fast_is_delayed(serve: Serve) -> None:
@@ -57,7 +57,7 @@ async def test_only_a_client_that_retries_too_fast_is_delayed(serve: Serve) -> N
 
 
 async def held(refusals: RefusalThrottle, address: str, name: str) -> bool:
-    """Whether the answer is not given at once."""
+    """Whether the answer is delayed."""
     task = asyncio.create_task(refusals.delay(address, name, WRONG))
     for _ in range(3):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Clients that stop reading: what is kept for them is bounded, and all others are served."""
+"""Clients that stop reading use limited memory and do not affect others."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.web.camera import camera
 from tests.web.requests import picture
 
 MANY = [(0, 20, 50, 60, 0.9 - n / 1000, n % 3) for n in range(300)]
-"""Results of about 30 kB, so that a client's buffers are soon full."""
+"""Results of about 30 kB, so that the buffers of a client fill quickly."""
 
 
 class Mute:
-    """A websocket that writes, and reads only until it is connected."""
+    """A websocket that stops reading once it is connected."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
 
     async def write(self, text: str, data: bytes | None = None) -> None:
-        """An Engine.IO message, and one binary attachment."""
+        """Send an Engine.IO message with one binary attachment."""
         await self._frame(0x1, text.encode())
         if data is not None:
             await self._frame(0x2, data)
@@ -49,7 +49,7 @@ class Mute:
 
 @asynccontextmanager
 async def mute(url: str, name: str) -> AsyncIterator[Mute]:
-    """Connected and greeted; from then on it never reads again."""
+    """A connected client that never reads again."""
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -69,7 +69,7 @@ async def mute(url: str, name: str) -> AsyncIterator[Mute]:
 
 
 def kept_for(running: Running, name: str) -> int:
-    """Packets and mail that the service keeps for the clients of this name."""
+    """Packets and events that the service keeps for the clients of this name."""
     publisher = running.started.parts.path.publisher
     sids = publisher._of_camera.get(name, set())
     return sum(publisher._backlog(sid) + len(publisher._clients[sid].outbox) for sid in sids)
@@ -89,7 +89,7 @@ async def test_a_viewer_that_stops_reading_does_not_delay_other_clients(serve: S
 
 
 async def test_a_camera_that_does_not_read_its_acknowledgements_is_slowed_down(serve: Serve) -> None:
-    """It can push only as much as its own unread acknowledgements allow: TCP holds it back, nothing piles up."""
+    """Its own unread acknowledgements limit what it can send: TCP slows it down, and nothing accumulates."""
     async with serve() as running, mute(running.url, "mute") as pushy:
 
         async def push() -> None:

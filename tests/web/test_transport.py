@@ -1,4 +1,4 @@
-"""What the settings make of the transport: pings, sizes, origins, compression, names and tokens."""
+"""Settings of the transport: pings, sizes, origins, compression, names and tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.requests import POLLING, WEBSOCKET, picture
 
 
 async def handshake(url: str, **headers: str) -> tuple[int, Any, Any]:
-    """Status, the answer's headers, and the handshake itself where there was one."""
+    """The status, headers and handshake of a response."""
     async with aiohttp.ClientSession(headers=headers) as session, session.get(url + POLLING) as answer:
         text = await answer.text()
         return answer.status, answer.headers, json.loads(text[1:]) if answer.status == 200 else None
@@ -32,10 +32,10 @@ async def test_the_handshake_contains_the_configured_values(serve: Serve) -> Non
     async with serve(
         server__ping_interval_s="5", server__ping_timeout_s="7.5", server__max_frame_bytes="1000000"
     ) as running:
-        _, _, told = await handshake(running.url)
-        assert told["pingInterval"] == 5_000
-        assert told["pingTimeout"] == 7_500
-        assert told["maxPayload"] == usual["maxPayload"] / 10
+        _, _, payload = await handshake(running.url)
+        assert payload["pingInterval"] == 5_000
+        assert payload["pingTimeout"] == 7_500
+        assert payload["maxPayload"] == usual["maxPayload"] / 10
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_a_browser_may_connect_only_from_an_allowed_origin(
             assert "Access-Control-Allow-Origin" not in answer
         elif origin is not None:
             assert answer["Access-Control-Allow-Origin"] == headers["Origin"]
-            assert "Access-Control-Allow-Credentials" not in answer  # cookies of a proxy are not for other pages
+            assert "Access-Control-Allow-Credentials" not in answer  # other pages must not use the cookies of a proxy
 
 
 async def test_a_websocket_from_another_origin_is_refused(serve: Serve) -> None:
@@ -84,7 +84,7 @@ async def test_websocket_compression_is_off_unless_configured(
 
 
 async def refused(url: str, name: str | None = None, token: str | None = None) -> str:
-    """The reason that a refused client is given."""
+    """The reason that a refused client gets."""
     eye = Camera()
     reasons: list[Any] = []
     eye.client.on("connect_error", reasons.append)

@@ -1,4 +1,4 @@
-"""The driver under Socket.IO: large frames over both transports, and the private names that it hangs on."""
+"""The Socket.IO driver: large frames over both transports, and the private names it depends on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.web.ingress.peers import ready
 from tests.web.requests import picture
 
 LARGE_BODIES = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
-"""python-engineio's client hands aiohttp its bodies as bytes."""
+"""python-engineio's client passes its bodies to aiohttp as bytes."""
 
 
 @pytest.fixture(scope="module")
 def large() -> bytes:
-    """Noise, which JPEG cannot make small: over a megabyte."""
+    """A JPEG of noise, larger than a megabyte."""
     noise = np.random.default_rng(1).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
     data = decode.encode_jpeg(noise, 95)
     assert len(data) > 1_000_000
@@ -30,7 +30,7 @@ def large() -> bytes:
 
 
 def test_the_private_names_of_the_library_still_exist() -> None:
-    """If this fails, the library has changed: see appliance/web/transport.py."""
+    """If this fails, the library has changed: adapt appliance/web/transport.py."""
     driver = socketio.AsyncServer(async_mode="aiohttp").eio._async
     assert {"translate_request", "websocket", "create_route", "make_response"} <= driver.keys()
     handlers = socketio.AsyncServer(async_mode="aiohttp").eio.handlers

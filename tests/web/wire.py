@@ -1,4 +1,4 @@
-"""A client of the tests that writes what no library would: raw Engine.IO messages over a websocket."""
+"""A client that sends raw Engine.IO messages over a websocket, including invalid ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
 
 
 class Wire:
-    """One open websocket, its Engine.IO handshake read."""
+    """An open websocket after the Engine.IO handshake."""
 
     def __init__(self, raw: aiohttp.ClientWebSocketResponse) -> None:
         self.raw = raw
@@ -26,12 +26,12 @@ class Wire:
             await self.raw.send_str(message)
 
     async def join(self, auth: dict[str, Any] | None = None) -> str:
-        """CONNECT; the packet that answers it."""
+        """Send a CONNECT and return the packet that answers it."""
         await self.send("40" + (json.dumps(auth) if auth is not None else ""))
         return await self.next("40", "44")
 
     async def next(self, *prefixes: str) -> str:
-        """The next message that begins with one of these; pings are answered, all else is passed over."""
+        """The next message with one of these prefixes. Answers pings and skips other messages."""
         with anyio.fail_after(10):
             while True:
                 message = await self.raw.receive()

@@ -1,4 +1,4 @@
-"""Connections and websocket frames for the tests of what may come in."""
+"""Connections and websocket frames for tests of the ingress limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fakes import CANARY_ROWS, FakeEngine
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, deflated: bool = False, length: int = -1) -> bytes:
-    """A client's frame; `length`: what its head announces, where that is not what follows."""
+    """A frame as clients send it. `length`: the length in its header, if it differs from the payload's."""
     size = len(payload) if length < 0 else length
     first = opcode | (0x80 if fin else 0) | (0x40 if deflated else 0)
     if size < 126:
@@ -36,7 +36,7 @@ LIMITS = IngressLimits(
 
 
 class Peer:
-    """A connection that remembers why it was closed."""
+    """A connection that records why it was closed."""
 
     def __init__(self, limiter: ConnectionLimiter, address: str) -> None:
         self.address, self.closed = address, ""
@@ -51,5 +51,5 @@ class Peer:
 
 
 def ready(serve: Serve, **flags: str) -> AbstractAsyncContextManager[Running]:
-    """A service whose engine sees a stop sign in everything, its own self-test included."""
+    """A ready service whose engine detects a stop sign in every picture."""
     return serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags)

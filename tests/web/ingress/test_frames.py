@@ -1,4 +1,4 @@
-"""The meter counts websocket frames, in whatever pieces their bytes come."""
+"""The frame meter, with pieces of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limiter's decisions, without any socket."""
+"""Decisions of the connection limiter, without sockets."""
 
 from __future__ import annotations
 

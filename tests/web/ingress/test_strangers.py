@@ -1,4 +1,4 @@
-"""What strangers do before they have shown who they are, against the real service: cameras do not suffer from it."""
+"""Unauthenticated clients cannot disturb cameras of a real service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Stranger:
         await self.writer.drain()
 
     async def flood(self, data: bytes, times: int) -> None:
-        """Send until it is done or the service closes."""
+        """Send everything, or until the service closes the connection."""
         try:
             for _ in range(times):
                 await asyncio.wait_for(self.send(data), PATIENCE_S)
@@ -47,7 +47,7 @@ class Stranger:
             pass
 
     async def closed(self) -> bytes:
-        """Everything that came until the service closed the connection."""
+        """All data until the service closes the connection."""
         heard = b""
         try:
             while piece := await asyncio.wait_for(self.reader.read(65536), PATIENCE_S):
@@ -80,7 +80,7 @@ async def websocket(running: Running, name: str = "", extra: str = "") -> AsyncI
 
 
 async def is_well(running: Running) -> None:
-    """A camera is answered."""
+    """Assert that a camera gets results."""
     async with camera(running.url, name="good") as eye:
         await eye.push({"image": picture(7), "frame_id": "well"})
         assert (await eye.answer("well"))[0] == "detection_results"
@@ -92,7 +92,7 @@ def post(length: int, *headers: str) -> str:
 
 
 async def test_stalled_uploads_over_the_budget_are_closed(serve: Serve) -> None:
-    """Of ten that hold 900 kB each within a budget of 6 MB, the oldest are closed; those that may stay can finish."""
+    """Ten hold 900 kB each, with a budget of 6 MB: the oldest are closed, the others can finish."""
     limits = {"server__max_frame_bytes": "1000000", "server__max_unfinished_bytes": "1000000"}
     async with (
         ready(serve, **limits) as running,
@@ -290,6 +290,6 @@ async def test_a_client_that_disconnects_during_its_upload_leaves_no_traceback(
 
 
 async def test_the_read_size_of_asyncio_can_be_set(serve: Serve) -> None:
-    """The name is not documented; without it a read is four times as long as it should be."""
+    """The attribute is undocumented; without it reads are four times larger."""
     async with ready(serve) as running, stranger(running) as opened:
         assert isinstance(opened.writer.transport.max_size, int)  # type: ignore[attr-defined]
