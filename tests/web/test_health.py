@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import jsonschema
 import pytest
 
@@ -153,8 +154,9 @@ async def test_health_returns_200_when_degraded_and_503_when_critical(serve: Ser
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         vitals = running.started.parts.vitals
         vitals.thresholds = Thresholds(critical_temp_c=84.0, min_available_bytes=10**15)
-        while running.started.parts.governor.reading is None:
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while running.started.parts.governor.reading is None:
+                await asyncio.sleep(0.01)
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (200, "degraded")
         vitals.notices = lambda: Notices(safe_mode="appliance.toml, line 3: unknown key")
@@ -174,15 +176,17 @@ async def test_the_service_is_ready_only_after_the_self_test(serve: Serve) -> No
         assert (await get(running.url, "/health/ready"))[0] == 503
         assert (await get(running.url, "/health/live"))[0] == 200
         engine.release()
-        while (await get(running.url, "/health/ready"))[0] != 200:
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while (await get(running.url, "/health/ready"))[0] != 200:
+                await asyncio.sleep(0.01)
         assert (await get(running.url, "/health"))[1]["engine"]["canary"]["proved"] is True
 
 
 async def test_the_service_is_never_ready_if_the_self_test_finds_nothing(serve: Serve) -> None:
     async with serve(FakeEngine([])) as running:
-        while not running.started.parts.canary.state.failures:
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while not running.started.parts.canary.state.failures:
+                await asyncio.sleep(0.01)
         status, answer = await get(running.url, "/health/ready")
         assert status == 503
         assert "0 of 3 drawn stop signs were found" in answer["canary"]
@@ -240,8 +244,9 @@ async def test_health_responds_while_the_engine_hangs_and_cameras_flood(serve: S
                 status, report = await get(running.url, "/health")
                 assert status == 200
                 REPORT.validate(report)
-        while running.started.parts.path.book.tally.received < 300:
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while running.started.parts.path.book.tally.received < 300:
+                await asyncio.sleep(0.01)
         _, report = await get(running.url, "/health")
         assert report["engine"]["in_flight"] > 0
         assert report["frames"]["received"] == 300

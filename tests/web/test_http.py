@@ -162,8 +162,9 @@ async def test_a_busy_device_refuses_at_once_with_retry_after(serve: Serve) -> N
         engine.hold()
         asked = [asyncio.create_task(detect(session, picture(number))) for number in range(8)]
         detector = running.started.parts.path.detector
-        while detector.in_flight + detector.waiting < 8:
-            await asyncio.sleep(0.005)
+        with anyio.fail_after(20):
+            while detector.in_flight + detector.waiting < 8:
+                await asyncio.sleep(0.005)
         async with session.post("/v1/vision/detection", data=form(image=picture(99))) as answer:
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) >= 1

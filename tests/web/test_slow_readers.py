@@ -10,6 +10,8 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
+
 from tests.conftest import Running, Serve
 from tests.fakes import FakeEngine
 from tests.web.camera import camera
@@ -121,6 +123,7 @@ async def test_clients_that_disconnect_in_the_middle_of_a_message_do_no_harm(ser
             await gate.push({"image": picture(100 + number), "frame_id": number})
             await gate.answer(number)
         publisher = running.started.parts.path.publisher
-        while len(publisher) > 1:
-            await asyncio.sleep(0.01)
+        with anyio.fail_after(20):
+            while len(publisher) > 1:
+                await asyncio.sleep(0.01)
         assert running.started.parts.path.pace.stats().keys() <= {"gate", "_canary"}
