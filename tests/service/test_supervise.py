@@ -343,10 +343,15 @@ def test_no_frame_writes_to_the_disk(manager: Manager, models: str, scene_jpeg: 
     service = manager.start("--profile", "realtime", "--set", models, *flags)
     manager.until(READY="1")
     request = urllib.request.Request(f"{manager.url}/v1/vision/detection", scene_jpeg, {"Content-Type": "image/jpeg"})
+
+    def push(count: int) -> None:
+        for _ in range(count):
+            with urllib.request.urlopen(request, timeout=LONG_S) as answer:
+                assert answer.status == 200
+
+    push(100)  # a camera that is alone brings a second network into use, whose files are noted once
     before = disk_writes(service.pid)
-    for _ in range(300):
-        with urllib.request.urlopen(request, timeout=LONG_S) as answer:
-            assert answer.status == 200
+    push(300)
     assert disk_writes(service.pid) - before <= 16384
 
 
