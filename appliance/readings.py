@@ -136,7 +136,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class NetworkInterface:
     """One network interface, except the loopback."""
 
     name: str
@@ -154,7 +154,7 @@ class System:
     uptime_s: float | None = None
     clock_synchronised: bool | None = None
     """Whether the kernel's clock is synchronised with a time server."""
-    links: tuple[Link, ...] = ()
+    links: tuple[NetworkInterface, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.camera.errands import Errands
-from appliance.camera.link import POLLING, WEBSOCKET, Blocked, Link, LinkLost, Refused, bounded_s, connected
-from appliance.camera.sources.source import Shot, Source
+from appliance.camera.link import POLLING, WEBSOCKET, Link, LinkLost, Rejected, WebSocketBlocked, bounded_s, connected
+from appliance.camera.sources.source import Capture, Source
+from appliance.camera.worker_thread import WorkerThread
 from appliance.device import systemd
 from appliance.errors import ConfigError
 from appliance.ports import Clock, Notifier
@@ -52,7 +52,7 @@ Find = Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FrameResult:
     """One answered frame: the `detection_results` payload, its picture, and how long both took."""
 
     payload: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Sighting:
         return tuple(str(one["name"]) for one in self.payload["detections"])
 
 
-Seen = Callable[[Sighting], None]
+OnResult = Callable[[FrameResult], None]
 """Is handed each answer; returns at once."""
 
 
@@ -79,13 +79,13 @@ class Agent:
         *,
         find: Find,
         name: str,
-        seen: Seen,
+        on_result: OnResult,
         token: Callable[[], str] = str,
         notifier: Notifier | None = None,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
-        self._source, self._find, self._name, self._token, self._seen = source, find, name, token, seen
+        self._source, self._find, self._name, self._token, self._on_result = source, find, name, token, on_result
         self._notifier = notifier or systemd.NoNotifier()
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
@@ -104,7 +104,7 @@ class Agent:
 
     async def run(self) -> None:
         """Connect, push, and connect again, until cancelled. Raises SourceError when the source ends."""
-        thread = Errands("source")
+        thread = WorkerThread("source")
         failures = refusals = 0
         try:
             while True:
@@ -114,7 +114,7 @@ class Agent:
                 try:
                     await self._visit(await self._find(), thread)
                 except LinkLost as error:
-                    refused, least_s = isinstance(error, Refused), error.retry_after_s
+                    refused, least_s = isinstance(error, Rejected), error.retry_after_s
                     self._choose(error)
                     self._report(error)
                 failures = 0 if self._answers > answers else failures + 1
@@ -129,12 +129,12 @@ class Agent:
 
     def _choose(self, error: LinkLost) -> None:
         """The transport of the next connection."""
-        self._blocked = self._blocked + 1 if isinstance(error, Blocked) else 0
-        sure = isinstance(error, Blocked) and (error.certain or self._blocked >= _SURE_AFTER)
+        self._blocked = self._blocked + 1 if isinstance(error, WebSocketBlocked) else 0
+        sure = isinstance(error, WebSocketBlocked) and (error.certain or self._blocked >= _SURE_AFTER)
         self._transport = POLLING if sure else WEBSOCKET
 
     def _report(self, error: LinkLost) -> None:
-        if isinstance(error, Refused):
+        if isinstance(error, Rejected):
             log.error(
                 "the device rejects this camera (%s); correct its name, token or address, here or in the "
                 "device's settings; trying again in some minutes", error, extra={"kind": "link"},
@@ -168,7 +168,7 @@ class Agent:
                 )
             await asyncio.sleep(_BEAT_S)
 
-    async def _visit(self, url: str, thread: Errands) -> None:
+    async def _visit(self, url: str, thread: WorkerThread) -> None:
         """One connection, to its end: LinkLost, or a polling one's time is over."""
         try:
             token = self._rejected = self._token()
@@ -180,9 +180,9 @@ class Agent:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
             while self._clock() < until_s:
                 await self._turn(link)
-                shot = await self._take(link.limits, thread)
-                if shot is not None:
-                    await self._send(link, shot)
+                capture = await self._take(link.limits, thread)
+                if capture is not None:
+                    await self._send(link, capture)
         self._transport = WEBSOCKET
 
     async def _turn(self, link: Link) -> None:
@@ -193,26 +193,26 @@ class Agent:
     def _due_s(self, limits: CameraLimits) -> float:
         return max(self._begun_s + limits.min_interval_s, self._not_before_s)
 
-    async def _take(self, limits: CameraLimits, thread: Errands) -> Shot | None:
+    async def _take(self, limits: CameraLimits, thread: WorkerThread) -> Capture | None:
         self._begun_s = self._taking_since_s = self._clock()
         try:
             return await thread.run(self._source.take, limits)
         finally:
             self._taking_since_s = None
 
-    async def _send(self, link: Link, shot: Shot) -> None:
+    async def _send(self, link: Link, capture: Capture) -> None:
         frame = {
-            "image": shot.picture,
+            "image": capture.picture,
             "frame_id": next(self._numbers),
-            "captured_at": self._wall() - (self._clock() - shot.taken_s),
+            "captured_at": self._wall() - (self._clock() - capture.taken_s),
         }
         event, payload = await link.ask(frame)
         if event == "detection_results":
-            self._latency_ms = (self._clock() - shot.taken_s) * 1000
+            self._latency_ms = (self._clock() - capture.taken_s) * 1000
             self._answers += 1
             if self._answers == 1:
                 self._notifier.notify(systemd.READY, systemd.status(f"answered after {self._latency_ms:.0f} ms"))
-            self._seen(Sighting(payload, shot.picture, self._latency_ms))
+            self._on_result(FrameResult(payload, capture.picture, self._latency_ms))
         elif event == "detection_error":
             log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
             self._not_before_s = self._clock() + _AFTER_ERROR_S

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import anyio
 
-from appliance.camera.agent import Agent, Find, Sighting
-from appliance.camera.album import Album
+from appliance.camera.agent import Agent, Find, FrameResult
 from appliance.camera.finder import Finder
+from appliance.camera.saved_pictures import SavedPictures
 from appliance.camera.sources import open_source
 from appliance.camera.trigger import Trigger
 from appliance.device import systemd
@@ -57,14 +57,14 @@ async def run(options: Options, report: ReportLine) -> None:
     token = functools.partial(_token, options)
     token()
     find = _at(options.url) if options.url else Finder()
-    album = Album(Path(options.save_dir), max_bytes=options.save_max_bytes) if options.save_dir else None
+    album = SavedPictures(Path(options.save_dir), max_bytes=options.save_max_bytes) if options.save_dir else None
     trigger = None
     if options.on:
         trigger = Trigger(options.on, options.command, every_s=options.command_interval_s)
     source = open_source(options.source, rtsp_transport=options.rtsp_transport)
-    pictures: asyncio.Queue[Sighting] = asyncio.Queue(1)
+    pictures: asyncio.Queue[FrameResult] = asyncio.Queue(1)
 
-    def seen(sighting: Sighting) -> None:
+    def seen(sighting: FrameResult) -> None:
         if not options.quiet:
             report(_as_json(sighting) if options.as_json else one_line(sighting))
         if album is not None and sighting.names and not pictures.full():
@@ -73,7 +73,7 @@ async def run(options: Options, report: ReportLine) -> None:
             trigger.offer(sighting.names, _as_json(sighting).encode())
 
     notifier = systemd.notifier()
-    agent = Agent(source, find=find, name=options.name, token=token, seen=seen, notifier=notifier)
+    agent = Agent(source, find=find, name=options.name, token=token, on_result=seen, notifier=notifier)
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,7 +93,7 @@ async def run(options: Options, report: ReportLine) -> None:
         raise failure
 
 
-def one_line(sighting: Sighting) -> str:
+def one_line(sighting: FrameResult) -> str:
     """An answer for a person to read."""
     payload, timing = sighting.payload, sighting.payload["timing"]
     found = ", ".join(f"{one['name']} {one['confidence']:.0%}" for one in payload["detections"]) or "nothing"
@@ -103,11 +103,11 @@ def one_line(sighting: Sighting) -> str:
     )
 
 
-def _as_json(sighting: Sighting) -> str:
+def _as_json(sighting: FrameResult) -> str:
     return json.dumps({**sighting.payload, "latency_ms": round(sighting.latency_ms, 1)})
 
 
-async def _keep(album: Album, pictures: asyncio.Queue[Sighting]) -> None:
+async def _keep(album: SavedPictures, pictures: asyncio.Queue[FrameResult]) -> None:
     """Write pictures one after another, beside the event loop; what comes faster than the disk is not kept."""
     while True:
         sighting = await pictures.get()

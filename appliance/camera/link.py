@@ -53,14 +53,14 @@ class LinkLost(Exception):
     """The device asked not to be asked again for so long."""
 
 
-class Blocked(LinkLost):
+class WebSocketBlocked(LinkLost):
     """Something answered, and gave no websocket."""
 
     certain = True
     """False for what a device that stops or starts does too: 503, or no answer to an accepted connection."""
 
 
-class Refused(LinkLost):
+class Rejected(LinkLost):
     """The device rejects this name, token or address, and will until somebody changes its settings or ours."""
 
 
@@ -179,13 +179,13 @@ def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
     data = payload.get("data")
     if isinstance(data, Mapping) and "code" in data:
         if data.get("retry_after") is None:
-            return Refused(text)
+            return Rejected(text)
         error = LinkLost(text)
         with contextlib.suppress(TypeError, ValueError):
             error.retry_after_s = bounded_s(data["retry_after"])
         return error
     for_good = text.startswith(_FOR_GOOD) or payload.get("code") in _FOR_GOOD
-    return Refused(text) if for_good else LinkLost(text)
+    return Rejected(text) if for_good else LinkLost(text)
 
 
 def endpoint(url: str) -> tuple[str, str]:
@@ -234,7 +234,7 @@ def _lost(error: BaseException, text: str, transport: str) -> LinkLost:
     answered = late or any(isinstance(one, (aiohttp.ClientError, ConnectionError)) for one in causes)
     if transport != WEBSOCKET or unreached or not answered:
         return LinkLost(text)
-    blocked = Blocked(text)
+    blocked = WebSocketBlocked(text)
     blocked.certain = not (late or busy)
     return blocked
 

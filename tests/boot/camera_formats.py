@@ -5,7 +5,7 @@
 
 import sys
 
-from appliance.camera.sources.pyav import open_container, pieces, webcam
+from appliance.camera.sources.pyav import open_container, read_frames, webcam
 from appliance.values import CameraLimits
 from appliance.vision.decode import decode, read_header
 
@@ -13,7 +13,7 @@ LIMITS = CameraLimits(0.0, 320, 90, "normal")
 
 for form in sys.argv[2:]:
     container = open_container(webcam(sys.argv[1], LIMITS, form))
-    piece = next(pieces(container))
-    picture = read_header(piece.to_jpeg(LIMITS), 10**8)
+    frame = next(read_frames(container))
+    picture = read_header(frame.to_jpeg(LIMITS), 10**8)
     container.close()
     print(form, picture.size.width, picture.size.height, *(f"{mean:.0f}" for mean in decode(picture).mean((0, 1))))

@@ -10,8 +10,8 @@ from typing import Any
 
 import anyio
 
-from appliance.camera.agent import Agent, Sighting
-from appliance.camera.sources.source import Shot
+from appliance.camera.agent import Agent, FrameResult
+from appliance.camera.sources.source import Capture
 from appliance.errors import SourceError
 from appliance.values import CameraLimits
 from tests.web.requests import picture
@@ -29,25 +29,25 @@ class FakeSource:
     def shown(self) -> int:
         return len(self.asked)
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         if self.shown == self._most:
             raise SourceError("the film has ended")
         self.asked.append(limits)
-        return Shot(picture(self.shown % 50), time.monotonic())
+        return Capture(picture(self.shown % 50), time.monotonic())
 
     def close(self) -> None:
         self.closed = True
 
 
 @asynccontextmanager
-async def pushing(url: str, source: FakeSource, **options: Any) -> AsyncIterator[list[Sighting]]:
+async def pushing(url: str, source: FakeSource, **options: Any) -> AsyncIterator[list[FrameResult]]:
     """An agent at work under the name `lens`; what it has seen."""
-    seen: list[Sighting] = []
+    seen: list[FrameResult] = []
 
     async def find() -> str:
         return url
 
-    agent = Agent(source, find=options.pop("find", find), name="lens", seen=seen.append, **options)
+    agent = Agent(source, find=options.pop("find", find), name="lens", on_result=seen.append, **options)
     task = asyncio.create_task(agent.run())
     try:
         yield seen
@@ -57,7 +57,7 @@ async def pushing(url: str, source: FakeSource, **options: Any) -> AsyncIterator
         assert source.closed
 
 
-async def until(seen: list[Sighting], count: int, within_s: float = 20) -> None:
+async def until(seen: list[FrameResult], count: int, within_s: float = 20) -> None:
     with anyio.fail_after(within_s):
         while len(seen) < count:
             await asyncio.sleep(0.005)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera.agent import Agent, Sighting, after_refusal_s, pause_s
+from appliance.camera.agent import Agent, FrameResult, after_refusal_s, pause_s
 from appliance.camera.link import LinkLost
 from appliance.errors import ConfigError, SourceError
 from appliance.values import CameraLimits, CameraStats, Limits
@@ -167,13 +167,13 @@ async def test_an_agent_follows_the_box_to_another_address(serve: Serve) -> None
 
 async def test_an_agent_ends_when_its_source_does(serve: Serve) -> None:
     source = FakeSource(most=3)
-    seen: list[Sighting] = []
+    seen: list[FrameResult] = []
     async with serve(flow__burst="10") as running:
 
         async def find() -> str:
             return running.url
 
-        agent = Agent(source, find=find, name="lens", seen=seen.append)
+        agent = Agent(source, find=find, name="lens", on_result=seen.append)
         with pytest.raises(SourceError, match="ended"):
             await asyncio.wait_for(agent.run(), 10)
         assert source.closed
@@ -281,7 +281,7 @@ async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -
             return running.url
 
         agent = Agent(
-            Hanging(), find=find, name="lens", seen=lambda _: None, notifier=manager, clock=lambda: now_s
+            Hanging(), find=find, name="lens", on_result=lambda _: None, notifier=manager, clock=lambda: now_s
         )  # fmt: skip
         async with anyio.create_task_group() as group:
             group.start_soon(agent.run)

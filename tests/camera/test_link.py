@@ -14,7 +14,7 @@ from appliance.camera.agent import pause_s
 from appliance.camera.link import (
     REACH_WITHIN_S,
     LinkLost,
-    Refused,
+    Rejected,
     bounded_s,
     connected,
     endpoint,
@@ -117,7 +117,7 @@ def test_a_refusal_for_good_is_told_from_one_for_now(
     payload: dict[str, object], for_good: bool, retry_after_s: float
 ) -> None:
     error = read_refusal(payload)
-    assert isinstance(error, Refused) == for_good
+    assert isinstance(error, Rejected) == for_good
     assert error.retry_after_s == retry_after_s
 
 

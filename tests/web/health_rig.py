@@ -18,8 +18,8 @@ from appliance.readings import (
     Board,
     CoolingDevice,
     Cpu,
-    Link,
     Memory,
+    NetworkInterface,
     Power,
     Reading,
     Storage,
@@ -45,7 +45,7 @@ EVERYTHING = Reading(
     memory=Memory(999.0, 10**9, 8 * 10**9, 0, 10**8, 2 * 10**8, 10**8, 10**7, 10**9, 9 * 10**8, 0.3),
     cpu=Cpu(999.0, 43.0, 21.0, 2400.0, 2400.0, 1.2, 0.1, 11.0),
     storage=Storage(990.0, 10**10, 3 * 10**10, False, 10.0),
-    system=System(990.0, 5000.0, True, (Link("eth0", True, 100, 200, 0),)),
+    system=System(990.0, 5000.0, True, (NetworkInterface("eth0", True, 100, 200, 0),)),
     unknown={"power.mode": "not a Jetson"},
 )  # fmt: skip
 """A reading with every value."""

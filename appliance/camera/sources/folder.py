@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from appliance.camera.sources.jpeg import fit
-from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
@@ -43,12 +43,12 @@ class FolderSource:
         if not names:
             raise SourceError(f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})", "source_empty")
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         until_s = time.monotonic() + self._patience_s
         while not self._closed.is_set():
             data = self._next()
             if data is not None:
-                return Shot(fit(data, limits), self._clock())
+                return Capture(fit(data, limits), self._clock())
             if time.monotonic() >= until_s:
                 return None
             self._closed.wait(_READ_AGAIN_S)

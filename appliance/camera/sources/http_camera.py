@@ -1,7 +1,7 @@
 """A network camera over HTTP: a stream of JPEGs in whatever wrapping, or the address of a single picture.
 
 Rules of this file:
-- The pictures are found by their own markers (jpegs.py), so headers of parts and boundaries do not matter.
+- The pictures are found by their own markers (jpeg_splitter.py), so headers of parts and boundaries do not matter.
 - A response that ends after one picture is a snapshot: the address is asked again for each picture that is wanted.
 - What is no picture but may be a film (HLS, FLV, MPEG-TS) is left to FFmpeg.
 - A refusal names what to change. User and password go to the host that they were written for and nowhere else.
@@ -19,9 +19,9 @@ from typing import Any
 
 from appliance.camera.sources import pyav
 from appliance.camera.sources.http_auth import Login
-from appliance.camera.sources.jpegs import MOST_BYTES, Jpegs
-from appliance.camera.sources.pyav import Piece
-from appliance.camera.sources.source import Stream, Wanted
+from appliance.camera.sources.jpeg_splitter import MOST_BYTES, JpegSplitter
+from appliance.camera.sources.pyav import StreamFrame
+from appliance.camera.sources.source import Stream, WaitUntilRequested
 from appliance.camera.sources.url import CameraUrl
 from appliance.errors import SourceError
 from appliance.ports import Clock
@@ -151,13 +151,13 @@ class _Pictures:
         self._camera, self._response, self._first, self._clock = camera, response, first, clock
         self._asked_s = clock()
 
-    def pieces(self, wanted: Wanted) -> Iterator[Piece]:
+    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
         """All pictures, to the end of the stream. Raises SourceError when it breaks off."""
         while True:
             count = 0
             for picture in self._read():
                 count += 1
-                yield Piece(picture, None)
+                yield StreamFrame(picture, None)
             if count == 0:
                 raise self._camera.failed("the camera sends no pictures; is this the address of its stream?")
             if count > 1:
@@ -176,7 +176,7 @@ class _Pictures:
         if self._first.startswith(_OTHER_PICTURES):
             yield self._whole()
             return
-        jpegs, since_s = Jpegs(), self._clock()
+        jpegs, since_s = JpegSplitter(), self._clock()
         data = self._first
         while data:
             for picture in jpegs.feed(data):

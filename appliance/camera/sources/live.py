@@ -1,7 +1,7 @@
 """A camera that goes on whether anybody looks or not: a webcam, a network camera.
 
 Rules of this file:
-- A thread of its own drains it and keeps one piece, the newest; nothing waits, nothing piles up.
+- A thread of its own drains it and keeps one frame, the newest; nothing waits, nothing piles up.
 - The first opening of a device fails loudly: a wrong path is a person's mistake. A network camera, and one that goes
   away later, is waited for as long as it takes, a little longer each time: after a power cut it starts when we do.
 """
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance.camera.sources.source import PATIENCE_S, Camera, Piece, Shot, Stream
+from appliance.camera.sources.source import PATIENCE_S, Camera, Capture, Stream, StreamFrame
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
@@ -24,7 +24,7 @@ _REOPEN_AFTER_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _FIRST_AFTER_REFUSAL_S, _LONGEST_AFTER_REFUSAL_S = 60.0, 600.0
 
-AddressFor = Callable[[CameraLimits], Camera]
+CameraFor = Callable[[CameraLimits], Camera]
 
 
 class LiveSource:
@@ -37,7 +37,7 @@ class LiveSource:
 
     def __init__(
         self,
-        *addresses: AddressFor,
+        *addresses: CameraFor,
         sized: bool = False,
         patient: bool = False,
         reopen_after_s: float = _REOPEN_AFTER_S,
@@ -47,7 +47,7 @@ class LiveSource:
         self._addresses, self._sized, self._patient, self._clock = addresses, sized, patient, clock
         self._reopen_after_s, self._patience_s = reopen_after_s, patience_s
         self._news = threading.Condition()
-        self._newest: tuple[Piece, float] | None = None
+        self._newest: tuple[StreamFrame, float] | None = None
         self._asking = False
         self._error: SourceError | None = None
         self._limits: CameraLimits | None = None
@@ -55,7 +55,7 @@ class LiveSource:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         with self._news:
             self._limits, self._asking = limits, True
             if self._thread is None:
@@ -68,8 +68,8 @@ class LiveSource:
                 raise self._error
             if self._newest is None:
                 return None
-            (piece, taken_s), self._newest = self._newest, None
-        return Shot(piece.to_jpeg(limits), taken_s)
+            (frame, taken_s), self._newest = self._newest, None
+        return Capture(frame.to_jpeg(limits), taken_s)
 
     def close(self) -> None:
         self._closed.set()
@@ -103,10 +103,10 @@ class LiveSource:
         try:
             stream = self._open()
             try:
-                for piece in stream.pieces(self._wanted):
+                for frame in stream.frames(self._wanted):
                     came = True
                     with self._news:
-                        self._newest = piece, shutter_s(piece.at_s, self._clock())
+                        self._newest = frame, shutter_s(frame.at_s, self._clock())
                         self._news.notify_all()
                     if self._closed.is_set() or self._wants_larger():
                         return came, None

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from appliance.camera.sources import jpeg
-from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits, Size
@@ -51,7 +51,7 @@ class PicameraSource:
         self._encoder: _HardwareJpeg | None = None
         self._busy = threading.Lock()
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         with self._busy:
             return self._take(limits)
 
@@ -60,7 +60,7 @@ class PicameraSource:
             self._stop()
             self._camera.close()
 
-    def _take(self, limits: CameraLimits) -> Shot | None:
+    def _take(self, limits: CameraLimits) -> Capture | None:
         try:
             self._obey(limits)
             request = self._camera.capture_request(wait=PATIENCE_S)
@@ -77,7 +77,7 @@ class PicameraSource:
                 picture = jpeg.of_yuv420(request.make_array("main"), self._size, limits.jpeg_quality)
         finally:
             request.release()
-        return None if picture is None else Shot(picture, min(taken_s, self._clock()))
+        return None if picture is None else Capture(picture, min(taken_s, self._clock()))
 
     def _obey(self, limits: CameraLimits) -> None:
         """Configure the camera anew when the box asks for another size, pace or quality."""

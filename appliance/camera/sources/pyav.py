@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.camera.sources import jpeg, url
-from appliance.camera.sources.source import Wanted
+from appliance.camera.sources.source import WaitUntilRequested
 from appliance.errors import SourceError
 from appliance.redaction import redact
 from appliance.values import CameraLimits
@@ -31,7 +31,7 @@ _TRANSPORTS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamFrame:
     """A picture on its way: a JPEG packet or a decoded frame, and its time in the stream (None: not told)."""
 
     content: Any
@@ -44,7 +44,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class FFmpegInput:
     """What is handed to FFmpeg."""
 
     name: str
@@ -56,26 +56,26 @@ class Address:
         """For logs: without the password."""
         return redact(self.name)
 
-    def open(self) -> Film:
+    def open(self) -> ContainerStream:
         """Raises SourceError."""
-        return Film(open_container(self))
+        return ContainerStream(open_container(self))
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class ContainerStream:
     """A container as a stream."""
 
     container: Any
 
-    def pieces(self, wanted: Wanted) -> Iterator[Piece]:
+    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
         """All its pictures; FFmpeg reads on by itself, so nobody is asked whether they are wanted."""
-        return pieces(self.container)
+        return read_frames(self.container)
 
     def close(self) -> None:
         self.container.close()
 
 
-def network(source: str, transport: str = "auto") -> Address:
+def network(source: str, transport: str = "auto") -> FFmpegInput:
     """An rtsp:// or http:// camera.
 
     `transport` of RTSP: tcp, udp, or auto: UDP only where the camera refuses TCP, for over UDP a lost packet is a grey
@@ -86,17 +86,17 @@ def network(source: str, transport: str = "auto") -> Address:
     options = {"analyzeduration": "1000000"}  # µs; left alone, FFmpeg looks for up to 5 s
     if address.scheme in ("rtsp", "rtsps"):
         options |= _TRANSPORTS[transport]
-    return Address(address.encoded, None, options)
+    return FFmpegInput(address.encoded, None, options)
 
 
-def webcam(path: str, limits: CameraLimits, form: str | None = "mjpeg") -> Address:
+def webcam(path: str, limits: CameraLimits, form: str | None = "mjpeg") -> FFmpegInput:
     """A V4L2 device, asked for JPEG of about the size that the box wants; the driver takes the mode nearest to it."""
     width, height = limits.max_side, round(limits.max_side * 9 / 16 / 2) * 2
     options = {"video_size": f"{width}x{height}"}
-    return Address(path, "v4l2", options | ({"input_format": form} if form else {}))
+    return FFmpegInput(path, "v4l2", options | ({"input_format": form} if form else {}))
 
 
-def open_container(address: Address) -> Any:
+def open_container(address: FFmpegInput) -> Any:
     """An open PyAV container with a video stream.
 
     Raises SourceError: camera_extra_missing, or source_unreadable with what FFmpeg says.
@@ -117,15 +117,15 @@ def open_container(address: Address) -> Any:
     return container
 
 
-def pieces(container: Any) -> Iterator[Piece]:
+def read_frames(container: Any) -> Iterator[StreamFrame]:
     """What comes out of a container's first video stream, to its end. Raises SourceError when it breaks off."""
     try:
-        yield from _pieces(container.streams.video[0], container)
+        yield from _read_frames(container.streams.video[0], container)
     except _import_av().FFmpegError as error:
         raise SourceError(f"the pictures broke off: {_reason(error)}", "source_unreadable") from None
 
 
-def _pieces(stream: Any, container: Any) -> Iterator[Piece]:
+def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
     stream.thread_type = "SLICE"  # threads a frame each would hold back as many frames as there are threads
     packets = container.demux(stream)
     if stream.codec_context.name == "mjpeg":
@@ -134,7 +134,7 @@ def _pieces(stream: Any, container: Any) -> Iterator[Piece]:
         if first is None or not _is_turned(stream, first):
             for packet in packets:
                 if packet.size:
-                    yield Piece(bytes(packet), _seconds(packet.pts, packet.time_base))
+                    yield StreamFrame(bytes(packet), _seconds(packet.pts, packet.time_base))
             return
     raw = stream.codec_context.name == "rawvideo"
     for packet in packets:
@@ -143,7 +143,7 @@ def _pieces(stream: Any, container: Any) -> Iterator[Piece]:
         except ValueError:  # PyAV's word for damaged data; the next key frame mends it
             continue
         for frame in frames:
-            yield Piece(frame, _seconds(frame.pts, frame.time_base))
+            yield StreamFrame(frame, _seconds(frame.pts, frame.time_base))
 
 
 def _is_turned(stream: Any, packet: Any) -> bool:

@@ -13,7 +13,7 @@ PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class Capture:
     """One picture as a source hands it over."""
 
     picture: bytes
@@ -25,7 +25,7 @@ class Shot:
 class Source(Protocol):
     """Gives a camera agent its pictures. `take` is called from one thread, `close` from any."""
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         """The newest picture, made as these limits ask.
 
         Blocks until there is one; None when none came within about `PATIENCE_S`. Raises SourceError when none will.
@@ -35,7 +35,7 @@ class Source(Protocol):
         """Let go of the device as soon as a `take` that is under way has come back; one that waits comes back now."""
 
 
-class Piece(Protocol):
+class StreamFrame(Protocol):
     """A picture on its way."""
 
     @property
@@ -46,14 +46,14 @@ class Piece(Protocol):
         """The picture as these limits ask."""
 
 
-Wanted = Callable[[], bool]
+WaitUntilRequested = Callable[[], bool]
 """Blocks until somebody wants a picture; False when none will be wanted any more."""
 
 
 class Stream(Protocol):
     """An open live camera."""
 
-    def pieces(self, wanted: Wanted) -> Iterator[Piece]:
+    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
         """Its pictures, to its end. `wanted` is called before a picture that costs a request of its own.
 
         Raises SourceError when it breaks off.

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-from appliance.camera.sources.pyav import Address, Piece, open_container, pieces
-from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.pyav import FFmpegInput, StreamFrame, open_container, read_frames
+from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
@@ -31,29 +31,29 @@ class VideoSource:
     def __init__(
         self, path: str, *, clock: Clock = time.monotonic, wait: Callable[[float], object] | None = None
     ) -> None:
-        self._address = Address(path, None, {})
+        self._address = FFmpegInput(path, None, {})
         self._closed = threading.Event()
         self._clock, self._wait = clock, wait or self._closed.wait
         self._container = open_container(self._address)
         self._film = self._play()
-        self._next: tuple[Piece, float] | None = None
+        self._next: tuple[StreamFrame, float] | None = None
         """The picture that is waited for, where it was not due yet when `take` came back without it."""
-        self._ahead: tuple[Piece, float] | None = None
+        self._ahead: tuple[StreamFrame, float] | None = None
         self._begun_s: float | None = None
         self._busy = threading.Lock()
 
-    def take(self, limits: CameraLimits) -> Shot | None:
+    def take(self, limits: CameraLimits) -> Capture | None:
         with self._busy:
             if self._closed.is_set():
                 return None
-            piece, due_s = self._due()
+            frame, due_s = self._due()
             assert self._begun_s is not None
             wait_s = max(0.0, self._begun_s + due_s - self._clock())
-            self._next = (piece, due_s) if wait_s > PATIENCE_S else None
+            self._next = (frame, due_s) if wait_s > PATIENCE_S else None
         self._wait(min(wait_s, PATIENCE_S))
         if self._next is not None or self._closed.is_set():
             return None
-        return Shot(piece.to_jpeg(limits), self._clock())
+        return Capture(frame.to_jpeg(limits), self._clock())
 
     def close(self) -> None:
         self._closed.set()
@@ -64,10 +64,10 @@ class VideoSource:
             finally:
                 self._busy.release()
 
-    def _due(self) -> tuple[Piece, float]:
+    def _due(self) -> tuple[StreamFrame, float]:
         """The picture of this moment, or the next one, and when it is due, s from the first start."""
         asked_s = self._clock()
-        piece, due_s = self._next or self._ahead or next(self._film)
+        frame, due_s = self._next or self._ahead or next(self._film)
         if self._begun_s is None:
             self._begun_s = asked_s - due_s
         late_s = asked_s - self._begun_s - due_s
@@ -78,22 +78,22 @@ class VideoSource:
         while self._ahead[1] <= asked_s - self._begun_s and self._clock() - asked_s < PATIENCE_S:
             if self._closed.is_set():
                 break
-            (piece, due_s), self._ahead = self._ahead, next(self._film)
-        return piece, due_s
+            (frame, due_s), self._ahead = self._ahead, next(self._film)
+        return frame, due_s
 
-    def _play(self) -> Generator[tuple[Piece, float], None, None]:
+    def _play(self) -> Generator[tuple[StreamFrame, float], None, None]:
         """All pictures for ever, each with the time at which it is due, s from the first start."""
         due_s, gap_s = 0.0, None
         while True:
             before_s: float | None = None
             shown = 0
-            for shown, piece in enumerate(pieces(self._container), 1):
+            for shown, frame in enumerate(read_frames(self._container), 1):
                 if shown > 1:
-                    told_s = None if piece.at_s is None or before_s is None else piece.at_s - before_s
+                    told_s = None if frame.at_s is None or before_s is None else frame.at_s - before_s
                     gap_s, step_s = pace(told_s, gap_s)
                     due_s += step_s
-                before_s = piece.at_s
-                yield piece, due_s
+                before_s = frame.at_s
+                yield frame, due_s
             if not shown:
                 raise SourceError(f"{self._address.name}: there are no pictures in it", "source_empty")
             due_s += gap_s or _USUAL_FRAME_S

@@ -18,7 +18,7 @@ import psutil
 
 from appliance.device import kernel_files
 from appliance.device.sensors.group import GroupReading, with_reasons
-from appliance.readings import Link, System
+from appliance.readings import NetworkInterface, System
 
 _STA_UNSYNC = 0x40
 _REASONS = {
@@ -68,14 +68,16 @@ def _synchronised(root: Path, status: int | None) -> bool | None:
     return (folder / "synchronized").exists() if folder.is_dir() else None
 
 
-def _links() -> tuple[Link, ...]:
+def _links() -> tuple[NetworkInterface, ...]:
     """All interfaces except the loopback; none if the kernel has no counters."""
     try:
         counters, states = psutil.net_io_counters(pernic=True), psutil.net_if_stats()
     except (OSError, ValueError):
         return ()
     return tuple(
-        Link(name, name in states and states[name].isup, count.bytes_recv, count.bytes_sent, count.errin + count.errout)
+        NetworkInterface(
+            name, name in states and states[name].isup, count.bytes_recv, count.bytes_sent, count.errin + count.errout
+        )
         for name, count in sorted(counters.items())
         if name != "lo"
     )

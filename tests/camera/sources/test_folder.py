@@ -28,9 +28,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def take(source: Source, max_side: int = 640) -> bytes:
-    shot = source.take(limits(max_side))
-    assert shot is not None
-    return shot.picture
+    capture = source.take(limits(max_side))
+    assert capture is not None
+    return capture.picture
 
 
 def test_a_folder_is_shown_in_order_again_and_again_as_it_is(folder: Path) -> None:

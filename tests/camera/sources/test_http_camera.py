@@ -34,8 +34,8 @@ def pictures(source: str, count: int = 5) -> list[bytes]:
     try:
         while len(found) < count:
             assert time.monotonic() < deadline_s, f"only {len(found)} pictures came"
-            shot = camera.take(limits())
-            found += [] if shot is None else [shot.picture]
+            capture = camera.take(limits())
+            found += [] if capture is None else [capture.picture]
     finally:
         camera.close()
     return found
@@ -44,7 +44,7 @@ def pictures(source: str, count: int = 5) -> list[bytes]:
 def refusal(source: str) -> SourceError:
     camera = http_camera.HttpCamera(url.parse(source))
     with pytest.raises(SourceError) as caught:
-        list(camera.open().pieces(lambda: True))
+        list(camera.open().frames(lambda: True))
     assert "\n" not in str(caught.value)
     return caught.value
 

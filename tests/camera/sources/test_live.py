@@ -11,8 +11,8 @@ import pytest
 
 from appliance.camera.sources import open_source, pyav
 from appliance.camera.sources.live import LiveSource, shutter_s
-from appliance.camera.sources.pyav import Address
-from appliance.camera.sources.source import Shot
+from appliance.camera.sources.pyav import FFmpegInput
+from appliance.camera.sources.source import Capture
 from appliance.errors import SourceError
 from appliance.values import CameraLimits, Size
 from appliance.vision import scene
@@ -91,11 +91,11 @@ def camera() -> Iterator[NetworkCamera]:
     server.server_close()
 
 
-def take(source: LiveSource, asked: CameraLimits | None = None) -> Shot:
+def take(source: LiveSource, asked: CameraLimits | None = None) -> Capture:
     for _ in range(10):
-        shot = source.take(asked or limits())
-        if shot is not None:
-            return shot
+        capture = source.take(asked or limits())
+        if capture is not None:
+            return capture
     raise AssertionError("no picture came")
 
 
@@ -122,8 +122,8 @@ def test_only_the_newest_picture_is_kept_and_none_is_given_twice(camera: Network
     seen = [take(source)]
     while seen[-1].picture != PICTURES[9]:
         seen.append(take(source))
-    assert [shot.taken_s for shot in seen] == sorted(shot.taken_s for shot in seen)
-    assert len({shot.picture for shot in seen}) == len(seen)
+    assert [capture.taken_s for capture in seen] == sorted(capture.taken_s for capture in seen)
+    assert len({capture.picture for capture in seen}) == len(seen)
     source.close()
 
 
@@ -150,7 +150,7 @@ def test_a_camera_that_was_never_there_is_an_error_that_hides_its_password() -> 
 
 def test_who_waits_for_a_picture_is_woken_when_the_source_is_closed(camera: NetworkCamera) -> None:
     source = LiveSource(lambda _: pyav.network(camera.url), patience_s=60)
-    waiting: list[Shot | None] = []
+    waiting: list[Capture | None] = []
     thread = threading.Thread(target=lambda: waiting.append(source.take(limits())))
     thread.start()
     source.close()
@@ -160,7 +160,9 @@ def test_who_waits_for_a_picture_is_woken_when_the_source_is_closed(camera: Netw
 
 def test_the_next_way_to_open_a_camera_is_tried_when_one_fails(tmp_path: Path) -> None:
     path = film(tmp_path / "plain.mp4", "libx264", frames=3)
-    source = LiveSource(lambda _: Address(str(tmp_path / "no.avi"), None, {}), lambda _: Address(str(path), None, {}))
+    source = LiveSource(
+        lambda _: FFmpegInput(str(tmp_path / "no.avi"), None, {}), lambda _: FFmpegInput(str(path), None, {})
+    )
     assert number_of(take(source).picture) in range(3)
     source.close()
 
@@ -170,9 +172,9 @@ def test_a_camera_is_opened_again_when_larger_pictures_are_wanted(tmp_path: Path
     films = {side: film(tmp_path / f"{side}.avi", "mjpeg", size=Size(side, side // 2)) for side in (320, 640)}
     opened: list[int] = []
 
-    def address(asked: CameraLimits) -> Address:
+    def address(asked: CameraLimits) -> FFmpegInput:
         opened.append(asked.max_side)
-        return Address(str(films[asked.max_side]), None, {})
+        return FFmpegInput(str(films[asked.max_side]), None, {})
 
     source = LiveSource(address, sized=True, reopen_after_s=0.01)
     assert picture_of(take(source, limits(320)).picture).size.width == 320
@@ -183,7 +185,7 @@ def test_a_camera_is_opened_again_when_larger_pictures_are_wanted(tmp_path: Path
 
 
 def test_a_webcam_is_asked_for_jpegs_of_the_size_that_the_box_wants() -> None:
-    assert pyav.webcam("/dev/video0", limits(640)) == Address(
+    assert pyav.webcam("/dev/video0", limits(640)) == FFmpegInput(
         "/dev/video0", "v4l2", {"video_size": "640x360", "input_format": "mjpeg"}
     )
     assert pyav.webcam("/dev/video0", limits(320), form=None).options == {"video_size": "320x180"}

@@ -23,10 +23,10 @@ def folder() -> Path:
 def test_a_picture_is_as_large_as_the_box_wants_and_its_request_is_given_back(folder: Path) -> None:
     board = Board(folder, hardware=False)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
-    shot = source.take(limits(640))
-    assert shot is not None
-    assert picture_of(shot.picture).size == Size(640, 360)
-    assert shot.taken_s == 42.0  # the sensor's own time stamp
+    capture = source.take(limits(640))
+    assert capture is not None
+    assert picture_of(capture.picture).size == Size(640, 360)
+    assert capture.taken_s == 42.0  # the sensor's own time stamp
     assert board.held == 0
     assert board.config["raw"] is None  # no raw buffers of the whole sensor
     assert board.config["sensor"] == {"output_size": (2304, 1296), "bit_depth": 10}
@@ -59,9 +59,9 @@ def test_a_wait_that_ran_out_is_cancelled_so_that_it_takes_no_request_later(fold
 def test_where_the_board_has_an_encoder_it_makes_the_jpeg(folder: Path) -> None:
     board = Board(folder, hardware=True)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
-    shot = source.take(limits(640))
-    assert shot is not None
-    assert shot.picture == b"\xff\xd8 in hardware"
+    capture = source.take(limits(640))
+    assert capture is not None
+    assert capture.picture == b"\xff\xd8 in hardware"
     assert (board.encoder.width, board.encoder.height, board.encoder.format) == (640, 360, "YUV420")
     assert board.encoder.stride == 704
     assert board.encoder.bitrate == 50_000_000 * 640 * 360 // (1920 * 1080)

@@ -48,9 +48,9 @@ def camera(launch: str, *options: str) -> Iterator[str]:
 def pictures(source: LiveSource, count: int) -> list[bytes]:
     found: list[bytes] = []
     for _ in range(10 * count):
-        shot = source.take(limits())
-        if shot is not None:
-            found.append(shot.picture)
+        capture = source.take(limits())
+        if capture is not None:
+            found.append(capture.picture)
         if len(found) == count:
             return found
     raise AssertionError(f"only {len(found)} pictures came")

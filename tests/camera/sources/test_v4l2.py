@@ -28,11 +28,12 @@ source = live.LiveSource(lambda asked: pyav.webcam(path, asked), lambda asked: p
                          sized=True, reopen_after_s=0.01)
 shown = []
 for side in sides:
-    shot = None
-    while shot is None or (len(sides) > 1 and shown and picture_of(shot.picture).size.width < side):
-        shot = source.take(limits(side))
-    size = picture_of(shot.picture).size
-    shown.append([size.width, size.height, hashlib.sha256(shot.picture).hexdigest(), time.monotonic() - shot.taken_s])
+    capture = None
+    while capture is None or (len(sides) > 1 and shown and picture_of(capture.picture).size.width < side):
+        capture = source.take(limits(side))
+    size = picture_of(capture.picture).size
+    digest, age_s = hashlib.sha256(capture.picture).hexdigest(), time.monotonic() - capture.taken_s
+    shown.append([size.width, size.height, digest, age_s])
 source.close()
 print(json.dumps(shown))
 """
@@ -44,9 +45,9 @@ from appliance.camera.sources import pyav
 from tests.camera.films import limits, picture_of
 
 container = pyav.open_container(pyav.webcam(sys.argv[1], limits(), form=None))
-piece = next(pyav.pieces(container))
+frame = next(pyav.read_frames(container))
 container.close()
-print(picture_of(piece.to_jpeg(limits())).size.width)
+print(picture_of(frame.to_jpeg(limits())).size.width)
 """
 
 

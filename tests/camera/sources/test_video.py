@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.sources import jpeg, open_source
-from appliance.camera.sources.source import PATIENCE_S, Shot
+from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.camera.sources.video import VideoSource, pace
 from appliance.errors import SourceError
 from tests.camera.films import film, limits, number_of, picture_of, stamped
@@ -35,19 +35,19 @@ def watching(path: Path) -> tuple[VideoSource, FakeClock]:
     return VideoSource(str(path), clock=clock, wait=clock.pass_), clock
 
 
-def taken(source: VideoSource, max_side: int = 640) -> Shot:
-    shot = source.take(limits(max_side))
-    assert shot is not None
-    return shot
+def taken(source: VideoSource, max_side: int = 640) -> Capture:
+    capture = source.take(limits(max_side))
+    assert capture is not None
+    return capture
 
 
 def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(path: Path) -> None:
     source, clock = watching(path)
-    shots = [taken(source) for _ in range(2 * FRAMES + 1)]
-    assert [number_of(shot.picture) for shot in shots] == [*range(FRAMES), *range(FRAMES), 0]
-    begun_s = shots[0].taken_s
-    assert [round((shot.taken_s - begun_s) * FPS, 3) for shot in shots] == list(range(2 * FRAMES + 1))
-    assert clock.now_s == shots[-1].taken_s
+    captures = [taken(source) for _ in range(2 * FRAMES + 1)]
+    assert [number_of(capture.picture) for capture in captures] == [*range(FRAMES), *range(FRAMES), 0]
+    begun_s = captures[0].taken_s
+    assert [round((capture.taken_s - begun_s) * FPS, 3) for capture in captures] == list(range(2 * FRAMES + 1))
+    assert clock.now_s == captures[-1].taken_s
     source.close()
 
 
@@ -116,17 +116,17 @@ def test_a_film_that_is_closed_twice_or_early_is_let_go_of(path: Path) -> None:
 def test_time_stamps_that_jump_a_day_ahead_are_a_cut(tmp_path: Path) -> None:
     path = stamped(tmp_path / "jump.mkv", [0.0, 0.1, 0.2, 86400.0, 86400.1, 86400.2])
     source, clock = watching(path)
-    shots = [taken(source) for _ in range(9)]
-    assert [number_of(shot.picture) for shot in shots] == [0, 1, 2, 3, 4, 5, 0, 1, 2]
-    assert clock.now_s - shots[0].taken_s == pytest.approx(0.8)
+    captures = [taken(source) for _ in range(9)]
+    assert [number_of(capture.picture) for capture in captures] == [0, 1, 2, 3, 4, 5, 0, 1, 2]
+    assert clock.now_s - captures[0].taken_s == pytest.approx(0.8)
     source.close()
 
 
 def test_a_film_that_does_not_begin_at_zero_is_not_waited_for_again_and_again(tmp_path: Path) -> None:
     source, clock = watching(stamped(tmp_path / "late.mkv", [90000.0, 90000.1, 90000.2]))
-    shots = [taken(source) for _ in range(7)]
-    assert [number_of(shot.picture) for shot in shots] == [0, 1, 2, 0, 1, 2, 0]
-    assert clock.now_s - shots[0].taken_s == pytest.approx(0.6)
+    captures = [taken(source) for _ in range(7)]
+    assert [number_of(capture.picture) for capture in captures] == [0, 1, 2, 0, 1, 2, 0]
+    assert clock.now_s - captures[0].taken_s == pytest.approx(0.6)
     source.close()
 
 
@@ -137,9 +137,9 @@ def test_a_picture_that_is_due_much_later_is_asked_for_again_meanwhile(tmp_path:
     assert number_of(taken(source).picture) == 0
     assert source.take(limits()) is None
     assert clock.now_s - begun_s == PATIENCE_S
-    while (shot := source.take(limits())) is None:
+    while (capture := source.take(limits())) is None:
         assert clock.now_s - begun_s < 60
-    assert number_of(shot.picture) == 1
+    assert number_of(capture.picture) == 1
     assert clock.now_s - begun_s == pytest.approx(10)
     source.close()
 
@@ -147,13 +147,13 @@ def test_a_picture_that_is_due_much_later_is_asked_for_again_meanwhile(tmp_path:
 def test_a_wait_ends_when_the_source_is_closed(tmp_path: Path) -> None:
     source = VideoSource(str(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0])), clock=time.monotonic)
     taken(source)
-    shots: list[Shot | None] = []
-    thread = threading.Thread(target=lambda: shots.extend(source.take(limits()) for _ in range(100)))
+    captures: list[Capture | None] = []
+    thread = threading.Thread(target=lambda: captures.extend(source.take(limits()) for _ in range(100)))
     thread.start()
     source.close()
     thread.join(20)
     assert not thread.is_alive()
-    assert set(shots) == {None}
+    assert set(captures) == {None}
 
 
 stamps = st.none() | st.floats(-1e9, 1e9)

@@ -25,7 +25,7 @@ _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
 
 
-class Jpegs:
+class JpegSplitter:
     """Feed it bytes in pieces of any size; it gives back the pictures that they complete."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

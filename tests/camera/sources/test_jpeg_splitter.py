@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.camera.sources.jpegs import Jpegs
+from appliance.camera.sources.jpeg_splitter import JpegSplitter
 from tests.camera.sources.http_habits import PICTURES
 
 
 def found_in(data: bytes, step: int, most_bytes: int = 10**7) -> list[bytes]:
-    jpegs = Jpegs(most_bytes)
+    jpegs = JpegSplitter(most_bytes)
     found = [one for at in range(0, len(data), step) for one in jpegs.feed(data[at : at + step])]
     rest = jpegs.rest()
     return found if rest is None else [*found, rest]
@@ -60,14 +60,14 @@ def test_damage_costs_the_picture_that_it_is_in() -> None:
 
 def test_a_picture_that_never_ends_is_dropped() -> None:
     endless = PICTURES[0][:-2] + b"\x00" * 100_000
-    jpegs = Jpegs(most_bytes=50_000)
+    jpegs = JpegSplitter(most_bytes=50_000)
     assert list(jpegs.feed(endless)) == []
     assert list(jpegs.feed(PICTURES[1])) == [PICTURES[1]]
 
 
 @given(st.lists(st.binary(max_size=300) | st.just(b"\xff\xd8\xff") | st.sampled_from(PICTURES), max_size=12))
 def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
-    jpegs = Jpegs(most_bytes=100_000)
+    jpegs = JpegSplitter(most_bytes=100_000)
     for chunk in chunks:
         for picture in jpegs.feed(chunk):
             assert picture.startswith(b"\xff\xd8\xff")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera.album import Album
+from appliance.camera.saved_pictures import SavedPictures
 from appliance.errors import ConfigError
 from tests.fakes import FakeClock
 
@@ -18,7 +18,7 @@ def kept(folder: Path) -> list[Path]:
 
 
 def test_a_picture_is_named_by_its_number_its_moment_and_what_is_in_it(tmp_path: Path) -> None:
-    album = Album(tmp_path / "new", max_bytes=1000, wall=FakeClock(1_700_000_000))
+    album = SavedPictures(tmp_path / "new", max_bytes=1000, wall=FakeClock(1_700_000_000))
     path = album.keep(b"\xff\xd8picture", ["stop sign", "person", "person"])
     assert path == tmp_path / "new" / "00000001_20231114T221320_stop-sign_person.jpg"
     assert path.read_bytes() == b"\xff\xd8picture"
@@ -30,7 +30,7 @@ def test_the_folder_never_holds_more_than_its_bound_and_always_the_newest(
     sizes: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("album")
-    album = Album(folder, max_bytes=500)
+    album = SavedPictures(folder, max_bytes=500)
     written = []
     for number, size in enumerate(sizes):
         path = album.keep(bytes([number]) * size, ["car"])
@@ -45,11 +45,11 @@ def test_the_folder_never_holds_more_than_its_bound_and_always_the_newest(
 
 def test_after_a_start_with_the_clock_in_1970_the_old_pictures_still_go_first(tmp_path: Path) -> None:
     clock = FakeClock(1_700_000_000)
-    album = Album(tmp_path, max_bytes=25, wall=clock)
+    album = SavedPictures(tmp_path, max_bytes=25, wall=clock)
     album.keep(b"1234567890", ["a"])
     album.keep(b"1234567890", ["b"])
     clock.now_s = 5.0
-    album = Album(tmp_path, max_bytes=25, wall=clock)
+    album = SavedPictures(tmp_path, max_bytes=25, wall=clock)
     album.keep(b"1234567890", ["c"])
     assert [path.stem.rpartition("_")[2] for path in kept(tmp_path)] == ["b", "c"]
 
@@ -57,7 +57,7 @@ def test_after_a_start_with_the_clock_in_1970_the_old_pictures_still_go_first(tm
 def test_what_is_not_its_own_is_left_alone_and_half_a_picture_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x" * 1000)
     (tmp_path / ".00000007_19700101T000000_a.jpg.part").write_bytes(b"half")
-    album = Album(tmp_path, max_bytes=10)
+    album = SavedPictures(tmp_path, max_bytes=10)
     album.keep(b"1234567890", ["a"])
     album.keep(b"1234567890", ["b"])
     assert (tmp_path / "holiday.jpg").stat().st_size == 1000
@@ -65,7 +65,7 @@ def test_what_is_not_its_own_is_left_alone_and_half_a_picture_is_cleared_away(tm
 
 
 def test_a_picture_larger_than_the_bound_is_not_kept_and_costs_no_other(tmp_path: Path) -> None:
-    album = Album(tmp_path, max_bytes=10)
+    album = SavedPictures(tmp_path, max_bytes=10)
     album.keep(b"1234567890", ["a"])
     assert album.keep(b"12345678901", ["b"]) is None
     assert len(kept(tmp_path)) == 1
@@ -74,4 +74,4 @@ def test_a_picture_larger_than_the_bound_is_not_kept_and_costs_no_other(tmp_path
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match="pictures cannot be kept there"):
-        Album(tmp_path / "file" / "album", max_bytes=10)
+        SavedPictures(tmp_path / "file" / "album", max_bytes=10)

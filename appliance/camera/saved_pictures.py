@@ -20,7 +20,7 @@ _OURS = re.compile(r"(\d{8,})_[\w.-]*\.(jpg|png|webp)")
 _MOST_NAMES = 4
 
 
-class Album:
+class SavedPictures:
     """The folder. Raises ConfigError when it cannot be made or read."""
 
     def __init__(self, folder: Path, *, max_bytes: int, wall: Clock = time.time) -> None:

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 _ENDS_WITHIN_S = 2.0
 
 
-class Errands:
+class WorkerThread:
     """One thread, one call after another."""
 
     def __init__(self, name: str) -> None:
