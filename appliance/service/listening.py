@@ -16,6 +16,7 @@ import anyio
 
 from appliance.errors import PortError
 from appliance.web.ingress.limiter import ConnectionLimiter
+from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,11 @@ _BACKLOG = 4096
 """Length of the accept queue, the maximum on Linux: after a restart all cameras of a site connect at once."""
 _AT_ONCE = 16
 """Connections accepted in one turn of the event loop, about 5 ms, so that a flood does not delay connected cameras."""
+_BURST, _PER_S = 256, 200.0
+"""Connections accepted at once, and per second after that; the others wait in the kernel. The connected cameras do not
+notice a flood at this rate, and all cameras of a site may reconnect at once."""
+_REFUSED = 0.1
+"""A connection that is refused costs a tenth of one that is accepted."""
 _PAUSE_S = 0.5
 _RELIEF = 32
 """Idle connections closed when no file descriptor is left."""
@@ -38,6 +44,7 @@ class Port:
     def __init__(self, listeners: Sequence[socket.socket], limiter: ConnectionLimiter, connect: Connect) -> None:
         self._listeners, self._limiter, self._connect = list(listeners), limiter, connect
         self._loop = asyncio.get_running_loop()
+        self._rate = TokenBucket(_BURST, _PER_S, limiter.clock)
         self._group = anyio.create_task_group()
         for listener in self._listeners:
             listener.setblocking(False)
@@ -83,16 +90,28 @@ class Port:
                     continue  # a pending network error of that connection: see accept(2)
                 self._pause(listener, error)
                 return
-            self._enter(connection, str(peer[0]) if isinstance(peer, tuple) else "")
+            wait_s = self._rate.take(self._enter(connection, str(peer[0]) if isinstance(peer, tuple) else ""))
+            if wait_s:
+                self._suspend(listener, wait_s)
+                return
 
-    def _enter(self, connection: socket.socket, address: str) -> None:
+    def _enter(self, connection: socket.socket, address: str) -> float:
+        """Serve a connection, or refuse it; returns how much it counts for."""
         if not self._limiter.admit(address):
             connection.close()
-            return
+            return _REFUSED
         connection.setblocking(False)
-        self._group.start_soon(self._serve, connection, self._connect(address))
+        peer = self._limiter.peers.get(address)
+        wait_s = peer.connect() if peer is not None else 0.0
+        self._group.start_soon(self._serve, connection, self._connect(address), wait_s)
+        return 1.0
 
-    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol, wait_s: float) -> None:
+        try:
+            await asyncio.sleep(wait_s)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError as error:
@@ -106,8 +125,11 @@ class Port:
             extra={"kind": "accept"},
         )
         self._limiter.close_waiting(_RELIEF)
+        self._suspend(listener, _PAUSE_S)
+
+    def _suspend(self, listener: socket.socket, wait_s: float) -> None:
         self._loop.remove_reader(listener)
-        self._loop.call_later(_PAUSE_S, self._resume, listener)
+        self._loop.call_later(wait_s, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:

@@ -82,7 +82,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ge=1,
             le=100_000,
             description="Maximum number of TCP connections from one address. Raise it for a reverse proxy on another "
-            "host. Loopback has no limit.",
+            "host. 127.0.0.1 and ::1 have no limit.",
         ),
     ] = 500
     max_unfinished_bytes: Annotated[

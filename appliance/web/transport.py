@@ -21,7 +21,7 @@ from aiohttp import WSMsgType, web
 from appliance.web.ingress.budget import Usage
 from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
-from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES
+from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES, message_work
 from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ _PACKETS_PER_BODY = 128
 """A polling client sends everything it has queued in one body. The library's limit of 16 allows eight frames with their
 attachments."""
 _MESSAGES_AT_ONCE, _MESSAGES_PER_S = 2000, 1000.0
-"""Messages read from one client; a faster client has to wait. A camera sends two per frame."""
+"""Work of the messages read from one client, see `message_work`; a client that sends more has to wait: 500 frames a
+second, or 60 other messages."""
 _MESSAGE = "4"
 """The type of Engine.IO packets with a payload; all other types are for control."""
 
@@ -270,7 +271,8 @@ class _WebSocket:
             self._connection.message_read()
             if isinstance(data, str) and not data.startswith(_MESSAGE) and not self._connection.control():
                 raise OSError("too many pings")
-        wait_s = self._rate.take()
+        work = message_work(data)
+        wait_s = max(self._rate.take(work), self._connection.work(work) if self._connection is not None else 0.0)
         if wait_s:
             await asyncio.sleep(wait_s)
         return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import logging
 import socket
@@ -102,6 +103,32 @@ async def test_the_limiter_refuses_a_connection_before_its_handler_is_created() 
         with contextlib.suppress(ConnectionError):
             assert await greeting(port.number) == b""
         assert made == []
+
+
+async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate() -> None:
+    now = 0.0
+    limits = dataclasses.replace(LIMITS, max_open=1000)
+    limiter = ConnectionLimiter(limits, lambda: now)
+    made: list[str] = []
+
+    def make(address: str) -> Greeter:
+        made.append(address)
+        return Greeter()
+
+    async with contextlib.AsyncExitStack() as stack:
+        port = await stack.enter_async_context(taking(await listen([], "127.0.0.1", 0, limiter, make)))
+        for _ in range(300):
+            _, writer = await asyncio.open_connection("127.0.0.1", port.number)
+            stack.callback(writer.close)
+        with anyio.fail_after(10):
+            while len(made) < 256:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(made) < 290, "the clock stands still: one more for each wait"
+        now = 60.0
+        with anyio.fail_after(10):
+            while len(made) < 300:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:

@@ -2,6 +2,9 @@
 
 When it is exceeded, the connection with the highest product of bytes and age is closed. A camera on a local network
 holds a frame for milliseconds, so a stalled or trickled upload always ranks above a camera, however many there are.
+
+While more than a quarter of the budget is in use, all long messages together are read at 16 MB/s, so that reading them
+leaves the event loop time for the cameras.
 """
 
 from __future__ import annotations
@@ -10,6 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.ports import Clock
+from appliance.web.ingress.token_bucket import TokenBucket
+
+_PACED_SHARE = 1 / 4
+"""Part of the budget that must be in use before messages are paced."""
+_PACED_BYTES = 262_144
+"""Shorter messages are never paced: most cameras send shorter frames."""
+_BYTES_AT_ONCE, _BYTES_PER_S = 4_000_000, 16_000_000.0
+_LONGEST_WAIT_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +47,7 @@ class Budget:
         self.max_bytes, self._clock = max_bytes, clock
         self.bytes = 0
         self._holding: set[Usage] = set()
+        self._rate = TokenBucket(_BYTES_AT_ONCE, _BYTES_PER_S, clock)
 
     def grow(self, usage: Usage, size: int) -> None:
         """Add bytes to a sender's usage. May close the connections of other senders, or of this one."""
@@ -53,6 +65,12 @@ class Budget:
                 f"unfinished messages exceed {self.max_bytes} bytes (server.max_unfinished_bytes), "
                 "and this connection holds the most for the longest time"
             )
+
+    def wait_s(self, usage: Usage, size: int) -> float:
+        """How long a sender has to wait after it has sent `size` bytes, s."""
+        if self.bytes < self.max_bytes * _PACED_SHARE or usage.bytes < _PACED_BYTES:
+            return 0.0
+        return min(_LONGEST_WAIT_S, self._rate.take(size))
 
     def release(self, usage: Usage) -> None:
         """Remove a sender's bytes: its message is complete, or it has disconnected."""

@@ -40,6 +40,11 @@ class FrameMeter:
         self.messages = 0
         """Complete messages in total."""
 
+    @property
+    def frame_left(self) -> int:
+        """Bytes of the current frame that have not arrived."""
+        return self._left
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Account for the next bytes."""
         view = memoryview(data)

@@ -1,7 +1,8 @@
-"""The first middleware: reports each request to its connection, and refuses compressed bodies."""
+"""The first middleware: reports requests to their connection, delays a busy address, and refuses compressed bodies."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -21,6 +22,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     connection.begin(request)
     response: web.StreamResponse | web.HTTPException
     try:
+        wait_s = connection.work()
+        if wait_s:
+            await asyncio.sleep(wait_s)
         response = _refused(request) or await handler(request)
     except web.HTTPException as error:
         if not request.content.is_eof():

@@ -22,19 +22,23 @@ from appliance.web.ingress.limits import (
     GREETING_BYTES,
     GREETING_DEFLATED_BYTES,
     PIPELINED_BYTES,
-    READ_BYTES,
+    REQUEST_WORK,
     UNREAD_MESSAGES,
 )
+from appliance.web.ingress.read_control import READ_BYTES, SHORT_READ_BYTES, ReadControl
 from appliance.web.ingress.token_bucket import TokenBucket
 
 _LINGER_S = 2.0
 """If the response is sent before the body has arrived, the rest is discarded for this time, so that the client can read
 the response. Then the connection is closed."""
-_OVERHEAD_BYTES = 524_288
-"""How much a chunked body may exceed twice its content on the wire: chunks of one byte cost a hundredfold. Two reads of
-the socket, since the parser may hold one back."""
+_OVERHEAD_BYTES = 4 * SHORT_READ_BYTES
+"""How much a chunked body may exceed twice its content on the wire: chunks of one byte cost a hundredfold. A few
+reads of the socket, since the parser may hold one back."""
 _SLACK_BYTES = 1_000_000
 """Above the longest message: up to this size the websocket itself reports that a message is too long."""
+
+_NO_VIOLATION = ("crowded", "idle", "slow", "stalled")
+"""Reasons for closing a connection that a client with a bad network may give."""
 
 
 class Stage(enum.Enum):
@@ -71,6 +75,7 @@ class GuardedHandler(web.RequestHandler):
         self.meter = FrameMeter()
         self.delivered = 0
         """Websocket messages that the application has read."""
+        self._reads = ReadControl(loop, lambda: self._reading_paused or bool(getattr(self, "_buffer_paused", False)))
         self._controls = TokenBucket(CONTROLS_AT_ONCE, CONTROLS_PER_S, limiter.clock)
         self._since = limiter.clock()
         self._served = self._terminated = False
@@ -82,20 +87,24 @@ class GuardedHandler(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if hasattr(transport, "max_size"):
-            transport.max_size = READ_BYTES
+        self._reads.attach(self.transport)
         if self._terminated and self.transport is not None:
             self.transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._reads.detach()
         self._forget()
         super().connection_lost(exc)
+
+    def resume_reading(self, *arguments: Any, **options: Any) -> None:
+        super().resume_reading(*arguments, **options)
+        self._reads.keep()
 
     def data_received(self, data: bytes) -> None:
         if data and self.stage in (Stage.REQUEST, Stage.BODY, Stage.RESPONSE):
             if self.stage is Stage.REQUEST and not self.usage.bytes:
                 self._since = self._limiter.clock()
-            self._limiter.budget.grow(self.usage, len(data))
+            self._grow(len(data))
             if self.stage is Stage.RESPONSE and self.usage.bytes > PIPELINED_BYTES:
                 self.terminate("pipelined", f"more than {PIPELINED_BYTES} bytes arrived before the response was sent")
             if not self._is_open():
@@ -137,6 +146,7 @@ class GuardedHandler(web.RequestHandler):
             self.stage = Stage.BODY
             self._since = self._limiter.clock()
             self._limiter.mark_waiting(self)
+            self._reads.expect(READ_BYTES if request.content_length else 0)  # chunks may be short
 
     def end(self) -> None:
         """The response to the request is complete."""
@@ -153,6 +163,13 @@ class GuardedHandler(web.RequestHandler):
     def message_read(self) -> None:
         """The application has read one websocket message."""
         self.delivered += 1
+        if self.meter.messages - self.delivered <= UNREAD_MESSAGES // 2:
+            self._reads.set_full(False)
+
+    def work(self, amount: float = REQUEST_WORK) -> float:
+        """Count work that this connection causes; returns the seconds to wait before doing it."""
+        peer = self._limiter.peers.get(self.address)
+        return peer.work.take(amount) if peer is not None else 0.0
 
     def control(self, count: int = 1) -> bool:
         """Count pings. False: there were too many, and the connection has been closed."""
@@ -167,6 +184,9 @@ class GuardedHandler(web.RequestHandler):
         if self._terminated:
             return
         self._terminated = True
+        peer = self._limiter.peers.get(self.address) if kind not in _NO_VIOLATION else None
+        if peer is not None:
+            peer.penalize()
         log_closed(kind, self.address, why)
         self._forget()
         if self.transport is not None:
@@ -215,7 +235,8 @@ class GuardedHandler(web.RequestHandler):
         if meter.messages != before:
             budget.release(self.usage)
         if meter.unfinished > self.usage.bytes:
-            budget.grow(self.usage, meter.unfinished - self.usage.bytes)
+            self._grow(meter.unfinished - self.usage.bytes)
+        self._reads.expect(meter.frame_left)
         if self.stage is Stage.CONNECT:
             longest = GREETING_DEFLATED_BYTES if meter.compressed else GREETING_BYTES
         else:
@@ -225,23 +246,30 @@ class GuardedHandler(web.RequestHandler):
                            + (" before CONNECT was accepted" if self.stage is Stage.CONNECT else ""))  # fmt: skip
         elif meter.fragmented:
             self.terminate("shattered", "a message in fragments of a few bytes each")
-        elif meter.messages - self.delivered > UNREAD_MESSAGES:
-            self.terminate("flood", f"more than {UNREAD_MESSAGES} unread messages")
         elif self.control(meter.controls - controls):
+            if meter.messages - self.delivered > UNREAD_MESSAGES:
+                self._reads.set_full(True)
             return self._is_open()
         return False
 
     def _is_open(self) -> bool:
         return not self._terminated and self.transport is not None and not self.transport.is_closing()
 
+    def _grow(self, size: int) -> None:
+        budget = self._limiter.budget
+        budget.grow(self.usage, size)
+        self._reads.hold(budget.wait_s(self.usage, size))
+
     def _await_response(self) -> None:
         self.stage = Stage.RESPONSE
+        self._reads.expect(0)
         self._limiter.budget.release(self.usage)
         self._limiter.mark_active(self)
 
     def _enter(self, stage: Stage) -> None:
         self.stage = stage
         self._since = self._limiter.clock()
+        self._reads.expect(0)
         self._limiter.budget.release(self.usage)
         self._limiter.mark_waiting(self)
 

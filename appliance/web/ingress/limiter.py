@@ -4,22 +4,20 @@ Rules of this file:
 - At the limit, the connection that has waited longest without a complete request is closed, and the new one is
   admitted: a camera identifies itself at once, a flood of idle connections never does.
 - A new connection is refused only if all others are active.
-- Loopback connections have no limit per address: a reverse proxy on the device connects for all its clients.
+- Limits per address are in `peers`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import ipaddress
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 from appliance.ports import Clock
 from appliance.web.ingress.budget import Budget
 from appliance.web.ingress.limits import IngressLimits
+from appliance.web.ingress.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class ConnectionLimiter:
     def __init__(self, limits: IngressLimits, clock: Clock) -> None:
         self.limits, self.clock = limits, clock
         self.budget = Budget(limits.max_unfinished_bytes, clock)
-        self._by_address: Counter[str] = Counter()
+        self.peers = Peers(clock, limits.max_per_address)
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
         """Connections without a complete request, longest waiting first."""
@@ -56,11 +54,11 @@ class ConnectionLimiter:
 
     def admit(self, address: str) -> bool:
         """Whether one more connection may open; closes a waiting one for it if necessary."""
-        limits = self.limits
+        limits, peer = self.limits, self.peers.get(address)
         if len(self._open) >= limits.max_open and not self._make_room(None):
             log_closed("full", address, f"{limits.max_open} connections are open and active")
             return False
-        if self._by_address[address] >= limits.max_per_address and not self._make_room(address):
+        if peer is not None and peer.open >= limits.max_per_address and not self._make_room(address):
             log_closed(
                 "address_full",
                 address,
@@ -68,13 +66,17 @@ class ConnectionLimiter:
                 "(server.max_connections_per_address)",
             )
             return False
+        if peer is not None and not peer.may_connect:
+            log_closed("too_often", address, "this address opens connections too fast, or has exceeded limits on them")
+            return False
         return True
 
     def add(self, connection: Connection) -> None:
         """Count a new connection."""
         self._open.add(connection)
-        if _is_counted(connection.address):
-            self._by_address[connection.address] += 1
+        peer = self.peers.get(connection.address)
+        if peer is not None:
+            peer.open += 1
 
     def remove(self, connection: Connection) -> None:
         """Forget a closed connection."""
@@ -82,10 +84,9 @@ class ConnectionLimiter:
             return
         self._open.discard(connection)
         self._waiting.pop(connection, None)
-        if _is_counted(connection.address):
-            self._by_address[connection.address] -= 1
-            if not self._by_address[connection.address]:
-                del self._by_address[connection.address]
+        peer = self.peers.get(connection.address)
+        if peer is not None:
+            peer.open -= 1
 
     def mark_waiting(self, connection: Connection) -> None:
         """The connection owes data from now on: a request, the rest of a body, or a CONNECT."""
@@ -116,6 +117,7 @@ class ConnectionLimiter:
                     closed += 1
                     if closed % _CLOSED_IN_A_ROW == 0:
                         await asyncio.sleep(0)
+            self.peers.forget_idle()
             for sweep in more:
                 sweep(now)
 
@@ -132,11 +134,3 @@ def log_closed(kind: str, address: str, why: str) -> None:
     """Log a closed connection. The log keeps one line of each kind in ten seconds."""
     log.warning("closed a connection from %s: %s", address or "this device", why,
                 extra={"kind": f"ingress_{kind}", "code": f"ingress_{kind}", "reason": why})  # fmt: skip
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_counted(address: str) -> bool:
-    try:
-        return not ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return False  # a Unix socket

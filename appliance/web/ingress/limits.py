@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from dataclasses import dataclass
 
@@ -9,15 +10,18 @@ GREETING_BYTES = 16_384
 """Longest message before CONNECT is accepted: it carries a name and a token."""
 GREETING_DEFLATED_BYTES = 1024
 """The same for a compressed message, since it may inflate a thousandfold."""
-READ_BYTES = 65_536
-"""Size of one read from the socket. asyncio's own is four times larger; filled with the shortest frames or requests, it
-blocks the event loop for tens of milliseconds."""
 PIPELINED_BYTES = 262_144
 """Bytes that may arrive while the previous request is being answered."""
-UNREAD_MESSAGES = 16_384
-"""Websocket messages that may be queued unread: short ones use far more memory than their bytes."""
+UNREAD_MESSAGES = 64
+"""Websocket messages that may be queued unread; then the connection is not read until half of them are handled."""
 CONTROLS_AT_ONCE, CONTROLS_PER_S = 100, 5.0
 """Pings of one connection, of Engine.IO and websocket together. Clients send one every few seconds."""
+
+REQUEST_WORK = 20
+"""Work of an HTTP request. The unit is the work of receiving half a frame over a websocket."""
+_MESSAGE_WORK, _SMALL_MESSAGE_WORK = 1, 16
+_SMALLEST_FRAME_BYTES = 100
+_ANNOUNCES_FRAME = re.compile(r'45\d+-\d*\["process_frame"')
 
 _SPARE_FILES = 256
 """File descriptors for models, sensors, history and outgoing connections."""
@@ -30,7 +34,7 @@ class IngressLimits:
     max_open: int
     """TCP connections at the same time."""
     max_per_address: int
-    """TCP connections from one address; loopback is exempt."""
+    """TCP connections from one address; 127.0.0.1 and ::1 are exempt."""
     max_unfinished_bytes: int
     header_timeout_s: float
     """For the headers of a request, and from the handshake to an accepted CONNECT."""
@@ -45,6 +49,13 @@ class IngressLimits:
     def stall_s(self) -> float:
         """Longest time without a new byte of an unfinished message."""
         return max(1.0, self.message_timeout_s / 4)
+
+
+def message_work(data: str | bytes) -> int:
+    """Work of an Engine.IO message. Cameras send frames and little else, so everything else counts more."""
+    if len(data) >= _SMALLEST_FRAME_BYTES or (isinstance(data, str) and _ANNOUNCES_FRAME.match(data)):
+        return _MESSAGE_WORK
+    return _SMALL_MESSAGE_WORK
 
 
 def raise_file_limit(connections: int) -> int:

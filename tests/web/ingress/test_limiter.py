@@ -42,8 +42,8 @@ def test_the_limit_per_address_closes_only_connections_of_that_address() -> None
     assert limiter.admit("10.0.0.3")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.8", "::1", ""])
-def test_loopback_has_no_limit_per_address(address: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""])
+def test_the_device_itself_has_no_limit_per_address(address: str) -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=100), lambda: 0.0)
     for _ in range(10):
         assert limiter.admit(address)
@@ -100,3 +100,28 @@ def test_a_token_bucket_allows_its_burst_and_then_its_rate() -> None:
     now = 1.0
     assert bucket.take() == 0
     assert bucket.take() == 0.5
+
+
+def test_long_messages_are_paced_only_while_much_is_unfinished() -> None:
+    budget = Budget(64_000_000, lambda: 0.0)
+    camera, large, stalled = (Usage(close=lambda why: None) for _ in range(3))
+    budget.grow(large, 8_000_000)
+    assert budget.wait_s(large, 8_000_000) == 0, "a large picture on a quiet device"
+    budget.grow(stalled, 30_000_000)
+    budget.grow(camera, 200_000)
+    assert budget.wait_s(camera, 200_000) == 0, "a camera's frame is short"
+    assert budget.wait_s(stalled, 3_000_000) == 0
+    assert budget.wait_s(large, 9_000_000) == 0.5, "8 MB above the burst, at 16 MB/s"
+    assert budget.wait_s(stalled, 90_000_000) == 1.0, "bounded"
+
+
+def test_an_address_that_connects_too_fast_is_refused() -> None:
+    limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=10_000, max_per_address=500), lambda: 0.0)
+    for address in ("10.0.0.1", "127.0.0.1"):
+        for _ in range(1000):
+            peer = limiter.peers.get(address)
+            if peer is not None:
+                peer.connect()
+    assert not limiter.admit("10.0.0.1")
+    assert limiter.admit("127.0.0.1")
+    assert limiter.admit("10.0.0.2")

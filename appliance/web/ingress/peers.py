@@ -1,0 +1,96 @@
+"""Client addresses: how many connections each has open, and how much work it causes.
+
+Rules of this file:
+- An address that causes too much work is slowed down. The service reads its data later, and TCP holds the sender back.
+- 127.0.0.1 and ::1 have no limits: a reverse proxy on the device connects for all its clients.
+- An address is remembered until its buckets have refilled, so reconnecting does not reset its limits.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+
+from appliance.ports import Clock
+from appliance.web.ingress.token_bucket import TokenBucket
+
+_CONNECTIONS_AT_ONCE, _CONNECTIONS_PER_S = 200, 50.0
+"""New connections of one address. All cameras behind one router reconnect at once after a restart."""
+_LONGEST_WAIT_S = 5.0
+"""A new connection that would have to wait longer is refused."""
+_USUAL_CONNECTIONS = 500
+"""The default of server.max_connections_per_address. A larger one, as for a proxy, raises all limits of this file."""
+_WORK_AT_ONCE, _WORK_PER_S = 8000, 4000.0
+"""200 HTTP requests a second, or 2000 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
+_VIOLATION = 20
+"""New connections that a connection counts for if it is closed for exceeding a limit."""
+_MAX_REMEMBERED = 4096
+"""Addresses without an open connection that are remembered."""
+
+
+class Peer:
+    """One address."""
+
+    __slots__ = ("_connections", "open", "work")
+
+    def __init__(self, clock: Clock, scale: float) -> None:
+        self.open = 0
+        self.work = TokenBucket(scale * _WORK_AT_ONCE, scale * _WORK_PER_S, clock)
+        self._connections = TokenBucket(scale * _CONNECTIONS_AT_ONCE, scale * _CONNECTIONS_PER_S, clock)
+
+    @property
+    def may_connect(self) -> bool:
+        """Whether a new connection is admitted, if only after a wait."""
+        return self._connections.wait_s <= _LONGEST_WAIT_S
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting it changes nothing."""
+        return not self.open and self.work.is_full and self._connections.is_full
+
+    def connect(self) -> float:
+        """Count a new connection; returns the seconds to wait before its data is read."""
+        return self._connections.take()
+
+    def penalize(self) -> None:
+        """Count a connection that was closed for exceeding a limit. The wait stays within seconds."""
+        if self.may_connect:
+            self._connections.take(_VIOLATION)
+
+
+class Peers:
+    """All addresses that have limits."""
+
+    def __init__(self, clock: Clock, max_per_address: int = _USUAL_CONNECTIONS) -> None:
+        self._clock, self._scale = clock, max(1.0, max_per_address / _USUAL_CONNECTIONS)
+        self._known: dict[str, Peer] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, address: str) -> Peer | None:
+        """The peer with this address; None: the address has no limits."""
+        if not _is_limited(address):
+            return None
+        peer = self._known.get(address)
+        if peer is None:
+            peer = self._known[address] = Peer(self._clock, self._scale)
+        return peer
+
+    def forget_idle(self) -> None:
+        """Forget addresses whose buckets have refilled, and the oldest closed ones beyond the maximum."""
+        for address in [address for address, peer in self._known.items() if peer.is_idle]:
+            del self._known[address]
+        closed = [address for address, peer in self._known.items() if not peer.open]
+        for address in closed[: max(0, len(closed) - _MAX_REMEMBERED)]:
+            del self._known[address]
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_limited(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False  # a Unix socket
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed) not in ("127.0.0.1", "::1")

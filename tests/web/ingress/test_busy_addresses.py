@@ -1,0 +1,61 @@
+"""Clients that cause too much work wait, and lose nothing. Addresses of 127/8 other than 127.0.0.1 count as remote."""
+
+from __future__ import annotations
+
+import anyio
+
+from tests.conftest import Serve
+from tests.web.ingress.peers import frame, ready
+from tests.web.ingress.strangers import is_well, stranger, websocket
+
+REMOTE = "127.0.66.1"
+PATIENCE_S = 30
+
+
+async def test_sixty_cameras_behind_one_router_reconnect_at_once(serve: Serve) -> None:
+    async with ready(serve) as running:
+
+        async def camera(number: int) -> None:
+            async with websocket(running, f"camera{number}", address=REMOTE):
+                pass
+
+        with anyio.fail_after(PATIENCE_S):
+            for _ in range(2):
+                async with anyio.create_task_group() as group:
+                    for number in range(60):
+                        group.start_soon(camera, number)
+
+
+async def test_a_burst_of_events_is_answered_in_order_and_completely(serve: Serve) -> None:
+    """More than may be queued unread: reading stops and continues."""
+    async with ready(serve) as running, websocket(running, "talks", address=REMOTE) as client:
+        count = 180
+        events = (frame(1, f'42{number}["subscribe",{{"cameras":["a"]}}]'.encode()) for number in range(count))
+        await client.send(b"".join(events))
+        with anyio.fail_after(PATIENCE_S):
+            for number in range(count):
+                await client.reader.readuntil(f"43{number}[".encode())
+
+
+async def test_pipelined_requests_of_a_busy_address_are_all_answered(serve: Serve) -> None:
+    async with ready(serve) as running, stranger(running, REMOTE) as client:
+        request = f"GET /health/live HTTP/1.1\r\nHost: {running.url.removeprefix('http://')}\r\n\r\n"
+        await client.send(request * 500)
+        with anyio.fail_after(PATIENCE_S):
+            for _ in range(500):
+                assert (await client.reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+                await client.reader.readuntil(b"\r\n\r\n")
+                await client.reader.readuntil(b"}\n")
+        await is_well(running)
+
+
+async def test_a_flood_that_is_never_read_is_held_back_by_tcp(serve: Serve) -> None:
+    """The sender cannot send on, its connection stays, and cameras are answered."""
+    async with ready(serve) as running, websocket(running, "floods", address=REMOTE) as client:
+        flood = frame(1, b'42["nothing",1]') * 5000
+        with anyio.move_on_after(5) as patience:
+            for _ in range(500):
+                await client.send(flood)
+        assert patience.cancelled_caught, "50 MB of small events were read within seconds"
+        assert not client.reader.at_eof()
+        await is_well(running)
