@@ -33,7 +33,7 @@ def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
         payload = {"ready": snapshot.ready, "canary": snapshot.canary.message}
         return respond(payload, 200 if snapshot.ready else 503)
 
-    async def past(request: web.Request) -> web.Response:
+    async def history_excerpt(request: web.Request) -> web.Response:
         span = request.query.get("span", "hour")
         if span not in get_args(history.Span):
             return respond({"error": "span must be hour or day", "code": "option_invalid"}, 400)
@@ -45,5 +45,5 @@ def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
         web.get("/health", report),
         web.get("/health/live", live),
         web.get("/health/ready", ready),
-        web.get("/health/history", past),
+        web.get("/health/history", history_excerpt),
     ]

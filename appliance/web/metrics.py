@@ -61,11 +61,11 @@ def _findings(snapshot: Snapshot) -> Iterator[Metric]:
     for name in STATUSES:
         status.add_metric([name], name == snapshot.status)
     yield status
-    finding = GaugeMetricFamily("appliance_finding", "1 while a finding is active; see docs/health.md", labels=["code"])
-    active = {found.code for found in snapshot.findings}
+    family = GaugeMetricFamily("appliance_finding", "1 while a finding is active; see docs/health.md", labels=["code"])
+    active = {finding.code for finding in snapshot.findings}
     for check in CATALOGUE:
-        finding.add_metric([check.code], check.code in active)
-    yield finding
+        family.add_metric([check.code], check.code in active)
+    yield family
 
 
 def _gauges(snapshot: Snapshot) -> Iterator[Metric]:

@@ -42,14 +42,14 @@ def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> l
     """Findings with dates. `now_s` (monotonic) and `wall_s` (since 1970) are the same moment on two clocks."""
     return [
         {
-            "code": found.code,
-            "severity": found.severity.value,
-            "since": date(wall_s - (now_s - found.since_s), "seconds"),
-            "for_s": round(now_s - found.since_s),
-            "what": found.what,
-            "do": found.do,
+            "code": finding.code,
+            "severity": finding.severity.value,
+            "since": date(wall_s - (now_s - finding.since_s), "seconds"),
+            "for_s": round(now_s - finding.since_s),
+            "what": finding.what,
+            "do": finding.do,
         }
-        for found in findings
+        for finding in findings
     ]
 
 

@@ -176,8 +176,8 @@ class SocketEvents:
         number = next(self._numbers)
         if camera == _default_name(sid) and self._access.rules.require_token:
             return self._refuse(sid, camera, payload, number, _VIEW_ONLY)
-        known = self._book.get(camera)
-        if known is None or known.told is None:
+        entry = self._book.get(camera)
+        if entry is None or entry.told is None:
             self._pace.join(camera)
         refusal = self._detector.admit(camera)
         try:
@@ -199,7 +199,7 @@ class SocketEvents:
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
     async def unknown(self, sid: str, name: str, *_: Any) -> Payload:
-        hint = did_you_mean(name[:64], EVENTS) or f"; known: {', '.join(EVENTS)}"
+        hint = did_you_mean(name[:64], EVENTS) or f"; known events: {', '.join(EVENTS)}"
         return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
 
     async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
@@ -220,8 +220,8 @@ class SocketEvents:
         return {"status": "unsubscribed", "cameras": sorted(cameras)}
 
     def _limits(self, camera: str) -> CameraLimits:
-        known = self._book.get(camera)
-        return known.told if known is not None and known.told is not None else self._pace.preview()
+        entry = self._book.get(camera)
+        return entry.told if entry is not None and entry.told is not None else self._pace.preview()
 
 
 def _address(environ: Mapping[str, Any]) -> str:
