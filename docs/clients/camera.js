@@ -25,4 +25,8 @@ for (const event of ["detection_results", "detection_error", "frame_skipped"]) {
     sendNextAfter(result);
   });
 }
-socket.on("connect_error", (error) => console.error("refused:", error.message));
+socket.on("connect_error", (error) => {
+  console.error("refused:", error.message);
+  // socket.io-client does not try again by itself after a refusal; `null` means that trying again is useless.
+  if (error.data && error.data.retry_after !== null) setTimeout(() => socket.connect(), error.data.retry_after * 1000);
+});
