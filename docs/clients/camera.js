@@ -1,7 +1,6 @@
 // A minimal camera in JavaScript: npm install socket.io-client, then
 // node camera.js http://device:8080 gate picture.jpg [token]
-const fs = require("fs");
-const { io } = require("socket.io-client");
+const fs = require("fs"), { io } = require("socket.io-client");
 
 const [url, name, path, token] = process.argv.slice(2);
 const socket = io(url, { transports: ["websocket"], auth: token ? { name, token } : { name } });
@@ -25,8 +24,8 @@ for (const event of ["detection_results", "detection_error", "frame_skipped"]) {
     sendNextAfter(result);
   });
 }
-socket.on("connect_error", (error) => {
-  console.error("refused:", error.message);
-  // socket.io-client does not try again by itself after a refusal; `null` means that trying again is useless.
-  if (error.data && error.data.retry_after !== null) setTimeout(() => socket.connect(), error.data.retry_after * 1000);
+// socket.io-client does not retry by itself after a refusal; null means that it never helps.
+socket.on("connect_error", ({ message, data }) => {
+  console.error("refused:", message);
+  if (data?.retry_after != null) setTimeout(() => socket.connect(), data.retry_after * 1000);
 });
