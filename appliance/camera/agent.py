@@ -1,13 +1,13 @@
-"""The camera's side: pushes a source's pictures to a box, keeps to the limits it is told, and hands on what was seen.
+"""Camera agent: send a source's pictures to the device within its limits, and report each result.
 
 Rules of this file:
-- One frame is under way at a time, and the next picture is taken only when it may be sent: what the box would refuse is
-  never captured, and what is sent is the newest there is.
-- Limits hold from the very next picture on, also when they change while the agent waits for its turn.
-- It connects again for ever, a little later each time and never at the same moment as the others: fifty cameras whose
-  box was restarted must not come back as one.
-- A device that rejects the name or token for good is asked again in minutes, or when the token changes.
-- Durations are monotonic. The wall clock is only told to the box (`captured_at`), and may jump.
+- One frame is in flight at a time. The agent captures the next picture only when it can send it, so each frame is the
+  newest and none is captured for nothing.
+- New limits apply to the next picture, also when they arrive while the agent waits.
+- The agent reconnects forever with a growing, random pause: fifty cameras must not reconnect to a restarted device at
+  the same moment.
+- After a permanent rejection of its name or token it tries again after minutes, or as soon as the token changes.
+- Durations are monotonic. The wall clock is only sent to the device (`captured_at`) and can jump.
 """
 
 from __future__ import annotations
@@ -35,43 +35,43 @@ from appliance.values import CameraLimits
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 2.5
-_FIRST_AFTER_REFUSAL_S, _LONGEST_AFTER_REFUSAL_S = 60.0, 300.0
-_LOOK_AT_TOKEN_S = 2.0
-_SURE_AFTER = 3
-"""Attempts without a websocket in a row after which it is not the device's restart that is in the way."""
+_FIRST_AFTER_REJECTION_S, _LONGEST_AFTER_REJECTION_S = 60.0, 300.0
+_CHECK_TOKEN_S = 2.0
+_POLL_AFTER = 3
+"""Consecutive attempts without a WebSocket before polling. Fewer are normal while a device restarts."""
 _POLL_FOR_S = 600.0
-"""How long HTTP polling is kept to before a websocket is tried again: whatever was in its way may have gone."""
+"""Time to use HTTP polling before trying a WebSocket again."""
 _AFTER_ERROR_S = 1.0
 _BEAT_S = 2.0
-_BY_POLLING = " by HTTP polling: no websocket gets through"
+_BY_POLLING = " over HTTP polling, because WebSocket connections fail"
 _STUCK_S = 20.0
-"""A source that does not come back from `take` for so long hangs: `PATIENCE_S` is a quarter of it."""
+"""A source counts as hung when `take` blocks this long; a normal `take` returns after `PATIENCE_S`."""
 
 Find = Callable[[], Awaitable[str]]
-"""The address of the box to connect to now. Raises LinkLost while none is known."""
+"""Returns the URL of the device to connect to. Raises LinkLost while it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """One answered frame: the `detection_results` payload, its picture, and how long both took."""
+    """The result of one frame: the `detection_results` payload, the picture and the latency."""
 
     payload: Mapping[str, Any]
     picture: bytes
     latency_ms: float
-    """From the shutter, as well as the source knows it, to the answer's arrival."""
+    """From capture, as precisely as the source knows it, to the arrival of the result."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes seen, surest first."""
+        """Class names of the detections, highest confidence first."""
         return tuple(str(one["name"]) for one in self.payload["detections"])
 
 
 OnResult = Callable[[FrameResult], None]
-"""Is handed each answer; returns at once."""
+"""Receives each result; returns at once."""
 
 
 class Agent:
-    """Pushes one source to one box. `token` is asked for at each connection, so that it can change."""
+    """Sends the pictures of one source to one device. It calls `token` for each connection, so that it can change."""
 
     def __init__(
         self,
@@ -90,88 +90,88 @@ class Agent:
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
         self._begun_s = float("-inf")
-        """When the newest picture was begun."""
+        """Start of the latest capture."""
         self._not_before_s = float("-inf")
-        """What the box asked for with its last refusal, beside its limits."""
+        """Earliest time of the next capture after a skipped or failed frame, in addition to the limits."""
         self._taking_since_s: float | None = None
         self._transport = WEBSOCKET
         self._blocked = 0
-        """Attempts in a row that gave no websocket."""
-        self._rejected = ""
-        """The token of the newest connection, or attempt at one."""
+        """Consecutive attempts without a WebSocket."""
+        self._last_token = ""
+        """The token of the latest connection attempt."""
         self._answers = 0
         self._latency_ms = 0.0
 
     async def run(self) -> None:
-        """Connect, push, and connect again, until cancelled. Raises SourceError when the source ends."""
+        """Connect, send pictures and reconnect, until cancelled. Raises SourceError when the source ends."""
         thread = WorkerThread("source")
-        failures = refusals = 0
+        failures = rejections = 0
         try:
             while True:
                 answers = self._answers
                 least_s = 0.0
-                refused = False
+                rejected = False
                 try:
-                    await self._visit(await self._find(), thread)
+                    await self._use_connection(await self._find(), thread)
                 except LinkLost as error:
-                    refused, least_s = isinstance(error, Rejected), error.retry_after_s
-                    self._choose(error)
+                    rejected, least_s = isinstance(error, Rejected), error.retry_after_s
+                    self._choose_transport(error)
                     self._report(error)
                 failures = 0 if self._answers > answers else failures + 1
-                refusals = refusals + 1 if refused else 0
-                if refused:
-                    await self._wait_for_new_token(after_refusal_s(refusals, random.random()))
+                rejections = rejections + 1 if rejected else 0
+                if rejected:
+                    await self._wait_for_new_token(after_rejection_s(rejections, random.random()))
                 else:
                     await asyncio.sleep(max(least_s, pause_s(failures, random.random())))
         finally:
             self._source.close()
             thread.close()
 
-    def _choose(self, error: LinkLost) -> None:
-        """The transport of the next connection."""
+    def _choose_transport(self, error: LinkLost) -> None:
+        """Choose the transport of the next connection."""
         self._blocked = self._blocked + 1 if isinstance(error, WebSocketBlocked) else 0
-        sure = isinstance(error, WebSocketBlocked) and (error.certain or self._blocked >= _SURE_AFTER)
+        sure = isinstance(error, WebSocketBlocked) and (error.certain or self._blocked >= _POLL_AFTER)
         self._transport = POLLING if sure else WEBSOCKET
 
     def _report(self, error: LinkLost) -> None:
         if isinstance(error, Rejected):
             log.error(
-                "the device rejects this camera (%s); correct its name, token or address, here or in the "
-                "device's settings; trying again in some minutes", error, extra={"kind": "link"},
+                "The device rejects this camera (%s). Correct its name, token or address here or in the device's "
+                "settings. Trying again in a few minutes.", error, extra={"kind": "link"},
             )  # fmt: skip
         else:
-            how = "; trying HTTP polling next" if self._transport == POLLING else "; trying again"
-            log.warning("no connection to the box (%s)%s", error, how, extra={"kind": "link"})
+            retry = "trying HTTP polling next" if self._transport == POLLING else "trying again"
+            log.warning("no connection to the device (%s); %s", error, retry, extra={"kind": "link"})
 
     async def _wait_for_new_token(self, longest_s: float) -> None:
-        """Wait so long, or until the token is another one than was rejected."""
-        for _ in range(math.ceil(longest_s / _LOOK_AT_TOKEN_S)):
-            await asyncio.sleep(_LOOK_AT_TOKEN_S)
-            if self._new_token() != self._rejected:
+        """Wait until the token changes, at most this long."""
+        for _ in range(math.ceil(longest_s / _CHECK_TOKEN_S)):
+            await asyncio.sleep(_CHECK_TOKEN_S)
+            if self._current_token() != self._last_token:
                 return
 
-    def _new_token(self) -> str:
+    def _current_token(self) -> str:
         try:
             return self._token()
-        except ConfigError:  # its file is being replaced
-            return self._rejected
+        except ConfigError:  # the file is being replaced
+            return self._last_token
 
     async def beat(self) -> None:
-        """Tell the service manager that the agent lives, until cancelled: while its source comes back from its work."""
+        """Ping the watchdog until cancelled, except while the source is hung."""
         while True:
             since_s = self._taking_since_s
             if since_s is None or self._clock() - since_s < _STUCK_S:
                 self._notifier.notify(systemd.ALIVE)
             if self._answers:
                 self._notifier.notify(
-                    systemd.status(f"{self._answers} answers, the last {self._latency_ms:.0f} ms after the shutter")
+                    systemd.status(f"{self._answers} results, latest latency {self._latency_ms:.0f} ms")
                 )
             await asyncio.sleep(_BEAT_S)
 
-    async def _visit(self, url: str, thread: WorkerThread) -> None:
-        """One connection, to its end: LinkLost, or a polling one's time is over."""
+    async def _use_connection(self, url: str, thread: WorkerThread) -> None:
+        """Use one connection until it is lost (LinkLost) or the time for polling is over."""
         try:
-            token = self._rejected = self._token()
+            token = self._last_token = self._token()
         except ConfigError as error:
             raise LinkLost(str(error)) from None
         auth = {"name": self._name, "token": token}
@@ -179,16 +179,16 @@ class Agent:
         async with connected(url, {key: value for key, value in auth.items() if value}, self._transport) as link:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
             while self._clock() < until_s:
-                await self._turn(link)
+                await self._wait_for_turn(link)
                 capture = await self._take(link.limits, thread)
                 if capture is not None:
                     await self._send(link, capture)
         self._transport = WEBSOCKET
 
-    async def _turn(self, link: Link) -> None:
-        """Wait until the next picture may be taken, by the limits as they are then."""
-        while (left_s := self._due_s(link.limits) - self._clock()) > 0:
-            await link.news(left_s)
+    async def _wait_for_turn(self, link: Link) -> None:
+        """Wait until the current limits allow the next capture."""
+        while (remaining_s := self._due_s(link.limits) - self._clock()) > 0:
+            await link.wait_for_change(remaining_s)
 
     def _due_s(self, limits: CameraLimits) -> float:
         return max(self._begun_s + limits.min_interval_s, self._not_before_s)
@@ -206,12 +206,12 @@ class Agent:
             "frame_id": next(self._numbers),
             "captured_at": self._wall() - (self._clock() - capture.taken_s),
         }
-        event, payload = await link.ask(frame)
+        event, payload = await link.send(frame)
         if event == "detection_results":
             self._latency_ms = (self._clock() - capture.taken_s) * 1000
             self._answers += 1
             if self._answers == 1:
-                self._notifier.notify(systemd.READY, systemd.status(f"answered after {self._latency_ms:.0f} ms"))
+                self._notifier.notify(systemd.READY, systemd.status(f"first result after {self._latency_ms:.0f} ms"))
             self._on_result(FrameResult(payload, capture.picture, self._latency_ms))
         elif event == "detection_error":
             log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
@@ -222,12 +222,12 @@ class Agent:
 
 
 def pause_s(failures: int, chance: float) -> float:
-    """How long to wait before the next connection, after so many failed ones in a row; `chance` 0-1 spreads it."""
+    """Pause before the next attempt after this number of consecutive failures, s. `chance`: random, 0-1."""
     longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures, 16))
     return longest_s * (0.25 + 0.75 * chance)
 
 
-def after_refusal_s(refusals: int, chance: float) -> float:
-    """How long to wait after so many rejections of the name or token in a row; `chance` 0-1 spreads it."""
-    longest_s = min(_LONGEST_AFTER_REFUSAL_S, _FIRST_AFTER_REFUSAL_S * 2.0 ** min(max(refusals - 1, 0), 16))
+def after_rejection_s(rejections: int, chance: float) -> float:
+    """Pause after this number of consecutive rejections, s. `chance`: random, 0-1."""
+    longest_s = min(_LONGEST_AFTER_REJECTION_S, _FIRST_AFTER_REJECTION_S * 2.0 ** min(max(rejections - 1, 0), 16))
     return longest_s * (0.75 + 0.25 * chance)

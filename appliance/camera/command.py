@@ -1,4 +1,4 @@
-"""`appliance camera`: builds the agent and what hears of its answers, runs them, and stops them together."""
+"""`appliance camera`: build the agent and the receivers of its results, run them, and stop them together."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the agent is to do."""
+    """Options of the agent."""
 
     source: str
     name: str
     rtsp_transport: str = "auto"
     url: str = ""
-    """Of the box; empty: find it by multicast DNS."""
+    """URL of the device. Empty: find it by multicast DNS."""
     token: str = ""
     token_file: str = ""
-    """Read at each connection, and before `token`."""
+    """Read for each connection; takes precedence over `token`."""
     save_dir: str = ""
     save_max_bytes: int = 1_000_000_000
     on: tuple[str, ...] = ()
-    """Classes that run `command`."""
+    """Classes that trigger `command`."""
     command: tuple[str, ...] = ()
     command_interval_s: float = 10.0
     as_json: bool = False
@@ -64,16 +64,16 @@ async def run(options: Options, report: ReportLine) -> None:
     source = open_source(options.source, rtsp_transport=options.rtsp_transport)
     pictures: asyncio.Queue[FrameResult] = asyncio.Queue(1)
 
-    def seen(sighting: FrameResult) -> None:
+    def on_result(result: FrameResult) -> None:
         if not options.quiet:
-            report(_as_json(sighting) if options.as_json else one_line(sighting))
-        if album is not None and sighting.names and not pictures.full():
-            pictures.put_nowait(sighting)
+            report(_as_json(result) if options.as_json else one_line(result))
+        if album is not None and result.names and not pictures.full():
+            pictures.put_nowait(result)
         if trigger is not None:
-            trigger.offer(sighting.names, _as_json(sighting).encode())
+            trigger.offer(result.names, _as_json(result).encode())
 
     notifier = systemd.notifier()
-    agent = Agent(source, find=find, name=options.name, token=token, on_result=seen, notifier=notifier)
+    agent = Agent(source, find=find, name=options.name, token=token, on_result=on_result, notifier=notifier)
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,33 +93,33 @@ async def run(options: Options, report: ReportLine) -> None:
         raise failure
 
 
-def one_line(sighting: FrameResult) -> str:
-    """An answer for a person to read."""
-    payload, timing = sighting.payload, sighting.payload["timing"]
-    found = ", ".join(f"{one['name']} {one['confidence']:.0%}" for one in payload["detections"]) or "nothing"
+def one_line(result: FrameResult) -> str:
+    """Format a result for the terminal."""
+    payload, timing = result.payload, result.payload["timing"]
+    detections = ", ".join(f"{one['name']} {one['confidence']:.0%}" for one in payload["detections"]) or "no detections"
     return (
-        f"frame {payload['frame_id']}: {found}  ({sighting.latency_ms:.0f} ms from shutter to answer; "
-        f"the box {timing['total_ms']:.0f}, inference {timing['infer_ms']:.0f})"
+        f"frame {payload['frame_id']}: {detections}  ({result.latency_ms:.0f} ms from capture to result; "
+        f"device {timing['total_ms']:.0f}, inference {timing['infer_ms']:.0f})"
     )
 
 
-def _as_json(sighting: FrameResult) -> str:
-    return json.dumps({**sighting.payload, "latency_ms": round(sighting.latency_ms, 1)})
+def _as_json(result: FrameResult) -> str:
+    return json.dumps({**result.payload, "latency_ms": round(result.latency_ms, 1)})
 
 
 async def _keep(album: SavedPictures, pictures: asyncio.Queue[FrameResult]) -> None:
-    """Write pictures one after another, beside the event loop; what comes faster than the disk is not kept."""
+    """Write pictures one at a time in a thread. Pictures that arrive while the disk is busy are dropped."""
     while True:
-        sighting = await pictures.get()
+        result = await pictures.get()
         try:
-            await anyio.to_thread.run_sync(album.keep, sighting.picture, sighting.names)
+            await anyio.to_thread.run_sync(album.keep, result.picture, result.names)
         except OSError as error:
-            log.warning("the picture cannot be kept: %s", error.strerror, extra={"kind": "album"})
+            log.warning("picture not saved: %s", error.strerror, extra={"kind": "album"})
 
 
 def _at(url: str) -> Find:
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--to {redact(url)}: write the box's address as http://box:8080")
+        raise ConfigError(f"--to {redact(url)}: invalid URL. Write it as http://device:8080")
 
     async def find() -> str:
         return url
@@ -128,21 +128,21 @@ def _at(url: str) -> Find:
 
 
 def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ) -> str:
-    """An address as it is, or from where its password is not in the list of processes: `env:NAME`, `@FILE`.
+    """Resolve `env:NAME` and `@FILE`, which keep passwords out of the process list; return other addresses as they are.
 
     Raises ConfigError.
     """
     if text.startswith("env:"):
         found = environ.get(text[4:], "").strip()
         if not found:
-            raise ConfigError(f"{option} {text}: the environment has no variable '{text[4:]}', or it is empty")
+            raise ConfigError(f"{option} {text}: environment variable '{text[4:]}' is unset or empty")
         return found
     if text.startswith("@"):
         try:
             return Path(text[1:]).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise ConfigError(f"{option} {text}: the file cannot be read: {reason}") from None
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise ConfigError(f"{option} {text}: cannot read the file: {reason}") from None
     return text
 
 
@@ -152,5 +152,5 @@ def _token(options: Options) -> str:
     try:
         return Path(options.token_file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"{options.token_file}: the camera's token cannot be read: {reason}") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"{options.token_file}: cannot read the camera's token: {reason}") from None

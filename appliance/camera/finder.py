@@ -1,7 +1,7 @@
-"""Finds a box on the local network by multicast DNS: `_appliance._tcp.local.` (RFC 6762 and 6763).
+"""Find a device on the local network by multicast DNS: `_appliance._tcp.local.` (RFC 6762 and 6763).
 
-It looks again for each connection, so a box that gets another address is found there. Where several answer, the one
-that was used last is taken if it still answers, otherwise the first.
+The search runs for each connection, so that it finds a device with a new address. If several devices answer, the one
+used last is preferred, otherwise the first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RESOLVE_MS = 2000
 
 
 class Finder:
-    """Call it for the address of a box. Raises ConfigError at once where the zeroconf package is missing."""
+    """A callable that returns the URL of a device. Raises ConfigError at once if the zeroconf package is missing."""
 
     def __init__(
         self, *, interfaces: Sequence[str] | None = None, search_s: float = _SEARCH_S, clock: Clock = time.monotonic
@@ -34,7 +34,7 @@ class Finder:
             import zeroconf.asyncio as library
         except ImportError:
             raise ConfigError(
-                "no box is named: give its address with --to http://box:8080, or, to find it by itself, "
+                "no device given. Give its URL with --to http://device:8080, or install mDNS discovery: "
                 "pip install 'edge-detection-appliance[mdns]'"
             ) from None
         self._library: Any = library
@@ -43,17 +43,17 @@ class Finder:
         self._last: str | None = None
 
     async def __call__(self) -> str:
-        """`http://192.168.0.7:8080`. Raises LinkLost when no box answers within some seconds."""
-        found: asyncio.Queue[str] = asyncio.Queue()
+        """`http://192.168.0.7:8080`. Raises LinkLost when no device answers within a few seconds."""
+        names: asyncio.Queue[str] = asyncio.Queue()
 
         def changed(*, name: str, state_change: Any, **_: Any) -> None:
             if state_change.name != "Removed":
-                found.put_nowait(name)
+                names.put_nowait(name)
 
         multicast = self._library.AsyncZeroconf(**self._options)
         browser = self._library.AsyncServiceBrowser(multicast.zeroconf, SERVICE, handlers=[changed])
         try:
-            name, url = await self._choose(multicast, found)
+            name, url = await self._choose(multicast, names)
         finally:
             with anyio.CancelScope(shield=True):
                 await browser.async_cancel()
@@ -61,25 +61,27 @@ class Finder:
         self._last = name
         return url
 
-    async def _choose(self, multicast: Any, found: asyncio.Queue[str]) -> tuple[str, str]:
-        boxes: dict[str, str] = {}
+    async def _choose(self, multicast: Any, names: asyncio.Queue[str]) -> tuple[str, str]:
+        devices: dict[str, str] = {}
         begun_s = self._clock()
-        while self._last not in boxes:
-            until_s = _WAIT_FOR_LAST_S if boxes else self._search_s
+        while self._last not in devices:
+            until_s = _WAIT_FOR_LAST_S if devices else self._search_s
             with anyio.move_on_after(begun_s + until_s - self._clock()):
-                name = await found.get()
+                name = await names.get()
                 url = await self._resolve(multicast, name)
                 if url is not None:
-                    boxes[name] = url
+                    devices[name] = url
                     if self._last is None:
                         break
                 continue
             break
-        if not boxes:
-            raise LinkLost("no box on this network says that it is one; is it on, and in this network? Or give --to")
-        name = self._last if self._last in boxes else next(iter(boxes))
+        if not devices:
+            raise LinkLost(
+                "no device found by mDNS. Check that it is on, in this network, and has server.advertise; or use --to"
+            )
+        name = self._last if self._last in devices else next(iter(devices))
         assert name is not None
-        return name, boxes[name]
+        return name, devices[name]
 
     async def _resolve(self, multicast: Any, name: str) -> str | None:
         info = self._library.AsyncServiceInfo(SERVICE, name)
@@ -90,6 +92,6 @@ class Finder:
 
 
 def url_of(address: str, port: int) -> str:
-    """The URL of an address as multicast DNS gives it; IPv6 goes into brackets."""
+    """Format an address from multicast DNS as a URL, with brackets for IPv6."""
     plain = address.partition("%")[0]
     return f"http://[{address}]:{port}" if ipaddress.ip_address(plain).version == 6 else f"http://{address}:{port}"

@@ -1,11 +1,11 @@
-"""One connection of a camera to a box, from its greeting to its end.
+"""One connection from a camera to a device, from the greeting to the end.
 
 Rules of this file:
-- Silence ends it. The box acknowledges a frame at once and answers it always, so a link without either is dead, long
-  before its pings or TCP would say so: nothing is left to wait for what a pulled cable has swallowed.
-- It is closed within a second, whatever the transport still wants to send: a new one is made instead of mending it.
-- A websocket first. Where something on the way does not let one through (a proxy, a firewall), HTTP polling.
-- The limits are those of the newest message that carried any: greeting, `limits`, or acknowledgement.
+- Silence ends the connection. A device acknowledges each frame at once and always answers it. Without these the
+  connection is dead, and this shows long before a ping or TCP times out.
+- Closing takes at most a second, regardless of unsent data. A broken connection is replaced, not repaired.
+- WebSocket comes first. If a proxy or firewall blocks it, HTTP polling follows.
+- The latest message with limits counts: the greeting, `limits`, or an acknowledgement.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ from appliance.redaction import redact
 from appliance.values import CameraLimits
 
 REACH_WITHIN_S = 2.0
-"""For the box's name and its TCP handshake. The kernel asks after 0, 1, 3 and 7 s, so whoever waits longer for one
-attempt notices later that a cable is back."""
+"""Limit for name resolution and the TCP handshake. The kernel sends SYN after 0, 1, 3 and 7 s, so a longer attempt
+would take longer to notice that a cable is plugged in again."""
 CONNECT_WITHIN_S = 5.0
 ACKNOWLEDGED_WITHIN_S = 3.0
 ANSWERED_WITHIN_S = 10.0
 _CLOSE_WITHIN_S = 1.0
 
-FIRST_LIMITS = CameraLimits(0.0, 640, 80, "not told yet")
+FIRST_LIMITS = CameraLimits(0.0, 640, 80, "not received yet")
 
 _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
 
 
 WEBSOCKET, POLLING = "websocket", "polling"
 
-_FOR_GOOD = ("unauthorized", "name_invalid", "option_invalid", "host_refused", "origin_refused")
-"""What is refused for good where no `retry_after` says so."""
+_PERMANENT = ("unauthorized", "name_invalid", "option_invalid", "host_refused", "origin_refused")
+"""Codes of permanent rejections, for answers without `retry_after`."""
 _LONGEST_LIMIT_S = 3600.0
 _LONGEST_TEXT = 300
 
 
 class LinkLost(Exception):
-    """There is no connection, or no longer; the text says why."""
+    """The connection failed or ended; the text gives the reason."""
 
     retry_after_s = 0.0
-    """The device asked not to be asked again for so long."""
+    """Delay before the next attempt that the device requests."""
 
 
 class WebSocketBlocked(LinkLost):
-    """Something answered, and gave no websocket."""
+    """The server answered but did not open a WebSocket."""
 
     certain = True
-    """False for what a device that stops or starts does too: 503, or no answer to an accepted connection."""
+    """False if the device may be starting or stopping: HTTP 503, or no answer on an open connection."""
 
 
 class Rejected(LinkLost):
-    """The device rejects this name, token or address, and will until somebody changes its settings or ours."""
+    """The device rejects this name, token or address until the settings of the device or the camera change."""
 
 
 class Link:
-    """What `connected` gives: the box at the other end. One frame at a time."""
+    """An open connection, as `connected` yields it. One frame at a time."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -74,7 +74,7 @@ class Link:
         self._waiting_for: object = None
         self._answer: tuple[str, dict[str, Any]] | None = None
         self.lost: str | None = None
-        """Why there is no connection any longer."""
+        """Why the connection ended."""
         self.refusal: LinkLost | None = None
         """Why the device did not accept the connection."""
         self.limits = FIRST_LIMITS
@@ -88,11 +88,11 @@ class Link:
             client.on(event, lambda payload, event=event: self._on_answer(event, payload))
 
     async def greeting(self) -> None:
-        """Wait for the box's limits. Raises LinkLost."""
+        """Wait for the device's greeting with its limits. Raises LinkLost."""
         await self._until(lambda: self.greeted, CONNECT_WITHIN_S)
 
-    async def ask(self, frame: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Send a frame with its `frame_id`; the event that answers it and its payload. Raises LinkLost."""
+    async def send(self, frame: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Send a frame with a `frame_id`; return the event that answers it and its payload. Raises LinkLost."""
         self._acknowledged, self._answer, self._waiting_for = False, None, frame["frame_id"]
         try:
             await self._client.emit("process_frame", dict(frame), callback=self._on_acknowledged)
@@ -103,8 +103,8 @@ class Link:
         assert self._answer is not None
         return self._answer
 
-    async def news(self, within_s: float) -> None:
-        """Wait for anything from the box, at most this long. Raises LinkLost when the connection ends."""
+    async def wait_for_change(self, within_s: float) -> None:
+        """Wait for a message from the device, at most this long. Raises LinkLost when the connection ends."""
         self._changed.clear()
         if self.lost is None:
             with anyio.move_on_after(within_s):
@@ -115,9 +115,9 @@ class Link:
     async def _until(self, holds: Callable[[], bool], within_s: float) -> None:
         with anyio.move_on_after(within_s):
             while not holds():
-                await self.news(within_s)
+                await self.wait_for_change(within_s)
             return
-        raise LinkLost(f"the box said nothing for {within_s:.0f} s")
+        raise LinkLost(f"no message from the device for {within_s:.0f} s")
 
     def _on_connected(self, payload: Any = None) -> None:
         self.greeted = True
@@ -138,44 +138,44 @@ class Link:
             self._changed.set()
 
     def _on_refused(self, payload: Any = None) -> None:
-        if isinstance(payload, Mapping):  # else it is not the device that speaks, but the library
+        if isinstance(payload, Mapping):  # otherwise the error is from the library, not from the device
             self.refusal = read_refusal(payload)
 
     def _on_disconnect(self, *_: Any) -> None:
-        self.lost = self.lost or "the box closed the connection"
+        self.lost = self.lost or "the device closed the connection"
         self._changed.set()
 
-    def _obey(self, told: Any = None) -> None:
-        limits = read_limits(told)
+    def _obey(self, payload: Any = None) -> None:
+        limits = read_limits(payload)
         if limits is not None and limits != self.limits:
             self.limits = limits
             self._changed.set()
 
 
-def read_limits(told: Any) -> CameraLimits | None:
-    """Limits as the box sends them; None when they are none."""
+def read_limits(payload: Any) -> CameraLimits | None:
+    """Parse limits from the device; None if they are invalid."""
     try:
         return CameraLimits(
-            min_interval_s=bounded_s(told["min_interval"]),
-            max_side=max(16, int(told["max_side"])),
-            jpeg_quality=min(100, max(1, int(told["jpeg_quality"]))),
-            reason=str(told.get("reason", "")),
+            min_interval_s=bounded_s(payload["min_interval"]),
+            max_side=max(16, int(payload["max_side"])),
+            jpeg_quality=min(100, max(1, int(payload["jpeg_quality"]))),
+            reason=str(payload.get("reason", "")),
         )
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
 
 
-def bounded_s(told: Any) -> float:
-    """Seconds as the device sends them, 0 to an hour; 0 for none. Raises TypeError, ValueError for no number."""
-    return min(_LONGEST_LIMIT_S, max(0.0, float(told or 0.0)))
+def bounded_s(seconds: Any) -> float:
+    """Limit a time from the device to 0 to 3600 s; None is 0. Raises TypeError or ValueError if it is not a number."""
+    return min(_LONGEST_LIMIT_S, max(0.0, float(seconds or 0.0)))
 
 
 def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
-    """A `connect_error`: its `data` holds `code` and `retry_after`, null where the same will never be accepted.
+    """Parse a `connect_error`. Its `data` holds `code` and `retry_after`, which is null for a permanent rejection.
 
-    Over polling it may be the JSON of an HTTP error, with `error`.
+    Over polling it can be the JSON body of an HTTP error, with `error`.
     """
-    text = str(payload.get("message") or payload.get("error") or "refused without a reason")[:_LONGEST_TEXT]
+    text = str(payload.get("message") or payload.get("error") or "rejected without a reason")[:_LONGEST_TEXT]
     data = payload.get("data")
     if isinstance(data, Mapping) and "code" in data:
         if data.get("retry_after") is None:
@@ -184,12 +184,12 @@ def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
         with contextlib.suppress(TypeError, ValueError):
             error.retry_after_s = bounded_s(data["retry_after"])
         return error
-    for_good = text.startswith(_FOR_GOOD) or payload.get("code") in _FOR_GOOD
-    return Rejected(text) if for_good else LinkLost(text)
+    permanent = text.startswith(_PERMANENT) or payload.get("code") in _PERMANENT
+    return Rejected(text) if permanent else LinkLost(text)
 
 
 def endpoint(url: str) -> tuple[str, str]:
-    """Where Socket.IO connects, and its path there: a device behind a proxy may stand under a prefix."""
+    """The URL and path for Socket.IO. A device behind a reverse proxy can have a path prefix."""
     prefix = urllib.parse.urlsplit(url).path.strip("/")
     if prefix.endswith("socket.io"):
         return url, prefix
@@ -198,7 +198,7 @@ def endpoint(url: str) -> tuple[str, str]:
 
 @contextlib.asynccontextmanager
 async def connected(url: str, auth: Mapping[str, str], transport: str = WEBSOCKET) -> AsyncIterator[Link]:
-    """A connection whose greeting has come. Raises LinkLost with what the device or the network said."""
+    """Connect and wait for the greeting. Raises LinkLost with the reason from the device or the network."""
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
     client = socketio.AsyncClient(
         reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S, http_session=session
@@ -222,11 +222,11 @@ async def connected(url: str, auth: Mapping[str, str], transport: str = WEBSOCKE
 
 
 _FAILURES = (socketio.exceptions.SocketIOError, OSError, ValueError, LookupError, TypeError, AttributeError)
-"""What the library raises: the last ones where what answers is not a device, but speaks a little like one."""
+"""Exceptions of the library. It raises the last ones when the server is not a device but answers similarly."""
 
 
 def _lost(error: BaseException, text: str, transport: str) -> LinkLost:
-    """Where there was a TCP connection, it is the websocket that did not come about."""
+    """Distinguish a blocked WebSocket, with a working TCP connection, from an unreachable device."""
     causes = list(_causes(error))
     unreached = any(isinstance(one, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for one in causes)
     late = any(isinstance(one, (TimeoutError, asyncio.TimeoutError)) for one in causes)
@@ -246,10 +246,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _why(error: BaseException) -> str:
-    """What stopped a connection, in the system's own words: the library says "Connection error" and hides the cause."""
+    """The cause of a failed connection. The library only reports "Connection error"."""
     for cause in _causes(error):
         if isinstance(cause, aiohttp.WSServerHandshakeError):
-            return f"something else than a box answers there (HTTP status {cause.status})"
+            return f"the server is not a detection device (HTTP status {cause.status})"
         if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
             return "no answer"
         if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, aiohttp.ClientError):
@@ -258,7 +258,7 @@ def _why(error: BaseException) -> str:
 
 
 async def _close(client: Any) -> None:
-    """Say goodbye; and cut the socket, so that no task of the transport waits for a peer that is gone."""
+    """Disconnect, and shut down the socket so that no transport task waits for an unreachable peer."""
     with anyio.move_on_after(_CLOSE_WITHIN_S):
         await client.disconnect()
     websocket = client.eio.ws

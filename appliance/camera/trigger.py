@@ -1,7 +1,7 @@
-"""A command that is run when a class is seen: one at a time, no more often than every so many seconds.
+"""Run a command when a class is detected: one at a time, with a minimum interval between starts.
 
-It gets the answer as JSON on its standard input. While it runs, and until its time has come again, what is seen counts
-for nothing: a lamp that is on need not be switched on.
+The command gets the result as JSON on standard input. Detections are ignored while it runs and during the interval: a
+light that is on does not have to be switched on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENDS_WITHIN_S = 60.0
 
 
 class Trigger:
-    """Runs `command` when one of `classes` is seen. Raises ConfigError when there is no such command."""
+    """Runs `command` when one of `classes` is detected. Raises ConfigError if the command does not exist."""
 
     def __init__(
         self,
@@ -36,46 +36,48 @@ class Trigger:
         clock: Clock = time.monotonic,
     ) -> None:
         if not command or shutil.which(command[0]) is None:
-            raise ConfigError(f"--on: there is no command '{command[0] if command else ''}' that can be run; "
-                              "write --on person -- /path/to/command")  # fmt: skip
+            raise ConfigError(f"--on: command '{command[0] if command else ''}' not found or not executable. "
+                              "Write --on person -- /path/to/command")  # fmt: skip
         self._classes, self._command = frozenset(classes), tuple(command)
         self._every_s, self._ends_within_s, self._clock = every_s, ends_within_s, clock
         self._not_before_s = float("-inf")
         self._pending: bytes | None = None
-        self._news = asyncio.Event()
+        self._offered = asyncio.Event()
 
-    def offer(self, names: Sequence[str], answer: bytes) -> bool:
-        """Something was seen; whether that starts the command. Returns at once."""
+    def offer(self, names: Sequence[str], result: bytes) -> bool:
+        """Report detected classes; return whether they start the command. Returns at once."""
         now_s = self._clock()
         if self._pending is not None or now_s < self._not_before_s or self._classes.isdisjoint(names):
             return False
         self._not_before_s = now_s + self._every_s
-        self._pending = answer
-        self._news.set()
+        self._pending = result
+        self._offered.set()
         return True
 
     async def run(self) -> None:
-        """Run what is offered, until cancelled; a command that is running then is ended."""
+        """Run the command for each accepted offer, until cancelled. Cancelling kills a running command."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._offered.wait()
+            self._offered.clear()
             if self._pending is not None:
                 try:
                     await self._run(self._pending)
                 except OSError as error:
-                    log.warning("%s cannot be run: %s", self._command[0], error.strerror, extra={"kind": "trigger"})
+                    log.warning("cannot run %s: %s", self._command[0], error.strerror, extra={"kind": "trigger"})
                 finally:
                     self._pending = None
 
-    async def _run(self, answer: bytes) -> None:
+    async def _run(self, result: bytes) -> None:
         with anyio.CancelScope(shield=True):
             process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE)
         try:
-            await asyncio.wait_for(process.communicate(answer + b"\n"), self._ends_within_s)
+            await asyncio.wait_for(process.communicate(result + b"\n"), self._ends_within_s)
             if process.returncode:
-                log.warning("%s ended with status %d", self._command[0], process.returncode, extra={"kind": "trigger"})
+                log.warning(
+                    "%s failed with exit status %d", self._command[0], process.returncode, extra={"kind": "trigger"}
+                )
         except asyncio.TimeoutError:
-            log.warning("%s was ended: it ran longer than %.0f s", self._command[0], self._ends_within_s)
+            log.warning("%s killed: it ran longer than %.0f s", self._command[0], self._ends_within_s)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -1,6 +1,6 @@
-"""Runs a source's blocking calls beside the event loop, on a thread that ends with the process.
+"""Run a source's blocking calls on a daemon thread.
 
-The standard executors join their threads at exit: a read that hangs in a driver would keep SIGTERM waiting for ever.
+The standard executors join their threads at exit, so a read that hangs in a driver would block SIGTERM forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDS_WITHIN_S = 2.0
 
 
 class WorkerThread:
-    """One thread, one call after another."""
+    """One thread that runs one call at a time."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -26,7 +26,7 @@ class WorkerThread:
         self._thread.start()
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """What the function returns or raises. Cancelled, it is not waited for."""
+        """Run the function on the thread; return its result or raise its exception. Cancelling does not wait for it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
 
@@ -36,24 +36,24 @@ class WorkerThread:
             if error is not None:
                 done.set_exception(error)
             else:
-                done.set_result(result)  # type: ignore[arg-type]  # None only where the function returns it
+                done.set_result(result)  # type: ignore[arg-type]  # None only if the function returns it
 
         def call() -> None:
             result, error = None, None
             try:
                 result = function(*arguments)
-            except BaseException as caught:  # noqa: BLE001  # handed to whoever waits
+            except BaseException as caught:  # noqa: BLE001  # raised in the awaiting task
                 error = caught
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
                 loop.call_soon_threadsafe(settle, result, error)
 
         self._calls.put(call)
         return await done
 
     def close(self) -> None:
-        """End the thread after the call that is under way, or leave it alone if that hangs.
+        """Stop the thread after its current call, or abandon it if the call hangs.
 
-        It is waited for because a thread that is cut off in C++ while the interpreter ends aborts the process.
+        The join is necessary: a thread that runs C++ code while the interpreter shuts down aborts the process.
         """
         self._calls.put(None)
         self._thread.join(_ENDS_WITHIN_S)

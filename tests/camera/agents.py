@@ -1,4 +1,4 @@
-"""An agent at work in this process, on a source that remembers what was asked of it."""
+"""Run a camera agent in the test process, on a source that records the limits of each capture."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tests.web.requests import picture
 
 
 class FakeSource:
-    """So many pictures, each another one."""
+    """A source with a limited number of distinct pictures."""
 
     def __init__(self, most: int = 10**6) -> None:
         self._most = most
-        self.asked: list[CameraLimits] = []
+        self.limits: list[CameraLimits] = []
         self.closed = False
 
     @property
     def shown(self) -> int:
-        return len(self.asked)
+        return len(self.limits)
 
     def take(self, limits: CameraLimits) -> Capture | None:
         if self.shown == self._most:
-            raise SourceError("the film has ended")
-        self.asked.append(limits)
+            raise SourceError("the source has ended")
+        self.limits.append(limits)
         return Capture(picture(self.shown % 50), time.monotonic())
 
     def close(self) -> None:
@@ -41,23 +41,24 @@ class FakeSource:
 
 @asynccontextmanager
 async def pushing(url: str, source: FakeSource, **options: Any) -> AsyncIterator[list[FrameResult]]:
-    """An agent at work under the name `lens`; what it has seen."""
-    seen: list[FrameResult] = []
+    """Run an agent with the name `lens`; yield the list of its results."""
+    results: list[FrameResult] = []
 
     async def find() -> str:
         return url
 
-    agent = Agent(source, find=options.pop("find", find), name="lens", on_result=seen.append, **options)
+    agent = Agent(source, find=options.pop("find", find), name="lens", on_result=results.append, **options)
     task = asyncio.create_task(agent.run())
     try:
-        yield seen
+        yield results
     finally:
         task.cancel()
         await asyncio.wait({task})
         assert source.closed
 
 
-async def until(seen: list[FrameResult], count: int, within_s: float = 20) -> None:
+async def until(results: list[FrameResult], count: int, within_s: float = 20) -> None:
+    """Wait until the list has this many results."""
     with anyio.fail_after(within_s):
-        while len(seen) < count:
+        while len(results) < count:
             await asyncio.sleep(0.005)

@@ -8,36 +8,36 @@ from collections.abc import AsyncIterator
 
 
 class Cable:
-    """Between an agent and a box. Pulled, it takes connections and bytes and gives none on, as a dead switch does."""
+    """A proxy between an agent and a device. Pulled, it accepts connections and bytes but forwards none."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._whole = asyncio.Event()
-        self._whole.set()
+        self._plugged_in = asyncio.Event()
+        self._plugged_in.set()
         self.url = ""
         self.connections = 0
 
     def pull(self) -> None:
-        self._whole.clear()
+        self._plugged_in.clear()
 
     def plug_in(self) -> None:
-        self._whole.set()
+        self._plugged_in.set()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, both ways, until either side ends it."""
+        """Forward one connection in both directions until either side closes it."""
         self.connections += 1
-        await self._whole.wait()
+        await self._plugged_in.wait()
         try:
-            box_reader, box_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            device_reader, device_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
             writer.close()
             return
-        await asyncio.gather(self._one_way(reader, box_writer), self._one_way(box_reader, writer))
+        await asyncio.gather(self._one_way(reader, device_writer), self._one_way(device_reader, writer))
 
     async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await self._whole.wait()
+                await self._plugged_in.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()

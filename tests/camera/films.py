@@ -1,4 +1,4 @@
-"""Films for the tests: grey frames, each of ten brighter than the last, so that a picture tells which one it was."""
+"""Test videos: ten grey levels in turn, so that the brightness of a picture identifies its frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def film(
     size: Size = Size(640, 360),
     key_every: int | None = None,
 ) -> Path:
-    """A video file: `mjpeg` into .avi, `libx264` into .mp4, with a key frame for every so many."""
+    """Write a video file: `mjpeg` as .avi, `libx264` as .mp4. `key_every`: frames per key frame."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size.width, size.height
@@ -44,7 +44,7 @@ def film(
 
 
 def stamped(path: Path, stamps: list[float]) -> Path:
-    """A film whose pictures carry these times, s: written with plain ones, which are changed on their way."""
+    """Write a video with these time stamps, s, by remuxing a plain one."""
     plain = film(path.with_name("plain.avi"), "mjpeg", frames=len(stamps), fps=10)
     with av.open(str(plain)) as source, av.open(str(path), "w", format="matroska") as out:
         stream = out.add_stream_from_template(source.streams.video[0])
@@ -56,7 +56,7 @@ def stamped(path: Path, stamps: list[float]) -> Path:
 
 
 def number_of(data: bytes) -> int:
-    """Which frame of a film this picture shows."""
+    """The number of the frame that a picture shows, 0-9."""
     return round((float(decode(picture_of(data)).mean()) - 20) / STEP)
 
 

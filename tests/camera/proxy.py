@@ -1,4 +1,4 @@
-"""A reverse proxy before a device: it puts the device under a prefix, and may not let websockets through."""
+"""A reverse proxy in front of a device: it adds a path prefix and can block WebSockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "/site/device-3"
 
 @dataclass
 class Proxy:
-    """`websockets`: pass, refuse, busy, hang or cut; `seen`: the transport of each request."""
+    """`websockets`: pass, refuse, busy, hang or cut. `seen`: the transport of each request."""
 
     target: str
     websockets: str = "pass"

@@ -1,9 +1,10 @@
-"""The agent against a real service: it keeps to what it is told, comes back by itself, and ends with its source."""
+"""The camera agent with a real service: limits, reconnecting, and the end of its source."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera.agent import Agent, FrameResult, after_refusal_s, pause_s
+from appliance.camera.agent import Agent, FrameResult, after_rejection_s, pause_s
 from appliance.camera.link import LinkLost
 from appliance.errors import ConfigError, SourceError
 from appliance.values import CameraLimits, CameraStats, Limits
@@ -23,13 +24,13 @@ from tests.fakes import FakeEngine, broken_engine
 
 
 class Manager:
-    """A service manager that remembers what it was told."""
+    """A service manager that records its notifications."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.notifications: list[str] = []
 
     def notify(self, *assignments: str) -> None:
-        self.told.append(" ".join(assignments))
+        self.notifications.append(" ".join(assignments))
 
 
 def lens(running: Running) -> CameraStats:
@@ -37,7 +38,7 @@ def lens(running: Running) -> CameraStats:
 
 
 @pytest.mark.parametrize("profile", ["realtime", "production"])
-async def test_an_agent_that_obeys_is_never_skipped(serve: Serve, profile: str) -> None:
+async def test_the_device_never_skips_a_frame_of_an_agent(serve: Serve, profile: str) -> None:
     source = FakeSource()
     async with (
         serve(profile=profile, flow__min_interval_s="0.2", cache__enabled="false") as running,
@@ -48,28 +49,28 @@ async def test_an_agent_that_obeys_is_never_skipped(serve: Serve, profile: str) 
         assert stats.skipped == {}
         assert stats.failed == 0
         assert stats.received <= 7
-        assert source.shown - stats.received <= 1  # what may not be sent is not captured
-        assert (source.asked[0].max_side, source.asked[0].jpeg_quality) == (640, 80)
+        assert source.shown - stats.received <= 1  # the agent captures only what it can send
+        assert (source.limits[0].max_side, source.limits[0].jpeg_quality) == (640, 80)
         assert seen[0].names == ("stop sign",)
         assert [one.payload["frame_id"] for one in seen] == list(range(1, len(seen) + 1))
 
 
-async def test_the_very_next_picture_is_made_by_the_new_limits(serve: Serve) -> None:
+async def test_new_limits_apply_to_the_next_picture(serve: Serve) -> None:
     source = FakeSource()
     async with serve(cache__enabled="false") as running, pushing(running.url, source) as seen:
         await until(seen, 2)
         running.started.parts.path.detector.apply(Limits(320, 0.15, 1, reason="temperature"))
         with anyio.fail_after(10):
-            while source.asked[-1].max_side != 320:
+            while source.limits[-1].max_side != 320:
                 await asyncio.sleep(0.005)
-        asked = [limits.max_side for limits in source.asked]
-        assert asked == sorted(asked, reverse=True)
+        sides = [limits.max_side for limits in source.limits]
+        assert sides == sorted(sides, reverse=True)
         before = dict(lens(running).skipped)
         await until(seen, len(seen) + 4)
         assert lens(running).skipped == before
 
 
-async def test_limits_that_grow_stricter_while_it_waits_hold_for_the_picture_it_waits_for(serve: Serve) -> None:
+async def test_stricter_limits_apply_to_the_picture_that_the_agent_waits_for(serve: Serve) -> None:
     source = FakeSource()
     async with (
         serve(flow__min_interval_s="0.5", cache__enabled="false") as running,
@@ -78,11 +79,11 @@ async def test_limits_that_grow_stricter_while_it_waits_hold_for_the_picture_it_
         await until(seen, 1)
         running.started.parts.path.detector.apply(Limits(256, 0.6, 1, reason="memory"))
         await until(seen, 2)
-        assert source.asked[1].max_side == 256
+        assert source.limits[1].max_side == 256
 
 
-async def test_a_box_that_has_cooled_down_is_not_kept_waiting(serve: Serve) -> None:
-    """The camera was told half a minute; it does not sleep through the news that it may come sooner."""
+async def test_a_shorter_interval_ends_the_current_wait(serve: Serve) -> None:
+    """The agent waits for 30 s when the device sends an interval of 50 ms."""
     async with (
         serve(flow__min_interval_s="30", cache__enabled="false") as running,
         pushing(running.url, FakeSource()) as seen,
@@ -92,7 +93,7 @@ async def test_a_box_that_has_cooled_down_is_not_kept_waiting(serve: Serve) -> N
         await until(seen, 3, within_s=10)
 
 
-async def test_a_slow_box_has_one_frame_of_the_camera_and_no_heap_of_them(serve: Serve) -> None:
+async def test_a_slow_device_has_one_frame_of_the_camera_at_a_time(serve: Serve) -> None:
     engine, source = FakeEngine(), FakeSource()
     async with serve(engine, cache__enabled="false") as running, pushing(running.url, source) as seen:
         await until(seen, 2)
@@ -106,8 +107,8 @@ async def test_a_slow_box_has_one_frame_of_the_camera_and_no_heap_of_them(serve:
         await until(seen, len(seen) + 3)
 
 
-async def test_an_answer_tells_how_long_it_took_from_the_shutter_whatever_the_wall_clock_does(serve: Serve) -> None:
-    """The board has no clock of its own: it is set back a day in the middle."""
+async def test_latency_does_not_depend_on_the_wall_clock(serve: Serve) -> None:
+    """The wall clock is set back by a day during the test."""
     wall = itertools.chain([1_800_000_000.0] * 3, itertools.repeat(1_800_000_000.0 - 86400))
     async with (
         serve(cache__enabled="false") as running,
@@ -115,12 +116,12 @@ async def test_an_answer_tells_how_long_it_took_from_the_shutter_whatever_the_wa
     ):
         await until(seen, 8)
         assert all(0 < one.latency_ms < 5000 for one in seen)
-        told = [one.payload["captured_at"] for one in seen]
-        assert told[0] == pytest.approx(1_800_000_000.0, abs=5)
-        assert told[-1] == pytest.approx(1_800_000_000.0 - 86400, abs=5)
+        captured_at = [one.payload["captured_at"] for one in seen]
+        assert captured_at[0] == pytest.approx(1_800_000_000.0, abs=5)
+        assert captured_at[-1] == pytest.approx(1_800_000_000.0 - 86400, abs=5)
 
 
-async def test_an_agent_comes_back_when_the_service_does(serve: Serve) -> None:
+async def test_an_agent_reconnects_after_a_restart_of_the_service(serve: Serve) -> None:
     source = FakeSource()
     async with serve() as first:
         port = first.url.rsplit(":", 1)[1]
@@ -136,7 +137,7 @@ async def test_an_agent_comes_back_when_the_service_does(serve: Serve) -> None:
         await agent.__aexit__(None, None, None)
 
 
-async def test_an_agent_waits_for_a_service_that_is_not_there_yet(serve: Serve) -> None:
+async def test_an_agent_waits_for_a_service_that_starts_later(serve: Serve) -> None:
     source = FakeSource()
     async with serve() as known:
         port = known.url.rsplit(":", 1)[1]
@@ -146,13 +147,13 @@ async def test_an_agent_waits_for_a_service_that_is_not_there_yet(serve: Serve) 
             await until(seen, 2)
 
 
-async def test_an_agent_follows_the_box_to_another_address(serve: Serve) -> None:
+async def test_an_agent_follows_the_device_to_another_address(serve: Serve) -> None:
     source = FakeSource()
     addresses: list[str] = []
 
     async def find() -> str:
         if not addresses:
-            raise LinkLost("nobody answers")
+            raise LinkLost("no device found")
         return addresses[-1]
 
     async with pushing("", source, find=find) as seen:
@@ -165,7 +166,7 @@ async def test_an_agent_follows_the_box_to_another_address(serve: Serve) -> None
             assert lens(second).answered >= 1
 
 
-async def test_an_agent_ends_when_its_source_does(serve: Serve) -> None:
+async def test_an_agent_ends_with_its_source(serve: Serve) -> None:
     source = FakeSource(most=3)
     seen: list[FrameResult] = []
     async with serve(flow__burst="10") as running:
@@ -180,7 +181,7 @@ async def test_an_agent_ends_when_its_source_does(serve: Serve) -> None:
         assert len(seen) == 3
 
 
-async def test_an_agent_with_the_wrong_token_says_why_keeps_asking_and_pushes_nothing(
+async def test_an_agent_with_a_wrong_token_logs_the_reason_and_captures_nothing(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = FakeSource()
@@ -192,7 +193,7 @@ async def test_an_agent_with_the_wrong_token_says_why_keeps_asking_and_pushes_no
         assert "unauthorized: wrong token for camera 'lens'" in caplog.text
 
 
-async def test_an_agent_whose_token_is_rejected_asks_again_in_minutes_or_with_a_new_token(
+async def test_a_rejected_agent_connects_at_once_with_a_new_token(
     serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = tmp_path / "device.toml"
@@ -202,20 +203,22 @@ async def test_an_agent_whose_token_is_rejected_asks_again_in_minutes_or_with_a_
         serve(toml=settings) as running,
         pushing(running.url, FakeSource(), token=lambda: tokens[-1]) as seen,
     ):
-        await asyncio.sleep(3)  # at full speed it would ask several times
-        lines = [record for record in caplog.records if record.name == "appliance.camera.agent"]
-        assert [record.levelname for record in lines] == ["ERROR"]
-        assert "correct its name, token or address" in lines[0].getMessage()
+        with anyio.fail_after(10):
+            while "Correct its name, token or address" not in caplog.text:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(3)  # without the rejection it would retry within 2.5 s
         assert not seen
         tokens.append("right")
         await until(seen, 1)
+        lines = [record for record in caplog.records if record.name == "appliance.camera.agent"]
+        assert [record.levelname for record in lines if record.levelno >= logging.WARNING] == ["ERROR"]
 
 
-async def test_an_agent_whose_token_file_is_away_for_a_moment_goes_on(serve: Serve) -> None:
-    away = iter([True])
+async def test_an_agent_retries_while_its_token_file_is_missing(serve: Serve) -> None:
+    missing = iter([True])
 
     def token() -> str:
-        if next(away, False):
+        if next(missing, False):
             raise ConfigError("token: No such file or directory")
         return ""
 
@@ -223,14 +226,14 @@ async def test_an_agent_whose_token_file_is_away_for_a_moment_goes_on(serve: Ser
         await until(seen, 1)
 
 
-async def test_a_source_that_hangs_does_not_keep_the_agent_from_ending(serve: Serve) -> None:
-    """A read in a driver that never returns: SIGTERM ends the agent all the same."""
-    hung, let_go = threading.Event(), threading.Event()
+async def test_an_agent_can_end_while_its_source_hangs(serve: Serve) -> None:
+    """A read in a driver never returns, but SIGTERM must end the agent."""
+    hung, released = threading.Event(), threading.Event()
 
     class Hanging(FakeSource):
         def take(self, limits: CameraLimits) -> None:
             hung.set()
-            let_go.wait()
+            released.wait()
 
     async with serve() as running:
         async with pushing(running.url, Hanging()):
@@ -238,10 +241,10 @@ async def test_a_source_that_hangs_does_not_keep_the_agent_from_ending(serve: Se
                 while not hung.is_set():
                     await asyncio.sleep(0.01)
         assert [one for one in threading.enumerate() if one.name == "source" and one.daemon]
-    let_go.set()
+    released.set()
 
 
-async def test_an_agent_survives_an_engine_that_fails(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_agent_survives_an_engine_failure(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     engine = FakeEngine()
     async with serve(engine) as running, pushing(running.url, FakeSource()) as seen:
         await until(seen, 1)
@@ -253,17 +256,17 @@ async def test_an_agent_survives_an_engine_that_fails(serve: Serve, caplog: pyte
         await until(seen, len(seen) + 2)
 
 
-async def test_the_service_manager_hears_of_the_first_answer(serve: Serve) -> None:
+async def test_the_agent_reports_ready_after_the_first_result(serve: Serve) -> None:
     manager = Manager()
     async with serve() as running, pushing(running.url, FakeSource(), notifier=manager) as seen:
-        assert manager.told == []
+        assert manager.notifications == []
         await until(seen, 3)
-    (ready,) = manager.told
-    assert ready.startswith("READY=1 STATUS=answered after")
+    (ready,) = manager.notifications
+    assert ready.startswith("READY=1 STATUS=first result after")
 
 
 async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -> None:
-    """A driver that never gives back a picture: only a new process helps, and the service manager has one."""
+    """Only a new process recovers from a hung driver; the service manager starts it."""
     manager, now_s = Manager(), time.monotonic()
     hung = asyncio.Event()
 
@@ -285,29 +288,30 @@ async def test_the_watchdog_is_not_pinged_while_the_source_hangs(serve: Serve) -
         )  # fmt: skip
         async with anyio.create_task_group() as group:
             group.start_soon(agent.run)
-            await hung.wait()
+            with anyio.fail_after(20):
+                await hung.wait()
             for later_s, pings in ((19.0, 1), (21.0, 1), (0.0, 2)):
                 now_s = time.monotonic() + later_s if later_s else now_s - 21.0
                 with anyio.move_on_after(0.05):
                     await agent.beat()
-                assert manager.told.count("WATCHDOG=1") == pings
+                assert manager.notifications.count("WATCHDOG=1") == pings
             group.cancel_scope.cancel()
 
 
 @given(failures=st.integers(0, 10**6), chance=st.floats(0, 1))
-def test_the_pause_before_a_new_connection_is_short_at_first_and_never_long(failures: int, chance: float) -> None:
+def test_the_pause_before_reconnecting_starts_short_and_stays_short(failures: int, chance: float) -> None:
     pause = pause_s(failures, chance)
     assert 0.1 < pause <= 4.0
     assert pause <= pause_s(failures + 1, 1.0)
     assert pause_s(0, chance) <= 0.5
 
 
-@given(refusals=st.integers(0, 10**6), chance=st.floats(0, 1))
-def test_a_rejected_agent_asks_once_in_one_to_five_minutes(refusals: int, chance: float) -> None:
-    assert 45 <= after_refusal_s(refusals, chance) <= 300
-    assert after_refusal_s(10, 1.0) == 300
+@given(rejections=st.integers(0, 10**6), chance=st.floats(0, 1))
+def test_a_rejected_agent_tries_again_after_one_to_five_minutes(rejections: int, chance: float) -> None:
+    assert 45 <= after_rejection_s(rejections, chance) <= 300
+    assert after_rejection_s(10, 1.0) == 300
 
 
 @given(failures=st.integers(0, 20))
-def test_cameras_of_a_restarted_box_spread_out(failures: int) -> None:
+def test_cameras_of_a_restarted_device_reconnect_at_different_times(failures: int) -> None:
     assert pause_s(failures, 1.0) >= 3 * pause_s(failures, 0.0)

@@ -1,4 +1,4 @@
-"""`appliance camera` as a process: what it prints, keeps, runs, and how it ends."""
+"""`appliance camera` as a process: output, saved pictures, commands, and exit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import ROOT, Running, Serve
 
 @asynccontextmanager
 async def camera(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command, ended by SIGTERM; it must end well."""
+    """Run the command and end it with SIGTERM; it must exit with status 0."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", "camera", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
@@ -37,7 +37,7 @@ async def camera(*arguments: str, **environment: str) -> AsyncIterator[asyncio.s
 
 
 async def failing(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit code and what it complained of."""
+    """The exit status and standard error of a failing command."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", "camera", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
@@ -59,37 +59,37 @@ async def live(serve: Serve) -> AsyncIterator[Running]:
         yield running
 
 
-async def test_answers_are_printed_for_a_person(live: Running) -> None:
+async def test_results_are_printed_as_text(live: Running) -> None:
     async with camera("--to", live.url, "--name", "gate", "--source", "demo") as process:
         first = await line(process)
     assert first.startswith("frame 1: stop sign 90%  (")
-    assert "ms from shutter to answer; the box " in first
+    assert "ms from capture to result; device " in first
 
 
-async def test_answers_are_printed_as_json_lines(live: Running) -> None:
+async def test_results_are_printed_as_json_lines(live: Running) -> None:
     async with camera("--to", live.url, "--name", "gate", "--json") as process:
-        told = [json.loads(await line(process)) for _ in range(3)]
-    assert [one["frame_id"] for one in told] == [1, 2, 3]
-    assert told[0]["camera"] == "gate"
-    assert told[0]["detections"][0]["name"] == "stop sign"
-    assert told[0]["latency_ms"] >= told[0]["timing"]["total_ms"]
+        results = [json.loads(await line(process)) for _ in range(3)]
+    assert [one["frame_id"] for one in results] == [1, 2, 3]
+    assert results[0]["camera"] == "gate"
+    assert results[0]["detections"][0]["name"] == "stop sign"
+    assert results[0]["latency_ms"] >= results[0]["timing"]["total_ms"]
 
 
-async def test_the_environment_says_it_all_as_a_unit_file_would(live: Running) -> None:
+async def test_the_environment_can_set_all_options(live: Running) -> None:
     settings = {"APPLIANCE_CAMERA_TO": live.url, "APPLIANCE_CAMERA_NAME": "yard", "APPLIANCE_CAMERA_SOURCE": "demo"}
     async with camera("--json", **settings) as process:
         assert json.loads(await line(process))["camera"] == "yard"
 
 
-async def test_pictures_with_something_in_them_are_kept(live: Running, tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    async with camera("--to", live.url, "--quiet", "--save", str(album)):
+async def test_pictures_with_detections_are_saved(live: Running, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    async with camera("--to", live.url, "--quiet", "--save", str(folder)):
         with anyio.fail_after(20):
-            while not list(album.glob("*_stop-sign.jpg")):
+            while not list(folder.glob("*_stop-sign.jpg")):
                 await asyncio.sleep(0.02)
 
 
-async def test_a_command_is_run_for_a_class_that_is_seen(live: Running, tmp_path: Path) -> None:
+async def test_a_command_runs_for_a_detected_class(live: Running, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read())"
     command = ("--on", "dog", "--on", "stop sign", "--", sys.executable, "-c", program)
@@ -100,8 +100,8 @@ async def test_a_command_is_run_for_a_class_that_is_seen(live: Running, tmp_path
     assert json.loads(seen.read_text())["detections"][0]["name"] == "stop sign"
 
 
-async def test_the_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
-    settings = tmp_path / "box.toml"
+async def test_the_token_is_read_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:
+    settings = tmp_path / "device.toml"
     settings.write_text('[cameras.gate]\ntoken = "opensesame"\n')
     (tmp_path / "token").write_text("opensesame\n")
     async with serve(toml=settings, server__require_token="true") as running:
@@ -115,20 +115,28 @@ async def test_the_token_comes_from_a_file_or_the_environment(serve: Serve, tmp_
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
-        (("--to", "box:8080"), 2, "write the box's address as http://box:8080"),
-        (("--to", "me:hunter2@box"), 2, "--to me:***@box: write"),
-        (("--to", "env:NOT_THERE"), 2, "--to env:NOT_THERE: the environment has no variable 'NOT_THERE'"),
-        (("--source", "@/nowhere/source"), 2, "--source @/nowhere/source: the file cannot be read: No such file"),
-        (("--to", "http://box", "--source", "me:hunter2@camera/1"), 1, "me:***@camera/1: there is no such file"),
-        (("--to", "http://box", "--on", "person"), 2, "--on person -- /path/to/command"),
-        (("--to", "http://box", "--on", "person", "--", "no-such-program"), 2, "no command 'no-such-program'"),
-        (("--to", "http://box", "--token-file", "/nowhere/token"), 2, "/nowhere/token: the camera's token"),
-        (("--to", "http://box", "--source", "/nowhere"), 1, "/nowhere: there is no such file, folder or device"),
-        (("--to", "http://box", "--source", "picamera"), 1, "sudo apt install python3-picamera2"),
+        (("--to", "device:8080"), 2, "invalid URL. Write it as http://device:8080"),
+        (("--to", "me:hunter2@device"), 2, "--to me:***@device: invalid URL"),
+        (("--to", "env:NOT_THERE"), 2, "--to env:NOT_THERE: environment variable 'NOT_THERE' is unset or empty"),
+        (("--source", "@/nowhere/source"), 2, "--source @/nowhere/source: cannot read the file: No such file"),
+        (("--to", "http://device", "--source", "me:hunter2@camera/1"), 1, "me:***@camera/1: no such file"),
+        (("--to", "http://device", "--on", "person"), 2, "--on person -- /path/to/command"),
+        (
+            ("--to", "http://device", "--on", "person", "--", "no-such-program"),
+            2,
+            "command 'no-such-program' not found",
+        ),
+        (
+            ("--to", "http://device", "--token-file", "/nowhere/token"),
+            2,
+            "/nowhere/token: cannot read the camera's token",
+        ),
+        (("--to", "http://device", "--source", "/nowhere"), 1, "/nowhere: no such file, folder or device"),
+        (("--to", "http://device", "--source", "picamera"), 1, "sudo apt install python3-picamera2"),
     ],
     ids=str,
 )
-async def test_what_cannot_work_is_said_in_a_line(arguments: tuple[str, ...], status: int, text: str) -> None:
+async def test_an_invalid_option_is_one_line_of_error(arguments: tuple[str, ...], status: int, text: str) -> None:
     code, err = await failing(*arguments)
     assert code == status
     (only,) = err.splitlines()
@@ -137,7 +145,7 @@ async def test_what_cannot_work_is_said_in_a_line(arguments: tuple[str, ...], st
 
 
 async def test_the_agent_loads_no_engine_and_no_server() -> None:
-    """It runs on boards that have room for neither."""
+    """The agent runs on boards with little memory."""
     program = (
         "import sys, appliance.camera.command, appliance.camera.sources.demo, appliance.camera.sources.folder;"
         "print(sorted({'openvino', 'prometheus_client', 'av', 'zeroconf'} & set(sys.modules)))"
@@ -149,8 +157,8 @@ async def test_the_agent_loads_no_engine_and_no_server() -> None:
     assert out.decode().strip() == "[]"
 
 
-async def test_an_address_with_a_password_is_in_no_list_of_processes(live: Running, tmp_path: Path) -> None:
-    """As the unit starts it: the source comes from the environment or a file."""
+async def test_an_address_with_a_password_is_not_in_the_process_list(live: Running, tmp_path: Path) -> None:
+    """As in the unit, the source comes from the environment or a file."""
     (tmp_path / "source").write_text("demo\n")
     for source, environment in (("env:SOURCE", {"SOURCE": "demo"}), (f"@{tmp_path}/source", {})):
         async with camera(
@@ -162,7 +170,7 @@ async def test_an_address_with_a_password_is_in_no_list_of_processes(live: Runni
             assert live.url.encode() not in words
 
 
-def test_the_unit_gives_no_address_as_an_argument() -> None:
+def test_the_unit_passes_no_address_as_an_argument() -> None:
     unit = (ROOT / "systemd/units/appliance-camera@.service").read_text(encoding="utf-8")
     (command,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     assert "$" not in command
@@ -170,7 +178,7 @@ def test_the_unit_gives_no_address_as_an_argument() -> None:
     assert "--source env:SOURCE" in command
 
 
-async def test_sigterm_ends_an_agent_whose_film_jumps_a_day_ahead(live: Running, tmp_path: Path) -> None:
+async def test_sigterm_ends_an_agent_whose_video_jumps_a_day_ahead(live: Running, tmp_path: Path) -> None:
     path = stamped(tmp_path / "jump.mkv", [0.0, 86400.0])
     async with camera("--to", live.url, "--source", str(path)) as process:
         assert (await line(process)).startswith("frame 1")

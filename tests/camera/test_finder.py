@@ -1,4 +1,4 @@
-"""A box that is found by multicast DNS: a real advertiser on the loopback interface."""
+"""Discovery by multicast DNS, with a real advertiser on the loopback interface."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LOOPBACK = ["127.0.0.1"]
 
 
 @asynccontextmanager
-async def advertised(*boxes: tuple[str, int]) -> AsyncIterator[None]:
-    """Boxes of these names and ports, as any program would announce them."""
+async def advertised(*devices: tuple[str, int]) -> AsyncIterator[None]:
+    """Advertise devices with these names and ports."""
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
     multicast = AsyncZeroconf(interfaces=LOOPBACK)
     try:
-        for name, port in boxes:
+        for name, port in devices:
             info = AsyncServiceInfo(
                 SERVICE,
                 f"{name}.{SERVICE}",
@@ -35,20 +35,20 @@ async def advertised(*boxes: tuple[str, int]) -> AsyncIterator[None]:
         await multicast.async_close()
 
 
-async def test_a_box_is_found_by_its_announcement() -> None:
-    async with advertised(("box", 8123)):
+async def test_an_advertised_device_is_found() -> None:
+    async with advertised(("device", 8123)):
         assert await Finder(interfaces=LOOPBACK)() == "http://127.0.0.1:8123"
 
 
-async def test_a_box_that_moved_is_found_where_it_is_now() -> None:
+async def test_a_device_with_a_new_address_is_found() -> None:
     find = Finder(interfaces=LOOPBACK)
-    async with advertised(("box", 8001)):
+    async with advertised(("device", 8001)):
         assert await find() == "http://127.0.0.1:8001"
-    async with advertised(("box", 8002)):
+    async with advertised(("device", 8002)):
         assert await find() == "http://127.0.0.1:8002"
 
 
-async def test_the_box_of_last_time_is_kept_to_and_another_taken_only_when_it_is_gone() -> None:
+async def test_the_previous_device_is_preferred_while_it_answers() -> None:
     find = Finder(interfaces=LOOPBACK)
     async with advertised(("mine", 8001)):
         await find()
@@ -59,11 +59,11 @@ async def test_the_box_of_last_time_is_kept_to_and_another_taken_only_when_it_is
         assert await find() == "http://127.0.0.1:8002"
 
 
-async def test_where_no_box_answers_the_reason_is_told() -> None:
-    with pytest.raises(LinkLost, match="no box on this network"):
+async def test_an_error_says_that_no_device_was_found() -> None:
+    with pytest.raises(LinkLost, match="no device found by mDNS"):
         await Finder(interfaces=LOOPBACK, search_s=0.1)()
 
 
-def test_an_ipv6_address_goes_into_brackets() -> None:
+def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert url_of("192.168.0.7", 8080) == "http://192.168.0.7:8080"
     assert url_of("fe80::1%3", 8080) == "http://[fe80::1%3]:8080"

@@ -1,4 +1,4 @@
-"""One connection: what it says when there is none, and how soon it gives up."""
+"""One connection: the reasons of a failure, and how soon it gives up."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from appliance.values import CameraLimits
 
 
 @pytest.fixture
-def deaf() -> Iterator[str]:
-    """An address whose kernel drops what asks for a connection, as a pulled cable does: its queue is full."""
+def unresponsive() -> Iterator[str]:
+    """The address of a socket with a full backlog. The kernel drops SYNs to it, as if a cable were pulled."""
     with contextlib.ExitStack() as sockets:
         server = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -39,7 +39,7 @@ def deaf() -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def web_server() -> AsyncIterator[str]:
-    """Not a box."""
+    """A web server that is not a device."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -61,47 +61,47 @@ async def refusal(url: str) -> str:
     ("url", "why"),
     [
         ("http://127.0.0.1:9", "Connection refused"),
-        ("http://no-such-box.invalid:8080", "Name or service not known|Temporary failure in name resolution"),
+        ("http://no-such-device.invalid:8080", "Name or service not known|Temporary failure in name resolution"),
         ("http://255.255.255.255:8080", "Network is unreachable"),
     ],
 )
-async def test_where_there_is_no_box_it_says_where_and_why(url: str, why: str) -> None:
+async def test_an_error_has_the_address_and_the_reason(url: str, why: str) -> None:
     assert re.fullmatch(f"{url}: ({why})", await refusal(url))
 
 
-async def test_a_web_server_that_is_no_box_is_said_to_be_something_else() -> None:
+async def test_a_web_server_is_reported_as_not_a_device() -> None:
     async with web_server() as url:
-        assert await refusal(url) == f"{url}: something else than a box answers there (HTTP status 404)"
+        assert await refusal(url) == f"{url}: the server is not a detection device (HTTP status 404)"
 
 
-async def test_a_network_that_swallows_everything_is_given_up(deaf: str) -> None:
-    assert await refusal(deaf) == f"{deaf}: no answer"
+async def test_connecting_to_an_unresponsive_address_times_out(unresponsive: str) -> None:
+    assert await refusal(unresponsive) == f"{unresponsive}: no answer"
 
 
-def test_a_box_that_is_back_is_asked_within_five_seconds_however_long_it_was_gone() -> None:
-    """The worst moment to come back is the beginning of an attempt whose first packet was lost."""
+def test_a_device_that_returns_is_tried_within_five_seconds() -> None:
+    """The worst case: the device returns just after the first packet of an attempt was lost."""
     assert all(REACH_WITHIN_S + pause_s(failures, 1.0) < 5 for failures in (*range(20), 10**6))
 
 
-@pytest.mark.parametrize("told", [None, "soon", {}, {"min_interval": "soon", "max_side": 640, "jpeg_quality": 80},
+@pytest.mark.parametrize("payload", [None, "soon", {}, {"min_interval": "soon", "max_side": 640, "jpeg_quality": 80},
                                   {"min_interval": 1, "max_side": float("inf"), "jpeg_quality": 80}])  # fmt: skip
-def test_limits_that_are_none_change_nothing(told: object) -> None:
-    assert read_limits(told) is None
+def test_invalid_limits_are_ignored(payload: object) -> None:
+    assert read_limits(payload) is None
 
 
-def test_limits_that_no_camera_could_keep_are_brought_into_reach() -> None:
-    told = {"min_interval": -1, "max_side": 0, "jpeg_quality": 400}
-    assert read_limits(told) == CameraLimits(0.0, 16, 100, "")
+def test_impossible_limits_are_clamped() -> None:
+    payload = {"min_interval": -1, "max_side": 0, "jpeg_quality": 400}
+    assert read_limits(payload) == CameraLimits(0.0, 16, 100, "")
 
 
-def test_no_wait_that_a_device_asks_for_is_endless() -> None:
-    told = {"min_interval": float("inf"), "max_side": 640, "jpeg_quality": 80}
-    assert read_limits(told) == CameraLimits(3600.0, 640, 80, "")
+def test_a_requested_wait_is_limited_to_an_hour() -> None:
+    payload = {"min_interval": float("inf"), "max_side": 640, "jpeg_quality": 80}
+    assert read_limits(payload) == CameraLimits(3600.0, 640, 80, "")
     assert [bounded_s(one) for one in (None, 0, "2", -1, float("nan"), 1e300)] == [0, 0, 2, 0, 0, 3600]
 
 
 @pytest.mark.parametrize(
-    ("payload", "for_good", "retry_after_s"),
+    ("payload", "permanent", "retry_after_s"),
     [
         ({"message": "no", "data": {"code": "unauthorized", "retry_after": None}}, True, 0),
         ({"message": "no", "data": {"code": "name_invalid"}}, True, 0),
@@ -113,11 +113,11 @@ def test_no_wait_that_a_device_asks_for_is_endless() -> None:
         ({"success": False, "error": "this device is not known as 'x'", "code": "host_refused"}, True, 0),
     ],
 )
-def test_a_refusal_for_good_is_told_from_one_for_now(
-    payload: dict[str, object], for_good: bool, retry_after_s: float
+def test_a_permanent_rejection_is_distinguished_from_a_temporary_one(
+    payload: dict[str, object], permanent: bool, retry_after_s: float
 ) -> None:
     error = read_refusal(payload)
-    assert isinstance(error, Rejected) == for_good
+    assert isinstance(error, Rejected) == permanent
     assert error.retry_after_s == retry_after_s
 
 
@@ -130,12 +130,12 @@ def test_a_refusal_for_good_is_told_from_one_for_now(
         ("https://proxy/site/socket.io/?site=3", "site/socket.io"),
     ],
 )
-def test_a_prefix_of_the_address_is_kept(url: str, path: str) -> None:
+def test_the_path_prefix_of_the_url_is_kept(url: str, path: str) -> None:
     assert endpoint(url) == (url, path)
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"{}", b"0{}", b'0{"sid": 1}', b"\xff\xfe", b"4" * 1000])
-async def test_whatever_answers_a_poll_is_said_to_be_no_device(body: bytes) -> None:
+async def test_an_invalid_polling_response_is_an_error(body: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -148,7 +148,7 @@ async def test_whatever_answers_a_poll_is_said_to_be_no_device(body: bytes) -> N
                 pass
 
 
-async def test_a_refusal_over_http_is_shown_in_its_own_words() -> None:
+async def test_an_http_rejection_shows_the_message_of_the_device() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         body = b'{"success": false, "error": "this device is not known as \'x\'", "code": "host_refused"}'

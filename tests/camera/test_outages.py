@@ -1,4 +1,4 @@
-"""What happens to cables and boxes in the field: nothing stays stuck, nothing piles up."""
+"""Cable and device failures: the agent recovers and queues nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.conftest import ROOT, Serve
 
 
 @asynccontextmanager
-async def box_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A box in a process of its own, and its address."""
+async def device_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run a device in its own process; yield the process and the URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
@@ -37,8 +37,8 @@ async def box_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]
 
 
 @pytest.mark.parametrize("pulled_s", [1.0, link.ACKNOWLEDGED_WITHIN_S + 2.0])
-async def test_a_pulled_cable_stops_the_camera_and_plugged_in_again_it_goes_on(serve: Serve, pulled_s: float) -> None:
-    """For a second, the frame under way comes through late; for longer, the link is given up and made again."""
+async def test_the_camera_resumes_after_a_pulled_cable(serve: Serve, pulled_s: float) -> None:
+    """After 1 s the frame in flight arrives late; after longer the agent reconnects."""
     source = FakeSource()
     async with (
         serve(cache__enabled="false") as running,
@@ -49,32 +49,32 @@ async def test_a_pulled_cable_stops_the_camera_and_plugged_in_again_it_goes_on(s
         cable.pull()
         await asyncio.sleep(pulled_s)
         waiting = source.shown - len(seen)
-        assert waiting <= 1  # nothing was captured for nobody
+        assert waiting <= 1  # nothing was captured without a connection
         assert cable.connections == 1 or pulled_s > link.ACKNOWLEDGED_WITHIN_S
         before = len(seen)
         cable.plug_in()
         await until(seen, before + 3, within_s=link.CONNECT_WITHIN_S + 6)
-        # old frames were not kept for later: what comes now was taken now
+        # no old frames were queued: the results are of new pictures
         assert seen[-1].latency_ms < 1000
         stats = running.started.parts.path.pace.stats()["lens"]
         assert stats.received - stats.answered - sum(stats.skipped.values()) <= 1
 
 
-async def test_a_link_that_died_is_let_go_of_in_seconds(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_dead_connection_is_dropped_within_seconds(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     async with (
         serve(cache__enabled="false", flow__min_interval_s="1") as running,
         cable_to(running.url) as cable,
         pushing(cable.url, FakeSource()) as seen,
     ):
         await until(seen, 1)
-        cable.pull()  # between two frames: the next one is not even acknowledged
+        cable.pull()  # between two frames: the next one is not acknowledged
         with anyio.fail_after(link.ACKNOWLEDGED_WITHIN_S + 5):
             while cable.connections < 2:
                 await asyncio.sleep(0.01)
-        assert "the box said nothing for 3 s" in caplog.text
+        assert "no message from the device for 3 s" in caplog.text
 
 
-async def test_a_box_that_is_restarted_again_and_again_is_found_each_time(serve: Serve) -> None:
+async def test_the_agent_reconnects_after_each_of_several_restarts(serve: Serve) -> None:
     source, port = FakeSource(), "0"
     async with serve() as first:
         port = first.url.rsplit(":", 1)[1]
@@ -84,31 +84,31 @@ async def test_a_box_that_is_restarted_again_and_again_is_found_each_time(serve:
                 await until(seen, len(seen) + 2)
 
 
-async def test_a_box_that_stands_still_is_given_up_and_goes_on_when_it_does(caplog: pytest.LogCaptureFixture) -> None:
-    """Its kernel still takes connections and bytes; nobody reads them."""
+async def test_the_agent_survives_a_stopped_device_process(caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel still accepts connections and bytes, but the process does not read them."""
     source = FakeSource()
-    async with box_process() as (process, url), pushing(url, source) as seen:
+    async with device_process() as (process, url), pushing(url, source) as seen:
         await until(seen, 3)
         process.send_signal(signal.SIGSTOP)
         with anyio.fail_after(20):
-            while "the box said nothing" not in caplog.text:
+            while "no message from the device" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert source.shown - len(seen) <= 1
-        stood = seen[-1].payload["frame_id"]
+        last_number = seen[-1].payload["frame_id"]
         process.send_signal(signal.SIGCONT)
         await until(seen, len(seen) + 3)
         numbers = [one.payload["frame_id"] for one in seen]
         assert numbers == sorted(set(numbers))
-        assert numbers[-1] - stood <= 3 + 1  # what was captured meanwhile is not sent now, and nothing is sent twice
+        assert numbers[-1] - last_number <= 3 + 1  # nothing was queued or sent twice
 
 
-async def test_whatever_stands_at_the_address_it_is_asked_again_politely(caplog: pytest.LogCaptureFixture) -> None:
-    """Not a box, but a web server: it is not hammered."""
-    asked = 0
+async def test_the_agent_retries_another_server_slowly(caplog: pytest.LogCaptureFixture) -> None:
+    """The address belongs to a web server, which must not be flooded."""
+    requests = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal requests
+        requests += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
@@ -118,14 +118,14 @@ async def test_whatever_stands_at_the_address_it_is_asked_again_politely(caplog:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with pushing(url, FakeSource()):
         with anyio.fail_after(20):
-            while asked < 3:
+            while requests < 3:
                 await asyncio.sleep(0.01)
     server.close()
-    assert asked == 3
-    assert "no connection to the box" in caplog.text
+    assert requests == 3
+    assert "no connection to the device" in caplog.text
 
 
-async def test_a_device_behind_a_proxy_is_reached_under_its_prefix(serve: Serve) -> None:
+async def test_the_agent_uses_the_path_prefix_of_a_proxy(serve: Serve) -> None:
     async with serve(cache__enabled="false") as running, proxy(running.url) as way:
         async with pushing(way.url.replace("//", "//site:opensesame@") + "/", FakeSource()) as seen:
             await until(seen, 2)
@@ -134,7 +134,7 @@ async def test_a_device_behind_a_proxy_is_reached_under_its_prefix(serve: Serve)
 
 
 @pytest.mark.parametrize("websockets", ["refuse", "hang", "cut", "busy"])
-async def test_where_no_websocket_gets_through_it_polls(
+async def test_the_agent_polls_when_websockets_are_blocked(
     serve: Serve, websockets: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -149,7 +149,7 @@ async def test_where_no_websocket_gets_through_it_polls(
     assert "opensesame" not in caplog.text
 
 
-async def test_a_device_that_stops_does_not_make_its_cameras_poll(serve: Serve) -> None:
+async def test_a_restarting_device_does_not_cause_polling(serve: Serve) -> None:
     async with serve(cache__enabled="false") as running, proxy(running.url, "busy") as way:
         async with pushing(way.url, FakeSource()) as seen:
             with anyio.fail_after(20):
@@ -160,8 +160,8 @@ async def test_a_device_that_stops_does_not_make_its_cameras_poll(serve: Serve) 
         assert set(way.seen) == {"websocket"}
 
 
-async def test_after_some_minutes_of_polling_a_websocket_is_tried_again(serve: Serve) -> None:
-    """A device that was starting let nothing through either; its cameras must not poll for ever."""
+async def test_a_websocket_is_tried_again_after_minutes_of_polling(serve: Serve) -> None:
+    """A starting device also blocks WebSockets; its cameras must not poll forever."""
     late_s = 0.0
     async with (
         serve(cache__enabled="false") as running,

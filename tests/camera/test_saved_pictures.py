@@ -1,4 +1,4 @@
-"""Kept pictures: whole files, never more than the bound, and the oldest go first whatever the clock says."""
+"""Saved pictures: complete files, a size limit, and deletion of the oldest regardless of the clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def kept(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_a_picture_is_named_by_its_number_its_moment_and_what_is_in_it(tmp_path: Path) -> None:
+def test_a_file_name_has_the_number_time_and_classes(tmp_path: Path) -> None:
     album = SavedPictures(tmp_path / "new", max_bytes=1000, wall=FakeClock(1_700_000_000))
     path = album.keep(b"\xff\xd8picture", ["stop sign", "person", "person"])
     assert path == tmp_path / "new" / "00000001_20231114T221320_stop-sign_person.jpg"
@@ -26,7 +26,7 @@ def test_a_picture_is_named_by_its_number_its_moment_and_what_is_in_it(tmp_path:
 
 
 @given(sizes=st.lists(st.integers(1, 400), max_size=30))
-def test_the_folder_never_holds_more_than_its_bound_and_always_the_newest(
+def test_the_folder_keeps_the_newest_pictures_within_its_limit(
     sizes: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("album")
@@ -43,7 +43,7 @@ def test_the_folder_never_holds_more_than_its_bound_and_always_the_newest(
             assert sum(sizes[: number + 1][-len(kept(folder)) - 1 :]) > 500
 
 
-def test_after_a_start_with_the_clock_in_1970_the_old_pictures_still_go_first(tmp_path: Path) -> None:
+def test_the_oldest_pictures_are_deleted_first_after_a_start_in_1970(tmp_path: Path) -> None:
     clock = FakeClock(1_700_000_000)
     album = SavedPictures(tmp_path, max_bytes=25, wall=clock)
     album.keep(b"1234567890", ["a"])
@@ -54,7 +54,7 @@ def test_after_a_start_with_the_clock_in_1970_the_old_pictures_still_go_first(tm
     assert [path.stem.rpartition("_")[2] for path in kept(tmp_path)] == ["b", "c"]
 
 
-def test_what_is_not_its_own_is_left_alone_and_half_a_picture_is_cleared_away(tmp_path: Path) -> None:
+def test_other_files_are_kept_and_partial_pictures_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x" * 1000)
     (tmp_path / ".00000007_19700101T000000_a.jpg.part").write_bytes(b"half")
     album = SavedPictures(tmp_path, max_bytes=10)
@@ -64,14 +64,14 @@ def test_what_is_not_its_own_is_left_alone_and_half_a_picture_is_cleared_away(tm
     assert len(kept(tmp_path)) == 2
 
 
-def test_a_picture_larger_than_the_bound_is_not_kept_and_costs_no_other(tmp_path: Path) -> None:
+def test_a_picture_larger_than_the_limit_is_not_saved_and_deletes_no_other(tmp_path: Path) -> None:
     album = SavedPictures(tmp_path, max_bytes=10)
     album.keep(b"1234567890", ["a"])
     assert album.keep(b"12345678901", ["b"]) is None
     assert len(kept(tmp_path)) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match="pictures cannot be kept there"):
+    with pytest.raises(ConfigError, match="cannot save pictures here"):
         SavedPictures(tmp_path / "file" / "album", max_bytes=10)

@@ -1,4 +1,4 @@
-"""A command that is run when a class is seen."""
+"""The command that runs when a class is detected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def running(trigger: Trigger) -> AsyncIterator[None]:
 
 
 def writing(path: Path, clock: FakeClock) -> Trigger:
-    """A trigger on persons that writes what it is given into a file."""
+    """A trigger on persons that appends its standard input to a file."""
     return Trigger(["person"], [sys.executable, "-c", APPEND, str(path)], every_s=10, clock=clock)
 
 
@@ -39,13 +39,13 @@ async def lines(path: Path, count: int) -> list[str]:
 
 
 async def offered(trigger: Trigger, answer: bytes) -> None:
-    """Offer until it is taken: the command before it may still be ending."""
+    """Offer until accepted: the previous command may still be ending."""
     with anyio.fail_after(20):
         while not trigger.offer(["person"], answer):
             await asyncio.sleep(0.01)
 
 
-async def test_the_command_gets_the_answer_on_its_standard_input(tmp_path: Path) -> None:
+async def test_the_command_gets_the_result_on_standard_input(tmp_path: Path) -> None:
     trigger = writing(tmp_path / "seen", FakeClock())
     async with running(trigger):
         assert not trigger.offer(["car", "dog"], b"{}")
@@ -53,7 +53,7 @@ async def test_the_command_gets_the_answer_on_its_standard_input(tmp_path: Path)
         assert await lines(tmp_path / "seen", 1) == ['{"detections": []}']
 
 
-async def test_it_runs_no_more_often_than_its_interval(tmp_path: Path) -> None:
+async def test_the_interval_limits_how_often_the_command_runs(tmp_path: Path) -> None:
     clock = FakeClock()
     trigger = writing(tmp_path / "seen", clock)
     async with running(trigger):
@@ -66,7 +66,7 @@ async def test_it_runs_no_more_often_than_its_interval(tmp_path: Path) -> None:
         assert await lines(tmp_path / "seen", 2) == ["first", "second"]
 
 
-async def test_one_runs_at_a_time(tmp_path: Path) -> None:
+async def test_one_command_runs_at_a_time(tmp_path: Path) -> None:
     clock = FakeClock()
     wait = (
         "import sys, time, os\nopen(sys.argv[1] + '.begun', 'w')\n"
@@ -84,23 +84,23 @@ async def test_one_runs_at_a_time(tmp_path: Path) -> None:
         await offered(trigger, b"{}")
 
 
-async def test_a_command_that_hangs_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_hung_command_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trigger = Trigger(["person"], ["sleep", "3600"], every_s=0, ends_within_s=0.05)
     async with running(trigger):
         assert trigger.offer(["person"], b"{}")
         await offered(trigger, b"{}")
-        assert "sleep was ended" in caplog.text
+        assert "sleep killed" in caplog.text
 
 
-async def test_a_command_that_fails_is_told_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_command_is_logged_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
     trigger = Trigger(["person"], ["false"], every_s=0)
     async with running(trigger):
         assert trigger.offer(["person"], b"{}")
         await offered(trigger, b"{}")
-        assert "false ended with status 1" in caplog.text
+        assert "false failed with exit status 1" in caplog.text
 
 
-async def test_a_command_that_runs_when_the_agent_stops_is_ended(tmp_path: Path) -> None:
+async def test_a_running_command_is_killed_when_the_agent_stops(tmp_path: Path) -> None:
     trigger = Trigger(["person"], ["sleep", "3600"], every_s=0)
     with anyio.fail_after(10):
         async with running(trigger):
@@ -109,6 +109,6 @@ async def test_a_command_that_runs_when_the_agent_stops_is_ended(tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", [[], ["no-such-program-anywhere"]])
-def test_a_command_that_is_not_there_is_said_before_anything_starts(command: list[str]) -> None:
-    with pytest.raises(ConfigError, match="there is no command"):
+def test_a_missing_command_is_an_error_at_the_start(command: list[str]) -> None:
+    with pytest.raises(ConfigError, match="not found or not executable"):
         Trigger(["person"], command, every_s=1)

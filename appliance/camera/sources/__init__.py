@@ -1,4 +1,4 @@
-"""Where a camera agent's pictures come from."""
+"""Picture sources of the camera agent."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from appliance.camera.sources.source import Source
 from appliance.errors import SourceError
 from appliance.redaction import redact
 
-KINDS = "demo, picamera, a folder or file of pictures, a video, /dev/video0, rtsp://… or http://…"
+KINDS = "demo, picamera, a picture file or folder, a video file, /dev/video0, rtsp://… or http://…"
 
 
 def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
-    """One of `KINDS` (`picamera:1`: the second CSI camera). `rtsp_transport`: auto, tcp or udp.
+    """Open one of `KINDS` (`picamera:1`: the second CSI camera). `rtsp_transport`: auto, tcp or udp.
 
-    Raises SourceError when it is not there or cannot be read; a live camera is opened with the first picture.
+    Raises SourceError if it does not exist or is unreadable. A live camera is opened by the first `take`.
     """
     if source == "demo":
         from appliance.camera.sources.demo import DemoSource
 
         return DemoSource()
-    if found := re.fullmatch(r"picamera(?::(\d+))?", source):
+    if match := re.fullmatch(r"picamera(?::(\d+))?", source):
         from appliance.camera.sources.picamera import PicameraSource
 
-        return PicameraSource(int(found[1] or 0))
+        return PicameraSource(int(match[1] or 0))
     from appliance.camera.sources import folder, http_camera, live, pyav, url, video
 
     if url.is_url(source):
@@ -36,12 +36,10 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
         return live.LiveSource(lambda _: pyav.network(source, rtsp_transport), patient=True)
     path = Path(source)
     if not _exists(path):
-        raise SourceError(
-            f"{redact(source)}: there is no such file, folder or device; sources are {KINDS}", "source_missing"
-        )
+        raise SourceError(f"{redact(source)}: no such file, folder or device. Valid sources: {KINDS}", "source_missing")
     if path.is_char_device():
-        plain = functools.partial(pyav.webcam, source, form=None)  # one that has no JPEG
-        return live.LiveSource(lambda limits: pyav.webcam(source, limits), plain, sized=True)
+        without_jpeg = functools.partial(pyav.webcam, source, form=None)
+        return live.LiveSource(lambda limits: pyav.webcam(source, limits), without_jpeg, sized=True)
     if path.is_dir() or path.suffix.lower() in folder.SUFFIXES:
         return folder.FolderSource(path)
     return video.VideoSource(source)
@@ -50,5 +48,5 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+    except (OSError, ValueError):  # the name is too long or contains NUL
         return False

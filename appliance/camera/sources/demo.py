@@ -1,4 +1,4 @@
-"""A drawn street where a STOP sign wanders from side to side: a camera for those who have none at hand."""
+"""A demo camera: a drawn street with a moving STOP sign."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appliance.vision.decode import encode_jpeg
 
 
 class DemoSource:
-    """1280x720, or smaller as the box asks."""
+    """Pictures of 1280x720, or smaller if the device requests it."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock

@@ -1,9 +1,9 @@
-"""The picture files of a folder, in the order of their names, again and again.
+"""The picture files of a folder, in the order of their names, in a loop.
 
 Rules of this file:
-- The folder is read again for each picture: files come and go, and a new one is shown when its name's turn comes.
-- A file that cannot be read is passed over, and named in the log. Only a folder that holds no picture when the
-  source is opened is an error: after that it may be empty for a while, or away with its disk.
+- The folder is listed again for each picture, so that files can be added and removed at any time.
+- An unreadable file is skipped and logged. A folder without pictures is an error only when the source is opened. Later
+  it can be empty or unmounted for a while.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _READ_AGAIN_S = 0.25
-_MOST_BYTES = 100_000_000
+_MAX_BYTES = 100_000_000
 
 
 class FolderSource:
-    """A folder or one file. Raises SourceError source_empty when the folder holds no pictures, source_unreadable."""
+    """A folder or one file. Raises SourceError: source_empty if the folder has no pictures, source_unreadable."""
 
     def __init__(self, path: Path, clock: Clock = time.monotonic, *, patience_s: float = PATIENCE_S) -> None:
         self._path, self._clock, self._patience_s = path, clock, patience_s
@@ -58,14 +58,14 @@ class FolderSource:
         self._closed.set()
 
     def _next(self) -> bytes | None:
-        """The next picture in turn; None when no file can be read now."""
+        """The next picture in order; None if no file is readable now."""
         try:
             names = self._names()
         except OSError as error:
             log.warning("%s: %s; waiting for the folder", self._path, error.strerror, extra={"kind": "source"})
             return None
         if not names:
-            log.warning("%s: no pictures in this folder now; waiting", self._path, extra={"kind": "source"})
+            log.warning("%s: no pictures in this folder; waiting", self._path, extra={"kind": "source"})
         after = [name for name in names if name > self._last]
         for name in [*after, *names[: len(names) - len(after)]]:
             self._last = name
@@ -73,7 +73,7 @@ class FolderSource:
                 return _read(self._path / name if self._is_folder else self._path)
             except OSError as error:
                 reason = error.strerror or str(error)
-                log.warning("%s: %s; passed over", name, reason, extra={"kind": "source"})
+                log.warning("%s: %s; skipped", name, reason, extra={"kind": "source"})
         return None
 
     def _names(self) -> list[str]:
@@ -83,9 +83,9 @@ class FolderSource:
 
 
 def _read(path: Path) -> bytes:
-    """A file's bytes. Raises OSError; a pipe or a device under a picture's name is not waited for."""
+    """Read a regular file without blocking on a pipe or device. Raises OSError."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        kind = os.fstat(file.fileno())
-        if not stat.S_ISREG(kind.st_mode) or not 0 < kind.st_size <= _MOST_BYTES:
-            raise OSError(f"not a picture file of 1 to {_MOST_BYTES} bytes")
-        return file.read(_MOST_BYTES)
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= _MAX_BYTES:
+            raise OSError(f"not a picture file of 1 to {_MAX_BYTES} bytes")
+        return file.read(_MAX_BYTES)

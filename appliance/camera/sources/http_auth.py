@@ -1,6 +1,6 @@
-"""What a camera wants to hear before it shows anything: HTTP's Basic and Digest (RFC 7617, RFC 7616).
+"""HTTP Basic and Digest authentication for network cameras (RFC 7617, RFC 7616).
 
-aiohttp has Digest only in its newer versions, and urllib's knows neither SHA-256 nor a password beyond ASCII.
+Only newer versions of aiohttp support Digest, and urllib supports neither SHA-256 nor non-ASCII passwords.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
 
 @dataclass(slots=True)
 class Login:
-    """A user and password, and what the camera asked for last: later requests are answered without being asked."""
+    """A user and password with the latest challenge of the camera, so that later requests need no new challenge."""
 
     user: str
     password: str
@@ -30,22 +30,22 @@ class Login:
     _count: int = 0
 
     def learn(self, challenges: Iterable[str]) -> bool:
-        """Take in the WWW-Authenticate headers of a refusal; whether there is an answer to them."""
+        """Store the WWW-Authenticate headers of a 401 response; return whether a supported scheme is among them."""
         self._digest, self._basic, self._count = {}, False, 0
         if not (self.user or self.password):
             return False
         text = ", ".join(challenges)
-        for found in re.finditer(r"\bdigest\s+(.*?)(?=\s*,?\s*\b(?:basic|digest|bearer|negotiate)\s|$)", text, re.I):
-            items = [item.partition("=") for item in urllib.request.parse_http_list(found[1])]
-            asked = {key.strip().lower(): value.strip().strip('"') for key, _, value in items}
-            if _hash_of(asked) and "nonce" in asked and _qop_of(asked) in ("", "auth"):
-                self._digest = asked
+        for match in re.finditer(r"\bdigest\s+(.*?)(?=\s*,?\s*\b(?:basic|digest|bearer|negotiate)\s|$)", text, re.I):
+            items = [item.partition("=") for item in urllib.request.parse_http_list(match[1])]
+            challenge = {key.strip().lower(): value.strip().strip('"') for key, _, value in items}
+            if _hash_of(challenge) and "nonce" in challenge and _qop_of(challenge) in ("", "auth"):
+                self._digest = challenge
                 return True
         self._basic = re.search(r"\bbasic\b", text, re.I) is not None
         return self._basic
 
     def header(self, method: str, path: str) -> str | None:
-        """The Authorization header of the next request; None as long as the camera has not asked for one."""
+        """The Authorization header of the next request; None before the first challenge."""
         if self._digest:
             return self._digest_header(method, path)
         if self._basic:
@@ -53,30 +53,30 @@ class Login:
         return None
 
     def _digest_header(self, method: str, path: str) -> str:
-        asked, hashed = self._digest, _hash_of(self._digest)
+        challenge, hashed = self._digest, _hash_of(self._digest)
         assert hashed is not None
         self._count += 1
-        count, nonce, ours = f"{self._count:08x}", asked["nonce"], secrets.token_hex(8)
-        realm, algorithm, qop = asked.get("realm", ""), asked.get("algorithm"), _qop_of(asked)
+        count, nonce, cnonce = f"{self._count:08x}", challenge["nonce"], secrets.token_hex(8)
+        realm, algorithm, qop = challenge.get("realm", ""), challenge.get("algorithm"), _qop_of(challenge)
         who = hashed(f"{self.user}:{realm}:{self.password}".encode())
         if (algorithm or "").upper().endswith("-SESS"):
-            who = hashed(f"{who}:{nonce}:{ours}".encode())
+            who = hashed(f"{who}:{nonce}:{cnonce}".encode())
         what = hashed(f"{method}:{path}".encode())
-        middle = f"{nonce}:{count}:{ours}:{qop}" if qop else nonce
+        middle = f"{nonce}:{count}:{cnonce}:{qop}" if qop else nonce
         user = self.user.replace("\\", "\\\\").replace('"', '\\"')
         parts = [f'username="{user}"', f'realm="{realm}"', f'nonce="{nonce}"', f'uri="{path}"',
                  f'response="{hashed(f"{who}:{middle}:{what}".encode())}"']  # fmt: skip
         parts += [f"algorithm={algorithm}"] if algorithm else []
-        parts += [f'opaque="{asked["opaque"]}"'] if "opaque" in asked else []
-        parts += [f"qop={qop}", f"nc={count}", f'cnonce="{ours}"'] if qop else []
+        parts += [f'opaque="{challenge["opaque"]}"'] if "opaque" in challenge else []
+        parts += [f"qop={qop}", f"nc={count}", f'cnonce="{cnonce}"'] if qop else []
         return "Digest " + ", ".join(parts)
 
 
-def _hash_of(asked: dict[str, str]) -> Callable[[bytes], str] | None:
-    return _HASHES.get(asked.get("algorithm", "MD5").upper().removesuffix("-SESS"))
+def _hash_of(challenge: dict[str, str]) -> Callable[[bytes], str] | None:
+    return _HASHES.get(challenge.get("algorithm", "MD5").upper().removesuffix("-SESS"))
 
 
-def _qop_of(asked: dict[str, str]) -> str:
-    """The protection to use: auth where it is offered; "" for cameras of before 1999."""
-    offered = [one.strip().lower() for one in asked.get("qop", "").split(",") if one.strip()]
+def _qop_of(challenge: dict[str, str]) -> str:
+    """The quality of protection: auth if offered; "" for cameras that follow RFC 2069."""
+    offered = [one.strip().lower() for one in challenge.get("qop", "").split(",") if one.strip()]
     return "auth" if "auth" in offered else offered[0] if offered else ""

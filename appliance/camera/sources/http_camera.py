@@ -1,10 +1,10 @@
-"""A network camera over HTTP: a stream of JPEGs in whatever wrapping, or the address of a single picture.
+"""A network camera over HTTP: a stream of JPEGs in any container, or the URL of a snapshot.
 
 Rules of this file:
-- The pictures are found by their own markers (jpeg_splitter.py), so headers of parts and boundaries do not matter.
-- A response that ends after one picture is a snapshot: the address is asked again for each picture that is wanted.
-- What is no picture but may be a film (HLS, FLV, MPEG-TS) is left to FFmpeg.
-- A refusal names what to change. User and password go to the host that they were written for and nowhere else.
+- Pictures are found by their JPEG markers (jpeg_splitter.py), so part headers and boundaries do not matter.
+- A response that ends after one picture is a snapshot: each requested picture is a new HTTP request.
+- FFmpeg reads other streams (HLS, FLV, MPEG-TS).
+- An error says what to change. User and password are sent only to the host in the URL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from appliance.camera.sources import pyav
 from appliance.camera.sources.http_auth import Login
-from appliance.camera.sources.jpeg_splitter import MOST_BYTES, JpegSplitter
+from appliance.camera.sources.jpeg_splitter import MAX_BYTES, JpegSplitter
 from appliance.camera.sources.pyav import StreamFrame
 from appliance.camera.sources.source import Stream, WaitUntilRequested
 from appliance.camera.sources.url import CameraUrl
@@ -28,38 +28,38 @@ from appliance.ports import Clock
 
 _ANSWERS_WITHIN_S = 10.0
 _SILENT_S = 15.0
-"""A camera without a whole picture for so long is taken for dead."""
+"""A camera counts as dead without a complete picture for this long."""
 _BETWEEN_SNAPSHOTS_S = 0.1
-"""The fastest pace at which a single picture's address is asked: each picture is a connection of its own."""
-_MOST_REDIRECTS = 5
+"""Minimum interval between snapshots: each is a new connection."""
+_MAX_REDIRECTS = 5
 _CHUNK = 65536
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OTHER_PICTURES = (b"\x89PNG", b"RIFF")
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)
 _WHAT_TO_DO = {
-    403: "this user may not view it; check the user's rights on the camera",
-    404: "there is no such address on the camera; its manual lists the address of its stream or snapshot",
-    503: "the camera is busy, often with too many viewers",
+    403: "access denied. Check the permissions of this user on the camera.",
+    404: "the camera has no such URL. Its manual lists the URLs of the stream and the snapshot.",
+    503: "the camera is busy. It may have too many viewers.",
 }
 
 
 class HttpCamera:
-    """A camera at an http:// or https:// address. Certificates are not checked: cameras sign theirs themselves."""
+    """A camera at an http:// or https:// URL. Certificates are not verified: cameras use self-signed ones."""
 
     def __init__(self, url: CameraUrl, clock: Clock = time.monotonic) -> None:
         self._url, self._clock = url, clock
         self._login = Login(url.user, url.password)
 
     def open(self) -> Stream:
-        """The camera's pictures. Raises SourceError: source_unreadable, source_unauthorized."""
+        """Open the stream. Raises SourceError: source_unreadable, source_unauthorized."""
         response, first = self.request()
-        if _is_film(response, first):
+        if _is_video(response, first):
             response.close()
             return pyav.network(self._url.encoded).open()
-        return _Pictures(self, response, first, self._clock)
+        return _HttpStream(self, response, first, self._clock)
 
     def request(self) -> tuple[http.client.HTTPResponse, bytes]:
-        """Ask once: the response and the beginning of its body. Raises SourceError."""
+        """Send one request; return the response and the beginning of its body. Raises SourceError."""
         try:
             response = self._follow()
             first = response.read1(_CHUNK)
@@ -69,18 +69,17 @@ class HttpCamera:
             kind = _type(response) or "text"
             response.close()
             raise self.failed(
-                f"the camera answers with {kind} instead of pictures; give the address of its stream or snapshot, "
-                "not of its web page"
+                f"the camera sends {kind} instead of pictures. Use the URL of its stream or snapshot, not its web page."
             )
         return response, first
 
     def failed(self, why: str, code: str = "source_unreadable") -> SourceError:
-        return SourceError(f"{self._url.shown}: cannot be opened: {self._url.hide(why)}", code)
+        return SourceError(f"{self._url.shown}: cannot open: {self._url.hide(why)}", code)
 
     def _follow(self) -> http.client.HTTPResponse:
         scheme, host, path = self._url.scheme, self._url.host, self._url.path
-        asked = False
-        for _ in range(_MOST_REDIRECTS + 2):
+        authenticated = False
+        for _ in range(_MAX_REDIRECTS + 2):
             response = self._ask(scheme, host, path)
             if response.status < 300:
                 return response
@@ -90,18 +89,18 @@ class HttpCamera:
                 scheme, host = there.scheme, there.netloc.rpartition("@")[2]
                 path = urllib.parse.urlunsplit(("", "", there.path, there.query, ""))
                 if scheme not in ("http", "https"):
-                    raise self.failed(f"the camera redirects to {scheme}://{host}, which is no web address")
-            elif response.status == 401 and not asked and self._learn(response, scheme, host):
-                asked = True
+                    raise self.failed(f"the camera redirects to {scheme}://{host}, which is not an HTTP URL")
+            elif response.status == 401 and not authenticated and self._learn(response, scheme, host):
+                authenticated = True
             else:
                 raise self._refusal(response)
-        raise self.failed("the camera redirects in a circle")
+        raise self.failed("too many redirects")
 
     def _learn(self, response: http.client.HTTPResponse, scheme: str, host: str) -> bool:
         return self._is_own(scheme, host) and self._login.learn(response.headers.get_all("WWW-Authenticate") or [])
 
     def _is_own(self, scheme: str, host: str) -> bool:
-        """Whether the password may go there: to the host it was written for, and not in clear where it was not so."""
+        """Whether this host may get the password: only the host in the URL, and not over HTTP if the URL is HTTPS."""
         own = _name(host) == _name(self._url.host)
         return own and (scheme == "https" or self._url.scheme == "http")
 
@@ -121,7 +120,7 @@ class HttpCamera:
             headers["Authorization"] = login
         try:
             connection.request("GET", path, headers=headers)
-            raw: Any = connection.sock  # the response keeps it, and hides it
+            raw: Any = connection.sock  # the response owns the socket but does not expose it
             response = connection.getresponse()
             raw.settimeout(_SILENT_S)
             return response
@@ -133,40 +132,40 @@ class HttpCamera:
         status = response.status
         if status == 401 and not (self._url.user or self._url.password):
             return self.failed(
-                f"the camera asks for a user and password: write {self._url.scheme}://user:password@…",
+                f"the camera requires a user and password. Write {self._url.scheme}://user:password@…",
                 "source_unauthorized",
             )
         if status == 401:
             self._login.learn([])
-            return self.failed("the camera rejects this user and password (HTTP status 401)", "source_unauthorized")
-        advice = _WHAT_TO_DO.get(status, "the camera reports a problem of its own; look at its web page")
+            return self.failed("wrong user or password (HTTP status 401)", "source_unauthorized")
+        advice = _WHAT_TO_DO.get(status, "the camera reports an error. Check its web page.")
         code = "source_unauthorized" if status == 403 else "source_unreadable"
         return self.failed(f"HTTP status {status}: {advice}", code)
 
 
-class _Pictures:
-    """What a camera sends, as pieces."""
+class _HttpStream:
+    """The pictures of a response, or of repeated snapshot requests."""
 
     def __init__(self, camera: HttpCamera, response: http.client.HTTPResponse, first: bytes, clock: Clock) -> None:
         self._camera, self._response, self._first, self._clock = camera, response, first, clock
-        self._asked_s = clock()
+        self._requested_s = clock()
 
-    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
-        """All pictures, to the end of the stream. Raises SourceError when it breaks off."""
+    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[StreamFrame]:
+        """Yield the pictures until the stream ends. Raises SourceError if it breaks off."""
         while True:
             count = 0
             for picture in self._read():
                 count += 1
                 yield StreamFrame(picture, None)
             if count == 0:
-                raise self._camera.failed("the camera sends no pictures; is this the address of its stream?")
+                raise self._camera.failed("the camera sends no pictures. Check that this is the URL of its stream.")
             if count > 1:
                 return
             self.close()
-            time.sleep(max(0.0, self._asked_s + _BETWEEN_SNAPSHOTS_S - self._clock()))
-            if not wanted():
+            time.sleep(max(0.0, self._requested_s + _BETWEEN_SNAPSHOTS_S - self._clock()))
+            if not wait_until_requested():
                 return
-            self._asked_s = self._clock()
+            self._requested_s = self._clock()
             self._response, self._first = self._camera.request()
 
     def close(self) -> None:
@@ -184,7 +183,7 @@ class _Pictures:
                 yield picture
                 since_s = max(since_s, self._clock())
             if self._clock() - since_s > _SILENT_S:
-                raise self._camera.failed(f"no whole picture for {_SILENT_S:.0f} s")
+                raise self._camera.failed(f"no complete picture for {_SILENT_S:.0f} s")
             data = self._more()
         rest = jpegs.rest()
         if rest is not None:
@@ -195,8 +194,10 @@ class _Pictures:
         until_s = self._clock() + _SILENT_S
         while more := self._more():
             data += more
-            if len(data) > MOST_BYTES or self._clock() > until_s:
-                raise self._camera.failed(f"a picture of more than {MOST_BYTES} bytes or {_SILENT_S:.0f} s")
+            if len(data) > MAX_BYTES or self._clock() > until_s:
+                raise self._camera.failed(
+                    f"the picture exceeds {MAX_BYTES} bytes or takes longer than {_SILENT_S:.0f} s"
+                )
         return bytes(data)
 
     def _more(self) -> bytes:
@@ -215,13 +216,13 @@ def _type(response: http.client.HTTPResponse) -> str:
 
 
 def _is_text(response: http.client.HTTPResponse, first: bytes) -> bool:
-    """A web page or an error in words; a playlist is text too, and a film."""
+    """Whether the response is a web page or error text. A playlist is text, but a video."""
     kind = _type(response)
     wordy = kind.startswith("text/") or kind in ("application/json", "application/xml", "application/xhtml+xml")
     return wordy and not first.startswith((b"#EXTM3U", b"\xff\xd8\xff"))
 
 
-def _is_film(response: http.client.HTTPResponse, first: bytes) -> bool:
+def _is_video(response: http.client.HTTPResponse, first: bytes) -> bool:
     kind = _type(response)
     if kind.startswith(("multipart/", "image/")) or first.startswith((b"\xff\xd8\xff", *_OTHER_PICTURES)):
         return False
@@ -230,14 +231,14 @@ def _is_film(response: http.client.HTTPResponse, first: bytes) -> bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {_ANSWERS_WITHIN_S:.0f} s; is the camera on, and in this network?"
+        return f"no answer within {_ANSWERS_WITHIN_S:.0f} s. Check that the camera is on and in this network."
     if isinstance(error, (http.client.InvalidURL, UnicodeError)):
-        return "the address is invalid: write http://user:password@camera:port/path"
+        return "invalid URL. Write http://user:password@camera:port/path"
     if isinstance(error, http.client.IncompleteRead):
-        return "the camera broke off in the middle of its answer"
+        return "the camera closed the connection in the middle of its response"
     if isinstance(error, http.client.HTTPException):
-        return f"what answers there does not speak HTTP ({type(error).__name__})"
+        return f"the server does not speak HTTP ({type(error).__name__})"
     if isinstance(error, OSError):
         words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-        return f"{words}; check the address, and that the camera is on"
-    return f"the address is invalid: {error}"
+        return f"{words}. Check the URL, and that the camera is on."
+    return f"invalid URL: {error}"

@@ -1,4 +1,4 @@
-"""Pictures and pixels -> the JPEG that the box asked for, with as little work as that takes."""
+"""Convert pictures and pixels to the JPEG that the device requests, with minimal work."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from appliance.vision import letterbox
 from appliance.vision.admission import Admission
 from appliance.vision.decode import encode_jpeg, load, read_header
 
-AS_IT_IS = 2.0
-"""A picture that is a JPEG already goes out as it is up to this many times `max_side`: at 1280x720 for 640 px, making
-it smaller costs the camera 1.8 ms and saves the box 0.7 ms, which decodes it at half its size anyway (x86-64)."""
+_UNCHANGED_UP_TO = 2.0
+"""A JPEG is sent unchanged up to this multiple of `max_side`. Shrinking 1280x720 to 640 px costs the camera 1.8 ms and
+saves the device only 0.7 ms, because it decodes at half size anyway (x86-64)."""
 
-_MOST_PIXELS = 200_000_000
+_MAX_PIXELS = 200_000_000
 
 
 def fit(data: bytes, limits: CameraLimits) -> bytes:
-    """A finished picture as it is, or made smaller where it is far larger than the box wants.
+    """Shrink an encoded picture if it is much larger than the limits; otherwise return it unchanged.
 
-    What cannot be read, or takes more memory than this machine has left, is passed on: the box says what is wrong.
+    A picture that is unreadable or needs more than the free memory is returned unchanged: the device reports the error.
     """
     try:
-        picture = read_header(data, _MOST_PIXELS)
-        if max(picture.size.width, picture.size.height) <= AS_IT_IS * limits.max_side:
+        picture = read_header(data, _MAX_PIXELS)
+        if max(picture.size.width, picture.size.height) <= _UNCHANGED_UP_TO * limits.max_side:
             return data
         place = letterbox.fit(picture.size, scaled(picture.size, limits.max_side))
         with Admission(lambda: Room()()).admitted(picture, place.inner):
@@ -40,13 +40,13 @@ def fit(data: bytes, limits: CameraLimits) -> bytes:
 
 
 def scaled(size: Size, max_side: int) -> Size:
-    """This size if its longest side is no longer than `max_side`, else as large as that allows; even, for 4:2:0."""
+    """Scale a size down to at most `max_side` on its longest side. Both sides are even, for 4:2:0."""
     part = min(1.0, max_side / max(size.width, size.height))
     return Size(max(2, round(size.width * part / 2) * 2), max(2, round(size.height * part / 2) * 2))
 
 
 def of_frame(frame: Any, limits: CameraLimits) -> bytes:
-    """A decoded PyAV frame as a JPEG: scaled and made full-range in one step, turned upright, never made RGB."""
+    """Encode a decoded PyAV frame as JPEG: scale and convert to full range in one step, and rotate, without RGB."""
     size = scaled(Size(frame.width, frame.height), limits.max_side)
     small = frame.reformat(
         width=size.width, height=size.height, format="yuvj420p", dst_color_range="JPEG", interpolation="AREA"
@@ -62,10 +62,10 @@ Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def turn_of(frame: Any) -> Turn | None:
-    """What brings a frame upright by its display matrix, as phones write it; None: it is upright.
+    """The rotation for a frame with a display matrix, as phones write it; None: the frame is upright.
 
-    The matrix takes (x, y) to (ax + cy, bx + dy), y downwards (libavutil/display.h); only its signs count, for cameras
-    are held in one of eight ways.
+    The matrix maps (x, y) to (ax + cy, bx + dy), y downwards (libavutil/display.h). Only its signs matter, because
+    there are only eight orientations.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None or len(bytes(matrix)) < 36:
@@ -79,7 +79,7 @@ def turn_of(frame: Any) -> Turn | None:
 
 
 def of_yuv420(stacked: NDArray[np.uint8], size: Size, quality: int) -> bytes:
-    """A YUV420 buffer as libcamera lays it out, (1.5 height, stride): Y, then U and V in rows of half the stride."""
+    """Encode a YUV420 buffer in libcamera's layout, (1.5 height, stride): Y, then U, V in rows of half the stride."""
     height, width = size.height, size.width
     chroma = stacked[height:].reshape(-1, stacked.shape[1] // 2)
     planes = stacked[:height, :width], chroma[: height // 2, : width // 2], chroma[height // 2 : height, : width // 2]

@@ -1,12 +1,12 @@
-"""Bytes as they arrive -> the JPEG pictures in them.
+"""Split a byte stream into JPEG pictures.
 
-Cameras disagree about everything around a picture: where the boundary stands, which type and length a part has, whether
-there are parts at all. A JPEG says itself where it begins and ends, so nothing else is read (ITU-T T.81, annex B).
+Cameras differ in everything around a picture: the position of the boundary, the type and length of a part, whether
+there are parts at all. A JPEG marks its own start and end, so only those are read (ITU-T T.81, annex B).
 
 Rules of this file:
-- Segments are skipped by their length: the thumbnail in a header is not taken for a picture.
-- A picture without an end marker ends where the next one begins, or with the stream.
-- Damage costs the picture it is in, and a picture that never ends is dropped.
+- Segments are skipped by their length, so that a thumbnail in a header does not count as a picture.
+- A picture without an end marker ends at the start of the next one, or with the stream.
+- A damaged picture is dropped alone, and so is one that never ends.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-MOST_BYTES = 30_000_000
-"""A picture larger than this is dropped: 108 megapixels as JPEG have about 25 MB."""
+MAX_BYTES = 30_000_000
+"""Larger pictures are dropped. A JPEG of 108 megapixels has about 25 MB."""
 
 _START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""In compressed data: whatever is neither a stuffed byte, a restart marker nor fill."""
+"""A marker in compressed data other than byte stuffing, restart markers and fill bytes."""
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
 
 
 class JpegSplitter:
-    """Feed it bytes in pieces of any size; it gives back the pictures that they complete."""
+    """Accepts chunks of any size and yields the pictures that they complete."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._data = bytearray()
         self._at = 0
-        """How far the picture at the front has been read; 0: none has begun."""
+        """Parse position in the picture at the start of the buffer; 0: no picture has started."""
         self._in_scan = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The pictures that are complete with these bytes."""
+        """Add bytes; yield the pictures that are now complete."""
         self._data += data
         while self._find():
             end = self._end()
             if end is None:
-                if len(self._data) > self._most_bytes:
+                if len(self._data) > self._max_bytes:
                     self._drop(len(_START))
                     continue
                 return
@@ -50,7 +50,7 @@ class JpegSplitter:
             self._drop(end or len(_START))
 
     def rest(self) -> bytes | None:
-        """The picture whose end marker never came, when the stream has ended in its compressed data."""
+        """At the end of the stream: the last picture, if only its end marker is missing."""
         return bytes(self._data) if self._find() and self._end() is None and self._in_scan else None
 
     def _drop(self, count: int) -> None:
@@ -58,7 +58,7 @@ class JpegSplitter:
         self._at, self._in_scan = 0, False
 
     def _find(self) -> bool:
-        """Bring the beginning of a picture to the front."""
+        """Discard bytes before the start of the next picture; return whether there is one."""
         if self._at:
             return True
         begin = self._data.find(_START)
@@ -70,15 +70,15 @@ class JpegSplitter:
         return True
 
     def _end(self) -> int | None:
-        """Where the picture at the front ends; None: not yet known; 0: it is damaged."""
+        """End of the picture at the start of the buffer. None: not yet known. 0: the picture is damaged."""
         data = self._data
         while True:
             if self._in_scan:
-                found = _MARKER.search(data, self._at)
-                if found is None:
+                marker_match = _MARKER.search(data, self._at)
+                if marker_match is None:
                     self._at = max(self._at, len(data) - 1)
                     return None
-                self._at = found.start()
+                self._at = marker_match.start()
                 if data[self._at + 1] == _SOI:
                     return self._at
             if len(data) < self._at + 4:

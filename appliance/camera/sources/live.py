@@ -1,9 +1,9 @@
-"""A camera that goes on whether anybody looks or not: a webcam, a network camera.
+"""A live camera: a webcam or network camera that delivers frames continuously.
 
 Rules of this file:
-- A thread of its own drains it and keeps one frame, the newest; nothing waits, nothing piles up.
-- The first opening of a device fails loudly: a wrong path is a person's mistake. A network camera, and one that goes
-  away later, is waited for as long as it takes, a little longer each time: after a power cut it starts when we do.
+- A thread reads the camera continuously and keeps only the newest frame.
+- Failing to open a webcam for the first time is an error: the path is probably wrong. A network camera, and any camera
+  that disappears later, is reopened forever with growing pauses: after a power cut it may start after the agent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _REOPEN_AFTER_S = 2.0
 _LONGEST_PAUSE_S = 60.0
-_FIRST_AFTER_REFUSAL_S, _LONGEST_AFTER_REFUSAL_S = 60.0, 600.0
+_FIRST_AFTER_REJECTION_S, _LONGEST_AFTER_REJECTION_S = 60.0, 600.0
 
 CameraFor = Callable[[CameraLimits], Camera]
 
@@ -30,25 +30,25 @@ CameraFor = Callable[[CameraLimits], Camera]
 class LiveSource:
     """The newest picture of a live camera.
 
-    `addresses`: what to open, tried in turn until one opens, for the limits in force when it is opened.
-    `sized`: the camera makes pictures of the size it is asked for, so it is opened again when larger ones are wanted.
-    `patient`: a camera that cannot be opened at first is waited for too, as one that goes away later always is.
+    `cameras`: functions of the current limits that return a camera to open, tried in turn until one opens.
+    `sized`: the camera delivers the requested size, so it is reopened when the limits allow larger pictures.
+    `patient`: keep trying also if the camera has never opened.
     """
 
     def __init__(
         self,
-        *addresses: CameraFor,
+        *cameras: CameraFor,
         sized: bool = False,
         patient: bool = False,
         reopen_after_s: float = _REOPEN_AFTER_S,
         patience_s: float = PATIENCE_S,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._addresses, self._sized, self._patient, self._clock = addresses, sized, patient, clock
+        self._cameras, self._sized, self._patient, self._clock = cameras, sized, patient, clock
         self._reopen_after_s, self._patience_s = reopen_after_s, patience_s
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._newest: tuple[StreamFrame, float] | None = None
-        self._asking = False
+        self._requested = False
         self._error: SourceError | None = None
         self._limits: CameraLimits | None = None
         self._opened_for = 0
@@ -56,14 +56,14 @@ class LiveSource:
         self._thread: threading.Thread | None = None
 
     def take(self, limits: CameraLimits) -> Capture | None:
-        with self._news:
-            self._limits, self._asking = limits, True
+        with self._changed:
+            self._limits, self._requested = limits, True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._drain, name="camera", daemon=True)
                 self._thread.start()
-            self._news.notify_all()
-            self._news.wait_for(lambda: self._newest or self._error or self._closed.is_set(), self._patience_s)
-            self._asking = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._newest or self._error or self._closed.is_set(), self._patience_s)
+            self._requested = False
             if self._error is not None:
                 raise self._error
             if self._newest is None:
@@ -73,72 +73,72 @@ class LiveSource:
 
     def close(self) -> None:
         self._closed.set()
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(1.0)  # one that waits for a dead camera ends with the process
+            self._thread.join(1.0)  # a thread that is blocked by a dead camera ends with the process
 
     def _drain(self) -> None:
-        """The thread: open, read to the end, and again until closed."""
+        """Thread body: open the camera, read it to the end, and repeat until closed."""
         try:
-            seen, failures = False, 0
+            ever_delivered, failures = False, 0
             while not self._closed.is_set():
-                came, error = self._visit()
-                if error is not None and not (seen or came) and not self._waits_for(error):
+                delivered, error = self._read_once()
+                if error is not None and not (ever_delivered or delivered) and not self._waits_for(error):
                     return self._fail(error)
-                seen, failures = seen or came, 0 if came else failures + 1
+                ever_delivered, failures = ever_delivered or delivered, 0 if delivered else failures + 1
                 pause_s = 0.0 if self._wants_larger() else pause(failures, error, self._reopen_after_s)
                 if error is not None and not self._closed.is_set():
-                    what = f"the camera is gone ({error})" if came else str(error)
-                    log.warning("%s; opening it again in %.0f s", what, pause_s, extra={"kind": "source"})
+                    what = f"the camera stopped ({error})" if delivered else str(error)
+                    log.warning("%s; reopening in %.0f s", what, pause_s, extra={"kind": "source"})
                 self._closed.wait(pause_s)
-        except Exception as error:  # a thread's outer edge: the agent ends with what ended its camera
-            log.exception("the camera's thread failed")
-            self._fail(SourceError(f"the camera's pictures cannot be read ({type(error).__name__})"))
+        except Exception as error:  # outer edge of the thread: the error ends the agent
+            log.exception("camera thread failed")
+            self._fail(SourceError(f"reading the camera failed ({type(error).__name__}); see the log"))
         return None
 
-    def _visit(self) -> tuple[bool, SourceError | None]:
-        """Open the camera and read to its end: whether any picture came, and what ended it."""
-        came = False
+    def _read_once(self) -> tuple[bool, SourceError | None]:
+        """Open the camera and read it to the end; return whether it delivered a frame, and the error at the end."""
+        delivered = False
         try:
             stream = self._open()
             try:
-                for frame in stream.frames(self._wanted):
-                    came = True
-                    with self._news:
+                for frame in stream.frames(self._wait_until_requested):
+                    delivered = True
+                    with self._changed:
                         self._newest = frame, shutter_s(frame.at_s, self._clock())
-                        self._news.notify_all()
+                        self._changed.notify_all()
                     if self._closed.is_set() or self._wants_larger():
-                        return came, None
+                        return delivered, None
             finally:
                 stream.close()
         except SourceError as error:
-            return came, error
-        return came, SourceError("its pictures ended" if came else "it sends no pictures")
+            return delivered, error
+        return delivered, SourceError("the stream ended" if delivered else "the camera sends no pictures")
 
     def _waits_for(self, error: SourceError) -> bool:
-        """Whether it may go away by itself: a package that is not installed stays missing."""
+        """Whether the error can be temporary. A missing package is not."""
         return self._patient and error.code in ("source_unreadable", "source_unauthorized")
 
     def _fail(self, error: SourceError) -> None:
-        with self._news:
+        with self._changed:
             self._error = error
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _open(self) -> Stream:
         assert self._limits is not None
         self._opened_for = self._limits.max_side
-        for last, address_for in enumerate(self._addresses, 1 - len(self._addresses)):
+        for last, camera_for in enumerate(self._cameras, 1 - len(self._cameras)):
             try:
-                return address_for(self._limits).open()
+                return camera_for(self._limits).open()
             except SourceError:
                 if last == 0:
                     raise
-        raise AssertionError("a live source has at least one address")
+        raise AssertionError("a live source has at least one camera")
 
-    def _wanted(self) -> bool:
-        with self._news:
-            self._news.wait_for(lambda: (self._asking and not self._newest) or self._closed.is_set())
+    def _wait_until_requested(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: (self._requested and not self._newest) or self._closed.is_set())
         return not self._closed.is_set()
 
     def _wants_larger(self) -> bool:
@@ -146,17 +146,17 @@ class LiveSource:
 
 
 def pause(failures: int, error: SourceError | None, first_s: float) -> float:
-    """How long to leave a camera alone, s: after so many visits in a row without a picture, the last of which ended so.
+    """Pause before reopening a camera, s, after this number of consecutive attempts without a picture.
 
-    A wrong password is tried rarely: many cameras lock an account after a few attempts.
+    Longer after a wrong password, because many cameras lock an account after a few attempts.
     """
     if error is not None and error.code == "source_unauthorized":
-        first_s, longest_s = max(first_s, _FIRST_AFTER_REFUSAL_S), _LONGEST_AFTER_REFUSAL_S
+        first_s, longest_s = max(first_s, _FIRST_AFTER_REJECTION_S), _LONGEST_AFTER_REJECTION_S
     else:
         longest_s = _LONGEST_PAUSE_S
     return float(min(max(first_s, longest_s), first_s * 2.0 ** min(max(failures - 1, 0), 16)))
 
 
 def shutter_s(at_s: float | None, now_s: float) -> float:
-    """When a picture was taken: V4L2 stamps it with the monotonic clock that we read too; otherwise, its arrival."""
+    """The capture time of a picture. V4L2 drivers stamp it with the monotonic clock; otherwise it is the arrival."""
     return at_s if at_s is not None and now_s - 2.0 < at_s <= now_s else now_s

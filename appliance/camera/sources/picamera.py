@@ -1,12 +1,12 @@
-"""A Raspberry Pi's own camera (CSI) through Picamera2, which comes with the system and not from a package index.
+"""A Raspberry Pi CSI camera through Picamera2, which the system provides.
 
 Rules of this file:
-- The image processor makes the picture as large as the box wants it, so that no CPU scales anything, out of a sensor
-  mode that shows the whole view: left alone, a small picture would be taken from a small, cropped mode.
-- A request is held while it is encoded and given back at once: the camera has four, and stops when none is left. For
-  the same reason a wait that ran out is cancelled: it would take a request later that nobody gives back.
-- JPEG in hardware where Picamera2 has an encoder for the board (up to the Pi 4), otherwise straight from the planes.
-- Its names and signatures are held against Picamera2's own source in the tests; on a board it has not run yet.
+- The image signal processor scales to the requested size, so the CPU does not. The sensor mode always covers the full
+  field of view: by default Picamera2 would choose a small, cropped mode for a small picture.
+- A request is held during encoding and released at once: the camera has four and stops without a free one. For the same
+  reason a wait that times out is cancelled: otherwise it would take a request later that is never released.
+- JPEG is encoded in hardware if Picamera2 has an encoder for the board (up to the Pi 4), otherwise from the YUV planes.
+- The tests check names and signatures against Picamera2's source. It has not run on a board yet.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from appliance.ports import Clock
 from appliance.values import CameraLimits, Size
 
 _SHORTEST_US, _LONGEST_US = 33_333, 100_000
-"""Between two frames of the sensor. Never longer: a long frame lets the automatic exposure blur what moves."""
+"""Frame duration of the sensor. Never longer: automatic exposure would use it and blur moving objects."""
 _NOMINAL_FPS = 30.0
-"""What Picamera2 reckons the hardware's bitrate by, and sets itself where it starts an encoder for a video."""
+"""The frame rate from which Picamera2 computes the bitrate. It sets it itself only for video recording."""
 _STEPS = ((25, "VERY_LOW"), (35, "LOW"), (50, "MEDIUM"), (65, "HIGH"), (80, "VERY_HIGH"))
-"""Picamera2's steps of quality, which are all that the hardware knows, and what its JpegEncoder makes of each."""
+"""The JPEG quality of each of Picamera2's quality levels; the hardware encoder supports only these levels."""
 
 
 class PicameraSource:
-    """The camera with this number (`rpicam-hello --list-cameras`). `library`: Picamera2; None imports it.
+    """The camera with this number in `rpicam-hello --list-cameras`. `library`: Picamera2; None imports it.
 
     Raises SourceError: picamera_missing, picamera_failed.
     """
@@ -45,8 +45,8 @@ class PicameraSource:
             self._camera: Any = self._library.Picamera2(number)
             self._modes = list(self._camera.sensor_modes)
         except (RuntimeError, IndexError) as error:
-            raise SourceError(f"the CSI camera cannot be opened: {error}", "picamera_failed") from error
-        self._obeyed: tuple[Size, int, int] | None = None
+            raise SourceError(f"cannot open the CSI camera: {error}", "picamera_failed") from error
+        self._configured: tuple[Size, int, int] | None = None
         self._size = Size(0, 0)
         self._encoder: _HardwareJpeg | None = None
         self._busy = threading.Lock()
@@ -62,13 +62,13 @@ class PicameraSource:
 
     def _take(self, limits: CameraLimits) -> Capture | None:
         try:
-            self._obey(limits)
+            self._configure(limits)
             request = self._camera.capture_request(wait=PATIENCE_S)
         except (concurrent.futures.TimeoutError, TimeoutError):
             self._camera.cancel_all_and_flush()
             return None
         except (RuntimeError, OSError) as error:
-            raise SourceError(f"the CSI camera gives no pictures: {error}", "picamera_failed") from error
+            raise SourceError(f"the CSI camera delivers no pictures: {error}", "picamera_failed") from error
         try:
             taken_s = request.get_metadata()["SensorTimestamp"] / 1e9
             if self._encoder is not None:
@@ -79,15 +79,15 @@ class PicameraSource:
             request.release()
         return None if picture is None else Capture(picture, min(taken_s, self._clock()))
 
-    def _obey(self, limits: CameraLimits) -> None:
-        """Configure the camera anew when the box asks for another size, pace or quality."""
+    def _configure(self, limits: CameraLimits) -> None:
+        """Reconfigure the camera if the size, interval or quality has changed."""
         size = jpeg.scaled(Size(*self._camera.sensor_resolution), limits.max_side)
         interval_us = int(min(max(limits.min_interval_s * 1e6, _SHORTEST_US), _LONGEST_US))
-        wanted = size, interval_us, limits.jpeg_quality
-        if wanted == self._obeyed:
+        configuration = size, interval_us, limits.jpeg_quality
+        if configuration == self._configured:
             return
         self._stop()
-        # A preview's colours are full-range, as JPEG's are; a video's are not.
+        # Preview colours are full-range, as in JPEG; video colours are not.
         config = self._camera.create_preview_configuration(
             main={"size": (size.width, size.height), "format": "YUV420"},
             raw=None,
@@ -97,7 +97,7 @@ class PicameraSource:
         )
         self._camera.configure(config)
         self._camera.start()
-        self._obeyed, self._size = wanted, Size(*self._camera.camera_configuration()["main"]["size"])
+        self._configured, self._size = configuration, Size(*self._camera.camera_configuration()["main"]["size"])
         self._encoder = _HardwareJpeg.of(self._library, self._camera, limits.jpeg_quality)
 
     def _stop(self) -> None:
@@ -108,7 +108,7 @@ class PicameraSource:
 
 
 def whole_view(modes: Iterable[Mapping[str, Any]], size: Size) -> dict[str, Any]:
-    """The smallest sensor mode that crops nothing and is no smaller than the picture; {}: Picamera2's own choice."""
+    """The smallest sensor mode with the full field of view that covers the size; {}: let Picamera2 choose."""
     raw = [mode for mode in modes if "crop_limits" in mode]
     widest = max((mode["crop_limits"][2] * mode["crop_limits"][3] for mode in raw), default=0)
     whole = [
@@ -123,14 +123,14 @@ def whole_view(modes: Iterable[Mapping[str, Any]], size: Size) -> dict[str, Any]
 
 
 class _HardwareJpeg:
-    """Picamera2's MJPEG encoder, given only the frames that are wanted."""
+    """Picamera2's MJPEG encoder, which encodes only the requested frames."""
 
     def __init__(self, encoder: Any, frames: queue.Queue[bytes]) -> None:
         self._encoder, self._frames = encoder, frames
 
     @staticmethod
     def of(library: Any, camera: Any, quality: int) -> _HardwareJpeg | None:
-        """The board's encoder for this camera's main stream, started; None where the board has none."""
+        """Start the hardware encoder for the main stream; None if the board has none."""
         if library.get_platform() != library.Platform.VC4:
             return None
         frames: queue.Queue[bytes] = queue.Queue()
@@ -151,8 +151,8 @@ class _HardwareJpeg:
         return _HardwareJpeg(encoder, frames)
 
     def encode(self, request: Any) -> bytes | None:
-        """The request's picture; None when the encoder gave none within a second."""
-        while not self._frames.empty():  # one that came too late for its own request
+        """Encode a request; None if the encoder returns nothing within a second."""
+        while not self._frames.empty():  # results that were too late for their request
             self._frames.get_nowait()
         self._encoder.encode("main", request)
         try:
@@ -171,8 +171,8 @@ def _import() -> Any:
         import picamera2.outputs
     except ImportError as error:
         raise SourceError(
-            f"the CSI camera needs Picamera2 ({error}): `sudo apt install python3-picamera2`, and an environment that "
-            "sees it: `python3 -m venv --system-site-packages .venv`",
+            f"the CSI camera requires Picamera2 ({error}). Run `sudo apt install python3-picamera2`, and use "
+            "an environment with system packages: `python3 -m venv --system-site-packages .venv`",
             "picamera_missing",
         ) from None
     return picamera2

@@ -1,8 +1,7 @@
-"""FFmpeg through PyAV: how each kind of address is opened, and its packets turned into pieces of pictures.
+"""Read webcams, network cameras and videos with FFmpeg, through PyAV.
 
-A stream that is JPEG already (webcams, many network cameras) is never decoded: its packets are the pictures. Anything
-else is decoded packet by packet, because later pictures are made from earlier ones, but only a picture that is asked
-for is scaled and encoded.
+A JPEG stream (webcams, many network cameras) is not decoded: its packets are the pictures. Other codecs are decoded
+completely, because frames depend on earlier ones, but only a requested frame is scaled and encoded as JPEG.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from appliance.values import CameraLimits
 
 _OPEN_WITHIN_S = 10.0
 _SILENT_S = 15.0
-"""A camera without a packet for so long is taken for dead."""
+"""A camera counts as dead without a packet for this long."""
 
 
 _TRANSPORTS: dict[str, dict[str, str]] = {
@@ -32,7 +31,7 @@ _TRANSPORTS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class StreamFrame:
-    """A picture on its way: a JPEG packet or a decoded frame, and its time in the stream (None: not told)."""
+    """A JPEG packet or a decoded frame, with its time in the stream (None: unknown)."""
 
     content: Any
     at_s: float | None
@@ -45,7 +44,7 @@ class StreamFrame:
 
 @dataclass(frozen=True, slots=True)
 class FFmpegInput:
-    """What is handed to FFmpeg."""
+    """An input URL or path with format and options for FFmpeg."""
 
     name: str
     format: str | None
@@ -53,7 +52,7 @@ class FFmpegInput:
 
     @property
     def shown(self) -> str:
-        """For logs: without the password."""
+        """The name without the password, for logs."""
         return redact(self.name)
 
     def open(self) -> ContainerStream:
@@ -63,12 +62,12 @@ class FFmpegInput:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStream:
-    """A container as a stream."""
+    """An open container as a stream."""
 
     container: Any
 
-    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
-        """All its pictures; FFmpeg reads on by itself, so nobody is asked whether they are wanted."""
+    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[StreamFrame]:
+        """Yield all frames. FFmpeg reads continuously, so `wait_until_requested` is not used."""
         return read_frames(self.container)
 
     def close(self) -> None:
@@ -76,57 +75,57 @@ class ContainerStream:
 
 
 def network(source: str, transport: str = "auto") -> FFmpegInput:
-    """An rtsp:// or http:// camera.
+    """The input for an rtsp:// or http:// camera.
 
-    `transport` of RTSP: tcp, udp, or auto: UDP only where the camera refuses TCP, for over UDP a lost packet is a grey
-    smear that a detector believes. `nobuffer` is not set: FFmpeg would drop the first key frame, which it reads to find
-    out what the stream is, and the next one may be ten seconds away.
+    RTSP `transport`: tcp, udp, or auto: UDP only if the camera refuses TCP, because lost UDP packets leave grey areas
+    that look like objects to the model. `nobuffer` is not set: FFmpeg would drop the first key frame, which it reads to
+    probe the stream, and the next one may be ten seconds later.
     """
-    address = url.parse(source)
-    options = {"analyzeduration": "1000000"}  # µs; left alone, FFmpeg looks for up to 5 s
-    if address.scheme in ("rtsp", "rtsps"):
+    camera_url = url.parse(source)
+    options = {"analyzeduration": "1000000"}  # µs; by default FFmpeg probes for up to 5 s
+    if camera_url.scheme in ("rtsp", "rtsps"):
         options |= _TRANSPORTS[transport]
-    return FFmpegInput(address.encoded, None, options)
+    return FFmpegInput(camera_url.encoded, None, options)
 
 
 def webcam(path: str, limits: CameraLimits, form: str | None = "mjpeg") -> FFmpegInput:
-    """A V4L2 device, asked for JPEG of about the size that the box wants; the driver takes the mode nearest to it."""
+    """The input for a V4L2 device: JPEG in about the requested size. The driver chooses the nearest mode."""
     width, height = limits.max_side, round(limits.max_side * 9 / 16 / 2) * 2
     options = {"video_size": f"{width}x{height}"}
     return FFmpegInput(path, "v4l2", options | ({"input_format": form} if form else {}))
 
 
-def open_container(address: FFmpegInput) -> Any:
-    """An open PyAV container with a video stream.
+def open_container(source: FFmpegInput) -> Any:
+    """Open a PyAV container that has a video stream.
 
-    Raises SourceError: camera_extra_missing, or source_unreadable with what FFmpeg says.
+    Raises SourceError: camera_extra_missing, or source_unreadable with the reason from FFmpeg.
     """
     av = _import_av()
     try:
         container = av.open(
-            address.name, format=address.format, options=address.options, timeout=(_OPEN_WITHIN_S, _SILENT_S)
+            source.name, format=source.format, options=source.options, timeout=(_OPEN_WITHIN_S, _SILENT_S)
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         unauthorized = type(error).__name__ in ("HTTPUnauthorizedError", "HTTPForbiddenError")
         code = "source_unauthorized" if unauthorized else "source_unreadable"
-        reason = url.parse(address.name).hide(_reason(error)) if url.is_url(address.name) else _reason(error)
-        raise SourceError(f"{address.shown}: cannot be opened: {reason}", code) from None
+        reason = url.parse(source.name).hide(_reason(error)) if url.is_url(source.name) else _reason(error)
+        raise SourceError(f"{source.shown}: cannot open: {reason}", code) from None
     if not container.streams.video:
         container.close()
-        raise SourceError(f"{address.shown}: there is no video in it", "source_unreadable")
+        raise SourceError(f"{source.shown}: contains no video", "source_unreadable")
     return container
 
 
 def read_frames(container: Any) -> Iterator[StreamFrame]:
-    """What comes out of a container's first video stream, to its end. Raises SourceError when it breaks off."""
+    """Yield the frames of a container's first video stream. Raises SourceError if it breaks off."""
     try:
         yield from _read_frames(container.streams.video[0], container)
     except _import_av().FFmpegError as error:
-        raise SourceError(f"the pictures broke off: {_reason(error)}", "source_unreadable") from None
+        raise SourceError(f"the stream broke off: {_reason(error)}", "source_unreadable") from None
 
 
 def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
-    stream.thread_type = "SLICE"  # threads a frame each would hold back as many frames as there are threads
+    stream.thread_type = "SLICE"  # FRAME threading would delay output by one frame per thread
     packets = container.demux(stream)
     if stream.codec_context.name == "mjpeg":
         first = next((packet for packet in packets if packet.size), None)
@@ -139,23 +138,23 @@ def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
     raw = stream.codec_context.name == "rawvideo"
     for packet in packets:
         try:
-            frames = stream.codec_context.decode(_own(packet) if raw and packet.size else packet)
-        except ValueError:  # PyAV's word for damaged data; the next key frame mends it
+            frames = stream.codec_context.decode(_copied(packet) if raw and packet.size else packet)
+        except ValueError:  # damaged data; decoding recovers at the next key frame
             continue
         for frame in frames:
             yield StreamFrame(frame, _seconds(frame.pts, frame.time_base))
 
 
 def _is_turned(stream: Any, packet: Any) -> bool:
-    """Whether pictures that are JPEG already are to be turned: their container says so, and they go on without it."""
+    """Whether the container requires a rotation of its JPEG pictures, which JPEG packets alone would lose."""
     try:
         return any(jpeg.turn_of(frame) is not None for frame in stream.codec_context.decode(packet))
     except (_import_av().FFmpegError, ValueError):
         return False
 
 
-def _own(packet: Any) -> Any:
-    """A copy: a raw frame is the driver's own memory, which is gone when the webcam is closed."""
+def _copied(packet: Any) -> Any:
+    """Copy a packet. A raw frame is in the driver's memory, which is unmapped when the webcam is closed."""
     copied = _import_av().Packet(bytes(packet))
     copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
     return copied
@@ -166,19 +165,19 @@ def _seconds(pts: int | None, time_base: Any) -> float | None:
 
 
 _WHAT_TO_DO = {
-    "HTTPUnauthorizedError": "check the user and password, rtsp://user:password@camera/…",
-    "HTTPForbiddenError": "check the user's rights on the camera",
-    "HTTPNotFoundError": "the camera has no such address; its manual lists the address of its stream",
+    "HTTPUnauthorizedError": "check the user and password: rtsp://user:password@camera/…",
+    "HTTPForbiddenError": "check the permissions of this user on the camera",
+    "HTTPNotFoundError": "the camera has no such URL; its manual lists the URL of its stream",
     "ConnectionRefusedError": "check the address and port, and that the camera is on",
 }
-"""By the name of PyAV's exception."""
+"""By the class name of PyAV's exception."""
 
 
 def _reason(error: Any) -> str:
-    """PyAV calls running into our own time limit an exit."""
+    """The reason for an error with advice. PyAV reports a timeout as an immediate exit."""
     text = str(getattr(error, "strerror", None) or error)
     if text == "Immediate exit requested":
-        return "no answer in time"
+        return "timed out"
     advice = _WHAT_TO_DO.get(type(error).__name__)
     return f"{text}: {advice}" if advice else text
 
@@ -188,7 +187,8 @@ def _import_av() -> Any:
         import av
     except ImportError:
         raise SourceError(
-            "video files, webcams and network cameras need PyAV: pip install 'edge-detection-appliance[camera]'",
+            "video files, webcams and network cameras require PyAV. Install it with: "
+            "pip install 'edge-detection-appliance[camera]'",
             "camera_extra_missing",
         ) from None
     return av

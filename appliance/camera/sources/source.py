@@ -1,4 +1,4 @@
-"""What a source is: it hands over one picture each time it is asked for one."""
+"""Protocols of picture sources."""
 
 from __future__ import annotations
 
@@ -9,62 +9,63 @@ from typing import Protocol
 from appliance.values import CameraLimits
 
 PATIENCE_S = 5.0
-"""A source that has no picture for so long says so, and is asked again."""
+"""A `take` without a picture returns None after this time, and the agent calls it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One picture as a source hands it over."""
+    """One picture from a source."""
 
     picture: bytes
     """JPEG, PNG or WebP."""
     taken_s: float
-    """When its light fell on the sensor, as well as the source knows; monotonic."""
+    """Capture time as precisely as the source knows it; monotonic."""
 
 
 class Source(Protocol):
-    """Gives a camera agent its pictures. `take` is called from one thread, `close` from any."""
+    """A source of pictures. `take` is called from one thread, `close` from any thread."""
 
     def take(self, limits: CameraLimits) -> Capture | None:
-        """The newest picture, made as these limits ask.
+        """Return the newest picture within these limits.
 
-        Blocks until there is one; None when none came within about `PATIENCE_S`. Raises SourceError when none will.
+        Blocks for about `PATIENCE_S` at most, then returns None. Raises SourceError if no picture will follow.
         """
 
     def close(self) -> None:
-        """Let go of the device as soon as a `take` that is under way has come back; one that waits comes back now."""
+        """Release the device after a running `take` has returned; a `take` that waits returns at once."""
 
 
 class StreamFrame(Protocol):
-    """A picture on its way."""
+    """A frame of a stream, not yet encoded for sending."""
 
     @property
     def at_s(self) -> float | None:
-        """Its time in the stream, s; None: not known."""
+        """Time in the stream, s; None: unknown."""
 
     def to_jpeg(self, limits: CameraLimits) -> bytes:
-        """The picture as these limits ask."""
+        """Encode the frame as JPEG within these limits."""
 
 
 WaitUntilRequested = Callable[[], bool]
-"""Blocks until somebody wants a picture; False when none will be wanted any more."""
+"""Blocks until the agent requests a picture; returns False after the source is closed."""
 
 
 class Stream(Protocol):
     """An open live camera."""
 
-    def frames(self, wanted: WaitUntilRequested) -> Iterator[StreamFrame]:
-        """Its pictures, to its end. `wanted` is called before a picture that costs a request of its own.
+    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[StreamFrame]:
+        """Yield frames to the end of the stream.
 
-        Raises SourceError when it breaks off.
+        Calls `wait_until_requested` before a frame that requires its own HTTP request. Raises SourceError if the stream
+        breaks off.
         """
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
 
 
 class Camera(Protocol):
-    """What a live source opens, and opens again."""
+    """A camera that a live source can open repeatedly."""
 
     def open(self) -> Stream:
-        """Raises SourceError."""
+        """Open the camera. Raises SourceError."""

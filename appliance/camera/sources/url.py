@@ -1,8 +1,8 @@
-"""Addresses of network cameras as people write them: the password is found, handed on, and never shown.
+"""Parse URLs of network cameras as people write them, and hide their passwords.
 
 Rules of this file:
-- Passwords are pasted in raw, with `@`, `/`, `#` or a space in them. The user's part ends at the `@` that is followed
-  by what looks most like a host.
+- People paste passwords with unescaped `@`, `/`, `#` or spaces. The user part ends at the `@` before the text that
+  looks most like a host.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from appliance.redaction import hide_parameters, redact
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.%\w]+\]|[\w.-]+)(:\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
 _TOO_SHORT_TO_FIND = 4
-"""A password of fewer characters is not searched for in other texts: it would be found by chance."""
+"""Shorter passwords are not hidden in other texts, because they would match by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraUrl:
-    """The parts of an address; user and password as the camera wants them, not encoded."""
+    """The parts of a URL; user and password are decoded."""
 
     scheme: str
     user: str
     password: str
     host: str
-    """With the port, if one was given."""
+    """With the port, if given."""
     path: str
-    """All that follows the host."""
+    """Everything after the host."""
     shown: str
-    """For logs: without the secrets."""
+    """Without the secrets, for logs."""
     written: str
 
     @property
     def encoded(self) -> str:
-        """As a library wants it: the reserved characters of user and password are percent-encoded."""
+        """The URL for libraries, with user and password percent-encoded."""
         who = urllib.parse.quote(self.user, safe="")
         if self.password:
             who += ":" + urllib.parse.quote(self.password, safe="")
         return f"{self.scheme}://{who}@{self.host}{self.path}" if who else f"{self.scheme}://{self.host}{self.path}"
 
     def hide(self, text: str) -> str:
-        """A text from elsewhere, for example an exception's, without this address's secrets."""
+        """Remove the secrets of this URL from a text, for example from an exception."""
         for secret in (self.written, self.encoded):
             text = text.replace(secret, self.shown)
         if len(self.password) >= _TOO_SHORT_TO_FIND:
@@ -53,25 +53,25 @@ class CameraUrl:
 
 
 def is_url(source: str) -> bool:
-    """Whether a source is a network address rather than a path."""
+    """Whether a source is a URL rather than a path."""
     return _SCHEME.match(source) is not None
 
 
 def parse(source: str) -> CameraUrl:
-    """The parts of `scheme://[user[:password]@]host[:port][/path]`."""
+    """Parse `scheme://[user[:password]@]host[:port][/path]`."""
     found = _SCHEME.match(source)
     scheme, rest = (found[1].lower(), source[found.end() :]) if found else ("", source)
     authority = re.match(r"[^/?#]*", rest)
     strict = authority[0].rfind("@") if authority else -1
     query = rest.find("?", strict + 1)
     later = [at for at in _all("@", rest) if at > strict and ":" in rest[:at]]
-    if strict >= 0:  # of equals the last: an `@` in a password is more common than one in a path
+    if strict >= 0:  # prefer the last of equals: `@` is more common in passwords than in paths
         later = [at for at in reversed(later) if at < query or query < 0]
     ends = [*later, strict] if strict >= 0 else [strict, *later]
     end = max(ends, key=lambda at: _likeness(rest[at + 1 :]))
     user, _, password = rest[: max(end, 0)].partition(":")
     host = re.match(r"[^/?#]*", rest[end + 1 :])
-    assert host is not None  # it matches the empty text
+    assert host is not None  # the pattern matches an empty string
     return CameraUrl(
         scheme=scheme,
         user=urllib.parse.unquote(user),
@@ -88,7 +88,7 @@ def _all(what: str, text: str) -> list[int]:
 
 
 def _likeness(text: str) -> int:
-    """How much this begins like a host: 3 an IP address or with a port, 2 a name with a dot, 1 any name, 0 nothing."""
+    """Rate a text as a host: 3 an IP address or with a port, 2 a name with a dot, 1 any name, 0 none."""
     found = _HOST.match(text)
     if found is None:
         return 0

@@ -1,8 +1,8 @@
-"""A video file at its own pace, and again from its start: what passed while nobody looked is skipped.
+"""A video file, played in real time in a loop. Frames that pass between two captures are skipped.
 
 Rules of this file:
-- Time stamps are the file's and may be anything: one that jumps forwards or backwards is a cut, and the film goes on.
-- A wait is bounded, and ends when the source is closed.
+- Time stamps in a file can have any value. A jump forwards or backwards counts as a cut, and playback continues.
+- Each wait is limited and ends when the source is closed.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
 
-_MOST_SKIPPED_S = 10.0
-"""Who comes back later than this goes on where it stopped: to skip means to decode all that lies between."""
+_MAX_SKIPPED_S = 10.0
+"""After a longer pause, playback continues where it stopped: skipping requires decoding all frames in between."""
 _LONGEST_GAP_S = 10.0
-"""Between two pictures. Time stamps further apart are a cut, or a time lapse, which is shown faster."""
+"""Longest interval between two pictures. Longer ones are a cut, or a time lapse that plays faster."""
 _USUAL_FRAME_S = 0.04
-_LET_GO_WITHIN_S = 1.0
+_CLOSE_WITHIN_S = 1.0
 
 
 class VideoSource:
-    """Raises SourceError when the file cannot be read as a video."""
+    """A video file as a source. Raises SourceError if FFmpeg cannot read it."""
 
     def __init__(
         self, path: str, *, clock: Clock = time.monotonic, wait: Callable[[float], object] | None = None
     ) -> None:
-        self._address = FFmpegInput(path, None, {})
+        self._input = FFmpegInput(path, None, {})
         self._closed = threading.Event()
         self._clock, self._wait = clock, wait or self._closed.wait
-        self._container = open_container(self._address)
-        self._film = self._play()
+        self._container = open_container(self._input)
+        self._playback = self._play()
         self._next: tuple[StreamFrame, float] | None = None
-        """The picture that is waited for, where it was not due yet when `take` came back without it."""
+        """The frame to return next, if it was not due when the last `take` timed out."""
         self._ahead: tuple[StreamFrame, float] | None = None
         self._begun_s: float | None = None
         self._busy = threading.Lock()
@@ -57,57 +57,57 @@ class VideoSource:
 
     def close(self) -> None:
         self._closed.set()
-        if self._busy.acquire(timeout=_LET_GO_WITHIN_S):  # a read that hangs ends with the process
+        if self._busy.acquire(timeout=_CLOSE_WITHIN_S):  # a hung read ends with the process
             try:
-                self._film.close()
+                self._playback.close()
                 self._container.close()
             finally:
                 self._busy.release()
 
     def _due(self) -> tuple[StreamFrame, float]:
-        """The picture of this moment, or the next one, and when it is due, s from the first start."""
-        asked_s = self._clock()
-        frame, due_s = self._next or self._ahead or next(self._film)
+        """The current or next frame and the time when it is due, s since the start of playback."""
+        now_s = self._clock()
+        frame, due_s = self._next or self._ahead or next(self._playback)
         if self._begun_s is None:
-            self._begun_s = asked_s - due_s
-        late_s = asked_s - self._begun_s - due_s
-        if late_s > _MOST_SKIPPED_S:
+            self._begun_s = now_s - due_s
+        late_s = now_s - self._begun_s - due_s
+        if late_s > _MAX_SKIPPED_S:
             self._begun_s += late_s
         if self._next is None or self._ahead is None:
-            self._ahead = next(self._film)
-        while self._ahead[1] <= asked_s - self._begun_s and self._clock() - asked_s < PATIENCE_S:
+            self._ahead = next(self._playback)
+        while self._ahead[1] <= now_s - self._begun_s and self._clock() - now_s < PATIENCE_S:
             if self._closed.is_set():
                 break
-            (frame, due_s), self._ahead = self._ahead, next(self._film)
+            (frame, due_s), self._ahead = self._ahead, next(self._playback)
         return frame, due_s
 
     def _play(self) -> Generator[tuple[StreamFrame, float], None, None]:
-        """All pictures for ever, each with the time at which it is due, s from the first start."""
+        """Yield frames forever, each with the time when it is due, s since the start of playback."""
         due_s, gap_s = 0.0, None
         while True:
             before_s: float | None = None
             shown = 0
             for shown, frame in enumerate(read_frames(self._container), 1):
                 if shown > 1:
-                    told_s = None if frame.at_s is None or before_s is None else frame.at_s - before_s
-                    gap_s, step_s = pace(told_s, gap_s)
+                    stamped_s = None if frame.at_s is None or before_s is None else frame.at_s - before_s
+                    gap_s, step_s = pace(stamped_s, gap_s)
                     due_s += step_s
                 before_s = frame.at_s
                 yield frame, due_s
             if not shown:
-                raise SourceError(f"{self._address.name}: there are no pictures in it", "source_empty")
+                raise SourceError(f"{self._input.name}: contains no pictures", "source_empty")
             due_s += gap_s or _USUAL_FRAME_S
             self._container.close()
-            self._container = open_container(self._address)
+            self._container = open_container(self._input)
 
 
-def pace(told_s: float | None, gap_s: float | None) -> tuple[float | None, float]:
-    """The gap between two pictures that is usual from now on, and how long to wait between these two, s.
+def pace(stamped_s: float | None, gap_s: float | None) -> tuple[float | None, float]:
+    """Return the usual interval between pictures from now on, and the interval between these two, s.
 
-    `told_s`: by their time stamps; None: they have none. `gap_s`: what was usual until now; None: not yet known.
+    `stamped_s`: the interval by time stamps; None: no time stamps. `gap_s`: the usual interval so far; None: unknown.
     """
-    if told_s is not None and 0 < told_s <= _LONGEST_GAP_S:
-        return told_s, told_s
-    if told_s is not None and told_s > 0 and gap_s is None:
+    if stamped_s is not None and 0 < stamped_s <= _LONGEST_GAP_S:
+        return stamped_s, stamped_s
+    if stamped_s is not None and stamped_s > 0 and gap_s is None:
         return None, _LONGEST_GAP_S
     return gap_s, gap_s or _USUAL_FRAME_S

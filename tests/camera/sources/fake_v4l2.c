@@ -1,6 +1,6 @@
-/* A webcam for FFmpeg's V4L2 input, put before the C library by LD_PRELOAD: the kernel's side of <linux/videodev2.h>.
-   FAKE_VIDEO names the device, FAKE_JPEG the picture it shows. With FAKE_RAW it has no JPEG, only grey YUYV.
-   It gives no size but 320x180 and 640x360, and tells on FAKE_LOG what it was set to. */
+/* A fake webcam for FFmpeg's V4L2 input, preloaded with LD_PRELOAD: the kernel side of <linux/videodev2.h>.
+   FAKE_VIDEO is the device path and FAKE_JPEG the picture to deliver. With FAKE_RAW it delivers grey YUYV instead of JPEG.
+   It supports only 320x180 and 640x360, and logs each selected mode to FAKE_LOG. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-"""Cameras over HTTP as they come: an address for each habit, on a server of their own."""
+"""A server with one URL for each way in which HTTP cameras behave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOLD_S = 0.02
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`shown` counts requests by their path."""
+    """`shown` counts the requests by path."""
 
     shown: dict[str, int] = {}  # noqa: RUF012  # one server at a time
 
@@ -52,8 +52,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(_HOLD_S)
 
     def basic(self) -> None:
-        wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self.headers.get("Authorization") == wanted:
+        expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") == expected:
             self.stream(plain)
         else:
             self.answer("text/html", status=401, WWW_Authenticate='Basic realm="camera"')
@@ -72,14 +72,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer("", status=401, WWW_Authenticate='Digest realm="camera, 1", nonce="n1"')
 
     def is_digest(self, algorithm: str) -> bool:
-        """RFC 7616, section 3.4.1, computed here by itself."""
+        """Whether the response is valid by RFC 7616, section 3.4.1, computed independently of our client."""
         header = self.headers.get("Authorization", "")
-        told = dict(re.findall(r'(\w+)="?([^",]*)', header))
+        sent = dict(re.findall(r'(\w+)="?([^",]*)', header))
         hashed = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[algorithm]
         who = hashed(f"{USER}:camera, 1:{PASSWORD}".encode()).hexdigest()
         what = hashed(f"GET:{self.path}".encode()).hexdigest()
-        middle = f"n1:{told.get('nc')}:{told.get('cnonce')}:auth" if "nc" in told else "n1"
-        return told.get("response") == hashed(f"{who}:{middle}:{what}".encode()).hexdigest()
+        middle = f"n1:{sent.get('nc')}:{sent.get('cnonce')}:auth" if "nc" in sent else "n1"
+        return sent.get("response") == hashed(f"{who}:{middle}:{what}".encode()).hexdigest()
 
 
 def part(head: bytes = b"Content-Type: image/jpeg\r\n", *, tail: bytes = b"", before: bytes = b"--frame\r\n",
@@ -116,7 +116,7 @@ HABITS: dict[str, Callable[[Handler], None]] = {
 
 @contextlib.contextmanager
 def cameras() -> Iterator[str]:
-    """`http://127.0.0.1:PORT`."""
+    """Run the server; yield `http://127.0.0.1:PORT`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     Handler.shown.clear()

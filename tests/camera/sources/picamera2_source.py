@@ -1,4 +1,4 @@
-"""Picamera2's own source, as far as it runs without libcamera: its package cannot be imported off a Raspberry Pi.
+"""The parts of Picamera2's source that run without libcamera. The package only imports on a Raspberry Pi.
 
 The bodies of `create_preview_configuration` and of the checks that `configure` makes are taken from the real file and
 run, and so is its encoder (picamera2_encoders.py); every other call that we make is bound to the real signature.
@@ -32,7 +32,7 @@ _RUN = {
 
 
 def fetch() -> Path:
-    """The unpacked source distribution; skips with the reason where it cannot be had."""
+    """The unpacked source distribution; skips the test with the reason if it is unavailable."""
     folder = _KEPT / f"picamera2-{VERSION}" / "picamera2"
     if not folder.exists():
         command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps",
@@ -52,7 +52,7 @@ def class_in(path: Path, name: str) -> ast.ClassDef:
 
 @functools.lru_cache
 def signature(path: Path, class_name: str, method: str) -> inspect.Signature:
-    """Of a method in the real source, without `self`; the last definition counts, as overloads come before it."""
+    """The signature of a method in the real source, without `self`; the last definition, after any overloads."""
     found = [
         node for node in class_in(path, class_name).body if isinstance(node, ast.FunctionDef) and node.name == method
     ]
@@ -69,7 +69,7 @@ def signature(path: Path, class_name: str, method: str) -> inspect.Signature:
 
 
 def real_configuration(path: Path) -> type[Any]:
-    """A class with the real methods that make and check a configuration, over a libcamera that only has names."""
+    """A class with the real methods that create and check a configuration, with a stub of libcamera."""
     whole = class_in(path, "Picamera2")
     whole.body = [
         node for node in whole.body
@@ -99,7 +99,7 @@ def real_configuration(path: Path) -> type[Any]:
 
 
 class Board:
-    """The package as `PicameraSource` sees it, over the real source: `calls` tells what was done."""
+    """The package for `PicameraSource`, based on the real source. `calls`: the names of the called methods."""
 
     def __init__(self, folder: Path, *, hardware: bool) -> None:
         self.calls: list[str] = []
@@ -188,4 +188,4 @@ MODES = (
     {"size": (2304, 1296), "bit_depth": 10, "fps": 56.0, "crop_limits": (0, 0, 4608, 2592)},
     {"size": (4608, 2592), "bit_depth": 10, "fps": 14.0, "crop_limits": (0, 0, 4608, 2592)},
 )
-"""The Camera Module 3's, as its sensor_modes lists them: the smallest one crops a third of the view away."""
+"""The `sensor_modes` of the Camera Module 3. The smallest one crops a third of the field of view."""

@@ -1,7 +1,7 @@
-"""GStreamer's RTSP server, for the system's own Python: `python3 rtsp_server.py LAUNCH [udp]` prints its address and
-serves; with `udp`, over UDP only.
+"""GStreamer's RTSP server for the system Python: `python3 rtsp_server.py LAUNCH [udp]` prints its URL and serves; with
+`udp`, over UDP only.
 
-A program of its own: GObject's bindings belong to Debian's Python, and not into ours.
+A separate program, because Debian installs the GObject bindings for the system Python only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The drawn street."""
+"""The demo camera."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.camera.films import limits, picture_of
 from tests.fakes import FakeClock
 
 
-def test_the_demo_is_a_street_that_moves_and_keeps_to_its_limits() -> None:
+def test_the_demo_moves_and_respects_its_limits() -> None:
     assert isinstance(open_source("demo"), DemoSource)
     clock = FakeClock()
     source = DemoSource(clock)

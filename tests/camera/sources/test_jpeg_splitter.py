@@ -1,4 +1,4 @@
-"""JPEGs found in a stream of bytes, whatever stands between them and however it is cut."""
+"""Splitting a byte stream into JPEGs, with any bytes in between and any chunk size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from appliance.camera.sources.jpeg_splitter import JpegSplitter
 from tests.camera.sources.http_habits import PICTURES
 
 
-def found_in(data: bytes, step: int, most_bytes: int = 10**7) -> list[bytes]:
-    jpegs = JpegSplitter(most_bytes)
+def found_in(data: bytes, step: int, max_bytes: int = 10**7) -> list[bytes]:
+    jpegs = JpegSplitter(max_bytes)
     found = [one for at in range(0, len(data), step) for one in jpegs.feed(data[at : at + step])]
     rest = jpegs.rest()
     return found if rest is None else [*found, rest]
 
 
 def with_thumbnail(progressive: bool = False) -> bytes:
-    """A picture with a smaller one in its header, as cameras with a screen make them."""
+    """A picture with a thumbnail in its header."""
     whole = io.BytesIO()
     Image.open(io.BytesIO(PICTURES[0])).save(whole, "jpeg", progressive=progressive)
     body, inner = whole.getvalue(), PICTURES[1]
@@ -29,45 +29,45 @@ def with_thumbnail(progressive: bool = False) -> bytes:
 
 
 @given(between=st.binary(max_size=200).filter(lambda data: b"\xff" not in data), step=st.integers(1, 20_000))
-def test_all_are_found_whatever_is_between_them_and_however_it_is_cut(between: bytes, step: int) -> None:
+def test_all_pictures_are_found_between_other_bytes_and_with_any_chunk_size(between: bytes, step: int) -> None:
     assert found_in(between + between.join(PICTURES) + between, max(step, 500)) == PICTURES
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_thumbnail_is_not_taken_for_a_picture(progressive: bool) -> None:
+def test_a_thumbnail_does_not_count_as_a_picture(progressive: bool) -> None:
     picture = with_thumbnail(progressive)
     assert found_in(picture * 2, 1000) == [picture, picture]
 
 
-def test_a_byte_at_a_time() -> None:
+def test_single_bytes_are_accepted() -> None:
     data = PICTURES[0][:600] + PICTURES[0][-2:]
     assert found_in(data * 2, 1) == found_in(data * 2, 10**6)
 
 
-def test_a_picture_without_its_end_marker_ends_with_the_next_or_with_the_stream() -> None:
+def test_a_picture_without_an_end_marker_ends_with_the_next_one_or_the_stream() -> None:
     first, second = PICTURES[0][:-2], PICTURES[1][:-2]
     assert found_in(first + second, 1000) == [first, second]
 
 
-def test_a_picture_that_is_cut_in_its_header_is_no_picture() -> None:
+def test_a_picture_that_is_cut_in_its_header_is_dropped() -> None:
     assert found_in(PICTURES[0][:100], 10) == []
 
 
-def test_damage_costs_the_picture_that_it_is_in() -> None:
+def test_only_the_damaged_picture_is_dropped() -> None:
     broken = PICTURES[0][:2] + b"\xff\xe0\x00\x00" + PICTURES[0][6:]
     assert PICTURES[1] in found_in(broken + PICTURES[1], 1000)
 
 
 def test_a_picture_that_never_ends_is_dropped() -> None:
     endless = PICTURES[0][:-2] + b"\x00" * 100_000
-    jpegs = JpegSplitter(most_bytes=50_000)
+    jpegs = JpegSplitter(max_bytes=50_000)
     assert list(jpegs.feed(endless)) == []
     assert list(jpegs.feed(PICTURES[1])) == [PICTURES[1]]
 
 
 @given(st.lists(st.binary(max_size=300) | st.just(b"\xff\xd8\xff") | st.sampled_from(PICTURES), max_size=12))
-def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
-    jpegs = JpegSplitter(most_bytes=100_000)
+def test_any_bytes_are_accepted(chunks: list[bytes]) -> None:
+    jpegs = JpegSplitter(max_bytes=100_000)
     for chunk in chunks:
         for picture in jpegs.feed(chunk):
             assert picture.startswith(b"\xff\xd8\xff")

@@ -1,8 +1,9 @@
-"""A camera that goes on whether anybody looks or not: newest only, no decoding of JPEG, and it comes back."""
+"""Live cameras: only the newest frame, no decoding of JPEG, and reopening."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +24,9 @@ PICTURES = [encode_jpeg(scene.draw(Size(1280, 720), seed=number)[0], 80) for num
 
 
 class NetworkCamera(ThreadingHTTPServer):
-    """A camera of the kind that pushes JPEGs over HTTP (multipart/x-mixed-replace), as webcams and phones do.
+    """A camera that pushes JPEGs over HTTP (multipart/x-mixed-replace).
 
-    It shows a picture for each `show`, and `hang_up` ends all connections.
+    It sends the pictures passed to `show`; `hang_up` ends all connections.
     """
 
     daemon_threads = True
@@ -52,8 +53,8 @@ class NetworkCamera(ThreadingHTTPServer):
             assert self._change.wait_for(lambda: len(self._shown) > number, 20)
             return self._shown[number]
 
-    def come(self) -> int:
-        """Somebody connects: where it begins to look."""
+    def connect(self) -> int:
+        """Count a client; return the number of its first picture."""
         with self._change:
             self.connections += 1
             ended = [number for number, picture in enumerate(self._shown) if picture is None]
@@ -67,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
-        number = self.server.come()
+        number = self.server.connect()
         try:
             while (picture := self.server.wait_for(number)) is not None:
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
@@ -91,21 +92,22 @@ def camera() -> Iterator[NetworkCamera]:
     server.server_close()
 
 
-def take(source: LiveSource, asked: CameraLimits | None = None) -> Capture:
+def take(source: LiveSource, current: CameraLimits | None = None) -> Capture:
     for _ in range(10):
-        capture = source.take(asked or limits())
+        capture = source.take(current or limits())
         if capture is not None:
             return capture
-    raise AssertionError("no picture came")
+    raise AssertionError("no picture arrived")
 
 
 def until(source: LiveSource, picture: bytes) -> None:
-    """Take pictures until it is this one."""
+    """Take pictures until this one arrives."""
+    deadline_s = time.monotonic() + 20
     while take(source).picture != picture:
-        pass
+        assert time.monotonic() < deadline_s
 
 
-def test_pictures_of_a_network_camera_are_passed_on_byte_for_byte(camera: NetworkCamera) -> None:
+def test_pictures_of_a_network_camera_are_unchanged(camera: NetworkCamera) -> None:
     source = open_source(camera.url)
     assert isinstance(source, LiveSource)
     camera.show(*PICTURES[:4])
@@ -113,21 +115,23 @@ def test_pictures_of_a_network_camera_are_passed_on_byte_for_byte(camera: Networ
     source.close()
 
 
-def test_only_the_newest_picture_is_kept_and_none_is_given_twice(camera: NetworkCamera) -> None:
+def test_only_the_newest_picture_is_kept_and_none_is_returned_twice(camera: NetworkCamera) -> None:
     source = LiveSource(lambda _: pyav.network(camera.url), patience_s=0.2)
     camera.show(*PICTURES[:5])
     until(source, PICTURES[4])
     assert source.take(limits()) is None
     camera.show(*PICTURES[5:])
     seen = [take(source)]
+    deadline_s = time.monotonic() + 20
     while seen[-1].picture != PICTURES[9]:
+        assert time.monotonic() < deadline_s
         seen.append(take(source))
     assert [capture.taken_s for capture in seen] == sorted(capture.taken_s for capture in seen)
     assert len({capture.picture for capture in seen}) == len(seen)
     source.close()
 
 
-def test_a_camera_that_goes_away_is_waited_for(camera: NetworkCamera, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_camera_that_disappears_is_reopened(camera: NetworkCamera, caplog: pytest.LogCaptureFixture) -> None:
     source = LiveSource(lambda _: pyav.network(camera.url), reopen_after_s=0.01)
     camera.show(*PICTURES[:3])
     until(source, PICTURES[2])
@@ -135,20 +139,20 @@ def test_a_camera_that_goes_away_is_waited_for(camera: NetworkCamera, caplog: py
     camera.show(*PICTURES[5:8])
     until(source, PICTURES[7])
     assert camera.connections >= 2
-    assert "opening it again" in caplog.text
+    assert "reopening in" in caplog.text
     source.close()
 
 
-def test_a_camera_that_was_never_there_is_an_error_that_hides_its_password() -> None:
+def test_an_unreachable_camera_is_an_error_that_hides_its_password() -> None:
     source = LiveSource(lambda _: pyav.network("http://admin:hunter2@127.0.0.1:9/"))
-    with pytest.raises(SourceError, match=r"http://admin:\*\*\*@127\.0\.0\.1:9/: cannot be opened") as caught:
+    with pytest.raises(SourceError, match=r"http://admin:\*\*\*@127\.0\.0\.1:9/: cannot open") as caught:
         take(source)
     assert caught.value.code == "source_unreadable"
     assert "hunter2" not in str(caught.value)
     source.close()
 
 
-def test_who_waits_for_a_picture_is_woken_when_the_source_is_closed(camera: NetworkCamera) -> None:
+def test_closing_the_source_ends_a_waiting_take(camera: NetworkCamera) -> None:
     source = LiveSource(lambda _: pyav.network(camera.url), patience_s=60)
     waiting: list[Capture | None] = []
     thread = threading.Thread(target=lambda: waiting.append(source.take(limits())))
@@ -158,7 +162,7 @@ def test_who_waits_for_a_picture_is_woken_when_the_source_is_closed(camera: Netw
     assert waiting == [None]
 
 
-def test_the_next_way_to_open_a_camera_is_tried_when_one_fails(tmp_path: Path) -> None:
+def test_the_next_camera_is_opened_when_one_fails(tmp_path: Path) -> None:
     path = film(tmp_path / "plain.mp4", "libx264", frames=3)
     source = LiveSource(
         lambda _: FFmpegInput(str(tmp_path / "no.avi"), None, {}), lambda _: FFmpegInput(str(path), None, {})
@@ -167,32 +171,33 @@ def test_the_next_way_to_open_a_camera_is_tried_when_one_fails(tmp_path: Path) -
     source.close()
 
 
-def test_a_camera_is_opened_again_when_larger_pictures_are_wanted(tmp_path: Path) -> None:
-    """As a webcam would be, whose mode was chosen while the box was hot."""
+def test_a_camera_is_reopened_for_larger_pictures(tmp_path: Path) -> None:
+    """For example a webcam whose mode was chosen while the device was hot."""
     films = {side: film(tmp_path / f"{side}.avi", "mjpeg", size=Size(side, side // 2)) for side in (320, 640)}
     opened: list[int] = []
 
-    def address(asked: CameraLimits) -> FFmpegInput:
-        opened.append(asked.max_side)
-        return FFmpegInput(str(films[asked.max_side]), None, {})
+    def camera(current: CameraLimits) -> FFmpegInput:
+        opened.append(current.max_side)
+        return FFmpegInput(str(films[current.max_side]), None, {})
 
-    source = LiveSource(address, sized=True, reopen_after_s=0.01)
+    source = LiveSource(camera, sized=True, reopen_after_s=0.01)
     assert picture_of(take(source, limits(320)).picture).size.width == 320
+    deadline_s = time.monotonic() + 20
     while picture_of(take(source, limits(640)).picture).size.width != 640:
-        pass
+        assert time.monotonic() < deadline_s
     assert set(opened) == {320, 640}
     source.close()
 
 
-def test_a_webcam_is_asked_for_jpegs_of_the_size_that_the_box_wants() -> None:
+def test_a_webcam_is_opened_for_jpeg_in_the_requested_size() -> None:
     assert pyav.webcam("/dev/video0", limits(640)) == FFmpegInput(
         "/dev/video0", "v4l2", {"video_size": "640x360", "input_format": "mjpeg"}
     )
     assert pyav.webcam("/dev/video0", limits(320), form=None).options == {"video_size": "320x180"}
 
 
-def test_the_shutters_time_is_the_drivers_where_it_reads_our_clock() -> None:
+def test_the_capture_time_is_the_time_stamp_of_a_monotonic_driver() -> None:
     assert shutter_s(99.95, now_s=100.0) == 99.95
-    assert shutter_s(0.2, now_s=100.0) == 100.0  # counted from the stream's start
+    assert shutter_s(0.2, now_s=100.0) == 100.0  # relative to the start of the stream
     assert shutter_s(1.7e9, now_s=100.0) == 100.0  # seconds since 1970
     assert shutter_s(None, now_s=100.0) == 100.0

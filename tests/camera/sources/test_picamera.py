@@ -1,4 +1,4 @@
-"""The CSI camera, held against Picamera2's real source; no board was at hand."""
+"""The CSI camera, tested with Picamera2's real source but without a board."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def folder() -> Path:
     return picamera2_source.fetch()
 
 
-def test_a_picture_is_as_large_as_the_box_wants_and_its_request_is_given_back(folder: Path) -> None:
+def test_a_picture_has_the_requested_size_and_its_request_is_released(folder: Path) -> None:
     board = Board(folder, hardware=False)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
     capture = source.take(limits(640))
     assert capture is not None
     assert picture_of(capture.picture).size == Size(640, 360)
-    assert capture.taken_s == 42.0  # the sensor's own time stamp
+    assert capture.taken_s == 42.0  # the sensor's time stamp
     assert board.held == 0
-    assert board.config["raw"] is None  # no raw buffers of the whole sensor
+    assert board.config["raw"] is None  # no raw buffers in sensor resolution
     assert board.config["sensor"] == {"output_size": (2304, 1296), "bit_depth": 10}
     source.close()
     assert board.calls[-2:] == ["stop", "close"]
 
 
-def test_new_limits_configure_the_camera_anew_before_the_very_next_picture(folder: Path) -> None:
+def test_new_limits_reconfigure_the_camera_before_the_next_picture(folder: Path) -> None:
     board = Board(folder, hardware=False)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
     source.take(limits(640, min_interval_s=0.05))
@@ -45,10 +45,10 @@ def test_new_limits_configure_the_camera_anew_before_the_very_next_picture(folde
     assert smaller is not None
     assert picture_of(smaller.picture).size == Size(320, 180)
     assert board.calls.count("configure") == 2
-    assert board.config["controls"]["FrameDurationLimits"] == (100_000, 100_000)  # never so long that it blurs
+    assert board.config["controls"]["FrameDurationLimits"] == (100_000, 100_000)  # limited, to avoid motion blur
 
 
-def test_a_wait_that_ran_out_is_cancelled_so_that_it_takes_no_request_later(folder: Path) -> None:
+def test_a_wait_that_times_out_is_cancelled(folder: Path) -> None:
     board = Board(folder, hardware=False)
     source = PicameraSource(library=board)
     board.silent = True
@@ -56,7 +56,7 @@ def test_a_wait_that_ran_out_is_cancelled_so_that_it_takes_no_request_later(fold
     assert board.calls[-1] == "cancel_all_and_flush"
 
 
-def test_where_the_board_has_an_encoder_it_makes_the_jpeg(folder: Path) -> None:
+def test_the_hardware_encoder_is_used_if_the_board_has_one(folder: Path) -> None:
     board = Board(folder, hardware=True)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
     capture = source.take(limits(640))
@@ -73,7 +73,7 @@ def test_where_the_board_has_an_encoder_it_makes_the_jpeg(folder: Path) -> None:
     assert board.calls[-2:] == ["stop", "close"]
 
 
-def test_the_encoder_is_started_anew_for_another_size_and_quality(folder: Path) -> None:
+def test_the_encoder_restarts_for_another_size_or_quality(folder: Path) -> None:
     board = Board(folder, hardware=True)
     source = PicameraSource(library=board, clock=FakeClock(42.1))
     source.take(limits(640))
@@ -85,7 +85,7 @@ def test_the_encoder_is_started_anew_for_another_size_and_quality(folder: Path) 
     source.close()
 
 
-def test_the_names_that_we_import_are_in_the_real_package(folder: Path) -> None:
+def test_the_imported_names_exist_in_the_real_package(folder: Path) -> None:
     imported = {
         alias.asname or alias.name
         for node in ast.walk(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
@@ -97,7 +97,7 @@ def test_the_names_that_we_import_are_in_the_real_package(folder: Path) -> None:
     assert "from .output import Output" in (folder / "outputs" / "__init__.py").read_text(encoding="utf-8")
 
 
-def test_a_sensor_mode_shows_the_whole_view_and_is_large_enough() -> None:
+def test_the_sensor_mode_has_the_full_field_of_view_and_is_large_enough() -> None:
     assert whole_view(MODES, Size(640, 360)) == {"output_size": (2304, 1296), "bit_depth": 10}
     assert whole_view(MODES, Size(2560, 1440)) == {"output_size": (4608, 2592), "bit_depth": 10}
     assert whole_view(MODES, Size(9000, 9000)) == {}

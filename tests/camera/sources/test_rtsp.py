@@ -1,4 +1,4 @@
-"""A network camera that speaks RTSP: GStreamer's server, which is what many of them run."""
+"""RTSP cameras, with GStreamer's server, which many cameras use."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ JPEG = ("( videotestsrc is-live=true ! video/x-raw,format=I420,width=640,height=
 
 @contextmanager
 def camera(launch: str, *options: str) -> Iterator[str]:
-    """The address of a camera that shows what this GStreamer pipeline makes."""
+    """Run a camera with this GStreamer pipeline; yield its URL."""
     program = str(Path(__file__).with_name("rtsp_server.py"))
     try:
         process = subprocess.Popen(
             [PYTHON, program, launch, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     except OSError as error:
-        pytest.skip(f"there is no {PYTHON} to run GStreamer's RTSP server: {error}")
+        pytest.skip(f"{PYTHON} not found, which runs GStreamer's RTSP server: {error}")
     assert process.stdout is not None
     assert process.stderr is not None
     try:
         url = process.stdout.readline().strip()
         if not url:
-            wanted = "gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-good"
-            pytest.skip(f"no RTSP server here ({wanted}): {process.stderr.read()[-200:]}")
+            packages = "gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-good"
+            pytest.skip(f"no RTSP server ({packages}): {process.stderr.read()[-200:]}")
         yield url
     finally:
         process.kill()
@@ -53,16 +53,16 @@ def pictures(source: LiveSource, count: int) -> list[bytes]:
             found.append(capture.picture)
         if len(found) == count:
             return found
-    raise AssertionError(f"only {len(found)} pictures came")
+    raise AssertionError(f"only {len(found)} pictures arrived")
 
 
 def street(path: Path, key_every: int | None = None) -> str:
-    """A pipeline that shows a minute of film in H.264."""
+    """A pipeline for a minute of H.264 video."""
     film(path, "libx264", frames=600, fps=10, key_every=key_every)
     return f"( filesrc location={path} ! qtdemux ! rtph264pay name=pay0 config-interval=1 )"
 
 
-def test_a_jpeg_camera_is_passed_on_without_decoding() -> None:
+def test_a_jpeg_stream_is_not_decoded() -> None:
     with camera(JPEG) as url:
         source = open_source(url)
         assert isinstance(source, LiveSource)
@@ -72,17 +72,17 @@ def test_a_jpeg_camera_is_passed_on_without_decoding() -> None:
         source.close()
 
 
-def test_an_h264_camera_is_decoded(tmp_path: Path) -> None:
+def test_an_h264_stream_is_decoded(tmp_path: Path) -> None:
     with camera(street(tmp_path / "street.mp4")) as url:
         source = open_source(url)
         assert isinstance(source, LiveSource)
         shown = [number_of(data) for data in pictures(source, 4)]
         assert set(shown) <= set(range(10))
-        assert len(set(shown)) >= 3  # it moves on
+        assert len(set(shown)) >= 3  # the video advances
         source.close()
 
 
-def test_the_first_key_frame_is_enough_where_the_next_one_is_far_away(tmp_path: Path) -> None:
+def test_the_first_key_frame_is_enough_when_key_frames_are_rare(tmp_path: Path) -> None:
     with camera(street(tmp_path / "street.mp4", key_every=600)) as url:
         source = open_source(url)
         assert isinstance(source, LiveSource)
@@ -91,7 +91,7 @@ def test_the_first_key_frame_is_enough_where_the_next_one_is_far_away(tmp_path: 
 
 
 @pytest.mark.parametrize("transport", ["auto", "udp"])
-def test_a_camera_that_knows_only_udp_is_asked_for_it(transport: str) -> None:
+def test_a_camera_with_only_udp_is_read_over_udp(transport: str) -> None:
     with camera(JPEG, "udp") as url:
         source = open_source(url, rtsp_transport=transport)
         assert isinstance(source, LiveSource)
@@ -99,6 +99,6 @@ def test_a_camera_that_knows_only_udp_is_asked_for_it(transport: str) -> None:
         source.close()
 
 
-def test_a_camera_that_knows_only_udp_is_not_used_over_tcp() -> None:
+def test_a_camera_with_only_udp_fails_over_tcp() -> None:
     with camera(JPEG, "udp") as url, pytest.raises(SourceError, match="rtsp://"):
         pyav.network(url, "tcp").open()

@@ -1,4 +1,4 @@
-"""A webcam as FFmpeg sees it: no device, but the kernel's side of V4L2 played by a library before the C library."""
+"""A webcam for FFmpeg: a preloaded library imitates the V4L2 calls of the kernel."""
 
 from __future__ import annotations
 
@@ -55,25 +55,25 @@ print(picture_of(frame.to_jpeg(limits())).size.width)
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
-        pytest.skip("there is no gcc to make the webcam with")
+        pytest.skip("gcc not found, which compiles the fake webcam")
     built = tmp_path_factory.mktemp("v4l2") / "fake_v4l2.so"
     source = str(Path(__file__).with_name("fake_v4l2.c"))
     done = subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", str(built), source, "-ldl"], capture_output=True, text=True
     )
     if done.returncode:
-        pytest.skip(f"the webcam cannot be compiled here: {done.stderr[-300:]}")
+        pytest.skip(f"the fake webcam does not compile: {done.stderr[-300:]}")
     return built
 
 
 def webcam(library: Path, folder: Path, *sides: int, **environment: str) -> tuple[list[Any], list[str]]:
-    """What a source shows of the webcam for these limits, one after another, and what the webcam was set to."""
-    out = beside_webcam(library, folder, PROGRAM, *map(str, sides), **environment)
+    """The pictures of a source for these limits in turn, and the modes that it set on the webcam."""
+    out = run_with_webcam(library, folder, PROGRAM, *map(str, sides), **environment)
     return json.loads(out), (folder / "log").read_text().splitlines()
 
 
-def beside_webcam(library: Path, folder: Path, program: str, *arguments: str, **environment: str) -> str:
-    """What a program prints that is given the webcam's path."""
+def run_with_webcam(library: Path, folder: Path, program: str, *arguments: str, **environment: str) -> str:
+    """Run a program with the path of the webcam; return its output."""
     (folder / "video0").touch()
     (folder / "shown.jpg").write_bytes(encode_jpeg(scene.draw(Size(640, 360))[0], 80))
     names = {"VIDEO": "video0", "JPEG": "shown.jpg", "LOG": "log"}
@@ -86,27 +86,27 @@ def beside_webcam(library: Path, folder: Path, program: str, *arguments: str, **
     return done.stdout
 
 
-def test_jpegs_of_the_size_asked_for_are_passed_on_byte_for_byte(library: Path, tmp_path: Path) -> None:
-    (shown,), told = webcam(library, tmp_path, 640)
+def test_jpegs_in_the_requested_size_are_unchanged(library: Path, tmp_path: Path) -> None:
+    (shown,), modes = webcam(library, tmp_path, 640)
     assert shown[:2] == [640, 360]
     assert shown[2] == hashlib.sha256((tmp_path / "shown.jpg").read_bytes()).hexdigest()
-    assert 0.5 <= shown[3] < 2.0  # by the driver's own time stamp
-    assert "MJPG 640x360" in told
+    assert 0.5 <= shown[3] < 2.0  # from the driver's time stamp
+    assert "MJPG 640x360" in modes
 
 
-def test_a_webcam_without_jpeg_is_encoded_here(library: Path, tmp_path: Path) -> None:
-    (shown,), told = webcam(library, tmp_path, 320, FAKE_RAW="1")
+def test_raw_frames_are_encoded_as_jpeg(library: Path, tmp_path: Path) -> None:
+    (shown,), modes = webcam(library, tmp_path, 320, FAKE_RAW="1")
     assert shown[:2] == [320, 180]
-    assert "MJPG 320x180" in told  # asked for first
+    assert "MJPG 320x180" in modes  # tried first
 
 
-def test_a_webcam_gets_a_larger_mode_when_the_box_wants_more(library: Path, tmp_path: Path) -> None:
-    shown, told = webcam(library, tmp_path, 320, 640, FAKE_RAW="1")
+def test_a_webcam_switches_to_a_larger_mode(library: Path, tmp_path: Path) -> None:
+    shown, modes = webcam(library, tmp_path, 320, 640, FAKE_RAW="1")
     assert [one[:2] for one in shown] == [[320, 180], [640, 360]]
-    assert any(line.endswith("320x180") for line in told)
-    assert any(line.endswith("640x360") for line in told)
+    assert any(line.endswith("320x180") for line in modes)
+    assert any(line.endswith("640x360") for line in modes)
 
 
-def test_a_raw_picture_outlives_the_webcam_that_it_came_from(library: Path, tmp_path: Path) -> None:
-    """FFmpeg lends the driver's own memory, and takes it back when the device is closed."""
-    assert beside_webcam(library, tmp_path, AFTERWARDS, FAKE_RAW="1") == "640\n"
+def test_a_raw_frame_outlives_the_open_webcam(library: Path, tmp_path: Path) -> None:
+    """FFmpeg returns frames in the driver's memory, which is unmapped when the device is closed."""
+    assert run_with_webcam(library, tmp_path, AFTERWARDS, FAKE_RAW="1") == "640\n"

@@ -1,4 +1,4 @@
-"""A video file as a camera: at its own pace, and without decoding what is JPEG already."""
+"""A video file as a source: real-time playback, and no decoding of JPEG."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def watching(path: Path) -> tuple[VideoSource, FakeClock]:
-    """A film whose waiting only moves its clock."""
+    """A source whose waits only advance a fake clock."""
     clock = FakeClock()
     return VideoSource(str(path), clock=clock, wait=clock.pass_), clock
 
@@ -41,7 +41,7 @@ def taken(source: VideoSource, max_side: int = 640) -> Capture:
     return capture
 
 
-def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(path: Path) -> None:
+def test_a_video_plays_in_a_loop_in_real_time(path: Path) -> None:
     source, clock = watching(path)
     captures = [taken(source) for _ in range(2 * FRAMES + 1)]
     assert [number_of(capture.picture) for capture in captures] == [*range(FRAMES), *range(FRAMES), 0]
@@ -51,18 +51,18 @@ def test_a_film_is_shown_from_its_start_and_again_each_picture_when_it_is_due(pa
     source.close()
 
 
-def test_what_passed_while_nobody_asked_is_skipped(path: Path) -> None:
+def test_frames_between_two_captures_are_skipped(path: Path) -> None:
     source, clock = watching(path)
     assert number_of(taken(source).picture) == 0
     clock.pass_(3.5 / FPS)
     assert number_of(taken(source).picture) == 3
     assert number_of(taken(source).picture) == 4
     clock.pass_(0.95)
-    assert number_of(taken(source).picture) == 3  # once around
+    assert number_of(taken(source).picture) == 3  # after one loop
     source.close()
 
 
-def test_who_was_away_for_an_hour_goes_on_where_it_stopped(path: Path) -> None:
+def test_playback_continues_where_it_stopped_after_an_hour(path: Path) -> None:
     source, clock = watching(path)
     assert number_of(taken(source).picture) == 0
     clock.pass_(3600)
@@ -70,7 +70,7 @@ def test_who_was_away_for_an_hour_goes_on_where_it_stopped(path: Path) -> None:
     source.close()
 
 
-def test_a_film_of_jpegs_is_passed_on_byte_for_byte(tmp_path: Path) -> None:
+def test_the_jpegs_of_a_video_are_unchanged(tmp_path: Path) -> None:
     path = film(tmp_path / "a.avi", "mjpeg", frames=4, fps=FPS)
     source, _ = watching(path)
     with av.open(str(path)) as container:
@@ -79,22 +79,22 @@ def test_a_film_of_jpegs_is_passed_on_byte_for_byte(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_film_keeps_to_the_size_asked_for(path: Path) -> None:
+def test_a_video_is_scaled_to_the_requested_size(path: Path) -> None:
     source, _ = watching(path)
     assert picture_of(taken(source, 640).picture).size.width == 640
     assert picture_of(taken(source, 160).picture).size.width == 160
     source.close()
 
 
-def test_a_file_that_is_no_video_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"this is no film")
-    with pytest.raises(SourceError, match=r"film\.mp4: cannot be opened") as caught:
+    with pytest.raises(SourceError, match=r"film\.mp4: cannot open") as caught:
         open_source(str(path))
     assert caught.value.code == "source_unreadable"
 
 
-def test_a_file_without_pictures_is_said_so(tmp_path: Path) -> None:
+def test_a_file_without_video_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -102,18 +102,19 @@ def test_a_file_without_pictures_is_said_so(tmp_path: Path) -> None:
         frame.rate = 8000
         for packet in stream.encode(frame):
             container.mux(packet)
-    with pytest.raises(SourceError, match="no video in it"):
+    with pytest.raises(SourceError, match="contains no video"):
         open_source(str(path))
 
 
-def test_a_film_that_is_closed_twice_or_early_is_let_go_of(path: Path) -> None:
+def test_closing_twice_is_allowed_and_ends_playback(path: Path) -> None:
     source, _ = watching(path)
     source.take(limits())
     source.close()
     source.close()
+    assert source.take(limits()) is None
 
 
-def test_time_stamps_that_jump_a_day_ahead_are_a_cut(tmp_path: Path) -> None:
+def test_time_stamps_that_jump_a_day_count_as_a_cut(tmp_path: Path) -> None:
     path = stamped(tmp_path / "jump.mkv", [0.0, 0.1, 0.2, 86400.0, 86400.1, 86400.2])
     source, clock = watching(path)
     captures = [taken(source) for _ in range(9)]
@@ -122,7 +123,7 @@ def test_time_stamps_that_jump_a_day_ahead_are_a_cut(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_film_that_does_not_begin_at_zero_is_not_waited_for_again_and_again(tmp_path: Path) -> None:
+def test_a_video_that_does_not_start_at_zero_loops_without_a_pause(tmp_path: Path) -> None:
     source, clock = watching(stamped(tmp_path / "late.mkv", [90000.0, 90000.1, 90000.2]))
     captures = [taken(source) for _ in range(7)]
     assert [number_of(capture.picture) for capture in captures] == [0, 1, 2, 0, 1, 2, 0]
@@ -130,8 +131,8 @@ def test_a_film_that_does_not_begin_at_zero_is_not_waited_for_again_and_again(tm
     source.close()
 
 
-def test_a_picture_that_is_due_much_later_is_asked_for_again_meanwhile(tmp_path: Path) -> None:
-    """The agent's watchdog must not take a time lapse for a driver that hangs."""
+def test_take_times_out_while_the_next_picture_is_not_due(tmp_path: Path) -> None:
+    """A time lapse must not look like a hung driver to the watchdog."""
     source, clock = watching(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0, 7200.0]))
     begun_s = clock.now_s
     assert number_of(taken(source).picture) == 0
@@ -144,7 +145,7 @@ def test_a_picture_that_is_due_much_later_is_asked_for_again_meanwhile(tmp_path:
     source.close()
 
 
-def test_a_wait_ends_when_the_source_is_closed(tmp_path: Path) -> None:
+def test_closing_the_source_ends_a_wait(tmp_path: Path) -> None:
     source = VideoSource(str(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0])), clock=time.monotonic)
     taken(source)
     captures: list[Capture | None] = []
@@ -160,7 +161,7 @@ stamps = st.none() | st.floats(-1e9, 1e9)
 
 
 @given(st.lists(stamps, min_size=2, max_size=30))
-def test_whatever_the_time_stamps_are_a_film_moves_on_and_no_gap_is_long(times: list[float | None]) -> None:
+def test_a_video_advances_with_any_time_stamps(times: list[float | None]) -> None:
     gap_s = None
     for before_s, at_s in itertools.pairwise(times):
         gap_s, step_s = pace(None if before_s is None or at_s is None else at_s - before_s, gap_s)
@@ -172,14 +173,14 @@ def test_whatever_the_time_stamps_are_a_film_moves_on_and_no_gap_is_long(times: 
     ("matrix", "upright"),
     [
         ((1, 0, 0, 1), [[1, 2], [3, 4]]),
-        ((0, 1, -1, 0), [[3, 1], [4, 2]]),  # clockwise, as a phone that is held upright writes it
+        ((0, 1, -1, 0), [[3, 1], [4, 2]]),  # clockwise, as written by a phone that is held upright
         ((-1, 0, 0, -1), [[4, 3], [2, 1]]),
         ((0, -1, 1, 0), [[2, 4], [1, 3]]),
         ((-1, 0, 0, 1), [[2, 1], [4, 3]]),  # mirrored
         ((0, 1, 1, 0), [[1, 3], [2, 4]]),
     ],
 )
-def test_a_frame_is_turned_as_its_display_matrix_says(matrix: tuple[int, ...], upright: list[list[int]]) -> None:
+def test_a_frame_is_rotated_by_its_display_matrix(matrix: tuple[int, ...], upright: list[list[int]]) -> None:
     a, b, c, d = (one * 65536 for one in matrix)
 
     class Frame:
@@ -191,7 +192,7 @@ def test_a_frame_is_turned_as_its_display_matrix_says(matrix: tuple[int, ...], u
 
 
 @pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
-def test_a_film_of_a_phone_that_was_held_upright_goes_out_upright(tmp_path: Path, codec: str) -> None:
+def test_a_portrait_video_of_a_phone_is_upright(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "phone.mp4"
     turned(film(tmp_path / "plain.mp4", codec, frames=3), path)
     source, _ = watching(path)
@@ -202,7 +203,7 @@ def test_a_film_of_a_phone_that_was_held_upright_goes_out_upright(tmp_path: Path
 
 
 def turned(plain: Path, path: Path) -> None:
-    """The same film with a quarter turn clockwise in its track header (ISO/IEC 14496-12, 8.3.2)."""
+    """Copy a video with a clockwise quarter turn in its track header (ISO/IEC 14496-12, 8.3.2)."""
     data = bytearray(plain.read_bytes())
     at = data.index(b"tkhd") + 4
     at += 36 + (20 if data[at] == 0 else 32) - 20 + 4
