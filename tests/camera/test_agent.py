@@ -101,7 +101,7 @@ async def test_a_slow_device_has_one_frame_of_the_camera_at_a_time(serve: Serve)
         with anyio.fail_after(10):
             while source.shown <= len(seen):
                 await asyncio.sleep(0.005)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # longer than the interval between two frames
         assert source.shown == len(seen) + 1
         engine.release()
         await until(seen, len(seen) + 3)
@@ -137,12 +137,14 @@ async def test_an_agent_reconnects_after_a_restart_of_the_service(serve: Serve) 
         await agent.__aexit__(None, None, None)
 
 
-async def test_an_agent_waits_for_a_service_that_starts_later(serve: Serve) -> None:
+async def test_an_agent_waits_for_a_service_that_starts_later(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     source = FakeSource()
     async with serve() as known:
         port = known.url.rsplit(":", 1)[1]
     async with pushing(known.url, source) as seen:
-        await asyncio.sleep(0.05)
+        with anyio.fail_after(20):
+            while "no connection to the device" not in caplog.text:
+                await asyncio.sleep(0.005)
         async with serve(server__port=port):
             await until(seen, 2)
 

@@ -101,11 +101,13 @@ async def test_a_failed_command_is_logged_and_the_next_one_runs(caplog: pytest.L
 
 
 async def test_a_running_command_is_killed_when_the_agent_stops(tmp_path: Path) -> None:
-    trigger = Trigger(["person"], ["sleep", "3600"], every_s=0)
-    with anyio.fail_after(10):
+    program = 'echo $$ > "$0"; exec sleep 3600'
+    trigger = Trigger(["person"], ["sh", "-c", program, str(tmp_path / "pid")], every_s=0)
+    with anyio.fail_after(20):
         async with running(trigger):
-            trigger.offer(["person"], b"{}")
-            await asyncio.sleep(0.05)
+            assert trigger.offer(["person"], b"{}")
+            (pid,) = await lines(tmp_path / "pid", 1)
+    assert not Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize("command", [[], ["no-such-program-anywhere"]])
