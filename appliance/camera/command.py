@@ -133,10 +133,10 @@ def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ)
     Raises ConfigError.
     """
     if text.startswith("env:"):
-        found = environ.get(text[4:], "").strip()
-        if not found:
+        value = environ.get(text[4:], "").strip()
+        if not value:
             raise ConfigError(f"{option} {text}: environment variable '{text[4:]}' is unset or empty")
-        return found
+        return value
     if text.startswith("@"):
         try:
             return Path(text[1:]).read_text(encoding="utf-8").strip()

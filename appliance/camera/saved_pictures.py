@@ -56,6 +56,6 @@ class SavedPictures:
 
     def _name(self, picture: bytes, names: Sequence[str]) -> str:
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._wall()))
-        seen = "_".join(re.sub(r"\W+", "-", name) for name in list(dict.fromkeys(names))[:_MAX_NAMES])
+        classes = "_".join(re.sub(r"\W+", "-", name) for name in list(dict.fromkeys(names))[:_MAX_NAMES])
         suffix = {b"\x89": "png", b"R": "webp"}.get(picture[:1], "jpg")
-        return f"{self._number:08d}_{moment}_{seen}.{suffix}"
+        return f"{self._number:08d}_{moment}_{classes}.{suffix}"

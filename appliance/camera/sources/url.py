@@ -59,8 +59,8 @@ def is_url(source: str) -> bool:
 
 def parse(source: str) -> CameraUrl:
     """Parse `scheme://[user[:password]@]host[:port][/path]`."""
-    found = _SCHEME.match(source)
-    scheme, rest = (found[1].lower(), source[found.end() :]) if found else ("", source)
+    match = _SCHEME.match(source)
+    scheme, rest = (match[1].lower(), source[match.end() :]) if match else ("", source)
     authority = re.match(r"[^/?#]*", rest)
     strict = authority[0].rfind("@") if authority else -1
     query = rest.find("?", strict + 1)
@@ -84,16 +84,16 @@ def parse(source: str) -> CameraUrl:
 
 
 def _all(what: str, text: str) -> list[int]:
-    return [found.start() for found in re.finditer(re.escape(what), text)]
+    return [match.start() for match in re.finditer(re.escape(what), text)]
 
 
 def _likeness(text: str) -> int:
     """Rate a text as a host: 3 an IP address or with a port, 2 a name with a dot, 1 any name, 0 none."""
-    found = _HOST.match(text)
-    if found is None:
+    match = _HOST.match(text)
+    if match is None:
         return 0
     try:
-        ipaddress.ip_address(found[1].strip("[]").partition("%")[0])
+        ipaddress.ip_address(match[1].strip("[]").partition("%")[0])
         return 3
     except ValueError:
-        return 3 if found[2] or found[1].lower() == "localhost" else 2 if "." in found[1] else 1
+        return 3 if match[2] or match[1].lower() == "localhost" else 2 if "." in match[1] else 1
