@@ -20,7 +20,7 @@ from appliance.health.canary import Canary
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.facts import Facts, Notices, Thresholds
 from appliance.health.findings import Register, status_of
-from appliance.health.recorder import Look
+from appliance.health.recorder import Sample
 from appliance.health.trends import Counts, Trends
 from appliance.health.watch import Watch
 from appliance.ports import Clock
@@ -168,7 +168,7 @@ class Vitals:
         """What is wrong now, worst first."""
         now, detector, governor = self._clock(), self._detector, self._governor
         missing = detector.network is None and not isinstance(detector.model_error, ConfigError)
-        return self._register.look(
+        return self._register.evaluate(
             Facts(
                 now_s=now,
                 thresholds=self.thresholds,
@@ -181,20 +181,20 @@ class Vitals:
                 max_cooling=governor.max_state,
                 target_temp_c=governor.target_c,
                 held_for_s=governor.held_for_s,
-                lately=self._trends.lately(),
+                recent=self._trends.recent(),
                 silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
-                kept=self._watch.kept,
+                history=self._watch.history_status,
                 notices=self.notices(),
             )
         )
 
-    def look(self) -> Look:
+    def sample(self) -> Sample:
         """One sample for the history, taken once a second."""
         counts = self._counts()
         self._trends.note(counts, self._reading.thermal.soc_temp_c)
         self._heard_s = {name: self._heard(name) for name in self._book.policies}
         cameras = sum(camera.sending(counts.at_s) for _, camera in self._book if not camera.own)
-        return Look(self._reading, counts, self._governor.state.cooling, cameras, status_of(self.findings()))
+        return Sample(self._reading, counts, self._governor.state.cooling, cameras, status_of(self.findings()))
 
     def excerpt(self, span: history.Span) -> history.Excerpt:
         """The history of the last hour or day."""
@@ -228,7 +228,7 @@ class Vitals:
             in_flight=detector.in_flight,
             waiting=detector.waiting,
             failures=detector.engine_failures,
-            still_s=self._trends.lately().engine_still_s,
+            still_s=self._trends.recent().engine_still_s,
         )
 
     def _heard(self, name: str) -> float:

@@ -75,7 +75,7 @@ class Rebuild:
         if network is None or network.lacks is None:
             return None
         if network.build is None:
-            return Stays("the box cannot mend that by itself")
+            return Stays("the device cannot fix this by itself")
         return self._came_of.get(network.build)
 
     def look_again(self) -> None:

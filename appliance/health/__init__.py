@@ -1,1 +1,1 @@
-"""How the box is: readings in, findings with advice out; and the proof that it still sees."""
+"""The device's health: findings with advice, the self-test, and the history."""

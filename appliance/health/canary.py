@@ -1,4 +1,4 @@
-"""The self-test: drawn stop signs go through the real path, and their boxes must come back."""
+"""The self-test: send a drawn test image through the whole detection path and check the result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _MOST = 300
 
 
 class Canary:
-    """Asks at start until it is answered, then every `period_s` while no camera sends.
+    """Runs the self-test: repeatedly at startup until it passes, then every `period_s` while no camera sends.
 
-    `classes`: those of the model in use; none while there is none, and nothing to prove. `most`: objects that one
-    answer of it can hold. `failed`: called after each failure, before the next try.
+    `ask`: submits a frame and returns its outcome. `idle`: whether no camera sends. `classes`: of the model in use; empty
+    without a model, and then no test runs. `most`: the model's maximum number of detections. `failed`: called after each
+    failure, before the next attempt.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Canary:
 
     @property
     def ready(self) -> bool:
-        """Proved, and not lost since."""
+        """Whether the self-test has passed and has not failed three times in a row since."""
         return self.state.proved and self.state.failures < 3
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run the self-test until cancelled."""
         while True:
             if self._classes() and (not self.ready or self._idle()):
                 await self.prove()
@@ -59,9 +60,9 @@ class Canary:
             await asyncio.sleep(self._period_s if proved else _RETRY_S)
 
     async def prove(self) -> CanaryState:
-        """One try; the state after it."""
+        """Run the self-test once and return the new state."""
         number = next(self._numbers)
-        # Another tail each time: the same bytes would be answered from the cache, which proves nothing.
+        # A different suffix each time: identical bytes would be answered from the cache, which proves nothing.
         jpeg = self._known.jpeg + number.to_bytes(8, "big")
         picture = decode.read_header(jpeg, self_test.SIZE.width * self_test.SIZE.height)
         frame = Frame(CAMERA, CAMERA, number, picture, ResultFilter(self_test.CONFIDENCE), self._clock())
@@ -77,17 +78,17 @@ class Canary:
         if problem is None:
             infer_ms = outcome.timing.infer_ms if isinstance(outcome, Detected) else None
             known = scene.SIGN in self._classes()
-            message = "the signs were found where they were drawn" if known else "the model ran; it knows no stop sign"
+            message = "test image recognised" if known else "inference works (the model has no stop sign class)"
             self.state = CanaryState(True, message, now, infer_ms, 0)
         else:
             self.state = replace(self.state, message=problem, at_s=now, failures=self.state.failures + 1)
-            log.error("canary failed: %s", problem, extra={"kind": "canary"})
+            log.error("self-test failed: %s", problem, extra={"kind": "canary"})
 
     def _problem(self, outcome: Outcome) -> str | None:
         if isinstance(outcome, Failed):
             return outcome.message
         if not isinstance(outcome, Detected):
-            return None  # skipped: the device is overloaded or too hot, which says nothing about what it sees
+            return None  # skipped: the device is overloaded or too hot, which says nothing about detection
         if scene.SIGN not in self._classes():
             return None
         return self._known.problem(outcome.detections, outcome.input_size, self._most())

@@ -1,4 +1,4 @@
-"""Every finding there is, by subject; docs/health.md says the same to those who read no code."""
+"""Every finding, in order of subject. docs/health.md documents the same list for users."""
 
 from __future__ import annotations
 

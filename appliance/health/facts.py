@@ -1,4 +1,4 @@
-"""All that the checks look at: one moment of the box, put together by whoever knows its parts."""
+"""The input of the checks: the state of the device at one moment."""
 
 from __future__ import annotations
 
@@ -11,95 +11,95 @@ from appliance.values import CanaryState, Limits
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The settings that some checks hold values against."""
+    """Settings that the checks compare values with."""
 
     critical_temp_c: float
     min_available_bytes: int
     engine_deadline_s: float = 20.0
-    """`flow.deadline_s`: after this long the detector gives a frame up."""
+    """`flow.deadline_s`: after this time the detector gives up on a frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
-    """What no single moment shows."""
+class Recent:
+    """What no single moment shows: the last minute's counts, and for how long a state has lasted."""
 
     temp_seen: bool = False
-    """The chip's temperature could be read at least once since the service started."""
+    """The chip's temperature was read at least once since the service started."""
     engine_still_s: float = 0.0
-    """Frames have been under way for so long and none has come back, s."""
+    """For how long frames have been in flight and none has returned, s."""
     received: int = 0
-    """Frames that came in the last minute, as all counts below."""
+    """Frames received in the last minute. The counts below cover the same minute."""
     overloaded: int = 0
-    """Of those, dropped because the box had no time for them."""
+    """Frames dropped because the device was overloaded."""
     rate_limited: int = 0
-    """Of those, dropped because they came sooner than their camera was told."""
+    """Frames dropped because their camera exceeded its rate limit."""
     results_dropped: int = 0
-    """Events that clients did not read in time."""
+    """Events dropped because clients read too slowly."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """How it stands with what is kept on disk."""
+class HistoryStatus:
+    """Whether the history is saved to disk."""
 
     problem: str | None = None
-    """Why nothing is kept, or the last write failed."""
+    """Why the history is not saved, or why the last write failed."""
     taken: bool = False
-    """Another service keeps its state there."""
+    """Another service uses the same state folder."""
     set_aside: str | None = None
-    """The new name of a file that could not be read."""
+    """The new name of a damaged file."""
     set_aside_for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """What is wrong with the settings and with what they ask for, each a sentence that names what to mend."""
+    """Problems that the service's parts report, each as a sentence."""
 
     safe_mode: str | None = None
-    """Why no frame is looked at."""
+    """Why the settings are invalid and detection is stopped."""
     config_not_reloaded: str | None = None
-    """Why the settings from before still hold."""
+    """Why new settings were rejected; the previous ones stay in effect."""
     engine_stand_in: str | None = None
-    """Why another engine runs the model than the one that is asked for."""
+    """Why another engine than the configured one runs the model."""
     engine_problem: str | None = None
-    """Why that stays so; None: it is being mended."""
+    """Why the stand-in stays. None: the configured engine is being built."""
     engine_built: bool = False
-    """The engine asked for has been built; a restart takes it into use."""
+    """The configured engine has been built; a restart loads it."""
     activation_error: str | None = None
-    """Which model was not activated last, and why."""
+    """Which model failed to activate, and why."""
     part_failed: str | None = None
-    """Which parts that the service goes on without fail, and why."""
+    """Which background tasks fail, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One moment; `now_s` is monotonic."""
+    """The device at one moment; `now_s` is monotonic."""
 
     now_s: float
     thresholds: Thresholds
     model_error: str | None
     canary: CanaryState
     engine_failures: int
-    """In a row."""
+    """Consecutive failures."""
     reading: Reading
     limits: Limits
     cooling: int
     max_cooling: int
     target_temp_c: float | None = None
-    """The governor keeps the chip below this."""
+    """The governor keeps the chip below this temperature."""
     held_for_s: float | None = None
-    """A person holds the governor's state for so long yet, s."""
-    lately: Lately = field(default_factory=Lately)
+    """Remaining time of a manual hold of the governor, s."""
+    recent: Recent = field(default_factory=Recent)
     silent_s: Mapping[str, float] = field(default_factory=dict)
-    """Since when each camera that the configuration names has sent nothing, s."""
-    kept: Kept = field(default_factory=Kept)
+    """Time since the last frame of each configured camera, s."""
+    history: HistoryStatus = field(default_factory=HistoryStatus)
     notices: Notices = field(default_factory=Notices)
     standing: frozenset[str] = frozenset()
-    """Codes of the findings that stood a moment ago: their thresholds are a little wider, so that none flutters."""
+    """Codes of the current findings. Their clear thresholds differ from the set thresholds (hysteresis)."""
 
     def below(self, code: str, value: float | None, least: float, enough: float) -> bool:
-        """Whether a value is under `least`, or is not back at `enough` since; unknown is neither."""
+        """Whether a value has dropped below `least` and not yet recovered to `enough`. False if the value is unknown."""
         return value is not None and value < (enough if code in self.standing else least)
 
     def above(self, code: str, value: float | None, most: float, fine: float) -> bool:
-        """Whether a value has reached `most`, or is not back under `fine` since; unknown is neither."""
+        """Whether a value has reached `most` and not yet dropped below `fine`. False if the value is unknown."""
         return value is not None and value >= (fine if code in self.standing else most)

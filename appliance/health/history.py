@@ -1,12 +1,12 @@
-"""The last 24 hours in rows of ten seconds, in one array of fixed size.
+"""The last 24 hours, one row per ten seconds, in an array of fixed size.
 
 Rules of this file:
-- Time is counted in steps: ten seconds of the wall clock since 1970. A row's place is its step modulo the number of
-  rows, and it holds its step: a place with another step in it is a gap, so nothing ever has to be cleared.
-- A row is dated by the wall clock of its moment. When the clock is set, the rows of this run move with it, since we
-  know how long ago they were; those of earlier runs stay as they were dated.
-- What a row does not know is NaN. Step 0 is no row. The array is also the file's content, each row sealed by a
-  checksum when it is saved.
+- Time is counted in steps: ten seconds of the wall clock since 1970. A row's slot is its step modulo the number of slots.
+  The row stores its step, so a slot with another step is a gap, and slots never need clearing.
+- A row is dated by the wall clock. When the clock is set, the rows of this run move with it, because their age is known.
+  Rows of earlier runs keep their dates.
+- Unknown values are NaN. Step 0 marks an empty row. The array is also the content of the file: each row gets a checksum
+  when it is saved.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Span = Literal["hour", "day"]
 Merge = Literal["mean", "max", "min"]
 Slots = NDArray[np.intp]
 _PER_MOMENT: dict[Span, int] = {"hour": 1, "day": 60 // STEP_S}
-"""Rows that make one moment of an answer."""
+"""Rows merged into one entry of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure: how its rows become a minute's, and how many decimals are worth telling."""
+    """One metric: how rows are merged into a minute, and to how many decimals values are rounded."""
 
     name: str
     merge: Merge
@@ -59,7 +59,7 @@ Rows = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The rows of a span: `values` by [row, column], NaN where nothing is known."""
+    """The rows of a span: `values` by [row, column], NaN where unknown."""
 
     span: Span
     first_step: int
@@ -67,23 +67,23 @@ class Excerpt:
 
 
 class History:
-    """The rows. Not to be shared between threads; an excerpt may be."""
+    """The rows. Not thread-safe; an excerpt may be passed to another thread."""
 
     def __init__(self, rows: Rows | None = None) -> None:
         self._rows = np.zeros(SLOTS, ROW) if rows is None else rows
         self._ours = np.zeros(SLOTS, bool)
-        """Rows that this run has put."""
+        """Rows written by this run."""
         self._unsaved = np.zeros(SLOTS, bool)
 
     def put(self, step: int, values: Sequence[float | None]) -> None:
-        """The row of a step, one value a column; replaces what was there."""
+        """Store the row of a step, one value per column. Replaces the slot's former row."""
         slot = step % SLOTS
         self._rows["step"][slot] = step
         self._rows["values"][slot] = [np.nan if value is None else value for value in values]
         self._ours[slot] = self._unsaved[slot] = True
 
     def shift(self, steps: int) -> None:
-        """The wall clock was set forward (or back) by so many steps: re-date what this run has put."""
+        """Move the rows of this run, after the wall clock was set forward (or back) by this many steps."""
         moved = self._rows[self._ours]
         dates = moved["step"].astype(np.int64) + steps
         moved["step"] = dates.clip(0, _LAST_STEP)
@@ -95,7 +95,7 @@ class History:
         self._ours[slots] = self._unsaved[slots] = True
 
     def excerpt(self, span: Span, now_s: float) -> Excerpt:
-        """The last hour or day up to now (s since 1970), in whole steps of what `as_json` makes of it."""
+        """Return the last hour or day up to now (s since 1970), aligned to the entries of `as_json`."""
         per = _PER_MOMENT[span]
         end = int(now_s // (STEP_S * per)) * per
         steps = np.arange(end - (3600 if span == "hour" else 86_400) // STEP_S, end)
@@ -104,7 +104,7 @@ class History:
         return Excerpt(span, int(steps[0]), np.where(known[:, None], rows["values"], np.float32(np.nan)))
 
     def take_unsaved(self, most: int) -> tuple[Slots, Rows]:
-        """Up to so many rows that have changed since they were taken last, sealed, with their places."""
+        """Return up to `most` unsaved rows with their checksums, and their slots. Marks them as saved."""
         slots = np.flatnonzero(self._unsaved)[:most]
         self._unsaved[slots] = False
         rows = self._rows[slots]
@@ -112,17 +112,17 @@ class History:
         return slots, rows
 
     def give_back(self, slots: Slots) -> None:
-        """Those rows were not saved after all."""
+        """Mark these rows as unsaved again."""
         self._unsaved[slots] = True
 
 
 def seal(row: np.void) -> int:
-    """CRC-32 of a row's step and values; an empty row has 0."""
+    """Return the CRC-32 of a row's step and values; 0 for an empty row."""
     return zlib.crc32(row.tobytes()[4:]) if row["step"] else 0
 
 
 def as_json(excerpt: Excerpt) -> dict[str, Any]:
-    """By columns, the last hour by ten seconds and the last day by minutes; null where nothing is known."""
+    """Format an excerpt by column: the last hour in ten-second entries, the last day in minutes; null where unknown."""
     per = _PER_MOMENT[excerpt.span]
     groups = excerpt.values.astype(np.float64).reshape(-1, per, len(COLUMNS))
     columns = {}
@@ -142,7 +142,7 @@ def as_json(excerpt: Excerpt) -> dict[str, Any]:
 
 
 def _merge(groups: NDArray[np.float64], how: Merge) -> NDArray[np.float64]:
-    """Each group of values as one; what is unknown in it does not count."""
+    """Merge each group of values into one, ignoring unknown values."""
     if how == "max":
         return np.asarray(np.fmax.reduce(groups, axis=1))
     if how == "min":

@@ -1,11 +1,11 @@
-"""The history on disk: one file of fixed size, of which once a minute the new rows are written.
+"""The history on disk: one file of fixed size, updated in place once a minute.
 
 Rules of this file:
-- A minute is six rows, 288 bytes in place and one fdatasync: 415 kB a day, of which ext4 makes 7.6 MB for the card
-  (counted at the block device). A power cut costs a minute at most.
-- Rows that a power cut has torn fail their checksum and are gaps. A file that is damaged more than that is set aside.
-- What cannot be written stays unsaved and is tried again with the next minute; the service is not disturbed.
-- However often the clock is set, a minute writes `MOST_ROWS` at most.
+- A minute is six rows: 288 bytes written in place and one fdatasync. That is 415 kB a day, which ext4 turns into 7.6 MB
+  of writes to the card (counted at the block device). A power cut loses at most one minute.
+- Rows torn by a power cut fail their checksum and become gaps. A file with more damage than that is renamed.
+- Rows that cannot be written stay unsaved and are retried a minute later; the service is not affected.
+- A minute writes at most `MOST_ROWS`, however often the clock is set.
 """
 
 from __future__ import annotations
@@ -33,41 +33,43 @@ _BYTES = len(HEADER) + SLOTS * ROW.itemsize
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What an earlier run has left, and where the next rows go; without a path they are kept in memory only."""
+class LoadedHistory:
+    """The rows of an earlier run, and the file for new ones. Without a path, the history is in memory only."""
 
     rows: Rows
     path: Path | None = None
     problem: str | None = None
-    """Why nothing is kept."""
+    """Why the history is not saved."""
     taken: bool = False
-    """Because another service keeps its history there."""
+    """Another service uses the folder."""
     set_aside: str | None = None
-    """The new name of a file that could not be used."""
+    """The new name of a damaged file."""
 
 
-def load(folder: StateFolder | None) -> Loaded:
-    """The history in this folder; None keeps none. What is no history is renamed, and told in the log."""
+def load(folder: StateFolder | None) -> LoadedHistory:
+    """Load the history from a folder; None: keep it in memory only. Renames a damaged file and logs that."""
     empty = np.zeros(SLOTS, ROW)
     if folder is None or folder.path is None:
-        return Loaded(empty, problem=folder.problem if folder else None, taken=folder is not None and folder.taken)
+        return LoadedHistory(
+            empty, problem=folder.problem if folder else None, taken=folder is not None and folder.taken
+        )
     path = folder.path / NAME
     try:
         rows = read(files.read_plain(path, _BYTES)) if path.lstat().st_size == _BYTES else None
         if rows is not None:
-            return Loaded(rows, path)
+            return LoadedHistory(rows, path)
         name = state.set_aside(path).name
     except FileNotFoundError:
-        return Loaded(empty, path)
+        return LoadedHistory(empty, path)
     except OSError as error:
-        log.warning("%s cannot be read (%s); the history begins anew", path, error.strerror)
-        return Loaded(empty, path, f"{path}: {error.strerror}")
-    log.warning("%s is damaged or not ours; it is %s now, and the history begins anew", path, name)
-    return Loaded(empty, path, set_aside=name)
+        log.warning("cannot read %s (%s); starting an empty history", path, error.strerror)
+        return LoadedHistory(empty, path, f"{path}: {error.strerror}")
+    log.warning("%s is damaged; renamed it to %s and started an empty history", path, name)
+    return LoadedHistory(empty, path, set_aside=name)
 
 
 def read(data: bytes) -> Rows | None:
-    """The rows of a file's content, torn ones empty; None if it is damaged beyond what a power cut does."""
+    """Parse a file's content, with torn rows emptied. None if it has more damage than a power cut causes."""
     if not data.startswith(HEADER):
         return None
     rows = np.frombuffer(data, ROW, offset=len(HEADER)).copy()
@@ -79,12 +81,12 @@ def read(data: bytes) -> Rows | None:
 
 
 def create(path: Path) -> None:
-    """A file without any rows, whole or not at all. Raises OSError."""
+    """Create a file without rows, atomically. Raises OSError."""
     files.write(path, HEADER + bytes(SLOTS * ROW.itemsize))
 
 
 def save(path: Path, slots: Slots, rows: Rows) -> None:
-    """Write rows to their places, and wait until the disk has them. Raises OSError."""
+    """Write rows to their slots and sync them to disk. Raises OSError."""
     if not path.exists():
         create(path)
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -1,10 +1,10 @@
-"""From looks, one a second, to the history's rows, one in ten seconds; and what it means when the clock is set.
+"""Turn samples, one a second, into rows of the history, one every ten seconds.
 
 Rules of this file:
-- A row belongs to the step of the wall clock in which its looks fell; a step without a look is a gap.
-- The wall clock against the one that only goes forward says when it was set: more than half a step between two looks.
-  Then the rows of this run move with it.
-- Rates are counters over the time that has really passed, so that a late look makes no peak.
+- A row belongs to the step of the wall clock in which its samples were taken. A step without samples is a gap.
+- A change of more than half a step between the wall clock and the monotonic clock means that the clock was set. The rows
+  of this run then move with it.
+- A rate is a counter's increase over the time that really passed, so a late sample causes no peak.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from appliance.ports import Clock
 from appliance.readings import Reading
 
 STATUSES = ("ok", "degraded", "critical")
-"""As the history counts them, from 0."""
+"""In the order of the history's numbers, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at the box saw."""
+class Sample:
+    """The state of the device at one moment."""
 
     reading: Reading
     counts: Counts
@@ -33,28 +33,31 @@ class Look:
 
 
 class Recorder:
-    """Puts rows into a history. `clock` goes forward only, also while the machine sleeps; `wall_clock` since 1970."""
+    """Writes rows to a history.
+
+    `clock`: monotonic, and also counts while the machine sleeps. `wall_clock`: seconds since 1970.
+    """
 
     def __init__(self, history: History, *, latency_bounds_s: Sequence[float], clock: Clock, wall_clock: Clock) -> None:
         self.history = history
         self._bounds_s, self._clock, self._wall_clock = latency_bounds_s, clock, wall_clock
         self._offset_s: float | None = None
         self._step = 0
-        self._looks: list[Look] = []
+        self._samples: list[Sample] = []
         self._before: Counts | None = None
-        """The counts as the last row ended."""
+        """The counts at the end of the last row."""
 
-    def note(self, look: Look) -> None:
-        """One more look; ends the row if it falls into the next step."""
+    def note(self, sample: Sample) -> None:
+        """Add a sample. Ends the row if the sample falls into the next step."""
         now_s = max(0.0, self._wall_clock())
         self._follow_clock(now_s - self._clock())
         step = int(now_s // STEP_S)
-        if self._looks and step != self._step:
+        if self._samples and step != self._step:
             self._end_row()
         self._step = step
         if self._before is None:
-            self._before = look.counts
-        self._looks.append(look)
+            self._before = sample.counts
+        self._samples.append(sample)
 
     def _follow_clock(self, offset_s: float) -> None:
         former_s, self._offset_s = self._offset_s, offset_s
@@ -65,32 +68,33 @@ class Recorder:
         self._step = max(0, self._step + steps)
 
     def _end_row(self) -> None:
-        looks, self._looks = self._looks, []
-        before, last = self._before or looks[0].counts, looks[-1].counts
+        samples, self._samples = self._samples, []
+        before, last = self._before or samples[0].counts, samples[-1].counts
         self._before = last
         passed_s = last.at_s - before.at_s
         latencies = [after - then for after, then in zip(last.latency_counts, before.latency_counts, strict=True)]
         self.history.put(
             self._step,
             (
-                _mean([look.reading.thermal.soc_temp_c for look in looks]),
-                max(look.cooling for look in looks),
-                _mean([look.reading.cpu.percent for look in looks]),
-                _least([look.reading.memory.available_bytes for look in looks]),
+                _mean([sample.reading.thermal.soc_temp_c for sample in samples]),
+                max(sample.cooling for sample in samples),
+                _mean([sample.reading.cpu.percent for sample in samples]),
+                _least([sample.reading.memory.available_bytes for sample in samples]),
                 (last.answered - before.answered) / passed_s if passed_s > 0 else None,
                 (last.refused - before.refused) / passed_s if passed_s > 0 else None,
                 _ms(quantile(self._bounds_s, latencies, 0.5)),
                 _ms(quantile(self._bounds_s, latencies, 0.95)),
-                max(look.cameras for look in looks),
-                max(STATUSES.index(look.status) for look in looks),
+                max(sample.cameras for sample in samples),
+                max(STATUSES.index(sample.status) for sample in samples),
             ),
         )
 
 
 def quantile(bounds_s: Sequence[float], counts: Sequence[int], part: float) -> float | None:
-    """Below which this part (0-1) of the counted values lies, s, evenly spread within each bucket; None without any.
+    """Estimate a quantile (`part`: 0-1) from the buckets of a histogram, s; None if it is empty.
 
-    As good as the buckets are narrow; of the last one, which has no end, its beginning is told.
+    Values are assumed to be evenly spread within their bucket. For the last bucket, which has no upper bound, returns its
+    lower bound.
     """
     left = part * sum(counts)
     if left <= 0:

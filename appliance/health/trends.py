@@ -1,32 +1,32 @@
-"""What one look does not show: the last minute's traffic, an engine that gives nothing back, a sensor that knew."""
+"""What a single sample does not show: the last minute's traffic, a hung engine, a temperature sensor that failed."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-from appliance.health.facts import Lately
+from appliance.health.facts import Recent
 
 _WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Counters since the start, and what is under way, at one moment (monotonic)."""
+    """Counters since the start, and the frames in flight, at one moment (monotonic)."""
 
     at_s: float
     received: int = 0
     answered: int = 0
     overloaded: int = 0
-    """Frames dropped because the box had no time for them."""
+    """Frames dropped because the device was overloaded."""
     rate_limited: int = 0
     results_dropped: int = 0
     latency_counts: tuple[int, ...] = ()
-    """Answered frames by bucket of latency."""
+    """Answered frames per latency bucket."""
     in_flight: int = 0
-    """Frames that the engine is at."""
+    """Frames that are being processed."""
     returned: int = 0
-    """Frames that the engine was done with."""
+    """Frames that were processed, successfully or not."""
 
     @property
     def refused(self) -> int:
@@ -34,7 +34,7 @@ class Counts:
 
 
 class Trends:
-    """Remembers a minute of counts; `note` is to be called about once a second."""
+    """Keeps one minute of counts. Call `note` about once a second."""
 
     def __init__(self) -> None:
         self._minute: deque[Counts] = deque()
@@ -42,7 +42,7 @@ class Trends:
         self._temp_seen = False
 
     def note(self, counts: Counts, temp_c: float | None) -> None:
-        """The counts of this moment, and the chip's temperature if it could be read."""
+        """Add the current counts and the chip's temperature (None: unknown)."""
         self._temp_seen |= temp_c is not None
         last = self._minute[-1] if self._minute else None
         if last is None or 0 in (counts.in_flight, last.in_flight) or counts.returned != last.returned:
@@ -51,12 +51,12 @@ class Trends:
         while len(self._minute) > 1 and self._minute[1].at_s <= counts.at_s - _WINDOW_S:
             self._minute.popleft()
 
-    def lately(self) -> Lately:
-        """As of the last note."""
+    def recent(self) -> Recent:
+        """Return the state as of the last `note`."""
         if not self._minute:
-            return Lately()
+            return Recent()
         first, last = self._minute[0], self._minute[-1]
-        return Lately(
+        return Recent(
             temp_seen=self._temp_seen,
             engine_still_s=last.at_s - self._still_since_s,
             received=last.received - first.received,

@@ -154,7 +154,7 @@ async def _run(
         # Frames do not need these: where one fails, it alone starts again.
         reload = surroundings.reload or asyncio.Event()
         for name, part in (
-            ("watch", lambda: parts.watch.run(parts.vitals.look)),
+            ("watch", lambda: parts.watch.run(parts.vitals.sample)),
             ("canary", parts.canary.run),
             ("rebuild", parts.rebuild.run),
             ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),

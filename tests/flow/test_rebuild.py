@@ -24,7 +24,7 @@ from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 from tests.models.bundles import make_bundles
 
-MENDED_BY_NOBODY = "the box cannot mend that by itself"
+MENDED_BY_NOBODY = "the device cannot fix this by itself"
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
             None,
             "building failed: cannot start /nowhere/to/be/found: No such file or directory",
         ),
-        (None, None, "the box cannot mend that by itself"),
+        (None, None, "the device cannot fix this by itself"),
         (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
         (
@@ -137,7 +137,7 @@ async def test_when_who_was_waited_for_has_taken_its_place_what_was_built_is_lef
             made.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
+        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
         await task
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "yard"
@@ -189,7 +189,7 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
+        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
@@ -210,7 +210,7 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the box cannot mend that by itself"))
+        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
         await task
         assert made.activated == []
 

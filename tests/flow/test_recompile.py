@@ -109,7 +109,7 @@ async def test_a_service_sees_again_whose_kept_network_was_wrong_before_its_chec
     kept = damage_kept(tmp_path)
     damaged = kept.read_bytes()
     async with serve(load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path)):
-        assert "canary failed: 0 of 3 drawn stop signs were found" in caplog.text
+        assert "self-test failed: 0 of 3 drawn stop signs were found" in caplog.text
         assert "yolo11n failed the self-test; it is compiled from scratch" in caplog.text
     assert kept.read_bytes() != damaged
 

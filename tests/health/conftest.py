@@ -1,4 +1,4 @@
-"""A loop whose time passes when nobody has anything to do, so that nothing here waits for the real one."""
+"""An event loop with simulated time: sleeps end at once, so the tests never wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 class _Ready(selectors.DefaultSelector):
-    """Never waits: says how long it would have."""
+    """Never waits; adds up the time that it would have waited."""
 
     skipped_s = 0.0
 
@@ -25,7 +25,7 @@ class _Ready(selectors.DefaultSelector):
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """Its sleeps are over at once, in their order, and its time says that they were not."""
+    """Ends sleeps at once, in order, and advances its own time accordingly."""
 
     def __init__(self) -> None:
         self._ready_now = _Ready()

@@ -1,4 +1,4 @@
-"""The proof that the box sees: what counts as one, what does not, and when it is asked for."""
+"""The self-test: what passes, what fails, and when it runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ SIZE = Size(1280, 720)
 SIGNS = tuple(sign.box_px for sign in self_test.image().signs)
 
 
-def seen(*boxes: tuple[str, Box]) -> Detected:
+def detected(*boxes: tuple[str, Box]) -> Detected:
     found = tuple(Detection(name, 2, 0.9, box) for name, box in boxes)
     return Detected(found, SIZE, Size(640, 384), "fake", Timing(1, 2, 3, 6))
 
 
 RIGHT_ONES = tuple((scene.SIGN, sign) for sign in SIGNS)
-RIGHT = seen(*RIGHT_ONES)
+RIGHT = detected(*RIGHT_ONES)
 SKIPPED = Skipped(SkipReason.OVERLOADED, 2.0)
 BROKEN = Failed("engine_failed", "the chip is on fire")
 
 
-class SeeingBox:
-    """Answers frames with these outcomes, one after another; the last one stays."""
+class Device:
+    """Answers frames with the given outcomes in order, then repeats the last one."""
 
     def __init__(
         self, outcomes: Iterable[Outcome], classes: tuple[str, ...] = ("person", scene.SIGN), most: int = 300
@@ -44,7 +44,7 @@ class SeeingBox:
             failed=self._failed,
         )
         self.failed_at: list[int] = []
-        """How many times it had been asked at each failure."""
+        """The number of frames sent at each failure."""
 
     async def _failed(self) -> None:
         self.failed_at.append(len(self.asked))
@@ -55,7 +55,7 @@ class SeeingBox:
         return self._last
 
     async def run(self, seconds: float) -> list[float]:
-        """Let it run so long; how many seconds after the start it was asked."""
+        """Run the self-test for this long; return when it sent frames, in seconds after the start."""
         start_s = asyncio.get_running_loop().time()
         task = asyncio.create_task(self.canary.run())
         await asyncio.sleep(seconds)
@@ -64,108 +64,108 @@ class SeeingBox:
         return [at_s - start_s for at_s, _ in self.asked]
 
 
-async def test_the_sign_where_it_was_drawn_is_a_proof() -> None:
-    box = SeeingBox([RIGHT])
-    assert not box.canary.ready
-    state = await box.canary.prove()
+async def test_finding_the_drawn_signs_passes() -> None:
+    device = Device([RIGHT])
+    assert not device.canary.ready
+    state = await device.canary.prove()
     assert state.proved
-    assert box.canary.ready
+    assert device.canary.ready
     assert state.infer_ms == 3
     assert state.failures == 0
-    (_, frame) = box.asked[0]
+    (_, frame) = device.asked[0]
     assert frame.camera == CAMERA
 
 
-async def test_anything_else_is_none_and_says_why() -> None:
-    for outcome in (seen(), seen(*RIGHT_ONES[1:]), seen(*RIGHT_ONES, *(("person", SIGNS[0]),) * 3)):
-        box = SeeingBox([outcome])
-        state = await box.canary.prove()
+async def test_any_other_result_fails_with_a_reason() -> None:
+    for outcome in (detected(), detected(*RIGHT_ONES[1:]), detected(*RIGHT_ONES, *(("person", SIGNS[0]),) * 3)):
+        device = Device([outcome])
+        state = await device.canary.prove()
         assert (state.proved, state.failures) == (False, 1)
         assert "drawn stop signs" in state.message
-        assert not box.canary.ready
-    state = await SeeingBox([BROKEN]).canary.prove()
+        assert not device.canary.ready
+    state = await Device([BROKEN]).canary.prove()
     assert (state.failures, state.message) == (1, "the chip is on fire")
 
 
-async def test_other_things_in_the_picture_do_no_harm() -> None:
-    assert (await SeeingBox([seen(("person", Box(0, 0, 9, 9)), *RIGHT_ONES)]).canary.prove()).proved
+async def test_additional_detections_are_ignored() -> None:
+    assert (await Device([detected(("person", Box(0, 0, 9, 9)), *RIGHT_ONES)]).canary.prove()).proved
 
 
-async def test_a_skipped_try_says_nothing_of_the_boxs_sight() -> None:
-    box = SeeingBox([SKIPPED, RIGHT, SKIPPED])
-    before = box.canary.state
-    assert await box.canary.prove() == before
-    await box.canary.prove()
-    proved = box.canary.state
-    assert await box.canary.prove() == proved
-    assert box.canary.ready
+async def test_a_skipped_frame_does_not_change_the_result() -> None:
+    device = Device([SKIPPED, RIGHT, SKIPPED])
+    before = device.canary.state
+    assert await device.canary.prove() == before
+    await device.canary.prove()
+    proved = device.canary.state
+    assert await device.canary.prove() == proved
+    assert device.canary.ready
 
 
-async def test_two_failures_in_a_row_are_forgiven_and_three_are_not() -> None:
-    box = SeeingBox([RIGHT, BROKEN, BROKEN, RIGHT, BROKEN, BROKEN, BROKEN, RIGHT])
+async def test_three_failures_in_a_row_make_the_device_not_ready() -> None:
+    device = Device([RIGHT, BROKEN, BROKEN, RIGHT, BROKEN, BROKEN, BROKEN, RIGHT])
     ready = []
     for _ in range(8):
-        await box.canary.prove()
-        ready.append(box.canary.ready)
+        await device.canary.prove()
+        ready.append(device.canary.ready)
     assert ready == [True, True, True, True, True, True, False, True]
 
 
-async def test_a_model_without_stop_signs_is_proved_by_running() -> None:
-    box = SeeingBox([seen()], classes=("cat", "dog"))
-    state = await box.canary.prove()
+async def test_a_model_without_a_stop_sign_class_passes_by_running() -> None:
+    device = Device([detected()], classes=("cat", "dog"))
+    state = await device.canary.prove()
     assert state.proved
-    assert "knows no stop sign" in state.message
-    failed = await SeeingBox([BROKEN], classes=("cat", "dog")).canary.prove()
+    assert "no stop sign class" in state.message
+    failed = await Device([BROKEN], classes=("cat", "dog")).canary.prove()
     assert not failed.proved
 
 
-async def test_each_try_is_another_picture() -> None:
-    box = SeeingBox([RIGHT])
+async def test_each_attempt_sends_different_bytes() -> None:
+    device = Device([RIGHT])
     for _ in range(5):
-        await box.canary.prove()
-    assert len({frame.picture.data for _, frame in box.asked}) == 5
+        await device.canary.prove()
+    assert len({frame.picture.data for _, frame in device.asked}) == 5
 
 
-async def test_it_is_asked_at_start_and_then_once_a_minute() -> None:
-    assert [round(at_s) for at_s in await SeeingBox([RIGHT]).run(200)] == [0, 60, 120, 180]
+async def test_it_runs_at_start_and_then_once_a_minute() -> None:
+    assert [round(at_s) for at_s in await Device([RIGHT]).run(200)] == [0, 60, 120, 180]
 
 
-async def test_it_is_not_asked_while_cameras_send() -> None:
-    box = SeeingBox([RIGHT])
-    box.busy = True
-    assert [round(at_s) for at_s in await box.run(200)] == [0]  # at start it is asked all the same
+async def test_it_does_not_run_while_cameras_send() -> None:
+    device = Device([RIGHT])
+    device.busy = True
+    assert [round(at_s) for at_s in await device.run(200)] == [0]  # but always at start
 
 
-async def test_a_failure_is_tried_again_soon() -> None:
-    assert [round(at_s) for at_s in await SeeingBox([BROKEN, BROKEN, RIGHT]).run(70)] == [0, 2, 4, 64]
+async def test_a_failure_is_retried_soon() -> None:
+    assert [round(at_s) for at_s in await Device([BROKEN, BROKEN, RIGHT]).run(70)] == [0, 2, 4, 64]
 
 
-async def test_a_start_that_was_skipped_is_tried_again_soon() -> None:
-    assert [round(at_s) for at_s in await SeeingBox([SKIPPED, SKIPPED, RIGHT]).run(70)] == [0, 2, 4, 64]
+async def test_a_skipped_first_attempt_is_retried_soon() -> None:
+    assert [round(at_s) for at_s in await Device([SKIPPED, SKIPPED, RIGHT]).run(70)] == [0, 2, 4, 64]
 
 
-async def test_a_proof_is_as_old_as_its_last_try() -> None:
-    box = SeeingBox([RIGHT, SKIPPED])
-    await box.run(70)
-    first_s = box.asked[0][0]
-    assert box.canary.state.at_s is not None
-    assert abs(box.canary.state.at_s - first_s) < 1
-    assert replace(box.canary.state, at_s=None).proved
+async def test_the_result_is_dated_by_the_last_attempt_that_was_not_skipped() -> None:
+    device = Device([RIGHT, SKIPPED])
+    await device.run(70)
+    first_s = device.asked[0][0]
+    assert device.canary.state.at_s is not None
+    assert abs(device.canary.state.at_s - first_s) < 1
+    assert replace(device.canary.state, at_s=None).proved
 
 
-async def test_while_there_is_no_model_nothing_is_asked() -> None:
-    box = SeeingBox([BROKEN], classes=())
-    assert await box.run(0.05) == []
-    assert box.canary.state.failures == 0
+async def test_it_does_not_run_without_a_model() -> None:
+    device = Device([BROKEN], classes=())
+    assert await device.run(0.05) == []
+    assert device.canary.state.failures == 0
 
 
-async def test_each_failure_is_passed_on_before_the_next_try() -> None:
-    box = SeeingBox([BROKEN, SKIPPED, seen(), RIGHT])
-    await box.run(70)
-    assert box.failed_at == [1, 2, 3]
+async def test_each_failure_is_reported_before_the_next_attempt() -> None:
+    device = Device([BROKEN, SKIPPED, detected(), RIGHT])
+    await device.run(70)
+    assert device.failed_at == [1, 2, 3]
 
 
-async def test_no_more_signs_are_asked_for_than_an_answer_can_hold() -> None:
-    one = seen(RIGHT_ONES[0])
-    assert (await SeeingBox([one], most=1).canary.prove()).proved
-    assert not (await SeeingBox([one], most=2).canary.prove()).proved
+async def test_no_more_signs_are_expected_than_the_model_can_return() -> None:
+    one = detected(RIGHT_ONES[0])
+    assert (await Device([one], most=1).canary.prove()).proved
+    assert not (await Device([one], most=2).canary.prove()).proved

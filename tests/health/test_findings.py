@@ -1,4 +1,4 @@
-"""Each finding appears when it is true, goes when it is not, says what to do, and does not flutter."""
+"""Each finding appears when its condition holds, clears when it ends, says what to do, and does not flap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
-from appliance.health.facts import Facts, Kept, Lately, Notices, Thresholds
+from appliance.health.facts import Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, Limits, Severity
@@ -43,7 +43,7 @@ WELL = Facts(
     limits=FULL,
     cooling=0,
     max_cooling=6,
-    lately=Lately(temp_seen=True),
+    recent=Recent(temp_seen=True),
 )
 HOT = replace(FULL, reason="temperature")
 CLOSED = replace(FULL, reason="critical_temperature", admit=False)
@@ -58,14 +58,14 @@ def memory(**values: float) -> Facts:
     return replace(WELL, reading=replace(COOL, memory=Memory(available_bytes=GB, **values)))  # type: ignore[arg-type]
 
 
-def lately(**values: float) -> Facts:
-    return replace(WELL, lately=replace(WELL.lately, **values))  # type: ignore[arg-type]
+def recent(**values: float) -> Facts:
+    return replace(WELL, recent=replace(WELL.recent, **values))  # type: ignore[arg-type]
 
 
 APPEARS = {
     "no_model": (replace(WELL, model_error="it is gone"), "model_missing", "critical"),
     "not_activated": (
-        replace(WELL, notices=Notices(activation_error="b was not taken into use: it is blind")),
+        replace(WELL, notices=Notices(activation_error="b was not activated: it fails the self-test")),
         "model_not_activated",
         "degraded",
     ),
@@ -73,7 +73,7 @@ APPEARS = {
     "not_proved_again": (replace(WELL, canary=replace(PROVED, failures=2)), "canary_failed", "degraded"),
     "blind": (replace(WELL, canary=replace(PROVED, failures=3)), "canary_failed", "critical"),
     "engine": (replace(WELL, engine_failures=3), "engine_failing", "critical"),
-    "stuck": (lately(engine_still_s=20.0), "engine_stuck", "critical"),
+    "stuck": (recent(engine_still_s=20.0), "engine_stuck", "critical"),
     "critical": (replace(WELL, reading=cool_but(temp_c=84)), "too_hot", "critical"),
     "hot": (replace(WELL, reading=cool_but(temp_c=80), limits=HOT), "hot", "degraded"),
     "throttled": (power(throttled=True), "throttled", "degraded"),
@@ -81,7 +81,7 @@ APPEARS = {
     "soft_limit": (power(soft_limit=True), "throttled", "degraded"),
     "was_throttled": (power(throttled=False, throttled_since_boot=True), "throttled_since_boot", "info"),
     "sensor_fell_silent": (replace(WELL, reading=NO_TEMP), "temperature_unknown", "degraded"),
-    "no_sensor": (replace(WELL, reading=NO_TEMP, lately=Lately()), "no_temperature_sensor", "info"),
+    "no_sensor": (replace(WELL, reading=NO_TEMP, recent=Recent()), "no_temperature_sensor", "info"),
     "weak_supply": (power(under_voltage=True), "under_voltage", "degraded"),
     "weak_supply_throttles": (power(under_voltage=True, throttled=True), "under_voltage", "degraded"),
     "supply_was_weak": (power(under_voltage_since_boot=True), "under_voltage_since_boot", "info"),
@@ -92,12 +92,12 @@ APPEARS = {
     "disk": (replace(WELL, reading=cool_but(free_bytes=99_999_999)), "disk_low", "degraded"),
     "read_only": (replace(WELL, reading=replace(COOL, storage=Storage(read_only=True))), "disk_read_only", "degraded"),
     "worn": (replace(WELL, reading=replace(COOL, storage=Storage(wear_percent=80.0))), "card_worn", "degraded"),
-    "set_aside": (replace(WELL, kept=Kept(set_aside="history.corrupt-1")), "state_set_aside", "degraded"),
-    "full": (replace(WELL, kept=Kept(problem="no space left")), "state_not_kept", "degraded"),
-    "second": (replace(WELL, kept=Kept(problem="another service", taken=True)), "state_taken", "degraded"),
-    "overloaded": (lately(received=100, overloaded=20), "overloaded", "degraded"),
-    "too_fast": (lately(received=100, rate_limited=50), "cameras_too_fast", "info"),
-    "slow_reader": (lately(results_dropped=10), "results_dropped", "degraded"),
+    "set_aside": (replace(WELL, history=HistoryStatus(set_aside="history.corrupt-1")), "state_set_aside", "degraded"),
+    "full": (replace(WELL, history=HistoryStatus(problem="no space left")), "state_not_kept", "degraded"),
+    "second": (replace(WELL, history=HistoryStatus(problem="another service", taken=True)), "state_taken", "degraded"),
+    "overloaded": (recent(received=100, overloaded=20), "overloaded", "degraded"),
+    "too_fast": (recent(received=100, rate_limited=50), "cameras_too_fast", "info"),
+    "slow_reader": (recent(results_dropped=10), "results_dropped", "degraded"),
     "silent": (replace(WELL, silent_s={"gate": 120.0, "yard": 5.0}), "camera_silent", "degraded"),
     "closed": (replace(WELL, cooling=6, limits=replace(CLOSED, reason="memory")), "last_cooling_state", "critical"),
     "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),
@@ -142,62 +142,62 @@ def codes(found: tuple[Finding, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", APPEARS)
-def test_a_finding_appears_with_what_to_do_and_goes_again(name: str) -> None:
+def test_a_finding_appears_with_advice_and_clears_again(name: str) -> None:
     facts, code, severity = APPEARS[name]
     register = Register(CATALOGUE)
-    register.look(facts)
+    register.evaluate(facts)
     facts = later(facts, PATIENCE[code])
-    (finding,) = register.look(facts)
+    (finding,) = register.evaluate(facts)
     assert (finding.code, finding.severity.value) == (code, severity)
     assert status_of([finding]) == ("ok" if severity == "info" else severity)
     assert finding.since_s == WELL.now_s
     assert finding.what[0].isupper() or finding.what[0].isdigit()
     assert finding.do.endswith(".")
-    register.look(later(WELL, PATIENCE[code] + 1))
-    assert register.look(later(WELL, PATIENCE[code] + 1 + LINGER[code])) == ()
+    register.evaluate(later(WELL, PATIENCE[code] + 1))
+    assert register.evaluate(later(WELL, PATIENCE[code] + 1 + LINGER[code])) == ()
 
 
-def test_every_finding_of_the_catalogue_has_been_made_to_appear() -> None:
+def test_every_finding_in_the_catalogue_is_tested() -> None:
     assert {code for _, code, _ in APPEARS.values()} == {check.code for check in CATALOGUE}
     assert len(PATIENCE) == len(CATALOGUE)
 
 
-def test_the_documents_catalogue_is_the_codes() -> None:
+def test_the_documented_findings_match_the_catalogue() -> None:
     chapter = DOCS.read_text(encoding="utf-8").split("\n## Findings\n")[1].split("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", chapter, re.MULTILINE)
-    assert [code for code, _ in told] == [check.code for check in CATALOGUE]
+    documented = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", chapter, re.MULTILINE)
+    assert [code for code, _ in documented] == [check.code for check in CATALOGUE]
     severities: dict[str, set[str]] = {}
     for _, code, severity in APPEARS.values():
         severities.setdefault(code, set()).add(severity)
-    assert {code: set(words.split(", ")) for code, words in told} == severities
+    assert {code: set(words.split(", ")) for code, words in documented} == severities
 
 
 STAYS_AWAY = {
     "well": WELL,
     "not_yet_tried": replace(WELL, canary=CanaryState()),
     "two_failures": replace(WELL, engine_failures=2),
-    "slow_but_alive": lately(engine_still_s=19.9),
+    "slow_but_alive": recent(engine_still_s=19.9),
     "just_below_critical": replace(WELL, reading=cool_but(temp_c=83.9)),
     "short_of_memory_is_no_heat": replace(WELL, limits=replace(FULL, reason="memory")),
     "just_enough": replace(WELL, reading=cool_but(available_bytes=100_000_000, free_bytes=100_000_000)),
     "no_limit": memory(cgroup_used_bytes=10**12),
     "no_swap": memory(swap_used_bytes=0, swap_total_bytes=0),
-    "a_day_later": replace(WELL, kept=Kept(set_aside="history.corrupt-1", set_aside_for_s=86_400.0)),
-    "a_few_frames": lately(received=9, overloaded=9, rate_limited=9),
-    "some_answers_unread": lately(results_dropped=9),
+    "a_day_later": replace(WELL, history=HistoryStatus(set_aside="history.corrupt-1", set_aside_for_s=86_400.0)),
+    "a_few_frames": recent(received=9, overloaded=9, rate_limited=9),
+    "some_answers_unread": recent(results_dropped=9),
     "not_silent_for_long": replace(WELL, silent_s={"gate": 119.0}),
     "nothing_else_is_known": replace(WELL, reading=Reading(0, Thermal(soc_temp_c=50))),
 }
 
 
 @pytest.mark.parametrize("name", STAYS_AWAY)
-def test_what_is_well_is_no_finding(name: str) -> None:
+def test_a_healthy_device_has_no_findings(name: str) -> None:
     register = Register(CATALOGUE)
-    register.look(STAYS_AWAY[name])
-    assert register.look(later(STAYS_AWAY[name], 1000)) == ()
+    register.evaluate(STAYS_AWAY[name])
+    assert register.evaluate(later(STAYS_AWAY[name], 1000)) == ()
 
 
-FLUTTERS = {
+HYSTERESIS = {
     "too_hot": (replace(WELL, reading=cool_but(temp_c=84)), replace(WELL, reading=cool_but(temp_c=83))),
     "memory_low": (
         replace(WELL, reading=cool_but(available_bytes=99_000_000)),
@@ -213,60 +213,63 @@ FLUTTERS = {
     "disk_low": (
         replace(WELL, reading=cool_but(free_bytes=99_000_000)), replace(WELL, reading=cool_but(free_bytes=110_000_000))
     ),
-    "overloaded": (lately(received=100, overloaded=25), lately(received=100, overloaded=15)),
-    "cameras_too_fast": (lately(received=100, rate_limited=55), lately(received=100, rate_limited=45)),
-    "results_dropped": (lately(results_dropped=10), lately(results_dropped=2)),
+    "overloaded": (recent(received=100, overloaded=25), recent(received=100, overloaded=15)),
+    "cameras_too_fast": (recent(received=100, rate_limited=55), recent(received=100, rate_limited=45)),
+    "results_dropped": (recent(results_dropped=10), recent(results_dropped=2)),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("code", FLUTTERS)
-def test_a_value_at_its_threshold_makes_one_finding_and_none_if_it_never_passed_it(code: str) -> None:
-    over, between = FLUTTERS[code]
+@pytest.mark.parametrize("code", HYSTERESIS)
+def test_a_value_near_its_threshold_does_not_flap(code: str) -> None:
+    over, between = HYSTERESIS[code]
     register, fresh = Register(CATALOGUE), Register(CATALOGUE)
     for second in range(200):
-        shown = codes(register.look(later(between if second > 100 or (second > 70 and second % 2) else over, second)))
+        shown = codes(
+            register.evaluate(later(between if second > 100 or (second > 70 and second % 2) else over, second))
+        )
         assert shown == ([code] if second >= PATIENCE[code] else [])
-        assert fresh.look(later(between, second)) == ()
+        assert fresh.evaluate(later(between, second)) == ()
 
 
 @pytest.mark.parametrize("name", ["throttled", "weak_supply"])
-def test_a_bit_that_comes_and_goes_by_the_second_is_one_finding(name: str) -> None:
+def test_a_flag_that_toggles_every_few_seconds_is_one_finding(name: str) -> None:
     facts, code, _ = APPEARS[name]
     register = Register(CATALOGUE)
     since = set()
     for second in range(60):
-        (finding,) = register.look(later(facts if second % 5 == 0 else WELL, second))
+        (finding,) = register.evaluate(later(facts if second % 5 == 0 else WELL, second))
         assert finding.code == code
         since.add(finding.since_s)
     assert since == {WELL.now_s}
 
 
-def test_what_does_not_last_is_never_told() -> None:
+def test_a_condition_that_does_not_last_is_not_reported() -> None:
     facts, _, _ = APPEARS["overloaded"]
     register = Register(CATALOGUE)
     for second in range(300):
-        assert register.look(later(facts if second % 60 < 50 else WELL, second)) == ()
+        assert register.evaluate(later(facts if second % 60 < 50 else WELL, second)) == ()
 
 
-def test_a_box_without_a_model_is_not_blamed_for_its_canary_as_well() -> None:
+def test_a_missing_model_hides_the_failed_self_test() -> None:
     facts = replace(WELL, model_error="it is gone", canary=CanaryState(at_s=1.0, failures=9))
-    assert codes(Register(CATALOGUE).look(facts)) == ["model_missing"]
+    assert codes(Register(CATALOGUE).evaluate(facts)) == ["model_missing"]
 
 
-def test_the_worst_comes_first() -> None:
+def test_the_worst_finding_comes_first() -> None:
     facts = replace(WELL, engine_failures=5, reading=cool_but(available_bytes=1, free_bytes=1, temp_c=90))
-    severities = [finding.severity for finding in Register(CATALOGUE).look(replace(facts, held_for_s=3.0))]
+    severities = [finding.severity for finding in Register(CATALOGUE).evaluate(replace(facts, held_for_s=3.0))]
     assert [severity.value for severity in severities] == ["critical", "critical", "degraded", "degraded", "info"]
 
 
-def test_long_lists_of_cameras_stay_readable() -> None:
+def test_long_lists_of_cameras_are_shortened() -> None:
     facts = replace(WELL, silent_s={f"camera-{number}": 7300.0 for number in range(40)})
-    (finding,) = Register(CATALOGUE).look(facts)
-    assert finding.what.endswith("and 35 more for 2 h 2 min.")
+    (finding,) = Register(CATALOGUE).evaluate(facts)
+    assert finding.what.startswith("No frame for 2 h 2 min from camera-0, ")
+    assert finding.what.endswith("and 35 more.")
 
 
 @given(st.lists(st.sampled_from(Severity), max_size=5))
-def test_the_state_of_the_box_is_its_worst_finding(severities: list[Severity]) -> None:
+def test_the_status_is_the_worst_finding(severities: list[Severity]) -> None:
     status = status_of(Finding("x", severity, "", "", 0.0) for severity in severities)
     if Severity.CRITICAL in severities:
         assert status == "critical"
@@ -281,50 +284,50 @@ def test_the_state_of_the_box_is_its_worst_finding(severities: list[Severity]) -
     after_s=st.sampled_from([0.0, 5.0, 60.0]),
     linger_s=st.sampled_from([0.0, 10.0]),
 )
-def test_a_finding_stands_only_for_what_was_said_long_enough_ago_or_a_moment_ago(
+def test_a_finding_lasts_from_after_s_of_firing_until_linger_s_of_quiet(
     seconds: list[tuple[float, bool]], after_s: float, linger_s: float
 ) -> None:
-    """The law of the register, told from the whole past instead of from what it remembers."""
+    """Compares the register with a check of the complete past."""
     now, past = 0.0, list[tuple[float, bool]]()
-    says = {"now": False}
+    state = {"fires": False}
 
-    def it(facts: Facts) -> Advice | None:
-        return Advice(Severity.INFO, "", "") if says["now"] else None
+    def check(facts: Facts) -> Advice | None:
+        return Advice(Severity.INFO, "", "") if state["fires"] else None
 
-    register = Register([Check(it, after_s, linger_s)])
-    for passed_s, speaks in seconds:
+    register = Register([Check(check, after_s, linger_s)])
+    for passed_s, fires in seconds:
         now += passed_s
-        says["now"] = speaks
-        past.append((now, speaks))
-        stands = bool(register.look(replace(WELL, now_s=now)))
-        heard = [at_s for at_s, spoke in past if spoke]
+        state["fires"] = fires
+        past.append((now, fires))
+        stands = bool(register.evaluate(replace(WELL, now_s=now)))
+        fired_at = [at_s for at_s, fired in past if fired]
         if stands:
-            assert now - heard[-1] <= linger_s
-            assert heard[-1] - heard[0] >= after_s
-        elif speaks:
+            assert now - fired_at[-1] <= linger_s
+            assert fired_at[-1] - fired_at[0] >= after_s
+        elif fires:
             assert after_s > 0
-            quiet_since = max((at_s for at_s, spoke in past if not spoke), default=0.0)
-            assert now - min(at_s for at_s in heard if at_s > quiet_since) < after_s
+            quiet_since = max((at_s for at_s, fired in past if not fired), default=0.0)
+            assert now - min(at_s for at_s in fired_at if at_s > quiet_since) < after_s
 
 
-def test_a_chip_that_has_cooled_is_not_called_hot() -> None:
+def test_a_chip_that_has_cooled_is_not_reported_as_hot() -> None:
     facts = replace(WELL, limits=HOT, target_temp_c=77.0)
-    said = [heat.hot(replace(facts, reading=cool_but(temp_c))) for temp_c in (76.0, 60.0)]
-    assert [advice.what for advice in said if advice] == [
-        "The chip is hot (76 °C), so the box takes fewer and smaller frames.",
-        "The chip was hot and is at 60 °C now; the box still takes fewer and smaller frames.",
+    results = [heat.hot(replace(facts, reading=cool_but(temp_c))) for temp_c in (76.0, 60.0)]
+    assert [advice.what for advice in results if advice] == [
+        "The chip is hot (76 °C). Detection is throttled: fewer frames, lower resolution.",
+        "The chip has cooled to 60 °C. Detection is still throttled and is recovering.",
     ]
 
 
-def test_an_engine_that_is_built_and_not_in_use_asks_for_a_restart_and_for_no_mending() -> None:
+def test_an_engine_that_is_built_but_not_in_use_needs_only_a_restart() -> None:
     failed = Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="building failed: no such layer")
-    told = sight.engine_stand_in(replace(WELL, notices=failed))
-    assert told is not None
-    assert told.what.endswith("A slower engine serves: building failed: no such layer.")
-    assert told.do.startswith("Mend that")
-    told = sight.engine_stand_in(
+    advice = sight.engine_stand_in(replace(WELL, notices=failed))
+    assert advice is not None
+    assert advice.what.endswith("A slower engine is running: building failed: no such layer.")
+    assert advice.do.startswith("Fix this")
+    advice = sight.engine_stand_in(
         replace(WELL, notices=replace(failed, engine_problem="too little memory", engine_built=True))
     )
-    assert told is not None
-    assert "has been built since, but not taken into use: too little memory." in told.what
-    assert told.do.startswith("Restart the service, which then uses what was built.")
+    assert advice is not None
+    assert "has been built since then but is not in use: too little memory." in advice.what
+    assert advice.do.startswith("Restart the service to use the new engine.")

@@ -1,4 +1,4 @@
-"""A day in rows: what is put is found where it belongs, whatever the clock does, and what is not known is null."""
+"""The history: rows keep their place when the clock is set, and unknown values are null."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def row(**values: float | None) -> list[float | None]:
     return [values.get(name) for name in NAMES]
 
 
-def told(history: History, span: Span, name: str, now_s: float = NOW_S) -> list[float | None]:
+def column(history: History, span: Span, name: str, now_s: float = NOW_S) -> list[float | None]:
     values = as_json(history.excerpt(span, now_s))["columns"][name]
     assert isinstance(values, list)
     return values
 
 
-def test_an_hour_is_told_by_ten_seconds_and_ends_with_the_last_whole_one() -> None:
+def test_an_hour_has_ten_second_entries_and_ends_with_the_last_complete_one() -> None:
     history = History()
     history.put(NOW - 1, row(soc_temp_c=61.26))
     history.put(NOW - 360, row(soc_temp_c=50.0))
@@ -39,7 +39,7 @@ def test_an_hour_is_told_by_ten_seconds_and_ends_with_the_last_whole_one() -> No
     assert list(answer["columns"]) == NAMES
 
 
-def test_a_day_is_told_by_minutes_of_its_means_and_extremes() -> None:
+def test_a_day_has_one_minute_entries_with_means_and_extremes() -> None:
     history = History()
     minute = NOW // 6 * 6 - 6
     history.put(minute, row(soc_temp_c=60, cooling_state=1, memory_available_bytes=5e9, latency_p95_ms=80, status=0))
@@ -67,54 +67,54 @@ def test_an_empty_history_is_all_null() -> None:
     assert as_json(History().excerpt("hour", 0.0))["columns"]["status"] == [None] * 360
 
 
-def test_what_is_a_day_old_makes_room() -> None:
+def test_rows_older_than_a_day_are_overwritten() -> None:
     history = History()
     for step in range(NOW - SLOTS - 100, NOW):
         history.put(step, row(cameras=step % 50))
-    assert told(history, "day", "cameras")[0] is not None
-    assert len([value for value in told(history, "hour", "cameras") if value is not None]) == 360
-    assert told(history, "hour", "cameras", NOW_S - 86_400)[-1] is None
+    assert column(history, "day", "cameras")[0] is not None
+    assert len([value for value in column(history, "hour", "cameras") if value is not None]) == 360
+    assert column(history, "hour", "cameras", NOW_S - 86_400)[-1] is None
 
 
-def test_it_never_grows() -> None:
+def test_its_size_is_fixed() -> None:
     history = History()
     assert history._rows.nbytes + history._ours.nbytes + history._unsaved.nbytes < 450_000
     history.put(NOW, row(cameras=1))
     assert history._rows.shape == (SLOTS,)
 
 
-def test_when_the_clock_is_set_from_1970_to_now_the_rows_of_this_run_move_with_it() -> None:
+def test_rows_of_this_run_move_when_the_clock_is_set_from_1970_to_now() -> None:
     history = History()
     for step in range(1, 31):
         history.put(step, row(cpu_percent=step))
     history.shift(NOW - 31)
-    assert told(history, "hour", "cpu_percent")[-30:] == [float(n) for n in range(1, 31)]
-    assert told(history, "hour", "cpu_percent", 400.0) == [None] * 360
+    assert column(history, "hour", "cpu_percent")[-30:] == [float(n) for n in range(1, 31)]
+    assert column(history, "hour", "cpu_percent", 400.0) == [None] * 360
 
 
-def test_when_the_clock_is_set_back_they_move_too_and_nothing_stays_in_the_future() -> None:
+def test_rows_move_when_the_clock_is_set_back_and_none_stay_in_the_future() -> None:
     history = History()
     history.put(NOW - 1, row(cpu_percent=7))
     history.shift(-100)
-    assert told(history, "hour", "cpu_percent")[-101] == 7.0
-    assert [value for value in told(history, "hour", "cpu_percent", NOW_S + 1000) if value is not None] == [7.0]
-    history.shift(-(10**9))  # before 1970: gone, and no harm
-    assert told(history, "day", "cpu_percent") == [None] * 1440
+    assert column(history, "hour", "cpu_percent")[-101] == 7.0
+    assert [value for value in column(history, "hour", "cpu_percent", NOW_S + 1000) if value is not None] == [7.0]
+    history.shift(-(10**9))  # before 1970: the rows are dropped
+    assert column(history, "day", "cpu_percent") == [None] * 1440
     history.put(NOW, row(cpu_percent=1))
 
 
-def test_rows_of_an_earlier_run_stay_where_they_were_dated() -> None:
+def test_rows_of_an_earlier_run_keep_their_dates() -> None:
     earlier = History()
     earlier.put(NOW - 200, row(cpu_percent=1))
     history = History(earlier._rows.copy())
     history.put(NOW - 190, row(cpu_percent=2))
     history.shift(90)
-    values = told(history, "hour", "cpu_percent")
+    values = column(history, "hour", "cpu_percent")
     assert (values[-200], values[-190], values[-100]) == (1.0, None, 2.0)
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(-(10**8), 10**10)), max_size=12))
-def test_no_way_of_setting_the_clock_loses_or_doubles_the_last_rows(jumps: list[tuple[int, int]]) -> None:
+def test_setting_the_clock_neither_loses_nor_duplicates_recent_rows(jumps: list[tuple[int, int]]) -> None:
     history, step, put = History(), NOW, 0
     for rows, jump in jumps:
         for _ in range(rows):
@@ -123,11 +123,11 @@ def test_no_way_of_setting_the_clock_loses_or_doubles_the_last_rows(jumps: list[
         new = min(max(step + jump, SLOTS), 2**32 - 10_000)
         history.shift(new - step)
         step = new
-    known = [value for value in told(history, "hour", "cameras", (step + 1) * STEP_S) if value is not None]
+    known = [value for value in column(history, "hour", "cameras", (step + 1) * STEP_S) if value is not None]
     assert known == [number % 1000 for number in range(max(1, put - 359), put + 1)]
 
 
-def test_only_what_is_new_is_to_be_saved_and_what_was_not_saved_is_again() -> None:
+def test_only_new_rows_are_saved_and_failed_ones_are_saved_again() -> None:
     history = History()
     for step in (NOW, NOW + 1):
         history.put(step, row(cameras=1))
@@ -139,7 +139,7 @@ def test_only_what_is_new_is_to_be_saved_and_what_was_not_saved_is_again() -> No
     assert history.take_unsaved(100)[1].tobytes() == rows.tobytes()
 
 
-def test_a_shift_is_saved_in_parts_when_it_is_large() -> None:
+def test_a_large_shift_is_saved_in_several_parts() -> None:
     history = History()
     for step in range(1000):
         history.put(NOW + step, row(cameras=1))

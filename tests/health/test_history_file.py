@@ -1,4 +1,4 @@
-"""The history's file: what was saved is read again, what is damaged is set aside, and a bad disk harms nothing."""
+"""The history file: it survives restarts and power cuts, damaged files are renamed, and a bad disk stops nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from appliance.device.state import StateFolder, open_folder
 from appliance.health import history_file
 from appliance.health.history import COLUMNS, ROW, SLOTS, History, Rows, as_json
-from appliance.health.history_file import HEADER, Loaded, load, save
-from appliance.health.recorder import Look, Recorder
+from appliance.health.history_file import HEADER, LoadedHistory, load, save
+from appliance.health.recorder import Recorder, Sample
 from appliance.health.trends import Counts
 from appliance.health.watch import Watch
 from appliance.readings import Cpu, Reading
@@ -31,7 +31,7 @@ NOW = 180_000_000
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """The disk of these tests is real, and so is their loop's time."""
+    """These tests use a real disk, and therefore real time."""
     return "asyncio"
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Iterator[StateFolder]:
 
 @pytest.fixture
 def path(folder: StateFolder) -> Path:
-    """A file with an hour in it."""
+    """A history file with one hour of rows."""
     assert folder.path is not None
     there = folder.path / history_file.NAME
     save(there, *filled().take_unsaved(SLOTS))
@@ -62,7 +62,7 @@ def hour(rows: Rows) -> list[float | None]:
     return values
 
 
-def test_what_was_saved_is_read_again(folder: StateFolder, path: Path) -> None:
+def test_saved_rows_are_loaded_again(folder: StateFolder, path: Path) -> None:
     loaded = load(folder)
     assert (loaded.path, loaded.problem, loaded.set_aside) == (path, None, None)
     assert hour(loaded.rows) == [float(step % 50) for step in range(NOW - 360, NOW)]
@@ -83,7 +83,7 @@ def test_rows_at_both_ends_of_the_ring_are_saved_together(folder: StateFolder, p
     assert set(range(NOW // SLOTS * SLOTS - 3, NOW // SLOTS * SLOTS + 3)) <= set(steps.tolist())
 
 
-def test_no_file_is_an_empty_history_and_the_first_save_makes_one(folder: StateFolder) -> None:
+def test_the_first_save_creates_the_file(folder: StateFolder) -> None:
     loaded = load(folder)
     assert not loaded.rows["step"].any()
     assert (loaded.problem, loaded.set_aside) == (None, None)
@@ -93,8 +93,8 @@ def test_no_file_is_an_empty_history_and_the_first_save_makes_one(folder: StateF
 
 
 @pytest.mark.parametrize("written", [0, 1, 47, 100, 287, 288])
-def test_a_power_cut_within_a_save_costs_that_minute_at_most(written: int, folder: StateFolder, path: Path) -> None:
-    """The bytes of a minute got so far and no further."""
+def test_a_power_cut_during_a_save_loses_at_most_that_minute(written: int, folder: StateFolder, path: Path) -> None:
+    """Only the first `written` bytes of a minute reach the disk."""
     slots, rows = filled(6, NOW + 1).take_unsaved(SLOTS)
     data, place = rows.tobytes(), len(HEADER) + int(slots[0]) * ROW.itemsize
     with path.open("r+b") as file:
@@ -106,7 +106,7 @@ def test_a_power_cut_within_a_save_costs_that_minute_at_most(written: int, folde
     assert np.count_nonzero(loaded.rows["step"]) == 360 + written // ROW.itemsize
 
 
-def test_a_torn_page_is_a_gap(folder: StateFolder, path: Path) -> None:
+def test_a_torn_page_becomes_a_gap(folder: StateFolder, path: Path) -> None:
     first = len(HEADER) + (NOW - 100) % SLOTS * ROW.itemsize
     with path.open("r+b") as file:
         file.seek(first)
@@ -129,7 +129,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_what_is_no_history_is_set_aside_and_told(
+def test_a_damaged_file_is_renamed_and_logged(
     name: str, folder: StateFolder, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_bytes(DAMAGE[name])
@@ -145,7 +145,9 @@ def test_what_is_no_history_is_set_aside_and_told(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 414_783), st.binary(min_size=1, max_size=64)), min_size=1, max_size=8))
-def test_no_damage_raises_or_makes_up_a_value(folder: StateFolder, path: Path, damage: list[tuple[int, bytes]]) -> None:
+def test_damage_never_raises_or_invents_a_value(
+    folder: StateFolder, path: Path, damage: list[tuple[int, bytes]]
+) -> None:
     path.unlink(missing_ok=True)
     save(path, *filled().take_unsaved(SLOTS))
     data = bytearray(path.read_bytes())
@@ -158,13 +160,13 @@ def test_no_damage_raises_or_makes_up_a_value(folder: StateFolder, path: Path, d
             assert set(row["values"].tolist()) == {right[int(row["step"])]}
 
 
-def test_a_folder_in_its_place_is_set_aside_too(folder: StateFolder, path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_renamed(folder: StateFolder, path: Path) -> None:
     path.unlink()
     path.mkdir()
     assert load(folder).set_aside == "history.corrupt-1"
 
 
-def test_a_link_in_its_place_is_not_written_through(folder: StateFolder, path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed_when_saving(folder: StateFolder, path: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(path.read_bytes())
     path.unlink()
@@ -173,7 +175,7 @@ def test_a_link_in_its_place_is_not_written_through(folder: StateFolder, path: P
         save(path, *filled(6, NOW).take_unsaved(SLOTS))
 
 
-def test_without_a_folder_of_its_own_nothing_is_kept(folder: StateFolder) -> None:
+def test_without_a_free_state_folder_nothing_is_saved(folder: StateFolder) -> None:
     assert load(None).path is None
     assert folder.path is not None
     second = load(open_folder(folder.path))
@@ -184,48 +186,49 @@ def test_without_a_folder_of_its_own_nothing_is_kept(folder: StateFolder) -> Non
 # -- the service that saves ------------------------------------------------------------------------------------------
 
 
-def watch_of(loaded: Loaded, clock: FakeClock) -> Watch:
+def watch_of(loaded: LoadedHistory, clock: FakeClock) -> Watch:
     recorder = Recorder(History(loaded.rows), latency_bounds_s=(1.0,), clock=clock, wall_clock=clock)
     return Watch(loaded, recorder, clock=clock, period_s=0.001)
 
 
-def seeing(clock: FakeClock) -> Look:
-    """One look, a second after the last."""
+def next_sample(clock: FakeClock) -> Sample:
+    """Take a sample, one second after the last."""
     clock.pass_(1)
-    return Look(Reading(clock.now_s, cpu=Cpu(percent=9)), Counts(clock.now_s, latency_counts=(0, 0)), 0, 1, "ok")
+    return Sample(Reading(clock.now_s, cpu=Cpu(percent=9)), Counts(clock.now_s, latency_counts=(0, 0)), 0, 1, "ok")
 
 
-async def run(watch: Watch, clock: FakeClock, looks: int) -> None:
-    """Let it look so many times."""
+async def run(watch: Watch, clock: FakeClock, samples: int) -> None:
+    """Run the watch until it has taken this many samples."""
     enough = asyncio.Event()
-    left = looks
+    left = samples
 
-    def look() -> Look:
+    def sample() -> Sample:
         nonlocal left
         left -= 1
         if left <= 0:
             enough.set()
-        return seeing(clock)
+        return next_sample(clock)
 
-    task = asyncio.create_task(watch.run(look))
-    await enough.wait()
+    task = asyncio.create_task(watch.run(sample))
+    async with asyncio.timeout(30):
+        await enough.wait()
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
 
 
-async def test_a_restart_forgets_nothing_but_the_last_unfinished_row(folder: StateFolder) -> None:
+async def test_a_restart_loses_only_the_last_unfinished_row(folder: StateFolder) -> None:
     clock = FakeClock(NOW * 10.0)
     await run(watch_of(load(folder), clock), clock, 95)
     again = watch_of(load(folder), clock)
     values = as_json(again.history.excerpt("hour", clock.now_s + 10))["columns"]["cpu_percent"]
     assert [value for value in values if value is not None] == [9.0] * 9
-    assert again.kept.problem is None
+    assert again.history_status.problem is None
 
 
 @contextmanager
 def full_disk(limit_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: a write fails as on a full disk."""
+    """Simulate a full disk: no file may grow beyond this size."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
@@ -236,39 +239,39 @@ def full_disk(limit_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, former)
 
 
-async def test_a_full_disk_is_told_and_what_it_did_not_take_is_saved_when_it_can(folder: StateFolder) -> None:
+async def test_a_full_disk_is_reported_and_the_rows_are_saved_later(folder: StateFolder) -> None:
     clock = FakeClock(NOW * 10.0)
     watch = watch_of(load(folder), clock)
     with full_disk(1000):
         await run(watch, clock, 45)
-        assert watch.kept.problem is not None
+        assert watch.history_status.problem is not None
         assert folder.path is not None
-        assert [entry.name for entry in folder.path.iterdir()] == ["lock"], "nothing half-written stays"
+        assert [entry.name for entry in folder.path.iterdir()] == ["lock"], "no partial file is left behind"
     with ThreadPoolExecutor(1) as disk:
         await watch.save(disk)
-    assert watch.kept.problem is None
+    assert watch.history_status.problem is None
     assert np.count_nonzero(load(folder).rows["step"]) == 4
 
 
-async def test_a_folder_that_vanishes_is_told_and_a_file_that_does_is_made_anew(
+async def test_a_deleted_file_is_created_again_and_a_deleted_folder_is_reported(
     folder: StateFolder, path: Path
 ) -> None:
     clock = FakeClock(NOW * 10.0)
     watch = watch_of(load(folder), clock)
     path.unlink()
     await run(watch, clock, 25)
-    assert watch.kept.problem is None
+    assert watch.history_status.problem is None
     assert path.exists()
     path.unlink()
     path.with_name("lock").unlink()
     path.parent.rmdir()
     await run(watch, clock, 25)
-    assert watch.kept.problem is not None
-    assert str(path) in watch.kept.problem
+    assert watch.history_status.problem is not None
+    assert str(path) in watch.history_status.problem
 
 
-async def test_looks_go_on_while_a_disk_hangs(folder: StateFolder, path: Path) -> None:
-    """A pipe that nobody reads hangs whoever opens it for writing."""
+async def test_sampling_continues_while_the_disk_hangs(folder: StateFolder, path: Path) -> None:
+    """Opening a pipe without a reader for writing blocks, like a disk that hangs."""
     clock = FakeClock(NOW * 10.0)
     watch = watch_of(load(folder), clock)
     path.unlink()

@@ -102,8 +102,8 @@ async def test_the_box_says_what_is_to_be_mended_and_does_not_go_dark(
     async with serve(load=loading.load_to_serve, wait_ready=True, **flags(models, "gate", "tensorrt")) as running:
         (finding,) = [one for one in running.started.parts.vitals.findings() if one.code == "engine_stand_in"]
         assert "JetPack provides it as python3-libnvinfer" in finding.what
-        assert finding.what.endswith("A slower engine serves: the box cannot mend that by itself.")
-        assert finding.do.startswith("Mend that, then restart the service")
+        assert finding.what.endswith("A slower engine is running: the device cannot fix this by itself.")
+        assert finding.do.startswith("Fix this, then restart the service")
 
 
 async def test_a_model_that_the_engine_cannot_run_does_not_take_the_place_of_one_that_it_runs(

@@ -12,7 +12,7 @@ from appliance.health import history_file
 from appliance.health.canary import Canary
 from appliance.health.facts import Thresholds
 from appliance.health.history import History
-from appliance.health.recorder import Look, Recorder
+from appliance.health.recorder import Recorder, Sample
 from appliance.health.watch import Watch
 from appliance.readings import (
     Board,
@@ -92,15 +92,15 @@ class HealthRig:
         """The current payload of `/health`."""
         return of_snapshot(self.vitals.snapshot())
 
-    def advance(self, seconds: int) -> Look:
-        """Advance the clock by seconds, with a report in each; return the last report."""
-        look = self.vitals.look()
+    def advance(self, seconds: int) -> Sample:
+        """Advance the clock by seconds, with a sample in each; return the last one."""
+        sample = self.vitals.sample()
         for _ in range(seconds):
             self.clock.pass_(1)
             self.wall.pass_(1)
-            look = self.vitals.look()
-            self.recorder.note(look)
-        return look
+            sample = self.vitals.sample()
+            self.recorder.note(sample)
+        return sample
 
     def codes(self) -> list[str]:
         return [finding.code for finding in self.vitals.findings()]

@@ -162,7 +162,7 @@ async def test_health_returns_200_when_degraded_and_503_when_critical(serve: Ser
         vitals.notices = lambda: Notices(safe_mode="appliance.toml, line 3: unknown key")
         status, report = await get(running.url, "/health")
         assert (status, report["status"]) == (503, "critical")
-        what = "The settings are wrong, so no frame is looked at: appliance.toml, line 3: unknown key"
+        what = "Detection is stopped: invalid settings. appliance.toml, line 3: unknown key"
         assert report["findings"][0]["what"] == what
 
 

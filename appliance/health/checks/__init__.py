@@ -1,1 +1,1 @@
-"""The checks, in files by subject; `health/catalogue.py` lists them all."""
+"""The checks, one file per subject; `health/catalogue.py` lists them all."""

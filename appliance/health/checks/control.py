@@ -1,4 +1,4 @@
-"""Who steers the box: the governor, a person, the configuration, the clock."""
+"""Checks of what controls the device: governor, settings, service tasks, clock."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from appliance.values import Severity
 
 
 def last_cooling_state(facts: Facts) -> Advice | None:
-    if facts.cooling < facts.max_cooling or facts.max_cooling == 0:  # nothing is governed
+    if facts.cooling < facts.max_cooling or facts.max_cooling == 0:  # the governor is off
         return None
     if facts.limits.admit:
-        severity, what = Severity.DEGRADED, "The box does the least it can"
+        severity, what = Severity.DEGRADED, "Detection is throttled to the minimum"
     else:
-        severity, what = Severity.CRITICAL, "The box refuses all frames"
+        severity, what = Severity.CRITICAL, "Detection is paused and all frames are refused"
     return Advice(
         severity,
-        f"{what}: it is in its last cooling state ({facts.limits.reason.replace('_', ' ')}).",
-        "It comes back by itself when the cause is gone; the other findings name it.",
+        f"{what}: the governor is at its last throttle level (reason: {facts.limits.reason.replace('_', ' ')}).",
+        "Fix the cause, which the other findings name. The device then recovers by itself.",
     )
 
 
@@ -27,8 +27,8 @@ def governor_held(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.INFO,
-        f"Someone holds the box in cooling state {facts.cooling} for another {in_words(facts.held_for_s)}.",
-        "`appliance governor release` ends that.",
+        f"The governor is held manually at throttle level {facts.cooling} for another {in_words(facts.held_for_s)}.",
+        "To return to automatic control now, run `appliance governor release`.",
     )
 
 
@@ -37,8 +37,9 @@ def safe_mode(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.CRITICAL,
-        f"The settings are wrong, so no frame is looked at: {facts.notices.safe_mode}",
-        "Mend that; the box notices by itself within seconds. `appliance config check` says whether it is good.",
+        f"Detection is stopped: invalid settings. {facts.notices.safe_mode}",
+        "Fix the settings; the service picks up the change within seconds. To check them, run "
+        "`appliance config check`.",
     )
 
 
@@ -47,8 +48,8 @@ def config_not_reloaded(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The new settings do not hold: {facts.notices.config_not_reloaded}",
-        "Mend that, then run `sudo systemctl reload appliance`. Until then the settings from before hold.",
+        f"The new settings were rejected: {facts.notices.config_not_reloaded}",
+        "Fix the settings, then run `sudo systemctl reload appliance`. Until then the previous settings stay in effect.",
     )
 
 
@@ -57,8 +58,8 @@ def part_failed(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"A part of the service fails and is started again: {facts.notices.part_failed}",
-        "Frames are still processed. Report this with the traceback in `journalctl -u appliance`.",
+        f"A background task of the service fails and is being restarted: {facts.notices.part_failed}",
+        "Detection continues. Report this with the traceback from `journalctl -u appliance`.",
     )
 
 
@@ -67,6 +68,6 @@ def clock_not_synchronised(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.INFO,
-        "The clock follows no time server: times in logs and history may be wrong.",
-        "Give the box a way to a time server (NTP, UDP port 123), or a clock module with a battery.",
+        "The clock is not synchronised. Times in logs and history may be wrong.",
+        "Allow access to an NTP server (UDP port 123), or add a battery-backed clock module.",
     )

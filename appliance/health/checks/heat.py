@@ -1,4 +1,4 @@
-"""Heat, and whether the box can feel it."""
+"""Checks of the chip's temperature, its sensor, and throttling by the board."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ from appliance.health.facts import Facts
 from appliance.health.findings import Advice
 from appliance.values import Severity
 
-_REASONS = frozenset({"temperature", "critical_temperature"})
-"""Of limits that were lowered because of heat."""
-_COOLED_C = 2.0
+_HEAT_REASONS = frozenset({"temperature", "critical_temperature"})
+"""Reasons of limits that were lowered because of heat."""
+_HYSTERESIS_C = 2.0
 
 
 def too_hot(facts: Facts) -> Advice | None:
     temp_c, critical_c = facts.reading.thermal.soc_temp_c, facts.thresholds.critical_temp_c
-    if temp_c is None or not facts.above("too_hot", temp_c, critical_c, critical_c - _COOLED_C):
+    if temp_c is None or not facts.above("too_hot", temp_c, critical_c, critical_c - _HYSTERESIS_C):
         return None
-    stopped = "" if facts.limits.admit else "; inference is stopped until it has cooled"
+    paused = "" if facts.limits.admit else " Detection is paused until it cools down."
     return Advice(
         Severity.CRITICAL,
-        f"The chip is at {temp_c:.0f} °C, and {critical_c:.0f} °C is too hot{stopped}.",
-        "Give the box shade or air, and look whether its fan turns.",
+        f"Overheated: the chip is at {temp_c:.0f} °C (limit {critical_c:.0f} °C).{paused}",
+        "Check that the fan is running. Shade the device and let air reach it.",
     )
 
 
 def hot(facts: Facts) -> Advice | None:
-    if facts.limits.reason not in _REASONS or too_hot(facts) is not None:
+    if facts.limits.reason not in _HEAT_REASONS or too_hot(facts) is not None:
         return None
     temp_c = facts.reading.thermal.soc_temp_c
     shown = "temperature unknown" if temp_c is None else f"{temp_c:.0f} °C"
-    if temp_c is not None and facts.target_temp_c is not None and temp_c < facts.target_temp_c - _COOLED_C:
-        what = f"The chip was hot and is at {shown} now; the box still takes fewer and smaller frames."
+    if temp_c is not None and facts.target_temp_c is not None and temp_c < facts.target_temp_c - _HYSTERESIS_C:
+        what = f"The chip has cooled to {shown}. Detection is still throttled and is recovering."
     else:
-        what = f"The chip is hot ({shown}), so the box takes fewer and smaller frames."
+        what = f"The chip is hot ({shown}). Detection is throttled: fewer frames, lower resolution."
     return Advice(
         Severity.DEGRADED,
         what,
-        "It recovers by itself. If it happens often: shade, air, a fan, or fewer cameras.",
+        "No action needed: the device recovers by itself. If this happens often, add shade, airflow or a fan, or "
+        "connect fewer cameras.",
     )
 
 
 def throttled(facts: Facts) -> Advice | None:
     power = facts.reading.power
-    signs = ((power.throttled, "throttled"), (power.frequency_capped, "frequency capped"),
+    flags = ((power.throttled, "throttled"), (power.frequency_capped, "frequency capped"),
              (power.soft_limit, "soft temperature limit"))  # fmt: skip
-    active = ", ".join(name for sign, name in signs if sign)
-    if not active or power.under_voltage:  # a weak supply slows it down as well, and has its own finding
+    active = ", ".join(name for flag, name in flags if flag)
+    if not active or power.under_voltage:  # a weak supply throttles the chip too, and has its own finding
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The board slows its own chip down now ({active}).",
-        "Give it shade, air or a fan; or lower governor.target_temp_c, so that the service slows down first.",
+        f"The board's firmware is throttling the chip ({active}).",
+        "Add shade, airflow or a fan. Or lower governor.target_temp_c, so that the governor throttles detection "
+        "before the firmware does.",
     )
 
 
@@ -60,28 +62,28 @@ def throttled_since_boot(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.INFO,
-        "The board has slowed its own chip down since it started, but does not now.",
-        "Look at the temperature's history for when; a restart of the board clears this.",
+        "The board's firmware has throttled the chip since the last boot. It is not throttling now.",
+        "Check the temperature history to find out when. A reboot clears this message.",
     )
 
 
 def temperature_unknown(facts: Facts) -> Advice | None:
-    if facts.reading.thermal.soc_temp_c is not None or not facts.lately.temp_seen:
+    if facts.reading.thermal.soc_temp_c is not None or not facts.recent.temp_seen:
         return None
-    reason = facts.reading.unknown.get("thermal.soc_temp_c", "the sensor gives no value")
+    reason = facts.reading.unknown.get("thermal.soc_temp_c", "the sensor returns no value")
     return Advice(
         Severity.DEGRADED,
-        f"The temperature can no longer be read: {reason}.",
-        "Restart the box. If it stays, its sensor or its kernel driver is broken.",
+        f"The temperature sensor has stopped working: {reason}.",
+        "Reboot the device. If this comes back, the sensor or its kernel driver is faulty.",
     )
 
 
 def no_temperature_sensor(facts: Facts) -> Advice | None:
-    if facts.reading.thermal.soc_temp_c is not None or facts.lately.temp_seen:
+    if facts.reading.thermal.soc_temp_c is not None or facts.recent.temp_seen:
         return None
-    reason = facts.reading.unknown.get("thermal.soc_temp_c", "no sensor was found")
+    reason = facts.reading.unknown.get("thermal.soc_temp_c", "no sensor found")
     return Advice(
         Severity.INFO,
-        f"The temperature cannot be read: {reason}.",
-        "Nothing to do on a virtual machine. On a board: check that the kernel has its thermal driver.",
+        f"No temperature reading: {reason}.",
+        "This is normal on a virtual machine. On a board, check that the kernel's thermal driver is loaded.",
     )

@@ -1,4 +1,4 @@
-"""Memory: of the machine, of the control group that may end the service, and the swap behind both."""
+"""Checks of memory: the machine's, the service's control group, and swap."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from appliance.health.findings import Advice
 from appliance.health.words import megabytes
 from appliance.values import Severity
 
-_FEWER = "Stop what else runs on this box, or connect fewer cameras."
+_REDUCE_LOAD = "Stop other programs on this device, or connect fewer cameras."
 
 
 def memory_low(facts: Facts) -> Advice | None:
     available, least = facts.reading.memory.available_bytes, facts.thresholds.min_available_bytes
     if available is None or not facts.below("memory_low", available, least, 1.2 * least):
         return None
-    return Advice(Severity.DEGRADED, f"Only {megabytes(available)} of memory are left.", _FEWER)
+    return Advice(Severity.DEGRADED, f"Low memory: {megabytes(available)} available.", _REDUCE_LOAD)
 
 
 def memory_limit_near(facts: Facts) -> Advice | None:
@@ -24,8 +24,9 @@ def memory_limit_near(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The service uses {megabytes(used)} of the {megabytes(limit)} it is allowed; at the limit it is ended.",
-        "Raise MemoryMax= of the unit or the limit of the container, or connect fewer cameras.",
+        f"The service uses {megabytes(used)} of its {megabytes(limit)} memory limit. It is killed if it reaches the "
+        "limit.",
+        "Raise the limit (MemoryMax= of the unit, or the container's limit), or connect fewer cameras.",
     )
 
 
@@ -34,8 +35,10 @@ def memory_pressure(facts: Facts) -> Advice | None:
     if percent is None or not facts.above("memory_pressure", percent, 20, 10):
         return None
     return Advice(
-        Severity.DEGRADED, f"Programs on this box wait for memory {percent:.0f} % of the time.", _FEWER
-    )  # fmt: skip
+        Severity.DEGRADED,
+        f"Memory pressure: programs spend {percent:.0f} % of the time waiting for memory.",
+        _REDUCE_LOAD,
+    )
 
 
 def swapping(facts: Facts) -> Advice | None:
@@ -44,5 +47,7 @@ def swapping(facts: Facts) -> Advice | None:
     if used is None or not total or not facts.above("swapping", used / total, 0.75, 0.6):
         return None
     return Advice(
-        Severity.DEGRADED, f"{megabytes(used)} of {megabytes(total)} of swap are in use, which is slow.", _FEWER
-    )  # fmt: skip
+        Severity.DEGRADED,
+        f"Swap is nearly full: {megabytes(used)} of {megabytes(total)} in use. This slows the device down.",
+        _REDUCE_LOAD,
+    )

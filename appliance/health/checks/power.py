@@ -1,4 +1,4 @@
-"""The supply."""
+"""Checks of the power supply."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def under_voltage(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        "Under-voltage now: the supply does not keep up.",
-        "Use the supply made for this board (27 W for a Raspberry Pi 5) and a short cable.",
+        "Power supply: under-voltage.",
+        "Use the power supply made for this board (27 W for a Raspberry Pi 5) and a short cable.",
     )
 
 
@@ -23,6 +23,6 @@ def under_voltage_since_boot(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.INFO,
-        "There was under-voltage since the board started, but there is none now.",
-        "Use the supply made for this board and a short cable; a restart of the board clears this.",
+        "Power supply: under-voltage since the last boot. The voltage is fine now.",
+        "Use the power supply made for this board and a short cable. A reboot clears this message.",
     )

@@ -1,4 +1,4 @@
-"""Whether the box sees: model, canary, engine."""
+"""Checks of detection itself: model, engine, self-test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def model_missing(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.CRITICAL,
-        f"There is no working model: {facts.model_error}",
-        "Run `appliance model fetch --force` on the box (or set model.name), then restart the service.",
+        f"Detection is stopped: no working model. {facts.model_error}",
+        "Run `appliance model fetch --force` on the device, or set model.name. Then restart the service.",
     )
 
 
@@ -24,8 +24,8 @@ def model_not_activated(facts: Facts) -> Advice | None:
     return Advice(
         Severity.DEGRADED,
         f"The model {facts.notices.activation_error}.",
-        "Nothing else has changed. Run `appliance model verify` and activate it again; activating the present model "
-        "ends this notice.",
+        "The previous model is still in use. Run `appliance model verify`, then activate the model again. To dismiss "
+        "this message, activate the model in use.",
     )
 
 
@@ -36,20 +36,20 @@ def engine_stand_in(facts: Facts) -> Advice | None:
     if problem is None:
         return Advice(
             Severity.DEGRADED,
-            f"{why}. A slower engine serves meanwhile.",
-            "Nothing is to be done: the engine is being built, which takes some minutes, and then comes into use.",
+            f"{why}. A slower engine is running in the meantime.",
+            "No action needed: the engine is being built, which takes several minutes. The service switches to it when "
+            "it is ready.",
         )
     if facts.notices.engine_built:
         return Advice(
             Severity.DEGRADED,
-            f"{why}. It has been built since, but not taken into use: {problem}. A slower engine serves.",
-            "Restart the service, which then uses what was built. If the box does not see after that, set engine.kind "
-            "to openvino.",
+            f"{why}. The engine has been built since then but is not in use: {problem}. A slower engine is running.",
+            "Restart the service to use the new engine. If the self-test then fails, set engine.kind to openvino.",
         )
     return Advice(
         Severity.DEGRADED,
-        f"{why}. A slower engine serves: {problem}.",
-        "Mend that, then restart the service, which tries again; or set engine.kind to openvino.",
+        f"{why}. A slower engine is running: {problem}.",
+        "Fix this, then restart the service to try again. Or set engine.kind to openvino.",
     )
 
 
@@ -59,8 +59,8 @@ def canary_failed(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED if canary.proved and canary.failures < 3 else Severity.CRITICAL,
-        f"The known picture did not come back as it should: {canary.message}.",
-        "Restart the service. If it stays, run `appliance doctor` and fetch the model again.",
+        f"Self-test failed: {canary.message}.",
+        "Restart the service. If this comes back, run `appliance doctor`, then `appliance model fetch --force`.",
     )
 
 
@@ -70,15 +70,16 @@ def engine_failing(facts: Facts) -> Advice | None:
     return Advice(
         Severity.CRITICAL,
         f"The last {facts.engine_failures} inferences failed.",
-        "Restart the service; the log says why they failed.",
+        "Restart the service. For the cause, run `journalctl -u appliance`.",
     )
 
 
 def engine_stuck(facts: Facts) -> Advice | None:
-    if facts.lately.engine_still_s < facts.thresholds.engine_deadline_s:
+    if facts.recent.engine_still_s < facts.thresholds.engine_deadline_s:
         return None
     return Advice(
         Severity.CRITICAL,
-        f"The engine has given nothing back for {in_words(facts.lately.engine_still_s)}.",
-        "Restart the service. If it happens again, restart the box and look into its log for errors of the chip.",
+        f"Inference hung: no result for {in_words(facts.recent.engine_still_s)}.",
+        "Restart the service. If this comes back, reboot the device and check the kernel log (`journalctl -k`) for "
+        "hardware errors.",
     )

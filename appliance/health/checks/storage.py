@@ -1,4 +1,4 @@
-"""The card or disk, and what the service keeps on it."""
+"""Checks of the card or disk, and of the files that the service keeps on it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def disk_low(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"Only {megabytes(free)} of disk are free.",
-        "Delete what is not needed; `sudo journalctl --vacuum-size=50M` frees old logs.",
+        f"Low disk space: {megabytes(free)} free.",
+        "Delete files you do not need. `sudo journalctl --vacuum-size=50M` removes old logs.",
     )
 
 
@@ -30,8 +30,8 @@ def disk_read_only(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        "The disk can only be read; updates, models and history cannot be written.",
-        "If that is not meant so, the card may be dying: back it up and replace it.",
+        "The disk is read-only. Updates, models and history cannot be saved.",
+        "If this is not intended, the card may be failing: back it up and replace it.",
     )
 
 
@@ -41,38 +41,38 @@ def card_worn(facts: Facts) -> Advice | None:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The card has used up {percent:.0f} % of its life.",
-        "Replace it at the next visit; an industrial card lasts longer.",
+        f"The card has used {percent:.0f} % of its rated life.",
+        "Replace the card at the next visit. An industrial-grade card lasts longer.",
     )
 
 
 def state_set_aside(facts: Facts) -> Advice | None:
-    kept = facts.kept
-    if kept.set_aside is None or kept.set_aside_for_s >= _DAY_S:
+    history = facts.history
+    if history.set_aside is None or history.set_aside_for_s >= _DAY_S:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"A file of the service could not be read; it was kept as {kept.set_aside}, and a new one begun.",
-        "If it happens again, the card may be dying: replace it. This note goes after a day.",
+        f"The history file was damaged. It was renamed to {history.set_aside}, and a new one was started.",
+        "If this happens again, the card may be failing: replace it. This message disappears after a day.",
     )
 
 
 def state_not_kept(facts: Facts) -> Advice | None:
-    kept = facts.kept
-    if kept.problem is None or kept.taken:
+    history = facts.history
+    if history.problem is None or history.taken:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The history is not saved: {kept.problem}. It works on, but a restart forgets it.",
-        "Free some disk space, or set state.dir to a folder that the service may write.",
+        f"The history is not saved: {history.problem}. It is lost at the next restart.",
+        "Free some disk space, or set state.dir to a folder that the service can write to.",
     )
 
 
 def state_taken(facts: Facts) -> Advice | None:
-    if not facts.kept.taken:
+    if not facts.history.taken:
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The history is not saved: {facts.kept.problem}.",
-        "Stop the other service, or give this one a folder of its own with state.dir; then restart it.",
+        f"The history is not saved: {facts.history.problem}.",
+        "Stop the other service, or set state.dir to a separate folder for this one. Then restart this service.",
     )

@@ -1,4 +1,4 @@
-"""Frames in and results out."""
+"""Checks of frames in and results out."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from appliance.health.findings import Advice
 from appliance.health.words import some
 from appliance.values import Severity
 
-_ENOUGH = 10
-"""Frames or events a minute, below which a part of them says nothing."""
+_MEANINGFUL = 10
+"""Frames or events a minute; with fewer, a percentage says nothing."""
 _SILENT_S = 120.0
 
 
 def overloaded(facts: Facts) -> Advice | None:
-    lately = facts.lately
-    if lately.received < _ENOUGH or not facts.limits.admit:  # a box that refuses all says so elsewhere
+    recent = facts.recent
+    if recent.received < _MEANINGFUL or not facts.limits.admit:  # refusing all frames has its own finding
         return None
-    part = lately.overloaded / lately.received
+    part = recent.overloaded / recent.received
     if not facts.above("overloaded", part, 0.2, 0.1):
         return None
     return Advice(
         Severity.DEGRADED,
-        f"The box had no time for {part:.0%} of the frames of the last minute.",
-        "Connect fewer cameras, lower flow.max_side, or let the cameras obey the `limits` that they are told.",
+        f"Overloaded: {100 * part:.0f} % of frames dropped in the last minute.",
+        "Connect fewer cameras, lower flow.max_side, or make the cameras follow the `limits` event.",
     )
 
 
 def cameras_too_fast(facts: Facts) -> Advice | None:
-    lately = facts.lately
-    if lately.received < _ENOUGH:
+    recent = facts.recent
+    if recent.received < _MEANINGFUL:
         return None
-    part = lately.rate_limited / lately.received
+    part = recent.rate_limited / recent.received
     if not facts.above("cameras_too_fast", part, 0.5, 0.4):
         return None
     return Advice(
         Severity.INFO,
-        f"{part:.0%} of the frames of the last minute came sooner than their cameras were told, and were dropped.",
-        "Set the cameras to a slower pace, or to obey the `limits` event: it saves their network.",
+        f"Cameras send too fast: {100 * part:.0f} % of frames in the last minute were over the rate limit and dropped.",
+        "Lower the cameras' frame rate, or make them follow the `limits` event. This also saves network traffic.",
     )
 
 
 def results_dropped(facts: Facts) -> Advice | None:
-    dropped = facts.lately.results_dropped
-    if not facts.above("results_dropped", dropped, _ENOUGH, 1):
+    dropped = facts.recent.results_dropped
+    if not facts.above("results_dropped", dropped, _MEANINGFUL, 1):
         return None
     return Advice(
         Severity.DEGRADED,
-        f"{dropped} answers of the last minute were dropped, because a client did not read them.",
-        "Look at the network of cameras and viewers; close pages that nobody watches.",
+        f"{dropped} results were dropped in the last minute: a client reads them too slowly.",
+        "Check the network of cameras and viewers. Close pages that nobody watches.",
     )
 
 
@@ -59,6 +59,6 @@ def camera_silent(facts: Facts) -> Advice | None:
     longest_s = max(facts.silent_s[name] for name in silent)
     return Advice(
         Severity.DEGRADED,
-        f"No frame from {some(silent)} for {in_words(longest_s)}.",
-        "Check power and network of the camera, and that it uses the name and token from [cameras].",
+        f"No frame for {in_words(longest_s)} from {some(silent)}.",
+        "Check the camera's power and network, and that it uses the name and token from [cameras].",
     )
