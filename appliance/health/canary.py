@@ -22,9 +22,9 @@ _MOST = 300
 class Canary:
     """Runs the self-test: repeatedly at startup until it passes, then every `period_s` while no camera sends.
 
-    `ask`: submits a frame and returns its outcome. `idle`: whether no camera sends. `classes`: of the model in use; empty
-    without a model, and then no test runs. `most`: the model's maximum number of detections. `failed`: called after each
-    failure, before the next attempt.
+    `ask`: submits a frame and returns its outcome. `idle`: whether no camera sends. `classes`: of the model in use;
+    empty without a model, and then no test runs. `most`: the model's maximum number of detections. `failed`: called
+    after each failure, before the next attempt.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ class Facts:
     """Codes of the current findings. Their clear thresholds differ from the set thresholds (hysteresis)."""
 
     def below(self, code: str, value: float | None, least: float, enough: float) -> bool:
-        """Whether a value has dropped below `least` and not yet recovered to `enough`. False if the value is unknown."""
+        """Whether a value dropped below `least` and has not recovered to `enough`. False if the value is unknown."""
         return value is not None and value < (enough if code in self.standing else least)
 
     def above(self, code: str, value: float | None, most: float, fine: float) -> bool:

@@ -1,10 +1,10 @@
 """The last 24 hours, one row per ten seconds, in an array of fixed size.
 
 Rules of this file:
-- Time is counted in steps: ten seconds of the wall clock since 1970. A row's slot is its step modulo the number of slots.
-  The row stores its step, so a slot with another step is a gap, and slots never need clearing.
-- A row is dated by the wall clock. When the clock is set, the rows of this run move with it, because their age is known.
-  Rows of earlier runs keep their dates.
+- Time is counted in steps: ten seconds of the wall clock since 1970. A row's slot is its step modulo the number of
+  slots. The row stores its step, so a slot with another step is a gap, and slots never need clearing.
+- A row is dated by the wall clock. When the clock is set, the rows of this run move with it, because their age is
+  known. Rows of earlier runs keep their dates.
 - Unknown values are NaN. Step 0 marks an empty row. The array is also the content of the file: each row gets a checksum
   when it is saved.
 """

@@ -2,8 +2,8 @@
 
 Rules of this file:
 - A row belongs to the step of the wall clock in which its samples were taken. A step without samples is a gap.
-- A change of more than half a step between the wall clock and the monotonic clock means that the clock was set. The rows
-  of this run then move with it.
+- A change of more than half a step between the wall clock and the monotonic clock means that the clock was set. The
+  rows of this run then move with it.
 - A rate is a counter's increase over the time that really passed, so a late sample causes no peak.
 """
 
@@ -93,8 +93,8 @@ class Recorder:
 def quantile(bounds_s: Sequence[float], counts: Sequence[int], part: float) -> float | None:
     """Estimate a quantile (`part`: 0-1) from the buckets of a histogram, s; None if it is empty.
 
-    Values are assumed to be evenly spread within their bucket. For the last bucket, which has no upper bound, returns its
-    lower bound.
+    Values are assumed to be evenly spread within their bucket. For the last bucket, which has no upper bound, returns
+    its lower bound.
     """
     left = part * sum(counts)
     if left <= 0:

@@ -274,7 +274,7 @@ async def test_a_configured_camera_that_is_silent_is_reported() -> None:
         rig.book.get("gate").last_frame_s = rig.clock() + 100  # type: ignore[union-attr]
         health.advance(130)
         (finding,) = [found for found in health.vitals.findings() if found.code == "camera_silent"]
-        assert finding.what == "No frame from yard for 2 min."
+        assert finding.what == "No frame for 2 min from yard."
 
 
 async def test_cameras_that_send_too_fast_for_a_minute_are_reported_as_the_cause() -> None:

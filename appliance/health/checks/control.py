@@ -49,7 +49,7 @@ def config_not_reloaded(facts: Facts) -> Advice | None:
     return Advice(
         Severity.DEGRADED,
         f"The new settings were rejected: {facts.notices.config_not_reloaded}",
-        "Fix the settings, then run `sudo systemctl reload appliance`. Until then the previous settings stay in effect.",
+        "Fix the settings, then run `sudo systemctl reload appliance`. The previous settings stay in effect.",
     )
 
 
