@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from appliance.errors import PortError
+from appliance.service.pending import Pending
 from appliance.web.ingress.limiter import ConnectionLimiter
 from appliance.web.ingress.token_bucket import TokenBucket
 
@@ -25,10 +26,10 @@ _BACKLOG = 4096
 _AT_ONCE = 16
 """Connections accepted in one turn of the event loop, about 5 ms, so that a flood does not delay connected cameras."""
 _BURST, _PER_S = 256, 200.0
-"""Connections accepted at once, and per second after that; the others wait in the kernel. The connected cameras do not
-notice a flood at this rate, and all cameras of a site may reconnect at once."""
-_REFUSED = 0.1
-"""A connection that is refused costs a tenth of one that is accepted."""
+"""Connections that send, accepted at once, and per second after that; the others wait in the kernel. The connected
+cameras do not notice a flood at this rate, and all cameras of a site may reconnect at once."""
+_REFUSED = _IDLE = 0.1
+"""A connection that is refused, or sends nothing, costs a tenth of one that sends."""
 _PAUSE_S = 0.5
 _RELIEF = 32
 """Idle connections closed when no file descriptor is left."""
@@ -45,6 +46,7 @@ class Port:
         self._listeners, self._limiter, self._connect = list(listeners), limiter, connect
         self._loop = asyncio.get_running_loop()
         self._rate = TokenBucket(_BURST, _PER_S, limiter.clock)
+        self._pending: set[Pending] = set()
         self._group = anyio.create_task_group()
         for listener in self._listeners:
             listener.setblocking(False)
@@ -65,6 +67,8 @@ class Port:
                 await anyio.sleep_forever()
             finally:
                 self._pause_all()
+                for pending in list(self._pending):
+                    pending.close()
 
     def close(self) -> None:
         """Stop accepting. On a passed socket new connections wait for the next process; otherwise they are refused."""
@@ -96,22 +100,25 @@ class Port:
                 return
 
     def _enter(self, connection: socket.socket, address: str) -> float:
-        """Serve a connection, or refuse it; returns how much it counts for."""
+        """Wait for data of a connection, or refuse it; returns how much it counts for."""
         if not self._limiter.admit(address):
             connection.close()
             return _REFUSED
         connection.setblocking(False)
         peer = self._limiter.peers.get(address)
         wait_s = peer.connect() if peer is not None else 0.0
-        self._group.start_soon(self._serve, connection, self._connect(address), wait_s)
-        return 1.0
+        pending = Pending(connection, address, self._limiter, self._charge, self._start, self._pending.discard)
+        self._pending.add(pending)
+        pending.start(wait_s)
+        return _IDLE
 
-    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol, wait_s: float) -> None:
-        try:
-            await asyncio.sleep(wait_s)
-        except asyncio.CancelledError:
-            connection.close()
-            raise
+    def _charge(self) -> float:
+        return self._rate.take(1 - _IDLE)
+
+    def _start(self, connection: socket.socket, address: str) -> None:
+        self._group.start_soon(self._serve, connection, self._connect(address))
+
+    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError as error:

@@ -38,12 +38,15 @@ class Broken(socket.socket):
 
 
 class Greeter(asyncio.Protocol):
-    """Says hello and closes."""
+    """Answers with hello and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.write(b"hello")
-        transport.close()
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"hello")
+        self.transport.close()
 
 
 @asynccontextmanager
@@ -60,6 +63,7 @@ async def taking(port: Port) -> AsyncIterator[Port]:
 
 async def greeting(port: int, host: str = "127.0.0.1") -> bytes:
     reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"x")
     try:
         return await asyncio.wait_for(reader.read(), 10)
     finally:
@@ -119,6 +123,7 @@ async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate()
         port = await stack.enter_async_context(taking(await listen([], "127.0.0.1", 0, limiter, make)))
         for _ in range(300):
             _, writer = await asyncio.open_connection("127.0.0.1", port.number)
+            writer.write(b"x")
             stack.callback(writer.close)
         with anyio.fail_after(10):
             while len(made) < 256:
@@ -129,6 +134,32 @@ async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate()
         with anyio.fail_after(10):
             while len(made) < 300:
                 await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_created_for_a_connection_before_it_sends() -> None:
+    limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=1000), lambda: 0.0)
+    made: list[str] = []
+
+    def make(address: str) -> Greeter:
+        made.append(address)
+        return Greeter()
+
+    async with taking(await listen([], "127.0.0.1", 0, limiter, make)) as port:
+        opened = [await asyncio.open_connection("127.0.0.1", port.number) for _ in range(20)]
+        with anyio.fail_after(10):
+            while len(limiter) < 20:
+                await asyncio.sleep(0.01)
+        assert made == []
+        for _, writer in opened[:10]:
+            writer.close()
+        with anyio.fail_after(10):
+            while len(limiter) > 10:
+                await asyncio.sleep(0.01)
+        assert await greeting(port.number) == b"hello"
+        assert made == ["127.0.0.1"]
+    assert len(limiter) == 0, "stopping closes the idle ones"
+    for _, writer in opened[10:]:
+        writer.close()
 
 
 async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:
