@@ -1,4 +1,4 @@
-# Two commands do all the set-up on a fresh Debian machine: `make run` and `make test`.
+# Two commands do all set-up on a fresh Debian machine: `make run` and `make test`.
 
 PYTHON ?= python3
 SOURCE ?= demo
@@ -10,66 +10,66 @@ MODEL  := models/yolo11n/manifest.json
 .PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench attack \
         fuzz bundle install clean
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
-run: setup model ## the service with a demo camera and a page to look at (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
+run: setup model ## run the service with a demo camera; open http://127.0.0.1:8080/ (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
 	@exec $(BIN)/appliance serve --profile realtime --port $(PORT) --camera "$(SOURCE)"
 
-setup: .venv/.installed ## only the environment, .venv
+setup: .venv/.installed ## create the environment .venv
 
-model: $(MODEL) ## only the default model
+model: $(MODEL) ## download the default model
 
-test: .venv/.installed-test $(MODEL) ## all tests
+test: .venv/.installed-test $(MODEL) ## run all tests
 	@$(BIN)/python -m pytest
 
-check: lint test ## everything that must hold: lint and test
+check: lint test ## lint and test: what must pass before a change is merged
 
-lint: .venv/.installed-test ## style, types, floors, units
+lint: .venv/.installed-test ## check style, types, import layers and systemd units
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@systemd/check.sh
 
-nvidia: .venv/.installed-test ## NVIDIA's own bindings of TensorRT and CUDA, which tests hold our calls against (150 MB, no GPU)
+nvidia: .venv/.installed-test ## install NVIDIA's Python bindings, which the tests check our calls against (150 MB, no GPU)
 	@$(BIN)/python -m tests.engines.nvidia.install
 
-boot-test: .venv/.installed-systemd $(MODEL) ## the installed service under real systemd in a container: failures, damage, restarts (root)
+boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot
 
-boot-test-full: .venv/.installed-systemd $(MODEL) ## and in a virtual machine: cgroup v2, power cuts (root, an hour)
+boot-test-full: .venv/.installed-systemd $(MODEL) ## the same, and in a virtual machine: cgroup v2, power cuts (root, an hour)
 	@$(BIN)/python -m pytest tests/boot -m 'boot or machine'
 
-provision-test: .venv/.installed-systemd $(MODEL) ## a blank system becomes a box from a bundle, and none again (root, two minutes)
+provision-test: .venv/.installed-systemd $(MODEL) ## test installation from a bundle on a blank system, and removal (root, minutes)
 	@$(BIN)/python -m pytest tests/provisioning -m 'provision and not slow'
 
-provision-test-full: .venv/.installed-systemd $(MODEL) ## and from the network, on Ubuntu, in a virtual machine, each step failing, upgrades, arm64 (root, long)
+provision-test-full: .venv/.installed-systemd $(MODEL) ## the same, and from the network, on Ubuntu, in a VM, failing steps, upgrades, arm64 (root, long)
 	@$(BIN)/python -m pytest tests/provisioning -m provision
 
-eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## accuracy through the socket against Ultralytics' own predictor
+eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## measure accuracy over the socket, compared with Ultralytics' predictor
 	@$(BIN)/python -m tests.evaluation --onnx .cache/eval/yolo11n/source.onnx
 
 .cache/eval/yolo11n/source.onnx: | .venv/.installed
 	@$(BIN)/appliance model fetch --keep-source --set model.dir=.cache/eval
 
-bench: .venv/.installed-test $(MODEL) ## speed, fairness and memory beside their references (BENCH="goodput literal …": only those)
+bench: .venv/.installed-test $(MODEL) ## measure speed, fairness and memory against references (BENCH="goodput literal …")
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-attack: .venv/.installed-test $(MODEL) ## hostile clients against the real service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
+attack: .venv/.installed-test $(MODEL) ## attack the running service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
 	@$(BIN)/python -m tests.attack $(ATTACK)
 
-fuzz: .venv/.installed-test ## a million mutated inputs for every door (N=1000000 SECONDS=300 SEED=1 ONLY="decode form" FIRST=0)
+fuzz: .venv/.installed-test ## send a million mutated inputs to every interface (N=1000000 SECONDS=300 SEED=1 ONLY="decode form" FIRST=0)
 	@$(BIN)/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
-bundle: .venv/.installed $(MODEL) ## one file that installs a box without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
+bundle: .venv/.installed $(MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
 
-install: ## this machine becomes a box: /opt/appliance, units, settings, first start (as root)
+install: ## install on this machine: /opt/appliance, units, settings, first start (root)
 	@provisioning/install.sh
 
-clean: ## remove what was installed and built; the models stay
+clean: ## remove everything installed and built, except the models
 	rm -rf .venv .cache build *.egg-info
 
 .venv/.installed: pyproject.toml

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Makes this machine an appliance: `sudo ./provisioning/install.sh`, online or with `--bundle FILE`.
+# Install the appliance on this machine: `sudo ./provisioning/install.sh`, online or with `--bundle FILE`.
 #
 # Rules of this file:
-# - It may be run again at any time: what is there and right is left alone.
+# - It can be run again at any time: whatever is already correct stays as it is.
 # - Each step says what it does. A step that fails says why and what to do, and everything done so far is undone.
-# - It is one file although it is long: it is read by whoever is about to run it as root, from top to bottom.
-# - A release lies in a folder of its own, /opt/appliance/releases/VERSION-HASH, with its environment and units;
+# - It is one long file, because people read it from top to bottom before they run it as root.
+# - A release has a folder of its own, /opt/appliance/releases/VERSION-HASH, with its environment and units;
 #   `current` is a link to the one in use. Settings, models and state are not part of a release.
 set -Eeuo pipefail
 
 usage="usage: sudo provisioning/install.sh [--bundle FILE] [--no-start]
-  --bundle FILE  what \`make bundle\` wrote: nothing is fetched from any network
-  --no-start     install and enable only"
+  --bundle FILE  a file made by \`make bundle\`: install without a network
+  --no-start     install and enable, but do not start"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 base=/opt/appliance
@@ -27,9 +27,9 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# What is undone when a step fails, last first.
+# Commands that undo the steps so far, run in reverse order when a step fails.
 undo=()
-# Not in /tmp, which is memory on some systems: a bundle is unpacked there.
+# Not in /tmp, which is in memory on some systems: the bundle is unpacked here.
 work=$(mktemp -d /var/tmp/appliance.XXXXXX)
 log=$work/log
 step=start
@@ -42,7 +42,7 @@ begin() { step=$1; advice=$2; printf '  %-12s ' "$step"; }
 done_() { say "${1:-done}"; }
 
 fail() {
-  [ "$BASH_SUBSHELL" = 0 ] || exit 1 # the script itself sees that, and fails
+  [ "$BASH_SUBSHELL" = 0 ] || exit 1 # the main shell fails on this
   trap - ERR INT TERM HUP
   say 'FAILED'
   {
@@ -53,10 +53,10 @@ fail() {
   } >&2
   local left=no output
   for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
-    # Not by way of a file: the disk may be full.
-    output=$(eval "${undo[i]}" 2>&1) || { left=yes; say "  could not be undone: ${undo[i]}: ${output##*$'\n'}" >&2; }
+    # Without a temporary file: the disk may be full.
+    output=$(eval "${undo[i]}" 2>&1) || { left=yes; say "  cannot undo: ${undo[i]}: ${output##*$'\n'}" >&2; }
   done
-  [ $left = yes ] || say 'Everything that was done has been undone: the machine is as it was.' >&2
+  [ $left = yes ] || say 'All changes were undone; the machine is as before.' >&2
   rm -rf "$work"
   exit 1
 }
@@ -65,51 +65,51 @@ trap 'fail "interrupted"' INT TERM HUP
 quietly() {
   running="$(basename "$1") ${*:2}"
   [ ${#running} -le 90 ] || running=${running:0:90}…
-  running="\`$running\` did not work"
+  running="\`$running\` failed"
   "$@" >>"$log" 2>&1 || return
   running=''
 }
-# For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work. The program would take the
-# variable for one of its settings.
+# For tests: APPLIANCE_FAIL_AT=STEP makes that step fail after it has done its work. Unset it, because the program
+# would read it as a setting.
 fail_at=${APPLIANCE_FAIL_AT:-}
 unset APPLIANCE_FAIL_AT
-end() { [ "$fail_at" != "$step" ] || fail 'it was told to fail'; done_ "$@"; : >"$log"; }
+end() { [ "$fail_at" != "$step" ] || fail 'failure requested by APPLIANCE_FAIL_AT'; done_ "$@"; : >"$log"; }
 
-begin machine 'Run it as root, on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
-[ "$(id -u)" = 0 ] || fail 'only root can install'
-[ -r /etc/os-release ] || fail 'this system does not say what it is (no /etc/os-release)'
+begin machine 'Run this as root on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
+[ "$(id -u)" = 0 ] || fail 'must run as root'
+[ -r /etc/os-release ] || fail 'unknown system: /etc/os-release is missing'
 . /etc/os-release
-case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not a Debian" ;; esac
-{ command -v apt-get && command -v systemctl; } >/dev/null || fail 'it has no apt-get or no systemd'
-# An older one would start the service without its secrets, and with half of its sandbox.
+case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not based on Debian" ;; esac
+{ command -v apt-get && command -v systemctl; } >/dev/null || fail 'apt-get or systemd is missing'
+# An older systemd would start the service without its secrets and with half of its sandbox.
 systemd=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-[ "${systemd:-0}" -ge 249 ] || fail "$PRETTY_NAME has systemd ${systemd:-of no version}, and 249 is needed"
+[ "${systemd:-0}" -ge 249 ] || fail "$PRETTY_NAME has systemd ${systemd:-of unknown version}; 249 or later is required"
 machine=$(uname -m)
-case $machine in x86_64 | aarch64) ;; *) fail "there is no OpenVINO for $machine" ;; esac
+case $machine in x86_64 | aarch64) ;; *) fail "OpenVINO does not support $machine" ;; esac
 mkdir -p /opt
 free_mb=$(df --output=avail -m /opt | tail -1)
 need_mb=1200
 if [ "$free_mb" -lt "$need_mb" ]; then
   advice="Free some space, for example with \`sudo apt-get clean\` and \`sudo journalctl --vacuum-size=50M\`."
-  fail "$free_mb MB are free in /opt, and $need_mb MB are needed"
+  fail "/opt has $free_mb MB free; $need_mb MB are required"
 fi
 end "$PRETTY_NAME, $machine, $free_mb MB free"
 
 source_dir=$(dirname "$here")
 if [ -n "$bundle" ]; then
-  begin bundle 'Copy the bundle again, and make it with `make bundle` for this machine and this Python.'
-  [ -f "$bundle" ] || fail "$bundle is not there"
+  begin bundle 'Copy the bundle again. Make it with `make bundle` for this machine and its Python.'
+  [ -f "$bundle" ] || fail "$bundle does not exist"
   mkdir "$work/bundle"
   quietly tar -xf "$bundle" -C "$work/bundle"
-  (cd "$work/bundle" && quietly sha256sum --quiet --strict -c SHA256SUMS) || fail 'a file in it is not what was put in'
+  (cd "$work/bundle" && quietly sha256sum --quiet --strict -c SHA256SUMS) || fail 'the bundle is damaged (wrong checksum)'
   source_dir=$work/bundle
   . "$work/bundle/BUNDLE" # version, architecture, python
-  [ "$architecture" = "$machine" ] || fail "it is for $architecture, and this machine is $machine"
+  [ "$architecture" = "$machine" ] || fail "the bundle is for $architecture; this machine is $machine"
   end "complete, for $architecture and Python $python"
 fi
 
-# The packages of the system that are not there yet.
-begin packages 'Look whether the network and the package sources of this machine work: `sudo apt-get update`.'
+# Install missing system packages.
+begin packages 'Check the network and the package sources of this machine: `sudo apt-get update`.'
 wanted=(python3 python3-systemd libgomp1 ca-certificates)
 [ -n "$bundle" ] || wanted+=(python3-venv)
 missing=()
@@ -117,8 +117,8 @@ for package in "${wanted[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ] && [ -n "$bundle" ]; then
-  # Without a network only Python itself cannot be done without.
-  command -v python3 >/dev/null || fail 'there is no python3, and a bundle does not bring it'
+  # Without a network only Python itself is indispensable.
+  command -v python3 >/dev/null || fail 'python3 is missing, and a bundle does not contain it'
   missing=()
 fi
 if [ ${#missing[@]} -gt 0 ]; then
@@ -130,31 +130,31 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}"
   end "installed ${missing[*]}"
 else
-  end 'all there'
+  end 'all installed'
 fi
 
 begin python 'Install the Python of this system (`sudo apt-get install python3`), or make the bundle for this one.'
 python=${PYTHON:-/usr/bin/python3}
-has=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
-case $has in 3.10 | 3.11 | 3.12 | 3.13) ;; *) fail "$python is Python $has; 3.10 to 3.13 is needed" ;; esac
+has=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not start"
+case $has in 3.10 | 3.11 | 3.12 | 3.13) ;; *) fail "$python is Python $has; 3.10 to 3.13 is required" ;; esac
 case $(realpath "$python") in
   /home/* | /root/* | /run/* | /tmp/*)
     advice='Install that Python for all users, for example below /opt or /usr/local.'
-    fail "the service has an account of its own, which may not read $(realpath "$python")" ;;
+    fail "the service runs under its own account, which cannot read $(realpath "$python")" ;;
 esac
-"$python" -c 'import venv' 2>>"$log" || fail "$python has no module venv"
+"$python" -c 'import venv' 2>>"$log" || fail "$python lacks the module venv"
 if [ -n "$bundle" ]; then
-  (. "$work/bundle/BUNDLE" && [ "$python" = "$has" ]) || fail "the bundle is not for Python $has"
+  (. "$work/bundle/BUNDLE" && [ "$python" = "$has" ]) || fail "the bundle is for another Python than $has"
 fi
-# JetPack's TensorRT is a package of the system, for one Python; the rest of what it needs is ours.
+# JetPack's TensorRT is a system package for one Python; the other packages it needs are installed here.
 tensorrt=/usr/lib/python$has/dist-packages/tensorrt
 [ -e "$tensorrt/__init__.py" ] || tensorrt=''
 [ -z "$bundle" ] || [ -e "$source_dir/requirements-tensorrt.txt" ] || tensorrt=''
 end "$has${tensorrt:+, with TensorRT}"
 
-# The release: VERSION-HASH, where the hash is of all that goes into it, and what it sees of the system. A folder without
-# `complete` is a torn one.
-begin release 'Look whether the disk is full or the network is down, then run this again.'
+# The release is named VERSION-HASH; the hash covers everything that goes into it. A folder without `complete` is the
+# rest of an interrupted installation.
+begin release 'Check whether the disk is full or the network is down, then run this again.'
 content=(appliance systemd provisioning pyproject.toml README.md LICENSE)
 [ -z "$bundle" ] || content=(BUNDLE SHA256SUMS)
 hash=$(cd "$source_dir" && find "${content[@]}" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z |
@@ -163,7 +163,7 @@ hash=$(cd "$source_dir" && find "${content[@]}" -type f -not -path '*/__pycache_
 name=$version-$hash${tensorrt:+-tensorrt}
 release=$base/releases/$name
 if [ -e "$release/complete" ]; then
-  end "$name is there"
+  end "$name is installed"
 else
   changed=yes
   [ -d "$base" ] || undo+=("rm -rf '$base'")
@@ -178,15 +178,15 @@ else
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$source_dir/wheels" --require-hashes \
       -r "$source_dir/requirements.txt" ${tensorrt:+-r "$source_dir/requirements-tensorrt.txt"}
   else
-    say "               fetching about 150 MB of packages into it"
+    say "               downloading about 150 MB of packages"
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
     pip=("$release/venv/bin/python" -m pip --disable-pip-version-check)
     quietly "${pip[@]}" install --no-cache-dir --no-compile "$work/.[mdns${tensorrt:+,tensorrt}]"
   fi
-  # OpenVINO does without it, and a box tells nobody anything.
+  # OpenVINO works without it, and the device sends no telemetry.
   quietly "${pip[@]}" uninstall --yes openvino-telemetry
-  # systemd-python is built for the system's Python by Debian; where it is not there the log goes without fields.
+  # Debian builds systemd-python for the system's Python; without it the journal has no fields.
   journal=/usr/lib/python3/dist-packages/systemd
   site=$(echo "$release"/venv/lib/python*/site-packages)
   if [ -d $journal ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
@@ -202,7 +202,7 @@ else
 fi
 appliance=$release/venv/bin/appliance
 
-# Whatever of ours systemd knows, to be put back as it was.
+# All of our files that systemd uses, so that they can be restored.
 owned() {
   find /usr/lib/systemd/system /etc/systemd/system -name 'appliance*' -prune
   for path in /usr/lib/{sysusers,tmpfiles}.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
@@ -215,14 +215,14 @@ put_units_back() {
   tar -xf "$work/units.tar" -C /
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl reset-failed 'appliance*' || true # what runs, or never ran, cannot be reset
+    systemctl reset-failed 'appliance*' || true # fails for units that run or never ran
   fi
 }
 
-# Owner and mode of what may have lain there before.
+# Remember owner and mode of a file or folder that existed before.
 remember() { undo+=("chown $(stat -c '%U:%G' "$1") '$1' && chmod $(stat -c '%a' "$1") '$1'"); }
 
-begin units 'Send the lines above to whoever maintains this.'
+begin units 'Report the lines above to the maintainers.'
 drop_ins=()
 for name_ in $("$appliance" board --drop-ins); do
   case $name_ in memory-*) drop_ins+=(--memory "${name_#memory-}") ;; *) drop_ins+=(--with "$name_") ;; esac
@@ -231,7 +231,7 @@ before=$(readlink "$base/current" 2>/dev/null || true)
 units_now() { owned | xargs -r -d '\n' -I@ find @ -type f | xargs -r -d '\n' sha256sum; }
 units_before=$(units_now)
 owned | tar -cf "$work/units.tar" -P --files-from=-
-# What systemd/install.sh makes beside the units.
+# What systemd/install.sh creates in addition to the units.
 getent passwd appliance >/dev/null || undo+=('userdel appliance')
 for group in render video; do getent group $group >/dev/null || undo+=("groupdel $group"); done
 for folder in /etc/appliance /etc/appliance/credentials; do
@@ -243,7 +243,7 @@ quietly "$release/systemd/install.sh" "${drop_ins[@]}"
 [ "$units_before" = "$(units_now)" ] || changed=yes
 end "for this board: $("$appliance" board --drop-ins)"
 
-begin settings "Mend $config: the line above says what is wrong in it."
+begin settings "Fix $config: the line above says what is wrong."
 if [ -e "$config" ]; then
   quietly "$appliance" config check "$config"
   if [ "$(stat -c '%U:%G %a' "$config")" != 'root:appliance 640' ]; then
@@ -262,18 +262,18 @@ else
   end "$config, for this board"
 fi
 
-begin model 'Put a model beside: `yolo11n.onnx` into /opt/appliance/models, or use --bundle; then run this again.'
+begin model 'Copy `yolo11n.onnx` to /opt/appliance/models, or use --bundle, then run this again.'
 model=$(cd "$base" && "$appliance" config show --config "$config" | sed -n '/^\[model\]/,/^\[/s/^name = "\(.*\)"/\1/p')
 if [ -e "$base/models/$model/manifest.json" ]; then
-  end "$model is there"
+  end "$model is installed"
 else
   changed=yes
   undo+=("rm -rf '$base/models/$model'")
   if [ -d "$source_dir/models/$model" ]; then
     cp -r "$source_dir/models/$model" "$base/models/"
-    end "$model, as it came"
+    end "$model, from the bundle"
   else
-    say "fetching $model"
+    say "downloading $model"
     (cd "$base" && quietly "$appliance" model fetch ${tensorrt:+--onnx})
     printf '  %-12s ' ''
     end "$model"
@@ -281,7 +281,7 @@ else
 fi
 chmod -R u=rwX,go=rX "$base/models"
 
-begin current 'Look whether the disk is full.'
+begin current 'Check whether the disk is full.'
 if [ "$before" = "releases/$name" ]; then
   end "$name"
 else
@@ -293,7 +293,7 @@ else
   fi
   ln -sfn "releases/$name" "$base/.current"
   mv -T "$base/.current" "$base/current"
-  end "$name${before:+, before: ${before#releases/}}"
+  end "$name${before:+, previously ${before#releases/}}"
 fi
 link=/usr/local/bin/appliance
 if [ "$(readlink "$link" || true)" != "$base/current/venv/bin/appliance" ]; then
@@ -304,9 +304,9 @@ fi
 if [ $start = no ]; then
   say "appliance $name is installed; it starts at the next boot."
 elif [ ! -d /run/systemd/system ]; then
-  say "appliance $name is installed; systemd does not run here, so it starts at the next boot."
+  say "appliance $name is installed; systemd is not running, so it starts at the next boot."
 else
-  begin service 'Read why: `journalctl -u appliance -n 50`. Settings: `appliance config check`.'
+  begin service 'See `journalctl -u appliance -n 50`. Check the settings: `appliance config check`.'
   for folder in /var/lib/appliance /var/cache/appliance /run/appliance; do
     [ -e "$folder" ] || undo+=("rm -rf '$folder'")
   done
@@ -315,22 +315,22 @@ else
   ! { [ $changed = yes ] && systemctl is-active --quiet appliance.service; } || action=restart
   if ! quietly systemctl $action appliance.service; then
     journalctl -u appliance -n 15 -o cat --no-pager >"$log"
-    fail 'it did not become ready'
+    fail 'the service did not become ready'
   fi
-  # Not waited for: the console's address comes with the network, some day.
+  # Do not wait: the console shows the address once there is a network.
   systemctl start --no-block appliance.target appliance-console.service
   status=$(systemctl show -p StatusText --value appliance)
   case $status in
-    'safe mode'*) fail "it looks at no frame. $status" ;;
+    'safe mode'*) fail "detection is off: $status" ;;
   esac
   end "$status"
   address=$("$appliance" address 2>/dev/null) || address='no address on a network yet'
   say "appliance $name is $(systemctl is-active appliance): $address"
 fi
 trap - ERR INT TERM HUP
-# Whoever installs it may pull the plug now.
+# The power may be cut from here on.
 sync
-# This release and the two before it stay, to go back to.
+# Keep this release and the two before it, for a rollback.
 find "$base/releases" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
   cut -d' ' -f2- | xargs -r rm -rf
 rm -rf "$work"

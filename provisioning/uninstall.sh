@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Takes the appliance off this machine: `sudo /opt/appliance/current/provisioning/uninstall.sh`.
-# Packages of the system (python3 and the like) stay: something else may use them by now.
+# Remove the appliance from this machine: `sudo /opt/appliance/current/provisioning/uninstall.sh`.
+# System packages such as python3 stay, because other programs may use them by now.
 set -euo pipefail
 
 usage="usage: sudo uninstall.sh [--keep-state]
-  --keep-state  leave settings, secrets, models and state: /etc/appliance, /opt/appliance/models, /var/lib/appliance"
+  --keep-state  keep settings, secrets, models and state: /etc/appliance, /opt/appliance/models, /var/lib/appliance"
 keep=no
 case ${1:-} in
   '') ;;
   --keep-state) keep=yes ;;
   *) echo "$usage" >&2; exit 2 ;;
 esac
-[ "$(id -u)" = 0 ] || { echo 'appliance: only root can uninstall; use sudo' >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo 'appliance: must run as root; use sudo' >&2; exit 1; }
 
 if [ -d /run/systemd/system ]; then
   systemctl stop appliance.target 'appliance*' 2>/dev/null || true
@@ -30,11 +30,11 @@ fi
 
 rm -rf /opt/appliance/current /opt/appliance/releases
 if [ $keep = yes ]; then
-  # The account stays with them: they are its own.
-  echo 'The appliance is gone; kept: /etc/appliance /opt/appliance/models /var/lib/appliance'
+  # Keep the account too: it owns the state.
+  echo 'The appliance was removed. Kept: /etc/appliance /opt/appliance/models /var/lib/appliance'
   exit 0
 fi
 rm -rf /opt/appliance /etc/appliance /var/lib/appliance
 ! getent passwd appliance >/dev/null || userdel appliance
 ! getent group appliance >/dev/null || groupdel appliance
-echo 'The appliance is gone; nothing of it is left.'
+echo 'The appliance was removed completely.'

@@ -29,7 +29,7 @@ def test_a_step_that_fails_leaves_the_box_as_it_was(
     begun_s = time.monotonic()
     code, said = prepared.install(*_BUNDLE, APPLIANCE_FAIL_AT=step)
     measured(f"undone, no file differs, after {time.monotonic() - begun_s:.0f} s")
-    _is_a_good_refusal(code, said, step, "told to fail")
+    _is_a_good_refusal(code, said, step, "failure requested")
     assert prepared.leftovers(before) == {}
     assert prepared.get("/health")[0] == 0
     assert prepared.run("sh", "-c", "systemctl list-units --all --plain --no-legend 'appliance*'") == ""
@@ -41,7 +41,7 @@ def test_a_damaged_bundle_is_refused(prepared: Box, before: dict[str, str]) -> N
     )
     code, said = prepared.install("--bundle", "/tmp/b.tar")
     prepared.run("rm", "/tmp/b.tar")
-    _is_a_good_refusal(code, said, "bundle", "a file in it is not what was put in")
+    _is_a_good_refusal(code, said, "bundle", "the bundle is damaged (wrong checksum)")
     assert prepared.leftovers(before) == {}
 
 
@@ -66,7 +66,7 @@ def test_a_system_that_is_too_old_is_refused_at_once(can_provision: None) -> Non
     with booted("bullseye") as box:
         before = box.files()
         code, said = box.install()
-        _is_a_good_refusal(code, said, "machine", "(bullseye) has systemd 247, and 249 is needed")
+        _is_a_good_refusal(code, said, "machine", "(bullseye) has systemd 247; 249 or later is required")
         assert box.leftovers(before) == {}
 
 
@@ -76,7 +76,7 @@ def test_packages_that_were_installed_go_again(can_provision: None, measured: Me
         begun_s = time.monotonic()
         code, said = box.install(APPLIANCE_FAIL_AT="packages")
         measured(f"undone, no file differs, after {time.monotonic() - begun_s:.0f} s")
-        _is_a_good_refusal(code, said, "packages", "told to fail")
+        _is_a_good_refusal(code, said, "packages", "failure requested")
         assert box.leftovers(before) == {}
 
 
@@ -84,7 +84,7 @@ def test_a_disk_that_is_too_full_is_refused_at_once(bundle: Bundle) -> None:
     with offline(bundle, "--tmpfs=/opt:size=600M,mode=755") as box:
         before = box.files()
         code, said = box.install(*_BUNDLE)
-        _is_a_good_refusal(code, said, "machine", "600 MB are free in /opt")
+        _is_a_good_refusal(code, said, "machine", "/opt has 600 MB free")
         assert box.leftovers(before) == {}
 
 
@@ -108,11 +108,11 @@ def test_a_python_that_cannot_do_it_is_refused(bundle: Bundle) -> None:
         box.run("install", "-D", "/usr/bin/python3.11", "/home/somebody/python3")
         before = box.files()
         code, said = box.install(*_BUNDLE, PYTHON="/usr/local/old/bin/python3")
-        _is_a_good_refusal(code, said, "python", "is Python 3.9; 3.10 to 3.13 is needed")
+        _is_a_good_refusal(code, said, "python", "is Python 3.9; 3.10 to 3.13 is required")
         code, said = box.install(*_BUNDLE, PYTHON="/nowhere/python3")
         _is_a_good_refusal(code, said, "python", "/nowhere/python3 does not run")
         code, said = box.install(*_BUNDLE, PYTHON="/home/somebody/python3")
-        _is_a_good_refusal(code, said, "python", "an account of its own, which may not read /home/somebody/python3")
+        _is_a_good_refusal(code, said, "python", "its own account, which cannot read /home/somebody/python3")
         assert box.leftovers(before) == {}
 
 
@@ -140,5 +140,5 @@ def _is_a_good_refusal(code: int, said: str, step: str, why: str) -> None:
     assert f'the step "{step}" failed' in said
     assert why in said
     assert "  → " in said
-    assert "could not be undone" not in said
-    assert said.rstrip().endswith("the machine is as it was.")
+    assert "cannot undo" not in said
+    assert said.rstrip().endswith("the machine is as before.")
