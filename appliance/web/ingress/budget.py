@@ -21,6 +21,7 @@ _PACED_BYTES = 262_144
 """Shorter messages are never paced: most cameras send shorter frames."""
 _BYTES_AT_ONCE, _BYTES_PER_S = 4_000_000, 16_000_000.0
 _LONGEST_WAIT_S = 1.0
+_KEPT_BYTES = 16_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +47,8 @@ class Budget:
     def __init__(self, max_bytes: int, clock: Clock) -> None:
         self.max_bytes, self._clock = max_bytes, clock
         self.bytes = 0
+        self.peak_bytes = 0
+        """The most since the freed memory was last returned to the system."""
         self._holding: set[Usage] = set()
         self._rate = TokenBucket(_BYTES_AT_ONCE, _BYTES_PER_S, clock)
 
@@ -58,6 +61,7 @@ class Budget:
         usage.bytes += size
         usage.progress_s = now
         self.bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.bytes)
         while self.bytes > self.max_bytes:
             worst = max(self._holding, key=lambda one: one.bytes * (now - one.since_s + 0.001))
             self.release(worst)
@@ -65,6 +69,10 @@ class Budget:
                 f"unfinished messages exceed {self.max_bytes} bytes (server.max_unfinished_bytes), "
                 "and this connection holds the most for the longest time"
             )
+
+    def leaves_memory(self) -> bool:
+        """Whether many bytes were held and nearly all are released; the allocator keeps them until it is trimmed."""
+        return self.peak_bytes >= _KEPT_BYTES and self.bytes < _KEPT_BYTES // 8
 
     def wait_s(self, usage: Usage, size: int) -> float:
         """How long a sender has to wait after it has sent `size` bytes, s."""

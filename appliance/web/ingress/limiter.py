@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from appliance import heap
 from appliance.ports import Clock
 from appliance.web.ingress.budget import Budget
 from appliance.web.ingress.limits import IngressLimits
@@ -118,6 +119,9 @@ class ConnectionLimiter:
                     if closed % _CLOSED_IN_A_ROW == 0:
                         await asyncio.sleep(0)
             self.peers.forget_idle()
+            if self.budget.leaves_memory():
+                self.budget.peak_bytes = self.budget.bytes
+                await asyncio.get_running_loop().run_in_executor(None, heap.trim)  # milliseconds, without the GIL
             for sweep in more:
                 sweep(now)
 
