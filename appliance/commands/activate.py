@@ -18,8 +18,9 @@ from pathlib import Path
 from appliance.control.client import Control, NoService
 from appliance.control.protocol import TrialResult
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import Bounds, close, holds_two, proved
+from appliance.flow.activation import holds_two
 from appliance.flow.inference import Inference
+from appliance.flow.trial import TrialBounds, close, proved
 from appliance.governor.room import Room
 from appliance.models import active, store
 from appliance.ports import ReportLine
@@ -69,7 +70,7 @@ class ModelSwitch:
         store.folder_of(self._models_dir, name)
         active.check_writable(self._models_dir)
         if self._service is None:
-            result = self._try_here(name, pictures, None if force else Bounds())
+            result = self._try_here(name, pictures, None if force else TrialBounds())
         else:
             result = self._service.activate(name, pictures, force)
         self._report(f"  {name} works: {describe(result)}")
@@ -79,7 +80,7 @@ class ModelSwitch:
             return f"{name} will be used when the service starts"
         return f"{name} is in use now and after a restart"
 
-    def _try_here(self, name: str, pictures: Path | None, bounds: Bounds | None) -> TrialResult:
+    def _try_here(self, name: str, pictures: Path | None, bounds: TrialBounds | None) -> TrialResult:
         """Try a model next to the current one, in this process."""
         current = self._load_current(name)
         try:

@@ -10,7 +10,8 @@ from aiohttp import web
 from appliance.control.protocol import ActivateRequest, ErrorResponse, ModelLocation, TrialResult
 from appliance.control.server import json_response
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import Activation, Bounds
+from appliance.flow.activation import Activation
+from appliance.flow.trial import TrialBounds
 from appliance.models.names import is_plain
 
 
@@ -35,7 +36,7 @@ def routes(activation: Activation, models_dir: Path, configured: str) -> list[we
                 raise ModelError(
                     f"{body.name[:100]!r} is not a valid model name; use the name of a folder in {models_dir}"
                 )
-            trial = await activation.activate(body.name, pictures, None if body.force else Bounds())
+            trial = await activation.activate(body.name, pictures, None if body.force else TrialBounds())
         except (ModelError, EngineError) as error:
             return json_response(ErrorResponse(str(error), error.code), status=409)
         return json_response(TrialResult.of(trial))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from appliance.flow.activation import Trial
+    from appliance.flow.trial import ModelTrial
 
 LONGEST_HOLD_S = 24 * 3600.0
 
@@ -89,7 +89,7 @@ class TrialResult(Struct, frozen=True, kw_only=True):
     """Why another engine than the configured one runs the model."""
 
     @staticmethod
-    def of(trial: Trial) -> TrialResult:
+    def of(trial: ModelTrial) -> TrialResult:
         """The result of a trial, rounded."""
         return TrialResult(
             model=trial.model,

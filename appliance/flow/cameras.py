@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from appliance.flow.inference import Seen
+from appliance.flow.inference import LastScene
 from appliance.flow.tally import Tally
 from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped, is_own_camera
 
@@ -95,7 +95,7 @@ class Camera:
     last_frame_s: float | None = None
     cost_s: float | None = None
     """Engine time of one of its frames, moving average, s."""
-    seen: Seen | None = None
+    seen: LastScene | None = None
     """For the scene gate."""
     latency_ms: float | None = None
     received: int = 0

@@ -23,7 +23,7 @@ _WORTH_IT = 0.8
 _FORGOTTEN_S = 600.0
 
 
-class Lone:
+class CoreBoost:
     """Counts the frames under way. Every method may be called from any thread."""
 
     def __init__(self, clock: Clock) -> None:

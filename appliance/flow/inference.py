@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow import scene_gate
-from appliance.flow.core_boost import Lone
+from appliance.flow.core_boost import CoreBoost
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
@@ -50,7 +50,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LastScene:
     """What a camera showed when it was last inferred: the scene gate answers with it while nothing has changed."""
 
     cells: scene_gate.Cells
@@ -67,14 +67,15 @@ class Answer:
 
     detected: Detected
     engine_s: float
-    seen: Seen | None
+    seen: LastScene | None
 
 
 class Inference:
     """Runs frames through one network.
 
-    `refresh_s`: how long the scene gate may repeat an answer; None: no gate. `lone`: says which frames get all cores;
-    None: none does. `admission`: says which pictures may be decoded; None: all that are not refused for their size.
+    `refresh_s`: how long the scene gate may repeat an answer; None: no scene gate. `core_boost`: decides which frames
+    get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
+    limit.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class Inference:
         *,
         clock: Clock,
         refresh_s: float | None = None,
-        lone: Lone | None = None,
+        core_boost: CoreBoost | None = None,
         admission: Admission | None = None,
     ) -> None:
         self.network = network
-        self._lone = lone
+        self._core_boost = core_boost
         self._admission = admission or Admission()
         self.sparing = False
         """Heat counts more than an early answer: no frame gets all cores."""
@@ -101,7 +102,7 @@ class Inference:
         """
         return self.network.engine.slots + 1
 
-    def run(self, frame: Frame, max_side: int, seen: Seen | None = None, next_side: int = 0) -> Answer:
+    def run(self, frame: Frame, max_side: int, seen: LastScene | None = None, next_side: int = 0) -> Answer:
         """The answer to a frame; `seen` is what its camera showed last. May be called from many threads.
 
         `max_side`: longest side of the network's input, px; `next_side`: the one that may come next, 0 for none.
@@ -109,15 +110,15 @@ class Inference:
         Raises BadFrame when its pixels cannot be decoded, or memory does not suffice for it; EngineError when the
         engine fails.
         """
-        if self._lone is None:
+        if self._core_boost is None:
             return self._run(frame, max_side, seen, next_side)
-        self._lone.begin()
+        self._core_boost.begin()
         try:
             return self._run(frame, max_side, seen, next_side)
         finally:
-            self._lone.end()
+            self._core_boost.end()
 
-    def _run(self, frame: Frame, max_side: int, seen: Seen | None, next_side: int) -> Answer:
+    def _run(self, frame: Frame, max_side: int, seen: LastScene | None, next_side: int) -> Answer:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
@@ -131,31 +132,31 @@ class Inference:
         decoded_s = self._clock()
         with self._slot:
             begun_s = self._clock()
-            alone = self._lone is not None and self._lone.alone()
+            alone = self._core_boost is not None and self._core_boost.alone()
             all_cores = alone and self._gets_all_cores(size)
             found = network.engine.infer(
                 tensor, lambda raw: network.reader.read(raw, place, frame.wanted), all_cores=all_cores
             )
         done_s = self._clock()
-        if alone and self._lone is not None:
-            self._lone.took(size, all_cores, done_s - begun_s)
+        if alone and self._core_boost is not None:
+            self._core_boost.took(size, all_cores, done_s - begun_s)
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
-        kept = Seen(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
+        kept = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
         return Answer(answer, done_s - begun_s, kept)
 
     def _gets_all_cores(self, size: Size) -> bool:
         """Whether a frame that is alone does; what that needs is made ready beside the work."""
         ready = self.network.engine.ready()
-        if self._lone is None or self.sparing or size not in ready or not self._lone.all_cores(size):
+        if self._core_boost is None or self.sparing or size not in ready or not self._core_boost.all_cores(size):
             return False
         if None not in ready:
             self.network.sizes.prepare_any()
             return False
         return True
 
-    def _holds(self, seen: Seen, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
+    def _holds(self, seen: LastScene, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
         """Whether the last answer is this frame's as well: nothing asked has changed, and nothing in the scene."""
         answer = seen.answer
         asked = (seen.wanted, answer.input_size, answer.image_size)

@@ -43,7 +43,7 @@ class Activate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
+class StandInReason:
     """Why a stand-in stays. `built`: what it stands in for is there, and a restart loads it."""
 
     why: str
@@ -59,7 +59,7 @@ class Rebuild:
     def __init__(self, *, detector: Detector, activate: Activate, again_s: float = 5.0) -> None:
         self._detector, self._activate, self._again_s = detector, activate, again_s
         self._swapped = asyncio.Event()
-        self._came_of: dict[Build, Stays | None] = {}
+        self._came_of: dict[Build, StandInReason | None] = {}
         """What came of each build; None: it goes on, or went well."""
 
     @property
@@ -69,13 +69,13 @@ class Rebuild:
         return str(network.lacks) if network is not None and network.lacks is not None else None
 
     @property
-    def problem(self) -> Stays | None:
+    def problem(self) -> StandInReason | None:
         """Why it stays; None: it goes, when it can."""
         network = self._detector.network
         if network is None or network.lacks is None:
             return None
         if network.build is None:
-            return Stays("the device cannot fix this by itself")
+            return StandInReason("the device cannot fix this by itself")
         return self._came_of.get(network.build)
 
     def look_again(self) -> None:
@@ -106,7 +106,7 @@ class Rebuild:
                 with contextlib.suppress(OSError):
                     begun.unlink(missing_ok=True)
         if failure is not None:
-            self._stays(network, build, Stays(f"building failed: {failure}"))
+            self._stays(network, build, StandInReason(f"building failed: {failure}"))
         elif not await self._use(network, build):
             del self._came_of[build]  # should its model come back and still lack it, that is looked into then
 
@@ -120,10 +120,10 @@ class Rebuild:
                     await asyncio.sleep(self._again_s)
                     continue
                 why = _NO_ROOM if error.code == MEMORY_SHORT else str(error)
-                self._stays(network, build, Stays(why, built=True))
+                self._stays(network, build, StandInReason(why, built=True))
             else:
                 if self._builds(build):
-                    self._stays(network, build, Stays("what was built does not load"))
+                    self._stays(network, build, StandInReason("what was built does not load"))
             return True
         return False
 
@@ -132,6 +132,6 @@ class Rebuild:
         network = self._detector.network
         return network is not None and network.build == build
 
-    def _stays(self, network: Network, build: Build, stays: Stays) -> None:
+    def _stays(self, network: Network, build: Build, stays: StandInReason) -> None:
         self._came_of[build] = stays
         log.error("%s goes on with a stand-in: %s", network.info.name, stays.why)

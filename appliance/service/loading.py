@@ -15,7 +15,7 @@ from appliance.device.profile import DeviceProfile
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import ApplianceError, EngineError, ModelError
-from appliance.flow.core_boost import Lone
+from appliance.flow.core_boost import CoreBoost
 from appliance.flow.inference import Inference, Network
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
@@ -108,8 +108,10 @@ def with_model(settings: Settings, name: str) -> Settings:
 def inference_of(settings: Settings, network: Network, clock: Clock, admission: Admission | None = None) -> Inference:
     """Create the inference of frames with this network; `admission`: the process's, shared by all its networks."""
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
-    lone = Lone(clock) if settings.engine.hint == "auto" else None
-    return Inference(network, clock=clock, refresh_s=refresh_s, lone=lone, admission=admission or Admission(Room()))
+    core_boost = CoreBoost(clock) if settings.engine.hint == "auto" else None
+    return Inference(
+        network, clock=clock, refresh_s=refresh_s, core_boost=core_boost, admission=admission or Admission(Room())
+    )
 
 
 def known_costs(settings: Settings, network: Network | None) -> DeviceProfile | None:

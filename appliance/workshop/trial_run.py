@@ -17,7 +17,7 @@ from msgspec import structs
 
 from appliance import programs
 from appliance.errors import ApplianceError, EngineError, ModelError, last_line
-from appliance.flow.activation import close
+from appliance.flow.trial import close
 from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Frame, ResultFilter, Size

@@ -1,4 +1,4 @@
-"""Another network taken into use while frames flow: none is lost, none fails, and a bad one changes nothing."""
+"""Swapping the network while frames flow: no frame is lost or fails, and a bad model changes nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import BUSY, Activation, Bounds, Trial
+from appliance.flow.activation import BUSY, Activation
 from appliance.flow.inference import Inference
 from appliance.flow.sizes import Sizes
+from appliance.flow.trial import ModelTrial, TrialBounds
 from appliance.models import active
 from appliance.ports import Raw, T, Tensor
 from appliance.service import loading
@@ -32,7 +33,7 @@ ELSEWHERE = ((20.0, 20.0, 60.0, 60.0, 0.9, 0),)
 
 
 def people(count: int) -> list[tuple[float, ...]]:
-    """Rows of an engine that finds so many people side by side."""
+    """Return the output rows for this many people side by side."""
     return [(40.0 * n, 240.0, 40.0 * n + 30, 300.0, 0.9, 0) for n in range(count)]
 
 
@@ -40,7 +41,7 @@ def inference(rig: Rig, engine: FakeEngine, name: str = "other", refresh_s: floa
     return Inference(fake_network(engine, name), clock=rig.clock, refresh_s=refresh_s)
 
 
-async def test_a_frame_that_was_begun_is_ended_by_the_network_it_began_with() -> None:
+async def test_a_frame_finishes_on_the_network_it_started_on() -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()
         begun, later = frame("a"), frame("b")
@@ -62,7 +63,7 @@ async def test_a_frame_that_was_begun_is_ended_by_the_network_it_began_with() ->
         await asyncio.wait_for(settled, 10)
 
 
-async def test_a_late_answer_of_the_former_network_is_no_measure_of_the_new_one() -> None:
+async def test_a_late_answer_from_the_previous_network_does_not_count_as_a_measurement() -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()
         late = frame("a")
@@ -81,7 +82,7 @@ async def test_a_late_answer_of_the_former_network_is_no_measure_of_the_new_one(
 
 
 @pytest.mark.parametrize("gives_up", [False, True], ids=["fails", "never comes back"])
-async def test_a_late_failure_of_the_former_network_is_not_held_against_the_new_one(gives_up: bool) -> None:
+async def test_a_late_failure_of_the_previous_network_does_not_count_against_the_new_one(gives_up: bool) -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()
         late = frame("a")
@@ -99,7 +100,7 @@ async def test_a_late_failure_of_the_former_network_is_not_held_against_the_new_
 
 
 @pytest.mark.parametrize("name", ["fake", "other"])
-async def test_an_answer_of_the_former_network_is_no_answer_any_more(name: str) -> None:
+async def test_cached_answers_of_the_previous_network_are_not_reused(name: str) -> None:
     async with running(Rig()) as rig:
         first, again = frame(seed=1), frame(seed=1)
         await rig.detector.offer(first)
@@ -111,7 +112,7 @@ async def test_an_answer_of_the_former_network_is_no_answer_any_more(name: str) 
         assert outcome.detections[0].name == "person"
 
 
-async def test_the_scene_gate_does_not_repeat_what_the_former_network_saw() -> None:
+async def test_the_scene_gate_does_not_repeat_answers_of_the_previous_network() -> None:
     async with running(Rig(cached=False, refresh_s=1000.0)) as rig:
         for _ in range(2):
             one = frame(seed=1)
@@ -127,7 +128,7 @@ async def test_the_scene_gate_does_not_repeat_what_the_former_network_saw() -> N
         assert (outcome.cached, outcome.detections[0].name) == (False, "person")
 
 
-async def test_a_box_that_started_without_a_model_serves_from_its_first_one_on() -> None:
+async def test_a_device_that_started_without_a_model_serves_after_its_first_activation() -> None:
     rig = Rig()
     rig.detector.inference, rig.detector.model_error = None, ModelError("no such folder", "model_missing")
     async with running(rig):
@@ -139,7 +140,7 @@ async def test_a_box_that_started_without_a_model_serves_from_its_first_one_on()
         assert rig.detector.model_error is None
 
 
-async def test_a_network_that_does_more_at_once_gets_more_workers() -> None:
+async def test_a_network_with_more_slots_gets_more_workers() -> None:
     async with running(Rig(FakeEngine(slots=1))) as rig:
         wide = FakeEngine(slots=4)
         wide.hold()
@@ -150,7 +151,7 @@ async def test_a_network_that_does_more_at_once_gets_more_workers() -> None:
         wide.release()
 
 
-async def test_while_the_box_sheds_heat_a_new_network_is_as_sparing_as_the_former() -> None:
+async def test_a_new_network_stays_sparing_while_the_governor_limits_the_duty() -> None:
     async with running(Rig()) as rig:
         rig.detector.apply(replace(rig.pace.limits, duty=0.5))
         new = inference(rig, FakeEngine())
@@ -158,7 +159,7 @@ async def test_while_the_box_sheds_heat_a_new_network_is_as_sparing_as_the_forme
         assert new.sparing
 
 
-async def test_while_memory_is_scarce_a_new_network_keeps_no_more_sizes_than_the_former() -> None:
+async def test_a_new_network_respects_the_current_limit_of_input_sizes() -> None:
     async with running(Rig()) as rig:
         rig.detector.apply(replace(rig.pace.limits, most_sizes=1))
         new = FakeEngine()
@@ -168,7 +169,7 @@ async def test_while_memory_is_scarce_a_new_network_keeps_no_more_sizes_than_the
 
 
 class Kept(Sizes):
-    """Says how many it was told to keep, when it is let."""
+    """Records each requested limit, once the gate opens."""
 
     def __init__(self, engine: FakeEngine) -> None:
         super().__init__(engine, 32, None)
@@ -180,7 +181,7 @@ class Kept(Sizes):
         self.kept.append(most)
 
 
-async def test_of_several_words_about_memory_the_last_one_holds_and_a_chip_that_hangs_keeps_no_process() -> None:
+async def test_the_last_size_limit_wins_and_a_hung_engine_does_not_block_the_exit() -> None:
     async with running(Rig()) as rig:
         sizes = Kept(rig.engine)
         network = replace(fake_network(rig.engine), sizes=sizes)
@@ -192,11 +193,11 @@ async def test_of_several_words_about_memory_the_last_one_holds_and_a_chip_that_
         assert all(thread.daemon for thread in hanging)
         sizes.go_on.set()
         await rig.until(lambda: len(sizes.kept) == 3)
-        assert sizes.kept[1:] == [1, 1]  # the first one may have come before the others
+        assert sizes.kept[1:] == [1, 1]  # the first call may have run before the others
 
 
 class Timed(FakeEngine):
-    """Each of its inferences takes so long on the rig's clock."""
+    """Each inference advances the rig's clock by `seconds`."""
 
     def __init__(self, rig: Rig, seconds: float) -> None:
         super().__init__(CANARY_ROWS)
@@ -208,7 +209,7 @@ class Timed(FakeEngine):
 
 
 def activation(rig: Rig, *engines: FakeEngine | Exception, room_bytes: int | None = None) -> Activation:
-    """An activation whose bundles are these engines, one for each time that a network is loaded."""
+    """Create an activation that loads these engines in turn, one per load."""
     supply = iter(engines)
 
     def load(name: str) -> Inference:
@@ -225,7 +226,7 @@ def rig() -> Rig:
     return Rig(FakeEngine(CANARY_ROWS))
 
 
-async def test_a_model_that_proves_itself_is_used(rig: Rig) -> None:
+async def test_a_model_that_passes_its_trial_is_activated(rig: Rig) -> None:
     async with running(rig):
         changes = activation(rig, FakeEngine(CANARY_ROWS))
         changes.error = "an earlier one"
@@ -237,7 +238,7 @@ async def test_a_model_that_proves_itself_is_used(rig: Rig) -> None:
         await rig.until(lambda: rig.engine.closed)
 
 
-async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> None:
+async def test_swap_callbacks_run_after_each_change(rig: Rig) -> None:
     heard: list[str] = []
     supply = [inference(rig, FakeEngine(CANARY_ROWS), "b"), inference(rig, FakeEngine(), "blind")]
     changes = Activation(
@@ -257,14 +258,14 @@ async def test_who_reckons_with_the_network_hears_of_each_change(rig: Rig) -> No
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        ((), "does not see the drawn stop sign"),
-        (ELSEWHERE, "does not see the drawn stop sign"),
+        ((), "the self-test failed"),
+        (ELSEWHERE, "the self-test failed"),
         (CANARY_ROWS[:2], "2 of 3 drawn stop signs were found"),
         ((*CANARY_ROWS, *people(8)), "11 objects were found in an image with 3 drawn stop signs"),
     ],
     ids=["blind", "sees wrongly", "misses one", "sees too much"],
 )
-async def test_a_model_that_sees_otherwise_changes_nothing(
+async def test_a_model_that_fails_the_self_test_changes_nothing(
     rig: Rig, rows: tuple[tuple[float, ...], ...], why: str
 ) -> None:
     async with running(rig):
@@ -280,25 +281,25 @@ async def test_a_model_that_sees_otherwise_changes_nothing(
         assert why in str(changes.error)
 
 
-async def test_a_model_that_finds_other_things_than_the_present_one_is_refused(rig: Rig) -> None:
+async def test_a_model_with_different_detections_is_rejected(rig: Rig) -> None:
     async with running(rig):
-        with pytest.raises(ModelError, match="finds other things than fake does: 75 % alike"):
-            await activation(rig, FakeEngine((*CANARY_ROWS, *people(2)))).activate("b", bounds=Bounds(0.8))
+        with pytest.raises(ModelError, match="detections differ from those of fake: 75 % agreement"):
+            await activation(rig, FakeEngine((*CANARY_ROWS, *people(2)))).activate("b", bounds=TrialBounds(0.8))
 
 
-async def test_a_model_that_is_many_times_slower_is_refused_unless_it_is_meant() -> None:
+async def test_a_much_slower_model_is_rejected_unless_the_comparison_is_skipped() -> None:
     rig = Rig()
     rig.engine = Timed(rig, 0.01)
     rig.detector.inference = inference(rig, rig.engine, "a")
     async with running(rig):
         changes = activation(rig, Timed(rig, 0.05), Timed(rig, 0.05), Timed(rig, 0.03))
-        with pytest.raises(ModelError, match="takes 50 ms where a takes 10: more than 4 times"):
+        with pytest.raises(ModelError, match="inference time is 50 ms, more than 4 times that of a"):
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
         assert (await changes.activate("c")).infer_ms == pytest.approx(30)
 
 
-async def test_a_model_that_its_reader_cannot_read_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_model_with_unreadable_output_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     unreadable = FakeEngine()
     unreadable.rows = np.zeros((5, 4), np.float32)  # neither confidence nor class
     async with running(rig):
@@ -314,7 +315,7 @@ async def test_a_model_that_its_reader_cannot_read_changes_nothing(rig: Rig, cap
 
 
 @pytest.mark.parametrize("error", [EngineError("the chip is on fire"), IndexError("no such row")], ids=repr)
-async def test_a_model_that_fails_does_not_keep_another_from_taking_its_place(
+async def test_a_failing_model_does_not_block_its_replacement(
     rig: Rig, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.engine.error = error
@@ -323,26 +324,26 @@ async def test_a_model_that_fails_does_not_keep_another_from_taking_its_place(
         assert (trial.model, trial.former, trial.former_infer_ms, trial.likeness) == ("b", None, None, None)
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "b"
-    assert f"fake, which is in use, fails in the trial: {error}; b is tried without it" in caplog.text
+    assert f"the model in use, fake, failed in the trial: {error}; trying b without a comparison" in caplog.text
 
 
-async def test_beside_a_model_that_fails_a_blind_one_is_still_refused(rig: Rig) -> None:
+async def test_a_model_that_detects_nothing_is_rejected_even_if_the_current_one_fails(rig: Rig) -> None:
     rig.engine.error = EngineError("the chip is on fire")
     async with running(rig):
-        with pytest.raises(ModelError, match="does not see the drawn stop sign"):
+        with pytest.raises(ModelError, match="the self-test failed"):
             await activation(rig, FakeEngine()).activate("b")
 
 
-async def test_who_asks_for_no_comparison_does_not_wait_for_the_model_in_use(rig: Rig) -> None:
+async def test_without_a_comparison_the_model_in_use_is_not_run(rig: Rig) -> None:
     rig.engine.hold()
     async with running(rig):
         await asyncio.wait_for(activation(rig, FakeEngine(CANARY_ROWS)).activate("b", bounds=None), 10)
         assert rig.engine.started == 0
-        with pytest.raises(ModelError, match="does not see the drawn stop sign"):
+        with pytest.raises(ModelError, match="the self-test failed"):
             await activation(rig, FakeEngine()).activate("blind", bounds=None)
 
 
-async def test_a_model_that_hangs_is_not_asked_before_another_takes_its_place(rig: Rig) -> None:
+async def test_a_hung_model_is_not_run_in_the_trial(rig: Rig) -> None:
     async with running(rig):
         rig.engine.hold()
         hung = frame()
@@ -355,19 +356,19 @@ async def test_a_model_that_hangs_is_not_asked_before_another_takes_its_place(ri
         assert isinstance(await rig.outcome(hung), Failed)
 
 
-async def test_no_second_network_is_loaded_where_memory_would_not_hold_it(rig: Rig) -> None:
+async def test_no_second_network_is_loaded_without_enough_memory(rig: Rig) -> None:
     never = AssertionError("it was loaded")
     async with running(rig):
         changes = activation(rig, never, room_bytes=90_000_000)
-        with pytest.raises(ModelError, match="150 MB of memory, and 90 MB are left; stop the service") as caught:
+        with pytest.raises(ModelError, match="150 MB are needed, 90 MB are available") as caught:
             await changes.activate("b", bounds=None)
         assert caught.value.code == "memory_short"
-        assert "90 MB are left" in str(changes.error)
+        assert "90 MB are available" in str(changes.error)
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=200_000_000).activate("b")
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=None).activate("c")
 
 
-async def test_the_first_network_is_loaded_however_little_memory_is_left(rig: Rig) -> None:
+async def test_the_first_network_is_loaded_even_with_little_memory(rig: Rig) -> None:
     rig.detector.inference = None
     async with running(rig):
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=90_000_000).activate("b")
@@ -385,11 +386,11 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(rig: Rig, error: Ex
         assert isinstance(await rig.outcome(one), Detected)
 
 
-async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said(rig: Rig, tmp_path: Path) -> None:
+async def test_user_pictures_are_compared_and_an_empty_folder_is_an_error(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     async with running(rig):
         changes = activation(rig, *(FakeEngine(CANARY_ROWS) for _ in range(2)))
-        with pytest.raises(ModelError, match="has no pictures"):
+        with pytest.raises(ModelError, match="no readable pictures"):
             await changes.activate("b", tmp_path / "pictures")
         (tmp_path / "pictures" / "one.jpg").write_bytes(jpeg(1))
         (tmp_path / "pictures" / "half.jpg").write_bytes(jpeg(2)[:-300])
@@ -401,7 +402,7 @@ async def test_pictures_of_ones_own_are_compared_too_and_an_empty_folder_is_said
         assert (await changes.activate("b", tmp_path / "pictures")).pictures == 2
 
 
-async def test_one_model_is_activated_at_a_time(rig: Rig) -> None:
+async def test_only_one_model_is_activated_at_a_time(rig: Rig) -> None:
     async with running(rig):
         slow = FakeEngine(CANARY_ROWS)
         slow.hold()
@@ -416,12 +417,12 @@ async def test_one_model_is_activated_at_a_time(rig: Rig) -> None:
         await asyncio.wait_for(first, 10)
 
 
-def test_nothing_is_held_against_a_model_that_has_no_other_beside_it() -> None:
-    assert Trial("b", 50.0, 1).objection(Bounds()) is None
+def test_a_model_without_a_comparison_has_no_objection() -> None:
+    assert ModelTrial("b", 50.0, 1).objection(TrialBounds()) is None
 
 
-async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(serve: Serve, tmp_path: Path) -> None:
-    """Three cameras push through real sockets and real engines, four models take turns, each frame has one answer."""
+async def test_cameras_lose_no_frame_while_the_service_swaps_models(serve: Serve, tmp_path: Path) -> None:
+    """Three cameras push over real sockets while four real models alternate; each frame gets exactly one answer."""
     make_bundles(tmp_path, "first", "second")
     flags = {"model.dir": str(tmp_path), "model.name": "first", "cache.enabled": "false"}
     async with serve(load=loading.load_network, wait_ready=True, **flags) as running_:
@@ -455,7 +456,7 @@ async def test_cameras_lose_nothing_while_a_running_service_changes_its_model(se
     assert {model for _, _, model in heard} >= {"first", "second"}
 
 
-async def test_an_activated_model_is_the_one_that_the_next_start_loads(serve: Serve, tmp_path: Path) -> None:
+async def test_the_next_start_loads_the_activated_model(serve: Serve, tmp_path: Path) -> None:
     make_bundles(tmp_path, "first", "second")
     active.activate(tmp_path, "second", "first")
     flags = {"model.dir": str(tmp_path), "model.name": "first"}

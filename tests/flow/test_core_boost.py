@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from appliance.flow.core_boost import Lone
+from appliance.flow.core_boost import CoreBoost
 from appliance.flow.inference import Inference
 from appliance.values import Frame, Size
 from tests.fakes import FakeClock, FakeEngine, fake_network
@@ -15,66 +15,66 @@ from tests.flow.frames import frame as frame_of
 SIZE = Size(640, 480)
 
 
-def settled(clock: FakeClock, *, usual_s: float, all_cores_s: float) -> Lone:
+def settled(clock: FakeClock, *, usual_s: float, all_cores_s: float) -> CoreBoost:
     """After both ways were tried."""
-    lone = Lone(clock)
+    core_boost = CoreBoost(clock)
     for _ in range(7):
-        lone.took(SIZE, False, usual_s)
+        core_boost.took(SIZE, False, usual_s)
     for _ in range(7):
-        assert lone.all_cores(SIZE)  # its turn to be tried
-        lone.took(SIZE, True, all_cores_s)
-    return lone
+        assert core_boost.all_cores(SIZE)  # its turn to be tried
+        core_boost.took(SIZE, True, all_cores_s)
+    return core_boost
 
 
 def test_a_frame_is_alone_when_no_two_have_met_for_two_seconds() -> None:
     clock = FakeClock()
-    lone = Lone(clock)
-    lone.begin()
-    assert not lone.alone()
+    core_boost = CoreBoost(clock)
+    core_boost.begin()
+    assert not core_boost.alone()
     clock.pass_(2.0)
-    assert lone.alone()
+    assert core_boost.alone()
 
 
 def test_as_soon_as_two_frames_meet_none_is_alone_for_two_seconds() -> None:
     clock = FakeClock()
-    lone = Lone(clock)
+    core_boost = CoreBoost(clock)
     clock.pass_(10.0)
-    lone.begin()
-    lone.begin()
-    assert not lone.alone()
-    lone.end()
-    assert not lone.alone()
+    core_boost.begin()
+    core_boost.begin()
+    assert not core_boost.alone()
+    core_boost.end()
+    assert not core_boost.alone()
     clock.pass_(1.9)
-    assert not lone.alone()
+    assert not core_boost.alone()
     clock.pass_(0.1)
-    assert lone.alone()
+    assert core_boost.alone()
 
 
 @pytest.mark.parametrize(("all_cores_s", "pays"), [(0.018, True), (0.024, True), (0.025, False), (0.030, False)])
 def test_all_cores_are_used_where_they_were_measured_to_save_a_fifth(all_cores_s: float, pays: bool) -> None:
-    lone = settled(FakeClock(), usual_s=0.030, all_cores_s=all_cores_s)
-    assert lone.all_cores(SIZE) is pays
-    assert not lone.all_cores(Size(320, 192))  # not measured yet
+    core_boost = settled(FakeClock(), usual_s=0.030, all_cores_s=all_cores_s)
+    assert core_boost.all_cores(SIZE) is pays
+    assert not core_boost.all_cores(Size(320, 192))  # not measured yet
 
 
 def test_a_slow_first_inference_does_not_decide() -> None:
-    lone = Lone(FakeClock())
+    core_boost = CoreBoost(FakeClock())
     for _ in range(7):
-        lone.took(SIZE, False, 0.030)
+        core_boost.took(SIZE, False, 0.030)
     for took_s in (0.5, 0.2, *[0.018] * 5):
-        lone.took(SIZE, True, took_s)
-    assert lone.all_cores(SIZE)
+        core_boost.took(SIZE, True, took_s)
+    assert core_boost.all_cores(SIZE)
 
 
 def test_after_ten_minutes_both_ways_are_tried_again() -> None:
     clock = FakeClock()
-    lone = settled(clock, usual_s=0.030, all_cores_s=0.040)  # something else kept the box busy
+    core_boost = settled(clock, usual_s=0.030, all_cores_s=0.040)  # something else kept the box busy
     clock.pass_(601)
     for all_cores, took_s in ((False, 0.030), (True, 0.018)):
         for _ in range(7):
-            assert lone.all_cores(SIZE) is all_cores
-            lone.took(SIZE, all_cores, took_s)
-    assert lone.all_cores(SIZE)
+            assert core_boost.all_cores(SIZE) is all_cores
+            core_boost.took(SIZE, all_cores, took_s)
+    assert core_boost.all_cores(SIZE)
 
 
 class Chip(FakeEngine):
@@ -100,7 +100,7 @@ def test_a_lone_camera_ends_up_with_what_is_faster_here(all_cores_s: float, pays
     clock = FakeClock()
     engine = Chip(clock, usual_s=0.04, all_cores_s=all_cores_s)
     network = fake_network(engine)
-    inference = Inference(network, clock=clock, lone=Lone(clock))
+    inference = Inference(network, clock=clock, core_boost=CoreBoost(clock))
     picture = frame_of("gate")
     run(inference, 60, picture)  # 2.4 s until it is alone, then the usual way is measured
     while None not in engine.ready():
@@ -122,7 +122,7 @@ def test_no_frame_gets_all_cores_while_heat_counts_more() -> None:
     clock = FakeClock()
     engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
     engine.prepared.append(None)
-    inference = Inference(fake_network(engine), clock=clock, lone=Lone(clock))
+    inference = Inference(fake_network(engine), clock=clock, core_boost=CoreBoost(clock))
     inference.sparing = True
     run(inference, 100, frame_of("gate"))
     assert set(engine.all_cores) == {False}

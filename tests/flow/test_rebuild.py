@@ -15,7 +15,7 @@ import pytest
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.activation import BUSY, MEMORY_SHORT
 from appliance.flow.inference import Inference
-from appliance.flow.rebuild import Rebuild, Stays
+from appliance.flow.rebuild import Rebuild, StandInReason
 from appliance.service import loading
 from tests.conftest import Serve
 from tests.engines.nvidia.environment import environment
@@ -92,7 +92,7 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
             "building failed: cannot start /nowhere/to/be/found: No such file or directory",
         ),
         (None, None, "the device cannot fix this by itself"),
-        (python(""), ModelError("it does not see the drawn stop sign"), "it does not see the drawn stop sign"),
+        (python(""), ModelError("the self-test failed: no stop sign"), "the self-test failed: no stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
         (
             python(""),
@@ -107,7 +107,7 @@ async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, error)
         await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == Stays(told, built=error is not None)
+        assert made.rebuild.problem == StandInReason(told, built=error is not None)
         assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
         assert made.activated == (["gate"] if error else [])
 
@@ -137,7 +137,7 @@ async def test_when_who_was_waited_for_has_taken_its_place_what_was_built_is_lef
             made.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
         await task
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "yard"
@@ -147,7 +147,7 @@ async def test_where_what_was_built_does_not_load_either_that_is_said() -> None:
     build = python("")
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
-        await made.until(lambda: made.rebuild.problem == Stays("what was built does not load"))
+        await made.until(lambda: made.rebuild.problem == StandInReason("what was built does not load"))
     assert made.activated == ["gate"]
 
 
@@ -189,7 +189,7 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             made.rebuild.look_again()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
@@ -210,7 +210,7 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == Stays("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
         await task
         assert made.activated == []
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from appliance.errors import ModelError
-from appliance.flow.activation import close
+from appliance.flow.trial import close
 from appliance.models import bundle as bundles
 from appliance.service import loading
 from appliance.settings.loader import load

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import ModelError
-from appliance.flow.activation import close, try_out
+from appliance.flow.trial import close, try_out
 from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Size
