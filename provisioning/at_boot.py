@@ -1,12 +1,12 @@
 #!/usr/bin/env -S python3 -I
-"""What a box does before its first frame: gets an identity of its own, and takes what was put on its boot partition.
+"""Prepare the device at boot: give it its own host name and SSH keys, and apply files from the boot partition.
 
 Rules of this file:
-- The system's own Python and nothing else: it runs at each boot, before anything of ours is known to be good.
-- Nothing is done twice: only a box that has no name or keys of its own gets them.
-- A file is taken once. What was taken is overwritten and removed, because it may hold a password and the card may be
-  read by anybody. (A flash card may keep an old copy of a sector; who fears that gives the box a new card.)
-- A file that cannot be used stays, with a `.error.txt` beside it, and stops nothing else.
+- It uses the system's Python only: it runs at each boot, before any release is known to work.
+- It does nothing twice: a device that already has its own name or keys keeps them.
+- It applies each file once, then overwrites and removes it: the file may contain a password, and anybody may read the
+  card. (A flash card may keep an old copy of an overwritten sector; replace the card if that matters.)
+- An invalid file stays, with the reason in a `.error.txt` file next to it, and does not stop the other steps.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ APPLIANCE = "opt/appliance/current/venv/bin/appliance"
 
 
 class Unusable(Exception):
-    """What is wrong with a file that somebody put there, in words for them."""
+    """A file on the boot partition is invalid; the message is written for the person who put it there."""
 
 
 def main(root: Path = Path("/")) -> int:
-    for line in (*identity(root), *taken(root)):
+    for line in (*identity(root), *apply_files(root)):
         print(line)
     return 0
 
 
 def identity(root: Path) -> Iterator[str]:
-    """A host name and keys that no other box has; systemd has made the machine's id by now."""
+    """Create a unique host name and SSH host keys where they are missing. systemd has set the machine id by now."""
     machine = read(root / "etc/machine-id").strip()
     if read(root / "etc/hostname").strip() in DEFAULT_NAMES and machine:
         name = f"appliance-{machine[-6:]}"
@@ -45,54 +45,54 @@ def identity(root: Path) -> Iterator[str]:
         write(hosts, "\n".join([*others, f"127.0.1.1\t{name}", ""]), 0o644)
         if root == Path("/"):
             subprocess.run(["hostname", name], check=False)
-        yield f"this box is now called {name}"
+        yield f"host name set to {name}"
     ssh = root / "etc/ssh"
     if (root / "usr/sbin/sshd").exists() and not any(ssh.glob("ssh_host_*_key")):
         where = ["-f", str(root)] if root != Path("/") else []
         subprocess.run(["ssh-keygen", "-A", *where], check=True, stdout=subprocess.DEVNULL)
-        yield "made the keys by which others know this box over SSH"
+        yield "created SSH host keys"
 
 
-def taken(root: Path) -> Iterator[str]:
-    """What lies on the boot partition for us."""
+def apply_files(root: Path) -> Iterator[str]:
+    """Apply the settings files on the boot partition."""
     readers: dict[str, Callable[[Path, Path], str]] = {"appliance.toml": settings, "appliance-wifi.txt": wifi}
     for name, reader in readers.items():
         path = next((root / folder / name for folder in BOOT if (root / folder / name).is_file()), None)
         if path is None:
             continue
-        beside = path.with_name(f"{name}.error.txt")
+        error_file = path.with_name(f"{name}.error.txt")
         try:
             yield reader(path, root)
         except Unusable as error:
-            beside.write_text(f"{error}\n", encoding="utf-8")  # plainly: a FAT partition knows no permissions
-            yield f"<3>{name} on the boot partition cannot be used: {error}"
+            error_file.write_text(f"{error}\n", encoding="utf-8")  # not write(): FAT has no permissions
+            yield f"<3>{name} on the boot partition is invalid: {error}"
         else:
             wipe(path)
-            beside.unlink(missing_ok=True)
+            error_file.unlink(missing_ok=True)
 
 
 def settings(path: Path, root: Path) -> str:
-    """Take the settings, if the appliance itself finds them good."""
+    """Install the settings if `appliance config check` accepts them."""
     check = subprocess.run([str(root / APPLIANCE), "config", "check", str(path)], capture_output=True, text=True)
     if check.returncode:
         raise Unusable(check.stderr.strip().removeprefix("appliance: ") or "`appliance config check` failed")
     target = root / "etc/appliance/appliance.toml"
     group = target.parent.stat().st_gid
     write(target, path.read_text(encoding="utf-8"), 0o640, group)
-    return f"took the settings from {path}"
+    return f"applied the settings from {path}"
 
 
 def wifi(path: Path, root: Path) -> str:
-    """Hand `ssid=`, `password=` and `country=` to whatever manages the network here."""
+    """Configure NetworkManager or netplan with `ssid=`, `password=` and `country=`."""
     given = dict(line.partition("=")[::2] for line in path.read_text(encoding="utf-8-sig").splitlines() if "=" in line)
     given = {key.strip().lower(): value.strip() for key, value in given.items()}
     ssid, password, country = (given.get(key, "") for key in ("ssid", "password", "country"))
     if not 1 <= len(ssid.encode()) <= 32:
-        raise Unusable("it needs a line ssid=NAME of 1 to 32 bytes")
+        raise Unusable("ssid must be 1 to 32 bytes long; add a line ssid=NAME")
     if not 8 <= len(password) <= 63 or not password.isascii():
-        raise Unusable("it needs a line password=… of 8 to 63 plain characters")
+        raise Unusable("password must be 8 to 63 ASCII characters; add a line password=…")
     if country and not re.fullmatch(r"[A-Z]{2}", country):
-        raise Unusable(f"country={country} is not a code of two capital letters, such as DE")
+        raise Unusable(f"country={country} is invalid; use a code of two capital letters, such as DE")
     manager = root / "etc/NetworkManager/system-connections"
     netplan = root / "etc/netplan"
     if manager.is_dir():
@@ -105,10 +105,10 @@ def wifi(path: Path, root: Path) -> str:
         network = {"network": {"version": 2, "wifis": {"wlan0": access}}}
         write(netplan / "60-appliance-wifi.yaml", json.dumps(network, indent=1) + "\n", 0o600)
     else:
-        raise Unusable("this box has neither NetworkManager nor netplan; set Wi-Fi up by hand")
+        raise Unusable("this device has neither NetworkManager nor netplan; set up Wi-Fi by hand")
     if country:
         write(root / "etc/modprobe.d/appliance-wifi.conf", f"options cfg80211 ieee80211_regdom={country}\n", 0o644)
-    return f"took the Wi-Fi settings for {ssid}"
+    return f"applied the Wi-Fi settings for {ssid}"
 
 
 def _keyfile(ssid: str, password: str) -> str:
@@ -124,7 +124,7 @@ def _keyfile(ssid: str, password: str) -> str:
 
 
 def _bytes_of(ssid: str) -> str:
-    """The form that keeps any name whole, whatever signs are in it."""
+    """The SSID as a list of byte values, which preserves every character."""
     return "".join(f"{byte};" for byte in ssid.encode())
 
 
@@ -136,21 +136,21 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str, mode: int, group: int = -1) -> None:
-    """The whole file or the one before it, also when the power goes."""
+    """Replace a file atomically, so that a power cut leaves either the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    temporary = path.with_name(f".{path.name}.new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fchmod(file.fileno(), mode)
         if group >= 0 and os.geteuid() == 0:
             os.fchown(file.fileno(), 0, group)
         os.fsync(file.fileno())
-    beside.replace(path)
+    temporary.replace(path)
 
 
 def wipe(path: Path) -> None:
-    """Overwrite and remove."""
+    """Overwrite a file with zeros, then remove it."""
     with path.open("r+b") as file:
         file.write(b"\0" * path.stat().st_size)
         file.flush()

@@ -1,9 +1,9 @@
-"""`make bundle ARCH=arm64 PYTHON_VERSION=3.11`: one file from which a box without a network is installed.
+"""Make a bundle: one file that installs a device without a network (`make bundle ARCH=arm64 PYTHON_VERSION=3.11`).
 
-It holds this source's wheel and all that it needs, each by its hash, the model, units and scripts, and checksums over
-everything. Wheels of another architecture are fetched, not built. systemd-python has none: it is built here for this
-machine, and for another one taken from Debian's own package of it. For a Jetson it also holds what TensorRT needs
-beside JetPack: CUDA's bindings, and the model as ONNX.
+A bundle contains the wheel of this source tree and its dependencies with their hashes, the model, units and scripts,
+and checksums of all files. Wheels for another architecture are downloaded, not built. systemd-python publishes no
+wheels: for this machine it is built here, for another one it is taken from Debian's package. A bundle for a Jetson also
+contains what TensorRT needs in addition to JetPack: CUDA's bindings and the model as ONNX.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from appliance.workshop.known_models import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-# What the C library of Debian 12 and Ubuntu 22.04 can load; pip takes no range.
+# The manylinux versions that work on Debian 12 and Ubuntu 22.04; pip accepts no range.
 TAGS = ("_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
-"""Whose python3-systemd was built for which Python."""
+"""The Debian release whose python3-systemd is built for each Python version."""
 JETPACKS = ("3.10", "3.12")
-"""Pythons of JetPack 6 and 7. On arm64 the others are Debian's, and a Jetson has no Debian."""
+"""Python versions of JetPack 6 and 7. The other versions belong to Debian, which does not run on a Jetson."""
 
 
 def main() -> int:
@@ -43,24 +43,24 @@ def main() -> int:
     parser.add_argument("--python", choices=("3.10", "3.11", "3.12", "3.13"), default=HERE)
     parser.add_argument("--model", default="yolo11n", help="a folder under models/ (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bundle")
-    wanted = parser.parse_args()
-    model = ROOT / "models" / wanted.model
+    options = parser.parse_args()
+    model = ROOT / "models" / options.model
     if not (model / "manifest.json").exists():
-        print(f"bundle: {model} is not there; `make model` brings the default one", file=sys.stderr)
+        print(f"bundle: model not found: {model}. Download the default model with: make model", file=sys.stderr)
         return 1
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = build(Path(folder), wanted.arch, wanted.python, model, wanted.out)
+            path = build(Path(folder), options.arch, options.python, model, options.out)
     except ModelError as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
     print(f"{path}  {path.stat().st_size / 1e6:.0f} MB")
-    print(f"on the box: tar -xf {path.name} provisioning && sudo provisioning/install.sh --bundle {path.name}")
+    print(f"on the device: tar -xf {path.name} provisioning && sudo provisioning/install.sh --bundle {path.name}")
     return 0
 
 
 def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
-    """The bundle as a file in `out`."""
+    """Write the bundle to the folder `out` and return its path."""
     wheels = work / "wheels"
     wheels.mkdir()
     pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT))
@@ -81,47 +81,47 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     (work / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.relative_to(work)}\n" for path in files))
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"appliance-{version}-{arch}-py{python}.tar"
-    with tarfile.open(path, "w") as archive:  # not compressed: wheels are
+    with tarfile.open(path, "w") as archive:  # uncompressed: wheels are compressed already
         for member in sorted(work.iterdir()):
             archive.add(member, member.name, filter=_owned_by_root)
     return path
 
 
 def for_jetson(arch: str, python: str) -> bool:
-    """Whether a box that this is for may be a Jetson."""
+    """Whether the target device may be a Jetson."""
     return arch == "arm64" and python in JETPACKS
 
 
 def write_requirements(wheels: Path, into: Path) -> None:
-    """`requirements.txt`, each wheel by its hash; `requirements-tensorrt.txt` is for a box with TensorRT alone."""
+    """Write `requirements.txt` with each wheel's hash, and `requirements-tensorrt.txt` for devices with TensorRT."""
     lines: dict[str, list[str]] = {"requirements.txt": []}
     for path in sorted(wheels.glob("*.whl")):
         name, number = path.name.split("-")[:2]
         file = "requirements-tensorrt.txt" if name.startswith("cuda_") else "requirements.txt"
         lines.setdefault(file, []).append(f"{name}=={number} --hash=sha256:{digest(path)}\n")
-    for file, said in lines.items():
-        (into / file).write_text("".join(said))
+    for file, requirements in lines.items():
+        (into / file).write_text("".join(requirements))
 
 
 def put_model(model: Path, into: Path, *, onnx: bool) -> None:
-    """The model as it lies here; with `onnx` also the file that TensorRT builds its engine of, where that can be had.
+    """Copy the model; with `onnx` also add the ONNX file that TensorRT builds its engine from, if it is available.
 
     Raises ModelError.
     """
     source = bundles.read(model).source
     if onnx and not model.joinpath("model.onnx").exists():
-        # From where the one here came, so that it is the same network.
+        # Download it from the local model's source, so that both are the same network.
         known = KNOWN.get(model.name)
         if known and (sources := [one for one in known.sources if known.build is None and one.title == source]):
             fetch(into, print, model=known, keep_onnx=True, sources=sources)
             return
-        print(f"bundle: {model.name} has no model.onnx, so that a Jetson runs it on its CPU", file=sys.stderr)
+        print(f"bundle: {model.name} has no model.onnx; a Jetson will run it on its CPU", file=sys.stderr)
     shutil.copytree(model, into / model.name)
 
 
 def journal(wheels: Path, arch: str, python: str) -> None:
-    """Put systemd-python among the wheels, or say why not."""
-    why = "mmdebstrap is not on this machine" if shutil.which("mmdebstrap") is None else ""
+    """Add a wheel of systemd-python, or print why that is not possible."""
+    why = "mmdebstrap is not installed" if shutil.which("mmdebstrap") is None else ""
     if MACHINES[arch] == platform.machine() and python == HERE:
         try:
             pip("wheel", "--no-deps", "--wheel-dir", str(wheels), "systemd-python")
@@ -131,8 +131,8 @@ def journal(wheels: Path, arch: str, python: str) -> None:
     if python in SUITES and not why:
         _from_debian(wheels, arch, python)
         return
-    why = why or f"no Debian package of it was built for Python {python}"
-    print(f"bundle: without systemd-python ({why}): the journal will have no fields", file=sys.stderr)
+    why = why or f"Debian has no package of it for Python {python}"
+    print(f"bundle: without systemd-python ({why}); journal entries will have no fields", file=sys.stderr)
 
 
 def _from_debian(wheels: Path, arch: str, python: str) -> None:

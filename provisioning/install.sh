@@ -252,7 +252,7 @@ if [ -e "$config" ]; then
     chown root:appliance "$config"
     chmod 640 "$config"
   fi
-  end "$config is kept"
+  end "$config unchanged"
 else
   changed=yes
   install -d -m 750 -o root -g appliance "$(dirname "$config")"
@@ -324,7 +324,7 @@ else
     'safe mode'*) fail "detection is off: $status" ;;
   esac
   end "$status"
-  address=$("$appliance" address 2>/dev/null) || address='no address on a network yet'
+  address=$("$appliance" address 2>/dev/null) || address='no network address yet'
   say "appliance $name is $(systemctl is-active appliance): $address"
 fi
 trap - ERR INT TERM HUP

@@ -1,4 +1,4 @@
-"""What a box takes from its boot partition and makes for itself, in a tree of files."""
+"""at_boot.py: host name, SSH keys and files from the boot partition, tested in a directory tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 
 def _load() -> ModuleType:
-    """A program for the system's Python, not a part of the package."""
+    """Import at_boot.py, which is not part of the package."""
     spec = importlib.util.spec_from_file_location("at_boot", ROOT / "provisioning/at_boot.py")
     assert spec is not None
     assert spec.loader is not None
@@ -32,7 +32,7 @@ at_boot = _load()
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A box that was just written from an image."""
+    """The root file system of a device fresh from an image."""
     for folder in ("boot/firmware", "etc/appliance", "etc/NetworkManager/system-connections"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
@@ -49,32 +49,30 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_box_with_its_images_name_gets_one_of_its_own_once(root: Path) -> None:
-    assert list(at_boot.identity(root)) == ["this box is now called appliance-abcdef"]
+def test_a_device_with_its_images_host_name_is_renamed_once(root: Path) -> None:
+    assert list(at_boot.identity(root)) == ["host name set to appliance-abcdef"]
     assert (root / "etc/hostname").read_text() == "appliance-abcdef\n"
     assert (root / "etc/hosts").read_text() == "127.0.0.1\tlocalhost\n127.0.1.1\tappliance-abcdef\n"
     assert list(at_boot.identity(root)) == []
 
 
-def test_a_name_that_somebody_gave_it_is_kept(root: Path) -> None:
+def test_a_host_name_set_by_the_user_is_kept(root: Path) -> None:
     (root / "etc/hostname").write_text("gate\n")
     assert list(at_boot.identity(root)) == []
     assert (root / "etc/hostname").read_text() == "gate\n"
 
 
-def test_good_settings_are_taken_and_wiped(root: Path) -> None:
+def test_valid_settings_are_applied_and_wiped(root: Path) -> None:
     given_file = root / "boot/firmware/appliance.toml"
     given_file.write_text('[server]\nviewer_token = "secret"\n')
     assert at_boot.main(root) == 0
-    taken = root / "etc/appliance/appliance.toml"
-    assert taken.read_text() == '[server]\nviewer_token = "secret"\n'
-    assert mode(taken) == 0o640
+    applied = root / "etc/appliance/appliance.toml"
+    assert applied.read_text() == '[server]\nviewer_token = "secret"\n'
+    assert mode(applied) == 0o640
     assert not given_file.exists()
 
 
-def test_bad_settings_stay_where_they_are_with_the_reason_beside_them(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_settings_stay_with_the_reason_in_an_error_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = root / "etc/appliance/appliance.toml"
     before.write_text("# as it was\n")
     given_file = root / "boot/firmware/appliance.toml"
@@ -87,14 +85,14 @@ def test_bad_settings_stay_where_they_are_with_the_reason_beside_them(
     assert "prot" in reason
     assert "port" in reason
     said = capsys.readouterr().out
-    assert "cannot be used" in said
-    assert "took the Wi-Fi settings for Yard" in said  # the one does not stop the other
+    assert "is invalid" in said
+    assert "applied the Wi-Fi settings for Yard" in said
     given_file.write_text("[server]\nport = 80\n")
     at_boot.main(root)
     assert not list((root / "boot/firmware").iterdir())
 
 
-def test_wifi_settings_become_a_connection_that_only_root_may_read(root: Path) -> None:
+def test_wifi_settings_become_a_connection_readable_only_by_root(root: Path) -> None:
     (root / "boot/firmware/appliance-wifi.txt").write_text("SSID = Höfe; 2\r\npassword=a\\b=c;d#e\ncountry=DE\n")
     at_boot.main(root)
     connection = root / "etc/NetworkManager/system-connections/appliance-wifi.nmconnection"
@@ -106,7 +104,7 @@ def test_wifi_settings_become_a_connection_that_only_root_may_read(root: Path) -
     assert not (root / "boot/firmware/appliance-wifi.txt").exists()
 
 
-def test_netplan_is_told_where_there_is_no_networkmanager(root: Path) -> None:
+def test_wifi_settings_go_to_netplan_without_networkmanager(root: Path) -> None:
     (root / "etc/NetworkManager/system-connections").rmdir()
     (root / "etc/NetworkManager").rmdir()
     (root / "etc/netplan").mkdir()
@@ -125,7 +123,7 @@ def test_netplan_is_told_where_there_is_no_networkmanager(root: Path) -> None:
     ["", "ssid=\npassword=12345678\n", f"ssid={'x' * 33}\npassword=12345678", "ssid=x\npassword=short",
      "ssid=x\npassword=pässword", "ssid=x\npassword=12345678\ncountry=Germany"],
 )  # fmt: skip
-def test_wifi_settings_that_cannot_be_meant_so_are_refused_in_words(text: str, root: Path) -> None:
+def test_invalid_wifi_settings_are_rejected_with_the_reason(text: str, root: Path) -> None:
     path = root / "boot/firmware/appliance-wifi.txt"
     path.write_text(text)
     at_boot.main(root)
@@ -135,12 +133,12 @@ def test_wifi_settings_that_cannot_be_meant_so_are_refused_in_words(text: str, r
 
 
 @given(st.text(min_size=1, max_size=8))
-def test_a_name_is_the_same_bytes_in_the_connection(ssid: str) -> None:
+def test_the_connection_preserves_every_byte_of_the_ssid(ssid: str) -> None:
     written = at_boot._bytes_of(ssid)
     assert bytes(int(number) for number in written.split(";")[:-1]).decode() == ssid
 
 
-def test_whoever_only_asks_for_help_changes_nothing() -> None:
+def test_asking_for_help_changes_nothing() -> None:
     said = subprocess.run(
         [sys.executable, "-I", ROOT / "provisioning/at_boot.py", "--help"], capture_output=True, text=True
     )

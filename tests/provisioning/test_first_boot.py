@@ -1,4 +1,4 @@
-"""A box that is switched on with files on its boot partition."""
+"""First boot of a device with files on its boot partition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.provisioning.conftest import PREPARED, Bundle
 pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
 
-def test_a_boot_takes_name_and_settings_before_the_first_frame(bundle: Bundle, measured: Measured) -> None:
+def test_the_first_boot_sets_the_host_name_and_applies_the_settings(bundle: Bundle, measured: Measured) -> None:
     options = [f"--bind-ro={bundle('amd64', '3.11')}:/media/bundle.tar"]
     with blank_disk("bookworm", PREPARED) as root:
         with switched_on(root, options) as box:
@@ -30,12 +30,12 @@ def test_a_boot_takes_name_and_settings_before_the_first_frame(bundle: Bundle, m
             box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
             ready_s = time.monotonic() - begun_s
             said = box.journal("appliance-at-boot.service")
-            assert "took the settings" in said
-            assert "took the Wi-Fi settings for Yard" in said
+            assert "applied the settings" in said
+            assert "applied the Wi-Fi settings for Yard" in said
             assert box.run("ls", "/boot/firmware") == ""
             assert box.run("cat", "/etc/appliance/appliance.toml") == 'profile = "realtime"'
             assert box.run("stat", "-c", "%a %U:%G", "/etc/appliance/appliance.toml") == "640 root:appliance"
             name = box.run("cat", "/etc/hostname")
             assert name == f"appliance-{box.run('cat', '/etc/machine-id')[-6:]}"
             assert box.run("hostname") == name
-            measured(f"{name}, ready {ready_s:.0f} s after it was switched on, by the settings that were brought")
+            measured(f"{name}, ready {ready_s:.0f} s after power-on, with the settings from the boot partition")
