@@ -1,1 +1,1 @@
-"""The way of a frame: admitted, waiting, inferred, answered."""
+"""The path of a frame: admission, waiting, inference, answer."""

@@ -95,7 +95,7 @@ class Camera:
     last_frame_s: float | None = None
     cost_s: float | None = None
     """Engine time of one of its frames, moving average, s."""
-    seen: LastScene | None = None
+    last_scene: LastScene | None = None
     """For the scene gate."""
     latency_ms: float | None = None
     received: int = 0

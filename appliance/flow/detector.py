@@ -1,11 +1,11 @@
-"""The service that moves a frame along: offered, waiting, decoded, inferred, published.
+"""Move each frame through the pipeline: offered, waiting, decoded, inferred, published.
 
-More than 300 lines, so that a frame's whole way can be read in one place. Rules of this file:
-- Every frame that is offered is published exactly once; the ledger keeps the account.
-- What is going to be dropped is dropped before it costs anything: refused here, or taken out of its mailbox.
-- The workers take frames from the mailboxes and look at them; all else is the event loop's alone.
-- A network is replaced between two frames: what a worker has begun it ends with the network it began with. What came in
-  before teaches nothing of the new one, whichever of the two looked at it, failed on it or never gave it back.
+More than 300 lines, so that the whole path of a frame can be read in one place. Rules of this file:
+- Every offered frame gets exactly one published outcome; the ledger keeps track.
+- Frames are dropped before they cost anything: refused here, or removed from their mailbox.
+- The workers take frames from the mailboxes and process them; everything else runs on the event loop only.
+- The network is swapped between two frames: a worker finishes a frame with the network it started with. Frames received
+  before the swap never count as measurements or failures of the new network.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from appliance.values import (
 
 log = logging.getLogger(__name__)
 
-_CLOSED = Failed("shutting_down", "the box is stopping or restarting; send again in a few seconds")
+_CLOSED = Failed("shutting_down", "the device is stopping or restarting; send again in a few seconds")
 _RETRY_OVERLOADED_S = 2.0
 _SMOOTH = 0.1
 
 
 class Detector:
-    """The heart. `run` serves until cancelled; `offer` may be called from the event loop's thread only."""
+    """The frame pipeline. `run` serves until cancelled; call `offer` only from the event loop's thread."""
 
     def __init__(
         self,
@@ -73,26 +73,26 @@ class Detector:
         self._ledger = Ledger(book=book, cache=cache, publish=publish, clock=clock)
         self._closing = False
         self._networks = 0
-        """How often the network was replaced: an answer of an earlier one is not this one's."""
+        """Number of swaps; part of the cache key, so that answers of an earlier network are not reused."""
         self._swapped_s = float("-inf")
-        """When it was replaced last."""
+        """Time of the last swap."""
         self._report: Report | None = None
         self._workers: Workers | None = None
         self._most_sizes: int | None = None
         self._keeping = threading.Lock()
         self.infer_ms: float | None = None
         self.engine_failures = 0
-        """In a row."""
+        """Consecutive failures."""
         self.returned = 0
-        """Frames that the engine was done with, whatever came of them."""
+        """Frames returned by the workers, successful or not."""
 
     @property
     def network(self) -> Network | None:
-        """The loaded model, if there is one."""
+        """The loaded network; None: no model is loaded."""
         return self.inference.network if self.inference is not None else None
 
     async def offer(self, frame: Frame) -> Receipt:
-        """Take a frame or refuse it; never waits for the engine."""
+        """Accept or refuse a frame, without waiting for the engine."""
         refusal = self.admit(frame.camera)
         if refusal is None:
             return await self.take(frame)
@@ -100,8 +100,9 @@ class Detector:
         return Receipt.of(refusal)
 
     def admit(self, name: str) -> Failed | Skipped | None:
-        """Whether a camera's next frame is let in (None), decided before any of it is looked at; a refusal is counted
-        here and published by the caller.
+        """Decide whether to accept a camera's next frame, before its payload is parsed; None: accepted.
+
+        A refusal is counted here and published by the caller.
         """
         now = self._clock()
         camera = self._book.enter(name)
@@ -112,7 +113,7 @@ class Detector:
         return refusal
 
     async def take(self, frame: Frame) -> Receipt:
-        """Take a frame that was admitted."""
+        """Queue an admitted frame, or answer it at once."""
         camera, network = self._book.enter(frame.camera), self.network
         if self._closing or network is None:
             return self._refuse(frame, _CLOSED if self._closing else self._no_model())
@@ -127,7 +128,7 @@ class Detector:
             arguments = (frame.picture.data, f"{network.info.name} {self._networks}", size, frame.wanted)
             if len(frame.picture.data) > BIG_BYTES:
                 key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
-                if self._closing:  # meanwhile
+                if self._closing:  # it may have closed meanwhile
                     return self._refuse(frame, _CLOSED)
             else:
                 key = key_of(*arguments)
@@ -140,7 +141,7 @@ class Detector:
         return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
 
     async def ask(self, frame: Frame) -> Outcome:
-        """Offer a frame and wait for its outcome, which is published as well."""
+        """Offer a frame and return its outcome, which is also published."""
         with self._ledger.asked(frame) as outcome:
             await self.offer(frame)
             return await outcome
@@ -165,7 +166,7 @@ class Detector:
         return Receipt.of(outcome)
 
     def _put(self, frame: Frame, camera: Camera, key: Key | None) -> None:
-        """Into its camera's mailbox; afterwards it is open, or has been answered at once."""
+        """Put the frame into its camera's mailbox; it is then open, or already answered."""
         self._ledger.open(frame, key)
         policy = camera.policy
         self._drop(
@@ -175,11 +176,11 @@ class Detector:
         )  # fmt: skip
 
     async def run(self) -> None:
-        """Serve frames until cancelled; then every frame still open is answered."""
+        """Serve frames until cancelled, then answer every frame that is still open."""
         loop = asyncio.get_running_loop()
 
         def report(frame: Frame, result: Answer | Exception) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: this frame was answered when it stopped
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and answered this frame when it stopped
                 loop.call_soon_threadsafe(self._returned, frame, result)
 
         self._report = report
@@ -195,37 +196,37 @@ class Detector:
                 self._conclude(frame, _CLOSED)
 
     def swap(self, inference: Inference) -> Inference | None:
-        """From the next frame on this one looks; returns the former one, which is in use until `settled`."""
+        """Use `inference` from the next frame on; return the previous one, in use until `settled` returns."""
         inference.sparing = self._pace.limits.duty < 1
-        former, self.inference = self.inference, inference
+        previous, self.inference = self.inference, inference
         self._networks += 1
         self._swapped_s = self._clock()
         self.model_error, self.infer_ms, self.engine_failures = None, None, 0
         if self._most_sizes is not None:
             self._keep_sizes(self._most_sizes)
         self._start_workers()
-        return former
+        return previous
 
     async def settled(self) -> None:
-        """Wait until every frame that is open now has been answered, one way or the other."""
+        """Wait until every frame that is open now has its outcome."""
         await self._ledger.concluded(self._ledger.frames)
 
     def _start_workers(self) -> None:
-        """As many as keep the network busy; those that a former one needed stay."""
+        """Start as many workers as keep the network busy; extra workers of an earlier network stay."""
         if self.inference is None or self._report is None:
             return
         if self._workers is None:
             self._workers = Workers(
                 mailboxes=self._mailboxes,
-                look=self._look,
+                look=self._infer,
                 report=self._report,
-                most=self._most_under_way,
+                most=self._max_in_flight,
                 clock=self._clock,
             )
         self._workers.grow_to(self.inference.threads)
 
     def _tidy(self) -> None:
-        """What is to be done now and then: tell the cameras their pace, and give up what nobody will answer."""
+        """Do the periodic work: send the cameras their limits, expire waiting frames, fail overdue ones."""
         now = self._clock()
         self._pace.tell()
         self._book.forget_silent(now)
@@ -234,18 +235,18 @@ class Detector:
             self.cache.sweep()
         self._drop(self._mailboxes.expire())
         latest_s = now - self._mailboxes.max_age_s - self._deadline_s  # no frame waits longer than max_age_s
-        for frame in [one for one in self._ledger.frames if one.received_s < latest_s]:
-            self._failed(frame, EngineError(f"the engine gave no answer within {self._deadline_s:.0f} s"))
+        for frame in [open_now for open_now in self._ledger.frames if open_now.received_s < latest_s]:
+            self._failed(frame, EngineError(f"the engine did not answer within {self._deadline_s:.0f} s"))
 
     async def drain(self, timeout_s: float) -> None:
-        """Refuse new frames and give those already taken this long to be answered."""
+        """Refuse new frames and wait up to `timeout_s` for the open ones to be answered."""
         self._closing = True
         with anyio.move_on_after(timeout_s):
             while open_now := self._ledger.frames:
                 await self._ledger.concluded(open_now)
 
     def apply(self, limits: Limits) -> None:
-        """The governor's word: for the next frame on, and told to the cameras."""
+        """Apply the governor's limits from the next frame on, and send the cameras their new pace."""
         if limits == self._pace.limits:
             return
         self._pace.limits = limits
@@ -261,22 +262,22 @@ class Detector:
     def _keep_sizes(self, most: int | None) -> None:
         self._most_sizes = most
         if self.network is not None:
-            # A daemon: a chip that hangs must not keep the process from ending.
+            # A daemon thread: a hung engine must not block the exit of the process.
             threading.Thread(target=self._keep_newest, name="sizes", daemon=True).start()
 
-    # On other threads: these three read what the event loop alone writes.
+    # These run on other threads and read what only the event loop writes.
 
     def _keep_newest(self) -> None:
-        with self._keeping:  # whichever thread comes last, it has the last word that was given
+        with self._keeping:  # whichever thread runs last applies the latest limit
             if self.network is not None:
                 self.network.sizes.keep(self._most_sizes)
 
-    def _look(self, frame: Frame) -> Answer:
-        assert self.inference is not None  # nothing is let in without it
+    def _infer(self, frame: Frame) -> Answer:
+        assert self.inference is not None  # no frame is accepted without it
         camera, limits = self._book.get(frame.camera), self._pace.limits
-        return self.inference.run(frame, limits.max_side, camera.seen if camera else None, limits.next_side)
+        return self.inference.run(frame, limits.max_side, camera.last_scene if camera else None, limits.next_side)
 
-    def _most_under_way(self) -> int:
+    def _max_in_flight(self) -> int:
         return self._pace.limits.max_in_flight
 
     # Back on the event loop.
@@ -284,7 +285,7 @@ class Detector:
     def _returned(self, frame: Frame, result: Answer | Exception) -> None:
         self.returned += 1
         if frame not in self._ledger:
-            return  # too late: it was given up
+            return  # too late: it already failed at the deadline
         if isinstance(result, Answer):
             self._answered(frame, result)
         else:
@@ -294,7 +295,7 @@ class Detector:
         camera = self._book.get(frame.camera)
         timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
         if camera is not None:
-            camera.seen = answer.seen
+            camera.last_scene = answer.scene
             self._pace.waited(camera, timing.wait_ms / 1000)
         self._learn(frame, camera, answer, timing)
         self._conclude(frame, replace(answer.detected, timing=timing))
@@ -304,21 +305,23 @@ class Detector:
             outcome = Failed(error.code, str(error))
         else:
             outcome = Failed("engine_failed", f"the engine failed: {error}")
-        told = {"camera": frame.camera, "frame_id": frame.frame_id, "code": outcome.code, "reason": outcome.message}
+        fields = {"camera": frame.camera, "frame_id": frame.frame_id, "code": outcome.code, "reason": outcome.message}
         if isinstance(error, BadFrame):
-            log.warning("a frame of camera %s is no use: %s", frame.camera, error, extra={"kind": "bad_frame", **told})
+            log.warning(
+                "camera %s sent an invalid frame: %s", frame.camera, error, extra={"kind": "bad_frame", **fields}
+            )
         else:
             if frame.received_s >= self._swapped_s:
                 self.engine_failures += 1
-            known = isinstance(error, ApplianceError)
+            traced = None if isinstance(error, ApplianceError) else error
             log.error(
-                "the engine failed on a frame of camera %s: %s", frame.camera, error, exc_info=None if known else error,
-                extra={"kind": "engine", **told},
+                "inference failed on a frame of camera %s: %s", frame.camera, error, exc_info=traced,
+                extra={"kind": "engine", **fields},
             )  # fmt: skip
         self._conclude(frame, outcome)
 
     def _learn(self, frame: Frame, camera: Camera | None, answer: Answer, timing: Timing) -> None:
-        """What a frame has really cost: for the shares, and for whoever reads the log."""
+        """Record the measured cost of a frame for the fair shares, and log a slow one."""
         if timing.total_ms > self._slow_frame_s * 1000:
             log.warning(
                 "slow frame: %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
@@ -336,14 +339,14 @@ class Detector:
             camera.cost(answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
-        """An open frame's outcome; where it was skipped, another camera's frame like it may take its place."""
-        heir = self._ledger.conclude(frame, outcome, self._may_follow)
-        if heir is not None:
-            follower, key = heir
+        """Close an open frame; if it was skipped, queue an identical frame of another camera in its place."""
+        successor = self._ledger.conclude(frame, outcome, self._may_follow)
+        if successor is not None:
+            follower, key = successor
             self._put(follower, self._book.enter(follower.camera), key)
 
     def _may_follow(self, frame: Frame) -> bool:
-        """Whether it would be looked at if it waited now."""
+        """Whether the frame is still fresh enough to be queued now."""
         young = frame.received_s >= self._clock() - self._mailboxes.max_age_s
         return young and not self._mailboxes.holds_newer(frame)
 
@@ -361,19 +364,19 @@ class Detector:
         return ms(self._clock() - frame.received_s)
 
     def capacity_fps(self) -> float | None:
-        """Frames a second that the engine can do now, as measured; None before the first."""
+        """Measured capacity of the engine, frames/s; None before the first inference."""
         if self.infer_ms is None:
             return None
         return self._pace.usable_slots() * 1000 / max(self.infer_ms, 0.01)
 
     @property
     def in_flight(self) -> int:
-        """Frames that are being looked at."""
+        """Frames that are being processed."""
         return self._mailboxes.under_way
 
     @property
     def stuck(self) -> bool:
-        """Whether some frame has been looked at past the deadline: no error came, and its thread does not come back."""
+        """Whether an inference hangs: it is past the deadline and has raised no error."""
         return self._workers is not None and self._workers.longest_s() > self._deadline_s
 
     @property

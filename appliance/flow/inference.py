@@ -1,6 +1,6 @@
-"""One frame's way through the chip: decoded into the network's input, compared with the last one, inferred, read.
+"""Run inference on one frame: decode it, compare it with the camera's last one, infer, read the output.
 
-It goes from its bytes to its boxes on one thread, which holds the GIL for little of it.
+A frame goes from bytes to bounding boxes on one thread, which holds the GIL only briefly.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ class Network:
     reader: Reader
     sizes: Sizes
     placing: Placing = "centre"
-    """Where a picture lies in its input."""
+    """Placement of a picture in the network's input."""
     lacks: EngineError | ModelError | None = None
-    """Why this is a stand-in for the engine that was asked for; NotBuilt: until that is built."""
+    """Why this engine stands in for the configured one; NotBuilt: only until that is built. None: no stand-in."""
     forget: Callable[[], None] | None = None
-    """Remove what was compiled and is kept on disk, so that the next load compiles it; None: nothing is kept."""
+    """Remove the compiled network from the disk cache, so that the next load compiles it; None: not cached."""
 
     @property
     def build(self) -> tuple[str, ...] | None:
-        """The program that builds what is lacking; None: nothing is, or the box cannot mend it by itself."""
+        """The command that builds the configured engine; None: nothing to build, or the device cannot build it."""
         return self.lacks.build if isinstance(self.lacks, NotBuilt) else None
 
     def close(self, at_most_s: float | None = None) -> None:
-        """Release the engine, when what it compiles and runs has ended. `at_most_s`: how long to wait for what it
-        compiles; None: until that is done.
+        """Release the engine once its compilations and inferences have ended.
+
+        `at_most_s`: longest wait for compilations; None: no limit.
         """
         self.sizes.close(at_most_s)
         self.engine.close()
@@ -51,23 +52,23 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class LastScene:
-    """What a camera showed when it was last inferred: the scene gate answers with it while nothing has changed."""
+    """A camera's last inferred scene and its answer, which the scene gate repeats while nothing changes."""
 
     cells: scene_gate.Cells
     wanted: ResultFilter
     answer: Detected
     at_s: float
     model: ModelInfo
-    """The very network that answered: one of the same name may have taken its place."""
+    """The network that answered, compared by identity: a swap may keep the name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A frame's answer, the engine time it took (s), and what to remember of it for the scene gate."""
+    """A frame's result, its engine time (s), and the scene to keep for the scene gate."""
 
     detected: Detected
     engine_s: float
-    seen: LastScene | None
+    scene: LastScene | None
 
 
 class Inference:
@@ -91,43 +92,44 @@ class Inference:
         self._core_boost = core_boost
         self._admission = admission or Admission()
         self.sparing = False
-        """Heat counts more than an early answer: no frame gets all cores."""
+        """The governor limits heat: no frame gets all cores."""
         self._clock, self._refresh_s = clock, refresh_s
         self._slot = threading.Semaphore(network.engine.slots)
 
     @property
     def threads(self) -> int:
-        """That keep the engine busy: one more than it has slots, so that the next frame is decoded meanwhile; see
-        docs/decisions/0005.
+        """Threads that keep the engine busy: one per slot, plus one that decodes the next frame meanwhile.
+
+        See docs/decisions/0005.
         """
         return self.network.engine.slots + 1
 
-    def run(self, frame: Frame, max_side: int, seen: LastScene | None = None, next_side: int = 0) -> Answer:
-        """The answer to a frame; `seen` is what its camera showed last. May be called from many threads.
+    def run(self, frame: Frame, max_side: int, last_scene: LastScene | None = None, next_side: int = 0) -> Answer:
+        """Return the answer to a frame. Thread-safe.
 
-        `max_side`: longest side of the network's input, px; `next_side`: the one that may come next, 0 for none.
+        `max_side`: longest side of the network's input, px. `last_scene`: the scene its camera last showed.
+        `next_side`: the longest side that may be requested next, to be prepared in advance; 0: none.
 
-        Raises BadFrame when its pixels cannot be decoded, or memory does not suffice for it; EngineError when the
-        engine fails.
+        Raises BadFrame if the picture cannot be decoded or does not fit in memory; EngineError if the engine fails.
         """
         if self._core_boost is None:
-            return self._run(frame, max_side, seen, next_side)
+            return self._run(frame, max_side, last_scene, next_side)
         self._core_boost.begin()
         try:
-            return self._run(frame, max_side, seen, next_side)
+            return self._run(frame, max_side, last_scene, next_side)
         finally:
             self._core_boost.end()
 
-    def _run(self, frame: Frame, max_side: int, seen: LastScene | None, next_side: int) -> Answer:
+    def _run(self, frame: Frame, max_side: int, last: LastScene | None, next_side: int) -> Answer:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
         place = letterbox.fit(frame.picture.size, size, network.placing)
         with self._admission.admitted(frame.picture, place.inner):
             cells = thumbnail.mean_colours(frame.picture) if self._refresh_s is not None else None
-            if cells is not None and seen is not None and self._holds(seen, frame, size, cells, started_s):
+            if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
-                return Answer(replace(seen.answer, cached="unchanged", timing=timing), 0.0, seen)
+                return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
             tensor = decode.load(frame.picture, place)
         decoded_s = self._clock()
         with self._slot:
@@ -143,11 +145,11 @@ class Inference:
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
-        kept = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
-        return Answer(answer, done_s - begun_s, kept)
+        scene = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
+        return Answer(answer, done_s - begun_s, scene)
 
     def _gets_all_cores(self, size: Size) -> bool:
-        """Whether a frame that is alone does; what that needs is made ready beside the work."""
+        """Whether a frame that is alone gets all cores; starts the compilation this needs in the background."""
         ready = self.network.engine.ready()
         if self._core_boost is None or self.sparing or size not in ready or not self._core_boost.all_cores(size):
             return False
@@ -156,15 +158,15 @@ class Inference:
             return False
         return True
 
-    def _holds(self, seen: LastScene, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
-        """Whether the last answer is this frame's as well: nothing asked has changed, and nothing in the scene."""
-        answer = seen.answer
-        asked = (seen.wanted, answer.input_size, answer.image_size)
-        if asked != (frame.wanted, size, frame.picture.size) or seen.model is not self.network.info:
+    def _unchanged(self, last: LastScene, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
+        """Whether the last answer applies to this frame too: same request, and no change in the scene."""
+        answer = last.answer
+        request = (last.wanted, answer.input_size, answer.image_size)
+        if request != (frame.wanted, size, frame.picture.size) or last.model is not self.network.info:
             return False
-        if self._refresh_s is None or now_s - seen.at_s >= self._refresh_s:
+        if self._refresh_s is None or now_s - last.at_s >= self._refresh_s:
             return False
-        return scene_gate.compare(seen.cells, cells).strongest < 1
+        return scene_gate.compare(last.cells, cells).strongest < 1
 
 
 def _timing(frame: Frame, started_s: float, decoded_s: float, infer_s: float) -> Timing:
@@ -175,5 +177,5 @@ def _timing(frame: Frame, started_s: float, decoded_s: float, infer_s: float) ->
 
 
 def ms(seconds: float) -> float:
-    """Milliseconds, as they are reported."""
+    """Convert seconds to milliseconds, rounded for reports."""
     return round(seconds * 1000, 2)

@@ -131,7 +131,7 @@ def _watch(network: Network, flow: Flow, sequence: Sequence) -> Tally:
         begun_s, begun_here_s = time.process_time(), time.thread_time()
         answer = gated.run(frame, flow.max_side, seen)
         spent_s, spent_here_s = time.process_time() - begun_s, time.thread_time() - begun_here_s
-        seen = answer.seen
+        seen = answer.scene
         truth = answer.detected
         if answer.detected.cached:
             held += 1

@@ -1,4 +1,4 @@
-"""A frame's way: whatever happens to it, it is answered exactly once."""
+"""The path of a frame: whatever happens, it is answered exactly once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.flow.detectors import FULL, Rig, running
 from tests.flow.frames import frame, jpeg
 
 
-async def test_a_frame_is_answered_with_what_the_engine_saw() -> None:
+async def test_a_frame_is_answered_with_the_detections_of_the_engine() -> None:
     async with running(Rig()) as rig:
         one = frame()
         assert (await rig.detector.offer(one)).status == "queued"
@@ -30,7 +30,7 @@ async def test_a_frame_is_answered_with_what_the_engine_saw() -> None:
         assert outcome.image_size == Size(64, 48)
 
 
-async def test_an_engine_that_fails_is_an_error_and_the_next_frame_is_tried_again() -> None:
+async def test_an_engine_failure_is_an_error_and_the_next_frame_is_inferred() -> None:
     async with running(Rig()) as rig:
         rig.engine.error = broken_engine()
         for count in (1, 2, 3):
@@ -45,7 +45,7 @@ async def test_an_engine_that_fails_is_an_error_and_the_next_frame_is_tried_agai
         assert rig.detector.engine_failures == 0
 
 
-async def test_an_error_that_nobody_foresaw_is_an_engine_failure_too() -> None:
+async def test_an_unexpected_exception_counts_as_an_engine_failure() -> None:
     async with running(Rig()) as rig:
         rig.engine.error = ZeroDivisionError("surprise")
         bad = frame()
@@ -55,7 +55,7 @@ async def test_an_error_that_nobody_foresaw_is_an_engine_failure_too() -> None:
         assert outcome.code == "engine_failed"
 
 
-async def test_a_failed_answer_is_not_remembered() -> None:
+async def test_a_failure_is_not_cached() -> None:
     async with running(Rig()) as rig:
         rig.engine.error = broken_engine()
         first, second = frame(seed=1), frame(seed=1)
@@ -66,7 +66,7 @@ async def test_a_failed_answer_is_not_remembered() -> None:
         assert isinstance(await rig.outcome(second), Detected)
 
 
-async def test_an_engine_that_never_answers_is_given_up_at_the_deadline() -> None:
+async def test_a_frame_fails_at_the_deadline_if_the_engine_hangs() -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()
         stuck = frame()
@@ -74,20 +74,20 @@ async def test_an_engine_that_never_answers_is_given_up_at_the_deadline() -> Non
         await rig.started(1)
         rig.clock.pass_(21)
         await asyncio.sleep(0.05)
-        assert rig.outcomes(stuck) == []  # it may have waited for its turn before
+        assert rig.outcomes(stuck) == []  # it may have waited in its mailbox first
         rig.clock.pass_(2)
         outcome = await rig.outcome(stuck)
         assert isinstance(outcome, Failed)
         assert outcome.code == "engine_failed"
         assert rig.detector.engine_failures == 1
-        rig.engine.release()  # late, and too late
+        rig.engine.release()  # after the deadline
         after = frame(at_s=rig.clock())
         await rig.detector.offer(after)
         assert isinstance(await rig.outcome(after), Detected)
         assert len(rig.outcomes(stuck)) == 1
 
 
-async def test_half_a_picture_is_the_senders_fault_and_not_the_engines() -> None:
+async def test_a_truncated_picture_is_an_invalid_frame_and_no_engine_failure() -> None:
     async with running(Rig()) as rig:
         half = frame(data=jpeg(3, 640, 480)[:9000])
         await rig.detector.offer(half)
@@ -104,9 +104,7 @@ def large_png() -> bytes:
 
 
 @pytest.mark.parametrize(("room", "code"), [(40_000_000, "image_too_large"), (200_000_000, None), (None, None)])
-async def test_a_picture_that_memory_does_not_hold_is_refused_and_nothing_else(
-    room: int | None, code: str | None
-) -> None:
+async def test_only_a_picture_that_does_not_fit_in_memory_is_refused(room: int | None, code: str | None) -> None:
     async with running(Rig(admission=Admission(lambda: room))) as rig:
         large, usual = frame(data=large_png()), frame("other")
         for one in (large, usual):
@@ -159,7 +157,7 @@ async def test_a_frame_that_waited_too_long_is_expired_and_never_inferred() -> N
         assert rig.engine.started == 1
 
 
-async def test_a_box_that_admits_nothing_refuses_at_once() -> None:
+async def test_a_paused_detector_refuses_at_once() -> None:
     async with running(Rig()) as rig:
         rig.detector.apply(Limits(64, 0.0, 1, admit=False, reason="critical_temperature"))
         one = frame()
@@ -171,8 +169,8 @@ async def test_a_box_that_admits_nothing_refuses_at_once() -> None:
         assert rig.engine.started == 0
 
 
-async def test_too_many_waiting_cameras_are_told_overloaded() -> None:
-    rig = Rig(most_waiting=1)  # it does not run: everything waits
+async def test_too_many_waiting_cameras_get_overloaded() -> None:
+    rig = Rig(most_waiting=1)  # the detector is not running: every frame waits
     assert (await rig.detector.offer(frame("a"))).status == "queued"
     late = frame("b")
     receipt = await rig.detector.offer(late)
@@ -182,7 +180,7 @@ async def test_too_many_waiting_cameras_are_told_overloaded() -> None:
     assert isinstance(outcome, Skipped)
 
 
-async def test_a_camera_that_comes_too_soon_is_told_when_to_come_back() -> None:
+async def test_a_camera_that_sends_too_soon_gets_a_retry_time() -> None:
     async with running(Rig(limits=Limits(64, 2.0, 8), burst=1)) as rig:
         early = [frame(at_s=rig.clock()) for _ in range(2)]
         assert (await rig.detector.offer(early[0])).status == "queued"
@@ -195,7 +193,7 @@ async def test_a_camera_that_comes_too_soon_is_told_when_to_come_back() -> None:
         assert isinstance(await rig.outcome(again), Detected)
 
 
-async def test_one_camera_may_have_a_slower_pace_than_the_others() -> None:
+async def test_a_camera_can_have_a_slower_pace_than_the_others() -> None:
     async with running(Rig(burst=1, policies={"slow": CameraPolicy(min_interval_s=5.0)})) as rig:
         for name, expected in (("slow", "skipped"), ("fast", "queued")):
             await rig.detector.offer(frame(name))
@@ -241,7 +239,7 @@ async def test_a_frame_is_not_lost_because_another_camera_sent_something_newer()
         assert isinstance(await rig.outcome(follower), Detected)
 
 
-async def test_a_known_picture_is_answered_at_once_and_marked_exact() -> None:
+async def test_a_repeated_picture_is_answered_from_the_cache_and_marked_exact() -> None:
     async with running(Rig()) as rig:
         first = frame("a", seed=1)
         await rig.detector.offer(first)
@@ -255,7 +253,7 @@ async def test_a_known_picture_is_answered_at_once_and_marked_exact() -> None:
 
 
 @pytest.mark.parametrize("change", ["wanted", "max_side", "last_byte", "too_old"])
-async def test_what_is_not_quite_the_same_is_inferred_anew(change: str) -> None:
+async def test_a_frame_that_differs_in_any_way_is_inferred_again(change: str) -> None:
     async with running(Rig()) as rig:
         first = frame(seed=1)
         await rig.detector.offer(first)
@@ -293,7 +291,7 @@ async def test_without_a_model_every_frame_gets_the_models_error() -> None:
     assert rig.outcomes(one) == [Failed("model_missing", "no such folder")]
 
 
-async def test_a_class_that_the_model_does_not_know_is_refused_with_the_nearest() -> None:
+async def test_an_unknown_class_is_refused_with_the_nearest_match() -> None:
     rig = Rig()
     one = frame(wanted=ResultFilter(0.25, frozenset({"car", "persom"})))
     assert (await rig.detector.offer(one)).reason == "option_invalid"
@@ -302,7 +300,7 @@ async def test_a_class_that_the_model_does_not_know_is_refused_with_the_nearest(
     assert "did you mean 'person'?" in outcome.message
 
 
-async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> None:
+async def test_shutting_down_answers_waiting_frames_and_frames_in_flight() -> None:
     rig = Rig(limits=Limits(64, 0.0, 1))
     frames = [frame("a", seed=1), frame("b", seed=2), frame("c", seed=2), frame("d", seed=1)]
     async with running(rig):
@@ -311,7 +309,7 @@ async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> N
         await rig.started(1)
         for one in frames[1:]:
             await rig.detector.offer(one)
-        task = asyncio.create_task(rig.detector.drain(0.02))  # nobody answers in time
+        task = asyncio.create_task(rig.detector.drain(0.02))  # the engine does not answer in time
         await task
     for one in frames:
         (outcome,) = rig.outcomes(one)
@@ -322,7 +320,7 @@ async def test_shutting_down_answers_frames_that_wait_and_those_under_way() -> N
     assert len(rig.outcomes(late)) == 1
 
 
-async def test_draining_waits_for_frames_that_are_under_way_and_waiting() -> None:
+async def test_draining_waits_for_waiting_frames_and_frames_in_flight() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
         rig.engine.hold()
         frames = [frame(name) for name in "abc"]
@@ -352,8 +350,8 @@ async def test_draining_ends_when_the_last_waiting_frame_expires() -> None:
         await asyncio.wait_for(draining, 5)
 
 
-async def test_a_large_frame_whose_digest_ends_after_shutdown_is_answered_too() -> None:
-    """Its digest is made on a thread; here all threads are busy until the detector has ended."""
+async def test_a_large_frame_whose_digest_is_ready_after_shutdown_is_answered() -> None:
+    """The digest is computed on a thread; here all threads are busy until the detector has stopped."""
     rig = Rig()
     large = frame(data=jpeg(1, 1200, 900) + bytes(300_000))
     busy = threading.Event()
@@ -371,7 +369,7 @@ async def test_a_large_frame_whose_digest_ends_after_shutdown_is_answered_too() 
     assert outcome.code == "shutting_down"
 
 
-async def test_asking_returns_the_outcome_that_is_published() -> None:
+async def test_ask_returns_the_published_outcome() -> None:
     async with running(Rig()) as rig:
         one = frame()
         outcome = await rig.detector.ask(one)
@@ -381,7 +379,7 @@ async def test_asking_returns_the_outcome_that_is_published() -> None:
         assert isinstance(await rig.detector.ask(frame()), Skipped)
 
 
-async def test_a_camera_that_leaves_while_its_frame_is_under_way_does_no_harm() -> None:
+async def test_a_camera_may_disconnect_while_its_frame_is_in_flight() -> None:
     async with running(Rig()) as rig:
         rig.pace.join("gate")
         rig.engine.hold()
@@ -394,7 +392,7 @@ async def test_a_camera_that_leaves_while_its_frame_is_under_way_does_no_harm() 
         assert rig.book.get("gate") is None
 
 
-async def test_what_happened_to_frames_is_counted_for_their_camera() -> None:
+async def test_outcomes_are_counted_per_camera() -> None:
     async with running(Rig()) as rig:
         rig.pace.join("gate")
         for seed in (1, 1):
@@ -407,7 +405,7 @@ async def test_what_happened_to_frames_is_counted_for_their_camera() -> None:
         assert (stats.received, stats.answered, stats.cached, stats.skipped) == (3, 2, 1, {"overloaded": 1})
 
 
-async def test_never_more_frames_are_under_way_than_the_limits_allow() -> None:
+async def test_frames_in_flight_never_exceed_the_limit() -> None:
     async with running(Rig(FakeEngine(slots=4), limits=Limits(64, 0.0, 2))) as rig:
         rig.engine.hold()
         for name in "abcdef":
@@ -424,17 +422,17 @@ async def test_never_more_frames_are_under_way_than_the_limits_allow() -> None:
 
 async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_is_due() -> None:
     def scenery(seed: int, at: float = 0.5) -> bytes:
-        # In a smaller picture the drawn grain is more noise than the gate holds.
+        # In a smaller picture the drawn grain would exceed the noise limit of the gate.
         return decode.encode_jpeg(scene.draw(Size(1920, 1080), at, seed=seed)[0], 80)
 
     async with running(Rig(refresh_s=10.0)) as rig:
         answers = []
         for data, seconds in (
             (scenery(1), 0.0),  # inferred
-            (scenery(2), 1.0),  # the same street: only its grain differs
-            (scenery(3, at=0.1), 1.0),  # the sign has moved
+            (scenery(2), 1.0),  # the same scene with different noise
+            (scenery(3, at=0.1), 1.0),  # the sign moved
             (scenery(4, at=0.1), 1.0),
-            (scenery(5, at=0.1), 10.0),  # due
+            (scenery(5, at=0.1), 10.0),  # the refresh is due
         ):
             rig.clock.pass_(seconds)
             one = frame(data=data, at_s=rig.clock())
