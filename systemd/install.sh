@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts units, account, folders and device rules where systemd looks for them, here or into another root file system.
+# Install units, account, folders and device rules on this system or into another root file system.
 set -eu
 
 usage="usage: systemd/install.sh [--memory 1g|2g|4g|8g] [--with gpu|jetson]... [ROOT]"
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 for name in $drop_ins; do
-  [ -f "$here/boards/$name.conf" ] || { echo "systemd/boards has no $name.conf; $usage" >&2; exit 2; }
+  [ -f "$here/boards/$name.conf" ] || { echo "unknown board option $name: systemd/boards/$name.conf does not exist. $usage" >&2; exit 2; }
 done
 
 lib=$root/usr/lib
@@ -29,9 +29,9 @@ install -m 755 "$here"/libexec/* "$root/usr/libexec/appliance"
 install -m 644 "$here/appliance.sysusers.conf" "$lib/sysusers.d/appliance.conf"
 install -m 644 "$here/appliance.tmpfiles.conf" "$lib/tmpfiles.d/appliance.conf"
 install -m 644 "$here/60-appliance.rules" "$lib/udev/rules.d"
-# The board's drop-ins are chosen anew each time.
+# Remove the drop-ins of earlier runs.
 rm -f "$lib"/systemd/system/appliance.service.d/*.conf
-# Not asked of systemd itself: ROOT may hold another one.
+# Do not ask the running systemd: ROOT may contain another version.
 [ ! -e "$root/lib/systemd/libsystemd-shared-249.so" ] || drop_ins="$drop_ins systemd-249"
 for name in $drop_ins; do
   install -m 644 "$here/boards/$name.conf" "$lib/systemd/system/appliance.service.d"
@@ -44,5 +44,5 @@ systemctl ${root:+--root="$root"} enable \
   appliance-at-boot.service appliance-console.service
 if [ -z "$root" ]; then
   systemctl daemon-reload
-  udevadm control --reload 2>/dev/null || true # a machine without udev: a container
+  udevadm control --reload 2>/dev/null || true # containers have no udev
 fi
