@@ -44,6 +44,7 @@ class Admission:
             yield
             return
         with self._large:
+            heap.trim()  # what was freed elsewhere counts as available only once it is returned
             self._check(picture, need)
             try:
                 yield
