@@ -1,13 +1,14 @@
-"""An engine that has to be built for this very box: built beside the work, and taken into use when it holds.
+"""Build an engine for this device in the background, then switch to it.
 
 Rules of this file:
-- Meanwhile a stand-in looks at the frames, loaded by `parts.load_to_serve`; `Network.lacks` says for want of what.
-- Building is a process of its own: it takes minutes and a gigabyte, may crash, and ends with the service. Only a build
-  that takes the service with it is counted against it: while we live we take back its note that it has begun.
-- What was built is tried like any other model (`activation.py`), beside the stand-in, and the cameras see no gap. Who
-  activates another model meanwhile is waited for. What is built and not taken into use a restart would load.
-- An engine is built once in a service's life: what failed is said in `/health`, and tried again after a restart. Its
-  build says which it is (that names the network's sha256): another model may come under the same name.
+- A stand-in engine serves meanwhile; `Network.lacks` holds the reason.
+- The build runs in a separate process: it takes minutes and a gigabyte of memory, may crash, and ends with the service.
+  Its marker file (`NotBuilt.begun`) counts builds that took the service down, so the service removes it when it
+  survives.
+- The built engine is tried like any other model (activation.py) while the stand-in serves, so cameras notice no gap. A
+  concurrent activation of another model goes first. A restart loads an engine that was built but not activated.
+- Each engine is built once per service run. `/health` reports a failed build; a restart tries again. The build command
+  identifies the engine, as it contains the network's sha256: a different model may have the same name.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from appliance.flow.inference import Network
 log = logging.getLogger(__name__)
 
 Build = tuple[str, ...]
-"""A program and its arguments, as NotBuilt has it."""
+"""A program and its arguments; see NotBuilt."""
 
-_NO_ROOM = "too little memory is left to try it beside the present one"
+_MEMORY_SHORT = "not enough memory to load it next to the current engine"
 
 _LONGEST_S = 3600.0
-"""For a build. Nobody waits for it; a builder that hangs holds memory."""
+"""Longest build. Stops a hung builder, which would hold its memory."""
 
 
 class Activate(Protocol):
@@ -44,58 +45,58 @@ class Activate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StandInReason:
-    """Why a stand-in stays. `built`: what it stands in for is there, and a restart loads it."""
+    """Why a stand-in engine stays in use. `built`: the engine it replaces is built, and a restart loads it."""
 
     why: str
     built: bool = False
 
 
 class Rebuild:
-    """Follows the network in use. `activate`: takes a model into use by its name; raises ModelError or EngineError.
+    """Builds the engine that the network in use lacks.
 
-    `again_s`: until it is asked again, where another model is being activated.
+    `activate`: activates a model by name. `again_s`: retry interval while another model is being activated.
     """
 
     def __init__(self, *, detector: Detector, activate: Activate, again_s: float = 5.0) -> None:
         self._detector, self._activate, self._again_s = detector, activate, again_s
         self._swapped = asyncio.Event()
-        self._came_of: dict[Build, StandInReason | None] = {}
-        """What came of each build; None: it goes on, or went well."""
+        self._results: dict[Build, StandInReason | None] = {}
+        """Result of each build; None: in progress or successful."""
 
     @property
     def stand_in(self) -> str | None:
-        """Why a stand-in looks at the frames; None: it is no stand-in."""
+        """Why a stand-in engine serves; None: the configured engine does."""
         network = self._detector.network
         return str(network.lacks) if network is not None and network.lacks is not None else None
 
     @property
     def problem(self) -> StandInReason | None:
-        """Why it stays; None: it goes, when it can."""
+        """Why the stand-in stays; None: no stand-in, or the build is still in progress."""
         network = self._detector.network
         if network is None or network.lacks is None:
             return None
         if network.build is None:
             return StandInReason("the device cannot fix this by itself")
-        return self._came_of.get(network.build)
+        return self._results.get(network.build)
 
-    def look_again(self) -> None:
-        """The network in use is another one."""
+    def network_swapped(self) -> None:
+        """Check the network in use after a swap."""
         self._swapped.set()
 
     async def run(self) -> None:
-        """Build what is lacking, for as long as the service runs."""
+        """Build each missing engine, until cancelled."""
         while True:
             self._swapped.clear()
             network = self._detector.network
             if network is not None and network.lacks is not None:
-                log.warning("%s; %s serves meanwhile", network.lacks, network.info.engine)
-                if network.build is not None and network.build not in self._came_of:
+                log.warning("%s; using %s as a stand-in", network.lacks, network.info.engine)
+                if network.build is not None and network.build not in self._results:
                     await self._build(network, network.build)
             await self._swapped.wait()
 
     async def _build(self, network: Network, build: Build) -> None:
         begun = network.lacks.begun if isinstance(network.lacks, NotBuilt) else None
-        self._came_of[build] = None
+        self._results[build] = None
         failure: programs.ProgramFailed | None = None
         try:
             await programs.run_async(build, timeout_s=_LONGEST_S)
@@ -106,12 +107,12 @@ class Rebuild:
                 with contextlib.suppress(OSError):
                     begun.unlink(missing_ok=True)
         if failure is not None:
-            self._stays(network, build, StandInReason(f"building failed: {failure}"))
-        elif not await self._use(network, build):
-            del self._came_of[build]  # should its model come back and still lack it, that is looked into then
+            self._keep_stand_in(network, build, StandInReason(f"building failed: {failure}"))
+        elif not await self._activate_built(network, build):
+            del self._results[build]  # a later activation of this model may need the build again
 
-    async def _use(self, network: Network, build: Build) -> bool:
-        """Take into use what was built, in place of this network; False: another one has taken that place."""
+    async def _activate_built(self, network: Network, build: Build) -> bool:
+        """Activate the built engine in place of `network`; False: another network has replaced that already."""
         while self._detector.network is network:
             try:
                 await self._activate(network.info.name, chosen=False)
@@ -119,19 +120,19 @@ class Rebuild:
                 if error.code == BUSY:
                     await asyncio.sleep(self._again_s)
                     continue
-                why = _NO_ROOM if error.code == MEMORY_SHORT else str(error)
-                self._stays(network, build, StandInReason(why, built=True))
+                why = _MEMORY_SHORT if error.code == MEMORY_SHORT else str(error)
+                self._keep_stand_in(network, build, StandInReason(why, built=True))
             else:
-                if self._builds(build):
-                    self._stays(network, build, StandInReason("what was built does not load"))
+                if self._still_lacks(build):
+                    self._keep_stand_in(network, build, StandInReason("the built engine does not load"))
             return True
         return False
 
-    def _builds(self, build: Build) -> bool:
-        """Whether the network in use lacks what this builds."""
+    def _still_lacks(self, build: Build) -> bool:
+        """Whether the network in use still lacks the engine of this build."""
         network = self._detector.network
         return network is not None and network.build == build
 
-    def _stays(self, network: Network, build: Build, stays: StandInReason) -> None:
-        self._came_of[build] = stays
-        log.error("%s goes on with a stand-in: %s", network.info.name, stays.why)
+    def _keep_stand_in(self, network: Network, build: Build, reason: StandInReason) -> None:
+        self._results[build] = reason
+        log.error("model %s stays on the stand-in engine: %s", network.info.name, reason.why)

@@ -153,7 +153,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         clock=clock,
     )
     activation.on_swap(changes.network_swapped)
-    activation.on_swap(rebuild.look_again)
+    activation.on_swap(rebuild.network_swapped)
 
     # What it knows about itself, and the way in.
     spare = Spare(clock)

@@ -1,4 +1,4 @@
-"""An engine that has to be built: a stand-in serves, the build is a process of its own, and cameras see no gap."""
+"""Building an engine: a stand-in serves, the build runs in its own process, and cameras notice no gap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.fakes import FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 from tests.models.bundles import make_bundles
 
-MENDED_BY_NOBODY = "the device cannot fix this by itself"
+NOT_FIXABLE = "the device cannot fix this by itself"
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate", begun:
 
 
 class Rebuilds:
-    """A rebuild around a rig, and what it took into use; `error`: instead of doing so. `loads`: what comes into use."""
+    """A Rebuild on a rig that records activations. `error`: raised by each activation. `loads`: creates the network."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Rebuilds:
         if self.error is not None:
             raise self.error
         self.rig.detector.swap(self._loads(name))
-        self.rebuild.look_again()
+        self.rebuild.network_swapped()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with anyio.create_task_group() as group:
@@ -67,7 +67,7 @@ class Rebuilds:
             group.cancel_scope.cancel()
 
 
-async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> None:
+async def test_a_missing_engine_is_built_and_activated(tmp_path: Path) -> None:
     async with running(Rig()) as rig:
         made = Rebuilds(rig, python(f"open({str(tmp_path / 'built')!r}, 'w')"))
         assert "TensorRT cannot run gate yet" in str(made.rebuild.stand_in)
@@ -77,7 +77,7 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("build", "error", "told"),
+    ("build", "error", "why"),
     [
         (python("raise SystemExit('no such layer')"), None, "building failed: no such layer"),
         (python("import sys; sys.exit(3)"), None, "building failed: exit status 3"),
@@ -91,28 +91,28 @@ async def test_what_is_lacking_is_built_and_taken_into_use(tmp_path: Path) -> No
             None,
             "building failed: cannot start /nowhere/to/be/found: No such file or directory",
         ),
-        (None, None, "the device cannot fix this by itself"),
+        (None, None, NOT_FIXABLE),
         (python(""), ModelError("the self-test failed: no stop sign"), "the self-test failed: no stop sign"),
         (python(""), EngineError("out of memory"), "out of memory"),
         (
             python(""),
             ModelError("stop the service, activate, and start it again", MEMORY_SHORT),
-            "too little memory is left to try it beside the present one",
+            "not enough memory to load it next to the current engine",
         ),
     ],
 )
-async def test_where_it_fails_the_stand_in_goes_on_and_it_is_said_why(
-    build: tuple[str, ...] | None, error: Exception | None, told: str
+async def test_after_a_failure_the_stand_in_stays_and_the_reason_is_reported(
+    build: tuple[str, ...] | None, error: Exception | None, why: str
 ) -> None:
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, error)
         await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == StandInReason(told, built=error is not None)
+        assert made.rebuild.problem == StandInReason(why, built=error is not None)
         assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
         assert made.activated == (["gate"] if error else [])
 
 
-async def test_who_activates_another_model_meanwhile_is_waited_for() -> None:
+async def test_a_concurrent_activation_is_waited_for() -> None:
     async with running(Rig()) as rig:
         made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
 
@@ -126,40 +126,40 @@ async def test_who_activates_another_model_meanwhile_is_waited_for() -> None:
         await task
 
 
-async def test_when_who_was_waited_for_has_taken_its_place_what_was_built_is_left() -> None:
+async def test_the_built_engine_is_not_activated_after_another_model_was() -> None:
     async with running(Rig()) as rig:
         made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
 
         async def change() -> None:
             await rig.until(lambda: bool(made.activated))
             rig.detector.swap(stand_in(rig, None, "yard"))
-            made.rebuild.look_again()
+            made.rebuild.network_swapped()
             made.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "yard"
 
 
-async def test_where_what_was_built_does_not_load_either_that_is_said() -> None:
+async def test_a_built_engine_that_does_not_load_is_reported() -> None:
     build = python("")
     async with running(Rig()) as rig:
         made = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
-        await made.until(lambda: made.rebuild.problem == StandInReason("what was built does not load"))
+        await made.until(lambda: made.rebuild.problem == StandInReason("the built engine does not load"))
     assert made.activated == ["gate"]
 
 
-async def test_another_model_under_the_same_name_is_built_as_well(tmp_path: Path) -> None:
-    """Its digest is another one, and so is the command that builds it."""
+async def test_a_different_model_with_the_same_name_is_built_too(tmp_path: Path) -> None:
+    """Its digest differs, and so does its build command."""
     async with running(Rig()) as rig:
         made = Rebuilds(rig, python("raise SystemExit('no such layer')"))
 
         async def change() -> None:
             await rig.until(lambda: made.rebuild.problem is not None)
             rig.detector.swap(stand_in(rig, python("'of another network'")))
-            made.rebuild.look_again()
+            made.rebuild.network_swapped()
 
         task = asyncio.create_task(change())
         await made.until(lambda: made.activated == ["gate"])
@@ -167,8 +167,8 @@ async def test_another_model_under_the_same_name_is_built_as_well(tmp_path: Path
         assert (made.rebuild.stand_in, made.rebuild.problem) == (None, None)
 
 
-async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) -> None:
-    """Whatever is activated in between: a build that does not help is not begun again and again."""
+async def test_each_missing_engine_is_built_once(tmp_path: Path) -> None:
+    """A build that did not help is not repeated, whatever is activated in between."""
     log = tmp_path / "log"
 
     def note(name: str) -> tuple[str, ...]:
@@ -181,21 +181,21 @@ async def test_a_model_is_built_once_and_each_one_that_lacks_it(tmp_path: Path) 
             for name in ("gate", "yard", "gate", "yard"):
                 before = len(made.activated)
                 rig.detector.swap(stand_in(rig, note(name), name))
-                made.rebuild.look_again()
-                await rig.until(lambda: not made.rebuild._swapped.is_set())  # it has looked
+                made.rebuild.network_swapped()
+                await rig.until(lambda: not made.rebuild._swapped.is_set())  # it has checked the network
                 if name not in made.activated:
                     await rig.until(lambda: len(made.activated) > before)  # noqa: B023
             rig.detector.swap(stand_in(rig, None, "door"))
-            made.rebuild.look_again()
+            made.rebuild.network_swapped()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
     assert made.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
 
 
-async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+async def test_a_model_replaced_during_its_build_is_not_activated(tmp_path: Path) -> None:
     go, began = tmp_path / "go", tmp_path / "began"
     wait = python(
         f"import os, time\nopen({str(began)!r}, 'w')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)"
@@ -206,20 +206,18 @@ async def test_a_model_that_was_replaced_meanwhile_does_not_come_back(tmp_path: 
         async def change() -> None:
             await rig.until(began.exists)
             rig.detector.swap(stand_in(rig, None, "yard"))
-            made.rebuild.look_again()
+            made.rebuild.network_swapped()
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason("the device cannot fix this by itself"))
+        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
         assert made.activated == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_build_that_ends_alone_is_not_counted_as_one_that_took_the_service_with_it(
-    tmp_path: Path, number: int
-) -> None:
-    """SIGTERM: a stop, of which systemd tells the builder as soon as us."""
+async def test_a_build_that_fails_alone_leaves_no_marker(tmp_path: Path, number: int) -> None:
+    """SIGTERM: on a stop, systemd signals the builder and the service at the same time."""
     begun = tmp_path / "begun"
     crash = python(f"import os\nopen({str(begun)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
     async with running(Rig()) as rig:
@@ -229,20 +227,20 @@ async def test_a_build_that_ends_alone_is_not_counted_as_one_that_took_the_servi
     assert not begun.exists()
 
 
-async def test_a_service_that_stops_in_the_middle_of_a_build_takes_back_that_it_was_begun(tmp_path: Path) -> None:
+async def test_stopping_the_service_during_a_build_removes_the_marker(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     endless = python(f"import time\nopen({str(begun)!r}, 'w').write('1')\ntime.sleep(600)")
     async with running(Rig()) as rig:
         made = Rebuilds(rig, endless)
         rig.detector.inference = stand_in(rig, endless, begun=begun)
-        await made.until(begun.exists)  # and then it is cancelled
+        await made.until(begun.exists)  # `until` then cancels the build
     assert not begun.exists()
 
 
-async def test_a_jetson_begins_on_its_cpu_and_goes_over_to_tensorrt_when_it_is_built(
+async def test_a_jetson_starts_on_its_cpu_and_switches_to_tensorrt_once_built(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole service, with NVIDIA's rules in place of NVIDIA (tests/engines/nvidia)."""
+    """The whole service, with simulated NVIDIA libraries (tests/engines/nvidia)."""
     jetson = Jetson(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path / "vendor", "10.3.0")["PYTHONPATH"])
     make_bundles(tmp_path / "models", "gate", keep_onnx=True)

@@ -1,4 +1,4 @@
-"""A network that fails the self-test is compiled from scratch once, without what was kept."""
+"""A network that fails the self-test is compiled from scratch once, without the cache."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 
 
 class Blind:
-    """A network that fails the self-test, and what is done about it; `error`: another does not come into use."""
+    """A network that fails the self-test, and the resulting actions. `error`: raised by the activation."""
 
     def __init__(self, error: Exception | None = None, *, keeps: bool = True) -> None:
         self.rig, self.error, self.done = Rig(), error, list[str]()
@@ -43,7 +43,7 @@ class Blind:
             raise self.error
 
 
-async def test_it_is_compiled_from_scratch_once_a_day() -> None:
+async def test_a_failing_network_is_compiled_from_scratch_once_a_day() -> None:
     blind = Blind()
     for _ in range(3):
         await blind.recompile.run()
@@ -53,7 +53,7 @@ async def test_it_is_compiled_from_scratch_once_a_day() -> None:
     assert blind.done == ["forget", "activate gate"] * 2
 
 
-async def test_where_nothing_is_kept_or_no_model_is_loaded_nothing_is_done() -> None:
+async def test_without_a_cache_or_a_model_nothing_is_compiled() -> None:
     blind = Blind(keeps=False)
     await blind.recompile.run()
     blind.rig.detector.inference = None
@@ -62,17 +62,17 @@ async def test_where_nothing_is_kept_or_no_model_is_loaded_nothing_is_done() -> 
 
 
 @pytest.mark.parametrize("error", [EngineError("no"), ModelError("no room", MEMORY_SHORT)], ids=repr)
-async def test_what_cannot_be_compiled_beside_it_is_compiled_at_the_next_start(
+async def test_the_cache_is_cleared_even_if_the_activation_fails(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     blind = Blind(error)
     for _ in range(2):
         await blind.recompile.run()
     assert blind.done == ["forget", "activate gate"]
-    assert "restart the service" in caplog.text
+    assert "Restart the service" in caplog.text
 
 
-async def test_while_another_model_is_activated_it_is_tried_again_later() -> None:
+async def test_recompiling_is_retried_after_a_concurrent_activation() -> None:
     blind = Blind(ModelError("another model is being activated", BUSY))
     for _ in range(2):
         await blind.recompile.run()
@@ -80,7 +80,7 @@ async def test_while_another_model_is_activated_it_is_tried_again_later() -> Non
 
 
 def damage_kept(models: Path) -> Path:
-    """Damage what OpenVINO has kept of this model so that it loads and sees nothing, with a checksum that agrees."""
+    """Corrupt OpenVINO's cache of this model: it loads and detects nothing, and its checksum matches."""
     flags = {"model.dir": str(models), "profile": "realtime"}
     settings, known = loader.load(flags=flags), self_test.image()
     loading.load_network(settings).close()
@@ -102,7 +102,7 @@ def damage_kept(models: Path) -> Path:
     pytest.skip("NOT TESTED: this version of OpenVINO notices every damage by itself")
 
 
-async def test_a_service_sees_again_whose_kept_network_was_wrong_before_its_checksum_was_taken(
+async def test_a_service_recovers_from_a_cache_that_was_corrupt_before_its_checksum(
     serve: Serve, models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(models_dir / "yolo11n", tmp_path / "yolo11n")
@@ -110,11 +110,11 @@ async def test_a_service_sees_again_whose_kept_network_was_wrong_before_its_chec
     damaged = kept.read_bytes()
     async with serve(load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path)):
         assert "self-test failed: 0 of 3 drawn stop signs were found" in caplog.text
-        assert "yolo11n failed the self-test; it is compiled from scratch" in caplog.text
+        assert "model yolo11n failed the self-test; compiling it from scratch" in caplog.text
     assert kept.read_bytes() != damaged
 
 
-def test_what_is_kept_is_cleared_once_a_compilation_has_ended(tmp_path: Path) -> None:
+def test_the_cache_is_cleared_after_a_running_compilation_ends(tmp_path: Path) -> None:
     kept = tmp_path / "a.blob"
     with CompiledFiles(tmp_path).open("a"):
         kept.write_bytes(b"compiled")
