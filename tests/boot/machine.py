@@ -57,7 +57,7 @@ def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
         (units / name).write_text(text)
     (root / "etc/systemd/network/80-test.network").write_text(_NETWORK)
     fstab = root / "etc/fstab"
-    fstab.unlink(missing_ok=True)  # it is a hard link to the one that is kept
+    fstab.unlink(missing_ok=True)  # a hard link: the cached copy stays
     fstab.write_text("/dev/nvme0n1 / ext4 defaults 0 1\n")
     subprocess.run(
         ["systemctl", f"--root={root}", "enable", "shell.socket", "systemd-networkd"], check=True, capture_output=True

@@ -1,4 +1,4 @@
-"""A box that is switched on: it sees without a hand, and may do no more than its unit says."""
+"""Boot: the device detects without manual steps, and the service is restricted as its unit says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.boot.container import Container
 pytestmark = pytest.mark.boot
 
 
-def test_a_box_sees_after_its_boot_without_a_hand(box: Container, measured: Measured) -> None:
+def test_a_device_detects_after_boot_without_manual_steps(box: Container, measured: Measured) -> None:
     assert box.get("/health/ready")[0] == 200
     assert box.show("appliance.service", "NRestarts") == "0"
     begun, ready = (
@@ -24,7 +24,7 @@ def test_a_box_sees_after_its_boot_without_a_hand(box: Container, measured: Meas
     measured(f"ready {ready - begun:.1f} s after the service began, {ready - booted:.1f} s after the boot")
 
 
-def test_a_camera_of_the_box_is_answered_by_the_box(box: Container, measured: Measured) -> None:
+def test_a_camera_attached_to_the_device_gets_answers(box: Container, measured: Measured) -> None:
     box.write("/etc/appliance/camera-gate.env", "SOURCE=demo\n")
     box.run("systemctl", "start", "appliance-camera@gate")
     box.wait_until("answered", lambda: box.answered("gate") >= 3)
@@ -34,12 +34,12 @@ def test_a_camera_of_the_box_is_answered_by_the_box(box: Container, measured: Me
     measured(status)
 
 
-def test_a_boot_is_called_good_when_the_box_sees(box: Container) -> None:
+def test_boot_complete_is_reached_when_the_self_test_passes(box: Container) -> None:
     box.run("systemctl", "start", "boot-complete.target")
     assert "this boot is good" in box.journal("appliance-boot-check.service")
 
 
-def test_the_service_cannot_write_its_models_its_release_nor_its_settings(box: Container) -> None:
+def test_the_service_cannot_write_models_release_or_settings(box: Container) -> None:
     inside = ["nsenter", "--target", box.main_pid(), "--mount", "setpriv", "--reuid=appliance", "--regid=appliance",
               "--clear-groups", "sh", "-c"]  # fmt: skip
     for folder in ("/opt/appliance/models/yolo11n", "/opt/appliance/current", "/etc/appliance", "/usr", "/root"):
@@ -48,7 +48,7 @@ def test_the_service_cannot_write_its_models_its_release_nor_its_settings(box: C
         assert box.run(*inside, f"touch {folder}/x && rm {folder}/x && echo written") == "written", folder
 
 
-def test_the_service_has_no_privilege_and_a_filter_on_its_system_calls(box: Container) -> None:
+def test_the_service_has_no_privileges_and_a_system_call_filter(box: Container) -> None:
     lines = box.run("cat", f"/proc/{box.main_pid()}/status").splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     assert status["Uid"].split() == [box.run("id", "-u", "appliance")] * 4
@@ -56,7 +56,7 @@ def test_the_service_has_no_privilege_and_a_filter_on_its_system_calls(box: Cont
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_secrets_reach_the_service_from_files_that_it_cannot_read(box: Container) -> None:
+def test_systemd_passes_secrets_from_files_that_the_service_cannot_read(box: Container) -> None:
     box.write("/etc/appliance/credentials/server.viewer_token", "in the rain\n")
     box.run("chmod", "0600", "/etc/appliance/credentials/server.viewer_token")
     box.run("systemctl", "restart", "appliance")
@@ -66,7 +66,7 @@ def test_secrets_reach_the_service_from_files_that_it_cannot_read(box: Container
     box.run("systemctl", "restart", "appliance")
 
 
-def test_the_log_of_a_bad_frame_names_its_camera_in_the_journal(box: Container, measured: Measured) -> None:
+def test_the_journal_entry_of_an_invalid_frame_names_the_camera(box: Container, measured: Measured) -> None:
     box.run("/opt/appliance/current/venv/bin/python", "-c", _SEND_A_BAD_FRAME)
     lines = box.run("journalctl", "--unit", "appliance", "--output", "json", "--no-pager").splitlines()
     (entry,) = [entry for entry in map(json.loads, lines) if entry.get("CAMERA") == "broken-lens" and "CODE" in entry]
@@ -74,7 +74,7 @@ def test_the_log_of_a_bad_frame_names_its_camera_in_the_journal(box: Container, 
     measured(entry["MESSAGE"])
 
 
-def test_stopping_the_target_stops_all_of_it(box: Container) -> None:
+def test_stopping_the_target_stops_everything(box: Container) -> None:
     box.run("systemctl", "stop", "appliance.target")
     for unit in ("appliance.service", "appliance.socket"):
         box.wait_until(f"stopped: {unit}", partial(box.is_in_state, unit, "inactive"))

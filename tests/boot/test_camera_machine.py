@@ -1,4 +1,4 @@
-"""A webcam of the kernel's own making (vivid) in a virtual machine: whose it is, and the agent that watches it."""
+"""The kernel's test webcam (vivid) in a virtual machine: device permissions and the camera agent."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.boot.machine import Machine
 
 pytestmark = pytest.mark.machine
 
-_KERNEL = {"linux-image-cloud-amd64": "linux-image-amd64"}  # the cloud's has no cameras
+_KERNEL = {"linux-image-cloud-amd64": "linux-image-amd64"}  # the cloud kernel has no camera drivers
 _VIVID = "modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0"
 _DRIVER = "/sys/bus/platform/drivers/vivid"
 _RAW = ("yuyv422", "nv12", "yuv420p", "rgb24")
 _SETTINGS = """
 [flow]
-max_side = 320      # an emulated chip takes minutes for what a board does in a tenth of a second
+max_side = 320      # an emulated CPU takes minutes for what a board does in 0.1 s
 deadline_s = 120
 """
 
 
 @pytest.fixture(scope="module")
 def vm(can_boot: None) -> Iterator[Machine]:
-    """A box whose camera `gate` is a webcam; it is plugged in, and answered."""
+    """A device whose camera `gate` is a webcam that is connected and gets answers."""
     why_not = machine.why_not()
     if why_not:
         pytest.skip(f"no virtual machine here: {why_not}")
@@ -51,18 +51,18 @@ def vm(can_boot: None) -> Iterator[Machine]:
 
 
 def _forget_debians_rule(rules: Path) -> None:
-    """As in an image made for one board: only our own rule says whose a camera is."""
+    """Remove Debian's rules, as in an image for one board, so that only our rule sets the camera's group."""
     lines = rules.read_text(encoding="utf-8").splitlines(keepends=True)
-    rules.unlink()  # it is a hard link to the one that is kept
+    rules.unlink()  # a hard link: the cached copy stays
     rules.write_text("".join(line for line in lines if "video4linux" not in line), encoding="utf-8")
 
 
-def test_the_device_belongs_to_the_group_of_those_who_take_pictures(vm: Machine) -> None:
+def test_the_camera_belongs_to_the_group_video(vm: Machine) -> None:
     assert vm.run("stat -c '%U %G %a' /dev/video0") == "root video 660"
     assert vm.run("systemctl is-active dev-video0.device") == "active"
 
 
-def test_a_webcam_is_answered_by_the_box_under_the_agents_own_sandbox(vm: Machine, measured: Measured) -> None:
+def test_a_webcam_gets_answers_inside_the_agents_sandbox(vm: Machine, measured: Measured) -> None:
     answered = vm.answered("gate")
     vm.wait_until("answering", lambda: vm.answered("gate") >= answered + 3)
     unit = "appliance-camera@gate"
@@ -76,9 +76,7 @@ def test_a_webcam_is_answered_by_the_box_under_the_agents_own_sandbox(vm: Machin
     measured(vm.show(unit, "StatusText"))
 
 
-def test_a_webcam_that_is_unplugged_is_said_to_be_gone_and_goes_on_when_it_is_back(
-    vm: Machine, measured: Measured
-) -> None:
+def test_an_unplugged_webcam_is_reported_and_resumes_when_it_returns(vm: Machine, measured: Measured) -> None:
     unit = "appliance-camera@gate"
     was = vm.show(unit, "InvocationID")
     vm.run(f"echo vivid.0 > {_DRIVER}/unbind")
@@ -93,8 +91,8 @@ def test_a_webcam_that_is_unplugged_is_said_to_be_gone_and_goes_on_when_it_is_ba
     measured(" | ".join(dict.fromkeys(line for line in vm.run(said).splitlines() if "camera stopped" in line)))
 
 
-def test_raw_pictures_of_every_format_come_out_with_the_same_colours(vm: Machine, measured: Measured) -> None:
-    """It has no JPEG to give, so FFmpeg takes what there is; a webcam of the shop may have any of these only."""
+def test_raw_images_of_every_format_decode_to_the_same_colours(vm: Machine, measured: Measured) -> None:
+    """vivid offers no JPEG, so FFmpeg uses a raw format; a real webcam may offer any of these formats only."""
     vm.run("systemctl stop appliance-camera@gate")
     python = "/opt/appliance/current/venv/bin/python"
     said = vm.run(f"{python} /root/camera_formats.py /dev/video0 {' '.join(_RAW)} 2>&1")

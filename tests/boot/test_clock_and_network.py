@@ -1,4 +1,4 @@
-"""A box without a clock boots in 1970 and then jumps; its network may come up long after it."""
+"""A device without a battery-backed clock: it boots in 1970 and jumps; the network may come up much later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Environment=FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 DONT_FAKE_MON
 """
 
 
-def test_a_clock_that_jumps_fifty_years_while_frames_flow_disturbs_nothing(box: Container, measured: Measured) -> None:
+def test_a_clock_jump_of_fifty_years_does_not_interrupt_detection(box: Container, measured: Measured) -> None:
     library = box.run("sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1")
     box.write(_CLOCK, "@1970-01-01 00:01:00\n")
     box.drop_in(_SERVICE, _FAKETIME % library)
@@ -43,7 +43,7 @@ def test_a_clock_that_jumps_fifty_years_while_frames_flow_disturbs_nothing(box: 
     )
 
 
-def test_a_network_that_comes_up_after_the_service_is_served(box: Container) -> None:
+def test_clients_are_served_when_the_network_comes_up_after_the_service(box: Container) -> None:
     assert box.get("/health/ready")[0] == 200
     with _camera_on_a_cable(box) as camera:
         script = "import urllib.request; print(urllib.request.urlopen('http://192.168.77.1:8080/health/ready').status)"
@@ -53,7 +53,7 @@ def test_a_network_that_comes_up_after_the_service_is_served(box: Container) -> 
 
 @contextmanager
 def _camera_on_a_cable(box: Container) -> Iterator[list[str]]:
-    """Plug a cable into the box, with another machine at its end; the beginning of a command that runs there."""
+    """Connect the device to another machine; return the command prefix that runs a program there."""
     other = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
     there = ["nsenter", "--target", str(other.pid), "--net"]
     here = ["nsenter", "--target", str(box.leader), "--net"]

@@ -1,4 +1,4 @@
-"""A box whose files are damaged, full or read-only: it stays reachable, says what to mend, and sees where it can."""
+"""Damaged files, a full or read-only disk: the device stays reachable, reports what to fix, and detects if it can."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODEL = "/opt/appliance/models/yolo11n"
 
 @pytest.fixture(scope="module")
 def box(root: Path) -> Iterator[Container]:
-    """A box whose state and cache are file systems of their own, small enough to fill."""
+    """A device whose state and cache are separate file systems, small enough to fill."""
     small = ("--tmpfs=/var/lib/appliance:size=2M,mode=0750", "--tmpfs=/var/cache/appliance:size=40M,mode=0750")
     with container.boot(root, f"appliance-{os.getpid()}", small) as booted:
         booted.wait_until_active()
@@ -33,9 +33,7 @@ def _whole(box: Container) -> None:
     box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
 
 
-def test_a_damaged_model_leaves_a_box_that_says_so_and_comes_back_when_it_is_mended(
-    box: Container, measured: Measured
-) -> None:
+def test_a_damaged_model_is_reported_and_detection_resumes_after_the_repair(box: Container, measured: Measured) -> None:
     box.run("sh", "-c", f"cp -r {_MODEL} /root/model && truncate -s -1000 {_MODEL}/model.bin")
     box.run("systemctl", "restart", _SERVICE)
     status, report = box.get("/health")
@@ -48,7 +46,7 @@ def test_a_damaged_model_leaves_a_box_that_says_so_and_comes_back_when_it_is_men
     box.wait_until("ready again", lambda: box.get("/health/ready")[0] == 200)
 
 
-def test_a_boot_is_not_called_good_when_the_box_does_not_see(box: Container) -> None:
+def test_boot_complete_is_not_reached_when_the_self_test_fails(box: Container) -> None:
     check = "/usr/libexec/appliance/boot-check http://127.0.0.1:8080/health/ready 1"
     box.drop_in("appliance-boot-check.service", f"[Service]\nExecStart=\nExecStart={check}\n")
     box.run("sh", "-c", f"mv {_MODEL} /root/model")
@@ -60,7 +58,7 @@ def test_a_boot_is_not_called_good_when_the_box_does_not_see(box: Container) -> 
     box.run("systemctl", "reload", _SERVICE)
 
 
-def test_wrong_settings_leave_a_box_that_names_the_line_and_goes_on_when_it_is_mended(
+def test_invalid_settings_are_reported_with_the_line_and_detection_resumes_after_the_fix(
     box: Container, measured: Measured
 ) -> None:
     box.write("/etc/appliance/appliance.toml", "[server]\nprot = 9000\n", owner="root:appliance")
@@ -73,7 +71,7 @@ def test_wrong_settings_leave_a_box_that_names_the_line_and_goes_on_when_it_is_m
     box.wait_until("ready by itself", lambda: box.get("/health/ready")[0] == 200)
 
 
-def test_a_damaged_cache_of_compiled_networks_is_compiled_anew(box: Container) -> None:
+def test_a_damaged_cache_of_compiled_networks_is_rebuilt(box: Container) -> None:
     files = box.run("find", "/var/cache/appliance/compiled", "-type", "f").split()
     assert files, "nothing is kept there"
     for file in files:
@@ -81,9 +79,7 @@ def test_a_damaged_cache_of_compiled_networks_is_compiled_anew(box: Container) -
     box.run("systemctl", "restart", _SERVICE)
 
 
-def test_damaged_state_is_set_aside_with_a_finding_and_does_not_keep_the_box_from_seeing(
-    box: Container, measured: Measured
-) -> None:
+def test_damaged_state_is_set_aside_with_a_finding_and_detection_continues(box: Container, measured: Measured) -> None:
     box.run("systemctl", "stop", _SERVICE)
     for file in ("history", "lock"):
         box.run("sh", "-c", f"head -c 400000 /dev/urandom >/var/lib/appliance/{file}")
@@ -94,7 +90,7 @@ def test_damaged_state_is_set_aside_with_a_finding_and_does_not_keep_the_box_fro
     box.run("rm", "/var/lib/appliance/history.corrupt-1")
 
 
-def test_a_full_disk_does_not_keep_the_box_from_seeing(box: Container, measured: Measured) -> None:
+def test_detection_continues_on_a_full_disk(box: Container, measured: Measured) -> None:
     for folder in ("/var/lib/appliance", "/var/cache/appliance"):
         box.run("sh", "-c", f"dd if=/dev/zero of={folder}/full bs=64k 2>/dev/null", fails=True)
     box.run("systemctl", "restart", _SERVICE)
@@ -103,9 +99,7 @@ def test_a_full_disk_does_not_keep_the_box_from_seeing(box: Container, measured:
         box.run("rm", f"{folder}/full")
 
 
-def test_a_file_system_that_turned_read_only_does_not_keep_the_box_from_seeing(
-    box: Container, measured: Measured
-) -> None:
+def test_detection_continues_on_a_read_only_file_system(box: Container, measured: Measured) -> None:
     folders = ("/var/lib/appliance", "/var/cache/appliance")
     for folder in folders:
         box.run("mount", "-o", "remount,ro", folder)

@@ -1,4 +1,4 @@
-"""The judge of what a power cut left finds each way in which a file can be half written, and only those."""
+"""The check for damage after a power cut finds every kind of incomplete file, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def _history() -> bytearray:
     return bytearray(HEADER + rows.tobytes())
 
 
-def test_whole_files_are_found_whole() -> None:
+def test_complete_files_pass() -> None:
     assert intact.active_model(_DIGESTS, _TEXTS) == "yolo11n"
     assert intact.state({"lock": b"", "history": bytes(_history())}) == intact.State(3, 0, ())
 
 
-def test_nothing_written_yet_is_no_damage() -> None:
+def test_missing_files_before_the_first_write_are_no_damage() -> None:
     assert intact.active_model({}, {}) is None
     assert intact.state({}) == intact.State(0, 0, ())
 
 
-def test_a_network_that_is_cut_short_is_found() -> None:
+def test_a_truncated_network_is_found() -> None:
     with pytest.raises(AssertionError, match="yolo11n is damaged"):
         intact.active_model({**_DIGESTS, "yolo11n/model.bin": hashlib.sha256(b"a net").hexdigest()}, _TEXTS)
 
 
-def test_a_network_that_is_gone_is_found() -> None:
+def test_a_missing_network_is_found() -> None:
     with pytest.raises(AssertionError, match="yolo11n is damaged"):
         intact.active_model({name: digest for name, digest in _DIGESTS.items() if "bin" not in name}, _TEXTS)
 
@@ -56,22 +56,22 @@ def test_an_empty_manifest_is_found() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 20, len(_TEXTS["active.json"]) - 1])
-def test_a_choice_that_is_half_written_is_found(length: int) -> None:
+def test_an_incomplete_model_selection_is_found(length: int) -> None:
     with pytest.raises((AssertionError, ValueError)):
         intact.active_model(_DIGESTS, {**_TEXTS, "active.json": _TEXTS["active.json"][:length]})
 
 
-def test_a_choice_of_a_model_that_is_not_there_is_found() -> None:
+def test_a_selection_of_a_missing_model_is_found() -> None:
     with pytest.raises(AssertionError, match="lost is in use"):
         intact.active_model(_DIGESTS, {**_TEXTS, "active.json": _TEXTS["active.json"].replace(b"yolo11n", b"lost", 1)})
 
 
-def test_a_history_that_is_cut_short_is_found() -> None:
+def test_a_truncated_history_is_found() -> None:
     with pytest.raises(AssertionError, match="bytes"):
         intact.state({"history": bytes(_history()[:-1])})
 
 
-def test_a_torn_row_is_counted_and_what_was_set_aside_is_named() -> None:
+def test_an_incomplete_row_is_counted_and_files_set_aside_are_named() -> None:
     history = _history()
     history[len(HEADER) + 10] ^= 1
     assert intact.state({"history": bytes(history), "history.corrupt-1": b""}) == intact.State(
@@ -79,10 +79,10 @@ def test_a_torn_row_is_counted_and_what_was_set_aside_is_named() -> None:
     )
 
 
-def test_what_never_got_its_name_is_told() -> None:
+def test_temporary_files_left_behind_are_reported() -> None:
     assert intact.unnamed(["history", ".history.12", ".import-x/a", ".import-x/b"]) == [".history.12", ".import-x"]
 
 
-def test_the_plan_has_all_kinds_of_cuts_and_is_the_same_each_time() -> None:
+def test_the_plan_contains_every_kind_of_cut_and_is_reproducible() -> None:
     assert cuts.plan() == cuts.plan() != cuts.plan(seed=1)
     assert Counter(cut.kind for cut in cuts.plan()) == dict.fromkeys(Kind, cuts.NUMBER // len(Kind))

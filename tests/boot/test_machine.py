@@ -1,4 +1,4 @@
-"""What a container cannot show: limits of cgroup v2, a clock that is really set, and the power that goes."""
+"""What a container cannot test: cgroup v2 limits, a real change of the clock, and power cuts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.machine
 
 _STATE, _MODELS = "/var/lib/appliance", "/opt/appliance/models"
 _SOON_S = 10.0
-"""Ready within so long of work by a core that does 10^9 instructions a second; see machine.py."""
+"""The limit for readiness, in seconds of a core that runs 10^9 instructions per second; see machine.py."""
 _SETTINGS = "[flow]\nmax_side = 320\n"
-"""A core without wide vectors takes two seconds for a frame of full size."""
+"""A core without wide vector instructions takes two seconds for a full-size frame."""
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def vm(can_boot: None) -> Iterator[Machine]:
         yield booted
 
 
-def test_a_machine_is_ready_soon_after_its_first_boot_without_a_hand(vm: Machine, measured: Measured) -> None:
+def test_a_machine_is_ready_soon_after_its_first_boot_without_manual_steps(vm: Machine, measured: Measured) -> None:
     ready_s = vm.wait_until_ready()
     assert vm.show("appliance", "NRestarts") == "0"
     measured(f"ready after {ready_s:.1f} s of work, with every network compiled anew")
     assert ready_s <= _SOON_S
 
 
-def test_a_leak_is_ended_by_the_kernel_at_the_limit_of_cgroup_v2(vm: Machine, measured: Measured) -> None:
+def test_the_kernel_stops_a_leak_at_the_cgroup_v2_limit(vm: Machine, measured: Measured) -> None:
     _let_frames_flow(vm)
     was = vm.show("appliance", "InvocationID")
     vm.run("systemctl set-property --runtime appliance MemoryHigh=infinity MemoryMax=700M; touch /run/appliance/leak")
@@ -57,7 +57,7 @@ def test_a_leak_is_ended_by_the_kernel_at_the_limit_of_cgroup_v2(vm: Machine, me
     measured(f"oom-kill; ready again after {vm.wait_until_ready():.1f} s of work")
 
 
-def test_a_clock_that_is_set_fifty_years_ahead_restarts_nothing(vm: Machine) -> None:
+def test_setting_the_clock_fifty_years_ahead_restarts_nothing(vm: Machine) -> None:
     _let_frames_flow(vm)
     was, answered = vm.show("appliance", "InvocationID"), vm.answered("gate")
     vm.run("date -s '+50 years'")
@@ -66,17 +66,17 @@ def test_a_clock_that_is_set_fifty_years_ahead_restarts_nothing(vm: Machine) -> 
     vm.run("date -s '-50 years'")
 
 
-def test_the_service_can_reach_its_site_and_no_public_address(vm: Machine) -> None:
+def test_the_service_can_reach_private_addresses_only(vm: Machine) -> None:
     site = {"10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.1.1", "224.0.0.251", "127.0.0.1", "::1"}
     public = {"192.0.2.1", "198.51.100.1", "203.0.113.1", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1"}
-    vm.run("ip -4 route replace default dev lo")  # for IPv6 there is a router; through lo the filter is not asked
+    vm.run("ip -4 route replace default dev lo")  # IPv6 has a router; the filter does not apply to lo
     reached = _reached(vm, site | public, as_service=True)
     assert _reached(vm, site | public, as_service=False) == site | public, "nothing would come of it without the filter"
     assert reached == site
 
 
 @pytest.mark.parametrize("cut", cuts.plan(), ids=str)
-def test_a_power_cut_loses_nothing_that_matters(vm: Machine, cut: Cut, measured: Measured) -> None:
+def test_a_power_cut_damages_no_files(vm: Machine, cut: Cut, measured: Measured) -> None:
     if cut.kind is Kind.FRAMES:
         _let_frames_flow(vm)
     in_use = _in_use(vm)
@@ -110,7 +110,7 @@ def _in_use(vm: Machine) -> str:
 
 
 def _reached(vm: Machine, addresses: set[str], *, as_service: bool) -> set[str]:
-    """To which of these the kernel lets a packet out: of a process in the service's group, or of one outside."""
+    """The addresses to which the kernel lets a process send, inside or outside the service's cgroup."""
     group = "/sys/fs/cgroup/system.slice/appliance.service/cgroup.procs"
     enter = f"echo $$ >{group} && " if as_service else ""
     program = f"""cat >/run/send.py <<'END'

@@ -1,4 +1,4 @@
-"""A service that dies, hangs or eats the memory comes back by itself; one that cannot ends in a rescue that says so.
+"""Recovery: a service that crashes, hangs or leaks restarts by itself; one that keeps failing ends in the rescue.
 
 The watchdog's 8 s are 3 s here, the 20 s after which an inference hangs are 8 s, the pause before a restart is 0.3 s,
 those of the retry timer are 2 s, and the memory limit is that of a board with 1 GB; everything else is as installed.
@@ -27,7 +27,7 @@ _CALLER = Path(__file__).with_name("caller.py")
 
 @pytest.fixture(scope="module", autouse=True)
 def _flowing(box: Container) -> None:
-    """A camera pushes frames all the time."""
+    """A camera that pushes frames during all tests."""
     box.let_limits_work()
     box.drop_in(_SERVICE, "[Service]\nWatchdogSec=3s\nRestartSec=300ms\nMemoryMax=600M\n")
     box.write("/etc/appliance/appliance.toml", "[flow]\ndeadline_s = 8\n", owner="root:appliance")
@@ -38,7 +38,7 @@ def _flowing(box: Container) -> None:
 
 @pytest.fixture(autouse=True)
 def _answering(box: Container) -> None:
-    """No failure of the test before counts."""
+    """Reset the failure counter, so that earlier tests do not count."""
     box.run("systemctl", "reset-failed")
     box.wait_until("answering", lambda: box.answered("gate") >= 1)
 
@@ -51,7 +51,7 @@ def test_a_restart_refuses_no_connection(box: Container, measured: Measured) -> 
     measured(f"{calls['calls']} connections, none refused; the longest waited {calls['longest_s']} s")
 
 
-def test_a_camera_goes_on_by_itself_after_a_crash(box: Container, measured: Measured) -> None:
+def test_a_camera_resumes_by_itself_after_a_crash(box: Container, measured: Measured) -> None:
     with box.beside(*_CAMERA) as answers:
         answers.readline()
         box.run("systemctl", "kill", "--signal=KILL", _SERVICE)
@@ -63,30 +63,28 @@ def test_a_camera_goes_on_by_itself_after_a_crash(box: Container, measured: Meas
     measured(f"killed; the camera's next answer came {silent_s:.1f} s later")
 
 
-def test_a_killed_service_is_back(box: Container, measured: Measured) -> None:
+def test_a_killed_service_restarts(box: Container, measured: Measured) -> None:
     _kill(box, "KILL")
     measured(_came_back(box, "signal"))
 
 
-def test_a_stopped_process_is_killed_by_the_watchdog_and_back(box: Container, measured: Measured) -> None:
+def test_the_watchdog_kills_and_restarts_a_stopped_process(box: Container, measured: Measured) -> None:
     _kill(box, "STOP")
     measured(_came_back(box, "watchdog"))
 
 
-def test_an_inference_that_hangs_is_ended_by_the_watchdog_and_its_place_is_logged(
-    box: Container, measured: Measured
-) -> None:
+def test_the_watchdog_ends_a_hung_inference_and_logs_its_stack(box: Container, measured: Measured) -> None:
     box.run("touch", "/run/appliance/hang")
     measured(_came_back(box, "watchdog"))
     assert "faults_of_the_chip.py" in box.journal(), "the log does not say where the thread stood"
 
 
-def test_a_leak_ends_at_the_memory_limit_and_the_service_is_back(box: Container, measured: Measured) -> None:
+def test_a_leak_ends_at_the_memory_limit_and_the_service_restarts(box: Container, measured: Measured) -> None:
     box.run("touch", "/run/appliance/leak")
-    measured(_came_back(box, "oom-kill", "signal"))  # under cgroups of version 1 systemd sees the signal alone
+    measured(_came_back(box, "oom-kill", "signal"))  # with cgroup v1 systemd only sees the signal
 
 
-def test_a_service_that_fails_again_and_again_ends_in_rescue_and_returns_when_it_can(
+def test_a_service_that_keeps_failing_ends_in_rescue_and_returns_after_the_fix(
     box: Container, measured: Measured
 ) -> None:
     box.drop_in(
@@ -105,7 +103,7 @@ def test_a_service_that_fails_again_and_again_ends_in_rescue_and_returns_when_it
 
 @contextmanager
 def _caller(box: Container) -> Iterator[dict[str, object]]:
-    """Calls until the block ends; what came of it is in the dictionary then."""
+    """Keep connecting until the block ends; the dictionary then contains the results."""
     found: dict[str, object] = {}
     with box.beside("/usr/bin/python3", "-c", _CALLER.read_text(encoding="utf-8")) as said:
         assert said.readline() == "calling\n"
@@ -119,7 +117,7 @@ def _kill(box: Container, name: str) -> None:
 
 
 def _came_back(box: Container, *results: str) -> str:
-    """Wait until another process of the service is ready and answers frames; what it took, from systemd's own clock."""
+    """Wait until a new process of the service is ready and answers frames; return the time taken by systemd's clock."""
     was = box.show(_SERVICE, "InvocationID")
     box.wait_until("another process", lambda: box.show(_SERVICE, "InvocationID") not in ("", was))
     box.wait_until_active()

@@ -1,4 +1,4 @@
-"""A blank box: a bare Debian or Ubuntu in a container, with a disk of its own and a network that can be cut.
+"""A blank device: a bare Debian or Ubuntu in a container, with its own disk and a network that can be cut.
 
 Rules of this file:
 - The box reaches package mirrors as this machine does: its configuration of apt, pip and certificates is copied in when
@@ -32,7 +32,7 @@ from tests.provisioning import disk, ubuntu
 from tests.provisioning.disk import Changes, Files
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "udev", "iproute2")
-"""No Python, no certificates: less than any image for a board has."""
+"""No Python, no certificates: less than in any image for a board."""
 
 CACHE = ROOT / ".cache/provisioning"
 SOURCE = ("appliance", "systemd", "provisioning", "pyproject.toml", "README.md", "LICENSE")
@@ -48,33 +48,33 @@ class Box(Container):
     def __init__(self, leader: int, root: Path) -> None:
         super().__init__(leader)
         self.root = root
-        """Its disk, as this machine sees it."""
+        """The path of its disk on this machine."""
 
     def install(self, *arguments: str, source: str = "/media/source", **environment: str) -> tuple[int, str]:
-        """Exit code and all that `provisioning/install.sh` says."""
+        """Run `provisioning/install.sh`; return its exit code and output."""
         return self.tried("env", *_pairs(environment), f"{source}/provisioning/install.sh", *arguments)
 
     def tried(self, *command: str) -> tuple[int, str]:
-        """Exit code and all that a command says."""
+        """Run a command; return its exit code and output."""
         said = self.run("sh", "-c", '"$@" 2>&1; echo "exit $?"', "sh", *command, patience_s=_PATIENCE_S)
         text, _, code = said.rpartition("exit ")
         return int(code), text
 
     def files(self) -> Files:
-        """What lies where on its disk."""
+        """The files on its disk."""
         return disk.files(lambda script: self.run("sh", "-c", script, patience_s=_PATIENCE_S))
 
     def leftovers(self, before: Files) -> Changes:
-        """What is not as it was."""
+        """The files that differ from `before`."""
         return disk.changes(before, self.files())
 
     def serial(self) -> str:
-        """Another one for each time the service starts."""
+        """An id that changes with each start of the service."""
         return self.show("appliance.service", "InvocationID")
 
     @contextmanager
     def network(self) -> Iterator[int]:
-        """The box is on a network until the block ends; the port on this machine behind which its page is."""
+        """Connect the device to a network until the block ends; yield the local port that leads to its page."""
         with tempfile.TemporaryDirectory() as folder:
             control = Path(folder, "control")
             ready, write = os.pipe()
@@ -94,7 +94,7 @@ class Box(Container):
 
 
 def ask(port: int) -> dict[str, Any]:
-    """The box's answer to a frame that is sent to it over the network, as a camera does."""
+    """Send a frame over the network as a camera does; return the answer."""
     picture, _ = scene.draw(Size(1280, 720))
     with socketio.SimpleClient() as camera:
         camera.connect(f"http://127.0.0.1:{port}", transports=["websocket"])
@@ -106,7 +106,7 @@ def ask(port: int) -> dict[str, Any]:
 
 
 def _forward(control: Path) -> int:
-    """Let a port of this machine lead to the box's 8080."""
+    """Forward a local port to the device's port 8080."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
     with socket.socket(socket.AF_UNIX) as asked:
@@ -138,7 +138,7 @@ def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()
 
 @contextmanager
 def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
-    """The disk of a box that was never switched on."""
+    """The disk of a device that has never booted."""
     make = ubuntu.root if suite in ubuntu.SUITES else rootfs.debian
     base = make((*PACKAGES, *packages), suite)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
 
 @contextmanager
 def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[Box]:
-    """A box with this disk, which keeps what is written on it."""
+    """A booted device with this disk; writes to the disk persist."""
     with container.boot(
         root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", "--timezone=off", *options]
     ) as started:
@@ -162,7 +162,7 @@ def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[Box]:
 
 
 def _lay_source(into: Path) -> None:
-    """This tree as a checkout has it: no model, no environment."""
+    """Copy this tree as in a fresh checkout: no model, no environment."""
     for name in SOURCE:
         source = ROOT / name
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""Fixtures of the provisioning tests, the reasons why they cannot run here, and the table they end in."""
+"""Fixtures of the provisioning tests, their skip reasons, and the table of results."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.provisioning.blank import Box, booted
 __all__ = ["Measured", "measured"]
 
 PREPARED = ("python3", "python3-systemd", "libgomp1", "ca-certificates")
-"""What an image for a board has, and the installer fetches where it is missing."""
+"""Packages that images for boards contain, and that the installer adds if they are missing."""
 
 Bundle = Callable[[str, str], Path]
 
 
 @pytest.fixture(scope="session")
 def can_provision(models_dir: Path) -> None:
-    """Skips, with the reason, where no box can be made."""
+    """Skip, with the reason, where containers are not available."""
     missing = [] if shutil.which("slirp4netns") else ["slirp4netns"]
     why_not = no_containers() or (f"{missing[0]} missing: apt install slirp4netns" if missing else None)
     if why_not:
@@ -49,7 +49,7 @@ def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bun
 
 @pytest.fixture(scope="module")
 def prepared(bundle: Bundle) -> Iterator[Box]:
-    """A box without a network, with the bundle for it at /media/bundle.tar; shared by the tests of a file."""
+    """A device without a network, with its bundle at /media/bundle.tar; shared by the tests of a module."""
     with offline(bundle) as box:
         yield box
 

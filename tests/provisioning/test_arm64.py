@@ -1,4 +1,4 @@
-"""The bundle for a board with an arm64 processor, unpacked and run on an emulated one."""
+"""The arm64 bundle, unpacked and run on an emulated processor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.provisioning.conftest import Bundle
 pytestmark = pytest.mark.provision
 
 
-def test_its_wheels_infer(bundle: Bundle, tmp_path: Path, measured: Measured) -> None:
+def test_the_arm64_wheels_run_inference(bundle: Bundle, tmp_path: Path, measured: Measured) -> None:
     if shutil.which("qemu-aarch64-static") is None:
         pytest.skip("qemu-aarch64-static missing: apt install qemu-user-static")
     root = rootfs.debian(("python3", "libgomp1", "libstdc++6"), "bookworm", "arm64")

@@ -1,4 +1,4 @@
-"""From a bare Debian or Ubuntu to a box that answers, by one command that fetches what it needs."""
+"""Installation over the network on a bare Debian or Ubuntu."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie", "jammy", "noble"])
-def test_one_command_makes_a_ready_box_of_a_bare_system(suite: str, can_provision: None, measured: Measured) -> None:
+def test_one_command_installs_a_ready_device_on_a_bare_system(
+    suite: str, can_provision: None, measured: Measured
+) -> None:
     with booted(suite) as box, box.network() as port:
         begun_s = time.monotonic()
         code, said = box.install()

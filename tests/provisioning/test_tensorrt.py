@@ -1,6 +1,6 @@
-"""A box whose system has TensorRT's module: the release sees it, brings the rest, and serves where it cannot be used.
+"""A system with TensorRT: the release uses it, adds its dependencies, and still serves if it is unusable.
 
-The module is an empty one and there is no GPU, so that this is not a Jetson: what NVIDIA's would do is not shown.
+The module is empty and there is no GPU: this does not test NVIDIA's TensorRT.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def box(can_provision: None) -> Iterator[Box]:
         yield box
 
 
-def test_the_release_sees_what_the_system_has_and_the_model_has_its_onnx_file(box: Box) -> None:
+def test_the_release_uses_the_systems_tensorrt_and_the_model_has_its_onnx_file(box: Box) -> None:
     with box.network():
         box.write(f"{_MODULE}/__init__.py", "")
         code, said = box.install()
@@ -40,7 +40,7 @@ def test_the_release_sees_what_the_system_has_and_the_model_has_its_onnx_file(bo
         assert box.leftovers(files) == {}
 
 
-def test_where_there_is_no_gpu_openvino_serves_and_it_is_said(box: Box) -> None:
+def test_without_a_gpu_openvino_serves_and_health_reports_it(box: Box) -> None:
     box.run("sed", "-i", 's/^kind = .*/kind = "tensorrt"/', "/etc/appliance/appliance.toml")
     box.run("systemctl", "restart", "appliance")
     with box.network() as port:
@@ -53,7 +53,7 @@ def test_where_there_is_no_gpu_openvino_serves_and_it_is_said(box: Box) -> None:
     assert "no usable NVIDIA GPU" in said
 
 
-def test_without_the_module_the_next_release_is_one_without_it(box: Box) -> None:
+def test_without_the_module_the_next_release_has_no_tensorrt(box: Box) -> None:
     box.run("rm", "-r", _MODULE)
     with box.network():
         code, said = box.install()

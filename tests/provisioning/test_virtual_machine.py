@@ -1,6 +1,6 @@
-"""A blank Debian on a disk of its own, under a kernel of its own, from its first boot to the last of the appliance.
+"""A blank Debian in a virtual machine: install, cut the power, uninstall.
 
-One machine, and its tests in this order.
+The tests share one machine and run in this order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATIENCE = "[Service]\nWatchdogSec=2min\nTimeoutStartSec=10min\n"
 
 @pytest.fixture(scope="module")
 def vm(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A blank machine that has booted, with the bundle for it on its disk."""
+    """A booted blank machine with the bundle on its disk."""
     if why_not := machine.why_not():
         pytest.skip(f"no virtual machine here: {why_not}")
     root = rootfs.CACHE / "blank"
@@ -51,11 +51,11 @@ def vm(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mac
 
 @pytest.fixture(scope="module")
 def before(vm: Machine) -> Files:
-    """Its files before anything is done."""
+    """The files on its disk before the installation."""
     return disk.files(vm.run)
 
 
-def test_one_command_makes_a_ready_box(vm: Machine, before: Files, measured: Measured) -> None:
+def test_one_command_installs_a_ready_device(vm: Machine, before: Files, measured: Measured) -> None:
     vm.run(f"mkdir -m 755 /etc/appliance && printf '{_SETTINGS!s}' > /etc/appliance/appliance.toml")
     vm.run("tar -xf /media/bundle.tar -C /tmp provisioning")
     begun_s = time.monotonic()
@@ -72,7 +72,7 @@ def test_it_answers_a_frame_over_the_network(vm: Machine) -> None:
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
 
 
-def test_it_is_ready_by_itself_after_its_plug_was_pulled(vm: Machine, measured: Measured) -> None:
+def test_it_is_ready_by_itself_after_a_power_cut(vm: Machine, measured: Measured) -> None:
     vm.pull_the_plug()
     vm.switch_on()
     began_to_ready_s = vm.wait_until_ready()
@@ -86,7 +86,7 @@ def test_it_is_ready_by_itself_after_its_plug_was_pulled(vm: Machine, measured: 
     measured(f"called {name}, ready {began_to_ready_s:.0f} s after the service began, emulated; the doctor is content")
 
 
-def test_uninstalling_leaves_nothing_but_the_name(vm: Machine, before: Files, measured: Measured) -> None:
+def test_uninstall_removes_everything_except_the_host_name(vm: Machine, before: Files, measured: Measured) -> None:
     said = vm.run("/opt/appliance/current/provisioning/uninstall.sh 2>&1; echo exit code $?")
     assert said.endswith("exit code 0"), said
     assert set(disk.changes(before, disk.files(vm.run))) == {"/etc/hostname", "/etc/hosts"}
