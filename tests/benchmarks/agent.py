@@ -1,7 +1,7 @@
-"""The camera's side: what pushing 1280x720 at 10 fps costs it, JPEG passed on beside a film that must be decoded.
+"""Camera agent: the cost of pushing 1280x720 at 10 fps, JPEG passed through compared with a decoded video.
 
 Each film is pushed by `appliance camera`, a process of its own that is kept on one core; its CPU time is read from
-outside. The box has a fake engine, so that it answers ten frames a second on any machine.
+outside. The service uses a fake engine, so that it answers ten frames per second on any machine.
 """
 
 from __future__ import annotations

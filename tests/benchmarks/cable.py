@@ -1,7 +1,7 @@
-"""The camera's side: how soon it is answered again after a cable was out, the camera's own or the box's.
+"""Camera agent: time until it gets answers again after its cable, or the device's, was unplugged.
 
 Real links of the kernel: camera and switch are namespaces, and a cable is pulled by taking the switch's end of it down.
-Root only. A camera whose own cable is out is told so by its kernel; when it is the box's, its packets vanish.
+Needs root. The kernel reports a camera's own unplugged cable; behind the device's unplugged cable, packets are lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BOX_ADDRESS, _CAMERA_ADDRESS = "198.18.7.1", "198.18.7.2"  # of the range that 
 
 def run(folder: Path) -> list[Row]:
     if os.geteuid() != 0:
-        print("not measured: it makes network namespaces, which needs root", file=sys.stderr)
+        print("cable: skipped; creating network namespaces needs root", file=sys.stderr)
         return []
     with (
         _network(),

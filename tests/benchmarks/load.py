@@ -1,4 +1,4 @@
-"""Cameras for a benchmark: light, many, in a process of their own, speaking Socket.IO over a bare websocket.
+"""Load generator: many lightweight cameras in a separate process, using Socket.IO over a plain WebSocket.
 
 `python -m tests.benchmarks.load --url … --cameras 4 --picture p.jpg --seconds 10` prints one JSON object.
 Ways to send (`--mode`): `closed`: a fixed number of frames under way; `rate`: so many a second, whatever the box says;

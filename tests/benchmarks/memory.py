@@ -1,4 +1,4 @@
-"""Memory: after a hundred thousand frames of every kind, many comings and goings, a thousand cameras.
+"""Memory growth after 100,000 frames of every kind, many connections, and 1,000 cameras.
 
 Resident memory is read after a warm-up of the same kind, and again at the end. `FRAMES` and `CHURN_S` in the
 environment make it shorter for a look.

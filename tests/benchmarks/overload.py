@@ -1,4 +1,4 @@
-"""Overload: sixteen cameras offer ten times what the box can do. What it still answers, how old, and whom it skips.
+"""Overload: sixteen cameras offer ten times the peak load; goodput, age of the answers, and skipped cameras.
 
 The cameras run on the same cores as the box, so its peak is also measured while they push their flood at a server that
 throws it away: what is missing from that peak is what the flood costs the box.

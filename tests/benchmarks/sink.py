@@ -1,4 +1,4 @@
-"""A server that throws frames away: cameras connect to it and push, and it does nothing but receive.
+"""A server that receives frames from cameras and discards them.
 
 Cameras of a benchmark cost the machine as much beside this as beside the appliance, so what else runs then (the bare
 engine; the appliance at its peak) is under the same conditions as the appliance under those cameras.
