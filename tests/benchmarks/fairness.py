@@ -1,7 +1,7 @@
 """Fairness: a flooding camera next to seven others, equal cameras, and weights.
 
-The seven send at a rate that the service can handle. Their p99 is compared between turns without and with the noisy one; engine
-time is what is shared, so the noisy camera may take what they leave.
+The seven send at a rate that the service can handle. Their p99 is compared between turns without and with the flooding
+camera. Cameras share engine time, so the flooding camera may use what the others leave.
 """
 
 from __future__ import annotations
