@@ -141,7 +141,7 @@ class Inference:
             )
         done_s = self._clock()
         if alone and self._core_boost is not None:
-            self._core_boost.took(size, all_cores, done_s - begun_s)
+            self._core_boost.record(size, all_cores, done_s - begun_s)
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)

@@ -1,13 +1,13 @@
-"""Whether a camera's scene has changed since its last inferred frame, told from a tiny picture: pure arithmetic.
+"""Detect whether a camera's scene has changed since its last inferred frame, from a small thumbnail.
 
 Rules of this file:
-- The comparison is always with the frame whose answer would be given again, so slow changes add up and are seen.
-- Light is not a change: a common gain and offset of each colour are taken out first (clouds, lamps that flicker,
-  automatic exposure and white balance).
-- Noise is not a change as long as it is less than what makes the network's own answers waver.
-- When in doubt it has changed: more noise than that, another size, too much light.
+- The reference is always the frame whose answer would be repeated, so slow changes add up and are detected.
+- A change of light is no change of the scene: a common gain and offset per colour are removed first (clouds, flickering
+  lamps, automatic exposure and white balance).
+- Noise is no change as long as it is too weak to alter the network's detections.
+- In case of doubt the scene has changed: stronger noise, a different size, too large a change of light.
 
-The figures below were measured on photographs; tests/benchmarks/gate.py proves what follows from them.
+The constants were measured on photographs; tests/benchmarks/gate.py checks the resulting accuracy.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ Cells = NDArray[np.float32]
 """(rows, columns, 3), RGB, 0-255; see vision/thumbnail.py."""
 
 LEAST_STEP = 2.5
-"""Levels (of 255) of brightness that a cell must differ to count. Noise that is held stays below 2.2; of 234 faint
-objects put into photographs that YOLO11n found, the faintest came to 4.5."""
+"""Smallest difference in a cell's brightness that counts, levels of 255. Tolerated noise stays below 2.2. Of 234 faint
+objects pasted into photographs and detected by YOLO11n, the faintest reached 4.5."""
 LEAST_TINT = 6.0
-"""The same for the difference between red or blue and green; noise stays below 5.8."""
+"""The same for the difference of red or blue from green. Tolerated noise stays below 5.8."""
 MOST_NOISE = 0.38
-"""Mean difference of the cells' brightness, levels, in a scene that counts as still. In photographs of 1280x720 it is
-0.20, 0.29 and 0.36 for sensor noise of 2, 4 and 6 levels, where YOLO11n finds 99.7 % of what it found a frame earlier;
-at 8 levels and 0.42 it is 99.2 %. Noise in grains of several pixels disturbs it less, and counts for as much here."""
+"""Largest mean difference of the cells' brightness in a still scene, levels. In 1280x720 photographs it is 0.20, 0.29
+and 0.36 for sensor noise of 2, 4 and 6 levels, where YOLO11n repeats 99.7 % of its detections from one frame to the
+next; at 8 levels (0.42) it repeats 99.2 %. Coarse noise, with grains of several pixels, affects the network less but
+counts the same here."""
 MOST_NOISE_PART = 0.013
-"""The same as a part of the scene's own contrast (deviation of its cells), for dark pictures: with their light at 0.3
-and noise of 2, 3 and 5 levels it is 0.012, 0.014 and 0.019, and the network finds 99.7, 99.4 and 98.6 % again."""
+"""The same limit relative to the scene's contrast (standard deviation of its cells), for dark pictures. At 0.3 of the
+light and noise of 2, 3 and 5 levels it is 0.012, 0.014 and 0.019, and the network repeats 99.7, 99.4 and 98.6 %."""
 MOST_GAIN = 0.2
-"""A change of light beyond this part is not explained away; up to it YOLO11n finds 99.8 % again."""
+"""Largest relative change of light that is compensated; up to it YOLO11n repeats 99.8 % of its detections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How two grids differ: `strongest` is the largest step in multiples of its bound (1 and more: changed)."""
+    """Difference of two grids. `strongest`: the largest step as a multiple of its limit; 1 or more means a change."""
 
     strongest: float
     noise: float
 
 
 def compare(reference: Cells, now: Cells) -> Change:
-    """The change between the cells of two pictures of one camera; `strongest` is inf when they cannot be compared."""
+    """Compare the cells of two pictures of one camera; `strongest` is inf if they cannot be compared."""
     if reference.shape != now.shape:
         return Change(float("inf"), 0.0)
     difference = np.empty_like(now)
@@ -63,17 +64,17 @@ def compare(reference: Cells, now: Cells) -> Change:
 
 
 def _lit(reference: Cells, gain: float, offset: float) -> Cells:
-    lit: Cells = np.clip(reference * np.float32(gain) + np.float32(offset), 0, 255)  # white cannot become whiter
+    lit: Cells = np.clip(reference * np.float32(gain) + np.float32(offset), 0, 255)  # pixels saturate at white
     return lit
 
 
 def _light(reference: Cells, now: Cells) -> tuple[float, float]:
-    """Gain and offset that carry one colour of the reference over: by medians, then by the cells that agree with them.
+    """Fit the gain and offset of one colour: first from medians, then by least squares over the cells that agree.
 
-    The medians do not mind that a part of the scene has changed, but are only as fine as a level; for a start, those of
-    every third cell will do.
+    The medians are robust against a changed part of the scene but only as precise as one level. Every third cell is
+    enough for this first estimate.
     """
-    gain, offset = _light_of_halves(reference[::3], now[::3])
+    gain, offset = _light_from_halves(reference[::3], now[::3])
     agree = np.abs(now - _lit(reference, gain, offset)) < LEAST_TINT
     if 2 * np.count_nonzero(agree) < agree.size:
         return gain, offset
@@ -86,8 +87,8 @@ def _light(reference: Cells, now: Cells) -> tuple[float, float]:
     return gain, float(y.mean() - gain * x.mean())
 
 
-def _light_of_halves(reference: Cells, now: Cells) -> tuple[float, float]:
-    """From the medians of the reference's darker and brighter half."""
+def _light_from_halves(reference: Cells, now: Cells) -> tuple[float, float]:
+    """Estimate the gain and offset from the medians of the reference's darker and brighter halves."""
     middle = float(np.median(reference))
     dark = reference <= middle
     if dark.all() or not dark.any():

@@ -263,7 +263,7 @@ async def test_swap_callbacks_run_after_each_change(rig: Rig) -> None:
         (CANARY_ROWS[:2], "2 of 3 drawn stop signs were found"),
         ((*CANARY_ROWS, *people(8)), "11 objects were found in an image with 3 drawn stop signs"),
     ],
-    ids=["blind", "sees wrongly", "misses one", "sees too much"],
+    ids=["detects nothing", "wrong places", "misses one", "too many"],
 )
 async def test_a_model_that_fails_the_self_test_changes_nothing(
     rig: Rig, rows: tuple[tuple[float, ...], ...], why: str

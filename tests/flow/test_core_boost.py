@@ -1,4 +1,4 @@
-"""Whether a frame that has the box to itself gets all cores."""
+"""When a lone frame gets all cores."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIZE = Size(640, 480)
 
 
 def settled(clock: FakeClock, *, usual_s: float, all_cores_s: float) -> CoreBoost:
-    """After both ways were tried."""
+    """Return a CoreBoost that has measured both ways."""
     core_boost = CoreBoost(clock)
     for _ in range(7):
-        core_boost.took(SIZE, False, usual_s)
+        core_boost.record(SIZE, False, usual_s)
     for _ in range(7):
-        assert core_boost.all_cores(SIZE)  # its turn to be tried
-        core_boost.took(SIZE, True, all_cores_s)
+        assert core_boost.all_cores(SIZE)  # now all cores are measured
+        core_boost.record(SIZE, True, all_cores_s)
     return core_boost
 
 
-def test_a_frame_is_alone_when_no_two_have_met_for_two_seconds() -> None:
+def test_a_frame_is_alone_after_two_seconds_without_an_overlap() -> None:
     clock = FakeClock()
     core_boost = CoreBoost(clock)
     core_boost.begin()
@@ -35,7 +35,7 @@ def test_a_frame_is_alone_when_no_two_have_met_for_two_seconds() -> None:
     assert core_boost.alone()
 
 
-def test_as_soon_as_two_frames_meet_none_is_alone_for_two_seconds() -> None:
+def test_after_an_overlap_no_frame_is_alone_for_two_seconds() -> None:
     clock = FakeClock()
     core_boost = CoreBoost(clock)
     clock.pass_(10.0)
@@ -51,34 +51,34 @@ def test_as_soon_as_two_frames_meet_none_is_alone_for_two_seconds() -> None:
 
 
 @pytest.mark.parametrize(("all_cores_s", "pays"), [(0.018, True), (0.024, True), (0.025, False), (0.030, False)])
-def test_all_cores_are_used_where_they_were_measured_to_save_a_fifth(all_cores_s: float, pays: bool) -> None:
+def test_all_cores_are_used_only_if_they_save_a_fifth(all_cores_s: float, pays: bool) -> None:
     core_boost = settled(FakeClock(), usual_s=0.030, all_cores_s=all_cores_s)
     assert core_boost.all_cores(SIZE) is pays
     assert not core_boost.all_cores(Size(320, 192))  # not measured yet
 
 
-def test_a_slow_first_inference_does_not_decide() -> None:
+def test_a_slow_first_inference_does_not_change_the_result() -> None:
     core_boost = CoreBoost(FakeClock())
     for _ in range(7):
-        core_boost.took(SIZE, False, 0.030)
+        core_boost.record(SIZE, False, 0.030)
     for took_s in (0.5, 0.2, *[0.018] * 5):
-        core_boost.took(SIZE, True, took_s)
+        core_boost.record(SIZE, True, took_s)
     assert core_boost.all_cores(SIZE)
 
 
-def test_after_ten_minutes_both_ways_are_tried_again() -> None:
+def test_after_ten_minutes_both_ways_are_measured_again() -> None:
     clock = FakeClock()
-    core_boost = settled(clock, usual_s=0.030, all_cores_s=0.040)  # something else kept the box busy
+    core_boost = settled(clock, usual_s=0.030, all_cores_s=0.040)  # another process kept the device busy
     clock.pass_(601)
     for all_cores, took_s in ((False, 0.030), (True, 0.018)):
         for _ in range(7):
             assert core_boost.all_cores(SIZE) is all_cores
-            core_boost.took(SIZE, all_cores, took_s)
+            core_boost.record(SIZE, all_cores, took_s)
     assert core_boost.all_cores(SIZE)
 
 
-class Chip(FakeEngine):
-    """An engine that takes its time, by the fake clock."""
+class SlowEngine(FakeEngine):
+    """An engine whose inferences advance the fake clock."""
 
     def __init__(self, clock: FakeClock, *, usual_s: float, all_cores_s: float) -> None:
         super().__init__()
@@ -96,31 +96,33 @@ def run(inference: Inference, frames: int, frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(("all_cores_s", "pays"), [(0.02, True), (0.04, False)])
-def test_a_lone_camera_ends_up_with_what_is_faster_here(all_cores_s: float, pays: bool) -> None:
+def test_a_lone_camera_gets_the_faster_way(all_cores_s: float, pays: bool) -> None:
     clock = FakeClock()
-    engine = Chip(clock, usual_s=0.04, all_cores_s=all_cores_s)
+    engine = SlowEngine(clock, usual_s=0.04, all_cores_s=all_cores_s)
     network = fake_network(engine)
     inference = Inference(network, clock=clock, core_boost=CoreBoost(clock))
     picture = frame_of("gate")
-    run(inference, 60, picture)  # 2.4 s until it is alone, then the usual way is measured
-    while None not in engine.ready():
-        time.sleep(0.002)  # it is made ready on another thread
+    run(inference, 60, picture)  # alone after two seconds, then the usual way is measured
+    deadline_s = time.monotonic() + 10
+    while None not in engine.ready():  # another thread prepares it
+        assert time.monotonic() < deadline_s
+        time.sleep(0.002)
     run(inference, 30, picture)
     engine.all_cores.clear()
     run(inference, 5, picture)
     assert engine.all_cores == [pays] * 5
 
 
-def test_without_lone_no_frame_gets_all_cores() -> None:
+def test_without_a_core_boost_no_frame_gets_all_cores() -> None:
     clock = FakeClock()
-    engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
+    engine = SlowEngine(clock, usual_s=0.04, all_cores_s=0.02)
     run(Inference(fake_network(engine), clock=clock), 100, frame_of("gate"))
     assert set(engine.all_cores) == {False}
 
 
-def test_no_frame_gets_all_cores_while_heat_counts_more() -> None:
+def test_no_frame_gets_all_cores_while_the_governor_limits_heat() -> None:
     clock = FakeClock()
-    engine = Chip(clock, usual_s=0.04, all_cores_s=0.02)
+    engine = SlowEngine(clock, usual_s=0.04, all_cores_s=0.02)
     engine.prepared.append(None)
     inference = Inference(fake_network(engine), clock=clock, core_boost=CoreBoost(clock))
     inference.sparing = True
