@@ -64,9 +64,9 @@ class Container:
             self.run("systemctl", "daemon-reexec")
 
     @contextmanager
-    def beside(self, *command: str) -> Iterator[IO[str]]:
-        """What a command prints that runs beside the block; at its end it is told to stop."""
-        unit = f"beside-{next(self._numbers)}"
+    def background(self, *command: str) -> Iterator[IO[str]]:
+        """Run a command in the background and yield its output; stop it at the end of the block."""
+        unit = f"background-{next(self._numbers)}"
         started = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}", *command]
         process = subprocess.Popen(self._enter(*started), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -182,7 +182,7 @@ def _leader(nspawn: subprocess.Popen[bytes]) -> int:
             if up.stdout.strip() in ("initializing", "starting", "running", "degraded"):
                 return int(pids[0])
         time.sleep(0.05)
-    raise AssertionError("the container's systemd never took an order")
+    raise AssertionError("the container's systemd did not accept commands")
 
 
 def _own_groups(name: str) -> list[Path]:

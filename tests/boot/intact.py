@@ -52,9 +52,9 @@ def active_model(digests: Mapping[str, str], texts: Files) -> str | None:
     for bundle in (name for name in bundles if not _unnamed(name)):
         manifest = texts.get(f"{bundle}/manifest.json")
         assert manifest, f"{bundle} has no manifest, or an empty one"
-        told = json.loads(manifest)["files"]
-        found = {name: digests.get(f"{bundle}/{name}") for name in told}
-        assert found == told, f"{bundle} is damaged: its files are {found}, and should be {told}"
+        listed = json.loads(manifest)["files"]
+        found = {name: digests.get(f"{bundle}/{name}") for name in listed}
+        assert found == listed, f"{bundle} is damaged: its files are {found}, its manifest lists {listed}"
     if "active.json" not in texts:
         return None
     active = json.loads(texts["active.json"])

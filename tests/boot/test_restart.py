@@ -52,7 +52,7 @@ def test_a_restart_refuses_no_connection(box: Container, measured: Measured) -> 
 
 
 def test_a_camera_resumes_by_itself_after_a_crash(box: Container, measured: Measured) -> None:
-    with box.beside(*_CAMERA) as answers:
+    with box.background(*_CAMERA) as answers:
         answers.readline()
         box.run("systemctl", "kill", "--signal=KILL", _SERVICE)
         silent_since_s = time.monotonic()
@@ -105,10 +105,10 @@ def test_a_service_that_keeps_failing_ends_in_rescue_and_returns_after_the_fix(
 def _caller(box: Container) -> Iterator[dict[str, object]]:
     """Keep connecting until the block ends; the dictionary then contains the results."""
     found: dict[str, object] = {}
-    with box.beside("/usr/bin/python3", "-c", _CALLER.read_text(encoding="utf-8")) as said:
+    with box.background("/usr/bin/python3", "-c", _CALLER.read_text(encoding="utf-8")) as said:
         assert said.readline() == "calling\n"
         yield found
-        box.run("systemctl", "kill", "beside-*")
+        box.run("systemctl", "kill", "background-*")
         found.update(json.loads(said.readline()))
 
 

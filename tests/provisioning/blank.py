@@ -128,7 +128,7 @@ def _forward(control: Path) -> int:
 def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Box]:
     """A blank box of this release of Debian or Ubuntu that has just booted; its disk goes with it.
 
-    This tree is its `/media/source`. `packages`: what it has beside the barest; `options`: more of systemd-nspawn's.
+    This tree is its `/media/source`. `packages`: additional packages; `options`: additional options for systemd-nspawn.
     """
     with blank_disk(suite, packages) as root, switched_on(root, options) as box:
         # Until then it still writes by itself, on a busy machine for long.

@@ -1,6 +1,6 @@
-"""What lies on a box's disk, and what has changed there: a path's kind, mode, owner, and the content of what is a file.
+"""The files on a device's disk and their changes: type, mode and owner of each path, and the content of files.
 
-What is left out is named in `_PASSING`, and nothing else is.
+Only the paths in `_PASSING` are left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SUM = f"find / -xdev {_LEFT_OUT} -type f -print0 | xargs -0 -r sha256sum -z | t
 
 
 def files(run: Callable[[str], str]) -> Files:
-    """All that lies there. `run`: what a shell script prints as root on the box."""
+    """List all files. `run`: runs a shell script as root on the device and returns its output."""
     found = dict(line.split("\t") for line in run(_LIST).splitlines())
     for line in run(_SUM).splitlines():
         digest, _, path = line.partition("  ")
@@ -41,7 +41,7 @@ def files(run: Callable[[str], str]) -> Files:
 
 
 def changes(before: Files, now: Files) -> Changes:
-    """Each path that is not as it was: what lay there and what lies there."""
+    """Each changed path with its previous and present state."""
     return {
         path: (before.get(path), now.get(path))
         for path in sorted(before.keys() | now.keys())

@@ -18,7 +18,7 @@ from tests.models.bundles import make_bundles
 
 
 def _load() -> ModuleType:
-    """A program beside the package."""
+    """Import bundle.py, which is not part of the package."""
     spec = importlib.util.spec_from_file_location("make_bundle", ROOT / "provisioning/bundle.py")
     assert spec is not None
     assert spec.loader is not None
@@ -69,7 +69,7 @@ def test_a_model_goes_along_as_it_is(model: Path, tmp_path: Path) -> None:
     assert bundles.read(tmp_path / "out" / "gate").files == bundles.read(model).files
 
 
-def test_a_model_whose_onnx_file_cannot_be_had_goes_along_and_it_is_said(
+def test_a_model_without_an_available_onnx_file_is_bundled_with_a_warning(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_bundle.put_model(model, tmp_path / "out", onnx=True)
@@ -88,7 +88,7 @@ def test_one_that_has_its_onnx_file_takes_it_along(tmp_path: Path, capsys: pytes
 def test_the_default_model_gets_the_onnx_file_that_it_was_made_of(models_dir: Path, tmp_path: Path) -> None:
     make_bundle.put_model(models_dir / known_models.DEFAULT, tmp_path, onnx=True)
     made = bundles.read(tmp_path / known_models.DEFAULT)
-    told = json.loads((models_dir / known_models.DEFAULT / "manifest.json").read_text())
-    assert made.source == told["source"]
+    manifest = json.loads((models_dir / known_models.DEFAULT / "manifest.json").read_text())
+    assert made.source == manifest["source"]
     digests = {source.title: source.sha256 for source in known_models.YOLO11N.sources}
     assert made.files["model.onnx"] == digests[made.source]
