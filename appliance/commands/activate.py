@@ -18,9 +18,9 @@ from pathlib import Path
 from appliance.control.client import Control, NoService
 from appliance.control.protocol import TrialResult
 from appliance.errors import EngineError, ModelError
-from appliance.flow.activation import holds_two
+from appliance.flow.activation import fits_second_network
 from appliance.flow.inference import Inference
-from appliance.flow.trial import TrialBounds, close, proved
+from appliance.flow.trial import TrialBounds, load_and_try
 from appliance.governor.room import Room
 from appliance.models import active, store
 from appliance.ports import ReportLine
@@ -84,15 +84,15 @@ class ModelSwitch:
         """Try a model next to the current one, in this process."""
         current = self._load_current(name)
         try:
-            new, trial = proved(
+            new, trial = load_and_try(
                 self._load, name, current, pictures, bounds, self._settings.flow.max_side, time.monotonic
             )
         except EngineError as error:
             raise ModelError(f"{name} does not run on this device: {error}", "model_unsupported") from None
         finally:
             if current is not None:
-                close(current)
-        close(new)
+                current.close()
+        new.close()
         return TrialResult.of(trial)
 
     def _load_current(self, new: str) -> Inference | None:
@@ -105,9 +105,9 @@ class ModelSwitch:
         except (ModelError, EngineError) as error:
             self._report(f"  the model in use, {name}, does not work: {error}")
             return None
-        if holds_two(self._available_bytes()):
+        if fits_second_network(self._available_bytes()):
             return current
-        close(current)
+        current.close()
         self._report(f"  not enough memory for two models: {new} is not compared with {name}")
         return None
 

@@ -23,7 +23,7 @@ import anyio
 
 from appliance.errors import EngineError, ModelError
 from appliance.flow.detector import Detector
-from appliance.flow.trial import LoadNetwork, ModelTrial, TrialBounds, close, proved
+from appliance.flow.trial import LoadNetwork, ModelTrial, TrialBounds, load_and_try
 from appliance.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -79,11 +79,11 @@ class Activation:
         self._busy = True
         detector, loop = self._detector, asyncio.get_running_loop()
         try:
-            if detector.inference is not None and not holds_two(room := self._room_bytes()):
+            if detector.inference is not None and not fits_second_network(room := self._room_bytes()):
                 raise ModelError(_memory_short(room), MEMORY_SHORT)
             current = None if detector.stuck else detector.inference
-            prove = partial(proved, self._load, name, current, pictures, bounds, self._max_side, self._clock)
-            new, trial = await loop.run_in_executor(None, prove)
+            prepare = partial(load_and_try, self._load, name, current, pictures, bounds, self._max_side, self._clock)
+            new, trial = await loop.run_in_executor(None, prepare)
             previous = detector.swap(new)
             self.error = None
             for call in self._on_swap:
@@ -94,7 +94,7 @@ class Activation:
                 with anyio.CancelScope(shield=True):  # a frame may still use it, even if the caller is gone
                     await detector.settled()
                 # A daemon thread: the previous engine may hang, which may be why it is being replaced.
-                threading.Thread(target=close, args=(previous,), name="release", daemon=True).start()
+                threading.Thread(target=previous.close, name="release", daemon=True).start()
             return trial
         except (ModelError, EngineError) as error:
             failure = f"{name} was not activated: {error}"
@@ -106,7 +106,7 @@ class Activation:
             self._busy = False
 
 
-def holds_two(room_bytes: int | None) -> bool:
+def fits_second_network(room_bytes: int | None) -> bool:
     """Whether `room_bytes` of memory suffice for a second network; None: unknown."""
     return room_bytes is None or room_bytes >= _SECOND_BYTES
 

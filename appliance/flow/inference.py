@@ -120,6 +120,10 @@ class Inference:
         finally:
             self._core_boost.end()
 
+    def close(self) -> None:
+        """Release the network once its compilations and running inferences have ended."""
+        self.network.close()
+
     def _run(self, frame: Frame, max_side: int, last: LastScene | None, next_side: int) -> Answer:
         network = self.network
         started_s = self._clock()

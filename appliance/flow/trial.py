@@ -89,7 +89,7 @@ def _loses_its_engine(new: Network, former: Network | None) -> EngineError | Mod
     return new.lacks if former_has_engine and new.build is None else None
 
 
-def proved(
+def load_and_try(
     load: LoadNetwork,
     name: str,
     former: Inference | None,
@@ -112,7 +112,7 @@ def proved(
         if objection:
             raise ModelError(objection, NOT_ACTIVATED)
     except BaseException as error:
-        close(new)
+        new.close()
         if isinstance(error, ApplianceError) or not isinstance(error, Exception):
             raise
         log.error("the trial of %s failed", name, exc_info=error)
@@ -163,11 +163,6 @@ def _compare(
         else None,
         stand_in=str(new.network.lacks) if new.network.lacks is not None else None,
     )
-
-
-def close(inference: Inference) -> None:
-    """Release a network once its running inferences have ended."""
-    inference.network.close()
 
 
 def _answers(

@@ -17,7 +17,6 @@ from msgspec import structs
 
 from appliance import programs
 from appliance.errors import ApplianceError, EngineError, ModelError, last_line
-from appliance.flow.trial import close
 from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Frame, ResultFilter, Size
@@ -91,7 +90,7 @@ def run_once(settings: Settings) -> None:
             "model_unsupported",
         ) from error
     finally:
-        close(inference)
+        inference.close()
 
 
 def _main(encoded_settings: str) -> None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from appliance.errors import ModelError
-from appliance.flow.trial import close
 from appliance.models import bundle as bundles
 from appliance.service import loading
 from appliance.settings.loader import load
@@ -177,7 +176,7 @@ def test_the_service_places_a_picture_as_declared(tmp_path: Path, placing: Any, 
     blue = decode.encode_jpeg(np.full((128, 64, 3), (0, 0, 200), np.uint8), 90)
     frame = Frame("gate", "1", 1, decode.read_header(blue, 10_000), ResultFilter(0.25), 0.0)
     (found,) = inference.run(frame, 640).detected.detections
-    close(inference)
+    inference.close()
     assert astuple(found.box_px) == pytest.approx(astuple(box))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import ModelError
-from appliance.flow.trial import close, try_out
+from appliance.flow.trial import try_out
 from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Size
@@ -70,5 +70,5 @@ def test_it_finds_the_drawn_sign(tmp_path: Path) -> None:
     settings = load(flags={"model.dir": str(tmp_path), "model.name": made.name})
     inference = loading.inference_of(settings, loading.load_network(settings), lambda: 0.0)
     trial = try_out(inference, None, [], 320, lambda: 0.0)
-    close(inference)
+    inference.close()
     assert trial.sign_problem is None
