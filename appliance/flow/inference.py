@@ -137,7 +137,7 @@ class Inference:
             tensor = decode.load(frame.picture, place)
         decoded_s = self._clock()
         with self._slot:
-            begun_s = self._clock()
+            infer_started_s = self._clock()
             alone = self._core_boost is not None and self._core_boost.alone()
             all_cores = alone and self._gets_all_cores(size)
             found = network.engine.infer(
@@ -145,12 +145,12 @@ class Inference:
             )
         done_s = self._clock()
         if alone and self._core_boost is not None:
-            self._core_boost.record(size, all_cores, done_s - begun_s)
+            self._core_boost.record(size, all_cores, done_s - infer_started_s)
 
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
         scene = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
-        return Answer(answer, done_s - begun_s, scene)
+        return Answer(answer, done_s - infer_started_s, scene)
 
     def _gets_all_cores(self, size: Size) -> bool:
         """Whether a frame that is alone gets all cores; starts the compilation this needs in the background."""

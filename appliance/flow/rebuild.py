@@ -107,7 +107,7 @@ class Rebuild:
                 with contextlib.suppress(OSError):
                     begun.unlink(missing_ok=True)
         if failure is not None:
-            self._keep_stand_in(network, build, StandInReason(f"building failed: {failure}"))
+            self._keep_stand_in(network, build, StandInReason(f"the build failed: {failure}"))
         elif not await self._activate_built(network, build):
             del self._results[build]  # a later activation of this model may need the build again
 

@@ -44,8 +44,8 @@ def inference(rig: Rig, engine: FakeEngine, name: str = "other", refresh_s: floa
 async def test_a_frame_finishes_on_the_network_it_started_on() -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()
-        begun, later = frame("a"), frame("b")
-        await rig.detector.offer(begun)
+        first, later = frame("a"), frame("b")
+        await rig.detector.offer(first)
         await rig.started(1)
         new = FakeEngine(ELSEWHERE)
         former = rig.detector.swap(inference(rig, new))
@@ -57,9 +57,9 @@ async def test_a_frame_finishes_on_the_network_it_started_on() -> None:
         assert (outcome.model, outcome.detections[0].name) == ("other", "person")
         assert not settled.done()
         rig.engine.release()
-        ended = await rig.outcome(begun)
-        assert isinstance(ended, Detected)
-        assert (ended.model, ended.detections[0].name) == ("fake", "stop sign")
+        finished = await rig.outcome(first)
+        assert isinstance(finished, Detected)
+        assert (finished.model, finished.detections[0].name) == ("fake", "stop sign")
         await asyncio.wait_for(settled, 10)
 
 
@@ -168,7 +168,7 @@ async def test_a_new_network_respects_the_current_limit_of_input_sizes() -> None
         await rig.until(lambda: len(new.prepared) == 1)
 
 
-class Kept(Sizes):
+class RecordingSizes(Sizes):
     """Records each requested limit, once the gate opens."""
 
     def __init__(self, engine: FakeEngine) -> None:
@@ -183,7 +183,7 @@ class Kept(Sizes):
 
 async def test_the_last_size_limit_wins_and_a_hung_engine_does_not_block_the_exit() -> None:
     async with running(Rig()) as rig:
-        sizes = Kept(rig.engine)
+        sizes = RecordingSizes(rig.engine)
         network = replace(fake_network(rig.engine), sizes=sizes)
         rig.detector.swap(Inference(network, clock=rig.clock))
         for most in (3, 2, 1):
@@ -196,7 +196,7 @@ async def test_the_last_size_limit_wins_and_a_hung_engine_does_not_block_the_exi
         assert sizes.kept[1:] == [1, 1]  # the first call may have run before the others
 
 
-class Timed(FakeEngine):
+class TimedEngine(FakeEngine):
     """Each inference advances the rig's clock by `seconds`."""
 
     def __init__(self, rig: Rig, seconds: float) -> None:
@@ -289,10 +289,10 @@ async def test_a_model_with_different_detections_is_rejected(rig: Rig) -> None:
 
 async def test_a_much_slower_model_is_rejected_unless_the_comparison_is_skipped() -> None:
     rig = Rig()
-    rig.engine = Timed(rig, 0.01)
+    rig.engine = TimedEngine(rig, 0.01)
     rig.detector.inference = inference(rig, rig.engine, "a")
     async with running(rig):
-        changes = activation(rig, Timed(rig, 0.05), Timed(rig, 0.05), Timed(rig, 0.03))
+        changes = activation(rig, TimedEngine(rig, 0.05), TimedEngine(rig, 0.05), TimedEngine(rig, 0.03))
         with pytest.raises(ModelError, match="inference time is 50 ms, more than 4 times that of a"):
             await changes.activate("b")
         assert (await changes.activate("b", bounds=None)).infer_ms == pytest.approx(50)
@@ -357,7 +357,7 @@ async def test_a_hung_model_is_not_run_in_the_trial(rig: Rig) -> None:
 
 
 async def test_no_second_network_is_loaded_without_enough_memory(rig: Rig) -> None:
-    never = AssertionError("it was loaded")
+    never = AssertionError("a second network was loaded")
     async with running(rig):
         changes = activation(rig, never, room_bytes=90_000_000)
         with pytest.raises(ModelError, match="150 MB are needed, 90 MB are available") as caught:

@@ -69,27 +69,27 @@ class Rebuilds:
 
 async def test_a_missing_engine_is_built_and_activated(tmp_path: Path) -> None:
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, python(f"open({str(tmp_path / 'built')!r}, 'w')"))
-        assert "TensorRT cannot run gate yet" in str(made.rebuild.stand_in)
-        await made.until(lambda: made.activated == ["gate"])
+        rebuilds = Rebuilds(rig, python(f"open({str(tmp_path / 'built')!r}, 'w')"))
+        assert "TensorRT cannot run gate yet" in str(rebuilds.rebuild.stand_in)
+        await rebuilds.until(lambda: rebuilds.activated == ["gate"])
         assert (tmp_path / "built").exists()
-        assert (made.rebuild.stand_in, made.rebuild.problem) == (None, None)
+        assert (rebuilds.rebuild.stand_in, rebuilds.rebuild.problem) == (None, None)
 
 
 @pytest.mark.parametrize(
     ("build", "error", "why"),
     [
-        (python("raise SystemExit('no such layer')"), None, "building failed: no such layer"),
-        (python("import sys; sys.exit(3)"), None, "building failed: exit status 3"),
+        (python("raise SystemExit('no such layer')"), None, "the build failed: no such layer"),
+        (python("import sys; sys.exit(3)"), None, "the build failed: exit status 3"),
         (
             python("import os; os.kill(os.getpid(), 9)"),
             None,
-            "building failed: killed by the system: not enough memory",
+            "the build failed: killed by the system: not enough memory",
         ),
         (
             ("/nowhere/to/be/found",),
             None,
-            "building failed: cannot start /nowhere/to/be/found: No such file or directory",
+            "the build failed: cannot start /nowhere/to/be/found: No such file or directory",
         ),
         (None, None, NOT_FIXABLE),
         (python(""), ModelError("the self-test failed: no stop sign"), "the self-test failed: no stop sign"),
@@ -105,39 +105,39 @@ async def test_after_a_failure_the_stand_in_stays_and_the_reason_is_reported(
     build: tuple[str, ...] | None, error: Exception | None, why: str
 ) -> None:
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, build, error)
-        await made.until(lambda: made.rebuild.problem is not None)
-        assert made.rebuild.problem == StandInReason(why, built=error is not None)
-        assert made.rebuild.stand_in == "TensorRT cannot run gate yet"
-        assert made.activated == (["gate"] if error else [])
+        rebuilds = Rebuilds(rig, build, error)
+        await rebuilds.until(lambda: rebuilds.rebuild.problem is not None)
+        assert rebuilds.rebuild.problem == StandInReason(why, built=error is not None)
+        assert rebuilds.rebuild.stand_in == "TensorRT cannot run gate yet"
+        assert rebuilds.activated == (["gate"] if error else [])
 
 
 async def test_a_concurrent_activation_is_waited_for() -> None:
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
+        rebuilds = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
 
         async def change() -> None:
-            await rig.until(lambda: len(made.activated) > 3)
-            assert made.rebuild.problem is None
-            made.error = None
+            await rig.until(lambda: len(rebuilds.activated) > 3)
+            assert rebuilds.rebuild.problem is None
+            rebuilds.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.stand_in is None)
+        await rebuilds.until(lambda: rebuilds.rebuild.stand_in is None)
         await task
 
 
 async def test_the_built_engine_is_not_activated_after_another_model_was() -> None:
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
+        rebuilds = Rebuilds(rig, python(""), ModelError("another model is being activated", BUSY))
 
         async def change() -> None:
-            await rig.until(lambda: bool(made.activated))
+            await rig.until(lambda: bool(rebuilds.activated))
             rig.detector.swap(stand_in(rig, None, "yard"))
-            made.rebuild.network_swapped()
-            made.error = None
+            rebuilds.rebuild.network_swapped()
+            rebuilds.error = None
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
+        await rebuilds.until(lambda: rebuilds.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
         assert rig.detector.network is not None
         assert rig.detector.network.info.name == "yard"
@@ -146,25 +146,25 @@ async def test_the_built_engine_is_not_activated_after_another_model_was() -> No
 async def test_a_built_engine_that_does_not_load_is_reported() -> None:
     build = python("")
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
-        await made.until(lambda: made.rebuild.problem == StandInReason("the built engine does not load"))
-    assert made.activated == ["gate"]
+        rebuilds = Rebuilds(rig, build, loads=lambda name: stand_in(rig, build, name))
+        await rebuilds.until(lambda: rebuilds.rebuild.problem == StandInReason("the built engine does not load"))
+    assert rebuilds.activated == ["gate"]
 
 
 async def test_a_different_model_with_the_same_name_is_built_too(tmp_path: Path) -> None:
     """Its digest differs, and so does its build command."""
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, python("raise SystemExit('no such layer')"))
+        rebuilds = Rebuilds(rig, python("raise SystemExit('no such layer')"))
 
         async def change() -> None:
-            await rig.until(lambda: made.rebuild.problem is not None)
+            await rig.until(lambda: rebuilds.rebuild.problem is not None)
             rig.detector.swap(stand_in(rig, python("'of another network'")))
-            made.rebuild.network_swapped()
+            rebuilds.rebuild.network_swapped()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.activated == ["gate"])
+        await rebuilds.until(lambda: rebuilds.activated == ["gate"])
         await task
-        assert (made.rebuild.stand_in, made.rebuild.problem) == (None, None)
+        assert (rebuilds.rebuild.stand_in, rebuilds.rebuild.problem) == (None, None)
 
 
 async def test_each_missing_engine_is_built_once(tmp_path: Path) -> None:
@@ -175,23 +175,23 @@ async def test_each_missing_engine_is_built_once(tmp_path: Path) -> None:
         return python(f"open({str(log)!r}, 'a').write({name!r})")
 
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, note("gate"), EngineError("no"))
+        rebuilds = Rebuilds(rig, note("gate"), EngineError("no"))
 
         async def change() -> None:
             for name in ("gate", "yard", "gate", "yard"):
-                before = len(made.activated)
+                before = len(rebuilds.activated)
                 rig.detector.swap(stand_in(rig, note(name), name))
-                made.rebuild.network_swapped()
-                await rig.until(lambda: not made.rebuild._swapped.is_set())  # it has checked the network
-                if name not in made.activated:
-                    await rig.until(lambda: len(made.activated) > before)  # noqa: B023
+                rebuilds.rebuild.network_swapped()
+                await rig.until(lambda: not rebuilds.rebuild._swapped.is_set())  # it has checked the network
+                if name not in rebuilds.activated:
+                    await rig.until(lambda: len(rebuilds.activated) > before)  # noqa: B023
             rig.detector.swap(stand_in(rig, None, "door"))
-            made.rebuild.network_swapped()
+            rebuilds.rebuild.network_swapped()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
+        await rebuilds.until(lambda: rebuilds.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
-    assert made.activated == ["gate", "yard"]
+    assert rebuilds.activated == ["gate", "yard"]
     assert log.read_text() == "gateyard"
 
 
@@ -201,18 +201,18 @@ async def test_a_model_replaced_during_its_build_is_not_activated(tmp_path: Path
         f"import os, time\nopen({str(began)!r}, 'w')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)"
     )
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, wait)
+        rebuilds = Rebuilds(rig, wait)
 
         async def change() -> None:
             await rig.until(began.exists)
             rig.detector.swap(stand_in(rig, None, "yard"))
-            made.rebuild.network_swapped()
+            rebuilds.rebuild.network_swapped()
             go.touch()
 
         task = asyncio.create_task(change())
-        await made.until(lambda: made.rebuild.problem == StandInReason(NOT_FIXABLE))
+        await rebuilds.until(lambda: rebuilds.rebuild.problem == StandInReason(NOT_FIXABLE))
         await task
-        assert made.activated == []
+        assert rebuilds.activated == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -221,9 +221,9 @@ async def test_a_build_that_fails_alone_leaves_no_marker(tmp_path: Path, number:
     begun = tmp_path / "begun"
     crash = python(f"import os\nopen({str(begun)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, crash)
+        rebuilds = Rebuilds(rig, crash)
         rig.detector.inference = stand_in(rig, crash, begun=begun)
-        await made.until(lambda: made.rebuild.problem is not None)
+        await rebuilds.until(lambda: rebuilds.rebuild.problem is not None)
     assert not begun.exists()
 
 
@@ -231,9 +231,9 @@ async def test_stopping_the_service_during_a_build_removes_the_marker(tmp_path: 
     begun = tmp_path / "begun"
     endless = python(f"import time\nopen({str(begun)!r}, 'w').write('1')\ntime.sleep(600)")
     async with running(Rig()) as rig:
-        made = Rebuilds(rig, endless)
+        rebuilds = Rebuilds(rig, endless)
         rig.detector.inference = stand_in(rig, endless, begun=begun)
-        await made.until(begun.exists)  # `until` then cancels the build
+        await rebuilds.until(begun.exists)  # `until` then cancels the build
     assert not begun.exists()
 
 

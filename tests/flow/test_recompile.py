@@ -79,7 +79,7 @@ async def test_recompiling_is_retried_after_a_concurrent_activation() -> None:
     assert blind.done == ["forget", "activate gate"] * 2
 
 
-def damage_kept(models: Path) -> Path:
+def corrupt_cache(models: Path) -> Path:
     """Corrupt OpenVINO's cache of this model: it loads and detects nothing, and its checksum matches."""
     flags = {"model.dir": str(models), "profile": "realtime"}
     settings, known = loader.load(flags=flags), self_test.image()
@@ -106,7 +106,7 @@ async def test_a_service_recovers_from_a_cache_that_was_corrupt_before_its_check
     serve: Serve, models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(models_dir / "yolo11n", tmp_path / "yolo11n")
-    kept = damage_kept(tmp_path)
+    kept = corrupt_cache(tmp_path)
     damaged = kept.read_bytes()
     async with serve(load=loading.load_to_serve, wait_ready=True, model__dir=str(tmp_path)):
         assert "self-test failed: 0 of 3 drawn stop signs were found" in caplog.text

@@ -320,10 +320,10 @@ def test_a_chip_that_has_cooled_is_not_reported_as_hot() -> None:
 
 
 def test_an_engine_that_is_built_but_not_in_use_needs_only_a_restart() -> None:
-    failed = Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="building failed: no such layer")
+    failed = Notices(engine_stand_in="TensorRT cannot run gate yet", engine_problem="the build failed: no such layer")
     advice = sight.engine_stand_in(replace(WELL, notices=failed))
     assert advice is not None
-    assert advice.what.endswith("A slower engine is running: building failed: no such layer.")
+    assert advice.what.endswith("A slower engine is running: the build failed: no such layer.")
     assert advice.do.startswith("Fix this")
     advice = sight.engine_stand_in(
         replace(WELL, notices=replace(failed, engine_problem="too little memory", engine_built=True))
