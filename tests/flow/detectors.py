@@ -1,4 +1,4 @@
-"""A detector around a fake engine, and a record of what it published."""
+"""A detector with a fake engine that records the published outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FULL = Limits(64, 0.0, 8)
 
 
 class Rig:
-    """One detector and all around it. `published` holds every outcome in its order."""
+    """A detector and its parts. `published`: every outcome, in order."""
 
     def __init__(
         self,
@@ -69,27 +69,27 @@ class Rig:
         return [outcome for other, outcome in self.published if other is frame]
 
     async def outcome(self, frame: Frame) -> Outcome:
-        """The frame's one outcome, waited for."""
+        """Wait for the frame's only outcome and return it."""
         await self.until(lambda: bool(self.outcomes(frame)))
         (outcome,) = self.outcomes(frame)
         return outcome
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until this holds; looks again whenever something was published, and now and then."""
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition is true, checked after each published outcome and every few milliseconds."""
         with anyio.fail_after(10):
-            while not holds():
+            while not condition():
                 self._news.clear()
                 with anyio.move_on_after(0.005):
                     await self._news.wait()
 
     async def started(self, inferences: int) -> None:
-        """Wait until the engine has been handed so many."""
+        """Wait until the engine has started this many inferences."""
         await self.until(lambda: self.engine.started >= inferences)
 
 
 @asynccontextmanager
 async def running(rig: Rig) -> AsyncIterator[Rig]:
-    """The detector at work; cancelled at the end."""
+    """Run the detector; cancel it at the end."""
     task = asyncio.create_task(rig.detector.run())
     try:
         yield rig

@@ -1,4 +1,4 @@
-"""The promise of flow/detector.py under every order of events that Hypothesis can think of."""
+"""The guarantee of flow/detector.py under any order of events that Hypothesis generates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.flow.frames import frame, jpeg
 
 CAMERAS = ("a", "b", "c", "vip", "slow")
 DATA = [*(jpeg(n) for n in range(4)), jpeg(5)[:-200], jpeg(6, 900, 700) + bytes(300_000)]
-"""Few pictures, so that they are often the same; half of one; and one whose digest is made on a thread."""
+"""A few pictures, so that frames often repeat; a truncated one; and one whose digest is computed on a thread."""
 
 
 class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
@@ -137,7 +137,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self.task is not None:
-                # A box that goes on answers all there is, as soon as its engine does.
+                # A running detector answers every frame once its engine does.
                 self._release()
                 self._await(self._offers_end())
                 self._await(self.rig.until(lambda: len(self.rig.published) == len(self.offered)))
@@ -154,7 +154,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
                 assert isinstance(outcome, fits)
                 if isinstance(outcome, Failed):
                     assert outcome.code in ("engine_failed", "image_corrupt", "shutting_down", "option_invalid")
-                    assert "closed" not in outcome.message  # no network was taken away from under a frame
+                    assert "closed" not in outcome.message  # no network was closed while a frame used it
             self._await(self._releases_end())
             self._release()
             self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))

@@ -60,10 +60,10 @@ class Rebuilds:
         self.rig.detector.swap(self._loads(name))
         self.rebuild.network_swapped()
 
-    async def until(self, holds: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self.rebuild.run)
-            await self.rig.until(holds)
+            await self.rig.until(condition)
             group.cancel_scope.cancel()
 
 
