@@ -1,4 +1,4 @@
-"""Answers for pictures that are the same to the last byte.
+"""Cache answers for byte-identical pictures.
 
 The key covers every byte, because the first kilobyte of a camera's JPEGs is the same in all of them. Bounded in entries
 and bytes; what is too old is dropped when it is met, and by `sweep`.
@@ -16,22 +16,22 @@ from appliance.values import Detected, Detection, ResultFilter, Size
 
 
 class Key(NamedTuple):
-    """What makes two frames' answers the same."""
+    """What two frames must have in common to get the same answer."""
 
     digest: bytes
     input_size: Size
-    """The one that fits best: an answer that was found at another one is not kept."""
+    """The best size for the picture. An answer computed at another size is not cached."""
 
 
 _BYTES_OF_AN_ANSWER = 600
 _BYTES_OF_A_POINT = 120
-"""A tuple of two floats, and its place in another."""
+"""A tuple of two floats, and its slot in another tuple."""
 _BYTES_OF_A_DETECTION = 350
 """Measured with tracemalloc on CPython 3.11: a Detection with its Box, floats and tuple slot."""
 
 
 def key_of(data: bytes, model: str, input_size: Size, wanted: ResultFilter) -> Key:
-    """256 bits of all that decides an answer: the bytes, the model, its input and what was asked for."""
+    """A 256-bit digest of everything that determines an answer: bytes, model, input size, options."""
     classes = "*" if wanted.classes is None else ",".join(sorted(wanted.classes))
     digest = hashlib.blake2b(data, digest_size=32)
     digest.update(f"|{model}|{wanted.min_confidence}|{classes}".encode())
@@ -46,7 +46,7 @@ class _Entry:
 
 
 class Cache:
-    """The last answers, oldest out first."""
+    """The latest answers; the oldest are evicted first."""
 
     def __init__(self, *, entries: int, max_bytes: int, ttl_s: float, clock: Clock) -> None:
         self._bounds = entries, max_bytes
@@ -60,7 +60,7 @@ class Cache:
         return len(self._entries)
 
     def get(self, key: Key) -> Detected | None:
-        """The answer, if it is known and young enough."""
+        """The cached answer, if it has not expired."""
         entry = self._entries.get(key)
         if entry is not None and self._clock() - entry.stored_s > self._ttl_s:
             self._drop(key)
@@ -73,7 +73,7 @@ class Cache:
         return entry.answer
 
     def put(self, key: Key, answer: Detected) -> None:
-        """Remember an answer that was found at the key's input size; forgets as many old ones as the bounds ask for."""
+        """Cache an answer computed at the key's input size, and evict old ones to stay within the limits."""
         if answer.input_size != key.input_size:
             return
         if key in self._entries:
@@ -86,19 +86,15 @@ class Cache:
         self._keep_bounds()
 
     def shrink(self, part: float) -> None:
-        """Keep to this part (0-1) of the bounds from now on; 1 is all of them again."""
+        """Use this part (0-1) of the limits from now on; 1: the full limits."""
         self._most_entries, self._most_bytes = (int(bound * part) for bound in self._bounds)
         self._keep_bounds()
 
     def sweep(self) -> None:
-        """Drop what is too old."""
+        """Evict expired answers."""
         now = self._clock()
         for key in [key for key, entry in self._entries.items() if now - entry.stored_s > self._ttl_s]:
             self._drop(key)
-
-    def clear(self) -> None:
-        self._entries.clear()
-        self.bytes = 0
 
     def _keep_bounds(self) -> None:
         while len(self._entries) > self._most_entries or self.bytes > self._most_bytes:

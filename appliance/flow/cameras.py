@@ -1,4 +1,4 @@
-"""What is known of each camera: its settings, its pace, its counters."""
+"""Everything known about each camera: settings, rate, counters."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class CameraPolicy:
 
 
 class TokenBucket:
-    """At most one frame an interval on average, `burst` in a row.
+    """Allows one frame per interval on average, and `burst` in a row.
 
-    The fill is computed when asked for; there is no timer.
+    There is no timer: the level is computed on use.
     """
 
     __slots__ = ("_burst", "_filled_s", "_tokens")
@@ -42,7 +42,7 @@ class TokenBucket:
         self._filled_s: float | None = None
 
     def take(self, now_s: float, interval_s: float) -> float:
-        """Take one: 0.0 when there was one, else the seconds until there is."""
+        """Take a token: 0.0 if there is one, otherwise the time until there is, s."""
         if interval_s <= 0:
             return 0.0
         if self._filled_s is not None:
@@ -55,7 +55,7 @@ class TokenBucket:
 
 
 class Rate:
-    """Events a second over the last few seconds, in two counters."""
+    """Events per second over the last few seconds, from two counters."""
 
     __slots__ = ("_count", "_former", "_since_s")
 
@@ -80,17 +80,18 @@ class Rate:
 
 @dataclass(slots=True)
 class Camera:
-    """One camera's state; the event loop's alone."""
+    """One camera's state. Only the event loop uses it."""
 
     policy: CameraPolicy
     bucket: TokenBucket
     own: bool = False
     """One of the service's own: it takes no share of the engine and appears in no report."""
-    told: CameraLimits | None = None
+    announced: CameraLimits | None = None
+    """The limits that were sent to it last."""
     fair_s: float | None = None
-    """Its present share as an interval, s; None while it is not sending."""
-    most_under_way: int = 1000
-    """Frames of it that may be looked at at once."""
+    """Its present share as an interval, s; None: it is not sending."""
+    most_in_flight: int = 1000
+    """Frames of this camera that may be in flight."""
     connections: int = 0
     last_frame_s: float | None = None
     cost_s: float | None = None
@@ -106,7 +107,7 @@ class Camera:
     received_rate: Rate = field(default_factory=Rate)
     answered_rate: Rate = field(default_factory=Rate)
     tally: Tally = field(default_factory=Tally)
-    """Of the whole box, which also counts this camera's frames."""
+    """The device's counters, which include this camera's frames."""
 
     def arrived(self, now_s: float) -> None:
         self.received += 1
@@ -115,26 +116,26 @@ class Camera:
         self.received_rate.tick(now_s)
 
     def sending(self, now_s: float) -> bool:
-        """Whether it is to be counted when shares are made."""
+        """Whether it counts when shares are computed."""
         if self.last_frame_s is None:
             return False
-        interval = self.told.min_interval_s if self.told else 0.0
+        interval = self.announced.min_interval_s if self.announced else 0.0
         return now_s - self.last_frame_s < max(SENDING_S, 3 * interval)
 
     def obeys(self, now_s: float) -> bool:
-        """Whether it keeps to what it was told, give or take a quarter."""
-        return self.told is None or self.received_rate.per_second(now_s) * self.told.min_interval_s < 1.25
+        """Whether it keeps to its limits, within a quarter."""
+        return self.announced is None or self.received_rate.per_second(now_s) * self.announced.min_interval_s < 1.25
 
     def cost(self, engine_s: float) -> None:
         self.cost_s = engine_s if self.cost_s is None else self.cost_s + _SMOOTH * (engine_s - self.cost_s)
 
     def unusable(self) -> None:
-        """It sent something that is no frame."""
+        """Count an invalid frame."""
         self.failed += 1
         self.tally.failed += 1
 
     def outcome(self, outcome: Outcome, now_s: float) -> None:
-        """Count how a frame ended."""
+        """Count the outcome of a frame."""
         self.tally.count(outcome)
         if isinstance(outcome, Detected):
             self.answered += 1
@@ -164,15 +165,15 @@ class Camera:
 
 
 class CameraBook:
-    """All cameras by name: those that are connected, and for a minute those that only asked over HTTP."""
+    """All cameras by name: connected ones, and for a minute those that only used HTTP."""
 
     def __init__(self, *, policies: Mapping[str, CameraPolicy], burst: int, most: int = 5000) -> None:
         self.policies = policies
-        """Of the cameras that the settings name."""
+        """The policies of the cameras that the settings name."""
         self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
         self.tally = Tally()
-        """Of all cameras, also of those that have left; the canary's frames do not count."""
+        """Counters of all cameras, including disconnected ones, without the service's own."""
 
     def __iter__(self) -> Iterator[tuple[str, Camera]]:
         return iter(self._cameras.items())
@@ -184,7 +185,7 @@ class CameraBook:
         return self._cameras.get(name)
 
     def enter(self, name: str) -> Camera:
-        """The camera of this name, new if need be."""
+        """The camera of this name; created if necessary."""
         camera = self._cameras.get(name)
         if camera is None:
             if len(self._cameras) >= self._most:
@@ -198,13 +199,13 @@ class CameraBook:
         return camera
 
     def follow(self, policies: Mapping[str, CameraPolicy]) -> None:
-        """New settings; they hold for the cameras that are here as well."""
+        """Apply new settings, also to known cameras."""
         self.policies = policies
         for name, camera in self:
             camera.policy = policies.get(name, CameraPolicy())
 
     def leave(self, name: str) -> None:
-        """One of its connections has ended."""
+        """Unregister one connection of a camera."""
         camera = self._cameras.get(name)
         if camera is not None:
             camera.connections -= 1
@@ -212,7 +213,7 @@ class CameraBook:
                 del self._cameras[name]
 
     def forget_silent(self, now_s: float) -> None:
-        """Drop who never connected and has been silent for a minute."""
+        """Drop cameras without a connection that have been silent for a minute."""
         silent = [
             name
             for name, camera in self._cameras.items()

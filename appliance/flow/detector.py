@@ -153,7 +153,7 @@ class Detector:
         if wait_s > 0:
             self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
-        if not self._pace.lets_in(camera):
+        if not self._pace.admits(camera):
             return Skipped(SkipReason.OVERLOADED, REFUSED_S)
         return self._no_model() if self.network is None else None
 
@@ -171,7 +171,7 @@ class Detector:
         policy = camera.policy
         self._drop(
             self._mailboxes.offer(
-                frame, weight=policy.weight, priority=policy.priority, most=camera.most_under_way
+                frame, weight=policy.weight, priority=policy.priority, most=camera.most_in_flight
             )
         )  # fmt: skip
 
@@ -218,7 +218,7 @@ class Detector:
         if self._workers is None:
             self._workers = Workers(
                 mailboxes=self._mailboxes,
-                look=self._infer,
+                process=self._infer,
                 report=self._report,
                 most=self._max_in_flight,
                 clock=self._clock,
@@ -228,7 +228,7 @@ class Detector:
     def _tidy(self) -> None:
         """Do the periodic work: send the cameras their limits, expire waiting frames, fail overdue ones."""
         now = self._clock()
-        self._pace.tell()
+        self._pace.update()
         self._book.forget_silent(now)
         self._mailboxes.keep(self._book)
         if self.cache is not None:
@@ -257,7 +257,7 @@ class Detector:
         if limits.most_sizes != self._most_sizes:
             self._keep_sizes(limits.most_sizes)
         self._mailboxes.wake()
-        self._pace.tell()
+        self._pace.update()
 
     def _keep_sizes(self, most: int | None) -> None:
         self._most_sizes = most
@@ -356,8 +356,8 @@ class Detector:
             if camera is not None:
                 self._pace.waited(camera, self._clock() - frame.received_s)
             retry_s = _RETRY_OVERLOADED_S if reason is SkipReason.OVERLOADED else 0.0
-            if camera is not None and camera.told is not None:
-                retry_s = max(retry_s, camera.told.min_interval_s)
+            if camera is not None and camera.announced is not None:
+                retry_s = max(retry_s, camera.announced.min_interval_s)
             self._conclude(frame, Skipped(reason, retry_s))
 
     def _age_ms(self, frame: Frame) -> float:
@@ -372,7 +372,7 @@ class Detector:
     @property
     def in_flight(self) -> int:
         """Frames that are being processed."""
-        return self._mailboxes.under_way
+        return self._mailboxes.in_flight
 
     @property
     def stuck(self) -> bool:

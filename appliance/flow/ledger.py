@@ -1,11 +1,9 @@
-"""The account of the frames that were let in: each is published exactly once, as Detected, Failed or Skipped.
+"""Keep account of admitted frames: each is published exactly once, as Detected, Failed or Skipped.
 
 Rules of this file:
-- From `open` to `conclude` a frame is open, or it follows one that is: one with the same bytes, answered
-  alike.
-- Where an open frame is skipped, the first follower that may still be looked at takes its place, and the later ones
-  follow that.
-- The event loop's alone.
+- From `open` to `conclude` a frame is open, or it follows an open frame with the same bytes and gets the same answer.
+- If an open frame is skipped, its first follower that is still valid takes its place, and later ones follow that one.
+- Only the event loop uses it.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from appliance.values import Detected, Frame, Outcome, Receipt, Skipped, Timing
 
 
 class Ledger:
-    """Who is still owed an outcome, and who gets which."""
+    """The frames that still need an outcome."""
 
     def __init__(self, *, book: CameraBook, cache: Cache | None, publish: Publish, clock: Clock) -> None:
         self._book, self._cache, self._publish, self._clock = book, cache, publish, clock
@@ -37,18 +35,18 @@ class Ledger:
 
     @property
     def frames(self) -> list[Frame]:
-        """Those that are open."""
+        """The open frames."""
         return [frame for frame, _ in self._open.values()]
 
     def open(self, frame: Frame, key: Key | None) -> None:
-        """An outcome is owed from now on."""
+        """Open a frame: it needs an outcome from now on."""
         self._open[id(frame)] = frame, key
         if key is not None:
             self._followers.setdefault(key, [])
 
     def share(self, frame: Frame, key: Key) -> Receipt | None:
-        """Give it the answer that is known, or let it follow an open one; None: it is the first of its kind."""
-        assert self._cache is not None  # it makes the keys
+        """Answer a frame from the cache, or let it follow an open one; None: it is the first with this key."""
+        assert self._cache is not None  # keys come from it
         known = self._cache.get(key)
         if known is not None:
             self.close(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
@@ -59,8 +57,9 @@ class Ledger:
         return None
 
     def conclude(self, frame: Frame, outcome: Outcome, heir: Callable[[Frame], bool]) -> tuple[Frame, Key] | None:
-        """The outcome of an open frame, for its followers too. Where it was skipped: the follower to be opened in its
-        place, if one is fit to be its `heir`.
+        """Publish the outcome of an open frame and of its followers.
+
+        If it was skipped, return the follower to open in its place: the first for which `heir` is true.
         """
         _, key = self._open.pop(id(frame))
         self._concluded.set()
@@ -90,7 +89,7 @@ class Ledger:
         self.tell(frame, outcome)
 
     def tell(self, frame: Frame, outcome: Outcome) -> None:
-        """Publish an outcome that is counted already."""
+        """Publish an outcome that has been counted already."""
         asked = self._asked.get(id(frame))
         if asked is not None and not asked.done():
             asked.set_result(outcome)
@@ -98,7 +97,7 @@ class Ledger:
 
     @contextmanager
     def asked(self, frame: Frame) -> Iterator[asyncio.Future[Outcome]]:
-        """Its outcome, as soon as there is one; forgotten with the block."""
+        """A future for the outcome of a frame, valid within the block."""
         self._asked[id(frame)] = future = asyncio.get_running_loop().create_future()
         try:
             yield future
@@ -106,7 +105,7 @@ class Ledger:
             del self._asked[id(frame)]
 
     async def concluded(self, frames: list[Frame]) -> None:
-        """Wait until none of these is open."""
+        """Wait until none of these frames is open."""
         while any(frame in self for frame in frames):
             self._concluded.clear()
             await self._concluded.wait()

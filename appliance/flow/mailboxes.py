@@ -1,20 +1,18 @@
-"""One waiting frame a camera, the newest; and whose turn it is.
+"""The newest waiting frame of each camera, and whose turn it is.
 
 Rules of this file:
-- A camera's new frame replaces its waiting one: an answer about a moment that has passed is worth less.
-- Higher priority goes first. Within one priority, cameras take turns by weighted engine TIME: each has an account of
-  the time it has used divided by its weight, and the lowest account is served (stride scheduling, Waldspurger 1995).
-- Who was away saves up no credit: a camera that comes back starts at the account of who is being served now, or a
-  moment before it.
-- A turn is booked at the camera's typical cost when it is given and corrected when the true cost is known, so that a
-  camera with several frames in flight does not get turns for free.
-- No camera has more than its part of the frames under way (`most`): who floods a box that has room would otherwise
-  make every other frame wait for several of its own.
-- One frame at a time is under way whose picture is large: it takes much memory while it is decoded. Those of other
-  cameras go on meanwhile.
+- A camera's new frame replaces its waiting one, because an answer about the past is worth less.
+- Higher priorities go first. Within a priority, cameras take turns by weighted engine TIME: each has an account of the
+  time it used divided by its weight, and the lowest account is served next (stride scheduling, Waldspurger 1995).
+- An idle camera saves up no credit: when it returns, it starts near the account of the camera being served.
+- A turn is charged the camera's typical cost when it starts and corrected when the real cost is known, so that a
+  camera with several frames in flight gets no free turns.
+- No camera has more than its part of the frames in flight (`most`). Otherwise each frame of another camera would wait
+  for several frames of a flooding one.
+- Only one frame with a large picture is in flight at a time, because decoding it needs much memory. Other frames
+  continue meanwhile.
 - A frame older than `max_age_s` is not served, and all waiting frames together hold at most `max_bytes`.
-- Frames are put in by the event loop and taken out by the threads that look at them; one lock guards it all, and
-  nothing slow is done under it.
+- The event loop puts frames in and worker threads take them out. One lock guards everything and is held only briefly.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ Lost = tuple[Frame, SkipReason]
 
 _SMOOTH = 0.2
 _CREDIT_S = 0.05
-"""Engine time that a camera may be behind and still catch up: a box that was empty for a moment loses no turn by it."""
+"""Engine time that a camera may catch up, s: a mailbox that was empty for a moment loses no turn."""
 
 
 @dataclass(slots=True)
@@ -42,11 +40,11 @@ class _Account:
     most: int = 1
     typical_s: float = 0.0
     booked_s: deque[float] = field(default_factory=deque)
-    """One entry for each of its frames that is being served."""
+    """The charge of each of its frames in flight."""
 
 
 class Mailboxes:
-    """Waiting frames of all cameras. Every method may be called from any thread."""
+    """The waiting frames of all cameras. Every method may be called from any thread."""
 
     def __init__(self, *, max_cameras: int, max_bytes: int, max_age_s: float, clock: Clock) -> None:
         self.max_age_s = max_age_s
@@ -54,21 +52,21 @@ class Mailboxes:
         self._waiting: dict[str, Frame] = {}
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
-        """For each priority the account of the camera served last: where newcomers start."""
+        """The account of the camera served last, for each priority: where newcomers start."""
         self._changed = threading.Condition()
         self._closed = False
         self.bytes = 0
-        self.under_way = 0
-        """Frames that were taken and are not done."""
-        self._large_under_way = False
+        self.in_flight = 0
+        """Frames that workers have taken and not finished."""
+        self._large_in_flight = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0, most: int = 1000) -> list[Lost]:
-        """Put a frame in its camera's box; returns the frames that are lost by it, which may be this one.
+        """Put a frame into its camera's mailbox; return the frames that are dropped for it, which may be this one.
 
-        `most`: frames of this camera that may be under way at once.
+        `most`: how many frames of this camera may be in flight.
         """
         with self._changed:
             former = self._waiting.get(frame.camera)
@@ -87,36 +85,36 @@ class Mailboxes:
             return [] if former is None else [(former, SkipReason.SUPERSEDED)]
 
     def holds_newer(self, frame: Frame) -> bool:
-        """Whether a frame that came after this one is waiting in its camera's box."""
+        """Whether a newer frame of the same camera is waiting."""
         waiting = self._waiting.get(frame.camera)
         return waiting is not None and waiting.received_s >= frame.received_s
 
     def take(self, most: Callable[[], int]) -> Frame | None:
-        """Wait for a frame whose turn it is, while `most` or more are under way; None once closed.
+        """Wait for the next frame while fewer than `most` are in flight; None once closed.
 
-        Each frame taken is to be given back with `done`.
+        The caller must call `done` for each frame.
         """
         with self._changed:
             while not self._closed:
-                camera = self._next() if self.under_way < most() else None
+                camera = self._next() if self.in_flight < most() else None
                 if camera is not None:
                     account = self._accounts[camera]
                     self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
                     account.booked_s.append(account.typical_s)
                     account.used_s += account.typical_s / account.weight
-                    self.under_way += 1
+                    self.in_flight += 1
                     frame = self._take_out(camera)
-                    self._large_under_way |= frame.picture.large
+                    self._large_in_flight |= frame.picture.large
                     return frame
                 self._changed.wait()
             return None
 
     def done(self, camera: str, engine_s: float, *, large: bool = False) -> None:
-        """A frame that was taken has cost so much engine time; `large`: its picture is."""
+        """Charge the real engine time of a finished frame. `large`: its picture was large."""
         with self._changed:
-            self.under_way -= 1  # nobody is notified: the thread that calls this takes the next one itself
+            self.in_flight -= 1  # no notification: the calling thread takes the next frame itself
             if large:
-                self._large_under_way = False
+                self._large_in_flight = False
             account = self._accounts.get(camera)
             if account is None or not account.booked_s:
                 return
@@ -125,19 +123,19 @@ class Mailboxes:
                 account.typical_s += (engine_s - account.typical_s) * (_SMOOTH if account.typical_s else 1.0)
 
     def expire(self) -> list[Lost]:
-        """Take out what has become too old while it waited."""
+        """Remove frames that have waited too long."""
         with self._changed:
             oldest_s = self._clock() - self.max_age_s
             old = [camera for camera, frame in self._waiting.items() if frame.received_s < oldest_s]
             return [(self._take_out(camera), SkipReason.EXPIRED) for camera in old]
 
     def wake(self) -> None:
-        """Ask again how many may be under way."""
+        """Make workers check again how many frames may be in flight."""
         with self._changed:
             self._changed.notify_all()
 
     def keep(self, cameras: Container[str]) -> None:
-        """Forget the accounts of all but these, and of those that have a frame waiting or under way."""
+        """Drop all accounts except those of these cameras and of cameras with a frame waiting or in flight."""
         with self._changed:
             self._accounts = {
                 camera: account
@@ -146,7 +144,7 @@ class Mailboxes:
             }
 
     def close(self) -> None:
-        """Empty every box and send away all who wait for a frame."""
+        """Empty all mailboxes and release all waiting workers."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -154,14 +152,14 @@ class Mailboxes:
             self._changed.notify_all()
 
     def _next(self) -> str | None:
-        """The camera whose turn it is, among those whose frame is young enough and that have not their part already."""
+        """The camera whose turn it is, among those with a valid frame that have not used their part."""
         oldest_s = self._clock() - self.max_age_s
         ready = (
             camera
             for camera, frame in self._waiting.items()
             if frame.received_s >= oldest_s
             and len(self._accounts[camera].booked_s) < self._accounts[camera].most
-            and not (self._large_under_way and frame.picture.large)
+            and not (self._large_in_flight and frame.picture.large)
         )
         return min(ready, key=self._turn, default=None)
 

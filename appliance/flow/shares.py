@@ -1,4 +1,4 @@
-"""Each camera's fair share of the engine, as the interval it is asked to keep: pure arithmetic.
+"""Compute each camera's fair share of the engine, as the interval requested from it.
 
 A frame of a camera costs `cost_s` of one engine slot. With `slots` slots there are `slots` seconds of engine a second;
 a camera of weight w among the active ones gets w / sum(weights) of them, so its frames may come every
@@ -11,24 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 USE = 0.9
-"""Part of the engine that is given away at most: the rest absorbs jitter, so that who obeys is never skipped."""
+"""Largest part of the engine to allocate. The rest absorbs jitter, so that cameras that keep to their limits are never
+skipped."""
 
 CHANGE = 0.2
-"""A camera is told a new interval only when it differs this much: the limits do not flutter."""
+"""Smallest relative change of an interval that is announced, so that limits do not flutter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one sending camera needs: engine time a frame (s) and its weight."""
+    """What one sending camera needs: engine time per frame (s) and its weight."""
 
     cost_s: float
     weight: float = 1.0
     floor_s: float = 0.0
-    """It never sends faster than this, s."""
+    """The camera never sends faster than this, s."""
 
 
 def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) -> dict[str, float]:
-    """Seconds between two frames for each camera; what a slow camera leaves is shared among the others.
+    """The interval of each camera, s. What a slow camera leaves unused is shared among the others.
 
     `use`: part of the engine that is given away, 0-1; of nothing there are no shares.
     """
@@ -55,8 +56,8 @@ def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) 
     return intervals
 
 
-def changed(told_s: float | None, fair_s: float) -> bool:
-    """Whether a camera that was told one interval should be told this one."""
-    if told_s is None:
+def changed(announced_s: float | None, fair_s: float) -> bool:
+    """Whether the announced interval differs enough from this one to announce it again."""
+    if announced_s is None:
         return True
-    return abs(fair_s - told_s) > CHANGE * max(told_s, 1e-3)
+    return abs(fair_s - announced_s) > CHANGE * max(announced_s, 1e-3)

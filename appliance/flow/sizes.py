@@ -1,11 +1,11 @@
-"""Which input size a frame runs at, and which sizes have a network of their own.
+"""Choose the input size of each frame, and which sizes get a compiled network of their own.
 
 Rules of this file:
-- Every frame runs at the size that fits it best: the engine has one network that takes any size.
-- A size that is used regularly is worth a network of its own: side by side, it does more frames for the same heat. That
-  is compiled on a thread of its own, and no frame waits for it.
-- At most so many sizes have one. A size takes another's place only when it is used twice as often of late, so that two
-  cameras do not take it from each other in turns; the other is given up first, so that memory holds no two at once.
+- Every frame runs at the size that fits it best, because the engine has one network that accepts any size.
+- A regularly used size gets its own network, which processes more frames for the same heat. It is compiled on a
+  separate thread, and no frame waits for it.
+- The number of such networks is limited. A size replaces another only if it was recently used twice as often, so that
+  two cameras do not evict each other in turns. The old network is dropped first, so that memory never holds both.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from appliance.vision import letterbox
 log = logging.getLogger(__name__)
 
 _REGULAR = 8
-"""Frames after which a size is worth a network of its own."""
+"""Frames after which a size gets a network of its own."""
 _HALF_LIFE = 64
-"""Frames after which a use counts half."""
+"""Frames after which the use counts are halved."""
 
 
 class Sizes:
-    """The sizes of an engine's inputs. Every method may be called from any thread.
+    """The input sizes of an engine. Every method may be called from any thread.
 
-    `stride`, `fixed`: the network's. `most`: sizes with a network of their own.
+    `stride`, `fixed`: of the network. `most`: the number of sizes with a network of their own.
     """
 
     def __init__(self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 1) -> None:
         self._engine, self._stride, self._fixed = engine, stride, fixed
         self._most = self._usual_most = most
         self._scarce = False
-        """Memory is: nothing is prepared before it is needed."""
+        """Memory is scarce: prepare nothing in advance."""
         self._lock = threading.Lock()
         self._used: Counter[Size] = Counter()
         self._until_half = _HALF_LIFE
         self._to_prepare: SimpleQueue[Size | None] = SimpleQueue()
         self._asked: set[Size | None] = set()
-        """What is being prepared, and what could not be."""
+        """Sizes that are being prepared, and sizes that failed."""
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def best(self, image: Size, max_side: int) -> Size:
-        """The size that fits pictures of this size best."""
+        """The best input size for images of this size."""
         return self._fixed or letterbox.input_size(image, max_side, self._stride)
 
     def choose(self, image: Size, max_side: int, next_side: int = 0) -> Size:
-        """The size for a frame now. `next_side`: the limit that may come after this one (px); 0: none."""
+        """The size for a frame now. `next_side`: the limit that may come next (px); 0: none."""
         best = self.best(image, max_side)
         with self._lock:
             self._count(best)
@@ -64,14 +64,14 @@ class Sizes:
         return best
 
     def prepare_any(self) -> None:
-        """Have the network for any size made ready before it is needed."""
+        """Prepare the network that accepts any size, before it is needed."""
         if None not in self._engine.ready() and not self._scarce:
             with self._lock:
                 self._prepare_later(None)
 
     def keep(self, most: int | None) -> None:
-        """Have at most so many networks, and none before it is needed; None: as many as at the start. Gives up what is
-        used least, from the next frame on.
+        """Keep at most this many networks, and prepare none in advance; None: as many as at the start. Drops the least
+        used ones from the next frame on.
         """
         with self._lock:
             self._most = self._usual_most if most is None else min(most, self._usual_most)
@@ -85,9 +85,9 @@ class Sizes:
             self._engine.drop(size)
 
     def close(self, at_most_s: float | None = None) -> None:
-        """Prepare nothing more, and wait for what is being prepared; `at_most_s` None: until it is done.
+        """Stop preparing networks and wait for the present compilation; `at_most_s` None: until it is done.
 
-        A process that ends in the middle of a compilation is aborted.
+        A process that exits during a compilation is aborted.
         """
         with self._lock:
             self._closed = True
@@ -108,7 +108,7 @@ class Sizes:
         return self._used[size] >= _REGULAR and (least is None or self._used[size] > 2 * self._used[least])
 
     def _least_used(self) -> Size | None:
-        """Whose place another size may take; None: there is room."""
+        """The size that another may replace; None: there is room."""
         own = [size for size in self._engine.ready() if size is not None]
         return min(own, key=self._used.__getitem__) if len(own) >= self._most else None
 
@@ -133,7 +133,7 @@ class Sizes:
             try:
                 self._engine.prepare(size)
             except EngineError as error:
-                log.error("%s; frames go on without it", error, extra={"kind": "compile", "code": error.code})
+                log.error("%s; frames run without it", error, extra={"kind": "compile", "code": error.code})
                 continue
             with self._lock:
                 self._asked.discard(size)

@@ -177,7 +177,7 @@ class SocketEvents:
         if camera == _default_name(sid) and self._access.rules.require_token:
             return self._refuse(sid, camera, payload, number, _VIEW_ONLY)
         entry = self._book.get(camera)
-        if entry is None or entry.told is None:
+        if entry is None or entry.announced is None:
             self._pace.join(camera)
         refusal = self._detector.admit(camera)
         try:
@@ -221,7 +221,7 @@ class SocketEvents:
 
     def _limits(self, camera: str) -> CameraLimits:
         entry = self._book.get(camera)
-        return entry.told if entry is not None and entry.told is not None else self._pace.preview()
+        return entry.announced if entry is not None and entry.announced is not None else self._pace.preview()
 
 
 def _address(environ: Mapping[str, Any]) -> str:

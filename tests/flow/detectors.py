@@ -45,7 +45,7 @@ class Rig:
         self.pace = Pace(
             self.book,
             limits=limits,
-            announce=lambda name, told: self.announced.append((name, told)),
+            announce=lambda name, limits: self.announced.append((name, limits)),
             jpeg_quality=80,
             clock=self.clock,
         )

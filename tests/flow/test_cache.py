@@ -65,13 +65,6 @@ def test_sweeping_drops_what_is_too_old_and_nothing_else() -> None:
     assert cache.get(key(2)) is not None
 
 
-def test_clearing_forgets_all() -> None:
-    cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
-    cache.put(key(1), answer())
-    cache.clear()
-    assert (len(cache), cache.bytes) == (0, 0)
-
-
 def test_a_shrunken_cache_forgets_the_oldest_and_grows_again() -> None:
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
     for number in range(10):

@@ -76,7 +76,7 @@ def test_who_waits_for_a_frame_gets_the_next_one_that_is_offered() -> None:
     boxes.offer(one)
     thread.join(10)
     assert got == [one]
-    assert boxes.under_way == 1
+    assert boxes.in_flight == 1
 
 
 def test_no_more_frames_are_given_out_than_may_be_under_way_until_more_may() -> None:

@@ -1,4 +1,4 @@
-"""What cameras are told: their share when they join, and news only when it is news."""
+"""The limits of cameras: their share when they join, and an update only when it changes noticeably."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Site:
     def __init__(self, limits: Limits = FULL, **policies: CameraPolicy) -> None:
         self.clock = FakeClock()
         self.book = CameraBook(policies=policies, burst=3)
-        self.told: list[tuple[str, CameraLimits]] = []
+        self.announced: list[tuple[str, CameraLimits]] = []
         self.pace = Pace(
             self.book,
             limits=limits,
-            announce=lambda name, told: self.told.append((name, told)),
+            announce=lambda name, limits: self.announced.append((name, limits)),
             jpeg_quality=80,
             clock=self.clock,
         )
@@ -39,8 +39,8 @@ class Site:
     def interval(self, name: str) -> float:
         camera = self.book.get(name)
         assert camera is not None
-        assert camera.told is not None
-        return camera.told.min_interval_s
+        assert camera.announced is not None
+        return camera.announced.min_interval_s
 
 
 def alone_s(cost_s: float) -> float:
@@ -56,7 +56,7 @@ def test_one_camera_alone_gets_all_that_is_given_away() -> None:
     told = site.pace.join("gate")
     assert 0.1 / 2 / USE <= told.min_interval_s <= 0.1 / 2 / 0.2
     assert (told.max_side, told.jpeg_quality, told.reason) == (640, 80, "fair_share")
-    assert site.told == []  # it hears of it in its greeting
+    assert site.announced == []  # it hears of it in its greeting
 
 
 def test_cameras_that_send_share_by_weight() -> None:
@@ -65,7 +65,7 @@ def test_cameras_that_send_share_by_weight() -> None:
     for name in ("heavy", "light"):
         site.pace.join(name)
     site.arrive("heavy", "light")
-    site.pace.tell()
+    site.pace.update()
     assert site.interval("light") / site.interval("heavy") == pytest.approx(4, rel=CHANGE)
 
 
@@ -76,8 +76,8 @@ def test_each_sending_camera_may_have_its_part_of_the_frames_under_way_rounded_u
     def parts(*names: str) -> list[int]:
         site.clock.pass_(6)  # who sent before is silent by now
         site.arrive(*names)
-        site.pace.tell()
-        return [site.book.enter(name).most_under_way for name in names]
+        site.pace.update()
+        return [site.book.enter(name).most_in_flight for name in names]
 
     assert parts("a") == [3]
     assert parts("a", "x") == [2, 2]
@@ -92,12 +92,12 @@ def test_a_camera_that_falls_silent_leaves_its_share_to_the_others() -> None:
     for name in ("a", "b"):
         site.pace.join(name)
     site.arrive("a", "b")
-    site.pace.tell()
+    site.pace.update()
     shared = site.interval("a")
     for _ in range(10):
         site.clock.pass_(1.0)
         site.arrive("a")
-        site.pace.tell()
+        site.pace.update()
     assert site.interval("a") < shared * 0.6
 
 
@@ -115,17 +115,18 @@ def test_new_limits_are_told_once_to_each_camera_and_say_why() -> None:
         site.pace.join(name)
     site.pace.limits = Limits(320, 10.0, 1, reason="temperature")
     for _ in range(3):
-        site.pace.tell()
-    assert sorted(name for name, _ in site.told) == ["a", "b"]
-    assert {(told.max_side, told.min_interval_s, told.reason) for _, told in site.told} == {(320, 10.0, "temperature")}
+        site.pace.update()
+    assert sorted(name for name, _ in site.announced) == ["a", "b"]
+    sent = {(limits.max_side, limits.min_interval_s, limits.reason) for _, limits in site.announced}
+    assert sent == {(320, 10.0, "temperature")}
 
 
 def test_another_reason_alone_is_no_news() -> None:
     site = Site(Limits(640, 5.0, 8))
     site.pace.join("a")
     site.pace.limits = Limits(640, 5.0, 8, reason="memory")
-    site.pace.tell()
-    assert site.told == []
+    site.pace.update()
+    assert site.announced == []
 
 
 def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
@@ -135,7 +136,7 @@ def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
     for _ in range(20):
         site.arrive("gate")
         site.pace.refused()  # it sends far too much
-        site.pace.tell()
+        site.pace.update()
     full_s = site.interval("gate")
     camera = site.book.enter("gate")
     assert site.pace.slack > 1
@@ -143,7 +144,7 @@ def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
     for _ in range(3):
         site.arrive("gate")
         site.pace.refused()
-        site.pace.tell()
+        site.pace.update()
     assert site.interval("gate") == pytest.approx(2 * full_s, rel=CHANGE)
     assert site.pace.slack == 1
     assert site.pace.enforced_interval(camera) > full_s
@@ -157,8 +158,8 @@ def test_low_priorities_are_refused_only_while_somebody_of_a_higher_one_is_sendi
     gate, first = site.book.enter("gate"), site.book.enter("first")
 
     def let_in() -> list[bool]:
-        site.pace.tell()
-        return [site.pace.lets_in(gate), site.pace.lets_in(first)]
+        site.pace.update()
+        return [site.pace.admits(gate), site.pace.admits(first)]
 
     site.arrive("gate", "first")
     assert let_in() == [False, True]
@@ -175,7 +176,7 @@ def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
     old, new = site.book.enter("old"), site.book.enter("new")
     old.answered = 1
     site.pace.limits = replace(FULL, new_cameras=False, reason="memory")
-    assert [site.pace.lets_in(camera) for camera in (old, new)] == [True, False]
+    assert [site.pace.admits(camera) for camera in (old, new)] == [True, False]
     assert site.pace.join("new").min_interval_s == REFUSED_S
     assert site.pace.join("new").reason == "memory"
 
@@ -183,9 +184,9 @@ def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
 def test_the_canary_is_always_let_in() -> None:
     site = Site()
     site.pace.limits = replace(FULL, admit=False, new_cameras=False, lowest_priority=9)
-    site.pace.tell()
-    assert site.pace.lets_in(site.book.enter("_canary"))
-    assert not site.pace.lets_in(site.book.enter("gate"))
+    site.pace.update()
+    assert site.pace.admits(site.book.enter("_canary"))
+    assert not site.pace.admits(site.book.enter("gate"))
 
 
 def test_what_only_looks_on_takes_no_share() -> None:
@@ -209,7 +210,7 @@ def test_a_camera_that_does_what_it_is_told_is_let_in(steps: list[tuple[str, flo
         site.clock.pass_(gap_s)
         site.arrive(name)
         site.pace.learn(2, cost_s)
-        site.pace.tell()
+        site.pace.update()
         for other, camera in site.book:
             assert site.pace.enforced_interval(camera) <= site.interval(other) + 1e-9
             assert site.interval(other) >= floor_s
@@ -222,4 +223,4 @@ def test_a_camera_that_comes_while_nothing_is_looked_at_is_asked_to_wait() -> No
     assert site.pace.join("gate").min_interval_s == REFUSED_S
     assert site.pace.preview().reason == "critical_temperature"
     site.arrive("gate")
-    site.pace.tell()
+    site.pace.update()

@@ -138,7 +138,7 @@ def test_what_cannot_be_compiled_is_tried_once_and_frames_go_on(
     engine.go_on.set()
     sizes = Sizes(engine, 32, None, most=2)
     use(sizes, FOUR_TO_THREE, 8)
-    until(lambda: "frames go on without it" in caplog.text)
+    until(lambda: "frames run without it" in caplog.text)
     use(sizes, FOUR_TO_THREE, 100)
     engine.fails = False
     assert all_tries(sizes, engine) == [FOUR_TO_THREE_INPUT, None]
