@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,18 @@ def test_detection_continues_on_a_full_disk(box: Container, measured: Measured) 
 def test_detection_continues_on_a_read_only_file_system(box: Container, measured: Measured) -> None:
     folders = ("/var/lib/appliance", "/var/cache/appliance")
     for folder in folders:
-        box.run("mount", "-o", "remount,ro", folder)
+        # A file that is open for writing, such as the lock during a compilation, delays this.
+        box.wait_until("read-only", partial(_is_remounted, box, folder))
     assert box.get("/health/ready")[0] == 200
     box.run("systemctl", "restart", _SERVICE)
     box.wait_until("ready", lambda: box.get("/health/ready")[0] == 200)
     for folder in folders:
         box.run("mount", "-o", "remount,rw", folder)
+
+
+def _is_remounted(box: Container, folder: str) -> bool:
+    try:
+        box.run("mount", "-o", "remount,ro", folder)
+    except AssertionError:
+        return False
+    return True
