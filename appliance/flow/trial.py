@@ -22,7 +22,7 @@ from appliance.flow.inference import Answer, Inference, Network
 from appliance.models.active import NOT_ACTIVATED
 from appliance.ports import Clock
 from appliance.values import Detection, Frame, Picture, ResultFilter
-from appliance.vision import decode, scene, self_test
+from appliance.vision import decode, picture_files, scene, self_test
 from appliance.vision.likeness import MATCH_CONFIDENCE, likeness
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ _MOST_PICTURES = 100
 _MOST_PIXELS = 100_000_000
 _MOST_PICTURE_BYTES, _MOST_BYTES = 20_000_000, 100_000_000
 """Limits for one picture file and for all of them, which share memory with the running service."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 LoadNetwork = Callable[[str], Inference]
 """Load the network of the bundle with this name. Raises ModelError or EngineError."""
@@ -191,9 +190,8 @@ def _read_pictures(folder: Path | None) -> list[Picture]:
     """Read the pictures of a folder. Raises ModelError model_not_activated if there are none."""
     if folder is None:
         return []
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     pictures, left = [], _MOST_BYTES
-    for path in found[:_MOST_PICTURES]:
+    for path in picture_files.find(folder)[:_MOST_PICTURES]:
         with contextlib.suppress(BadFrame, OSError):  # read_plain refuses a pipe, which would block
             pictures.append(decode.read_header(files.read_plain(path, min(_MOST_PICTURE_BYTES, left)), _MOST_PIXELS))
             left -= len(pictures[-1].data)

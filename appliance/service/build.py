@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from appliance.device import board
+from appliance.device.profile import DeviceProfile
 from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
 from appliance.engines import registry
@@ -128,9 +129,11 @@ def build(given: Given, loaded: Loaded) -> Parts:
     """All parts, wired together."""
     settings, clock = given.settings, given.clock
     limiter = ConnectionLimiter(from_settings.ingress_limits(settings), clock)
-    path = _frame_path(given, loaded, limiter)
+    known = loading.known_costs(settings, loaded.network)
+    policy = from_settings.governor_policy(settings, loaded.network, known)
+    path = _frame_path(given, loaded, limiter, policy, known)
     detector = path.detector
-    governor = _governor(given, loaded, detector)
+    governor = _governor(given, policy, detector)
     canary = Canary(
         ask=detector.ask,
         idle=lambda: detector.in_flight == 0,
@@ -184,7 +187,9 @@ def in_safe_mode(problem: ConfigError) -> ConfigError:
     return ConfigError(f"invalid settings: {problem}", "safe_mode")
 
 
-def _frame_path(given: Given, loaded: Loaded, limiter: ConnectionLimiter) -> FramePath:
+def _frame_path(
+    given: Given, loaded: Loaded, limiter: ConnectionLimiter, policy: Policy | None, known: DeviceProfile | None
+) -> FramePath:
     settings, clock = given.settings, given.clock
     admission = Admission(Room())
     book = CameraBook(policies=from_settings.camera_policies(settings), burst=settings.flow.burst)
@@ -192,15 +197,14 @@ def _frame_path(given: Given, loaded: Loaded, limiter: ConnectionLimiter) -> Fra
     transport = Transport(socket_server, limiter)
     emit, backlog = delivery_through(socket_server)
     publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
-    policy, full = _policy(given, loaded), from_settings.full_limits(settings)
     pace = Pace(
         book,
-        limits=full if policy is None else policy.ladder.steps[0].limits,
+        limits=from_settings.full_limits(settings) if policy is None else policy.ladder.steps[0].limits,
         announce=publisher.announce,
         jpeg_quality=settings.flow.jpeg_quality,
         clock=clock,
     )
-    loading.learn_first_cost(settings, loaded.network, loading.known_costs(settings, loaded.network), pace)
+    loading.learn_first_cost(settings, loaded.network, known, pace)
     return FramePath(
         admission=admission,
         book=book,
@@ -213,16 +217,11 @@ def _frame_path(given: Given, loaded: Loaded, limiter: ConnectionLimiter) -> Fra
     )
 
 
-def _policy(given: Given, loaded: Loaded) -> Policy | None:
-    settings, network = given.settings, loaded.network
-    return from_settings.governor_policy(settings, network, loading.known_costs(settings, network))
-
-
-def _governor(given: Given, loaded: Loaded, detector: Detector) -> Governor:
+def _governor(given: Given, policy: Policy | None, detector: Detector) -> Governor:
     settings = given.settings
     return Governor(
         sensors=MachineSensors(disk=from_settings.disk(settings), clock=given.clock),
-        policy=_policy(given, loaded),
+        policy=policy,
         full=from_settings.full_limits(settings),
         apply=detector.apply,
         clock=given.clock,

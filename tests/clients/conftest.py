@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,20 @@ from tests.conftest import ROOT
 
 INSTALLED = ROOT / ".cache" / "js-client"
 OLD = ROOT / ".cache" / "js-client-2"
+
+
+@asynccontextmanager
+async def client(*command: str, **environment: str) -> AsyncIterator[asyncio.StreamReader]:
+    """A client in a process of its own; yields its stdout. Its stdin stays open until the end."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=os.environ | environment
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from appliance.values import Limits
-from tests.clients.conftest import INSTALLED
+from tests.clients.conftest import INSTALLED, client
 from tests.conftest import ROOT, Serve
 from tests.web.requests import picture
 
 CLIENTS = ROOT / "docs" / "clients"
-
-
-@asynccontextmanager
-async def client(*command: str, **environment: str) -> AsyncIterator[asyncio.StreamReader]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, env=os.environ | environment
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-    finally:
-        process.kill()
-        await process.communicate()
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])

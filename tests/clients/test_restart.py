@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ import pytest
 import socketio
 
 from tests.camera.agents import FakeSource, pushing, until
-from tests.clients.conftest import INSTALLED
+from tests.clients.conftest import INSTALLED, client
 from tests.conftest import ROOT
 from tests.manager import LONG_S, Manager
 from tests.web.requests import picture
@@ -146,27 +145,15 @@ async def test_python_socketio_reconnects(device: Device) -> None:
                 await restart(device)
 
 
-@asynccontextmanager
-async def javascript(node: str, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
-    process = await asyncio.create_subprocess_exec(
-        node, str(Path(__file__).with_name("restarts.js")), *arguments,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"SOCKET_IO_CLIENT": str(INSTALLED / "node_modules" / "socket.io-client")},
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-    finally:
-        process.kill()
-        await process.communicate()
-
-
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_the_official_javascript_client_reconnects(
     device: Device, node: str, tmp_path: Path, transport: str
 ) -> None:
     (tmp_path / "frame.jpg").write_bytes(picture(1))
-    async with javascript(node, device.url, transport, str(tmp_path / "frame.jpg")) as out:
+    program = str(Path(__file__).with_name("restarts.js"))
+    installed = str(INSTALLED / "node_modules" / "socket.io-client")
+    frame = str(tmp_path / "frame.jpg")
+    async with client(node, program, device.url, transport, frame, SOCKET_IO_CLIENT=installed) as out:
 
         async def reported(event: str) -> Any:
             with anyio.fail_after(LONG_S):

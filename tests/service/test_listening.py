@@ -82,8 +82,8 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
         with caplog.at_level(logging.WARNING):
             assert await greeting(port.number) == b"hello"
         assert waiting.closed == "crowded"
-        told = [record for record in caplog.records if getattr(record, "kind", "") == "accept"]
-        assert len(told) == 3, "one line a pause, which the log thins further"
+        lines = [record for record in caplog.records if getattr(record, "kind", "") == "accept"]
+        assert len(lines) == 3, "one line a pause, which the log thins further"
         assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance.camera.sources.source import Source
 from appliance.errors import SourceError
 from appliance.redaction import redact
+from appliance.vision import picture_files
 
 KINDS = "demo, picamera, a picture file or folder, a video file, /dev/video0, rtsp://… or http://…"
 
@@ -40,7 +41,7 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
     if path.is_char_device():
         without_jpeg = functools.partial(pyav.webcam, source, form=None)
         return live.LiveSource(lambda limits: pyav.webcam(source, limits), without_jpeg, sized=True)
-    if path.is_dir() or path.suffix.lower() in folder.SUFFIXES:
+    if path.is_dir() or picture_files.is_named_as_picture(path):
         return folder.FolderSource(path)
     return video.VideoSource(source)
 

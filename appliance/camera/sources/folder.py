@@ -20,10 +20,10 @@ from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
+from appliance.vision import picture_files
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _READ_AGAIN_S = 0.25
 _MAX_BYTES = 100_000_000
 
@@ -41,7 +41,9 @@ class FolderSource:
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}", "source_unreadable") from None
         if not names:
-            raise SourceError(f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})", "source_empty")
+            raise SourceError(
+                f"{path}: no pictures in this folder ({', '.join(sorted(picture_files.SUFFIXES))})", "source_empty"
+            )
 
     def take(self, limits: CameraLimits) -> Capture | None:
         until_s = time.monotonic() + self._patience_s
@@ -79,7 +81,7 @@ class FolderSource:
     def _names(self) -> list[str]:
         if not self._is_folder:
             return [self._path.name]
-        return sorted(name for name in os.listdir(self._path) if Path(name).suffix.lower() in SUFFIXES)
+        return sorted(name for name in os.listdir(self._path) if picture_files.is_named_as_picture(Path(name)))
 
 
 def _read(path: Path) -> bytes:

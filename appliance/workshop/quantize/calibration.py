@@ -17,11 +17,10 @@ from appliance import files
 from appliance.errors import BadFrame, ModelError
 from appliance.ports import ReportLine
 from appliance.values import Box, Picture, Size
-from appliance.vision import decode, letterbox
+from appliance.vision import decode, letterbox, picture_files
 from appliance.vision.letterbox import Letterbox
 from appliance.workshop.quantize.accuracy import Label
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LEAST = 8
 ENOUGH = 100
 """With fewer pictures, the activation ranges and the measured accuracy depend on chance."""
@@ -42,7 +41,7 @@ def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
 
     Raises ModelError calibration_pictures if there are fewer than LEAST.
     """
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    found = picture_files.find(folder)
     samples = []
     for path in found[:: -(-len(found) // max(most, LEAST)) or 1]:
         try:
