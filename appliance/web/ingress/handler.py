@@ -110,6 +110,8 @@ class GuardedHandler(web.RequestHandler):
             if not self._is_open():
                 return
         super().data_received(data)
+        if self.stage is Stage.LINGER:
+            self._reads.hold(self._limiter.discarded.take(len(data)))
         if self.stage is not Stage.BODY:
             return
         if self._content.is_eof():
@@ -153,6 +155,8 @@ class GuardedHandler(web.RequestHandler):
         complete = self._content is None or self._content.is_eof()
         self._content, self._served = None, True
         self._enter(Stage.REQUEST if complete else Stage.LINGER)
+        if not complete:
+            self._reads.expect(READ_BYTES)
 
     def accept(self) -> None:
         """The client of this websocket has been accepted."""

@@ -17,8 +17,9 @@ from typing import Protocol
 from appliance import heap
 from appliance.ports import Clock
 from appliance.web.ingress.budget import Budget
-from appliance.web.ingress.limits import IngressLimits
+from appliance.web.ingress.limits import DISCARDED_AT_ONCE, DISCARDED_PER_S, IngressLimits
 from appliance.web.ingress.peers import Peers
+from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class ConnectionLimiter:
         self.limits, self.clock = limits, clock
         self.budget = Budget(limits.max_unfinished_bytes, clock)
         self.peers = Peers(clock, limits.max_per_address)
+        self.discarded = TokenBucket(DISCARDED_AT_ONCE, DISCARDED_PER_S, clock)
+        """Bytes read after the response, so that a client can read it: work that is worth little."""
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
         """Connections without a complete request, longest waiting first."""

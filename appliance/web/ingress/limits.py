@@ -16,6 +16,9 @@ UNREAD_MESSAGES = 64
 """Websocket messages that may be queued unread; then the connection is not read until half of them are handled."""
 CONTROLS_AT_ONCE, CONTROLS_PER_S = 100, 5.0
 """Pings of one connection, of Engine.IO and websocket together. Clients send one every few seconds."""
+DISCARDED_AT_ONCE, DISCARDED_PER_S = 32_000_000, 8_000_000.0
+"""Bytes of refused bodies that are read and discarded, of all connections together: a few large uploads at full speed,
+a flood of them slowly."""
 
 REQUEST_WORK = 20
 """Work of an HTTP request. The unit is the work of receiving half a frame over a websocket."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import anyio
 
 from tests.conftest import Serve
@@ -58,4 +60,26 @@ async def test_a_flood_that_is_never_read_is_held_back_by_tcp(serve: Serve) -> N
                 await client.send(flood)
         assert patience.cancelled_caught, "50 MB of small events were read within seconds"
         assert not client.reader.at_eof()
+        await is_well(running)
+
+
+async def test_a_refused_upload_is_discarded_at_a_bounded_rate(serve: Serve) -> None:
+    """Its sender can read the refusal after 10 MB; a flood of refused bytes is held back by TCP, then closed."""
+    headers = (
+        "POST /v1/vision/detection HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n"
+    )
+    async with ready(serve) as running:
+        async with stranger(running, REMOTE) as client:
+            await client.send(headers.format(9_900_000))
+            await client.send(bytes(9_900_000))
+            assert (await client.closed()).startswith(b"HTTP/1.1 415")
+        sent = 0
+        async with stranger(running, "127.0.66.2") as client:
+            await client.send(headers.format(10**9))
+            with contextlib.suppress(ConnectionError):
+                for _ in range(1000):
+                    with anyio.fail_after(PATIENCE_S):
+                        await client.send(bytes(1_000_000))
+                    sent += 1
+        assert sent < 200, f"{sent} MB of a refused body were read"
         await is_well(running)
