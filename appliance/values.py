@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, TypeAlias
@@ -261,6 +262,10 @@ class Severity(str, Enum):
     CRITICAL = "critical"
 
 
+FindingValue: TypeAlias = str | float | tuple[str, ...]
+"""What a finding says about this case: a figure, a word, or names. The last part of its name is its unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem, described for a technician on site: what is wrong, and what to do."""
@@ -271,6 +276,10 @@ class Finding:
     do: str
     since_s: float
     """Monotonic."""
+    case: str = ""
+    """Which of the code's texts this is; empty for a code that has one."""
+    values: Mapping[str, FindingValue] = field(default_factory=dict)
+    """What the text says about this case; the last part of a name is its unit."""
 
 
 @dataclass(frozen=True, slots=True)

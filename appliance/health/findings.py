@@ -4,16 +4,19 @@ Rules of this file:
 - A check is a pure function of the facts. Its name is the finding's code.
 - A finding appears when its check has fired for `after_s`, and clears when the check has been quiet for `linger_s`. A
   condition that comes and goes every second is one finding, not sixty.
+- A check gives its text as a template and the values in it, so that a page can show the finding in another language:
+  the code and `case` name the text, `values` fill its places.
 - `evaluate` may be called at any rate: only time and facts change the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from appliance.health.facts import Facts
-from appliance.values import Finding, Severity
+from appliance.health.words import fill
+from appliance.values import Finding, FindingValue, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,15 @@ class Advice:
     severity: Severity
     what: str
     do: str
+    case: str = ""
+    """Which of the check's texts this is; empty for a check that has one."""
+    values: Mapping[str, FindingValue] = field(default_factory=dict)
+    """What the texts say about this case."""
+
+
+def advise(severity: Severity, what: str, do: str, case: str = "", **values: FindingValue) -> Advice:
+    """An advice with `values` filled into the `{places}` of its texts."""
+    return Advice(severity, fill(what, values), fill(do, values), case, values)
 
 
 Examine = Callable[[Facts], "Advice | None"]
@@ -67,7 +79,17 @@ class Register:
             case = self._follow(check, check.examine(facts), now)
             if case is not None and case.last_s - case.since_s >= check.after_s:
                 advice = case.advice
-                findings.append(Finding(check.code, advice.severity, advice.what, advice.do, case.since_s))
+                findings.append(
+                    Finding(
+                        check.code,
+                        advice.severity,
+                        advice.what,
+                        advice.do,
+                        case.since_s,
+                        case=advice.case,
+                        values=advice.values,
+                    )
+                )
         self._standing = frozenset(finding.code for finding in findings)
         return tuple(sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity)))
 

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+
+from appliance.durations import in_words
+from appliance.values import FindingValue
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def fill(template: str, values: Mapping[str, FindingValue]) -> str:
+    """Put values into the `{places}` of a text, each formatted by the unit in its name.
+
+    A place without a value stays as it is. The page does the same in other languages: page/language.js.
+    """
+    return _PLACE.sub(lambda place: _text(place[1], values[place[1]]) if place[1] in values else place[0], template)
+
+
+def _text(name: str, value: FindingValue) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return some(value)
+    unit = name.rpartition("_")[2]
+    if unit == "c":
+        return f"{value:.0f} °C"
+    if unit == "percent":
+        return f"{value:.0f} %"
+    if unit == "bytes":
+        return megabytes(value)
+    return in_words(value) if unit == "s" else str(value)
+
 
 def megabytes(size_bytes: float) -> str:
     """Format a size: `512 MB`."""
     return f"{size_bytes // 1_000_000:.0f} MB"
 
 
-def some(names: list[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
     """List the first names and count the rest: `a, b and 3 more`."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from appliance import __version__
 from appliance.flow.tally import Tally
 from appliance.readings import Board, Reading
-from appliance.values import Finding
+from appliance.values import Finding, FindingValue
 from appliance.vitals import GovernorState, Snapshot
 from appliance.web import payloads
 from appliance.web.payloads import Payload
@@ -48,9 +49,16 @@ def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> l
             "for_s": round(now_s - finding.since_s),
             "what": finding.what,
             "do": finding.do,
+            "case": finding.case,
+            "values": of_values(finding.values),
         }
         for finding in findings
     ]
+
+
+def of_values(values: Mapping[str, FindingValue]) -> Payload:
+    """What a finding says about its case; figures with the two decimals that a text may show."""
+    return {name: round(value, 2) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def of_device(board: Board, reading: Reading, now_s: float) -> Payload:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.health import words
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
 from appliance.health.facts import Facts, HistoryStatus, Notices, Recent, Thresholds
@@ -331,3 +332,28 @@ def test_an_engine_that_is_built_but_not_in_use_needs_only_a_restart() -> None:
     assert advice is not None
     assert "has been built since then but is not in use: too little memory." in advice.what
     assert advice.do.startswith("Restart the service to use the new engine.")
+
+
+def test_a_finding_carries_what_another_language_needs() -> None:
+    facts = replace(WELL, reading=cool_but(temp_c=91.4, free_bytes=5_000_000), limits=CLOSED)
+    hot, disk = Register(CATALOGUE).evaluate(facts)
+    assert (hot.code, hot.case, hot.values) == ("too_hot", "paused", {"temp_c": 91.4, "critical_c": 84})
+    assert (disk.code, disk.case, disk.values) == ("disk_low", "", {"free_bytes": 5_000_000})
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{temp_c} and {used_percent}", "61 °C and 20 %"),
+        ("{free_bytes} for {left_s}", "512 MB for 2 h 5 min"),
+        ("{count} from {names}", "7 from a, b"),
+        ("{unknown} stays", "{unknown} stays"),
+        ("{words}", "{temp_c} from a camera's name"),
+    ],
+)
+def test_values_are_formatted_by_the_unit_in_their_name(template: str, text: str) -> None:
+    values = {
+        "temp_c": 61.3, "used_percent": 20.4, "free_bytes": 512_900_000, "left_s": 7500.0, "count": 7, "names": ("a", "b"),
+        "words": "{temp_c} from a camera's name",
+    }  # fmt: skip
+    assert words.fill(template, values) == text

@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
-from appliance.durations import in_words
 from appliance.health.facts import Facts
-from appliance.health.findings import Advice
+from appliance.health.findings import Advice, advise
 from appliance.values import Severity
 
 
 def last_cooling_state(facts: Facts) -> Advice | None:
     if facts.cooling < facts.max_cooling or facts.max_cooling == 0:  # the governor is off
         return None
+    reason = facts.limits.reason.replace("_", " ")
+    do = "Fix the cause, which the other findings name. The device then recovers by itself."
+    why = "the governor is at its last throttle level (reason: {reason})."
     if facts.limits.admit:
-        severity, what = Severity.DEGRADED, "Detection is throttled to the minimum"
-    else:
-        severity, what = Severity.CRITICAL, "Detection is paused and all frames are refused"
-    return Advice(
-        severity,
-        f"{what}: the governor is at its last throttle level (reason: {facts.limits.reason.replace('_', ' ')}).",
-        "Fix the cause, which the other findings name. The device then recovers by itself.",
-    )
+        return advise(Severity.DEGRADED, f"Detection is throttled to the minimum: {why}", do, reason=reason)
+    what = f"Detection is paused and all frames are refused: {why}"
+    return advise(Severity.CRITICAL, what, do, "paused", reason=reason)
 
 
 def governor_held(facts: Facts) -> Advice | None:
     if facts.held_for_s is None:
         return None
-    return Advice(
+    return advise(
         Severity.INFO,
-        f"The governor is held manually at throttle level {facts.cooling} for another {in_words(facts.held_for_s)}.",
+        "The governor is held manually at throttle level {level} for another {left_s}.",
         "To return to automatic control now, run `appliance governor release`.",
+        level=facts.cooling,
+        left_s=facts.held_for_s,
     )
 
 
 def safe_mode(facts: Facts) -> Advice | None:
     if facts.notices.safe_mode is None:
         return None
-    return Advice(
+    return advise(
         Severity.CRITICAL,
-        f"Detection is stopped: invalid settings. {facts.notices.safe_mode}",
+        "Detection is stopped: invalid settings. {problem}",
         "Fix the settings; the service picks up the change within seconds. To check them, run "
         "`appliance config check`.",
+        problem=facts.notices.safe_mode,
     )
 
 
 def config_not_reloaded(facts: Facts) -> Advice | None:
     if facts.notices.config_not_reloaded is None:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"The new settings were rejected: {facts.notices.config_not_reloaded}",
+        "The new settings were rejected: {problem}",
         "Fix the settings, then run `sudo systemctl reload appliance`. The previous settings stay in effect.",
+        problem=facts.notices.config_not_reloaded,
     )
 
 
 def part_failed(facts: Facts) -> Advice | None:
     if facts.notices.part_failed is None:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"A background task of the service fails and is being restarted: {facts.notices.part_failed}",
+        "A background task of the service fails and is being restarted: {problem}",
         "Detection continues. Report this with the traceback from `journalctl -u appliance`.",
+        problem=facts.notices.part_failed,
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
-from appliance.health.findings import Advice
-from appliance.health.words import megabytes
+from appliance.health.findings import Advice, advise
 from appliance.values import Severity
 
 LEAST_FREE_BYTES = 100_000_000
@@ -18,10 +17,11 @@ def disk_low(facts: Facts) -> Advice | None:
     free = facts.reading.storage.free_bytes
     if free is None or not facts.below("disk_low", free, LEAST_FREE_BYTES, 1.2 * LEAST_FREE_BYTES):
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"Low disk space: {megabytes(free)} free.",
+        "Low disk space: {free_bytes} free.",
         "Delete files you do not need. `sudo journalctl --vacuum-size=50M` removes old logs.",
+        free_bytes=free,
     )
 
 
@@ -39,10 +39,11 @@ def card_worn(facts: Facts) -> Advice | None:
     percent = facts.reading.storage.wear_percent
     if percent is None or percent < WORN_PERCENT:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"The card has used {percent:.0f} % of its rated life.",
+        "The card has used {wear_percent} of its rated life.",
         "Replace the card at the next visit. An industrial-grade card lasts longer.",
+        wear_percent=percent,
     )
 
 
@@ -50,10 +51,11 @@ def state_set_aside(facts: Facts) -> Advice | None:
     history = facts.history
     if history.set_aside is None or history.set_aside_for_s >= _DAY_S:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"The history file was damaged. It was renamed to {history.set_aside}, and a new one was started.",
+        "The history file was damaged. It was renamed to {file}, and a new one was started.",
         "If this happens again, the card may be failing: replace it. This message disappears after a day.",
+        file=history.set_aside,
     )
 
 
@@ -61,18 +63,20 @@ def state_not_kept(facts: Facts) -> Advice | None:
     history = facts.history
     if history.problem is None or history.taken:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"The history is not saved: {history.problem}. It is lost at the next restart.",
+        "The history is not saved: {reason}. It is lost at the next restart.",
         "Free some disk space, or set state.dir to a folder that the service can write to.",
+        reason=history.problem,
     )
 
 
 def state_taken(facts: Facts) -> Advice | None:
     if not facts.history.taken:
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"The history is not saved: {facts.history.problem}.",
+        "The history is not saved: {reason}.",
         "Stop the other service, or set state.dir to a separate folder for this one. Then restart this service.",
+        reason=facts.history.problem or "another service uses the state folder",
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.durations import in_words
 from appliance.health.facts import Facts
-from appliance.health.findings import Advice
-from appliance.health.words import some
+from appliance.health.findings import Advice, advise
 from appliance.values import Severity
 
 _MEANINGFUL = 10
@@ -20,10 +18,11 @@ def overloaded(facts: Facts) -> Advice | None:
     part = recent.overloaded / recent.received
     if not facts.above("overloaded", part, 0.2, 0.1):
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"Overloaded: {100 * part:.0f} % of frames dropped in the last minute.",
+        "Overloaded: {dropped_percent} of frames dropped in the last minute.",
         "Connect fewer cameras, lower flow.max_side, or make the cameras follow the `limits` event.",
+        dropped_percent=100 * part,
     )
 
 
@@ -34,10 +33,11 @@ def cameras_too_fast(facts: Facts) -> Advice | None:
     part = recent.rate_limited / recent.received
     if not facts.above("cameras_too_fast", part, 0.5, 0.4):
         return None
-    return Advice(
+    return advise(
         Severity.INFO,
-        f"Cameras send too fast: {100 * part:.0f} % of frames in the last minute were over the rate limit and dropped.",
+        "Cameras send too fast: {dropped_percent} of frames in the last minute were over the rate limit and dropped.",
         "Lower the cameras' frame rate, or make them follow the `limits` event. This also saves network traffic.",
+        dropped_percent=100 * part,
     )
 
 
@@ -45,10 +45,11 @@ def results_dropped(facts: Facts) -> Advice | None:
     dropped = facts.recent.results_dropped
     if not facts.above("results_dropped", dropped, _MEANINGFUL, 1):
         return None
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"{dropped} results were dropped in the last minute: a client reads them too slowly.",
+        "{count} results were dropped in the last minute: a client reads them too slowly.",
         "Check the network of cameras and viewers. Close pages that nobody watches.",
+        count=dropped,
     )
 
 
@@ -57,8 +58,10 @@ def camera_silent(facts: Facts) -> Advice | None:
     if not silent:
         return None
     longest_s = max(facts.silent_s[name] for name in silent)
-    return Advice(
+    return advise(
         Severity.DEGRADED,
-        f"No frame for {in_words(longest_s)} from {some(silent)}.",
+        "No frame for {longest_s} from {cameras}.",
         "Check the camera's power and network, and that it uses the name and token from [cameras].",
+        longest_s=longest_s,
+        cameras=tuple(silent),
     )
