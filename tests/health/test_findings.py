@@ -16,7 +16,7 @@ from appliance.health.checks import heat, sight
 from appliance.health.facts import Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
-from appliance.values import CanaryState, Finding, Limits, Severity
+from appliance.values import CanaryState, Finding, FindingValue, Limits, Severity
 
 GB = 1_000_000_000
 DOCS = Path(__file__).parents[2] / "docs/health.md"
@@ -352,8 +352,8 @@ def test_a_finding_carries_what_another_language_needs() -> None:
     ],
 )
 def test_values_are_formatted_by_the_unit_in_their_name(template: str, text: str) -> None:
-    values = {
-        "temp_c": 61.3, "used_percent": 20.4, "free_bytes": 512_900_000, "left_s": 7500.0, "count": 7, "names": ("a", "b"),
-        "words": "{temp_c} from a camera's name",
+    values: dict[str, FindingValue] = {
+        "temp_c": 61.3, "used_percent": 20.4, "free_bytes": 512_900_000, "left_s": 7500.0, "count": 7,
+        "names": ("a", "b"), "words": "{temp_c} from a camera's name",
     }  # fmt: skip
     assert words.fill(template, values) == text
