@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from appliance.flow.inference import Inference, Network
 from appliance.service.loading import load_network
 from appliance.settings import loader
-from appliance.settings.schema import Flow
+from appliance.settings.schema.flow import FlowSettings
 from appliance.values import Box, Detected, Detection, Frame, ResultFilter, Size
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
@@ -117,7 +117,7 @@ def _rows(tallies: list[Tally]) -> Iterator[Row]:
     yield Row("scene gate: CPU time / a frame's inference", gate_ms / infer_ms, 0.15, True, detail)
 
 
-def _watch(network: Network, flow: Flow, sequence: Sequence) -> Tally:
+def _watch(network: Network, flow: FlowSettings, sequence: Sequence) -> Tally:
     """Both ways through one sequence."""
     now_s = 0.0
     full = Inference(network, clock=lambda: now_s)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from appliance.errors import ConfigError
 from appliance.service.reload import LIVE, Reload, changed, is_live
 from appliance.settings import loader
-from appliance.settings.schema import Camera, Settings
+from appliance.settings.schema import Settings
+from appliance.settings.schema.camera import CameraSettings
 
 KEYS = [
     f"{section}.{key}"
@@ -39,7 +40,7 @@ def test_what_differs_is_named_with_its_section() -> None:
 
 
 def test_cameras_are_named_one_by_one() -> None:
-    gate, yard = Camera(token="a"), Camera(weight=2)
+    gate, yard = CameraSettings(token="a"), CameraSettings(weight=2)
     before = Settings(cameras={"gate": gate, "yard": yard})
     after = Settings(cameras={"gate": msgspec.structs.replace(gate, token="b"), "door": yard})
     assert changed(before, after) == ["cameras.door", "cameras.gate", "cameras.yard"]

@@ -16,7 +16,11 @@ from msgspec import Meta, Struct
 from appliance.errors import ConfigError
 from appliance.settings import loader, sources
 from appliance.settings.requirements import requirement
-from appliance.settings.schema import PROFILES, Camera, Flow, Model, Server, Settings
+from appliance.settings.schema import PROFILES, Settings
+from appliance.settings.schema.camera import CameraSettings
+from appliance.settings.schema.flow import FlowSettings
+from appliance.settings.schema.model import ModelSettings
+from appliance.settings.schema.server import ServerSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -394,7 +398,7 @@ def test_config_show_hides_secrets(tmp_path: Path) -> None:
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 cameras = st.builds(
-    Camera,
+    CameraSettings,
     weight=st.floats(0.01, 100),
     priority=st.integers(0, 9),
     min_interval_s=st.floats(0, 3600),
@@ -406,15 +410,15 @@ def all_settings(draw: st.DrawFn) -> Settings:
     """Settings other than the defaults, including unusual ones."""
     return Settings(
         profile=draw(st.sampled_from(("development", "production", "realtime"))),
-        server=Server(
+        server=ServerSettings(
             host=draw(names),
             port=draw(st.integers(0, 65535)),
             cors_origins=tuple(draw(st.lists(names, max_size=3))),
             ping_interval_s=draw(st.floats(1, 300)),
             compression=draw(st.booleans()),
         ),
-        model=Model(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
-        flow=Flow(min_interval_s=draw(st.floats(0, 3600)), max_waiting_bytes=draw(st.integers(10**6, 10**10))),
+        model=ModelSettings(name=draw(names), dir=draw(names), min_confidence=draw(st.floats(0.001, 0.999))),
+        flow=FlowSettings(min_interval_s=draw(st.floats(0, 3600)), max_waiting_bytes=draw(st.integers(10**6, 10**10))),
         cameras=draw(st.dictionaries(names, cameras, max_size=3)),
     )
 

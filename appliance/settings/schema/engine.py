@@ -1,0 +1,56 @@
+"""Section `[engine]`: how the model is executed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from appliance.settings.requirements import FORM
+
+
+class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Inference engine."""
+
+    kind: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z][a-z0-9_-]*$",
+            extra={FORM: "the name of an engine in lower case, such as openvino"},
+            description="Inference engine: openvino, onnxruntime, tensorrt, or one that another package provides.",
+        ),
+    ] = "openvino"
+    device: Annotated[
+        str,
+        Meta(
+            pattern=r"^(CPU|GPU(\.\d+)?|NPU|AUTO(:[A-Z.,0-9]+)?)$",
+            extra={FORM: "CPU, GPU, NPU, AUTO, or a form of them such as GPU.1 or AUTO:GPU,CPU"},
+            description="Inference device: CPU, GPU, NPU or AUTO.",
+        ),
+    ] = "CPU"
+    precision: Annotated[
+        Literal["", "f32", "f16", "bf16"],
+        Meta(description="Numeric precision of inference. Empty: the fastest that the hardware supports."),
+    ] = ""
+    threads: Annotated[
+        int, Meta(ge=0, le=256, description="CPU threads for inference. 0: all CPUs available to the service.")
+    ] = 0
+    hint: Annotated[
+        Literal["auto", "throughput", "latency"],
+        Meta(
+            description="throughput: several frames in parallel. latency: all cores on one frame. "
+            "auto: all cores on a frame only while no other waits."
+        ),
+    ] = "auto"
+    sizes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=32,
+            description="Number of input sizes to keep compiled, about 40 MB each. "
+            "Raise it for cameras with different aspect ratios.",
+        ),
+    ] = 1
+    cache: Annotated[
+        bool, Meta(description="Cache compiled models on disk (.compiled in model.dir, 100 MB) for a faster start.")
+    ] = True

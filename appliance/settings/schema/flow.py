@@ -1,0 +1,86 @@
+"""Section `[flow]`: admission and scheduling of frames."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class FlowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Frame admission and scheduling."""
+
+    max_side: Annotated[
+        int,
+        Meta(ge=64, le=2048, description="Longest side of the model input, px. YOLO nano models are trained at 640."),
+    ] = 640
+    min_interval_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Minimum interval between frames of one camera, s. 0: a fair share of the device's capacity.",
+        ),
+    ] = 0.0
+    burst: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Number of consecutive early frames to accept before one is skipped; absorbs network jitter.",
+        ),
+    ] = 3
+    max_age_s: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=600,
+            description="Drop a frame as expired after waiting this long, s. An older result is no longer useful.",
+        ),
+    ] = 2.0
+    max_waiting: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Maximum number of cameras with a waiting frame. Another one gets the answer `overloaded`.",
+        ),
+    ] = 256
+    max_waiting_bytes: Annotated[
+        int, Meta(ge=1_000_000, le=16_000_000_000, description="Memory limit for all waiting frames, bytes.")
+    ] = 64_000_000
+    max_pixels: Annotated[
+        int,
+        Meta(
+            ge=10_000,
+            le=1_000_000_000,
+            description="Maximum image size, width x height, px. 40 million is enough for 8K.",
+        ),
+    ] = 40_000_000
+    deadline_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=600,
+            description="Treat the engine as hung, and restart, when one frame takes longer than this, s.",
+        ),
+    ] = 20.0
+    slow_frame_s: Annotated[
+        float,
+        Meta(ge=0.001, le=600, description="Log a warning with timings for a frame that takes longer than this, s."),
+    ] = 2.0
+    scene_gate: Annotated[
+        bool, Meta(description="Repeat the last result, without inference, while the scene is unchanged.")
+    ] = False
+    refresh_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="With scene_gate: maximum time between inferences of an unchanged scene, s."),
+    ] = 10.0
+    jpeg_quality: Annotated[
+        int,
+        Meta(
+            ge=30,
+            le=95,
+            description="JPEG quality requested from cameras. 80 loses no detections; 95 doubles the size.",
+        ),
+    ] = 80
