@@ -23,7 +23,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.camera.link import POLLING, WEBSOCKET, Link, LinkLost, Rejected, WebSocketBlocked, bounded_s, connected
+from appliance.camera.link import (
+    POLLING,
+    WEBSOCKET,
+    Link,
+    LinkLost,
+    NameRejected,
+    Rejected,
+    WebSocketBlocked,
+    bounded_s,
+    connected,
+)
 from appliance.camera.sources.source import Capture, Source
 from appliance.camera.worker_thread import WorkerThread
 from appliance.device import systemd
@@ -103,7 +113,10 @@ class Agent:
         self._latency_ms = 0.0
 
     async def run(self) -> None:
-        """Connect, send pictures and reconnect, until cancelled. Raises SourceError when the source ends."""
+        """Connect, send pictures and reconnect, until cancelled.
+
+        Raises SourceError when the source ends, ConfigError when the device rejects the camera's name.
+        """
         thread = WorkerThread("source")
         failures = rejections = 0
         try:
@@ -114,6 +127,11 @@ class Agent:
                 try:
                     await self._use_connection(await self._find(), thread)
                 except LinkLost as error:
+                    if isinstance(error, NameRejected):
+                        raise ConfigError(
+                            f"the device rejects the name {self._name!r}: {error}. Set another with --name, "
+                            "or update the device"
+                        ) from None
                     rejected, least_s = isinstance(error, Rejected), error.retry_after_s
                     self._choose_transport(error)
                     self._report(error)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 
+from appliance import camera_names
 from appliance.camera.agent import Agent, Find, FrameResult
 from appliance.camera.finder import Finder
 from appliance.camera.saved_pictures import SavedPictures
@@ -54,6 +55,9 @@ async def run(options: Options, report: ReportLine) -> None:
 
     `report` takes each line for standard output.
     """
+    name = camera_names.normal(options.name)
+    if name is None:
+        raise ConfigError(f"{options.name!r} is not a valid camera name: {camera_names.RULE}. Set it with --name")
     token = functools.partial(_token, options)
     token()
     find = _at(options.url) if options.url else Finder()
@@ -73,7 +77,7 @@ async def run(options: Options, report: ReportLine) -> None:
             trigger.offer(result.names, _as_json(result).encode())
 
     notifier = systemd.notifier()
-    agent = Agent(source, find=find, name=options.name, token=token, on_result=on_result, notifier=notifier)
+    agent = Agent(source, find=find, name=name, token=token, on_result=on_result, notifier=notifier)
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):

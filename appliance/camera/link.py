@@ -40,7 +40,8 @@ _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
 
 WEBSOCKET, POLLING = "websocket", "polling"
 
-_PERMANENT = ("unauthorized", "name_invalid", "option_invalid", "host_refused", "origin_refused")
+_NAME_INVALID = "name_invalid"
+_PERMANENT = ("unauthorized", _NAME_INVALID, "option_invalid", "host_refused", "origin_refused")
 """Codes of permanent rejections, for answers without `retry_after`."""
 _LONGEST_LIMIT_S = 3600.0
 _LONGEST_TEXT = 300
@@ -62,6 +63,10 @@ class WebSocketBlocked(LinkLost):
 
 class Rejected(LinkLost):
     """The device rejects this name, token or address until the settings of the device or the camera change."""
+
+
+class NameRejected(Rejected):
+    """The device accepts no camera of this name, whatever its settings: another attempt can never succeed."""
 
 
 class Link:
@@ -179,7 +184,7 @@ def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
     data = payload.get("data")
     if isinstance(data, Mapping) and "code" in data:
         if data.get("retry_after") is None:
-            return Rejected(text)
+            return NameRejected(text) if data["code"] == _NAME_INVALID else Rejected(text)
         error = LinkLost(text)
         with contextlib.suppress(TypeError, ValueError):
             error.retry_after_s = bounded_s(data["retry_after"])

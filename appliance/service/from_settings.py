@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from appliance import camera_names
 from appliance.device import state
 from appliance.device.profile import DeviceProfile
 from appliance.flow.cache import Cache
@@ -74,7 +75,9 @@ def governor_policy(settings: Settings, network: Network | None, known: DevicePr
 def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     """The settings of each camera by name."""
     return {
-        name: CameraPolicy(camera.token, camera.weight, camera.priority, camera.min_interval_s)
+        camera_names.normal(name) or name: CameraPolicy(
+            camera.token, camera.weight, camera.priority, camera.min_interval_s
+        )
         for name, camera in settings.cameras.items()
     }
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from appliance import camera_names
 from appliance.errors import ConfigError
 from appliance.redaction import redact
 from appliance.settings import sources
@@ -140,6 +141,14 @@ def _check_together(settings: Settings) -> None:
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
             "the device reduces its load at the target and pauses inference at the critical temperature"
         )
+    known: dict[str, str] = {}
+    for written in settings.cameras:
+        name = camera_names.normal(written)
+        if name is None:
+            raise ConfigError(f"[cameras.{written!r}]: invalid camera name: {camera_names.RULE}")
+        if name in known:
+            raise ConfigError(f"[cameras.{written!r}] and [cameras.{known[name]!r}] name the same camera; remove one")
+        known[name] = written
 
 
 def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:

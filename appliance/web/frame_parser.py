@@ -20,7 +20,6 @@ from appliance.values import BIG_BYTES, Frame, FrameId, ResultFilter
 from appliance.vision.decode import read_header
 
 FIELDS = ("image", "frame_id", "captured_at", "min_confidence", "classes")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _DATA_URL = re.compile(r"\s*data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
 _BREAKS = b"\t\r\n\v\f"
 _BLANK = b" " + _BREAKS
@@ -28,15 +27,6 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _MAX_ID_LENGTH = 128
 _ID_NUMBER_LIMIT = 10**_MAX_ID_LENGTH
 _MAX_CLASSES = 1000
-
-
-HTTP_PREFIX = "http-"
-"""The start of the camera names that HTTP requests use; a client cannot choose such a name."""
-
-
-def is_camera_name(name: object) -> bool:
-    """Whether a camera may have this name: names appear in logs, URLs and metrics."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None and not name.startswith(HTTP_PREFIX)
 
 
 def frame_id_of(payload: object) -> FrameId | None:

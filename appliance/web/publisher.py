@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from appliance.camera_names import HTTP_PREFIX
 from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
 from appliance.web import payloads
-from appliance.web.frame_parser import HTTP_PREFIX
 from appliance.web.payloads import Payload
 from appliance.web.pictures import Pictures
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import socketio
 
-from appliance import __version__
+from appliance import __version__, camera_names
 from appliance.errors import BadFrame, Refused, did_you_mean
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
@@ -26,7 +26,7 @@ from appliance.values import CameraLimits, Failed, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
-from appliance.web.frame_parser import FrameParser, frame_id_of, is_camera_name
+from appliance.web.frame_parser import FrameParser, frame_id_of
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payloads import Payload
 from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
@@ -149,16 +149,14 @@ class SocketEvents:
             if self._access.rules.require_token and not (viewer and same(token, viewer)):
                 raise refusal(Refused.code, "unauthorized: give `name` and `token` in auth")
             return _default_name(sid)
-        if not is_camera_name(name):
-            raise refusal(
-                "name_invalid",
-                "invalid camera name: use at most 64 letters, digits and _.:-, not starting with http-",
-            )
-        policy = self._book.policies.get(name)
+        normal = camera_names.normal(name)
+        if normal is None:
+            raise refusal("name_invalid", f"invalid camera name: {camera_names.RULE}")
+        policy = self._book.policies.get(normal)
         expected = policy.token if policy else ""
         if (self._access.rules.require_token and not expected) or (expected and not same(token, expected)):
-            raise refusal(Refused.code, f"unauthorized: wrong token for camera '{name}'")
-        return str(name)
+            raise refusal(Refused.code, f"unauthorized: wrong token for camera '{normal}'")
+        return normal
 
     async def disconnect(self, sid: str, reason: str | None = None) -> None:
         self._may_subscribe.discard(sid)
@@ -231,7 +229,7 @@ def _address(environ: Mapping[str, Any]) -> str:
 
 def _default_name(sid: str) -> str:
     """The camera name of an unnamed client. A session id may start with `_`, which is reserved for the service."""
-    return sid if is_camera_name(sid) else f"c{sid}"
+    return sid if camera_names.normal(sid) == sid else f"c{sid}"
 
 
 def _described(sid: str, camera: str) -> str:
@@ -243,10 +241,15 @@ def _cameras(payload: Any) -> set[str] | None:
     cameras = payload.get("cameras") if isinstance(payload, Mapping) else None
     if cameras == EVERY:
         return {EVERY}
-    if (
-        isinstance(cameras, list)
-        and len(cameras) <= MAX_SUBSCRIPTIONS
-        and all(is_camera_name(name) for name in cameras)
-    ):
-        return set(cameras)
-    return None
+    if not isinstance(cameras, list) or len(cameras) > MAX_SUBSCRIPTIONS:
+        return None
+    names = {_subscribable(name) for name in cameras}
+    return None if None in names else {name for name in names if name is not None}
+
+
+def _subscribable(name: object) -> str | None:
+    """A name to subscribe to: also that of an HTTP client without a name."""
+    if isinstance(name, str) and name.startswith(camera_names.HTTP_PREFIX):
+        rest = camera_names.normal(name.removeprefix(camera_names.HTTP_PREFIX))
+        return None if rest is None else camera_names.HTTP_PREFIX + rest
+    return camera_names.normal(name)

@@ -19,12 +19,13 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from appliance import __version__
+from appliance.camera_names import HTTP_PREFIX
 from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
 from appliance.flow.detector import Detector
 from appliance.values import BIG_BYTES, Detected, Failed, Skipped
 from appliance.web.access import Access, same
 from appliance.web.form import OVERHEAD_BYTES, read_form
-from appliance.web.frame_parser import HTTP_PREFIX, FrameParser
+from appliance.web.frame_parser import FrameParser
 from appliance.web.payloads import Payload
 from appliance.web.respond import Respond
 

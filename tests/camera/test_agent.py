@@ -216,6 +216,17 @@ async def test_a_rejected_agent_connects_at_once_with_a_new_token(
         assert [record.levelname for record in lines if record.levelno >= logging.WARNING] == ["ERROR"]
 
 
+async def test_an_agent_ends_when_the_device_never_accepts_its_name(serve: Serve) -> None:
+    async with serve() as running:
+
+        async def find() -> str:
+            return running.url
+
+        agent = Agent(FakeSource(), find=find, name="\u202elens", on_result=lambda _: None)
+        with anyio.fail_after(20), pytest.raises(ConfigError, match="rejects the name"):
+            await agent.run()
+
+
 async def test_an_agent_retries_while_its_token_file_is_missing(serve: Serve) -> None:
     missing = iter([True])
 

@@ -539,3 +539,15 @@ def test_a_path_that_is_not_a_file_is_named_and_the_environment_still_applies(wh
     with pytest.raises(ConfigError, match=r"appliance\.toml"):
         loader.load(path)
     assert loader.salvage(path, {"APPLIANCE_SERVER_PORT": "82"}, {}).server.port == 82
+
+
+def test_names_of_cameras_keep_to_the_rule_for_names(tmp_path: Path) -> None:
+    settings = tmp_path / "appliance.toml"
+    settings.write_text('[cameras."Portão principal"]\ntoken = "x"\n')
+    assert list(loader.load(settings).cameras) == ["Portão principal"]
+    settings.write_text('[cameras."http-1"]\n')
+    with pytest.raises(ConfigError, match="invalid camera name: use 1 to 64 printable characters"):
+        loader.load(settings)
+    settings.write_text('[cameras."Portão"]\n[cameras."Portão "]\n')
+    with pytest.raises(ConfigError, match="name the same camera"):
+        loader.load(settings)

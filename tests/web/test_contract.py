@@ -305,7 +305,7 @@ async def test_a_subscriber_to_all_gets_its_own_results_once(serve: Serve) -> No
 
 
 @pytest.mark.parametrize(
-    "payload", [None, 5, "gate", [], {}, {"cameras": "gate"}, {"cameras": [1]}, {"cameras": ["no spaces please"]}]
+    "payload", [None, 5, "gate", [], {}, {"cameras": "gate"}, {"cameras": [1]}, {"cameras": ["no\nlines please"]}]
 )
 async def test_an_invalid_subscription_is_refused(live: Running, payload: Any) -> None:
     async with camera(live.url) as viewer:

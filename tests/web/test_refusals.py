@@ -29,7 +29,7 @@ async def error_of(one: Wire, auth: dict[str, Any] | None) -> dict[str, Any]:
         ({"server__require_token": "true"}, {"name": "gate", "token": "x"}, "unauthorized", None),
         ({"server__require_token": "true"}, None, "unauthorized", None),
         ({"server__require_token": "true"}, {"token": 7}, "unauthorized", None),
-        ({}, {"name": "no name"}, "name_invalid", None),
+        ({}, {"name": "no\nname"}, "name_invalid", None),
         ({}, {"name": "http-1"}, "name_invalid", None),
         ({}, {"name": ["gate"]}, "name_invalid", None),
         ({"server__max_connections": "1"}, {"name": "second"}, "too_many_connections", 10.0),
