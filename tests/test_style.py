@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,23 @@ def test_no_function_is_longer_than_60_lines(path: Path) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     )
     assert [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= 60] == []
+
+
+def types_of(path: Path) -> Iterator[str]:
+    """The classes of a file, also nested ones, and its type aliases: `Handler = Callable[...]`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Name) and target.id[0].isupper() and not target.id.isupper():
+            yield target.id
+
+
+def test_a_type_name_is_defined_once() -> None:
+    """A reader who meets a name knows what it means without its import."""
+    places = [(name, str(path.relative_to(PACKAGE))) for path in FILES for name in types_of(path)]
+    counts = Counter(name for name, _ in places)
+    assert sorted(place for place in places if counts[place[0]] > 1) == []
 
 
 def test_no_test_module_imports_another_one() -> None:

@@ -23,7 +23,7 @@ import anyio
 
 from appliance.errors import EngineError, ModelError
 from appliance.flow.detector import Detector
-from appliance.flow.trial import LoadNetwork, ModelTrial, TrialBounds, load_and_try
+from appliance.flow.trial import LoadInference, ModelTrial, TrialBounds, load_and_try
 from appliance.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Activation:
         self,
         *,
         detector: Detector,
-        load: LoadNetwork,
+        load: LoadInference,
         max_side: int,
         clock: Clock,
         room_bytes: Callable[[], int | None] = lambda: None,

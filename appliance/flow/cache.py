@@ -1,7 +1,7 @@
 """Cache answers for byte-identical pictures.
 
 The key covers every byte, because the first kilobyte of a camera's JPEGs is the same in all of them. Bounded in entries
-and bytes; what is too old is dropped when it is met, and by `sweep`.
+and bytes. Expired answers are evicted when they are looked up, and by `sweep`.
 """
 
 from __future__ import annotations

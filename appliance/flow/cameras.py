@@ -28,7 +28,7 @@ class CameraPolicy:
     min_interval_s: float = 0.0
 
 
-class TokenBucket:
+class FrameRateLimiter:
     """Allows one frame per interval on average, and `burst` in a row.
 
     There is no timer: the level is computed on use.
@@ -83,7 +83,7 @@ class Camera:
     """One camera's state. Only the event loop uses it."""
 
     policy: CameraPolicy
-    bucket: TokenBucket
+    rate_limiter: FrameRateLimiter
     own: bool = False
     """One of the service's own: it takes no share of the engine and appears in no report."""
     announced: CameraLimits | None = None
@@ -194,7 +194,9 @@ class CameraBook:
                     del self._cameras[loose]
             own = is_own_camera(name)
             tally = Tally() if own else self.tally
-            camera = Camera(self.policies.get(name, CameraPolicy()), TokenBucket(self._burst), own=own, tally=tally)
+            camera = Camera(
+                self.policies.get(name, CameraPolicy()), FrameRateLimiter(self._burst), own=own, tally=tally
+            )
             self._cameras[name] = camera
         return camera
 

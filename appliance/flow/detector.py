@@ -96,7 +96,7 @@ class Detector:
         refusal = self.admit(frame.camera)
         if refusal is None:
             return await self.take(frame)
-        self._ledger.tell(frame, refusal)
+        self._ledger.publish(frame, refusal)
         return Receipt.of(refusal)
 
     def admit(self, name: str) -> Failed | Skipped | None:
@@ -142,14 +142,14 @@ class Detector:
 
     async def ask(self, frame: Frame) -> Outcome:
         """Offer a frame and return its outcome, which is also published."""
-        with self._ledger.asked(frame) as outcome:
+        with self._ledger.outcome_of(frame) as outcome:
             await self.offer(frame)
             return await outcome
 
     def _refusal(self, name: str, camera: Camera, now_s: float) -> Failed | Skipped | None:
         if self._closing:
             return _CLOSED
-        wait_s = camera.bucket.take(now_s, self._pace.enforced_interval(camera))
+        wait_s = camera.rate_limiter.take(now_s, self._pace.enforced_interval(camera))
         if wait_s > 0:
             self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))

@@ -27,7 +27,7 @@ class Ledger:
         self._book, self._cache, self._publish, self._clock = book, cache, publish, clock
         self._open: dict[int, tuple[Frame, Key | None]] = {}
         self._followers: dict[Key, list[Frame]] = {}
-        self._asked: dict[int, asyncio.Future[Outcome]] = {}
+        self._awaited: dict[int, asyncio.Future[Outcome]] = {}
         self._concluded = asyncio.Event()
 
     def __contains__(self, frame: Frame) -> bool:
@@ -86,23 +86,23 @@ class Ledger:
         camera = self._book.get(frame.camera)
         if camera is not None:
             camera.outcome(outcome, self._clock())
-        self.tell(frame, outcome)
+        self.publish(frame, outcome)
 
-    def tell(self, frame: Frame, outcome: Outcome) -> None:
+    def publish(self, frame: Frame, outcome: Outcome) -> None:
         """Publish an outcome that has been counted already."""
-        asked = self._asked.get(id(frame))
-        if asked is not None and not asked.done():
-            asked.set_result(outcome)
+        awaited = self._awaited.get(id(frame))
+        if awaited is not None and not awaited.done():
+            awaited.set_result(outcome)
         self._publish(frame, outcome)
 
     @contextmanager
-    def asked(self, frame: Frame) -> Iterator[asyncio.Future[Outcome]]:
+    def outcome_of(self, frame: Frame) -> Iterator[asyncio.Future[Outcome]]:
         """A future for the outcome of a frame, valid within the block."""
-        self._asked[id(frame)] = future = asyncio.get_running_loop().create_future()
+        self._awaited[id(frame)] = future = asyncio.get_running_loop().create_future()
         try:
             yield future
         finally:
-            del self._asked[id(frame)]
+            del self._awaited[id(frame)]
 
     async def concluded(self, frames: list[Frame]) -> None:
         """Wait until none of these frames is open."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from math import ceil
 
-from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, TokenBucket
+from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, FrameRateLimiter
 from appliance.flow.shares import USE, Demand, changed, fair_intervals
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
@@ -99,7 +99,7 @@ class Pace:
 
     def preview(self) -> CameraLimits:
         """The limits of a camera that started to send now."""
-        newcomer = Camera(CameraPolicy(), TokenBucket(1))
+        newcomer = Camera(CameraPolicy(), FrameRateLimiter(1))
         return self._limits_of(newcomer, self._fair(self._clock(), newcomer).get(_NEWCOMER))
 
     def enforced_interval(self, camera: Camera) -> float:

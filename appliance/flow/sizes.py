@@ -43,7 +43,7 @@ class Sizes:
         self._used: Counter[Size] = Counter()
         self._until_half = _HALF_LIFE
         self._to_prepare: SimpleQueue[Size | None] = SimpleQueue()
-        self._asked: set[Size | None] = set()
+        self._requested: set[Size | None] = set()
         """Sizes that are being prepared, and sizes that failed."""
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -113,9 +113,9 @@ class Sizes:
         return min(own, key=self._used.__getitem__) if len(own) >= self._most else None
 
     def _prepare_later(self, size: Size | None) -> None:
-        if self._closed or size in self._asked:
+        if self._closed or size in self._requested:
             return
-        self._asked.add(size)
+        self._requested.add(size)
         if self._thread is None:
             self._thread = threading.Thread(target=self._prepare, name="compile", daemon=True)
             self._thread.start()
@@ -136,4 +136,4 @@ class Sizes:
                 log.error("%s; frames run without it", error, extra={"kind": "compile", "code": error.code})
                 continue
             with self._lock:
-                self._asked.discard(size)
+                self._requested.discard(size)

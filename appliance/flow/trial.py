@@ -35,7 +35,7 @@ _MOST_PIXELS = 100_000_000
 _MOST_PICTURE_BYTES, _MOST_BYTES = 20_000_000, 100_000_000
 """Limits for one picture file and for all of them, which share memory with the running service."""
 
-LoadNetwork = Callable[[str], Inference]
+LoadInference = Callable[[str], Inference]
 """Load the network of the bundle with this name. Raises ModelError or EngineError."""
 
 
@@ -89,7 +89,7 @@ def _loses_its_engine(new: Network, former: Network | None) -> EngineError | Mod
 
 
 def load_and_try(
-    load: LoadNetwork,
+    load: LoadInference,
     name: str,
     former: Inference | None,
     pictures: Path | None,

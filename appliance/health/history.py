@@ -26,7 +26,7 @@ _LAST_STEP = 2**32 - 1
 
 Span = Literal["hour", "day"]
 Merge = Literal["mean", "max", "min"]
-Slots = NDArray[np.intp]
+SlotIndices = NDArray[np.intp]
 _PER_MOMENT: dict[Span, int] = {"hour": 1, "day": 60 // STEP_S}
 """Rows merged into one entry of the answer."""
 
@@ -103,7 +103,7 @@ class History:
         known = (rows["step"] == steps) & (steps > 0)
         return Excerpt(span, int(steps[0]), np.where(known[:, None], rows["values"], np.float32(np.nan)))
 
-    def take_unsaved(self, most: int) -> tuple[Slots, Rows]:
+    def take_unsaved(self, most: int) -> tuple[SlotIndices, Rows]:
         """Return up to `most` unsaved rows with their checksums, and their slots. Marks them as saved."""
         slots = np.flatnonzero(self._unsaved)[:most]
         self._unsaved[slots] = False
@@ -111,7 +111,7 @@ class History:
         rows["crc"] = [seal(row) for row in rows]
         return slots, rows
 
-    def give_back(self, slots: Slots) -> None:
+    def give_back(self, slots: SlotIndices) -> None:
         """Mark these rows as unsaved again."""
         self._unsaved[slots] = True
 

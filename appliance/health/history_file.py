@@ -20,7 +20,7 @@ import numpy as np
 from appliance import files
 from appliance.device import state
 from appliance.device.state import StateFolder
-from appliance.health.history import ROW, SLOTS, STEP_S, Rows, Slots, seal
+from appliance.health.history import ROW, SLOTS, STEP_S, Rows, SlotIndices, seal
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def create(path: Path) -> None:
     files.write(path, HEADER + bytes(SLOTS * ROW.itemsize))
 
 
-def save(path: Path, slots: Slots, rows: Rows) -> None:
+def save(path: Path, slots: SlotIndices, rows: Rows) -> None:
     """Write rows to their slots and sync them to disk. Raises OSError."""
     if not path.exists():
         create(path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from appliance.web import origins
 from appliance.web.access import Access, same
@@ -15,8 +16,6 @@ from appliance.web.health import PAGE
 from appliance.web.ingress.guard import guard
 from appliance.web.publisher import Publisher
 from appliance.web.respond import Respond
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NO_PICTURE = (
     "no picture: the camera is not connected, or no client is subscribed to it. "

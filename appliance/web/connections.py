@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from appliance.web import old_clients
 
@@ -27,8 +27,6 @@ _NO_UPGRADE = (
     "transport=websocket requires the headers `Connection: Upgrade` and `Upgrade: websocket`. If the client sends "
     "them, check that no proxy removes them\n"
 )
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Connections:

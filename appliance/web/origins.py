@@ -18,18 +18,18 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from appliance.web.access import Access
 from appliance.web.respond import Respond
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HOST = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)(%[^\]]*)?\](:\d*)?|(?P<name>[\w.-]+)(:\d*)?", re.ASCII)
 _OWN_SUFFIXES = (".local", ".localhost")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.cameras import CameraBook, CameraPolicy, Rate, TokenBucket
+from appliance.flow.cameras import CameraBook, CameraPolicy, FrameRateLimiter, Rate
 from appliance.values import CameraLimits, Detected, Failed, Size, Skipped, SkipReason, Timing
 
 
@@ -16,11 +16,11 @@ from appliance.values import CameraLimits, Detected, Failed, Size, Skipped, Skip
 def test_no_more_than_the_burst_and_one_an_interval_get_through(
     burst: int, interval_s: float, gaps_s: list[float]
 ) -> None:
-    bucket = TokenBucket(burst)
+    limiter = FrameRateLimiter(burst)
     now_s, times = 50.0, []
     for gap_s in gaps_s:
         now_s += gap_s
-        if bucket.take(now_s, interval_s) == 0.0:
+        if limiter.take(now_s, interval_s) == 0.0:
             times.append(now_s)
     for first in range(len(times)):
         for last in range(first, len(times)):
@@ -30,26 +30,26 @@ def test_no_more_than_the_burst_and_one_an_interval_get_through(
 
 @given(st.integers(1, 5), st.floats(0.01, 10), st.lists(st.floats(0, 5), max_size=50))
 def test_who_waits_as_long_as_it_is_told_gets_through(burst: int, interval_s: float, gaps_s: list[float]) -> None:
-    bucket = TokenBucket(burst)
+    limiter = FrameRateLimiter(burst)
     now_s = 50.0
     for gap_s in gaps_s:
         now_s += gap_s
-        wait_s = bucket.take(now_s, interval_s)
+        wait_s = limiter.take(now_s, interval_s)
         assert 0 <= wait_s <= interval_s + 1e-9
         if wait_s:
             now_s += wait_s + 1e-6
-            assert bucket.take(now_s, interval_s) == 0.0
+            assert limiter.take(now_s, interval_s) == 0.0
 
 
 @given(st.integers(1, 5), st.floats(0.01, 10), st.integers(1, 200))
 def test_a_steady_camera_that_keeps_the_interval_is_never_refused(burst: int, interval_s: float, frames: int) -> None:
-    bucket = TokenBucket(burst)
-    assert all(bucket.take(7.0 + n * interval_s, interval_s) == 0.0 for n in range(frames))
+    limiter = FrameRateLimiter(burst)
+    assert all(limiter.take(7.0 + n * interval_s, interval_s) == 0.0 for n in range(frames))
 
 
 def test_without_an_interval_nothing_is_refused() -> None:
-    bucket = TokenBucket(1)
-    assert all(bucket.take(1.0, 0.0) == 0.0 for _ in range(100))
+    limiter = FrameRateLimiter(1)
+    assert all(limiter.take(1.0, 0.0) == 0.0 for _ in range(100))
 
 
 @given(st.floats(0.01, 2.0), st.floats(0, 10_000))

@@ -20,7 +20,7 @@ from typing import Any
 from appliance.camera.sources import pyav
 from appliance.camera.sources.http_auth import Login
 from appliance.camera.sources.jpeg_splitter import MAX_BYTES, JpegSplitter
-from appliance.camera.sources.pyav import StreamFrame
+from appliance.camera.sources.pyav import ReceivedFrame
 from appliance.camera.sources.source import Stream, WaitUntilRequested
 from appliance.camera.sources.url import CameraUrl
 from appliance.errors import SourceError
@@ -150,13 +150,13 @@ class _HttpStream:
         self._camera, self._response, self._first, self._clock = camera, response, first, clock
         self._requested_s = clock()
 
-    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[StreamFrame]:
+    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[ReceivedFrame]:
         """Yield the pictures until the stream ends. Raises SourceError if it breaks off."""
         while True:
             count = 0
             for picture in self._read():
                 count += 1
-                yield StreamFrame(picture, None)
+                yield ReceivedFrame(picture, None)
             if count == 0:
                 raise self._camera.failed("the camera sends no pictures. Check that this is the URL of its stream.")
             if count > 1:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance.camera.sources.source import PATIENCE_S, Camera, Capture, Stream, StreamFrame
+from appliance.camera.sources.source import PATIENCE_S, Capture, LiveCamera, Stream, StreamFrame
 from appliance.errors import SourceError
 from appliance.ports import Clock
 from appliance.values import CameraLimits
@@ -24,7 +24,7 @@ _REOPEN_AFTER_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _FIRST_AFTER_REJECTION_S, _LONGEST_AFTER_REJECTION_S = 60.0, 600.0
 
-CameraFor = Callable[[CameraLimits], Camera]
+CameraFor = Callable[[CameraLimits], LiveCamera]
 
 
 class LiveSource:

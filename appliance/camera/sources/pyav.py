@@ -30,7 +30,7 @@ _TRANSPORTS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFrame:
+class ReceivedFrame:
     """A JPEG packet or a decoded frame, with its time in the stream (None: unknown)."""
 
     content: Any
@@ -66,7 +66,7 @@ class ContainerStream:
 
     container: Any
 
-    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[StreamFrame]:
+    def frames(self, wait_until_requested: WaitUntilRequested) -> Iterator[ReceivedFrame]:
         """Yield all frames. FFmpeg reads continuously, so `wait_until_requested` is not used."""
         return read_frames(self.container)
 
@@ -116,7 +116,7 @@ def open_container(source: FFmpegInput) -> Any:
     return container
 
 
-def read_frames(container: Any) -> Iterator[StreamFrame]:
+def read_frames(container: Any) -> Iterator[ReceivedFrame]:
     """Yield the frames of a container's first video stream. Raises SourceError if it breaks off."""
     try:
         yield from _read_frames(container.streams.video[0], container)
@@ -124,7 +124,7 @@ def read_frames(container: Any) -> Iterator[StreamFrame]:
         raise SourceError(f"the stream broke off: {_reason(error)}", "source_unreadable") from None
 
 
-def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
+def _read_frames(stream: Any, container: Any) -> Iterator[ReceivedFrame]:
     stream.thread_type = "SLICE"  # FRAME threading would delay output by one frame per thread
     packets = container.demux(stream)
     if stream.codec_context.name == "mjpeg":
@@ -133,7 +133,7 @@ def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
         if first is None or not _is_turned(stream, first):
             for packet in packets:
                 if packet.size:
-                    yield StreamFrame(bytes(packet), _seconds(packet.pts, packet.time_base))
+                    yield ReceivedFrame(bytes(packet), _seconds(packet.pts, packet.time_base))
             return
     raw = stream.codec_context.name == "rawvideo"
     for packet in packets:
@@ -142,7 +142,7 @@ def _read_frames(stream: Any, container: Any) -> Iterator[StreamFrame]:
         except ValueError:  # damaged data; decoding recovers at the next key frame
             continue
         for frame in frames:
-            yield StreamFrame(frame, _seconds(frame.pts, frame.time_base))
+            yield ReceivedFrame(frame, _seconds(frame.pts, frame.time_base))
 
 
 def _is_turned(stream: Any, packet: Any) -> bool:

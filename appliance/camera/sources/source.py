@@ -64,7 +64,7 @@ class Stream(Protocol):
         """Release the camera."""
 
 
-class Camera(Protocol):
+class LiveCamera(Protocol):
     """A camera that a live source can open repeatedly."""
 
     def open(self) -> Stream:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-from appliance.camera.sources.pyav import FFmpegInput, StreamFrame, open_container, read_frames
+from appliance.camera.sources.pyav import FFmpegInput, ReceivedFrame, open_container, read_frames
 from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
 from appliance.ports import Clock
@@ -36,9 +36,9 @@ class VideoSource:
         self._clock, self._wait = clock, wait or self._closed.wait
         self._container = open_container(self._input)
         self._playback = self._play()
-        self._next: tuple[StreamFrame, float] | None = None
+        self._next: tuple[ReceivedFrame, float] | None = None
         """The frame to return next, if it was not due when the last `take` timed out."""
-        self._ahead: tuple[StreamFrame, float] | None = None
+        self._ahead: tuple[ReceivedFrame, float] | None = None
         self._begun_s: float | None = None
         self._busy = threading.Lock()
 
@@ -64,7 +64,7 @@ class VideoSource:
             finally:
                 self._busy.release()
 
-    def _due(self) -> tuple[StreamFrame, float]:
+    def _due(self) -> tuple[ReceivedFrame, float]:
         """The current or next frame and the time when it is due, s since the start of playback."""
         now_s = self._clock()
         frame, due_s = self._next or self._ahead or next(self._playback)
@@ -81,7 +81,7 @@ class VideoSource:
             (frame, due_s), self._ahead = self._ahead, next(self._playback)
         return frame, due_s
 
-    def _play(self) -> Generator[tuple[StreamFrame, float], None, None]:
+    def _play(self) -> Generator[tuple[ReceivedFrame, float], None, None]:
         """Yield frames forever, each with the time when it is due, s since the start of playback."""
         due_s, gap_s = 0.0, None
         while True:

@@ -89,7 +89,7 @@ class Cuda:
         return values[0] if values else None
 
 
-class Memory:
+class MirroredBuffer:
     """A buffer on the GPU with a mirror on the host, pinned so that the GPU can copy while the CPU works."""
 
     def __init__(self, cuda: Cuda, size_bytes: int) -> None:

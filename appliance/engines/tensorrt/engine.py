@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from appliance.engines.tensorrt import engine_files, versions
-from appliance.engines.tensorrt.cuda import Cuda, Memory
+from appliance.engines.tensorrt.cuda import Cuda, MirroredBuffer
 from appliance.engines.tensorrt.signature import IoTensor, Signature
 from appliance.errors import EngineError
 from appliance.models import engine_file
@@ -204,9 +204,9 @@ class _Buffers:
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self.event = cuda.new_event()
-        self._memory: dict[str, Memory] = {}
+        self._memory: dict[str, MirroredBuffer] = {}
 
-    def of(self, tensor: IoTensor, shape: Sequence[int]) -> Memory:
+    def of(self, tensor: IoTensor, shape: Sequence[int]) -> MirroredBuffer:
         """Memory for this tensor, enlarged if needed."""
         size_bytes, known = tensor.bytes_of(shape), self._memory.get(tensor.name)
         if known is not None and known.size_bytes >= size_bytes:
@@ -214,7 +214,7 @@ class _Buffers:
         if known is not None:
             del self._memory[tensor.name]
             known.free()
-        self._memory[tensor.name] = Memory(self._cuda, size_bytes)
+        self._memory[tensor.name] = MirroredBuffer(self._cuda, size_bytes)
         return self._memory[tensor.name]
 
     def write(self, image: IoTensor, tensor: Tensor) -> None:

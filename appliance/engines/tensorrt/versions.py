@@ -63,7 +63,7 @@ def new_log(tensorrt: Any) -> Any:
         tensorrt.ILogger.WARNING: logging.WARNING,
     }
 
-    class Log(tensorrt.ILogger):  # type: ignore[misc]  # NVIDIA's module is untyped
+    class TensorRTLogger(tensorrt.ILogger):  # type: ignore[misc]  # NVIDIA's module is untyped
         def __init__(self) -> None:
             super().__init__()
             self.last_error = "no reason given"
@@ -74,4 +74,4 @@ def new_log(tensorrt: Any) -> Any:
                 self.last_error = msg
             log.log(level, "TensorRT: %s", msg, extra={"kind": "tensorrt"})
 
-    return Log()
+    return TensorRTLogger()

@@ -28,7 +28,7 @@ from appliance.workshop.environment import python_of
 from appliance.workshop.export import tensorrt_engine, ultralytics_process
 from appliance.workshop.export.ultralytics_process import ENVIRONMENT, Exported
 from appliance.workshop.quantize import calibration
-from appliance.workshop.quantize.calibration import Sample
+from appliance.workshop.quantize.calibration import CalibrationSample
 
 _LEAST_POINTS = 95.0
 """Of 100. FP16 weights and another engine move a box by at most a pixel and a confidence by at most 0.01."""
@@ -104,16 +104,16 @@ def export(
     return bundles.read(models / name)
 
 
-def _samples(folder: Path | None, scratch: Path, report: ReportLine) -> list[Sample]:
+def _samples(folder: Path | None, scratch: Path, report: ReportLine) -> list[CalibrationSample]:
     """The drawn scene and the pictures of the folder."""
     drawn = scratch / "scene.jpg"
     pixels, _ = scene.draw(_SCENE)
     drawn.write_bytes(decode.encode_jpeg(pixels, 90))
-    given: list[Sample] = []
+    given: list[CalibrationSample] = []
     if folder is not None:
         found = calibration.find(folder, _MOST_PICTURES, lambda _: None)  # a few are enough: nothing is calibrated
         given = calibration.decodable(found, report)
-    return [Sample(drawn, decode.read_header(drawn.read_bytes(), _SCENE.width * _SCENE.height)), *given]
+    return [CalibrationSample(drawn, decode.read_header(drawn.read_bytes(), _SCENE.width * _SCENE.height)), *given]
 
 
 def _tensorrt(settings: Settings, draft: Bundle, report: ReportLine) -> Engine | None:
@@ -122,7 +122,12 @@ def _tensorrt(settings: Settings, draft: Bundle, report: ReportLine) -> Engine |
 
 
 def _compare(
-    settings: Settings, made: Bundle, engine: Engine, weights: str, exported: Exported, samples: Sequence[Sample]
+    settings: Settings,
+    made: Bundle,
+    engine: Engine,
+    weights: str,
+    exported: Exported,
+    samples: Sequence[CalibrationSample],
 ) -> Agreement | None:
     """Compare the engine's detections, made as the service makes them, with those of the weights; close the engine.
 
@@ -144,7 +149,7 @@ def _compare(
     return Agreement(f"{weights} in Ultralytics {version}".strip(), round(points, 2), len(samples))
 
 
-def _check(agreement: Agreement | None, samples: Sequence[Sample], report: ReportLine) -> None:
+def _check(agreement: Agreement | None, samples: Sequence[CalibrationSample], report: ReportLine) -> None:
     """Report the agreement. Raises ModelError model_accuracy if it is too low."""
     if agreement is None:
         report(f"  not verified: no objects detected in {_count(samples)}. Pass pictures of its classes: --on FOLDER")

@@ -29,14 +29,14 @@ _MOST_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CalibrationSample:
     """A picture file and its parsed header."""
 
     path: Path
     picture: Picture
 
 
-def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
+def find(folder: Path, most: int, report: ReportLine) -> list[CalibrationSample]:
     """Select at most `most` pictures of a folder, evenly by name; report and skip unreadable files.
 
     Raises ModelError calibration_pictures if there are fewer than LEAST.
@@ -45,7 +45,9 @@ def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
     samples = []
     for path in found[:: -(-len(found) // max(most, LEAST)) or 1]:
         try:
-            samples.append(Sample(path, decode.read_header(files.read_plain(path, _MOST_BYTES), _MOST_PIXELS)))
+            samples.append(
+                CalibrationSample(path, decode.read_header(files.read_plain(path, _MOST_BYTES), _MOST_PIXELS))
+            )
         except (BadFrame, OSError) as error:
             report(f"  skipped {path.name}: {error}")
     if len(samples) < LEAST:
@@ -59,19 +61,21 @@ def find(folder: Path, most: int, report: ReportLine) -> list[Sample]:
     return samples
 
 
-def halves(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+def halves(samples: Sequence[CalibrationSample]) -> tuple[list[CalibrationSample], list[CalibrationSample]]:
     """The samples for calibration, and those for evaluation."""
     return list(samples[::2]), list(samples[1::2])
 
 
-def save_inputs(samples: Sequence[Sample], place_of: Callable[[Sample], Letterbox], folder: Path) -> None:
+def save_inputs(
+    samples: Sequence[CalibrationSample], place_of: Callable[[CalibrationSample], Letterbox], folder: Path
+) -> None:
     """Write each picture as an .npy file for the NNCF program."""
     folder.mkdir()
     for number, sample in enumerate(samples):
         np.save(folder / f"{number:06}.npy", decode.load(sample.picture, place_of(sample)))
 
 
-def decodable(samples: Sequence[Sample], report: ReportLine) -> list[Sample]:
+def decodable(samples: Sequence[CalibrationSample], report: ReportLine) -> list[CalibrationSample]:
     """The samples that can be decoded; the others are reported."""
     good = []
     for sample in samples:
@@ -83,7 +87,7 @@ def decodable(samples: Sequence[Sample], report: ReportLine) -> list[Sample]:
     return good
 
 
-def labels_of(samples: Sequence[Sample], folder: Path, classes: int) -> list[list[Label]]:
+def labels_of(samples: Sequence[CalibrationSample], folder: Path, classes: int) -> list[list[Label]]:
     """The labels of each picture, from the files in a folder; a picture without a file has no objects.
 
     Raises ModelError calibration_labels, naming the invalid line.

@@ -11,12 +11,12 @@ from appliance.vision import likeness
 from appliance.vision.likeness import DetectionsByImage
 from appliance.workshop.quantize import accuracy
 from appliance.workshop.quantize.accuracy import Label
-from appliance.workshop.quantize.calibration import Sample
+from appliance.workshop.quantize.calibration import CalibrationSample
 
 _QUICK_SIZES = 3
 _QUICK_PICTURES = 32
 
-Predict = Callable[[Path, Sequence[Sample]], DetectionsByImage]
+Predict = Callable[[Path, Sequence[CalibrationSample]], DetectionsByImage]
 """The detections of the network in this file, run as the service runs it."""
 
 
@@ -26,10 +26,10 @@ class Judge:
     def __init__(
         self,
         original: Path,
-        held_out: Sequence[Sample],
+        held_out: Sequence[CalibrationSample],
         truth: Sequence[Sequence[Label]] | None,
         predict: Predict,
-        size_of: Callable[[Sample], Size],
+        size_of: Callable[[CalibrationSample], Size],
     ) -> None:
         self._held_out, self._truth, self._predict = held_out, truth, predict
         self._original = predict(original, held_out)

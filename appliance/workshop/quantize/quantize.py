@@ -27,7 +27,7 @@ from appliance.vision.likeness import DetectionsByImage
 from appliance.workshop.environment import python_of
 from appliance.workshop.quantize import calibration, layer_times, nncf_process, quantized
 from appliance.workshop.quantize.accuracy import LEAST_CONFIDENCE, Label
-from appliance.workshop.quantize.calibration import Sample
+from appliance.workshop.quantize.calibration import CalibrationSample
 from appliance.workshop.quantize.judge import Judge
 from appliance.workshop.quantize.layer_search import LayerSearch, MeasureTimes, Quantizer
 from appliance.workshop.quantize.layers import QuantizationTrial
@@ -66,10 +66,10 @@ def quantize(
     ours, held_out = calibration.halves(calibration.decodable(calibration.find(pictures, most, report), report))
     truth = _truth(held_out, calibration.labels_folder(pictures, labels), len(original.classes))
 
-    def place_of(sample: Sample) -> Letterbox:
+    def place_of(sample: CalibrationSample) -> Letterbox:
         return original.place(sample.picture.size, settings.flow.max_side)
 
-    def size_of(sample: Sample) -> Size:
+    def size_of(sample: CalibrationSample) -> Size:
         return place_of(sample).outer
 
     try:
@@ -99,7 +99,7 @@ def _check_names(original: Bundle, out: str) -> None:
         raise ModelError(f"--out {out!r} must be the name of a new folder in model.dir", "quantize_failed")
 
 
-def _truth(held_out: Sequence[Sample], folder: Path | None, classes: int) -> list[list[Label]] | None:
+def _truth(held_out: Sequence[CalibrationSample], folder: Path | None, classes: int) -> list[list[Label]] | None:
     """The labels of the pictures; None if there are none."""
     truth = calibration.labels_of(held_out, folder, classes) if folder else []
     return truth if any(truth) else None
@@ -123,13 +123,13 @@ def _timer(settings: Settings, size: Size) -> MeasureTimes:
 
 
 def _predictor(
-    settings: Settings, original: Bundle, place_of: Callable[[Sample], Letterbox]
-) -> Callable[[Path, Sequence[Sample]], DetectionsByImage]:
+    settings: Settings, original: Bundle, place_of: Callable[[CalibrationSample], Letterbox]
+) -> Callable[[Path, Sequence[CalibrationSample]], DetectionsByImage]:
     """Runs a network on pictures with the engine and reader of the service."""
     reader = original.reader(settings.model.iou, settings.model.max_detections)
     wanted = ResultFilter(LEAST_CONFIDENCE)
 
-    def predict(network: Path, samples: Sequence[Sample]) -> DetectionsByImage:
+    def predict(network: Path, samples: Sequence[CalibrationSample]) -> DetectionsByImage:
         engine = registry.create(
             settings.engine.kind, network, device=settings.engine.device, precision=settings.engine.precision,
             threads=settings.engine.threads, hint="latency",
