@@ -1,4 +1,7 @@
-"""The values that all parts share: frozen dataclasses with units in their names, independent of every other module."""
+"""The values that all parts share: frozen dataclasses with units in their names, independent of every other module.
+
+More than 300 lines, because they refer to each other, and every room needs most of them.
+"""
 
 from __future__ import annotations
 
@@ -65,14 +68,60 @@ class Detection:
     """In the order of the training data; pose models only."""
     corners_px: tuple[Point, ...] | None = None
     """The corners of a rotated bounding box, in order around it; `box_px` is the upright box that encloses it."""
+    zones: tuple[str, ...] | None = None
+    """The zones that the object stands in; None: its camera has none."""
+
+
+Outline: TypeAlias = tuple[Point, ...]
+"""A polygon in parts of the picture's width and height, 0-1: a change of resolution does not move it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraZone:
+    """A named part of a camera's picture. `classes`: the classes that it is for; None: all."""
+
+    name: str
+    outline: Outline
+    classes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFilter:
+    """What a detection of a class must reach to be reported. Shares are of the picture's area, 0-1."""
+
+    min_confidence: float = 0.0
+    min_width_px: float = 0.0
+    min_height_px: float = 0.0
+    min_share: float = 0.0
+    max_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is reported of a camera's picture: its zones, its masks, and filters by class."""
+
+    zones: tuple[CameraZone, ...] = ()
+    masks: tuple[Outline, ...] = ()
+    """What stands here is not reported, and what changes here is no change of the scene."""
+    classes: frozenset[str] | None = None
+    """None: all."""
+    filters: tuple[tuple[str, ClassFilter], ...] = ()
+    """By class; `*`: for the classes without a filter of their own."""
+    digest: str = ""
+    """Equal for equal views; empty: everything is reported."""
+
+
+FULL_VIEW = View()
+"""Everything in the picture is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """The detections a sender asks for: minimum confidence (0-1) and class names (None: all)."""
+    """The detections a sender asks for: minimum confidence (0-1) and class names (None: all), in its camera's view."""
 
     min_confidence: float
     classes: frozenset[str] | None = None
+    view: View = FULL_VIEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def key_of(data: bytes, model: str, input_size: Size, wanted: ResultFilter) -> K
     """A 256-bit digest of everything that determines an answer: bytes, model, input size, options."""
     classes = "*" if wanted.classes is None else ",".join(sorted(wanted.classes))
     digest = hashlib.blake2b(data, digest_size=32)
-    digest.update(f"|{model}|{wanted.min_confidence}|{classes}".encode())
+    digest.update(f"|{model}|{wanted.min_confidence}|{classes}|{wanted.view.digest}".encode())
     return Key(digest.digest(), input_size)
 
 

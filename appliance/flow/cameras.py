@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from appliance.flow.inference import LastScene
 from appliance.flow.tally import Tally
-from appliance.values import CameraLimits, CameraStats, Detected, Failed, Outcome, Skipped, is_own_camera
+from appliance.values import (
+    FULL_VIEW,
+    CameraLimits,
+    CameraStats,
+    Detected,
+    Failed,
+    Outcome,
+    Skipped,
+    View,
+    is_own_camera,
+)
 
 SENDING_S = 5.0
 """A camera counts as sending for this long after a frame, or three of its intervals if that is longer."""
@@ -26,6 +36,7 @@ class CameraPolicy:
     weight: float = 1.0
     priority: int = 0
     min_interval_s: float = 0.0
+    view: View = FULL_VIEW
 
 
 class FrameRateLimiter:
@@ -183,6 +194,11 @@ class CameraBook:
 
     def get(self, name: str) -> Camera | None:
         return self._cameras.get(name)
+
+    def view_of(self, name: str) -> View:
+        """What is reported of this camera's pictures."""
+        policy = self.policies.get(name)
+        return policy.view if policy is not None else FULL_VIEW
 
     def enter(self, name: str) -> Camera:
         """The camera of this name; created if necessary."""

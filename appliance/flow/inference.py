@@ -15,7 +15,7 @@ from appliance.flow.core_boost import CoreBoost
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
-from appliance.vision import decode, letterbox, thumbnail
+from appliance.vision import decode, letterbox, thumbnail, view
 from appliance.vision.admission import Admission
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import Placing
@@ -131,6 +131,8 @@ class Inference:
         place = letterbox.fit(frame.picture.size, size, network.placing)
         with self._admission.admitted(frame.picture, place.inner):
             cells = thumbnail.mean_colours(frame.picture) if self._refresh_s is not None else None
+            if cells is not None:
+                cells = view.unmasked(frame.wanted.view, cells)
             if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
                 return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
@@ -147,6 +149,7 @@ class Inference:
         if alone and self._core_boost is not None:
             self._core_boost.record(size, all_cores, done_s - infer_started_s)
 
+        found = view.apply(frame.wanted.view, found, frame.picture.size)
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)
         scene = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None

@@ -312,7 +312,7 @@ def _notices(
 def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, vitals: Vitals) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server = settings.server
-    parser = from_settings.frame_parser(settings, clock)
+    parser = from_settings.frame_parser(settings, clock, path.book.view_of)
     SocketEvents(
         path.socket_server,
         options=from_settings.socket_options(settings),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from appliance import camera_names
 from appliance.device import state
@@ -15,7 +18,9 @@ from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
 from appliance.ports import Clock
 from appliance.settings.schema import Settings
-from appliance.values import Limits, Size
+from appliance.settings.schema.camera import CameraSettings
+from appliance.values import FULL_VIEW, CameraZone, ClassFilter, Limits, Size, View
+from appliance.vision.view import make_view
 from appliance.web.access import AccessRules
 from appliance.web.frame_parser import FrameParser
 from appliance.web.ingress.limits import IngressLimits, raise_file_limit
@@ -76,10 +81,23 @@ def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     """The settings of each camera by name."""
     return {
         camera_names.normal(name) or name: CameraPolicy(
-            camera.token, camera.weight, camera.priority, camera.min_interval_s
+            camera.token, camera.weight, camera.priority, camera.min_interval_s, camera_view(camera)
         )
         for name, camera in settings.cameras.items()
     }
+
+
+def camera_view(camera: CameraSettings) -> View:
+    """What is reported of a camera's pictures."""
+    return make_view(
+        zones=[
+            CameraZone(name, zone.points, frozenset(zone.classes) if zone.classes else None)
+            for name, zone in camera.zones.items()
+        ],
+        masks=[mask.points for mask in camera.masks.values()],
+        classes=camera.classes,
+        filters={name: ClassFilter(**msgspec.structs.asdict(limits)) for name, limits in camera.filters.items()},
+    )
 
 
 def access_rules(settings: Settings) -> AccessRules:
@@ -110,9 +128,13 @@ def ingress_limits(settings: Settings) -> IngressLimits:
     )
 
 
-def frame_parser(settings: Settings, clock: Clock) -> FrameParser:
+def frame_parser(
+    settings: Settings, clock: Clock, view_of: Callable[[str], View] = lambda camera: FULL_VIEW
+) -> FrameParser:
     """The reader of frames from clients, with its bounds."""
-    return FrameParser(settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock)
+    return FrameParser(
+        settings.server.max_frame_bytes, settings.flow.max_pixels, settings.model.min_confidence, clock, view_of
+    )
 
 
 def socket_options(settings: Settings) -> SocketOptions:

@@ -21,10 +21,13 @@ from appliance.errors import ConfigError
 from appliance.redaction import redact
 from appliance.settings import sources
 from appliance.settings.schema import PROFILES, Settings
+from appliance.settings.schema.camera import CameraSettings, Outline
 from appliance.settings.sources import Layer, field_types
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
 """The device's settings file, relative to the root."""
+_LEAST_AREA = 1e-5
+"""Of the picture: three pixels of 640x480. A smaller zone or mask is a mistake."""
 
 
 def load(
@@ -110,16 +113,28 @@ def _merged(layers: Iterable[Layer]) -> Settings:
 def describe(settings: Settings) -> str:
     """The effective settings as TOML, each with its description as a comment."""
     lines = [f"# {field_types(Settings)['profile'][1]}", f'profile = "{settings.profile}"']
-    for section in (name for name in Settings.__struct_fields__ if name not in ("profile", "cameras")):
-        lines += ["", f"[{section}]", *_describe_struct(getattr(settings, section))]
-    for name, camera in settings.cameras.items():
-        lines += ["", f"[cameras.{msgspec.json.encode(name).decode()}]", *_describe_struct(camera)]
+    for section in (name for name in Settings.__struct_fields__ if name != "profile"):
+        lines += _describe_sections(section, getattr(settings, section))
     return "\n".join(lines) + "\n"
 
 
-def _describe_struct(struct: Struct) -> Iterator[str]:
+def _describe_sections(path: str, value: Struct | dict[str, Any]) -> Iterator[str]:
+    """A section and those below it, or each section of a table of sections by name."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _describe_sections(f"{path}.{msgspec.json.encode(name).decode()}", entry)
+        return
+    yield from ("", f"[{path}]", *_describe_values(value))
+    for key in value.__struct_fields__:
+        if isinstance(below := getattr(value, key), (Struct, dict)):
+            yield from _describe_sections(f"{path}.{key}", below)
+
+
+def _describe_values(struct: Struct) -> Iterator[str]:
     for key, (_, doc) in field_types(type(struct)).items():
         value = getattr(struct, key)
+        if isinstance(value, (Struct, dict)):
+            continue
         if key in sources.SECRETS and value:
             value = "(set)"
         elif isinstance(value, str):
@@ -142,13 +157,37 @@ def _check_together(settings: Settings) -> None:
             "the device reduces its load at the target and pauses inference at the critical temperature"
         )
     known: dict[str, str] = {}
-    for written in settings.cameras:
+    for written, camera in settings.cameras.items():
         name = camera_names.normal(written)
         if name is None:
             raise ConfigError(f"[cameras.{written!r}]: invalid camera name: {camera_names.RULE}")
         if name in known:
             raise ConfigError(f"[cameras.{written!r}] and [cameras.{known[name]!r}] name the same camera; remove one")
         known[name] = written
+        _check_areas(f"cameras.{written}", camera)
+
+
+def _check_areas(where: str, camera: CameraSettings) -> None:
+    areas: dict[str, Outline] = {f"zones.{name}": zone.points for name, zone in camera.zones.items()}
+    areas |= {f"masks.{name}": mask.points for name, mask in camera.masks.items()}
+    for name, points in areas.items():
+        if _area(points) < _LEAST_AREA:
+            raise ConfigError(
+                f"{where}.{name}.points = {[list(point) for point in points]}: encloses no area. "
+                "Give at least three corners [x, y] in parts of the picture, such as [[0, 0], [1, 0], [1, 0.5]]"
+            )
+    for name, limits in camera.filters.items():
+        if limits.min_share > limits.max_share:
+            raise ConfigError(
+                f"{where}.filters.{name}: min_share = {limits.min_share:g} must not be above "
+                f"max_share = {limits.max_share:g}"
+            )
+
+
+def _area(points: Outline) -> float:
+    """The area of a polygon, as a part of the picture."""
+    following = (*points[1:], *points[:1])
+    return abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, following, strict=True))) / 2
 
 
 def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:

@@ -32,6 +32,8 @@ def _split(hint: Any) -> tuple[Any, Meta]:
 def _expected(bare: Any, meta: Meta) -> str:
     if get_origin(bare) is Literal:
         return _choice([str(value) or "empty" for value in get_args(bare)])
+    if get_origin(bare) is dict:
+        return f"a table of at most {meta.max_length} sections"
     if get_origin(bare) is tuple:
         return _list(get_args(bare)[0], meta)
     if bare is bool:
@@ -46,7 +48,10 @@ def _expected(bare: Any, meta: Meta) -> str:
 def _list(item: Any, meta: Meta) -> str:
     item_bare, item_meta = _split(item)
     form = (item_meta.extra or {}).get(FORM, "a string" if item_bare is str else "a value")
-    length = f", at most {meta.max_length} of them" if meta.max_length is not None else ""
+    length = ""
+    if meta.max_length is not None:
+        least = f"{meta.min_length} to" if meta.min_length else "at most"
+        length = f", {least} {meta.max_length} of them"
     return f"a list in which each item is {form}{length}"
 
 

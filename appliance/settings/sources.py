@@ -42,6 +42,8 @@ _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
 _MAX_BYTES = 1_000_000
 """Limit for a settings file. The path may name a device by mistake, and a failing disk can corrupt a file's size."""
 _MAX_SHOWN = 80
+_MAX_NAME = 253
+"""Characters of a section's own name, such as a camera's or a zone's. No camera has a longer one."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
@@ -132,14 +134,7 @@ def check(layer: Layer, schema: Schema) -> None:
         section = hints.get(key)
         if section is None:
             raise _unknown(layer, key, key, list(hints))
-        if get_origin(section) is dict:
-            _check_table(layer, key, value)
-            for name, entry in value.items():
-                _check_section(layer, f"{key}.{name}", entry, get_args(section)[1])
-        elif isinstance(section, type) and issubclass(section, Struct):
-            _check_section(layer, key, value, section)
-        else:
-            _check_value(layer, key, value, section, field_types(schema)[key][1])
+        _check_field(layer, key, value, section, field_types(schema)[key][1])
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:
@@ -198,6 +193,24 @@ def _lines(text: str) -> dict[str, int]:
     return numbers
 
 
+def _check_field(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
+    """Check a section, a table of sections by name, or a value."""
+    bare, limits = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, msgspec.Meta())
+    if get_origin(bare) is dict:
+        _check_table(layer, where, value)
+        if limits.max_length is not None and len(value) > limits.max_length:
+            raise _invalid(layer, where, f"{len(value)} sections", requirement(hint), doc)
+        for name, entry in value.items():
+            if len(name) > _MAX_NAME or _CONTROL.search(name):
+                reason = f"a name must have at most {_MAX_NAME} characters, without control characters"
+                raise _invalid(layer, where, name, reason, doc)
+            _check_field(layer, f"{where}.{name}", entry, get_args(bare)[1], doc)
+    elif isinstance(bare, type) and issubclass(bare, Struct):
+        _check_section(layer, where, value, bare)
+    else:
+        _check_value(layer, where, value, hint, doc)
+
+
 def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
     _check_table(layer, where, tree)
     fields = field_types(kind)
@@ -205,7 +218,7 @@ def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
     for key, value in tree.items():
         if key not in fields:
             raise _unknown(layer, f"{where}.{key}", key, list(fields))
-        _check_value(layer, f"{where}.{key}", value, hints[key], fields[key][1])
+        _check_field(layer, f"{where}.{key}", value, hints[key], fields[key][1])
 
 
 def _check_table(layer: Layer, where: str, value: Any) -> None:

@@ -10,13 +10,13 @@ import asyncio
 import base64
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from appliance.errors import BadFrame, did_you_mean
 from appliance.ports import Clock
-from appliance.values import BIG_BYTES, Frame, FrameId, ResultFilter
+from appliance.values import BIG_BYTES, FULL_VIEW, Frame, FrameId, ResultFilter, View
 from appliance.vision.decode import read_header
 
 FIELDS = ("image", "frame_id", "captured_at", "min_confidence", "classes")
@@ -51,6 +51,8 @@ class FrameParser:
     min_confidence: float
     """The default for frames that have none."""
     clock: Clock
+    view_of: Callable[[str], View] = lambda camera: FULL_VIEW
+    """What is reported of a camera's pictures."""
 
     async def parse(self, payload: object, *, camera: str, sender: str, frame_id: FrameId) -> Frame:
         """Like `parse_now`, but large pictures in a thread: 1 MB takes 5 ms for base64 and 1 ms for the header."""
@@ -72,6 +74,7 @@ class FrameParser:
             _check_fields(payload)
             payload = payload["image"]
         data = self.picture_bytes(payload)
+        wanted = self.result_filter(options.get("min_confidence"), options.get("classes"))
         own_id = options.get("frame_id")
         if own_id is not None:
             valid_id = frame_id_of(options)
@@ -86,7 +89,7 @@ class FrameParser:
             sender=sender,
             frame_id=frame_id,
             picture=read_header(data, self.max_pixels),
-            wanted=self.result_filter(options.get("min_confidence"), options.get("classes")),
+            wanted=replace(wanted, view=self.view_of(camera)),
             received_s=received_s,
             captured_at=_captured_at(options.get("captured_at")),
         )

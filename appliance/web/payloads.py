@@ -81,6 +81,8 @@ def of_detection(detection: Detection) -> Payload:
             **_columns([(one.x, one.y) for one in detection.keypoints_px]),
             "visible": [round(one.seen, 5) for one in detection.keypoints_px],
         }
+    if detection.zones is not None:
+        payload["zones"] = list(detection.zones)
     return payload
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from appliance.errors import ModelError
 from appliance.flow.cameras import CameraPolicy
-from appliance.values import Detected, Failed, Limits, ResultFilter, Size, Skipped, SkipReason
+from appliance.values import Detected, Failed, Limits, ResultFilter, Size, Skipped, SkipReason, View
 from appliance.vision import decode, scene
 from appliance.vision.admission import Admission
+from appliance.vision.view import make_view
 from tests.fakes import FakeEngine, broken_engine
 from tests.flow.detectors import FULL, Rig, running
 from tests.flow.frames import frame, jpeg
@@ -442,3 +443,34 @@ async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_i
             answers.append(outcome.cached)
         assert answers == [False, "unchanged", False, "unchanged", False]
         assert rig.engine.started == 3
+
+
+async def test_a_change_behind_a_mask_is_no_change_of_the_scene() -> None:
+    masked = ResultFilter(0.25, view=make_view(masks=[((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))]))
+    half = ResultFilter(0.25, view=make_view(masks=[((0.3, 0.0), (1.0, 0.0), (1.0, 1.0), (0.3, 1.0))]))
+    for wanted, expected in ((ResultFilter(0.25), [False, False]), (half, [False, "unchanged"]), (masked, [False] * 2)):
+        async with running(Rig(refresh_s=10.0)) as rig:
+            answers = []
+            for seed, at in ((1, 0.5), (2, 0.8)):
+                picture = decode.encode_jpeg(scene.draw(Size(1920, 1080), at, seed=seed)[0], 80)
+                one = frame(data=picture, at_s=rig.clock(), wanted=wanted)
+                await rig.detector.offer(one)
+                outcome = await rig.outcome(one)
+                assert isinstance(outcome, Detected)
+                answers.append(outcome.cached)
+            assert answers == expected
+
+
+async def test_cameras_with_different_views_do_not_share_answers() -> None:
+    async with running(Rig()) as rig:
+        for view, cached in (
+            (View(), False),
+            (make_view(classes=["car"]), False),
+            (make_view(classes=["car"]), "exact"),
+        ):
+            one = frame(seed=7, wanted=ResultFilter(0.25, view=view))
+            await rig.detector.offer(one)
+            outcome = await rig.outcome(one)
+            assert isinstance(outcome, Detected)
+            assert outcome.cached == cached
+            assert [found.name for found in outcome.detections] == ([] if view.digest else ["stop sign"])

@@ -396,6 +396,55 @@ def test_config_show_hides_secrets(tmp_path: Path) -> None:
     assert described.count('"(set)"') == 3
 
 
+AREAS = """
+[cameras.gate]
+classes = ["person", "car"]
+[cameras.gate.filters.person]
+min_confidence = 0.6
+min_share = 0.01
+[cameras.gate.filters."*"]
+min_height_px = 40
+[cameras.gate.zones.yard]
+points = [[0, 0.5], [1, 0.5], [1, 1], [0, 1]]
+classes = ["person"]
+[cameras.gate.masks."the street"]
+points = [[0, 0], [1, 0], [0.5, 0.3]]
+"""
+
+
+def test_zones_masks_and_filters_of_a_camera_are_read_and_shown(tmp_path: Path) -> None:
+    loaded = load(AREAS, folder=tmp_path)
+    gate = loaded.cameras["gate"]
+    assert gate.zones["yard"].points == ((0, 0.5), (1, 0.5), (1, 1), (0, 1))
+    assert gate.masks["the street"].points[2] == (0.5, 0.3)
+    assert gate.filters["person"].min_confidence == 0.6
+    assert gate.filters["*"].min_height_px == 40
+    assert load(loader.describe(loaded), folder=tmp_path) == loaded
+
+
+@pytest.mark.parametrize(
+    ("toml", "parts"),
+    [
+        ("zones.yard.points = [[0, 0], [1, 1]]", ["zones.yard.points", "a point [x, y]", "3 to 64 of them"]),
+        ("zones.yard.points = [[0, 0], [1, 1], [1.1, 0]]", ["zones.yard.points", "x and y from 0 to 1"]),
+        ("zones.yard.points = [[0, 0], [nan, 1], [1, 0]]", ["zones.yard.points", "x and y from 0 to 1"]),
+        ("zones.yard.points = [[0, 0], [1, 1], [1, 0, 1]]", ["zones.yard.points"]),
+        ("zones.yard.points = [[0, 0], [0.5, 0.5], [1, 1]]", ["zones.yard.points", "encloses no area"]),
+        ("masks.street = {}", ["masks.street.points = []", "encloses no area", "Give at least three corners"]),
+        ("zones.yard = [[0, 0], [1, 1], [1, 0]]", ["zones.yard is a section"]),
+        ("zones = 5", ["cameras.gate.zones is a section"]),
+        ("zones.yard.pionts = []", ["zones.yard.pionts", "did you mean 'points'?"]),
+        ("filters.person.min_confidence = 2", ["filters.person.min_confidence", "from 0 to 1"]),
+        ("filters.person = {min_share = 0.5, max_share = 0.1}", ["filters.person", "must not be above"]),
+        ("zones = {" + ", ".join(f"z{n} = {{}}" for n in range(17)) + "}", ["zones", "at most 16 sections"]),
+        ('zones."' + "x" * 300 + '".classes = []', ["a name must have at most"]),
+    ],
+)
+def test_an_invalid_area_or_filter_is_named(toml: str, parts: list[str], tmp_path: Path) -> None:
+    text = refused(f"[cameras.gate]\n{toml}", folder=tmp_path)
+    assert all(part in text for part in parts), text
+
+
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 cameras = st.builds(
     CameraSettings,
