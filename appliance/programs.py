@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -42,19 +44,15 @@ def run(
 
     `on_terminal`: on a terminal, its stdout (a progress bar) is shown there and not returned.
     """
-    shown = on_terminal and sys.stderr.isatty()
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=None if shown else subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="replace", timeout=timeout_s, cwd=cwd, env=env,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise _too_slow(timeout_s) from None
-    except OSError as error:
-        raise _not_started(command, error) from None
-    if done.returncode:
-        raise failure(done.returncode, done.stderr)
-    return done.stdout or ""
+    return _finished(command, timeout_s, cwd, env, shown=on_terminal and sys.stderr.isatty()).stdout or ""
+
+
+def run_json(
+    command: Sequence[str], *, timeout_s: float, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run a program whose last line of output is a JSON object, and return the object. Raises ProgramFailed."""
+    done = _finished(command, timeout_s, cwd, env)
+    return json_object(done.stdout.strip().rpartition("\n")[2], done.stderr)
 
 
 async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
@@ -70,12 +68,46 @@ async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
         raise failure(done.returncode, done.stderr.decode(errors="replace"))
 
 
+def json_object(line: str, log: str) -> dict[str, Any]:
+    """The JSON object in a line of a program's output. Raises ProgramFailed with the last line of its log."""
+    try:
+        result = json.loads(line)
+    except (ValueError, RecursionError):
+        result = None
+    if not isinstance(result, dict):
+        raise failure(0, log)
+    return result
+
+
 def failure(status: int, log: str) -> ProgramFailed:
-    """Why a program ended with this exit status: the last line of its log that is not a warning, if there is one."""
+    """Why a program ended with this exit status: the last line of its log that is not a warning, if there is one.
+
+    Status 0: it ended without a result.
+    """
     if status in _KILLED:
         return ProgramFailed("killed by the system: not enough memory", out_of_memory=True)
     lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("WARNING")]
+    if status == 0:
+        return ProgramFailed("it ended without a result" + (f"; last message: {lines[-1]}" if lines else ""))
     return ProgramFailed(lines[-1] if lines else _ended(status))
+
+
+def _finished(
+    command: Sequence[str], timeout_s: float, cwd: Path | None, env: Mapping[str, str] | None, *, shown: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`shown`: the terminal shows its stdout, which is not captured then."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=None if shown else subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace", timeout=timeout_s, cwd=cwd, env=env,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise _too_slow(timeout_s) from None
+    except OSError as error:
+        raise _not_started(command, error) from None
+    if done.returncode:
+        raise failure(done.returncode, done.stderr)
+    return done
 
 
 def _ended(status: int) -> str:

@@ -22,6 +22,19 @@ def test_output_of_a_program_that_succeeds_is_returned() -> None:
     assert programs.run(python("print('done')"), timeout_s=60) == "done\n"
 
 
+def test_the_last_line_of_output_is_the_result() -> None:
+    assert programs.run_json(python("print('noise'); print('{\"a\": 1}')"), timeout_s=60) == {"a": 1}
+
+
+@pytest.mark.parametrize("output", ["", "\\n", "done", "[1]", "{", "[" * 100_000])
+def test_a_program_that_ends_without_a_result_is_reported(output: str) -> None:
+    program = f"import sys; print('about to write', file=sys.stderr); sys.stdout.write('{output}')"
+    with pytest.raises(ProgramFailed, match="a result; last message: about to write"):
+        programs.run_json(python(program), timeout_s=60)
+    with pytest.raises(ProgramFailed, match=r"^it ended without a result$"):
+        programs.run_json(python("pass"), timeout_s=60)
+
+
 FAILURES = [
     (python("import sys; print('reason', file=sys.stderr); sys.exit(1)"), "reason", False),
     (python("import sys; print('reason\\nWARNING: old pip', file=sys.stderr); sys.exit(1)"), "reason", False),

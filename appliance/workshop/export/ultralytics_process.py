@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from appliance import programs
 from appliance.errors import ModelError
@@ -63,10 +62,9 @@ def run(
         environ["YOLO_OFFLINE"] = "false"  # it must download them
     try:
         command = [str(python), str(WORKER), json.dumps(job)]
-        output = programs.run(command, timeout_s=_LONGEST_S, cwd=scratch, env=environ)
+        answer = programs.run_json(command, timeout_s=_LONGEST_S, cwd=scratch, env=environ)
     except programs.ProgramFailed as error:
         raise ModelError(_why(weights, error), "export_failed") from None
-    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
     found = [[Detection(name, int(number), sure, Box(*box)) for name, number, sure, box in picture]
              for picture in answer["found"]]  # fmt: skip
     return Exported(scratch / answer["onnx"], found, answer["tools"])

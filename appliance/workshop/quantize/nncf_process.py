@@ -17,6 +17,9 @@ from appliance.workshop.environment import Environment, variables
 
 NNCF = "3.4.0"
 WORKER = Path(__file__).with_name("nncf_worker.py")
+_MORE_MEMORY = (
+    ". Close other programs, pass fewer --pictures, or quantize on another computer and copy the new model's folder"
+)
 
 
 def environment() -> Environment:
@@ -45,15 +48,15 @@ class Worker:
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        error = programs.failure(self._process.wait(), self._log.read_text(errors="replace"))
-        advice = (
-            ". Close other programs, pass fewer --pictures, or quantize on another computer and copy the new model's "
-            "folder"
-        )
-        raise ModelError(f"NNCF failed: {error}{advice if error.out_of_memory else ''}", "quantize_failed")
+        status = 0 if line else self._process.wait()
+        log = self._log.read_text(errors="replace")
+        try:
+            if status:
+                raise programs.failure(status, log)
+            return programs.json_object(line, log)
+        except programs.ProgramFailed as error:
+            text = f"NNCF failed: {error}{_MORE_MEMORY if error.out_of_memory else ''}"
+            raise ModelError(text, "quantize_failed") from None
 
 
 @contextmanager

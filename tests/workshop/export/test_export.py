@@ -172,6 +172,10 @@ def test_the_last_line_of_the_program_is_its_answer(tmp_path: Path, weights: Pat
     [
         ("raise SystemExit('no such layer')", "cannot be exported: no such layer"),
         ("import os; os.kill(os.getpid(), 9)", "not enough memory"),
+        (
+            "import sys; print('bye', file=sys.stderr)",
+            "it ended without a result; last message: bye",
+        ),
     ],
 )
 def test_a_failing_program_is_reported(tmp_path: Path, weights: Path, program: str, reason: str) -> None:

@@ -44,6 +44,8 @@ def test_the_program_answers_line_by_line(tmp_path: Path) -> None:
     [
         ("raise SystemExit('no such layer')", "NNCF failed: no such layer"),
         ("import os; os.kill(os.getpid(), 9)", "not enough memory"),
+        ("print('not JSON')", "NNCF failed: it ended without a result"),
+        ("import sys; print('bye', file=sys.stderr)", "NNCF failed: it ended without a result; last message: bye"),
     ],
 )
 def test_a_failing_program_is_reported(tmp_path: Path, program: str, reason: str) -> None:
