@@ -28,7 +28,6 @@ from appliance.flow.pace import Pace
 from appliance.flow.rebuild import Rebuild
 from appliance.flow.recompile import Recompile
 from appliance.flow.tally import LATENCY_BOUNDS_S
-from appliance.governor.memory import room_bytes
 from appliance.governor.policy import Policy
 from appliance.governor.room import Room
 from appliance.governor.service import Governor
@@ -148,7 +147,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     changes = Changes(settings, access=access, limiter=limiter, book=path.book, detector=detector, governor=governor)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
-    activation = _activation(given, path, governor)
+    activation = _activation(given, path)
     rebuild = Rebuild(detector=detector, activate=activation.activate)
     recompile = Recompile(
         detector=detector,
@@ -275,7 +274,7 @@ def _detector(
     )
 
 
-def _activation(given: Given, path: FramePath, governor: Governor) -> Activation:
+def _activation(given: Given, path: FramePath) -> Activation:
     settings = given.settings
 
     def load_other(name: str) -> Inference:
@@ -290,7 +289,7 @@ def _activation(given: Given, path: FramePath, governor: Governor) -> Activation
         load=load_other,
         max_side=settings.flow.max_side,
         clock=given.clock,
-        room_bytes=lambda: room_bytes(governor.reading.memory) if governor.reading is not None else None,
+        room_bytes=Room(),
     )
 
 
