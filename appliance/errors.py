@@ -79,6 +79,12 @@ class ConfigError(ApplianceError):
     code = "config_invalid"
 
 
+class CameraError(ApplianceError):
+    """Nothing can be done with this camera: camera_unknown, camera_sending, camera_configured."""
+
+    code = "camera_unknown"
+
+
 class PortError(ApplianceError):
     """The service cannot listen on the configured address."""
 

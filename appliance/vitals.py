@@ -21,6 +21,7 @@ from appliance.health.catalogue import CATALOGUE
 from appliance.health.facts import Facts, Notices, Thresholds
 from appliance.health.findings import Register, status_of
 from appliance.health.recorder import Sample
+from appliance.health.roster import KnownCamera, Roster, Sighting
 from appliance.health.trends import Counts, Trends
 from appliance.health.watch import Watch
 from appliance.ports import Clock
@@ -37,6 +38,15 @@ class Delivery:
 
     connections: int = 0
     dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """This process: for how long it has run, and how often it was restarted since the machine was switched on."""
+
+    uptime_s: float
+    restarts: int | None
+    """None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Snapshot:
     wall_s: float
     findings: tuple[Finding, ...]
     ready: bool
+    service: ServiceState
     board: Board
     reading: Reading
     governor: GovernorState
@@ -88,6 +99,8 @@ class Snapshot:
     tally: Tally
     """All cameras' frames since the start, including cameras that have left."""
     cameras: Mapping[str, CameraStats]
+    known_cameras: Mapping[str, KnownCamera]
+    """Also cameras that have gone."""
     cached_answers: int
     delivery: Delivery
 
@@ -98,9 +111,9 @@ class Snapshot:
 
 
 class Vitals:
-    """Collects the parts' states; remembers only since when each finding stands and each camera has been silent.
+    """Collects the parts' states; remembers only since when each finding stands.
 
-    `delivery`, `notices`: asked for each snapshot.
+    `restarts`: of the service since the machine was switched on. `delivery`, `notices`: asked for each snapshot.
     """
 
     def __init__(
@@ -112,9 +125,11 @@ class Vitals:
         governor: Governor,
         canary: Canary,
         watch: Watch,
+        roster: Roster,
         board: Board,
         thresholds: Thresholds,
         clock: Clock,
+        restarts: int | None = None,
         delivery: Callable[[], Delivery] = Delivery,
         notices: Callable[[], Notices] = Notices,
         wall_clock: Clock = time.time,
@@ -124,8 +139,8 @@ class Vitals:
         self._delivery, self._clock, self._wall_clock = delivery, clock, wall_clock
         self.thresholds, self.notices = thresholds, notices
         self._register, self._trends = Register(CATALOGUE), Trends()
-        self._heard_s: dict[str, float] = {}
-        """When each camera that the settings name last sent a frame."""
+        self.roster = roster
+        self._begun_s, self._restarts = clock(), restarts
 
     def snapshot(self) -> Snapshot:
         """The device now."""
@@ -135,6 +150,7 @@ class Vitals:
             wall_s=self._wall_clock(),
             findings=self.findings(),
             ready=self.ready(),
+            service=ServiceState(self._clock() - self._begun_s, self._restarts),
             board=self._board,
             reading=self._reading,
             governor=self._governor_state(),
@@ -142,9 +158,14 @@ class Vitals:
             canary=self._canary.state,
             tally=self._book.tally,
             cameras=self._pace.stats(),
+            known_cameras=self.known_cameras(),
             cached_answers=len(detector.cache) if detector.cache is not None else 0,
             delivery=self._delivery(),
         )
+
+    def known_cameras(self) -> dict[str, KnownCamera]:
+        """Every camera that has sent a frame, also those that have gone, and every one that the settings name."""
+        return self.roster.report(self._clock(), self._wall_clock())
 
     def ready(self) -> bool:
         """Whether a model is loaded and the self-test has passed, and still does."""
@@ -182,7 +203,8 @@ class Vitals:
                 target_temp_c=governor.target_c,
                 held_for_s=governor.held_for_s,
                 recent=self._trends.recent(),
-                silent_s={name: now - heard_s for name, heard_s in self._heard_s.items()},
+                silent_s=self.roster.absence.silent_s,
+                all_gone=self.roster.absence.all_gone,
                 history=self._watch.history_status,
                 notices=self.notices(),
             )
@@ -192,8 +214,8 @@ class Vitals:
         """One sample for the history, taken once a second."""
         counts = self._counts()
         self._trends.note(counts, self._reading.thermal.soc_temp_c)
-        self._heard_s = {name: self._heard(name) for name in self._book.policies}
         cameras = sum(camera.sending(counts.at_s) for _, camera in self._book if not camera.own)
+        self.roster.note(self._sightings(counts.at_s), self._book.policies, counts.at_s, self._wall_clock())
         return Sample(self._reading, counts, self._governor.state.cooling, cameras, status_of(self.findings()))
 
     def excerpt(self, span: history.Span) -> history.Excerpt:
@@ -231,11 +253,13 @@ class Vitals:
             still_s=self._trends.recent().engine_still_s,
         )
 
-    def _heard(self, name: str) -> float:
-        camera = self._book.get(name)
-        if camera is not None and camera.last_frame_s is not None:
-            return camera.last_frame_s
-        return self._heard_s.get(name, self._clock())
+    def _sightings(self, now_s: float) -> list[Sighting]:
+        """Cameras with names of their own that have sent a frame, first those that have left since the last time."""
+        seen = [Sighting(name, last_s, False) for name, last_s in self._book.take_departed().items()]
+        for name, camera in self._book:
+            if camera.received and camera.last_frame_s is not None and not camera.own and not camera.unnamed:
+                seen.append(Sighting(name, camera.last_frame_s, camera.sending(now_s)))
+        return seen
 
     def _counts(self) -> Counts:
         tally, detector = self._book.tally, self._detector

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from appliance import __version__
-from appliance.cli import address, bench, board, camera, detect, doctor, governor, model, serve, settings
+from appliance.cli import address, bench, board, camera, cameras, detect, doctor, governor, model, serve, settings
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
 
@@ -44,5 +44,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))
+    cameras.add(commands.add_parser("cameras", help="list and forget the cameras of the running service"))
     model.add(commands.add_parser("model", help="list, get, activate, export and quantize models"))
     return parser

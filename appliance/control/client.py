@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from appliance.control.protocol import (
     ActivateRequest,
+    CameraList,
     ErrorResponse,
+    ForgetCameraRequest,
     GovernorStatus,
     GovernorSwitch,
     HoldRequest,
@@ -61,6 +63,14 @@ class Control:
         """Activate another model. Takes up to minutes."""
         request = ActivateRequest(name, str(pictures.absolute()) if pictures else None, force)
         return _decode(self._request("POST", "/model/activate", request, _TRIAL_S), TrialResult)
+
+    def cameras(self) -> CameraList:
+        """The cameras that the device knows."""
+        return _decode(self._request("GET", "/cameras"), CameraList)
+
+    def forget_camera(self, name: str) -> CameraList:
+        """Forget a camera that does not send any more."""
+        return _decode(self._request("POST", "/cameras/forget", ForgetCameraRequest(name)), CameraList)
 
     def _request(self, method: str, url: str, body: Struct | None = None, timeout_s: float = _TIMEOUT_S) -> bytes:
         forbidden: Path | None = None

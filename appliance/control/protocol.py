@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -73,6 +73,26 @@ class ActivateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     pictures: str | None = None
     force: bool = False
+
+
+class CameraLine(Struct, frozen=True):
+    """One camera of `CameraList`. `presence`: sending, quiet or silent. `silent_s`: since its last frame."""
+
+    name: str
+    presence: Literal["sending", "quiet", "silent"]
+    silent_s: float
+
+
+class CameraList(Struct, frozen=True):
+    """`GET /cameras`: the cameras that the device knows, and the response to a removal."""
+
+    cameras: tuple[CameraLine, ...]
+
+
+class ForgetCameraRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /cameras/forget`."""
+
+    name: str
 
 
 class TrialResult(Struct, frozen=True, kw_only=True):

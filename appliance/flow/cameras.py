@@ -97,6 +97,8 @@ class Camera:
     rate_limiter: FrameRateLimiter
     own: bool = False
     """One of the service's own: it takes no share of the engine and appears in no report."""
+    unnamed: bool = False
+    """Its name is that of one connection: the camera cannot be recognised when it comes back."""
     announced: CameraLimits | None = None
     """The limits that were sent to it last."""
     fair_s: float | None = None
@@ -183,6 +185,7 @@ class CameraBook:
         """The policies of the cameras that the settings name."""
         self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
+        self._departed: dict[str, float] = {}
         self.tally = Tally()
         """Counters of all cameras, including disconnected ones, without the service's own."""
 
@@ -207,7 +210,7 @@ class CameraBook:
             if len(self._cameras) >= self._most:
                 loose = next((other for other, known in self._cameras.items() if known.connections <= 0), None)
                 if loose is not None:
-                    del self._cameras[loose]
+                    self._remove(loose)
             own = is_own_camera(name)
             tally = Tally() if own else self.tally
             camera = Camera(
@@ -228,7 +231,7 @@ class CameraBook:
         if camera is not None:
             camera.connections -= 1
             if camera.connections <= 0:
-                del self._cameras[name]
+                self._remove(name)
 
     def forget_silent(self, now_s: float) -> None:
         """Drop cameras without a connection that have been silent for a minute."""
@@ -238,4 +241,16 @@ class CameraBook:
             if camera.connections <= 0 and now_s - (camera.last_frame_s or 0.0) > _FORGET_S
         ]
         for name in silent:
-            del self._cameras[name]
+            self._remove(name)
+
+    def take_departed(self) -> dict[str, float]:
+        """Cameras that have left since the last call, and when their last frame came (monotonic)."""
+        departed, self._departed = self._departed, {}
+        return departed
+
+    def _remove(self, name: str) -> None:
+        camera = self._cameras.pop(name)
+        if camera.received and camera.last_frame_s is not None and not camera.own and not camera.unnamed:
+            self._departed[name] = camera.last_frame_s
+            if len(self._departed) > self._most:
+                del self._departed[next(iter(self._departed))]

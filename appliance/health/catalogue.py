@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from appliance.health.checks import control, heat, memory, power, sight, storage, traffic
+from appliance.health.checks import cameras, control, heat, memory, power, sight, storage, traffic
 from appliance.health.findings import Check
+from appliance.values import Severity
 
 CATALOGUE = (
-    Check(sight.model_missing),
+    Check(cameras.cameras_gone),  # above other degraded findings
+    Check(sight.model_missing, severities=(Severity.CRITICAL,)),
     Check(sight.model_not_activated),
     Check(sight.engine_stand_in),
-    Check(sight.canary_failed),
-    Check(sight.engine_failing),
-    Check(sight.engine_stuck),
-    Check(heat.too_hot),
+    Check(sight.canary_failed, severities=(Severity.DEGRADED, Severity.CRITICAL)),
+    Check(sight.engine_failing, severities=(Severity.CRITICAL,)),
+    Check(sight.engine_stuck, severities=(Severity.CRITICAL,)),
+    Check(heat.too_hot, severities=(Severity.CRITICAL,)),
     Check(heat.hot),
     Check(heat.throttled, linger_s=10),
-    Check(heat.throttled_since_boot, after_s=10),
+    Check(heat.throttled_since_boot, after_s=10, severities=(Severity.INFO,)),
     Check(heat.temperature_unknown, after_s=5),
-    Check(heat.no_temperature_sensor, after_s=10),
+    Check(heat.no_temperature_sensor, after_s=10, severities=(Severity.INFO,)),
     Check(power.under_voltage, linger_s=10),
-    Check(power.under_voltage_since_boot, after_s=10),
+    Check(power.under_voltage_since_boot, after_s=10, severities=(Severity.INFO,)),
     Check(memory.memory_low),
     Check(memory.memory_limit_near),
     Check(memory.memory_pressure, after_s=20),
@@ -31,13 +33,13 @@ CATALOGUE = (
     Check(storage.state_not_kept),
     Check(storage.state_taken),
     Check(traffic.overloaded, after_s=60),
-    Check(traffic.cameras_too_fast, after_s=60),
+    Check(traffic.cameras_too_fast, after_s=60, severities=(Severity.INFO,)),
     Check(traffic.results_dropped),
-    Check(traffic.camera_silent),
-    Check(control.last_cooling_state),
-    Check(control.governor_held),
-    Check(control.safe_mode),
+    Check(cameras.camera_silent),
+    Check(control.last_cooling_state, severities=(Severity.DEGRADED, Severity.CRITICAL)),
+    Check(control.governor_held, severities=(Severity.INFO,)),
+    Check(control.safe_mode, severities=(Severity.CRITICAL,)),
     Check(control.config_not_reloaded),
     Check(control.part_failed),
-    Check(control.clock_not_synchronised, after_s=300),
+    Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

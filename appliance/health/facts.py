@@ -90,7 +90,9 @@ class Facts:
     """Remaining time of a manual hold of the governor, s."""
     recent: Recent = field(default_factory=Recent)
     silent_s: Mapping[str, float] = field(default_factory=dict)
-    """Time since the last frame of each configured camera, s."""
+    """Cameras that are silent for longer than usual, and the time since their last frame, s."""
+    all_gone: bool = False
+    """No camera sends, although some did."""
     history: HistoryStatus = field(default_factory=HistoryStatus)
     notices: Notices = field(default_factory=Notices)
     standing: frozenset[str] = frozenset()

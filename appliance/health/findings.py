@@ -47,6 +47,8 @@ class Check:
     examine: Examine
     after_s: float = 0.0
     linger_s: float = 0.0
+    severities: tuple[Severity, ...] = (Severity.DEGRADED,)
+    """The severities that its finding can have."""
 
     @property
     def code(self) -> str:

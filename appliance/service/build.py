@@ -7,7 +7,7 @@ itself, the way in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +31,17 @@ from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.policy import Policy
 from appliance.governor.room import Room
 from appliance.governor.service import Governor
-from appliance.health import history_file
+from appliance.health import history_file, roster_file
 from appliance.health.canary import Canary
 from appliance.health.facts import Notices, Thresholds
 from appliance.health.history import History
 from appliance.health.recorder import Recorder
+from appliance.health.roster import Roster
+from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
 from appliance.models import active
 from appliance.ports import Clock
-from appliance.service import from_settings, loading
+from appliance.service import from_settings, loading, starts
 from appliance.service.changes import Changes
 from appliance.service.reload import Reload
 from appliance.service.spare import Spare
@@ -120,6 +122,7 @@ class Parts:
     reloads: Reload
     spare: Spare
     watch: Watch
+    roster_keeper: RosterKeeper
     vitals: Vitals
     app: web.Application
 
@@ -133,18 +136,21 @@ def build(given: Given, loaded: Loaded) -> Parts:
     path = _frame_path(given, loaded, limiter, policy, known)
     detector = path.detector
     governor = _governor(given, policy, detector)
-    canary = Canary(
-        ask=detector.ask,
-        idle=lambda: detector.in_flight == 0,
-        classes=lambda: detector.network.info.classes if detector.network else (),
-        clock=clock,
-        most=lambda: settings.model.max_detections,
-        failed=lambda: recompile.run(),
-    )
+    canary = _canary(given, detector, failed=lambda: recompile.run())
+    folder = from_settings.state_folder(settings)
+    roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
 
     # What may change while it runs.
     access = Access(from_settings.access_rules(settings))
-    changes = Changes(settings, access=access, limiter=limiter, book=path.book, detector=detector, governor=governor)
+    changes = Changes(
+        settings,
+        access=access,
+        limiter=limiter,
+        book=path.book,
+        detector=detector,
+        governor=governor,
+        roster=roster,
+    )
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path)
@@ -159,9 +165,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
 
     # What it knows about itself, and the way in.
     spare = Spare(clock)
-    folder = from_settings.state_folder(settings)
     watch = _watch(folder, clock)
-    vitals = _vitals(given, path, governor, canary, watch)
+    vitals = _vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare)
     return Parts(
         settings=settings,
@@ -176,6 +181,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         reloads=reloads,
         spare=spare,
         watch=watch,
+        roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         app=_way_in(settings, clock, access, path, vitals),
     )
@@ -227,13 +233,32 @@ def _governor(given: Given, policy: Policy | None, detector: Detector) -> Govern
     )
 
 
+def _canary(given: Given, detector: Detector, failed: Callable[[], Awaitable[None]]) -> Canary:
+    return Canary(
+        ask=detector.ask,
+        idle=lambda: detector.in_flight == 0,
+        classes=lambda: detector.network.info.classes if detector.network else (),
+        clock=given.clock,
+        most=lambda: given.settings.model.max_detections,
+        failed=failed,
+    )
+
+
 def _watch(folder: StateFolder | None, clock: Clock) -> Watch:
     past = history_file.load(folder)
     recorder = Recorder(History(past.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
     return Watch(past, recorder, clock=clock)
 
 
-def _vitals(given: Given, path: FramePath, governor: Governor, canary: Canary, watch: Watch) -> Vitals:
+def _vitals(
+    given: Given,
+    path: FramePath,
+    governor: Governor,
+    canary: Canary,
+    watch: Watch,
+    roster: Roster,
+    restarts: int | None,
+) -> Vitals:
     settings, publisher = given.settings, path.publisher
     return Vitals(
         detector=path.detector,
@@ -242,6 +267,8 @@ def _vitals(given: Given, path: FramePath, governor: Governor, canary: Canary, w
         governor=governor,
         canary=canary,
         watch=watch,
+        roster=roster,
+        restarts=restarts,
         board=board.identify(),
         thresholds=Thresholds(
             settings.governor.critical_temp_c, settings.governor.min_available_bytes, settings.flow.deadline_s

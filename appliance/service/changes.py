@@ -8,6 +8,7 @@ from appliance.device import logs
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
+from appliance.health.roster import Roster
 from appliance.service import from_settings, loading
 from appliance.settings.schema import Settings
 from appliance.web.access import Access
@@ -26,10 +27,11 @@ class Changes:
         book: CameraBook,
         detector: Detector,
         governor: Governor,
+        roster: Roster,
     ) -> None:
         self._settings = settings
         self._access, self._limiter, self._book = access, limiter, book
-        self._detector, self._governor = detector, governor
+        self._detector, self._governor, self._roster = detector, governor, roster
         self.working = asyncio.Event()
         """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""
         if detector.network is not None:
@@ -41,6 +43,7 @@ class Changes:
         self._access.apply(from_settings.access_rules(settings))
         self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))
+        self._roster.forget_after_s = settings.state.forget_cameras_s
         self._govern()
         logs.set_level(settings.log.level)
 

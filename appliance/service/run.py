@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 from aiohttp import web
 
+from appliance.control import cameras as camera_control
 from appliance.control import models as model_control
 from appliance.control import server as control
 from appliance.control import socket_path
@@ -143,7 +144,8 @@ async def _run(
     )
     socket = socket_path.control_socket(os.environ, os.getuid())
     models = model_control.routes(parts.activation, Path(parts.settings.model.dir), written.model.name)
-    async with control.listening(parts.governor, socket, models), anyio.create_task_group() as group:
+    known = camera_control.routes(parts.vitals.known_cameras, parts.vitals.roster.remove)
+    async with control.listening(parts.governor, socket, [*models, *known]), anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")
         group.start_soon(parts.limiter.run, path.transport.sweep, name="connection limiter")
@@ -155,6 +157,7 @@ async def _run(
         reload = surroundings.reload or asyncio.Event()
         for name, part in (
             ("watch", lambda: parts.watch.run(parts.vitals.sample)),
+            ("cameras", parts.roster_keeper.run),
             ("canary", parts.canary.run),
             ("rebuild", parts.rebuild.run),
             ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),

@@ -4,8 +4,9 @@ Rules of this file:
 - An unknown value has no sample.
 - Metrics with a fixed set of values (status, findings) export all of them, 1 for the active one, so that alerts do not
   need `absent()`.
-- Series with the label `camera` exist while the camera is connected; `appliance_frames_total` counts the frames of all
-  cameras since the start.
+- Series with the label `camera` exist while the camera is connected, or while it is known (`appliance_camera_silent`,
+  `appliance_camera_last_frame_timestamp_seconds`); `appliance_frames_total` counts the frames of all cameras since the
+  start.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from appliance import __version__
 from appliance.flow.tally import LATENCY_BOUNDS_S, Tally
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.recorder import STATUSES
+from appliance.health.roster import KnownCamera
 from appliance.values import CameraStats
 from appliance.vitals import Snapshot, Vitals
 
@@ -54,6 +56,7 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _counters(snapshot)
     yield _latency(snapshot.tally)
     yield from _cameras(snapshot.cameras)
+    yield from _known_cameras(snapshot.known_cameras)
 
 
 def _findings(snapshot: Snapshot) -> Iterator[Metric]:
@@ -61,10 +64,13 @@ def _findings(snapshot: Snapshot) -> Iterator[Metric]:
     for name in STATUSES:
         status.add_metric([name], name == snapshot.status)
     yield status
-    family = GaugeMetricFamily("appliance_finding", "1 while a finding is active; see docs/health.md", labels=["code"])
-    active = {finding.code for finding in snapshot.findings}
+    family = GaugeMetricFamily(
+        "appliance_finding", "1 while a finding is active; see docs/health.md", labels=["code", "severity"]
+    )
+    active = {(finding.code, finding.severity) for finding in snapshot.findings}
     for check in CATALOGUE:
-        family.add_metric([check.code], check.code in active)
+        for severity in check.severities:
+            family.add_metric([check.code, severity.value], (check.code, severity) in active)
     yield family
 
 
@@ -85,6 +91,7 @@ def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
         ("memory_total_bytes", "Memory of the machine", reading.memory.total_bytes),
         ("resident_memory_bytes", "Resident memory of this service", reading.memory.resident_bytes),
         ("disk_free_bytes", "Free disk space", reading.storage.free_bytes),
+        ("restarts", "Restarts of the service since the machine was switched on", snapshot.service.restarts),
         ("uptime_seconds", "Time since the machine was started", reading.system.uptime_s),
         ("under_voltage", "Whether the power supply reports under-voltage now", reading.power.under_voltage),
         ("throttled", "Whether the board throttles its CPU now", reading.power.throttled),
@@ -100,6 +107,8 @@ def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
         ("frames_in_flight", "Frames being decoded or inferred", engine.in_flight),
         ("frames_waiting", "Frames waiting for inference", engine.waiting),
     )
+    started_at_s = snapshot.wall_s - snapshot.service.uptime_s
+    yield GaugeMetricFamily("process_start_time_seconds", "Start of this process, seconds since 1970", started_at_s)
     for name, doc, value in values:
         if value is not None:
             yield GaugeMetricFamily(f"appliance_{name}", doc, value=float(value))
@@ -148,6 +157,20 @@ def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
         if camera.latency_ms is not None:
             latency.add_metric([name], camera.latency_ms / 1000)
     yield from (received, answered, cached, failed, skipped, latency)
+
+
+def _known_cameras(cameras: Mapping[str, KnownCamera]) -> Iterator[Metric]:
+    last = GaugeMetricFamily(
+        "appliance_camera_last_frame_timestamp_seconds", "Time of a camera's last frame, since 1970", labels=["camera"]
+    )
+    silent = GaugeMetricFamily(
+        "appliance_camera_silent", "1 while a camera is silent for longer than usual", labels=["camera"]
+    )
+    for name, camera in cameras.items():
+        if camera.last_at_s is not None:
+            last.add_metric([name], camera.last_at_s)
+        silent.add_metric([name], camera.presence == "silent")
+    yield from (last, silent)
 
 
 class _Collected(Collector):

@@ -10,9 +10,10 @@ import msgspec
 
 from appliance import __version__
 from appliance.flow.tally import Tally
+from appliance.health.roster import KnownCamera
 from appliance.readings import Board, Reading
 from appliance.values import Finding, FindingValue
-from appliance.vitals import GovernorState, Snapshot
+from appliance.vitals import GovernorState, ServiceState, Snapshot
 from appliance.web import payloads
 from appliance.web.payloads import Payload
 
@@ -36,6 +37,30 @@ def of_snapshot(snapshot: Snapshot) -> Payload:
         "engine": of_engine(snapshot),
         "frames": of_frames(snapshot.tally),
         "cameras": {name: payloads.of_camera(stats) for name, stats in snapshot.cameras.items()},
+        "known_cameras": {name: of_known_camera(camera) for name, camera in snapshot.known_cameras.items()},
+        "service": of_service(snapshot.service, snapshot.wall_s),
+    }
+
+
+def of_known_camera(camera: KnownCamera) -> Payload:
+    """A camera that is or was here, with dates."""
+    first_at_s, last_at_s, after_s = camera.first_at_s, camera.last_at_s, camera.silent_after_s
+    return {
+        "presence": camera.presence,
+        "first_frame": None if first_at_s is None else date(first_at_s, "seconds"),
+        "last_frame": None if last_at_s is None else date(last_at_s, "seconds"),
+        "silent_s": round(camera.silent_s, 1),
+        "silent_after_s": None if after_s is None else round(after_s, 1),
+        "configured": camera.configured,
+    }
+
+
+def of_service(service: ServiceState, wall_s: float) -> Payload:
+    """For how long this process has run, and how often it was restarted."""
+    return {
+        "uptime_s": round(service.uptime_s, 1),
+        "started": date(wall_s - service.uptime_s, "seconds"),
+        "restarts": service.restarts,
     }
 
 

@@ -177,6 +177,7 @@ class SocketEvents:
         entry = self._book.get(camera)
         if entry is None or entry.announced is None:
             self._pace.join(camera)
+            self._book.enter(camera).unnamed = camera == _default_name(sid)
         refusal = self._detector.admit(camera)
         try:
             if refusal is None:

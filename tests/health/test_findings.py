@@ -99,7 +99,8 @@ APPEARS = {
     "overloaded": (recent(received=100, overloaded=20), "overloaded", "degraded"),
     "too_fast": (recent(received=100, rate_limited=50), "cameras_too_fast", "info"),
     "slow_reader": (recent(results_dropped=10), "results_dropped", "degraded"),
-    "silent": (replace(WELL, silent_s={"gate": 120.0, "yard": 5.0}), "camera_silent", "degraded"),
+    "silent": (replace(WELL, silent_s={"gate": 120.0}), "camera_silent", "degraded"),
+    "gone": (replace(WELL, silent_s={"gate": 130.0, "yard": 120.0}, all_gone=True), "cameras_gone", "degraded"),
     "closed": (replace(WELL, cooling=6, limits=replace(CLOSED, reason="memory")), "last_cooling_state", "critical"),
     "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),
     "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
@@ -186,7 +187,6 @@ STAYS_AWAY = {
     "a_day_later": replace(WELL, history=HistoryStatus(set_aside="history.corrupt-1", set_aside_for_s=86_400.0)),
     "a_few_frames": recent(received=9, overloaded=9, rate_limited=9),
     "some_answers_unread": recent(results_dropped=9),
-    "not_silent_for_long": replace(WELL, silent_s={"gate": 119.0}),
     "nothing_else_is_known": replace(WELL, reading=Reading(0, Thermal(soc_temp_c=50))),
 }
 
@@ -260,6 +260,20 @@ def test_the_worst_finding_comes_first() -> None:
     facts = replace(WELL, engine_failures=5, reading=cool_but(available_bytes=1, free_bytes=1, temp_c=90))
     severities = [finding.severity for finding in Register(CATALOGUE).evaluate(replace(facts, held_for_s=3.0))]
     assert [severity.value for severity in severities] == ["critical", "critical", "degraded", "degraded", "info"]
+
+
+def test_that_all_cameras_have_gone_stands_above_other_degraded_findings() -> None:
+    facts = replace(WELL, silent_s={"gate": 130.0, "yard": 3700.0}, all_gone=True, reading=cool_but(available_bytes=1))
+    findings = Register(CATALOGUE).evaluate(facts)
+    assert codes(findings) == ["cameras_gone", "memory_low"]
+    assert findings[0].what == "No camera is sending. The last frame came 2 min ago. Missing: gate, yard."
+
+
+@pytest.mark.parametrize("name", APPEARS)
+def test_the_catalogue_lists_every_severity_of_a_finding(name: str) -> None:
+    _, code, severity = APPEARS[name]
+    (check,) = [check for check in CATALOGUE if check.code == code]
+    assert severity in [one.value for one in check.severities]
 
 
 def test_long_lists_of_cameras_are_shortened() -> None:

@@ -13,6 +13,7 @@ from appliance.health.canary import Canary
 from appliance.health.facts import Thresholds
 from appliance.health.history import History
 from appliance.health.recorder import Recorder, Sample
+from appliance.health.roster import Roster
 from appliance.health.watch import Watch
 from appliance.readings import (
     Board,
@@ -82,6 +83,8 @@ class HealthRig:
             governor=self.governor,
             canary=canary or Canary(ask=detector.ask, idle=lambda: True, classes=tuple, clock=self.clock),
             watch=self.watch,
+            roster=Roster({}, now_s=self.clock(), forget_after_s=30 * 86_400),
+            restarts=2,
             board=Board("Raspberry Pi 5 Model B Rev 1.0", "d04170", "10000000abcdef01"),
             thresholds=Thresholds(critical_temp_c=84.0, min_available_bytes=10**8),
             clock=self.clock,

@@ -271,10 +271,48 @@ async def test_a_configured_camera_that_is_silent_is_reported() -> None:
             await rig.outcome(sent)
         health.advance(1)
         assert "camera_silent" not in health.codes()
-        rig.book.get("gate").last_frame_s = rig.clock() + 100  # type: ignore[union-attr]
-        health.advance(130)
+        for _ in range(13):
+            health.advance(10)
+            sent = frame("gate", at_s=rig.clock())
+            await rig.detector.offer(sent)
+            await rig.outcome(sent)
         (finding,) = [found for found in health.vitals.findings() if found.code == "camera_silent"]
         assert finding.what == "No frame for 2 min from yard."
+
+
+async def test_a_camera_that_has_gone_stays_known_and_a_person_removes_it() -> None:
+    health = HealthRig()
+    async with running(health.rig) as rig:
+        for name in ("gate", "passer-by"):
+            rig.book.enter(name).connections += 1
+        rig.book.enter("passer-by").unnamed = True
+        for _ in range(130):
+            for name in ("gate", "passer-by"):
+                await rig.detector.offer(frame(name, at_s=rig.clock()))
+            health.advance(1)
+        assert health.report()["known_cameras"]["gate"]["presence"] == "sending"
+        for name in ("gate", "passer-by"):
+            rig.book.leave(name)
+        assert "gate" not in health.report()["cameras"]
+        health.advance(121)
+        assert health.codes()[0] == "cameras_gone"
+        known = health.report()["known_cameras"]
+        assert list(known) == ["gate"]  # the other one will never come back under its name
+        assert (known["gate"]["presence"], known["gate"]["silent_after_s"]) == ("silent", 120)
+        assert known["gate"]["last_frame"] == "2027-01-15T08:02:10+00:00"
+        health.vitals.roster.remove("gate")
+        health.advance(1)
+        assert "cameras_gone" not in health.codes()
+
+
+async def test_a_camera_that_sends_one_frame_and_leaves_at_once_is_known() -> None:
+    health = HealthRig()
+    async with running(health.rig) as rig:
+        rig.book.enter("trap").connections += 1
+        await rig.detector.offer(frame("trap", at_s=rig.clock()))
+        rig.book.leave("trap")
+        health.advance(1)
+        assert health.report()["known_cameras"]["trap"]["presence"] == "quiet"
 
 
 async def test_cameras_that_send_too_fast_for_a_minute_are_reported_as_the_cause() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import aiohttp
@@ -49,7 +50,8 @@ async def test_prometheus_parses_the_metrics(serve: Serve) -> None:
     assert samples["appliance_frames_answered_total", "gate"] == 1
     assert samples["appliance_frames_failed_total", "gate"] == 1
     assert ("appliance_frames_received_total", "_canary") not in samples
-    assert all(name.startswith("appliance_") for name, _ in samples)
+    assert all(name.startswith(("appliance_", "process_start_time_seconds")) for name, _ in samples)
+    assert 0 <= time.time() - samples["process_start_time_seconds", None] < 100
     assert samples_of(families, "version")["appliance_build_info", __version__] == 1
     assert samples_of(families, "model")["appliance_model_info", "fake"] == 1
     outcomes = samples_of(families, "outcome")
@@ -62,6 +64,12 @@ async def test_active_states_are_1_and_all_others_0(serve: Serve) -> None:
         families = await scrape(running.url)
     findings = samples_of(families, "code")
     assert findings["appliance_finding", "safe_mode"] == 1
+    severities = samples_of(families, "severity")
+    assert {severity for name, severity in severities if name == "appliance_finding"} == {
+        "info",
+        "degraded",
+        "critical",
+    }
     assert {code for name, code in findings if name == "appliance_finding"} == {check.code for check in CATALOGUE}
     statuses = samples_of(families, "status")
     assert [statuses["appliance_status", status] for status in ("ok", "degraded", "critical")] == [0, 0, 1]
@@ -104,7 +112,7 @@ def test_every_metric_is_documented() -> None:
 
     chapter = (DOCS / "health.md").read_text(encoding="utf-8").split("\n## Metrics\n")[1]
     documented: set[str] = set()
-    for name in re.findall(r"`(appliance_[\w{},]+)`", chapter):
+    for name in re.findall(r"`((?:appliance|process)_[\w{},]+)`", chapter):
         family = re.sub(r"\{[\w,]+\}$", "", name)
         several = re.fullmatch(r"(\w+)\{([\w,]+)\}(\w+)", family)
         documented |= {several[1] + word + several[3] for word in several[2].split(",")} if several else {family}

@@ -8,7 +8,6 @@ from appliance.values import Severity
 
 _MEANINGFUL = 10
 """Frames or events a minute; with fewer, a percentage says nothing."""
-_SILENT_S = 120.0
 
 
 def overloaded(facts: Facts) -> Advice | None:
@@ -50,18 +49,4 @@ def results_dropped(facts: Facts) -> Advice | None:
         "{count} results were dropped in the last minute: a client reads them too slowly.",
         "Check the network of cameras and viewers. Close pages that nobody watches.",
         count=dropped,
-    )
-
-
-def camera_silent(facts: Facts) -> Advice | None:
-    silent = sorted(name for name, silent_s in facts.silent_s.items() if silent_s >= _SILENT_S)
-    if not silent:
-        return None
-    longest_s = max(facts.silent_s[name] for name in silent)
-    return advise(
-        Severity.DEGRADED,
-        "No frame for {longest_s} from {cameras}.",
-        "Check the camera's power and network, and that it uses the name and token from [cameras].",
-        longest_s=longest_s,
-        cameras=tuple(silent),
     )

@@ -17,3 +17,11 @@ class StateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     history: Annotated[
         bool, Meta(description="Save the history of the last 24 hours once a minute, so that it survives a restart.")
     ] = True
+    forget_cameras_s: Annotated[
+        float,
+        Meta(
+            ge=3600,
+            le=315_360_000,
+            description="Forget a camera that has sent nothing for this long, s. 30 days outlast a repair.",
+        ),
+    ] = 2_592_000.0
