@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from appliance.governor import memory
+from appliance.governor.belief import Belief, believe
 from appliance.governor.heat import Heat, learn
 from appliance.governor.ladder import Ladder
 from appliance.governor.memory import Shortage
@@ -81,6 +82,7 @@ class State:
     """Why the temperature is unknown: `no_sensor` (there never was one) or `silent` (it stopped responding)."""
     hold: HeldLevel | None = None
     shortage: Shortage = field(default_factory=Shortage)
+    belief: Belief = field(default_factory=Belief)
     heat: Heat = field(default_factory=Heat)
     temp_at_s: float | None = None
     """Time of the last known temperature."""
@@ -94,8 +96,10 @@ class State:
 
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
-    """Return the next state and its limits."""
+    """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
     now = reading.at_s
+    belief, reading = believe(state.belief, reading)
+    state = replace(state, belief=belief)
     temp = _temperature(reading)
     known = state.heat
     if temp is not None:
@@ -109,7 +113,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     )
     if state.hold is not None and now >= state.hold.until_s:
         state = release(state)
-    if temp is not None and temp >= critical_c(reading, policy):
+    if temp is not None and belief.confirmed and temp >= critical_c(reading, policy):
         state = replace(_go_down(state, policy.ladder.last, now), reason="critical_temperature")
     elif state.hold is not None:
         state = _move(state, min(state.hold.cooling, policy.ladder.last), now, "held")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.governor import words
+from appliance.governor.belief import believe
 from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, release, target_c
 from appliance.ports import Clock, Sensors
 from appliance.readings import Reading
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 class Governor:
     """Runs the policy and keeps the last reading and state. Without a policy (None) it only monitors.
+
+    `reading` is what is believed of the last reading of the sensors: one bad sample never appears in it.
 
     `hung_s`: the longest wait for the sensors. After that the last reading stays in use, ages, and the policy sees
     its age.
@@ -40,6 +43,7 @@ class Governor:
         self._begun_s = clock()
         self.limits = limits_of(self.state, policy.ladder) if policy is not None else full
         self.reading: Reading | None = None
+        self._read: Reading | None = None
 
     async def run(self, period_s: float = 1.0) -> None:
         """Run until cancelled."""
@@ -50,10 +54,10 @@ class Governor:
             pending = pending or loop.run_in_executor(None, self._sensors.read)
             await asyncio.wait({pending}, timeout=self._hung_s)
             if pending.done():
-                self.reading, pending = self._reading_of(pending), None
-            elif self.reading is not None:
-                self.reading = replace(self.reading, at_s=self._clock())
-            self._decide()
+                self._decide(self._reading_of(pending))
+                pending = None
+            else:
+                self._decide_now()
             await asyncio.sleep(period_s)
 
     def _reading_of(self, read: asyncio.Future[Reading]) -> Reading:
@@ -62,7 +66,7 @@ class Governor:
         if error is None:
             return read.result()
         log.error("cannot read the sensors: %s", error, exc_info=error, extra={"kind": "sensors"})
-        return replace(self.reading or Reading(at_s=0.0), at_s=self._clock())
+        return replace(self._read or Reading(at_s=0.0), at_s=self._clock())
 
     def follow(self, policy: Policy | None, full: Limits) -> None:
         """Apply new settings; keep the throttle level, or the nearest one that still exists."""
@@ -131,17 +135,18 @@ class Governor:
         return target_c(self.reading, self.policy) if self.reading is not None else self.policy.target_temp_c
 
     def _decide_now(self) -> None:
-        if self.reading is not None:
-            self.reading = replace(self.reading, at_s=self._clock())
-            self._decide()
+        if self._read is not None:
+            self._decide(replace(self._read, at_s=self._clock()))
 
-    def _decide(self) -> None:
-        """Make one decision; log and apply it if anything changes."""
-        policy, reading = self.policy, self.reading
-        if policy is None or reading is None:
+    def _decide(self, read: Reading) -> None:
+        """Make one decision from what the sensors returned; log and apply it if anything changes."""
+        policy, before = self.policy, self.state
+        belief, reading = believe(before.belief, read)
+        self._read, self.reading = read, reading
+        if policy is None:
+            self.state = replace(before, belief=belief)
             return
-        before = self.state
-        self.state, limits = decide(before, reading, policy)
+        self.state, limits = decide(before, read, policy)
         line = words.change(before, self.state, reading, policy.ladder, target_c(reading, policy))
         if line is not None:
             extra = {"cooling_state": self.state.cooling, "reason": limits.reason}

@@ -106,9 +106,9 @@ async def test_before_the_first_change_the_time_at_the_level_counts_from_the_sta
     assert applied.governor.time_in_state_s == 12.0
 
 
-async def test_a_critical_first_reading_refuses_frames_at_once() -> None:
-    applied = await run_through([90.0])
-    assert applied.limits[0].admit is False
+async def test_a_critical_temperature_at_the_start_refuses_frames_with_the_second_reading() -> None:
+    applied = await run_through([90.0, 90.0])
+    assert applied.limits[-1].admit is False
     assert applied.governor.cur_state == LAST
 
 
@@ -197,3 +197,11 @@ async def test_unreadable_sensors_do_not_stop_the_governor(caplog: pytest.LogCap
         assert applied.governor.reading.thermal.soc_temp_c == 60.0
         await applied.read(10)
     assert "cannot read the sensors: invalid literal" in caplog.text
+
+
+async def test_a_bad_sample_appears_nowhere() -> None:
+    for policy in (POLICY, None):
+        applied = await run_through([49.0] * 5 + [85.0], policy)
+        assert applied.limits == []
+        assert applied.governor.reading is not None
+        assert applied.governor.reading.thermal.soc_temp_c == 49.0

@@ -1,0 +1,107 @@
+"""What the governor believes of a reading: one bad sample of the temperature changes nothing.
+
+Rules of this file:
+- A temperature that a chip can have reached since the last one is believed at once. One that cannot be, such as 85 °C
+  from a sensor that was just switched on, is believed when one of the two samples before it supports it. A true jump
+  therefore counts with its second sample. If samples only contradict each other, their median counts.
+- A value that no working chip has (0, NaN, 999) is a drop-out. Drop-outs are bridged for a few seconds with what was
+  believed before.
+- A reading shown twice is one sample: it cannot support itself.
+- CPU use outside 0 to 100 % is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from statistics import median
+
+from appliance.readings import Cpu, Reading
+
+_JUMP_C, _RATE_C_S = 3.0, 3.0
+"""A believed temperature moves at most this far, and this far for each second since the last one. Chips do move faster
+for a second or two, when a load starts on a small die; they are believed a second later."""
+_SAMPLES = 3
+_CONTRADICTED_S = 2.5
+"""After this long without a sample that fits, the median counts."""
+_BRIDGE_S = 5.0
+"""Drop-outs of this length change nothing; a chip moves a few degrees in that time."""
+_STALE_S = 10.0
+"""The believed temperature is unknown when the last sample is older than this."""
+_MIN_C, _MAX_C = -40.0, 130.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One temperature as the sensor reported it."""
+
+    at_s: float
+    temp_c: float
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What earlier readings say about the next one."""
+
+    samples: tuple[Sample, ...] = ()
+    """The last plausible temperatures as read, oldest first."""
+    best: Sample | None = None
+    """The believed temperature, and when a sample last supported it."""
+    confirmed: bool = False
+    """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
+    wrong one: nothing drastic may rest on it."""
+
+
+def believe(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
+    """Return the belief after one more reading, and the reading with what is believed in place of what was read."""
+    belief = _with_sample(belief, reading)
+    thermal = replace(reading.thermal, soc_temp_c=_temp_c(belief, reading))
+    return belief, replace(reading, thermal=thermal, cpu=_usable(reading.cpu))
+
+
+def _with_sample(belief: Belief, reading: Reading) -> Belief:
+    now_s, temp_c = reading.at_s, _plausible(reading.thermal.soc_temp_c)
+    at_s = reading.thermal.at_s if reading.thermal.at_s is not None else now_s
+    before = belief.samples
+    if temp_c is None or (before and at_s <= before[-1].at_s):
+        return belief
+    samples = (*before, Sample(at_s, temp_c))[-_SAMPLES:]
+    return Belief(samples, _best(belief.best, samples), confirmed=bool(before))
+
+
+def _best(best: Sample | None, samples: tuple[Sample, ...]) -> Sample:
+    """Choose between the latest sample and what was believed before it."""
+    *earlier, latest = samples
+    if best is None or any(_reachable(sample, latest) for sample in (best, *earlier)):
+        return latest
+    if len(samples) < _SAMPLES:
+        return min(best, latest, key=lambda sample: sample.temp_c)
+    if latest.at_s - best.at_s <= _CONTRADICTED_S:
+        return best
+    return Sample(latest.at_s, median(sample.temp_c for sample in samples))
+
+
+def _reachable(earlier: Sample, later: Sample) -> bool:
+    return abs(later.temp_c - earlier.temp_c) <= _JUMP_C + _RATE_C_S * (later.at_s - earlier.at_s)
+
+
+def _temp_c(belief: Belief, reading: Reading) -> float | None:
+    if belief.best is None:
+        return None
+    usable_s = _STALE_S if _plausible(reading.thermal.soc_temp_c) is not None else _BRIDGE_S
+    return belief.best.temp_c if reading.at_s - belief.samples[-1].at_s <= usable_s else None
+
+
+def _plausible(temp_c: float | None) -> float | None:
+    """None for a temperature outside a working chip's range, and for 0, which an unpowered sensor reports."""
+    return temp_c if temp_c is not None and _MIN_C <= temp_c <= _MAX_C and temp_c != 0.0 else None
+
+
+def _usable(cpu: Cpu) -> Cpu:
+    return replace(cpu, percent=_percent(cpu.percent), own_percent=_percent(cpu.own_percent))
+
+
+def _percent(value: float | None) -> float | None:
+    if value is None or not isfinite(value) or not -0.5 <= value <= 100.5:
+        return None
+    return min(max(value, 0.0), 100.0)
