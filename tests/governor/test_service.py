@@ -201,7 +201,7 @@ async def test_unreadable_sensors_do_not_stop_the_governor(caplog: pytest.LogCap
 
 async def test_a_bad_sample_appears_nowhere() -> None:
     for policy in (POLICY, None):
-        applied = await run_through([49.0] * 5 + [85.0], policy)
+        applied = await run_through([*[49.0] * 5, 85.0], policy)
         assert applied.limits == []
         assert applied.governor.reading is not None
         assert applied.governor.reading.thermal.soc_temp_c == 49.0
