@@ -1,6 +1,6 @@
-"""A program that calls a box again and again, as many cameras would that lost it: each time on a connection of its own.
+"""A program that connects to the device repeatedly, as cameras do that have lost it: a new connection for each request.
 
-Runs in the container until SIGTERM; then prints what came of it as JSON.
+It runs in the container until SIGTERM, and then prints its counts as JSON.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from types import FrameType
 
-_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n"
+_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: device\r\nConnection: close\r\n\r\n"
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     calls, refused, longest_s = 0, [], 0.0
     while not ended:
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         try:
             with socket.create_connection(("127.0.0.1", 8080), timeout=60) as connection:
                 connection.sendall(_REQUEST)
@@ -33,7 +33,7 @@ def main() -> None:
         except OSError as error:
             refused.append(str(error))
         calls += 1
-        longest_s = max(longest_s, time.monotonic() - begun_s)
+        longest_s = max(longest_s, time.monotonic() - started_s)
         if calls == 1:
             print("calling", flush=True)
         time.sleep(0.01)

@@ -1,6 +1,6 @@
-"""Run in a machine with a webcam: the same picture in each raw format that it is asked for, as JPEG and back to pixels.
+"""A program for a machine with a webcam: take the same picture in each raw format, as JPEG, and decode it.
 
-`python camera_formats.py /dev/video0 yuyv422 nv12 …` prints `format width height red green blue`, the last three means.
+`python camera_formats.py /dev/video0 yuyv422 nv12 …` prints `format width height red green blue`, with mean colours.
 """
 
 import sys

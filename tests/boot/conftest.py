@@ -1,4 +1,4 @@
-"""Fixtures of the boot tests, the reasons why they cannot run here, and the table they end in."""
+"""Fixtures of the boot tests, the reasons for skipping them, and the table of results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE = pytest.StashKey[dict[str, str]]()
 
 @pytest.fixture(scope="session")
 def can_boot(models_dir: Path) -> None:
-    """Skips, with the reason, where nothing can be booted."""
+    """Skip, with the reason, if this machine cannot boot a container."""
     why_not = no_containers() or rootfs.why_not()
     if why_not:
         pytest.skip(f"boot tests cannot run here: {why_not}")
@@ -30,12 +30,12 @@ def can_boot(models_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def root(can_boot: None) -> Path:
-    """The root file system with the appliance installed, and with faults that a test can switch on."""
-    return put_faults(rootfs.build(rootfs.CACHE / "root"))
+    """The root file system with the appliance, and with faults that a test can switch on."""
+    return add_faults(rootfs.build(rootfs.CACHE / "root"))
 
 
-def put_faults(root: Path) -> Path:
-    """Let the service of this root file system load faults.py at its start."""
+def add_faults(root: Path) -> Path:
+    """Make the service in this root file system load faults.py when it starts."""
     packages = next((root / rootfs.RELEASE / "venv/lib").glob("python3*/site-packages"))
     shutil.copy(Path(__file__).with_name("faults.py"), packages / "faults_of_the_chip.py")
     (packages / "faults_of_the_chip.pth").write_text("import faults_of_the_chip\n")
@@ -44,28 +44,28 @@ def put_faults(root: Path) -> Path:
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Measured:
-    """Say what a test measured, for its line of the table."""
+    """Record what a test measured, for its line in the table."""
 
-    def say(text: str) -> None:
+    def record(text: str) -> None:
         request.config.stash.setdefault(_TABLE, {})[request.node.nodeid] = text
 
-    return say
+    return record
 
 
 @pytest.fixture(scope="module")
-def box(root: Path) -> Iterator[Container]:
-    """A box that has booted; shared by the tests of a file, which leave it as they found it."""
+def device(root: Path) -> Iterator[Container]:
+    """A booted device. The tests of a file share it, and restore what they change."""
     with container.boot(root, f"appliance-{os.getpid()}") as booted:
         booted.wait_until_active()
         yield booted
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tell(terminalreporter, config, "boot")
+    write_table(terminalreporter, config, "boot")
 
 
-def tell(terminalreporter: pytest.TerminalReporter, config: pytest.Config, folder: str) -> None:
-    """The table of what the tests of a folder measured."""
+def write_table(terminalreporter: pytest.TerminalReporter, config: pytest.Config, folder: str) -> None:
+    """Write the table of what the tests of a folder measured."""
     measured = config.stash.get(_TABLE, {})
     lines = [
         (report.nodeid.partition("::test_")[2].replace("_", " "), outcome, measured.get(report.nodeid, ""))
@@ -82,9 +82,9 @@ def tell(terminalreporter: pytest.TerminalReporter, config: pytest.Config, folde
 
 
 def no_containers() -> str | None:
-    """Why there can be no containers on this machine."""
+    """Why containers cannot run on this machine; None: they can."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        return "they make containers, which needs root on Linux"
+        return "containers need root on Linux"
     missing = [
         name for name in ("systemd-nspawn", "mmdebstrap", "nsenter", "setpriv", "ip") if shutil.which(name) is None
     ]
@@ -93,5 +93,5 @@ def no_containers() -> str | None:
     try:
         subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], check=True, capture_output=True)
     except subprocess.CalledProcessError as error:
-        return f"no namespaces: {error.stderr.decode().strip()}"
+        return f"namespaces are not available: {error.stderr.decode().strip()}"
     return None

@@ -1,6 +1,6 @@
-"""A container that boots real systemd, in namespaces of its own: no port, no file and no process of it is ours.
+"""A container that boots real systemd in its own namespaces: it shares no port, file or process with this machine.
 
-Each boot starts from the same root file system; what it writes is in memory and gone with it.
+Each boot starts from the same root file system. What the container writes stays in memory and is discarded with it.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ print(json.dumps({"status": status, "body": body}))
 """
 _CGROUPS = Path("/sys/fs/cgroup")
 _PATIENCE_S = 60.0
-"""What takes a second on a quiet machine may take very long on a busy one."""
+"""What takes a second on a quiet machine can take a minute on a busy one."""
 
 
 class Container:
-    """A booted container. Commands in it run as root, with nothing of our environment."""
+    """A booted container. Commands in it run as root, without our environment variables."""
 
     def __init__(self, leader: int) -> None:
         self.leader = leader
-        """Its process 1, as this machine numbers it."""
+        """The PID of its process 1 on this machine."""
         self._numbers = itertools.count(1)
 
     def run(
-        self, *command: str, fails: bool = False, stdin: str | None = None, patience_s: float = 3 * _PATIENCE_S
+        self, *command: str, may_fail: bool = False, stdin: str | None = None, patience_s: float = 3 * _PATIENCE_S
     ) -> str:
-        """What a command prints, stripped. `fails`: it may."""
+        """Run a command and return its output, stripped. `may_fail`: accept any exit code."""
         done = subprocess.run(self._enter(*command), input=stdin, capture_output=True, text=True, timeout=patience_s)
-        if done.returncode and not fails:
+        if done.returncode and not may_fail:
             raise AssertionError(f"{' '.join(command)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
 
     def let_limits_work(self) -> None:
-        """MemoryMax and TasksMax hold for units started from now on.
+        """Enforce MemoryMax and TasksMax for units started from now on.
 
-        Under cgroups of version 1 nspawn mounts their controllers read-only, and systemd ignores limits in silence.
+        With cgroup v1, nspawn mounts the controllers read-only, and systemd silently ignores the limits.
         """
         if not _unified():
             for controller in ("memory", "pids"):
@@ -74,29 +74,29 @@ class Container:
             try:
                 yield process.stdout
             finally:
-                self.run("systemctl", "stop", unit, fails=True)
+                self.run("systemctl", "stop", unit, may_fail=True)
                 process.wait(_PATIENCE_S)
 
     def write(self, path: str, text: str, owner: str = "root:root") -> None:
-        """A file and its folders."""
+        """Write a file and create its parent folders."""
         self.run("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path} && chown {owner} {path}", stdin=text)
 
     def drop_in(self, unit: str, text: str) -> None:
-        """More settings for a unit."""
+        """Add settings to a unit."""
         self.write(f"/etc/systemd/system/{unit}.d/90-test.conf", text)
         self.run("systemctl", "daemon-reload")
 
     def show(self, unit: str, name: str) -> str:
-        """A property of a unit, as `systemctl show` names them."""
+        """A property of a unit, by its name in `systemctl show`."""
         return self.run("systemctl", "show", unit, "--value", "--property", name)
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and body (JSON if it is) of the service's answer; status 0 where there is none."""
-        said = json.loads(self.run("/usr/bin/python3", "-c", _GET, path))
-        return said["status"], said["body"]
+        """The status and body of the service's response, parsed if it is JSON; status 0: no response."""
+        response = json.loads(self.run("/usr/bin/python3", "-c", _GET, path))
+        return response["status"], response["body"]
 
     def answered(self, camera: str) -> int:
-        """Frames of a camera that were answered since the service began."""
+        """Frames of a camera that were answered since the service started."""
         status, report = self.get("/health")
         return int(report["cameras"].get(camera, {}).get("answered", 0)) if status else 0
 
@@ -110,7 +110,7 @@ class Container:
         return self.run("journalctl", "--unit", unit, "--output", "cat", "--no-pager")
 
     def wait_until(self, what: str, holds: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
-        """Ask until it holds; fails with the service's own words if it never does."""
+        """Poll until the condition holds. On timeout, fail with the end of the service's journal."""
         deadline_s = time.monotonic() + patience_s
         while not holds():
             if time.monotonic() > deadline_s:
@@ -133,11 +133,11 @@ class Container:
 
 @contextmanager
 def boot(root: Path, name: str, options: Sequence[str] = ()) -> Iterator[Container]:
-    """A container of this root file system until the block ends. `options`: more of systemd-nspawn's."""
+    """Run a container with this root file system until the block ends. `options`: more options for systemd-nspawn."""
     command = [
         "setpriv", "--pdeathsig=TERM", "systemd-nspawn", f"--directory={root}", "--boot", "--volatile=overlay",
         "--private-network", "--register=no", "--keep-unit", f"--machine={name}", "--console=read-only", "--quiet",
-        # For a machine whose cgroups are of version 1, which newer systemd refuses otherwise.
+        # Newer systemd refuses cgroup v1 without these.
         "--setenv=SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
         *options,
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def boot(root: Path, name: str, options: Sequence[str] = ()) -> Iterator[Contain
         leader = _leader(nspawn)
         yield Container(leader)
     finally:
-        # Without its process 1 all of it goes at once; an orderly shutdown takes seconds.
+        # Killing process 1 ends the whole container at once; an orderly shutdown takes seconds.
         os.kill(leader or nspawn.pid, signal.SIGKILL)
         nspawn.wait(_PATIENCE_S)
         assert nspawn.stderr is not None
@@ -166,7 +166,7 @@ def _unified() -> bool:
 
 
 def _leader(nspawn: subprocess.Popen[bytes]) -> int:
-    """The container's process 1, once it takes orders."""
+    """Wait until the container's systemd accepts commands; return the PID of its process 1."""
     children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
     deadline_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline_s:
@@ -186,7 +186,7 @@ def _leader(nspawn: subprocess.Popen[bytes]) -> int:
 
 
 def _own_groups(name: str) -> list[Path]:
-    """A cgroup of our own in each hierarchy: nspawn would take the one it is in for itself."""
+    """Create a cgroup in each hierarchy: nspawn would otherwise take over the one that it is started in."""
     roots = [_CGROUPS] if _unified() else sorted(path for path in _CGROUPS.iterdir() if path.is_dir())
     groups = [root / name for root in roots if (root / "cgroup.procs").exists()]
     for group in groups:
@@ -209,7 +209,7 @@ def _remove_groups(groups: Sequence[Path]) -> None:
             while folder.exists():
                 try:
                     folder.rmdir()
-                except OSError:  # the last processes are still going
+                except OSError:  # the last processes have not ended yet
                     if time.monotonic() > deadline_s:
                         raise
                     time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""When the power goes: twenty moments out of five kinds of work, drawn by chance, the same ones each time.
+"""The moments of the power cuts: twenty, during five kinds of work, random but the same in each run.
 
-A write takes a few thousandths of the time of what leads to it. So every other cut of what ends in a write is aimed at
-it: it comes in the tenth of a second after the guest has said that it is about to write, or believes to have written.
+A write takes a few thousandths of the time of the work before it. So where the work ends in a write, every other cut is
+aimed at the write: it comes within 0.1 s after the guest reports that it is about to write or has written.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _AIMED_S = 0.1
 
 
 class Kind(Enum):
-    """What the box does when the power goes."""
+    """What the device is doing when the power is cut."""
 
     FRAMES = "frames flow"
     START = "the service starts"
-    IMPORT = "a model is taken in"
+    IMPORT = "a model is imported"
     ACTIVATION = "a model is activated"
     STATE = "state is written"
 
@@ -32,7 +32,7 @@ _WITHIN_S = {Kind.FRAMES: 4.0, Kind.START: 7.0, Kind.IMPORT: 3.0, Kind.ACTIVATIO
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut, so long after the work began, or after its write where that is `aimed` at; s of the guest."""
+    """One cut, `after_s` after the start of the work, or after its write if `aimed`; in the guest's time."""
 
     kind: Kind
     after_s: float
@@ -43,25 +43,25 @@ class Cut:
 
 
 def plan(seed: int = 0) -> tuple[Cut, ...]:
-    """All cuts, four of each kind, in the order in which they are made."""
-    chance = random.Random(seed)
+    """All cuts in order, four of each kind."""
+    generator = random.Random(seed)
     cuts = []
     for turn in range(NUMBER // len(Kind)):
         for kind in Kind:
             aimed = kind in (Kind.IMPORT, Kind.ACTIVATION, Kind.STATE) and turn % 2 == 0
-            cuts.append(Cut(kind, chance.uniform(0, _AIMED_S if aimed else _WITHIN_S[kind]), aimed))
+            cuts.append(Cut(kind, generator.uniform(0, _AIMED_S if aimed else _WITHIN_S[kind]), aimed))
     return tuple(cuts)
 
 
 def script(cut: Cut, in_use: str) -> str:
-    """What the guest's shell does until it says `now`; `in_use` is the model that is active before."""
+    """A shell script for the guest, which prints `now` at the moment of the cut. `in_use`: the active model."""
     pause = f"sleep {cut.after_s:.3f}; echo now"
     if cut.kind is Kind.FRAMES:
         return pause
     if cut.kind is Kind.START:
         return f"systemctl restart --no-block appliance; {pause}"
     if cut.kind is Kind.STATE:
-        stop = "sleep 12; systemctl stop --no-block appliance"  # by then it has a row, and writes it when it stops
+        stop = "sleep 12; systemctl stop --no-block appliance"  # by then it has a row, which it writes when it stops
         written = f"stat -c %i.%.9Y {_STATE}/history 2>/dev/null"
         wait = f'while [ "$({written})" = "$was" ]; do :; done; ' if cut.aimed else ""
         return f'was="$({written})"; {stop}; {wait}{pause}'

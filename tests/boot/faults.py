@@ -1,7 +1,7 @@
-"""Faults of a chip and its driver, put into a booted box: an inference that hangs, and one that leaks memory.
+"""Simulated driver faults for a booted device: an inference that hangs, and one that leaks memory.
 
-A .pth file loads it into each Python of the release. A fault begins when its file appears in /run/appliance; a restart
-cures it, for systemd removes that folder when the service stops.
+A .pth file loads this module into each Python process of the release. A fault starts when its file appears in
+/run/appliance. A restart ends it, because systemd removes that folder when the service stops.
 """
 
 import os
@@ -17,32 +17,32 @@ from typing import Any
 HANG, LEAK = Path("/run/appliance/hang"), Path("/run/appliance/leak")
 _LEAKED: list[bytearray] = []
 _MOST_LEAKED = 128
-"""2 GB: where no limit works, the machine of the test survives."""
+"""2 GB: if no limit is enforced, the test machine survives."""
 
 
 class _AfterOpenVINO(MetaPathFinder):
-    """Wraps OpenVINO's inference as soon as somebody imports it."""
+    """Wraps OpenVINO's inference when it is imported."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name == "openvino":
             sys.meta_path.remove(self)
             import openvino
 
-            _spoil(openvino.InferRequest)
+            _add_faults(openvino.InferRequest)
         return None
 
 
-def _spoil(request: Any) -> None:
+def _add_faults(request: Any) -> None:
     infer = request.infer
 
-    def spoilt(*arguments: Any, **options: Any) -> Any:
+    def faulty(*arguments: Any, **options: Any) -> Any:
         while HANG.exists():
             time.sleep(0.05)
         while LEAK.exists() and len(_LEAKED) < _MOST_LEAKED:
             _LEAKED.append(bytearray(os.urandom(1 << 20)) * 16)
         return infer(*arguments, **options)
 
-    request.infer = spoilt
+    request.infer = faulty
 
 
 sys.meta_path.insert(0, _AfterOpenVINO())

@@ -1,4 +1,4 @@
-"""What a power cut may leave on a disk, and what it may not: judged by the content of the files, not by their names."""
+"""Check the files on a disk after a power cut, by their content."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service's own folder holds."""
+    """The content of the service's state folder."""
 
     rows: int
-    """Rows of history that can be read."""
+    """Valid rows of the history."""
     torn: int
-    """Rows that fail their checksum: gaps."""
+    """Rows with a wrong checksum, which become gaps."""
     set_aside: tuple[str, ...]
 
 
 def state(files: Files) -> State:
-    """Asserts that every file of the state folder is whole, or was set aside."""
+    """Assert that each file of the state folder is complete or was set aside."""
     set_aside = tuple(sorted(name for name in files if ".corrupt-" in name))
     for name in files:
-        assert name in ("lock", "history", *set_aside) or _unnamed(name), f"{name} is no file of the service"
+        assert name in ("lock", "history", *set_aside) or _is_temporary(name), f"{name} is not a file of the service"
     if "history" not in files:
         return State(0, 0, set_aside)
     data = files["history"]
     assert len(data) == len(HEADER) + SLOTS * ROW.itemsize, f"history has {len(data)} bytes"
-    assert data.startswith(HEADER), "history does not begin as a history does"
+    assert data.startswith(HEADER), "the history has a wrong header"
     rows = np.frombuffer(data, ROW, offset=len(HEADER))
     torn = sum(seal(row) != row["crc"] for row in rows)
     return State(int(np.count_nonzero(rows["step"])) - torn, torn, set_aside)
 
 
 def active_model(digests: Mapping[str, str], texts: Files) -> str | None:
-    """Asserts that every bundle in the folder of models is as its manifest says, and that the file which names the one
-    in use is whole and names one of them. That name; None where no choice was ever written.
+    """Assert that each bundle in the models folder matches its manifest, and that active.json is complete and names one
+    of them. Return that name; None: no model was ever activated.
 
-    `digests`: sha256 of each file; `texts`: the contents of those in JSON.
+    `digests`: SHA-256 of each file; `texts`: the content of the JSON files.
     """
     bundles = {path.parts[0] for name in digests if len((path := PurePosixPath(name)).parts) > 1}
-    for bundle in (name for name in bundles if not _unnamed(name)):
+    for bundle in (name for name in bundles if not _is_temporary(name)):
         manifest = texts.get(f"{bundle}/manifest.json")
         assert manifest, f"{bundle} has no manifest, or an empty one"
         listed = json.loads(manifest)["files"]
@@ -59,14 +59,14 @@ def active_model(digests: Mapping[str, str], texts: Files) -> str | None:
         return None
     active = json.loads(texts["active.json"])
     assert set(active) == {"name", "configured", "former"}, active
-    assert active["name"] in bundles, f"{active['name']} is in use, and there are {bundles}"
+    assert active["name"] in bundles, f"{active['name']} is active, but the bundles are {bundles}"
     return str(active["name"])
 
 
-def unnamed(paths: Iterable[str]) -> list[str]:
-    """What was begun under another name, and never got its own: of no use and of no harm."""
-    return sorted({PurePosixPath(path).parts[0] for path in paths if _unnamed(path)})
+def temporary(paths: Iterable[str]) -> list[str]:
+    """Temporary files and folders that were never renamed. They are harmless."""
+    return sorted({PurePosixPath(path).parts[0] for path in paths if _is_temporary(path)})
 
 
-def _unnamed(path: str) -> bool:
+def _is_temporary(path: str) -> bool:
     return PurePosixPath(path).parts[0].startswith(".")

@@ -1,12 +1,12 @@
-"""A virtual machine with the appliance on its disk: a kernel of its own, cgroups of version 2, and a plug to pull.
+"""A virtual machine with the appliance on its disk: its own kernel, cgroup v2, and a power plug to pull.
 
 Rules of this file:
-- It is emulated (TCG), since a machine that runs tests seldom offers more. `counted`, its clock counts instructions: a
-  nanosecond each, however busy the host is. While it waits for a disk or a timer, its clock follows the host's. So what
-  its one core was busy for is a number of instructions, and can be judged; what it waited for cannot.
-- The disk ignores orders to flush: a process that is killed takes its own memory with it and not the host's, so that
-  what the guest has handed to its disk is kept either way, and what it has not is lost.
-- Nothing outside can be reached from it.
+- It is emulated (TCG), because test machines seldom offer KVM. If `counted`, its clock counts instructions, one
+  nanosecond each, however busy the host is. While it waits for a disk or a timer, its clock follows the host's. So the
+  time for which its only core was busy can be asserted; the time that it waited cannot.
+- The disk ignores flushes. Killing QEMU loses the guest's memory but not the host's page cache, so everything that the
+  guest has written to its disk is kept, and the rest is lost.
+- The guest cannot reach the host's network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHELL = {
     "shell.socket": "[Socket]\nListenStream=2222\nAccept=yes\n[Install]\nWantedBy=sockets.target\n",
     "shell@.service": "[Service]\nExecStart=/bin/sh\nStandardInput=socket\nStandardError=inherit\n",
 }
-"""Root for the test; a box has no such thing."""
+"""A root shell for the test. Real devices do not have it."""
 _NETWORK = "[Match]\nName=en* eth*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n"
 _NOT_NEEDED = (
     "appliance-console.service", "dev-hugepages.mount", "dev-mqueue.mount", "e2scrub_reap.service", "getty.target",
@@ -39,19 +39,19 @@ _NOT_NEEDED = (
     "systemd-binfmt.service", "systemd-logind.service", "systemd-network-generator.service",
     "systemd-networkd-wait-online.service", "systemd-update-utmp.service",
 )  # fmt: skip
-"""Nobody looks at its screen: without these a boot takes two thirds of the time."""
+"""Without these a boot takes two thirds of the time. The machine has no screen."""
 _MARKS = """[Service]
 ExecStartPre=+/bin/sh -c "head -1 /proc/stat >/run/begun"
 ExecStartPost=+/bin/sh -c "head -1 /proc/stat >/run/ready"
 """
-"""What the core had done when the service began, and when it was ready."""
+"""Record the CPU time at the start of the service and when it is ready."""
 _TICKS_PER_S = 100
 _KERNEL = "root=/dev/nvme0n1 rw console=ttyS0 quiet systemd.show_status=no audit=0 apparmor=0 mitigations=off"
 _CUT = "now"
 
 
 def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
-    """A disk of this root file system, which is changed: it gets the test's shell and network."""
+    """Make a disk image from this root file system, after adding the test's shell and network to it."""
     units = root / "etc/systemd/system"
     for name, text in _SHELL.items():
         (units / name).write_text(text)
@@ -69,9 +69,8 @@ def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
 
 
 def make_countable(root: Path) -> None:
-    """Let this root file system, with the appliance in it, boot without what nobody looks at, and say what a start of
-    the service costs: for a Machine that is `counted`.
-    """
+    """Prepare this root file system for a `counted` Machine: disable units that are not needed, and record the CPU time
+    of a service start."""
     marks = root / "etc/systemd/system/appliance.service.d/90-test.conf"
     marks.parent.mkdir()
     marks.write_text(_MARKS)
@@ -81,8 +80,8 @@ def make_countable(root: Path) -> None:
 class Machine:
     """A machine that is switched on while its block runs.
 
-    `counted`: its clock counts the instructions of its one core, a nanosecond each, and its kernel is one that needs no
-    initrd. Otherwise it has two cores, and the host's clock.
+    `counted`: its clock counts the instructions of its only core, one nanosecond each, and its kernel needs no initrd.
+    Otherwise it has two cores and the host's clock.
     """
 
     def __init__(self, root: Path, disk: Path, *, counted: bool = False) -> None:
@@ -108,7 +107,7 @@ class Machine:
 
     @property
     def http_port(self) -> int:
-        """The port on this machine behind which its page is."""
+        """The local port that leads to its page."""
         return self._http_port
 
     def __exit__(self, *error: object) -> None:
@@ -118,30 +117,30 @@ class Machine:
         self._qemu = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def pull_the_plug(self) -> None:
-        """What the guest has not yet given to its disk is lost."""
+        """Cut the power: everything that the guest has not written to its disk is lost."""
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.wait()
 
     def run(self, script: str) -> str:
-        """What a shell script prints as root in the guest, stripped."""
-        return self._heard(script, lambda said: False).strip()
+        """Run a shell script as root in the guest; return its output, stripped."""
+        return self._output_of(script, lambda output: False).strip()
 
     def cut_during(self, script: str) -> str:
-        """Run a shell script in the guest, and pull the plug when it prints a line `now`. What it printed before."""
-        said = self._heard(script, lambda said: said.endswith(f"{_CUT}\n"))
+        """Run a shell script in the guest, and pull the plug when it prints a line `now`. Return the output before."""
+        output = self._output_of(script, lambda output: output.endswith(f"{_CUT}\n"))
         self.pull_the_plug()
-        assert said.endswith(f"{_CUT}\n"), f"the script ended before its cut: {said}"
-        return said.removesuffix(f"{_CUT}\n").strip()
+        assert output.endswith(f"{_CUT}\n"), f"the script ended before its cut: {output}"
+        return output.removesuffix(f"{_CUT}\n").strip()
 
     def files(self, folder: str, named: str = "*") -> dict[str, bytes]:
-        """The files below this folder of the guest that are so named: their contents by their paths in it."""
+        """The content of each file below a folder of the guest whose name matches, by its path in that folder."""
         packed = base64.b64decode(self.run(f"cd {folder}; find . -type f -name '{named}' | tar -c -T - | base64 -w0"))
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             return {entry.name.removeprefix("./"): _content(archive, entry) for entry in archive if entry.isfile()}
 
     def digests(self, folder: str) -> dict[str, str]:
-        """The sha256 of each, as the guest computes it: large files come slowly out of it."""
+        """The SHA-256 of each file, computed in the guest: transferring large files takes long."""
         lines = self.run(f"cd {folder}; find . -type f -exec sha256sum {{}} +").splitlines()
         return {name.removeprefix("./"): digest for digest, name in (line.split("  ", 1) for line in lines)}
 
@@ -149,7 +148,7 @@ class Machine:
         return self.run(f"systemctl show {unit} --value --property {name}")
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON body of the service's answer; status 0 where there is none."""
+        """The status and JSON body of the service's response; status 0: no response."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}{path}", timeout=30) as answer:
                 return answer.status, json.loads(answer.read())
@@ -172,37 +171,38 @@ class Machine:
             time.sleep(1)
 
     def wait_until_ready(self) -> float:
-        """Until the box sees; s from the start of the service to that: by the guest's clock, or where it is `counted`
-        of the core's work alone.
+        """Wait until the device is ready; return the time from the start of the service, s.
+
+        If `counted`, it is the CPU time; otherwise the guest's clock.
         """
         self.wait_until("ready", lambda: self.get("/health/ready")[0] == 200)
         self.wait_until("active", lambda: self.show("appliance", "ActiveState") == "active")
         marks = self.run("cat /run/begun /run/ready 2>/dev/null").splitlines()
         if not marks:
             names = ("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
-            begun_us, ready_us = (int(self.show("appliance", name)) for name in names)
-            return (ready_us - begun_us) / 1e6
-        begun_s, ready_s = (_busy_s(line) for line in marks)
-        return ready_s - begun_s
+            started_us, ready_us = (int(self.show("appliance", name)) for name in names)
+            return (ready_us - started_us) / 1e6
+        started_s, ready_s = (_busy_s(line) for line in marks)
+        return ready_s - started_s
 
-    def _heard(self, script: str, enough: Callable[[str], bool]) -> str:
-        """What a script prints until it ends or has said enough."""
-        said = b""
+    def _output_of(self, script: str, enough: Callable[[str], bool]) -> str:
+        """Run a script; return its output when the script ends or the output is `enough`."""
+        output = b""
         with socket.create_connection(("127.0.0.1", self._shell_port), timeout=_PATIENCE_S) as connection:
             connection.sendall(f"{script}\nexit\n".encode())
-            while not enough(said.decode(errors="replace")) and (part := connection.recv(65536)):
-                said += part
-        return said.decode(errors="replace")
+            while not enough(output.decode(errors="replace")) and (part := connection.recv(65536)):
+                output += part
+        return output.decode(errors="replace")
 
 
 def why_not() -> str | None:
-    """Why there can be no such machine here."""
+    """Why no virtual machine can run here; None: it can."""
     missing = [name for name in ("qemu-system-x86_64", "mke2fs") if shutil.which(name) is None]
     return f"{', '.join(missing)} missing: apt install qemu-system-x86 e2fsprogs" if missing else None
 
 
 def _busy_s(line: str) -> float:
-    """From the first line of /proc/stat: all but the fourth and fifth figure, which are idle and waiting for a disk."""
+    """The CPU time in the first line of /proc/stat, without the fourth and fifth figure: idle and iowait."""
     ticks = [int(figure) for figure in line.split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS_PER_S
 

@@ -1,7 +1,7 @@
-"""The root file system that the boot tests boot: Debian's packages, and the appliance as it is installed on a box.
+"""The root file system of the boot tests: Debian's packages, and the appliance as it is installed on a device.
 
-Debian's part is made once and kept in .cache/boot; the appliance's is made anew each time, out of this working tree and
-of the packages that its own metadata asks for, which lie in the environment that runs the tests.
+Debian's part is created once and kept in .cache/boot. The appliance is installed from scratch each time, from this
+working tree and from the packages that its metadata requires, which are copied from the environment of the tests.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _LEFT_OUT = ("doc", "man", "info", "locale", "lintian")
 
 
 def why_not() -> str | None:
-    """Why there can be no such root file system on this machine."""
+    """Why the root file system cannot be created on this machine; None: it can."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian":
-        return f"it is made of this machine's own Debian packages, and this is {release.get('PRETTY_NAME')}"
+        return f"the root file system needs Debian's packages, and this is {release.get('PRETTY_NAME')}"
     if _suite() not in _PYTHONS:
-        return f"SUITE is {_suite()}; known are {', '.join(_PYTHONS)}"
+        return f"SUITE is {_suite()}; valid: {', '.join(_PYTHONS)}"
     return None
 
 
 def build(into: Path, packages: Sequence[str] = CONTAINER, extras: Sequence[str] = ("systemd",)) -> Path:
-    """A root file system in `into`, which is replaced, with the appliance and these extras installed and enabled."""
+    """Create a root file system in `into`, which is replaced, with the appliance and these extras installed."""
     base = debian(packages, _suite())
     shutil.rmtree(into, ignore_errors=True)
-    # Hard links: nothing below writes into a file that is there, each replaces what it changes.
+    # Hard links: the steps below never write to an existing file; they replace it.
     subprocess.run(["cp", "-al", base, into], check=True)
     _install_release(into, extras)
     model = into / "opt/appliance/models" / MODEL
@@ -56,9 +56,9 @@ def build(into: Path, packages: Sequence[str] = CONTAINER, extras: Sequence[str]
 
 
 def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> Path:
-    """A release of Debian with these packages, to be copied: made once, from where this machine takes its own.
+    """A release of Debian with these packages, to copy from. It is created once, from this machine's own mirror.
 
-    `foreign`: for that architecture, unpacked only; nothing in it was ever run.
+    `foreign`: for another architecture; the packages are unpacked, not configured.
     """
     digest = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:8]
     kept = CACHE / "-".join(part for part in (suite, foreign, digest) if part)
@@ -78,7 +78,7 @@ def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> P
 
 
 def _suite() -> str:
-    """The release of Debian that is booted: $SUITE, or this machine's own."""
+    """The release of Debian to boot: $SUITE, or this machine's own."""
     return os.environ.get("SUITE") or _own_suite()
 
 
@@ -87,13 +87,13 @@ def _own_suite() -> str:
 
 
 def _mirror(suite: str) -> list[str]:
-    """Where this machine's apt takes that release from; nothing if it does not say."""
-    said = subprocess.run(
+    """The URL from which this machine's apt gets that release; empty if apt does not know."""
+    done = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)",
          f"Codename: {suite}", "Component: main", "Origin: Debian"],
         capture_output=True, text=True,
     )  # fmt: skip
-    return sorted(set(said.stdout.split()))[:1]
+    return sorted(set(done.stdout.split()))[:1]
 
 
 def _install_release(root: Path, extras: Sequence[str]) -> None:
@@ -122,7 +122,7 @@ def _install_release(root: Path, extras: Sequence[str]) -> None:
 
 
 def _python(root: Path) -> Path:
-    """The release's Python: Debian's, or where that is another version, the one that runs the tests."""
+    """The release's Python: Debian's, or if that is another version, the one that runs the tests."""
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     if _PYTHONS[_suite()] == ours:
         return Path("/usr/bin/python3")
@@ -138,11 +138,11 @@ def _python(root: Path) -> Path:
 
 
 def _needed(name: str, extras: set[str]) -> Iterator[importlib.metadata.Distribution]:
-    """What this distribution requires, and what that requires: without itself, and without the tests' own."""
+    """All direct and indirect requirements of a distribution, without the extras for tests."""
     seen: set[str] = set()
-    asked = [(name, frozenset(extras))]
-    while asked:
-        one, wanted = asked.pop()
+    pending = [(name, frozenset(extras))]
+    while pending:
+        one, wanted = pending.pop()
         distribution = importlib.metadata.distribution(one)
         for line in distribution.requires or ():
             requirement = Requirement(line)
@@ -151,7 +151,7 @@ def _needed(name: str, extras: set[str]) -> Iterator[importlib.metadata.Distribu
                 continue
             if requirement.name.lower() not in seen:
                 seen.add(requirement.name.lower())
-                asked.append((requirement.name, frozenset(requirement.extras)))
+                pending.append((requirement.name, frozenset(requirement.extras)))
                 yield importlib.metadata.distribution(requirement.name)
 
 

@@ -68,11 +68,11 @@ def test_a_webcam_gets_answers_inside_the_agents_sandbox(vm: Machine, measured: 
     unit = "appliance-camera@gate"
     assert vm.show(unit, "NRestarts") == "0"
     process = vm.show(unit, "MainPID")
-    holds = vm.run(f"ls -l /proc/{process}/fd; grep -E '^(Uid|NoNewPrivs|Seccomp|CapEff)' /proc/{process}/status")
-    assert "/dev/video0" in holds
-    assert re.search(r"CapEff:\s+0+$", holds, re.MULTILINE)
-    assert re.search(r"Seccomp:\s+2$", holds, re.MULTILINE)
-    assert not re.search(r"Uid:\s+0\b", holds)
+    shown = vm.run(f"ls -l /proc/{process}/fd; grep -E '^(Uid|NoNewPrivs|Seccomp|CapEff)' /proc/{process}/status")
+    assert "/dev/video0" in shown
+    assert re.search(r"CapEff:\s+0+$", shown, re.MULTILINE)
+    assert re.search(r"Seccomp:\s+2$", shown, re.MULTILINE)
+    assert not re.search(r"Uid:\s+0\b", shown)
     measured(vm.show(unit, "StatusText"))
 
 
@@ -80,25 +80,25 @@ def test_an_unplugged_webcam_is_reported_and_resumes_when_it_returns(vm: Machine
     unit = "appliance-camera@gate"
     was = vm.show(unit, "InvocationID")
     vm.run(f"echo vivid.0 > {_DRIVER}/unbind")
-    said = f"journalctl -o cat -u {unit} _SYSTEMD_INVOCATION_ID={was}"
-    vm.wait_until("the log of the disappeared camera", lambda: "the camera stopped" in vm.run(said))
-    vm.wait_until("the log of the next attempt", lambda: "reopening in" in vm.run(said))
+    log = f"journalctl -o cat -u {unit} _SYSTEMD_INVOCATION_ID={was}"
+    vm.wait_until("the log of the disappeared camera", lambda: "the camera stopped" in vm.run(log))
+    vm.wait_until("the log of the next attempt", lambda: "reopening in" in vm.run(log))
     assert vm.run("test -e /dev/video0 || echo gone") == "gone"
     answered = vm.answered("gate")
     vm.run(f"echo vivid.0 > {_DRIVER}/bind")
     vm.wait_until("answering again", lambda: vm.answered("gate") >= answered + 2)
     assert vm.show(unit, "InvocationID") == was
-    measured(" | ".join(dict.fromkeys(line for line in vm.run(said).splitlines() if "camera stopped" in line)))
+    measured(" | ".join(dict.fromkeys(line for line in vm.run(log).splitlines() if "camera stopped" in line)))
 
 
 def test_raw_images_of_every_format_decode_to_the_same_colours(vm: Machine, measured: Measured) -> None:
     """vivid offers no JPEG, so FFmpeg uses a raw format; a real webcam may offer any of these formats only."""
     vm.run("systemctl stop appliance-camera@gate")
     python = "/opt/appliance/current/venv/bin/python"
-    said = vm.run(f"{python} /root/camera_formats.py /dev/video0 {' '.join(_RAW)} 2>&1")
+    output = vm.run(f"{python} /root/camera_formats.py /dev/video0 {' '.join(_RAW)} 2>&1")
     vm.run("systemctl start --no-block appliance-camera@gate")
-    measured(said.replace("\n", "; "))
-    shown = {form: tuple(map(int, rest)) for form, *rest in map(str.split, said.splitlines())}
+    measured(output.replace("\n", "; "))
+    shown = {form: tuple(map(int, rest)) for form, *rest in map(str.split, output.splitlines())}
     assert tuple(shown) == _RAW
     for width, height, *colour in shown.values():
         assert (width, height) == (320, 180)

@@ -21,42 +21,42 @@ Environment=FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 DONT_FAKE_MON
 """
 
 
-def test_a_clock_jump_of_fifty_years_does_not_interrupt_detection(box: Container, measured: Measured) -> None:
-    library = box.run("sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1")
-    box.write(_CLOCK, "@1970-01-01 00:01:00\n")
-    box.drop_in(_SERVICE, _FAKETIME % library)
-    box.run("systemctl", "restart", _SERVICE)
-    box.write("/etc/appliance/camera-gate.env", "SOURCE=demo\n")
-    box.run("systemctl", "start", "appliance-camera@gate")
-    box.wait_until("answering", lambda: box.answered("gate") >= 2)
-    invocation, before = box.show(_SERVICE, "InvocationID"), box.get("/health")[1]
-    box.write(_CLOCK, "@2020-01-01 00:01:00\n")
-    answered = box.answered("gate")
-    box.wait_until("answering", lambda: box.answered("gate") >= answered + 3)
-    after = box.get("/health")[1]
+def test_a_clock_jump_of_fifty_years_does_not_interrupt_detection(device: Container, measured: Measured) -> None:
+    library = device.run("sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1")
+    device.write(_CLOCK, "@1970-01-01 00:01:00\n")
+    device.drop_in(_SERVICE, _FAKETIME % library)
+    device.run("systemctl", "restart", _SERVICE)
+    device.write("/etc/appliance/camera-gate.env", "SOURCE=demo\n")
+    device.run("systemctl", "start", "appliance-camera@gate")
+    device.wait_until("answering", lambda: device.answered("gate") >= 2)
+    invocation, before = device.show(_SERVICE, "InvocationID"), device.get("/health")[1]
+    device.write(_CLOCK, "@2020-01-01 00:01:00\n")
+    answered = device.answered("gate")
+    device.wait_until("answering", lambda: device.answered("gate") >= answered + 3)
+    after = device.get("/health")[1]
     assert before["timestamp_iso"].startswith("1970-")
     assert after["timestamp_iso"].startswith("2020-")
     assert after["status"] == before["status"] == "ok", after["findings"]
-    assert box.show(_SERVICE, "InvocationID") == invocation, "it was restarted"
+    assert device.show(_SERVICE, "InvocationID") == invocation, "it was restarted"
     measured(
         f"{before['timestamp_iso']} to {after['timestamp_iso']}, {answered} frames before, 3 more after, no restart"
     )
 
 
-def test_clients_are_served_when_the_network_comes_up_after_the_service(box: Container) -> None:
-    assert box.get("/health/ready")[0] == 200
-    with _camera_on_a_cable(box) as camera:
+def test_clients_are_served_when_the_network_comes_up_after_the_service(device: Container) -> None:
+    assert device.get("/health/ready")[0] == 200
+    with _camera_on_a_cable(device) as camera:
         script = "import urllib.request; print(urllib.request.urlopen('http://192.168.77.1:8080/health/ready').status)"
         done = subprocess.run([*camera, "/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=60)
         assert done.stdout.strip() == "200", done.stderr
 
 
 @contextmanager
-def _camera_on_a_cable(box: Container) -> Iterator[list[str]]:
+def _camera_on_a_cable(device: Container) -> Iterator[list[str]]:
     """Connect the device to another machine; return the command prefix that runs a program there."""
     other = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
     there = ["nsenter", "--target", str(other.pid), "--net"]
-    here = ["nsenter", "--target", str(box.leader), "--net"]
+    here = ["nsenter", "--target", str(device.leader), "--net"]
     steps = (
         [*here, "ip", "link", "add", "late0", "type", "veth", "peer", "name", "camera0", "netns", str(other.pid)],
         [*here, "ip", "address", "add", "192.168.77.1/24", "dev", "late0"],

@@ -62,7 +62,7 @@ def test_an_incomplete_model_selection_is_found(length: int) -> None:
 
 
 def test_a_selection_of_a_missing_model_is_found() -> None:
-    with pytest.raises(AssertionError, match="lost is in use"):
+    with pytest.raises(AssertionError, match="lost is active"):
         intact.active_model(_DIGESTS, {**_TEXTS, "active.json": _TEXTS["active.json"].replace(b"yolo11n", b"lost", 1)})
 
 
@@ -80,7 +80,7 @@ def test_an_incomplete_row_is_counted_and_files_set_aside_are_named() -> None:
 
 
 def test_temporary_files_left_behind_are_reported() -> None:
-    assert intact.unnamed(["history", ".history.12", ".import-x/a", ".import-x/b"]) == [".history.12", ".import-x"]
+    assert intact.temporary(["history", ".history.12", ".import-x/a", ".import-x/b"]) == [".history.12", ".import-x"]
 
 
 def test_the_plan_contains_every_kind_of_cut_and_is_reproducible() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.workshop import importing
 from tests.boot import cuts, intact, machine, rootfs
-from tests.boot.conftest import Measured, put_faults
+from tests.boot.conftest import Measured, add_faults
 from tests.boot.cuts import Cut, Kind
 from tests.boot.machine import Machine
 
@@ -27,7 +27,7 @@ def vm(can_boot: None) -> Iterator[Machine]:
     why_not = machine.why_not()
     if why_not:
         pytest.skip(f"no virtual machine here: {why_not}")
-    root = put_faults(rootfs.build(rootfs.CACHE / "machine", rootfs.MACHINE))
+    root = add_faults(rootfs.build(rootfs.CACHE / "machine", rootfs.MACHINE))
     (root / "etc/appliance/camera-gate.env").write_text("SOURCE=demo\n")
     (root / "etc/appliance/appliance.toml").write_text(_SETTINGS)
     importing.import_model(root / f"opt/appliance/models/{rootfs.MODEL}", root / "opt/appliance/models", "second")
@@ -43,7 +43,7 @@ def vm(can_boot: None) -> Iterator[Machine]:
 def test_a_machine_is_ready_soon_after_its_first_boot_without_manual_steps(vm: Machine, measured: Measured) -> None:
     ready_s = vm.wait_until_ready()
     assert vm.show("appliance", "NRestarts") == "0"
-    measured(f"ready after {ready_s:.1f} s of work, with every network compiled anew")
+    measured(f"ready after {ready_s:.1f} s of CPU time, with every network compiled from scratch")
     assert ready_s <= _SOON_S
 
 
@@ -52,9 +52,9 @@ def test_the_kernel_stops_a_leak_at_the_cgroup_v2_limit(vm: Machine, measured: M
     was = vm.show("appliance", "InvocationID")
     vm.run("systemctl set-property --runtime appliance MemoryHigh=infinity MemoryMax=700M; touch /run/appliance/leak")
     vm.wait_until("restarted", lambda: vm.show("appliance", "InvocationID") not in ("", was))
-    said = vm.run(f"journalctl -o cat INVOCATION_ID={was} | grep 'Failed with result'")
-    assert "oom-kill" in said
-    measured(f"oom-kill; ready again after {vm.wait_until_ready():.1f} s of work")
+    output = vm.run(f"journalctl -o cat INVOCATION_ID={was} | grep 'Failed with result'")
+    assert "oom-kill" in output
+    measured(f"oom-kill; ready again after {vm.wait_until_ready():.1f} s of CPU time")
 
 
 def test_setting_the_clock_fifty_years_ahead_restarts_nothing(vm: Machine) -> None:
@@ -71,7 +71,9 @@ def test_the_service_can_reach_private_addresses_only(vm: Machine) -> None:
     public = {"192.0.2.1", "198.51.100.1", "203.0.113.1", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1"}
     vm.run("ip -4 route replace default dev lo")  # IPv6 has a router; the filter does not apply to lo
     reached = _reached(vm, site | public, as_service=True)
-    assert _reached(vm, site | public, as_service=False) == site | public, "nothing would come of it without the filter"
+    assert _reached(vm, site | public, as_service=False) == site | public, (
+        "without the filter, not every address is reached"
+    )
     assert reached == site
 
 
@@ -88,15 +90,15 @@ def test_a_power_cut_damages_no_files(vm: Machine, cut: Cut, measured: Measured)
     texts = vm.files(_MODELS, "*.json")
     chosen, state = intact.active_model(models, texts) or cuts.MODELS[0], intact.state(kept)
     assert chosen in cuts.MODELS
-    assert _in_use(vm) == chosen, "another model runs than the one that was chosen"
+    assert _in_use(vm) == chosen, "the running model is not the activated one"
     findings = [finding["code"] for finding in vm.get("/health")[1]["findings"]]
     assert bool(state.set_aside) == ("state_set_aside" in findings), f"{state.set_aside}, {findings}"
     vm.run(f"rm -f {_STATE}/*.corrupt-*")
     assert ready_s <= _SOON_S
-    left = intact.unnamed([*models, *kept])
+    left = intact.temporary([*models, *kept])
     measured(
-        f"{cut}: ready after {ready_s:.1f} s of work, with {chosen}; {state.rows} rows of history, {state.torn} torn"
-        f"{', set aside' if state.set_aside else ''}{f'; left over: {left}' if left else ''}"
+        f"{cut}: ready after {ready_s:.1f} s of CPU time, with {chosen}; {state.rows} rows of history, {state.torn} "
+        f"damaged{', set aside' if state.set_aside else ''}{f'; left over: {left}' if left else ''}"
     )
 
 

@@ -1,9 +1,9 @@
 """A blank device: a bare Debian or Ubuntu in a container, with its own disk and a network that can be cut.
 
 Rules of this file:
-- The box reaches package mirrors as this machine does: its configuration of apt, pip and certificates is copied in when
-  a box is made, and kept nowhere else.
-- Its network is slirp4netns, a process in user space: nothing of this machine's own network is changed for it.
+- The device uses this machine's package mirrors: the configuration of apt, pip and certificates is copied to its disk
+  when it is created, and to nowhere else.
+- Its network is slirp4netns, a process in user space: this machine's own network is not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.provisioning import disk, ubuntu
 from tests.provisioning.disk import Changes, Files
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libnss-systemd", "udev", "iproute2")
-"""No Python, no certificates: less than in any image for a board."""
+"""No Python and no certificates: less than any image for a board contains."""
 
 CACHE = ROOT / ".cache/provisioning"
 SOURCE = ("appliance", "systemd", "provisioning", "pyproject.toml", "README.md", "LICENSE")
@@ -42,13 +42,13 @@ _BOOTED = ("running", "degraded")
 _ADDRESS, _DNS = "10.0.2.100", "10.0.2.3"
 
 
-class Box(Container):
-    """A blank box."""
+class BlankDevice(Container):
+    """A blank device."""
 
     def __init__(self, leader: int, root: Path) -> None:
         super().__init__(leader)
         self.root = root
-        """The path of its disk on this machine."""
+        """The folder of its disk on this machine."""
 
     def install(self, *arguments: str, source: str = "/media/source", **environment: str) -> tuple[int, str]:
         """Run `provisioning/install.sh`; return its exit code and output."""
@@ -56,8 +56,8 @@ class Box(Container):
 
     def tried(self, *command: str) -> tuple[int, str]:
         """Run a command; return its exit code and output."""
-        said = self.run("sh", "-c", '"$@" 2>&1; echo "exit $?"', "sh", *command, patience_s=_PATIENCE_S)
-        text, _, code = said.rpartition("exit ")
+        output = self.run("sh", "-c", '"$@" 2>&1; echo "exit $?"', "sh", *command, patience_s=_PATIENCE_S)
+        text, _, code = output.rpartition("exit ")
         return int(code), text
 
     def files(self) -> Files:
@@ -69,7 +69,7 @@ class Box(Container):
         return disk.changes(before, self.files())
 
     def serial(self) -> str:
-        """An id that changes with each start of the service."""
+        """An ID that changes with each start of the service."""
         return self.show("appliance.service", "InvocationID")
 
     @contextmanager
@@ -109,8 +109,8 @@ def _forward(control: Path) -> int:
     """Forward a local port to the device's port 8080."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
-    with socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(str(control))
+    with socket.socket(socket.AF_UNIX) as api:
+        api.connect(str(control))
         where = {
             "proto": "tcp",
             "host_addr": "127.0.0.1",
@@ -118,22 +118,22 @@ def _forward(control: Path) -> int:
             "guest_addr": _ADDRESS,
             "guest_port": 8080,
         }
-        asked.sendall(json.dumps({"execute": "add_hostfwd", "arguments": where}).encode())
-        said = asked.recv(1000).decode()
-    assert "error" not in said, said
+        api.sendall(json.dumps({"execute": "add_hostfwd", "arguments": where}).encode())
+        response = api.recv(1000).decode()
+    assert "error" not in response, response
     return port
 
 
 @contextmanager
-def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Box]:
-    """A blank box of this release of Debian or Ubuntu that has just booted; its disk goes with it.
+def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[BlankDevice]:
+    """A blank device with this release of Debian or Ubuntu, just booted. Its disk is deleted at the end of the block.
 
-    This tree is its `/media/source`. `packages`: additional packages; `options`: additional options for systemd-nspawn.
+    This tree is at `/media/source`. `packages`: additional packages; `options`: additional options for systemd-nspawn.
     """
-    with blank_disk(suite, packages) as root, switched_on(root, options) as box:
-        # Until then it still writes by itself, on a busy machine for long.
-        box.wait_until("booted", lambda: box.run("systemctl", "is-system-running", fails=True) in _BOOTED)
-        yield box
+    with blank_disk(suite, packages) as root, switched_on(root, options) as device:
+        # Before that, systemd still writes files, for a long time on a busy machine.
+        device.wait_until("booted", lambda: device.run("systemctl", "is-system-running", may_fail=True) in _BOOTED)
+        yield device
 
 
 @contextmanager
@@ -145,23 +145,23 @@ def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE))
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", root], check=True)
-        _lay_source(root / "media/source")
-        _reach_mirrors(root)
+        _copy_source(root / "media/source")
+        _use_our_mirrors(root)
         yield root
     finally:
         shutil.rmtree(root)
 
 
 @contextmanager
-def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[Box]:
+def switched_on(root: Path, options: Sequence[str] = ()) -> Iterator[BlankDevice]:
     """A booted device with this disk; writes to the disk persist."""
     with container.boot(
         root, f"blank-{os.getpid()}-{next(_numbers)}", ["--volatile=no", "--timezone=off", *options]
     ) as started:
-        yield Box(started.leader, root)
+        yield BlankDevice(started.leader, root)
 
 
-def _lay_source(into: Path) -> None:
+def _copy_source(into: Path) -> None:
     """Copy this tree as in a fresh checkout: no model, no environment."""
     for name in SOURCE:
         source = ROOT / name
@@ -171,10 +171,10 @@ def _lay_source(into: Path) -> None:
             shutil.copy(source, into / name)
 
 
-def _reach_mirrors(root: Path) -> None:
+def _use_our_mirrors(root: Path) -> None:
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text(f"nameserver {_DNS}\n")
-    # Not where Debian keeps its certificates: the package of them would replace the file.
+    # Not at Debian's usual place: the package ca-certificates would replace the file.
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/mirrors.pem")
     settings = subprocess.run(["pip", "config", "list"], capture_output=True, text=True).stdout
     lines = ["[global]", "cert = /etc/mirrors.pem"]

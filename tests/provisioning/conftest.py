@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.conftest import Measured, measured, no_containers, tell
+from tests.boot.conftest import Measured, measured, no_containers, write_table
 from tests.conftest import ROOT
-from tests.provisioning.blank import Box, booted
+from tests.provisioning.blank import BlankDevice, booted
 
 __all__ = ["Measured", "measured"]
 
@@ -34,7 +34,7 @@ def can_provision(models_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle of this tree for an architecture and a Python, made once."""
+    """Creates a bundle of this tree for an architecture and a Python version, each once."""
     folder = tmp_path_factory.mktemp("bundles")
 
     def make(arch: str, python: str) -> Path:
@@ -48,16 +48,16 @@ def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bun
 
 
 @pytest.fixture(scope="module")
-def prepared(bundle: Bundle) -> Iterator[Box]:
+def prepared(bundle: Bundle) -> Iterator[BlankDevice]:
     """A device without a network, with its bundle at /media/bundle.tar; shared by the tests of a module."""
-    with offline(bundle) as box:
-        yield box
+    with offline(bundle) as device:
+        yield device
 
 
-def offline(bundle: Bundle, *options: str) -> AbstractContextManager[Box]:
-    """Such a box until the block ends. `options`: more of systemd-nspawn's."""
+def offline(bundle: Bundle, *options: str) -> AbstractContextManager[BlankDevice]:
+    """A device without a network until the block ends. `options`: additional options for systemd-nspawn."""
     return booted("bookworm", PREPARED, [f"--bind-ro={bundle('amd64', '3.11')}:/media/bundle.tar", *options])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tell(terminalreporter, config, "provisioning")
+    write_table(terminalreporter, config, "provisioning")

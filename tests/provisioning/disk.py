@@ -1,6 +1,6 @@
 """The files on a device's disk and their changes: type, mode and owner of each path, and the content of files.
 
-Only the paths in `_PASSING` are left out.
+Only the paths in `_IGNORED` are left out.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable
 Files = dict[str, str]
 Changes = dict[str, tuple[str | None, str | None]]
 
-_PASSING = (
+_IGNORED = (
     *("/dev", "/proc", "/sys", "/run", "/tmp", "/media"),
-    # What a running Debian writes by itself, whoever installs what.
+    # Written by any running Debian.
     *("/var/log", "/var/tmp/systemd-private*", "/var/lib/systemd", "/var/lib/private", "/var/cache/private"),
-    # What package managers remember: lists, caches, and the copies that each change leaves.
+    # Lists, caches and backups of the package managers.
     *(
         "/var/lib/apt",
         "/var/cache/apt",
@@ -23,10 +23,10 @@ _PASSING = (
         "/var/cache/ldconfig",
         "/etc/ld.so.cache",
     ),
-    # Copies and locks of the account tools.
+    # Backups and locks of the account tools.
     *("/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock"),
 )
-_LEFT_OUT = " ".join(f"-path '{path}' -prune -o" for path in _PASSING)
+_LEFT_OUT = " ".join(f"-path '{path}' -prune -o" for path in _IGNORED)
 _LIST = rf"find / -xdev {_LEFT_OUT} -printf '%p\t%y %m %u %g %l\n'"
 _SUM = f"find / -xdev {_LEFT_OUT} -type f -print0 | xargs -0 -r sha256sum -z | tr '\\0' '\\n'"
 

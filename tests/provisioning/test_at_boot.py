@@ -84,9 +84,9 @@ def test_invalid_settings_stay_with_the_reason_in_an_error_file(root: Path, caps
     reason = (root / "boot/firmware/appliance.toml.error.txt").read_text()
     assert "prot" in reason
     assert "port" in reason
-    said = capsys.readouterr().out
-    assert "is invalid" in said
-    assert "applied the Wi-Fi settings for Yard" in said
+    output = capsys.readouterr().out
+    assert "is invalid" in output
+    assert "applied the Wi-Fi settings for Yard" in output
     given_file.write_text("[server]\nport = 80\n")
     at_boot.main(root)
     assert not list((root / "boot/firmware").iterdir())
@@ -139,8 +139,8 @@ def test_the_connection_preserves_every_byte_of_the_ssid(ssid: str) -> None:
 
 
 def test_asking_for_help_changes_nothing() -> None:
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-I", ROOT / "provisioning/at_boot.py", "--help"], capture_output=True, text=True
     )
-    assert said.returncode == 1
-    assert said.stderr.startswith("usage: ")
+    assert done.returncode == 1
+    assert done.stderr.startswith("usage: ")

@@ -1,4 +1,4 @@
-"""What goes into a bundle: for a Jetson also what TensorRT needs, and for no other box."""
+"""The content of a bundle; one for a Jetson also contains the files that TensorRT needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ make_bundle = _load()
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model of one's own, without its ONNX file."""
+    """A custom model without its ONNX file."""
     return make_bundles(tmp_path, "gate") / "gate"
 
 
@@ -40,11 +40,11 @@ def model(tmp_path: Path) -> Path:
     ("arch", "python", "jetson"),
     [("arm64", "3.10", True), ("arm64", "3.12", True), ("arm64", "3.11", False), ("amd64", "3.10", False)],
 )
-def test_a_jetson_has_an_arm_and_an_ubuntus_python(arch: str, python: str, jetson: bool) -> None:
+def test_an_arm64_bundle_for_a_python_of_ubuntu_is_for_a_jetson(arch: str, python: str, jetson: bool) -> None:
     assert make_bundle.for_jetson(arch, python) is jetson
 
 
-def test_cudas_bindings_are_asked_for_apart_and_all_by_their_hashes(tmp_path: Path) -> None:
+def test_cuda_packages_have_a_requirements_file_of_their_own_and_all_are_pinned_by_hash(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for name in ("cuda_bindings-12.9.10-cp310-cp310-linux_aarch64", "cuda_pathfinder-1.9.0-py3-none-any",
@@ -54,11 +54,11 @@ def test_cudas_bindings_are_asked_for_apart_and_all_by_their_hashes(tmp_path: Pa
     (numpy,) = (tmp_path / "requirements.txt").read_text().splitlines()
     digest = hashlib.sha256(b"numpy-2.2.6-cp310-cp310-linux_aarch64").hexdigest()
     assert numpy == f"numpy==2.2.6 --hash=sha256:{digest}"
-    said = (tmp_path / "requirements-tensorrt.txt").read_text().splitlines()
-    assert [line.partition(" --hash=")[0] for line in said] == ["cuda_bindings==12.9.10", "cuda_pathfinder==1.9.0"]
+    lines = (tmp_path / "requirements-tensorrt.txt").read_text().splitlines()
+    assert [line.partition(" --hash=")[0] for line in lines] == ["cuda_bindings==12.9.10", "cuda_pathfinder==1.9.0"]
 
 
-def test_where_nothing_is_for_tensorrt_nothing_is_asked_for_it(tmp_path: Path) -> None:
+def test_without_cuda_packages_there_are_no_requirements_for_tensorrt(tmp_path: Path) -> None:
     (tmp_path / "numpy-2.2.6-cp311-cp311-linux_aarch64.whl").touch()
     make_bundle.write_requirements(tmp_path, tmp_path)
     assert not (tmp_path / "requirements-tensorrt.txt").exists()

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.boot.conftest import Measured
-from tests.provisioning.blank import Box, ask
+from tests.provisioning.blank import BlankDevice, ask
 
 pytestmark = pytest.mark.provision
 
@@ -20,17 +20,17 @@ _UNINSTALL = "/opt/appliance/current/provisioning/uninstall.sh"
 
 
 @pytest.fixture(scope="module")
-def before(prepared: Box) -> dict[str, str]:
+def before(prepared: BlankDevice) -> dict[str, str]:
     """The files on its disk before the installation."""
     return prepared.files()
 
 
-def test_one_command_installs_a_ready_device(prepared: Box, before: dict[str, str], measured: Measured) -> None:
-    begun_s = time.monotonic()
-    code, said = prepared.install(*_BUNDLE)
-    taken_s = time.monotonic() - begun_s
-    assert code == 0, said
-    assert said.splitlines()[-1].endswith("is active: no network address yet")
+def test_one_command_installs_a_ready_device(prepared: BlankDevice, before: dict[str, str], measured: Measured) -> None:
+    started_s = time.monotonic()
+    code, output = prepared.install(*_BUNDLE)
+    taken_s = time.monotonic() - started_s
+    assert code == 0, output
+    assert output.splitlines()[-1].endswith("is active: no network address yet")
     assert prepared.get("/health/ready")[0] == 200
     status, report = prepared.get("/health")
     assert (status, report["status"]) == (200, "ok"), report["findings"]
@@ -38,38 +38,42 @@ def test_one_command_installs_a_ready_device(prepared: Box, before: dict[str, st
     measured(f"ready after {taken_s:.0f} s, {size_mb} MB")
 
 
-def test_every_check_of_doctor_passes(prepared: Box) -> None:
-    code, said = prepared.tried(_APPLIANCE, "doctor")
-    assert code == 0, said
-    assert "test image recognised" in said
+def test_every_check_of_doctor_passes(prepared: BlankDevice) -> None:
+    code, output = prepared.tried(_APPLIANCE, "doctor")
+    assert code == 0, output
+    assert "test image recognised" in output
 
 
-def test_a_second_run_changes_nothing(prepared: Box, measured: Measured) -> None:
+def test_a_second_run_changes_nothing(prepared: BlankDevice, measured: Measured) -> None:
     files, serial = prepared.files(), prepared.serial()
-    begun_s = time.monotonic()
-    code, said = prepared.install(*_BUNDLE)
-    taken_s = time.monotonic() - begun_s
-    assert code == 0, said
+    started_s = time.monotonic()
+    code, output = prepared.install(*_BUNDLE)
+    taken_s = time.monotonic() - started_s
+    assert code == 0, output
     assert prepared.leftovers(files) == {}
     assert prepared.serial() == serial, "the service was restarted"
     measured(f"{taken_s:.0f} s, no file differs, the service was not restarted")
 
 
-def test_plugging_in_the_cable_later_shows_the_address_and_allows_frames(prepared: Box, measured: Measured) -> None:
+def test_plugging_in_the_cable_later_shows_the_address_and_allows_frames(
+    prepared: BlankDevice, measured: Measured
+) -> None:
     with prepared.network() as port:
         answer = ask(port)
         assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
         issue = "/run/issue.d/appliance.issue"
-        prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, fails=True))
+        prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, may_fail=True))
         shown = prepared.run("cat", issue)
     assert shown.startswith("Appliance: http://10.0.2.100:8080/\n")
     measured(f"frame answered in {answer['timing']['total_ms']:.0f} ms; address and code on the console")
 
 
-def test_uninstall_with_keep_state_leaves_settings_models_and_state(prepared: Box, before: dict[str, str]) -> None:
+def test_uninstall_with_keep_state_leaves_settings_models_and_state(
+    prepared: BlankDevice, before: dict[str, str]
+) -> None:
     prepared.run("touch", "/var/lib/appliance/kept")
-    code, said = prepared.tried(_UNINSTALL, "--keep-state")
-    assert code == 0, said
+    code, output = prepared.tried(_UNINSTALL, "--keep-state")
+    assert code == 0, output
     kept = {path for path in prepared.leftovers(before) if not path.startswith("/etc/") or "appliance" in path}
     roots = ("/opt/appliance", "/etc/appliance", "/var/lib/appliance")
     assert {path for path in kept if not path.startswith(roots)} == set()
@@ -80,11 +84,11 @@ def test_uninstall_with_keep_state_leaves_settings_models_and_state(prepared: Bo
     } <= kept
 
 
-def test_uninstall_removes_everything(prepared: Box, before: dict[str, str], measured: Measured) -> None:
-    code, said = prepared.install(*_BUNDLE)
-    assert code == 0, said
-    assert "/etc/appliance/appliance.toml unchanged" in said
-    code, said = prepared.tried(_UNINSTALL)
-    assert code == 0, said
+def test_uninstall_removes_everything(prepared: BlankDevice, before: dict[str, str], measured: Measured) -> None:
+    code, output = prepared.install(*_BUNDLE)
+    assert code == 0, output
+    assert "/etc/appliance/appliance.toml unchanged" in output
+    code, output = prepared.tried(_UNINSTALL)
+    assert code == 0, output
     assert prepared.leftovers(before) == {}
     measured(f"{len(before)} files compared with those from before, none differs")

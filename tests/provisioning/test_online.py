@@ -16,26 +16,28 @@ pytestmark = [pytest.mark.provision, pytest.mark.slow]
 def test_one_command_installs_a_ready_device_on_a_bare_system(
     suite: str, can_provision: None, measured: Measured
 ) -> None:
-    with booted(suite) as box, box.network() as port:
-        begun_s = time.monotonic()
-        code, said = box.install()
-        taken_s = time.monotonic() - begun_s
-        assert code == 0, said
-        assert said.splitlines()[-1].endswith("is active: http://10.0.2.100:8080/")
+    with booted(suite) as device, device.network() as port:
+        started_s = time.monotonic()
+        code, output = device.install()
+        taken_s = time.monotonic() - started_s
+        assert code == 0, output
+        assert output.splitlines()[-1].endswith("is active: http://10.0.2.100:8080/")
         answer = ask(port)
         assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
-        code, said = box.tried("/usr/local/bin/appliance", "doctor")
-        assert code == 0, said
-        assert box.run("find", "/root", "-name", "openvino*") == "", "OpenVINO has made an id for its telemetry"
-        files, serial = box.files(), box.serial()
-        code, said = box.install()
-        assert code == 0, said
-        assert box.leftovers(files) == {}
-        assert box.serial() == serial
-        box.write("/etc/appliance/credentials/server.viewer_token", "in the rain\n")
-        box.run("systemctl", "restart", "appliance")
-        assert box.get("/cameras/gate/latest.jpg")[0] == 401
-        said = box.run("journalctl", "-b", "_PID=1", "-o", "cat", "--grep", "appliance.*(unknown|ignor)", fails=True)
-        assert "appliance" not in said, "systemd does not know what stands in a unit"
-        size_mb = box.run("du", "-sm", "/opt/appliance").split()[0]
+        code, output = device.tried("/usr/local/bin/appliance", "doctor")
+        assert code == 0, output
+        assert device.run("find", "/root", "-name", "openvino*") == "", "OpenVINO has created a telemetry ID"
+        files, serial = device.files(), device.serial()
+        code, output = device.install()
+        assert code == 0, output
+        assert device.leftovers(files) == {}
+        assert device.serial() == serial
+        device.write("/etc/appliance/credentials/server.viewer_token", "in the rain\n")
+        device.run("systemctl", "restart", "appliance")
+        assert device.get("/cameras/gate/latest.jpg")[0] == 401
+        output = device.run(
+            "journalctl", "-b", "_PID=1", "-o", "cat", "--grep", "appliance.*(unknown|ignor)", may_fail=True
+        )
+        assert "appliance" not in output, "systemd ignores part of a unit"
+        size_mb = device.run("du", "-sm", "/opt/appliance").split()[0]
         measured(f"ready after {taken_s:.0f} s, {size_mb} MB; a frame answered over the network")

@@ -1,4 +1,4 @@
-"""Ubuntu's own packages, from Ubuntu's own archive, by the keys that Debian ships for it."""
+"""Root file systems of Ubuntu, from Ubuntu's archive, verified with the keys that Debian packages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SUITES = {"jammy": "22.04", "noble": "24.04"}
 
 
 class UnreachableError(Exception):
-    """Ubuntu's archive cannot be had from this machine."""
+    """Ubuntu's archive cannot be reached from this machine."""
 
 
 def root(packages: Sequence[str], suite: str) -> Path:
-    """A root file system to be copied, made once. Raises UnreachableError."""
+    """A root file system to copy from, created once. Raises UnreachableError."""
     kept = rootfs.CACHE / suite
     if not kept.exists():
         keys = rootfs.debian(("ubuntu-archive-keyring",), "trixie", "amd64") / "usr/share/keyrings"
@@ -29,6 +29,6 @@ def root(packages: Sequence[str], suite: str) -> Path:
             capture_output=True, text=True,
         )  # fmt: skip
         if made.returncode:
-            raise UnreachableError(f"no Ubuntu {SUITES[suite]} could be made here: {made.stderr.strip()[-300:]}")
+            raise UnreachableError(f"creating Ubuntu {SUITES[suite]} failed: {made.stderr.strip()[-300:]}")
         fresh.rename(kept)
     return kept
