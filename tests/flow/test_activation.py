@@ -81,7 +81,7 @@ async def test_a_late_answer_from_the_previous_network_does_not_count_as_a_measu
         assert rig.detector.engine_failures == 1
 
 
-@pytest.mark.parametrize("gives_up", [False, True], ids=["fails", "never comes back"])
+@pytest.mark.parametrize("gives_up", [False, True], ids=["fails", "hangs"])
 async def test_a_late_failure_of_the_previous_network_does_not_count_against_the_new_one(gives_up: bool) -> None:
     async with running(Rig()) as rig:
         rig.engine.hold()

@@ -1,4 +1,4 @@
-"""Answers kept for pictures that are the same to the last byte."""
+"""The cache of answers for byte-identical pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def key(number: int) -> Key:
     return Key(number.to_bytes(32, "big"), answer().input_size)
 
 
-def test_what_was_put_is_got_until_it_is_too_old() -> None:
+def test_an_answer_is_returned_until_it_expires() -> None:
     clock = FakeClock()
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=clock)
     cache.put(key(1), answer())
@@ -33,7 +33,7 @@ def test_what_was_put_is_got_until_it_is_too_old() -> None:
     assert (cache.hits, cache.misses) == (1, 1)
 
 
-def test_a_hit_does_not_make_an_answer_younger() -> None:
+def test_a_hit_does_not_extend_the_lifetime() -> None:
     clock = FakeClock()
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=clock)
     cache.put(key(1), answer())
@@ -43,7 +43,7 @@ def test_a_hit_does_not_make_an_answer_younger() -> None:
     assert cache.get(key(1)) is None
 
 
-def test_the_least_used_answer_goes_first() -> None:
+def test_the_least_recently_used_answer_is_evicted_first() -> None:
     cache = Cache(entries=2, max_bytes=10**6, ttl_s=60, clock=FakeClock())
     cache.put(key(1), answer())
     cache.put(key(2), answer())
@@ -53,7 +53,7 @@ def test_the_least_used_answer_goes_first() -> None:
     assert cache.get(key(1)) is not None
 
 
-def test_sweeping_drops_what_is_too_old_and_nothing_else() -> None:
+def test_a_sweep_evicts_only_expired_answers() -> None:
     clock = FakeClock()
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=clock)
     cache.put(key(1), answer())
@@ -65,7 +65,7 @@ def test_sweeping_drops_what_is_too_old_and_nothing_else() -> None:
     assert cache.get(key(2)) is not None
 
 
-def test_a_shrunken_cache_forgets_the_oldest_and_grows_again() -> None:
+def test_a_shrunken_cache_evicts_the_oldest_and_can_grow_again() -> None:
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
     for number in range(10):
         cache.put(key(number), answer())
@@ -80,7 +80,7 @@ def test_a_shrunken_cache_forgets_the_oldest_and_grows_again() -> None:
     assert len(cache) == 10
 
 
-def test_an_answer_larger_than_the_whole_cache_is_not_kept() -> None:
+def test_an_answer_larger_than_the_whole_cache_is_not_cached() -> None:
     cache = Cache(entries=10, max_bytes=10_000, ttl_s=60, clock=FakeClock())
     cache.put(key(1), answer())
     cache.put(key(2), answer(300))
@@ -95,21 +95,21 @@ def test_an_answer_larger_than_the_whole_cache_is_not_kept() -> None:
     st.integers(1, 6),
     st.integers(1_000, 20_000),
 )
-def test_the_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]], entries: int, max_bytes: int) -> None:
+def test_the_limits_always_hold(steps: list[tuple[str, int, int]], entries: int, max_bytes: int) -> None:
     clock = FakeClock()
     cache = Cache(entries=entries, max_bytes=max_bytes, ttl_s=20, clock=clock)
     stored: dict[int, tuple[float, Detected]] = {}
-    for act, number, amount in steps:
-        if act == "put":
+    for action, number, amount in steps:
+        if action == "put":
             cache.put(key(number), answer(amount))
             stored[number] = (clock(), answer(amount))
-        elif act == "get":
+        elif action == "get":
             got = cache.get(key(number))
             if got is not None:
                 at_s, expected = stored[number]
                 assert got == expected
                 assert clock() - at_s <= 20
-        elif act == "pass":
+        elif action == "pass":
             clock.pass_(amount)
         else:
             cache.sweep()
@@ -124,7 +124,7 @@ BASE = (b"\xff\xd8" + bytes(2000) + b"a", "yolo11n", Size(640, 384), ResultFilte
 @pytest.mark.parametrize(
     "other",
     [
-        (BASE[0][:-1] + b"b", *BASE[1:]),  # the last byte, far behind the JPEG header
+        (BASE[0][:-1] + b"b", *BASE[1:]),  # the last byte, far after the JPEG header
         (BASE[0] + b"\0", *BASE[1:]),
         (BASE[0], "yolo26n", *BASE[2:]),
         (*BASE[:2], Size(384, 640), BASE[3]),
@@ -134,7 +134,7 @@ BASE = (b"\xff\xd8" + bytes(2000) + b"a", "yolo11n", Size(640, 384), ResultFilte
     ],
     ids=["last_byte", "longer", "model", "input", "confidence", "no_class", "one_class"],
 )
-def test_the_key_differs_by_every_input(other: tuple[bytes, str, Size, ResultFilter]) -> None:
+def test_every_input_changes_the_key(other: tuple[bytes, str, Size, ResultFilter]) -> None:
     assert key_of(*other) != key_of(*BASE)
 
 
@@ -145,7 +145,7 @@ def test_the_key_does_not_depend_on_the_order_of_classes() -> None:
     assert len(key_of(*BASE).digest) == 32
 
 
-def test_an_answer_from_another_input_size_is_not_kept() -> None:
+def test_an_answer_from_another_input_size_is_not_cached() -> None:
     cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=FakeClock())
     cache.put(Key(b"1", Size(640, 384)), answer())
     assert len(cache) == 0

@@ -1,4 +1,4 @@
-"""What is known of each camera: the pace it is held to, its rates, and when it is forgotten."""
+"""The record of each camera: its rate limit, rates and counters, and when it is forgotten."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from appliance.values import CameraLimits, Detected, Failed, Size, Skipped, Skip
 @given(
     st.integers(1, 5), st.floats(0.01, 10), st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=100)
 )
-def test_no_more_than_the_burst_and_one_an_interval_get_through(
+def test_at_most_the_burst_and_one_frame_per_interval_are_accepted(
     burst: int, interval_s: float, gaps_s: list[float]
 ) -> None:
     limiter = FrameRateLimiter(burst)
@@ -29,7 +29,9 @@ def test_no_more_than_the_burst_and_one_an_interval_get_through(
 
 
 @given(st.integers(1, 5), st.floats(0.01, 10), st.lists(st.floats(0, 5), max_size=50))
-def test_who_waits_as_long_as_it_is_told_gets_through(burst: int, interval_s: float, gaps_s: list[float]) -> None:
+def test_a_frame_after_the_returned_waiting_time_is_accepted(
+    burst: int, interval_s: float, gaps_s: list[float]
+) -> None:
     limiter = FrameRateLimiter(burst)
     now_s = 50.0
     for gap_s in gaps_s:
@@ -47,13 +49,13 @@ def test_a_steady_camera_that_keeps_the_interval_is_never_refused(burst: int, in
     assert all(limiter.take(7.0 + n * interval_s, interval_s) == 0.0 for n in range(frames))
 
 
-def test_without_an_interval_nothing_is_refused() -> None:
+def test_without_an_interval_every_frame_is_accepted() -> None:
     limiter = FrameRateLimiter(1)
     assert all(limiter.take(1.0, 0.0) == 0.0 for _ in range(100))
 
 
 @given(st.floats(0.01, 2.0), st.floats(0, 10_000))
-def test_a_steady_rate_is_read_as_it_is(period_s: float, start_s: float) -> None:
+def test_a_steady_rate_is_measured_correctly(period_s: float, start_s: float) -> None:
     rate = Rate()
     now_s = start_s
     for n in range(int(20 / period_s)):
@@ -63,7 +65,7 @@ def test_a_steady_rate_is_read_as_it_is(period_s: float, start_s: float) -> None
 
 
 @given(st.lists(st.tuples(st.floats(0, 12), st.integers(0, 50)), max_size=60))
-def test_a_rate_is_never_negative_and_falls_to_nothing(ticks: list[tuple[float, int]]) -> None:
+def test_a_rate_is_never_negative_and_returns_to_zero(ticks: list[tuple[float, int]]) -> None:
     rate = Rate()
     now_s = 1000.0
     for gap_s, events in ticks:
@@ -89,7 +91,7 @@ def test_each_outcome_has_its_counter() -> None:
     assert stats.latency_ms == 40
 
 
-def test_a_camera_has_its_own_settings_and_strangers_have_the_usual() -> None:
+def test_a_configured_camera_has_its_own_settings_and_others_have_the_defaults() -> None:
     book = CameraBook(policies={"gate": CameraPolicy(weight=4, priority=2)}, burst=3)
     assert book.enter("gate").policy.weight == 4
     assert book.enter("yard").policy == CameraPolicy()
@@ -105,7 +107,7 @@ def test_a_camera_is_known_until_its_last_connection_ends() -> None:
     book.leave("gate")
 
 
-def test_who_never_connected_is_forgotten_after_a_minute_of_silence() -> None:
+def test_a_camera_without_a_connection_is_forgotten_after_a_minute_of_silence() -> None:
     book = CameraBook(policies={}, burst=3)
     book.enter("http-1").arrived(100.0)
     connected = book.enter("gate")
@@ -118,7 +120,7 @@ def test_who_never_connected_is_forgotten_after_a_minute_of_silence() -> None:
     assert [name for name, _ in book] == ["gate"]
 
 
-def test_the_book_is_bounded_and_who_is_connected_stays() -> None:
+def test_the_number_of_cameras_is_limited_and_connected_ones_stay() -> None:
     book = CameraBook(policies={}, burst=3, most=10)
     book.enter("gate").connections = 1
     for number in range(100):

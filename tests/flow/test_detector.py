@@ -445,7 +445,7 @@ async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_i
         assert rig.engine.started == 3
 
 
-async def test_a_change_behind_a_mask_is_no_change_of_the_scene() -> None:
+async def test_a_change_behind_a_mask_is_not_a_change_of_the_scene() -> None:
     masked = ResultFilter(0.25, view=make_view(masks=[((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))]))
     half = ResultFilter(0.25, view=make_view(masks=[((0.3, 0.0), (1.0, 0.0), (1.0, 1.0), (0.3, 1.0))]))
     for wanted, expected in ((ResultFilter(0.25), [False, False]), (half, [False, "unchanged"]), (masked, [False] * 2)):

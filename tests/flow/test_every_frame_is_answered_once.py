@@ -49,8 +49,8 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         wanted=st.sampled_from([None, "car", "carr"]),
     )
     def offer(self, camera: str, picture: int, wanted: str | None) -> None:
-        asked = ResultFilter(0.25, frozenset({wanted}) if wanted else None)
-        one = frame(camera, data=DATA[picture], at_s=self.rig.clock(), wanted=asked)
+        results = ResultFilter(0.25, frozenset({wanted}) if wanted else None)
+        one = frame(camera, data=DATA[picture], at_s=self.rig.clock(), wanted=results)
         self.offered.append((one, self.loop.create_task(self.rig.detector.offer(one))))
         self._steps()
 
@@ -67,7 +67,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         self.rig.engine.hold()
 
     @rule()
-    def the_engine_goes_on(self) -> None:
+    def the_engine_resumes(self) -> None:
         self._release()
         self._steps()
 
@@ -76,7 +76,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
             engine.release()
 
     @rule(fails=st.booleans())
-    def the_engine_breaks_or_mends(self, fails: bool) -> None:
+    def the_engine_fails_or_recovers(self, fails: bool) -> None:
         self.rig.engine.error = broken_engine() if fails else None
 
     @rule(
@@ -105,12 +105,12 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         self.rig.clock.pass_(seconds)
 
     @rule()
-    def threads_get_their_turn(self) -> None:
+    def threads_run(self) -> None:
         self._steps(0.002)
 
     @precondition(lambda self: self.task is not None)
     @rule(drain_s=st.sampled_from([0.0, 0.002]))
-    def the_box_stops(self, drain_s: float) -> None:
+    def the_service_stops(self, drain_s: float) -> None:
         self._await(self.rig.detector.drain(drain_s))
         self._end()
 
@@ -130,7 +130,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
         assert {id(one) for one, _ in self.rig.published} <= {id(one) for one, _ in self.offered}
 
     @invariant()
-    def the_bounds_hold(self) -> None:
+    def the_limits_hold(self) -> None:
         assert self.rig.detector.waiting <= 3
         assert self.rig.detector.in_flight <= 3
 

@@ -1,4 +1,4 @@
-"""The limits of cameras: their share when they join, and an update only when it changes noticeably."""
+"""The limits of cameras: a share on joining, and an update only if it changes noticeably."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FULL = Limits(640, 0.0, 8)
 
 
 class Site:
-    """Cameras that send as they are told to, on a clock of their own."""
+    """Cameras, and the limits that are announced to them, with a fake clock."""
 
     def __init__(self, limits: Limits = FULL, **policies: CameraPolicy) -> None:
         self.clock = FakeClock()
@@ -44,22 +44,22 @@ class Site:
 
 
 def alone_s(cost_s: float) -> float:
-    """The interval of a camera that has a box to itself."""
+    """The interval of a single camera."""
     site = Site()
     site.pace.learn(1, cost_s)
     return site.pace.join("gate").min_interval_s
 
 
-def test_one_camera_alone_gets_all_that_is_given_away() -> None:
+def test_a_single_camera_gets_the_whole_capacity() -> None:
     site = Site()
     site.pace.learn(2, 0.1)
-    told = site.pace.join("gate")
-    assert 0.1 / 2 / USE <= told.min_interval_s <= 0.1 / 2 / 0.2
-    assert (told.max_side, told.jpeg_quality, told.reason) == (640, 80, "fair_share")
-    assert site.announced == []  # it hears of it in its greeting
+    limits = site.pace.join("gate")
+    assert 0.1 / 2 / USE <= limits.min_interval_s <= 0.1 / 2 / 0.2
+    assert (limits.max_side, limits.jpeg_quality, limits.reason) == (640, 80, "fair_share")
+    assert site.announced == []  # the greeting contains them
 
 
-def test_cameras_that_send_share_by_weight() -> None:
+def test_sending_cameras_share_by_weight() -> None:
     site = Site(heavy=CameraPolicy(weight=4.0))
     site.pace.learn(1, 0.1)
     for name in ("heavy", "light"):
@@ -69,24 +69,24 @@ def test_cameras_that_send_share_by_weight() -> None:
     assert site.interval("light") / site.interval("heavy") == pytest.approx(4, rel=CHANGE)
 
 
-def test_each_sending_camera_may_have_its_part_of_the_frames_under_way_rounded_up() -> None:
+def test_each_sending_camera_gets_its_share_of_the_frames_in_flight_rounded_up() -> None:
     site = Site(c=CameraPolicy(weight=4), b=CameraPolicy(weight=2), first=CameraPolicy(priority=1))
-    site.pace.learn(2, 0.05)  # two slots: three frames under way
+    site.pace.learn(2, 0.05)  # two slots: three frames in flight
 
-    def parts(*names: str) -> list[int]:
-        site.clock.pass_(6)  # who sent before is silent by now
+    def shares(*names: str) -> list[int]:
+        site.clock.pass_(6)  # cameras that sent before now count as silent
         site.arrive(*names)
         site.pace.update()
         return [site.book.enter(name).most_in_flight for name in names]
 
-    assert parts("a") == [3]
-    assert parts("a", "x") == [2, 2]
-    assert parts(*"defghijk") == [1] * 8
-    assert parts("a", "b", "c") == [1, 1, 2]
-    assert parts("a", "x", "first") == [1, 1, 3]  # nobody is before it
+    assert shares("a") == [3]
+    assert shares("a", "x") == [2, 2]
+    assert shares(*"defghijk") == [1] * 8
+    assert shares("a", "b", "c") == [1, 1, 2]
+    assert shares("a", "x", "first") == [1, 1, 3]  # no camera has a higher priority
 
 
-def test_a_camera_that_falls_silent_leaves_its_share_to_the_others() -> None:
+def test_the_share_of_a_silent_camera_goes_to_the_others() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
     for name in ("a", "b"):
@@ -101,7 +101,7 @@ def test_a_camera_that_falls_silent_leaves_its_share_to_the_others() -> None:
     assert site.interval("a") < shared * 0.6
 
 
-def test_the_canary_takes_no_share() -> None:
+def test_the_self_test_takes_no_share() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
     site.arrive("_canary")
@@ -109,7 +109,7 @@ def test_the_canary_takes_no_share() -> None:
     assert with_canary == alone_s(0.1)
 
 
-def test_new_limits_are_told_once_to_each_camera_and_say_why() -> None:
+def test_new_limits_are_announced_once_to_each_camera_with_the_reason() -> None:
     site = Site(Limits(640, 5.0, 8))
     for name in ("a", "b"):
         site.pace.join(name)
@@ -121,7 +121,7 @@ def test_new_limits_are_told_once_to_each_camera_and_say_why() -> None:
     assert sent == {(320, 10.0, "temperature")}
 
 
-def test_another_reason_alone_is_no_news() -> None:
+def test_a_change_of_the_reason_alone_is_not_announced() -> None:
     site = Site(Limits(640, 5.0, 8))
     site.pace.join("a")
     site.pace.limits = Limits(640, 5.0, 8, reason="memory")
@@ -129,13 +129,13 @@ def test_another_reason_alone_is_no_news() -> None:
     assert site.announced == []
 
 
-def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
+def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
     site.pace.join("gate")
     for _ in range(20):
         site.arrive("gate")
-        site.pace.refused()  # it sends far too much
+        site.pace.refused()  # the camera sends far too often
         site.pace.update()
     full_s = site.interval("gate")
     camera = site.book.enter("gate")
@@ -150,27 +150,27 @@ def test_half_the_duty_is_half_the_frames_and_no_more_for_the_greedy() -> None:
     assert site.pace.enforced_interval(camera) > full_s
 
 
-def test_low_priorities_are_refused_only_while_somebody_of_a_higher_one_is_sending() -> None:
+def test_low_priorities_are_refused_only_while_a_higher_one_is_sending() -> None:
     site = Site(first=CameraPolicy(priority=1))
     for name in ("gate", "first"):
         site.pace.join(name)
     site.pace.limits = replace(FULL, lowest_priority=1)
     gate, first = site.book.enter("gate"), site.book.enter("first")
 
-    def let_in() -> list[bool]:
+    def admitted() -> list[bool]:
         site.pace.update()
         return [site.pace.admits(gate), site.pace.admits(first)]
 
     site.arrive("gate", "first")
-    assert let_in() == [False, True]
-    assert site.interval("gate") == REFUSED_S  # and it is asked to try more rarely
+    assert admitted() == [False, True]
+    assert site.interval("gate") == REFUSED_S  # it is asked to send less often
     site.clock.pass_(60)
     site.arrive("gate")
-    assert let_in() == [True, True]
+    assert admitted() == [True, True]
     assert site.interval("gate") < REFUSED_S
 
 
-def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
+def test_new_cameras_are_refused_while_those_already_served_continue() -> None:
     site = Site()
     site.pace.join("old")
     old, new = site.book.enter("old"), site.book.enter("new")
@@ -181,7 +181,7 @@ def test_no_new_camera_is_let_in_but_those_that_were_answered_go_on() -> None:
     assert site.pace.join("new").reason == "memory"
 
 
-def test_the_canary_is_always_let_in() -> None:
+def test_the_self_test_is_always_admitted() -> None:
     site = Site()
     site.pace.limits = replace(FULL, admit=False, new_cameras=False, lowest_priority=9)
     site.pace.update()
@@ -189,7 +189,7 @@ def test_the_canary_is_always_let_in() -> None:
     assert not site.pace.admits(site.book.enter("gate"))
 
 
-def test_what_only_looks_on_takes_no_share() -> None:
+def test_viewers_take_no_share() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
     for _ in range(10):
@@ -201,8 +201,8 @@ def test_what_only_looks_on_takes_no_share() -> None:
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.05, 2), st.floats(0.001, 0.5)), max_size=40),
     st.sampled_from([0.0, 0.7, 3.0]),
 )
-def test_a_camera_that_does_what_it_is_told_is_let_in(steps: list[tuple[str, float, float]], floor_s: float) -> None:
-    """Whatever the engine costs and whoever joins: the interval told is never shorter than the one enforced."""
+def test_a_camera_that_obeys_its_limits_is_admitted(steps: list[tuple[str, float, float]], floor_s: float) -> None:
+    """The announced interval is never shorter than the enforced one, at any cost of a frame and with any cameras."""
     site = Site(Limits(640, floor_s, 8), b=CameraPolicy(min_interval_s=1.0))
     for name in "abc":
         site.pace.join(name)
@@ -218,7 +218,7 @@ def test_a_camera_that_does_what_it_is_told_is_let_in(steps: list[tuple[str, flo
                 assert site.interval(other) >= 1.0
 
 
-def test_a_camera_that_comes_while_nothing_is_looked_at_is_asked_to_wait() -> None:
+def test_a_camera_that_joins_while_inference_is_paused_is_asked_to_wait() -> None:
     site = Site(replace(FULL, admit=False, duty=0.0, reason="critical_temperature"))
     assert site.pace.join("gate").min_interval_s == REFUSED_S
     assert site.pace.preview().reason == "critical_temperature"

@@ -1,4 +1,4 @@
-"""The scene gate on synthetic sequences: what counts as unchanged, and what must be detected at once."""
+"""The scene gate on synthetic pictures: what counts as unchanged, and what must be detected at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = Size(1280, 720)
 
 
 def cells(pixels: Pixels) -> Cells:
-    """Return the cells as the gate gets them, after JPEG compression by a camera."""
+    """The cells that the gate gets, after JPEG compression by a camera."""
     found = thumbnail.mean_colours(decode.read_header(decode.encode_jpeg(pixels, 80), 10**7))
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""Fair shares: what is given away never exceeds the engine, weights and floors are kept."""
+"""Fair shares: they never exceed the engine's capacity, and respect weights and minimum intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ demands = st.dictionaries(
 
 
 @given(demands, st.integers(1, 16))
-def test_no_more_engine_time_is_given_away_than_there_is(cameras: dict[str, Demand], slots: int) -> None:
+def test_the_shares_never_exceed_the_capacity(cameras: dict[str, Demand], slots: int) -> None:
     intervals = fair_intervals(cameras, slots)
     assert intervals.keys() == cameras.keys()
     used = sum(cameras[name].cost_s / interval for name, interval in intervals.items())
@@ -29,7 +29,7 @@ def test_no_more_engine_time_is_given_away_than_there_is(cameras: dict[str, Dema
 
 
 @given(demands, st.integers(1, 16))
-def test_all_of_it_is_given_away_while_somebody_wants_more(cameras: dict[str, Demand], slots: int) -> None:
+def test_the_whole_capacity_is_shared_while_a_camera_can_use_more(cameras: dict[str, Demand], slots: int) -> None:
     intervals = fair_intervals(cameras, slots)
     if any(interval > cameras[name].floor_s for name, interval in intervals.items()):
         used = sum(cameras[name].cost_s / interval for name, interval in intervals.items())
@@ -37,13 +37,13 @@ def test_all_of_it_is_given_away_while_somebody_wants_more(cameras: dict[str, De
 
 
 @given(demands, st.integers(1, 16))
-def test_no_camera_is_asked_to_be_faster_than_its_floor(cameras: dict[str, Demand], slots: int) -> None:
+def test_no_interval_is_shorter_than_the_cameras_minimum(cameras: dict[str, Demand], slots: int) -> None:
     for name, interval in fair_intervals(cameras, slots).items():
         assert interval >= cameras[name].floor_s * (1 - 1e-9)
 
 
 @given(demands, st.integers(1, 16))
-def test_engine_time_goes_by_weight_among_those_that_want_more(cameras: dict[str, Demand], slots: int) -> None:
+def test_cameras_above_their_minimum_interval_share_by_weight(cameras: dict[str, Demand], slots: int) -> None:
     intervals = fair_intervals(cameras, slots)
     by_weight = [
         cameras[name].cost_s / interval / cameras[name].weight
@@ -51,7 +51,7 @@ def test_engine_time_goes_by_weight_among_those_that_want_more(cameras: dict[str
         if interval > cameras[name].floor_s * (1 + 1e-9)
     ]
     assert by_weight == [pytest.approx(by_weight[0], rel=1e-6)] * len(by_weight) if by_weight else True
-    for name, interval in intervals.items():  # who is held back by its floor leaves some of its share to the others
+    for name, interval in intervals.items():  # a camera at its minimum interval gets at most its share by weight
         if by_weight:
             demand = cameras[name]
             assert demand.cost_s / interval / demand.weight <= by_weight[0] * (1 + 1e-6)
@@ -62,17 +62,17 @@ def test_two_equal_cameras_get_half_each() -> None:
     assert intervals == {"a": pytest.approx(0.2), "b": pytest.approx(0.2)}
 
 
-def test_what_a_slow_camera_leaves_goes_to_the_other() -> None:
+def test_the_unused_share_of_a_slow_camera_goes_to_the_other() -> None:
     intervals = fair_intervals({"slow": Demand(0.09, floor_s=1.0), "fast": Demand(0.09)}, 1)
     assert intervals == {"slow": 1.0, "fast": pytest.approx(0.09 / (0.9 - 0.09))}
 
 
 @given(st.floats(0.001, 100), st.floats(-1, 1))
-def test_small_changes_are_no_news(told_s: float, part: float) -> None:
-    assert changed(told_s, told_s * (1 + part * CHANGE * 0.99)) is False
-    assert changed(told_s, told_s * (1 + CHANGE * 1.01)) is True
-    assert changed(None, told_s) is True
+def test_small_changes_do_not_count(announced_s: float, part: float) -> None:
+    assert changed(announced_s, announced_s * (1 + part * CHANGE * 0.99)) is False
+    assert changed(announced_s, announced_s * (1 + CHANGE * 1.01)) is True
+    assert changed(None, announced_s) is True
 
 
-def test_of_nothing_there_are_no_shares() -> None:
+def test_without_capacity_there_are_no_shares() -> None:
     assert fair_intervals({"gate": Demand(0.1)}, 2, 0.0) == {}

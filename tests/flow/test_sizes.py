@@ -1,4 +1,4 @@
-"""Which input size a frame runs at, and which sizes get a network of their own meanwhile."""
+"""The input size of each frame, and which sizes get a network of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOUR_TO_THREE, FOUR_TO_THREE_INPUT = Size(640, 480), Size(640, 480)
 
 
 class SlowEngine(FakeEngine):
-    """Compiles when it is told to go on."""
+    """An engine whose compilations wait for `go_on`."""
 
     def __init__(self, *ready: Size) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SlowEngine(FakeEngine):
         self.tries.append(size)
         assert self.go_on.wait(10)
         if self.fails:
-            raise EngineError("the chip cannot do this")
+            raise EngineError("compiling failed")
         return super().prepare(size)
 
 
@@ -59,7 +59,7 @@ def use(sizes: Sizes, image: Size, times: int, max_side: int = 640) -> None:
 
 
 def all_tries(sizes: Sizes, engine: SlowEngine) -> list[Size | None]:
-    """What was compiled: the network for any size comes last, after all that was asked for before."""
+    """All compilations so far. The network for any size is requested here, so it comes last."""
     engine.go_on.set()
     sizes.prepare_any()
     until(lambda: None in engine.ready())
@@ -67,15 +67,15 @@ def all_tries(sizes: Sizes, engine: SlowEngine) -> list[Size | None]:
     return engine.tries
 
 
-def test_a_frame_runs_at_its_best_size_while_nothing_is_compiled_for_it(engine: SlowEngine) -> None:
+def test_a_frame_runs_at_its_best_size_before_that_size_is_compiled(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None)
     assert sizes.choose(WIDE, 640) == WIDE_INPUT
-    for _ in range(100):  # nothing is compiled before the engine goes on
+    for _ in range(100):  # all compilations still wait
         assert sizes.choose(TALL, 640) == TALL_INPUT
     assert sizes.choose(WIDE, 320) == Size(320, 192)
 
 
-def test_a_size_that_is_used_regularly_gets_a_network_of_its_own(engine: SlowEngine) -> None:
+def test_a_regularly_used_size_gets_a_network_of_its_own(engine: SlowEngine) -> None:
     engine.go_on.set()
     sizes = Sizes(engine, 32, None, most=2)
     use(sizes, FOUR_TO_THREE, 8)
@@ -85,7 +85,7 @@ def test_a_size_that_is_used_regularly_gets_a_network_of_its_own(engine: SlowEng
     assert WIDE_INPUT in engine.ready()
 
 
-def test_shapes_that_are_seen_now_and_then_get_none(engine: SlowEngine) -> None:
+def test_occasional_sizes_get_no_network(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None, most=4)
     for _ in range(6):
         for height in range(416, 513, 32):  # a folder of photographs
@@ -93,7 +93,7 @@ def test_shapes_that_are_seen_now_and_then_get_none(engine: SlowEngine) -> None:
     assert all_tries(sizes, engine) == [None]
 
 
-def test_after_a_step_down_the_lower_size_takes_the_place_of_the_former(engine: SlowEngine) -> None:
+def test_after_a_step_down_the_smaller_size_replaces_the_previous_one(engine: SlowEngine) -> None:
     engine.go_on.set()
     sizes = Sizes(engine, 32, None)
     use(sizes, WIDE, 1000)
@@ -103,7 +103,7 @@ def test_after_a_step_down_the_lower_size_takes_the_place_of_the_former(engine: 
     until(lambda: engine.ready() == (WIDE_INPUT,))
 
 
-def test_a_size_is_given_up_before_another_is_compiled_in_its_place(engine: SlowEngine) -> None:
+def test_a_network_is_dropped_before_its_replacement_is_compiled(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None)
     use(sizes, TALL, 8)
     until(lambda: engine.tries == [TALL_INPUT])
@@ -111,8 +111,8 @@ def test_a_size_is_given_up_before_another_is_compiled_in_its_place(engine: Slow
 
 
 @given(st.lists(st.booleans(), max_size=400))
-def test_two_cameras_of_two_shapes_do_not_take_the_place_from_each_other(coins: list[bool]) -> None:
-    """Whoever comes first of each two frames."""
+def test_two_cameras_of_different_shapes_do_not_evict_each_other(coins: list[bool]) -> None:
+    """In any order of each pair of frames."""
     engine = SlowEngine(WIDE_INPUT)
     sizes = Sizes(engine, 32, None)
     for wide_first in coins:
@@ -121,7 +121,7 @@ def test_two_cameras_of_two_shapes_do_not_take_the_place_from_each_other(coins: 
     assert all_tries(sizes, engine) == [None]
 
 
-def test_the_network_for_any_size_is_made_ready_before_a_lower_limit_comes(engine: SlowEngine) -> None:
+def test_the_network_for_any_size_is_prepared_before_a_lower_limit_takes_effect(engine: SlowEngine) -> None:
     engine.go_on.set()
     sizes = Sizes(engine, 32, None)
     sizes.choose(WIDE, 640, 512)
@@ -131,7 +131,7 @@ def test_the_network_for_any_size_is_made_ready_before_a_lower_limit_comes(engin
     assert all_tries(sizes, engine) == [None]
 
 
-def test_what_cannot_be_compiled_is_tried_once_and_frames_go_on(
+def test_a_failed_compilation_is_not_repeated_and_frames_continue(
     engine: SlowEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.fails = True
@@ -144,7 +144,7 @@ def test_what_cannot_be_compiled_is_tried_once_and_frames_go_on(
     assert all_tries(sizes, engine) == [FOUR_TO_THREE_INPUT, None]
 
 
-def test_close_waits_for_a_compilation_and_then_nothing_more_is_compiled(engine: SlowEngine) -> None:
+def test_close_waits_for_a_compilation_and_prevents_further_ones(engine: SlowEngine) -> None:
     sizes = Sizes(engine, 32, None)
     use(sizes, TALL, 8)
     until(lambda: engine.tries == [TALL_INPUT])
@@ -156,13 +156,13 @@ def test_close_waits_for_a_compilation_and_then_nothing_more_is_compiled(engine:
     assert engine.tries == [TALL_INPUT]
 
 
-def test_a_network_of_one_size_takes_every_picture_at_it() -> None:
+def test_a_fixed_size_network_runs_every_picture_at_that_size() -> None:
     sizes = Sizes(FakeEngine(), 32, Size(640, 640))
     assert sizes.best(WIDE, 320) == sizes.choose(WIDE, 320) == Size(640, 640)
     sizes.close()
 
 
-def test_when_memory_is_scarce_spare_networks_go_and_none_is_made_ahead() -> None:
+def test_when_memory_is_scarce_spare_networks_are_dropped_and_none_is_prepared() -> None:
     engine = FakeEngine()
     sizes = Sizes(engine, 32, None, most=3)
     for size in (Size(640, 384), None, Size(320, 192)):
@@ -175,7 +175,7 @@ def test_when_memory_is_scarce_spare_networks_go_and_none_is_made_ahead() -> Non
     assert engine.ready() == (Size(320, 192),)
 
 
-def test_the_only_network_is_kept_however_scarce_memory_is() -> None:
+def test_the_only_network_is_kept_even_when_memory_is_scarce() -> None:
     engine = FakeEngine()
     engine.prepare(None)
     sizes = Sizes(engine, 32, None)
@@ -184,7 +184,7 @@ def test_the_only_network_is_kept_however_scarce_memory_is() -> None:
     sizes.close()
 
 
-def test_a_network_is_closed_when_its_last_compilation_has_ended(engine: SlowEngine) -> None:
+def test_closing_a_network_waits_for_its_last_compilation(engine: SlowEngine) -> None:
     network = replace(fake_network(engine), sizes=Sizes(engine, 32, None, most=2))
     use(network.sizes, TALL, 8)
     until(lambda: engine.tries == [TALL_INPUT])
@@ -197,7 +197,7 @@ def test_a_network_is_closed_when_its_last_compilation_has_ended(engine: SlowEng
     assert engine.closed
 
 
-def test_a_service_that_stops_waits_for_a_compilation_only_so_long(engine: SlowEngine) -> None:
+def test_closing_a_network_can_limit_the_wait_for_a_compilation(engine: SlowEngine) -> None:
     network = replace(fake_network(engine), sizes=Sizes(engine, 32, None, most=2))
     use(network.sizes, TALL, 8)
     until(lambda: engine.tries == [TALL_INPUT])
