@@ -19,6 +19,7 @@ from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
 from appliance.engines import registry
 from appliance.errors import ConfigError, EngineError, ModelError
+from appliance.events.feed import EventFeed
 from appliance.flow.activation import Activation
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
@@ -40,12 +41,13 @@ from appliance.health.roster import Roster
 from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
 from appliance.models import active
-from appliance.ports import Clock
+from appliance.ports import Clock, Publish
 from appliance.service import from_settings, loading, starts
 from appliance.service.changes import Changes
 from appliance.service.reload import Reload
 from appliance.service.spare import Spare
 from appliance.settings.schema import Settings
+from appliance.values import Frame, Outcome
 from appliance.vision.admission import Admission
 from appliance.vitals import Delivery, Vitals
 from appliance.web import health as health_routes
@@ -101,6 +103,7 @@ class FramePath:
     transport: Transport
     connections: Connections
     publisher: Publisher
+    feed: EventFeed
     pace: Pace
     detector: Detector
 
@@ -150,6 +153,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         detector=detector,
         governor=governor,
         roster=roster,
+        feed=path.feed,
     )
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
@@ -202,6 +206,8 @@ def _frame_path(
     transport = Transport(socket_server, limiter)
     emit, backlog = delivery_through(socket_server)
     publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
+    feed = EventFeed(from_settings.event_rules(settings), pictures_allowed=settings.server.keep_pictures, clock=clock)
+    feed.add(publisher.post_event)
     pace = Pace(
         book,
         limits=from_settings.full_limits(settings) if policy is None else policy.ladder.steps[0].limits,
@@ -217,8 +223,9 @@ def _frame_path(
         transport=transport,
         connections=Connections(socket_server),
         publisher=publisher,
+        feed=feed,
         pace=pace,
-        detector=_detector(given, loaded, admission, book, pace, publisher),
+        detector=_detector(given, loaded, admission, book, pace, _publish_to(publisher, feed)),
     )
 
 
@@ -278,8 +285,16 @@ def _vitals(
     )
 
 
+def _publish_to(publisher: Publisher, feed: EventFeed) -> Publish:
+    def publish(frame: Frame, outcome: Outcome) -> None:
+        publisher.publish(frame, outcome)
+        feed.note(frame, outcome)  # afterwards: the result does not wait for events
+
+    return publish
+
+
 def _detector(
-    given: Given, loaded: Loaded, admission: Admission, book: CameraBook, pace: Pace, publisher: Publisher
+    given: Given, loaded: Loaded, admission: Admission, book: CameraBook, pace: Pace, publish: Publish
 ) -> Detector:
     settings, clock, network = given.settings, given.clock, loaded.network
     return Detector(
@@ -294,7 +309,7 @@ def _detector(
         cache=from_settings.answer_cache(settings, clock),
         book=book,
         pace=pace,
-        publish=publisher.publish,
+        publish=publish,
         clock=clock,
         slow_frame_s=settings.flow.slow_frame_s,
         deadline_s=settings.flow.deadline_s,
@@ -350,11 +365,13 @@ def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, v
         publisher=path.publisher,
         connections=path.connections,
         refusals=RefusalThrottle(clock),
+        feed=path.feed,
     )
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
     return make_app(
         socket_server=path.socket_server,
         publisher=path.publisher,
+        event_picture=path.feed.pictures.get,
         routes=[
             *health_routes.routes(vitals, respond),
             *metrics.routes(vitals),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from appliance.device import logs
+from appliance.events.feed import EventFeed
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
@@ -28,10 +29,12 @@ class Changes:
         detector: Detector,
         governor: Governor,
         roster: Roster,
+        feed: EventFeed,
     ) -> None:
         self._settings = settings
         self._access, self._limiter, self._book = access, limiter, book
-        self._detector, self._governor, self._roster = detector, governor, roster
+        self._detector, self._governor = detector, governor
+        self._roster, self._feed = roster, feed
         self.working = asyncio.Event()
         """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""
         if detector.network is not None:
@@ -44,6 +47,7 @@ class Changes:
         self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))
         self._roster.forget_after_s = settings.state.forget_cameras_s
+        self._feed.follow(from_settings.event_rules(settings))
         self._govern()
         logs.set_level(settings.log.level)
 

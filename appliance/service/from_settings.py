@@ -11,6 +11,7 @@ import msgspec
 from appliance import camera_names
 from appliance.device import state
 from appliance.device.profile import DeviceProfile
+from appliance.events.objects import EventRules
 from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy
 from appliance.flow.inference import Network
@@ -98,6 +99,14 @@ def camera_view(camera: CameraSettings) -> View:
         classes=camera.classes,
         filters={name: ClassFilter(**msgspec.structs.asdict(limits)) for name, limits in camera.filters.items()},
     )
+
+
+def event_rules(settings: Settings) -> EventRules | None:
+    """When an object starts and ends; None: events are off."""
+    events = settings.events
+    if not events.enabled:
+        return None
+    return EventRules(events.on_delay_s, events.off_delay_s, events.update_s, events.min_confidence)
 
 
 def access_rules(settings: Settings) -> AccessRules:

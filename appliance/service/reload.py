@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 
 LIVE = (
     "cameras",
+    "events.enabled",
+    "events.min_confidence",
+    "events.off_delay_s",
+    "events.on_delay_s",
+    "events.update_s",
     "flow.max_side",
     "flow.min_interval_s",
     "log.level",

@@ -160,6 +160,7 @@ async def _run(
             ("cameras", parts.roster_keeper.run),
             ("canary", parts.canary.run),
             ("rebuild", parts.rebuild.run),
+            ("events", path.feed.run),
             ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)
@@ -196,6 +197,7 @@ async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting
         port.close()
     path.connections.refuse_new()
     await path.detector.drain(parts.settings.server.drain_s)
+    path.feed.close("device_stopped")
     await path.publisher.drain(_GOODBYE_S)
     await path.connections.close_all(_GOODBYE_S)
     port.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from appliance.values import Frame
 from appliance.web import origins
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
@@ -21,6 +22,10 @@ _NO_PICTURE = (
     "no picture: the camera is not connected, or no client is subscribed to it. "
     "To always keep the latest picture, set server.keep_pictures = true"
 )
+_NO_EVENT_PICTURE = (
+    "no picture of this event: it is older than the pictures that fit in memory, or no pictures are kept. "
+    "To keep them, set server.keep_pictures = true"
+)
 _CSP = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; frame-ancestors 'self'"
 
 
@@ -28,6 +33,7 @@ def make_app(
     *,
     socket_server: Any,
     publisher: Publisher,
+    event_picture: Callable[[str], Frame | None],
     routes: Iterable[web.RouteDef],
     respond: Respond,
     access: Access,
@@ -41,7 +47,13 @@ def make_app(
     app = web.Application(middlewares=[*middlewares, connections.watch])
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
-    app.add_routes([*routes, *_page_routes(), _picture_route(publisher, respond, access)])
+    app.add_routes([*routes, *_page_routes()])
+    app.add_routes(
+        [
+            _picture_route("/cameras/{key}/latest.jpg", publisher.latest, _NO_PICTURE, respond, access),
+            _picture_route("/events/{key}/picture.jpg", event_picture, _NO_EVENT_PICTURE, respond, access),
+        ]
+    )
     return app
 
 
@@ -59,21 +71,23 @@ def _page_routes() -> list[web.RouteDef]:
     return [web.get("/", index), web.get("/page/{name}", asset)]
 
 
-def _picture_route(publisher: Publisher, respond: Respond, access: Access) -> web.RouteDef:
+def _picture_route(
+    path: str, picture_of: Callable[[str], Frame | None], missing: str, respond: Respond, access: Access
+) -> web.RouteDef:
     async def latest(request: web.Request) -> web.Response:
         expected = access.rules.viewer_token
         if expected and not same(request.query.get("token", ""), expected):
             return respond({"error": "viewer token required (?token=…)", "code": "unauthorized"}, 401)
-        frame = publisher.latest(request.match_info["camera"])
+        frame = picture_of(request.match_info["key"])
         if frame is None:
-            return respond({"error": _NO_PICTURE, "code": "no_picture"}, 404)
+            return respond({"error": missing, "code": "no_picture"}, 404)
         return web.Response(
             body=frame.picture.data,
             content_type=f"image/{frame.picture.format}",
             headers={"X-Frame-Id": json.dumps(frame.frame_id), "Cache-Control": "no-store"},
         )
 
-    return web.get("/cameras/{camera}/latest.jpg", latest)
+    return web.get(path, latest)
 
 
 @web.middleware

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 import anyio
 
 from appliance.camera_names import HTTP_PREFIX
+from appliance.events.feed import Recall
+from appliance.events.object_event import ObjectEvent, payload_of
+from appliance.events.outbox import EventOutbox
 from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
+from appliance.vision.pictures import Pictures
 from appliance.web import payloads
 from appliance.web.payloads import Payload
-from appliance.web.pictures import Pictures
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ MAX_SUBSCRIPTIONS_IN_TOTAL = 20_000
 """Subscriptions of all clients together, about 10 MB: without it 2000 clients could fill a small device's memory."""
 _IN_TRANSPORT = 8
 _IN_OUTBOX = 32
+_EVENTS_IN_OUTBOX = 128
 _MAX_UNREAD = 64
 """Acknowledgements bypass the outbox. A client with this many unread packets is not served until it has read them."""
 _RETRY_S = 0.02
@@ -51,6 +55,8 @@ class _Client:
     """Sent after everything else, so that the skips of a flooding camera do not push its results out of the outbox."""
     limits: Payload | None = None
     """A state, not an event: only the latest is sent, before other events, and it is never dropped."""
+    events: EventOutbox = field(default_factory=lambda: EventOutbox(_EVENTS_IN_OUTBOX))
+    """Events of its subscriptions, sent before results, so that results never push them out."""
     subscriptions: set[str] = field(default_factory=set)
     """Camera names, or EVERY."""
 
@@ -149,7 +155,7 @@ class Publisher:
         if not isinstance(outcome, Detected):
             return
         if self._keeps_picture(frame.camera):
-            self._pictures.put(frame)
+            self._pictures.put(frame.camera, frame)
         for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
             if sid != frame.sender:
                 self.post(sid, event, payload)
@@ -161,6 +167,28 @@ class Publisher:
             if client is not None:
                 client.limits = payloads.of_limits(limits)
                 self._pending.add(sid)
+        self._posted.set()
+
+    def post_event(self, event: ObjectEvent) -> None:
+        """Send an event to the subscribers of its camera."""
+        for sid in self._subscribers.get(event.camera, set()) | self._subscribers.get(EVERY, set()):
+            self._put_event(sid, event)
+
+    def catch_up(self, sid: str, recall: Recall) -> None:
+        """Send a new subscriber the events that it starts with."""
+        client = self._clients.get(sid)
+        if client is None:
+            return
+        client.events.know(recall.known)
+        for event in recall.events:
+            self._put_event(sid, event)
+
+    def _put_event(self, sid: str, event: ObjectEvent) -> None:
+        events = self._clients[sid].events
+        dropped = events.dropped
+        events.put(event)
+        self.dropped += events.dropped - dropped
+        self._pending.add(sid)
         self._posted.set()
 
     def post(self, sid: str, event: str, payload: Payload) -> None:
@@ -210,21 +238,34 @@ class Publisher:
             )  # fmt: skip
             self._pending.discard(sid)
             if client is not None:
-                self.dropped += len(client.outbox) + len(client.skips)
+                self.dropped += len(client.outbox) + len(client.skips) + len(client.events)
                 client.outbox.clear()
                 client.skips.clear()
+                client.events.clear()
                 client.limits = None
 
     async def _deliver(self, sid: str) -> None:
-        while (client := self._clients.get(sid)) is not None and (client.limits or client.outbox or client.skips):
+        while (client := self._clients.get(sid)) is not None:
             if self._backlog(sid) >= _IN_TRANSPORT:
                 return
-            if client.limits is not None and not _greets_next(client):
-                event, payload, client.limits = "limits", client.limits, None
-            else:
-                event, payload = (client.outbox or client.skips).popleft()
-            await self._emit(event, payload, sid)
+            next_ = _take_next(client)
+            if next_ is None:
+                break
+            await self._emit(*next_, sid)
         self._pending.discard(sid)
+
+
+def _take_next(client: _Client) -> tuple[str, Payload] | None:
+    """Remove and return what a client gets next; None: nothing waits."""
+    if not _greets_next(client):
+        if client.limits is not None:
+            limits, client.limits = client.limits, None
+            return "limits", limits
+        event = client.events.take()
+        if event is not None:
+            return "event", payload_of(event)
+    queue = client.outbox or client.skips
+    return queue.popleft() if queue else None
 
 
 def _greets_next(client: _Client) -> bool:

@@ -19,6 +19,7 @@ import socketio
 
 from appliance import __version__, camera_names
 from appliance.errors import BadFrame, Refused, did_you_mean
+from appliance.events.feed import EventFeed
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
@@ -72,12 +73,13 @@ class SocketEvents:
         publisher: Publisher,
         connections: Connections,
         refusals: RefusalThrottle,
+        feed: EventFeed,
     ) -> None:
         self._options, self._access, self._parser = options, access, parser
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
         self._may_subscribe: set[str] = set()
         self._numbers = itertools.count(1)
-        self._refusals = refusals
+        self._refusals, self._feed = refusals, feed
         server.on("connect", self.connect)
         server.on("disconnect", self.disconnect)
         for handler in (self.process_frame, self.subscribe, self.unsubscribe):
@@ -209,7 +211,11 @@ class SocketEvents:
             return _BAD_CAMERAS
         if not self._publisher.subscribe(sid, cameras):
             return {"status": "error", "reason": f"option_invalid: {_TOO_MANY_SUBSCRIPTIONS}"}
-        return {"status": "subscribed", "cameras": sorted(cameras)}
+        after = payload.get("after") if isinstance(payload, Mapping) else None
+        recall = self._feed.recall(lambda camera: EVERY in cameras or camera in cameras, after)
+        self._publisher.catch_up(sid, recall)
+        resumed = {} if after is None else {"resumed": recall.resumed}
+        return {"status": "subscribed", "cameras": sorted(cameras), **resumed}
 
     async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
         cameras = _cameras(payload) if not more else None

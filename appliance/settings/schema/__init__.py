@@ -13,6 +13,7 @@ from appliance.settings.schema.agent import AgentSettings
 from appliance.settings.schema.cache import CacheSettings
 from appliance.settings.schema.camera import CameraSettings
 from appliance.settings.schema.engine import EngineSettings
+from appliance.settings.schema.events import EventsSettings
 from appliance.settings.schema.flow import FlowSettings
 from appliance.settings.schema.governor import GovernorSettings
 from appliance.settings.schema.log import LogSettings
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     engine: EngineSettings = EngineSettings()
     flow: FlowSettings = FlowSettings()
     cache: CacheSettings = CacheSettings()
+    events: EventsSettings = EventsSettings()
     governor: GovernorSettings = GovernorSettings()
     log: LogSettings = LogSettings()
     state: StateSettings = StateSettings()

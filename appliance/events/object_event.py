@@ -1,0 +1,90 @@
+"""An event of one object, and its payload for Socket.IO, MQTT and webhooks (docs/wire.md)."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from appliance.values import Box, Size
+
+EventKind: TypeAlias = Literal["start", "update", "end"]
+EndReason: TypeAlias = Literal["left", "camera_silent", "device_stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """The start, an update or the end of one object's presence in front of a camera."""
+
+    kind: EventKind
+    object_id: str
+    """The same in all events of an object, and never used again, not even after a restart."""
+    number: int
+    """Counts the events of this process."""
+    run: str
+    """Names this process, so that a number of an earlier one is recognised."""
+    camera: str
+    name: str
+    """The class."""
+    class_id: int
+    confidence: float
+    """The median over the object's life so far, 0-1."""
+    top_confidence: float
+    box_px: Box
+    """Where it was seen last."""
+    image_size: Size
+    zones: tuple[str, ...]
+    """Where it is now."""
+    entered: tuple[str, ...]
+    """Zones entered since the previous event of this object."""
+    left: tuple[str, ...]
+    dwell_s: tuple[tuple[str, float], ...]
+    """Time in each zone so far, s."""
+    began: float
+    """When it was first seen, seconds since 1970."""
+    at: float
+    """When it was last seen, seconds since 1970."""
+    duration_s: float
+    """From first to last sight; measured without the clock on the wall."""
+    picture: bool = False
+    """Whether its best picture is kept."""
+    reason: EndReason | None = None
+    """Why it ended."""
+
+    @property
+    def cursor(self) -> str:
+        """The place of this event in the order of all: a subscriber continues after it."""
+        return f"{self.run}-{self.number}"
+
+
+def payload_of(event: ObjectEvent) -> dict[str, Any]:
+    """The event as it is sent."""
+    box, size = event.box_px, event.image_size
+    payload = {
+        "type": event.kind,
+        "id": event.object_id,
+        "camera": event.camera,
+        "name": event.name,
+        "class": event.class_id,
+        "confidence": round(event.confidence, 3),
+        "top_confidence": round(event.top_confidence, 3),
+        "box": {key: round(getattr(box, key), 2) for key in ("x1", "y1", "x2", "y2")},
+        "image_size": {"width": size.width, "height": size.height},
+        "zones": list(event.zones),
+        "entered": list(event.entered),
+        "left": list(event.left),
+        "dwell": {zone: round(seconds, 1) for zone, seconds in event.dwell_s},
+        "start_time": _date(event.began),
+        "time": _date(event.at),
+        "duration": round(event.duration_s, 1),
+        "picture": f"/events/{event.object_id}/picture.jpg" if event.picture else None,
+        "cursor": event.cursor,
+    }
+    if event.reason is not None:
+        payload["reason"] = event.reason
+    return payload
+
+
+def _date(wall_s: float) -> str:
+    """Seconds since 1970 as ISO 8601, UTC."""
+    return datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc).isoformat(timespec="milliseconds")
