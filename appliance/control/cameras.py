@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 from aiohttp import web
 
+from appliance.control.callers import caller
 from appliance.control.protocol import CameraLine, CameraList, ErrorResponse, ForgetCameraRequest
 from appliance.control.server import json_response
 from appliance.errors import CameraError
 from appliance.health.roster import KnownCamera
+from appliance.identity.audit import Audit
 
 
-def routes(known: Callable[[], Mapping[str, KnownCamera]], forget: Callable[[str], None]) -> list[web.RouteDef]:
+def routes(
+    known: Callable[[], Mapping[str, KnownCamera]], forget: Callable[[str], None], audit: Audit
+) -> list[web.RouteDef]:
     """`GET /cameras` and `POST /cameras/forget`. `forget` raises CameraError."""
 
     def listed() -> web.Response:
@@ -27,6 +31,7 @@ def routes(known: Callable[[], Mapping[str, KnownCamera]], forget: Callable[[str
         try:
             body = msgspec.json.decode(await request.read(), type=ForgetCameraRequest)
             forget(body.name)
+            audit.record(caller(request), "camera_forget", camera=body.name)
         except msgspec.MsgspecError as error:
             return json_response(ErrorResponse(str(error), "option_invalid"), status=400)
         except CameraError as error:

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from appliance.control.callers import caller
 from appliance.control.protocol import (
     LONGEST_HOLD_S,
     ErrorResponse,
@@ -30,6 +31,7 @@ from appliance.control.protocol import (
 )
 from appliance.governor import words
 from appliance.governor.service import Governor
+from appliance.identity.audit import Audit
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,13 @@ _SHUTDOWN_S = 1.0
 
 
 @asynccontextmanager
-async def listening(governor: Governor, path: Path, more: Sequence[web.RouteDef] = ()) -> AsyncIterator[None]:
+async def listening(
+    governor: Governor, audit: Audit, path: Path, more: Sequence[web.RouteDef] = ()
+) -> AsyncIterator[None]:
     """Keep the control socket open for the length of the block, if possible. `more`: routes besides the governor's."""
     async with contextlib.AsyncExitStack() as stack:
         try:
-            await _start(stack, path, _app(governor, more))
+            await _start(stack, path, _app(governor, audit, more))
         except OSError as error:
             log.warning("no control socket; `appliance governor` and `appliance model activate` cannot reach this "
                         "service: %s: %s", path, error)  # fmt: skip
@@ -82,7 +86,7 @@ def status_of(governor: Governor) -> GovernorStatus | GovernorSwitch:
     )
 
 
-def _app(governor: Governor, more: Sequence[web.RouteDef]) -> web.Application:
+def _app(governor: Governor, audit: Audit, more: Sequence[web.RouteDef]) -> web.Application:
     async def show(request: web.Request) -> web.Response:
         return json_response(status_of(governor))
 
@@ -92,12 +96,14 @@ def _app(governor: Governor, more: Sequence[web.RouteDef]) -> web.Application:
             if not 0 < body.for_s <= LONGEST_HOLD_S:
                 raise ValueError("for_s: must be above 0 and at most 24 hours")
             governor.hold(body.state, body.for_s)
+            audit.record(caller(request), "governor_hold", level=body.state, for_s=body.for_s)
         except (ValueError, msgspec.MsgspecError) as error:
             return json_response(ErrorResponse(str(error)), status=400)
         return json_response(status_of(governor))
 
     async def release(request: web.Request) -> web.Response:
         governor.release()
+        audit.record(caller(request), "governor_release")
         return json_response(status_of(governor))
 
     app = web.Application()

@@ -27,7 +27,7 @@ from typing import Any
 from appliance.errors import ApplianceError
 from appliance.ports import Clock
 
-FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind")
+FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind", "action", "who", "address", "ok")
 _EVERY_S = 10.0
 _MINUTE_S = 60.0
 _MAX_PER_MINUTE = 20

@@ -40,6 +40,7 @@ from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
 from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
+from appliance.identity.audit import Audit
 from appliance.models import active
 from appliance.ports import Clock, Publish
 from appliance.service import from_settings, loading, starts
@@ -127,6 +128,8 @@ class Parts:
     watch: Watch
     roster_keeper: RosterKeeper
     vitals: Vitals
+    audit: Audit
+    """Who did what."""
     app: web.Application
 
 
@@ -187,6 +190,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         watch=watch,
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
+        audit=Audit(),
         app=_way_in(settings, clock, access, path, vitals),
     )
 

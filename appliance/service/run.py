@@ -143,9 +143,10 @@ async def _run(
         every_s=ping_every_s(systemd.watchdog_s()),
     )
     socket = socket_path.control_socket(os.environ, os.getuid())
-    models = model_control.routes(parts.activation, Path(parts.settings.model.dir), written.model.name)
-    known = camera_control.routes(parts.vitals.known_cameras, parts.vitals.roster.remove)
-    async with control.listening(parts.governor, socket, [*models, *known]), anyio.create_task_group() as group:
+    models = model_control.routes(parts.activation, parts.audit, Path(parts.settings.model.dir), written.model.name)
+    known = camera_control.routes(parts.vitals.known_cameras, parts.vitals.roster.remove, parts.audit)
+    controls = control.listening(parts.governor, parts.audit, socket, [*models, *known])
+    async with controls, anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")
         group.start_soon(parts.limiter.run, path.transport.sweep, name="connection limiter")

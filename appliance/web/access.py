@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
+from appliance.web.clients import Networks
+
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
@@ -21,6 +23,8 @@ class AccessRules:
     """Host names of this device in addition to the detected ones."""
     cors_origins: tuple[str, ...] = ()
     """Origins of other web pages that may use this device; `*`: all."""
+    proxies: Networks = ()
+    """Reverse proxies whose X-Forwarded-For is believed."""
 
 
 class Access:

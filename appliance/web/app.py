@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from appliance.values import Frame
-from appliance.web import origins
+from appliance.web import identify, origins
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
 from appliance.web.health import PAGE
@@ -41,7 +41,7 @@ def make_app(
     connections: Connections,
 ) -> web.Application:
     """Build the application."""
-    middlewares = [guard, origins.middleware(access, respond)]
+    middlewares = [guard, origins.middleware(access, respond), identify.middleware(access, respond)]
     if not websocket_deflate:
         middlewares.append(_without_deflate)
     app = web.Application(middlewares=[*middlewares, connections.watch])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pwd
 import socket
 import stat
 import time
@@ -22,6 +23,7 @@ from appliance.control.client import Control, NoService
 from appliance.control.protocol import GovernorStatus
 from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
+from appliance.identity.audit import Audit
 from tests.conftest import Serve
 from tests.fakes import FakeClock
 from tests.governor.readings import FULL, LAST, POLICY, reading
@@ -45,13 +47,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path, policy: Policy | None = POLICY) -> AsyncIterator[Governor]:
+async def running(path: Path, policy: Policy | None = POLICY, audit: Audit | None = None) -> AsyncIterator[Governor]:
     """A control socket, and a governor that has read its sensors."""
     clock = FakeClock()
     governor = Governor(sensors=Sensors(clock), policy=policy, full=FULL, apply=lambda limits: None, clock=clock)
     task = asyncio.create_task(governor.run())
     await until(lambda: governor.reading is not None)
-    async with server.listening(governor, path):
+    async with server.listening(governor, audit or Audit(), path):
         yield governor
     task.cancel()
     await asyncio.wait({task})
@@ -223,3 +225,16 @@ def test_a_working_socket_is_not_logged(caplog: pytest.LogCaptureFixture, tmp_pa
     with caplog.at_level(logging.WARNING):
         asyncio.run(once())
     assert "control socket" not in caplog.text
+
+
+async def test_actions_are_audited_with_the_local_user(tmp_path: Path) -> None:
+    audit, control = Audit(), Control([tmp_path / "c.sock"])
+    async with running(tmp_path / "c.sock", audit=audit):
+        await call(control.hold, 3, 60.0)
+        await call(control.release)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert [(entry.who, entry.action) for entry in audit.latest()] == [
+        (f"{user} (operator)", "governor_release"),
+        (f"{user} (operator)", "governor_hold"),
+    ]
+    assert audit.latest()[1].fields == {"level": 3, "for_s": 60.0}

@@ -13,6 +13,7 @@ from aiohttp import web
 from appliance.control.models import routes
 from appliance.flow.activation import Activation
 from appliance.flow.inference import Inference
+from appliance.identity.audit import Audit
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 from tests.flow.detectors import Rig, running
 
@@ -39,7 +40,7 @@ async def service(tmp_path: Path) -> AsyncIterator[ModelRoutes]:
     rig.detector.inference = load("a")
     app = web.Application()
     activation = Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock)
-    app.add_routes(routes(activation, tmp_path, "a"))
+    app.add_routes(routes(activation, Audit(), tmp_path, "a"))
     runner = web.AppRunner(app)
     await runner.setup()
     try:
