@@ -1,7 +1,7 @@
-"""`make attack`: every attack, or those whose names contain one of the words given.
+"""`make attack`: run all attacks, or those whose names contain one of the given words.
 
-The exit status is 1 if a bound is broken. With --quick the p99 is printed and not judged: it is a time, and CI runs on
-machines that are shared.
+The exit code is 1 if a limit is exceeded. With --quick the p99 is printed but not judged, because CI runs on shared
+machines.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _HEAD = (
 
 
 def attacked(attacks: Iterable[Attack], phases: Phases, settings: list[str], folder: Path) -> Iterator[Found]:
-    """Carry out the attacks; a service that has ended, or no longer answers, is replaced by another one."""
+    """Run the attacks. A service that has exceeded a limit, ended, or stopped answering is replaced by a new one."""
     picture = folder / "street.jpg"
     picture.write_bytes(camera_picture())
     left = [*attacks]
     while left:
         with running(folder, *settings) as victim, bench.pushing(victim.url, picture) as cameras:
-            at = Bench(victim, cameras, phases)
-            at.settle()
+            attack_bench = Bench(victim, cameras, phases)
+            attack_bench.settle()
             while left and victim.alive:
-                found = at.measure(left.pop(0))
-                if found.broken == ["p99"] or (found.noisy and not found.broken):  # a busy neighbour, perhaps
-                    again = at.measure(ATTACKS[found.attack])
+                found = attack_bench.measure(left.pop(0))
+                if found.broken == ["p99"] or (found.noisy and not found.broken):  # the machine may have been busy
+                    again = attack_bench.measure(ATTACKS[found.attack])
                     found = min(found, again, key=lambda one: (len(one.broken), one.noisy, one.ratio))
                 yield found
                 if found.broken:
@@ -66,7 +66,7 @@ def _ratio(found: Found) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only attacks whose names contain one of these")
-    parser.add_argument("--quick", action="store_true", help="the attacks and the shorter phases of CI")
+    parser.add_argument("--quick", action="store_true", help="run only the attacks of CI, in shorter phases")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--list", action="store_true", help="print the names of the attacks")
     parser.add_argument("--out", type=Path, default=ROOT / "build/attack.json")
@@ -78,8 +78,8 @@ def main() -> int:
     if arguments.list:
         print("\n".join(one.name for one in chosen))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leave no process behind
-    begun_s, found = time.monotonic(), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all child processes are ended
+    started_s, found = time.monotonic(), []
     print(_HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         for one in attacked(chosen, _QUICK if arguments.quick else _FULL, arguments.settings, Path(folder)):
@@ -89,7 +89,7 @@ def main() -> int:
         arguments.out.write_text(json.dumps([asdict(one) | {"broken": one.broken} for one in found], indent=1))
         arguments.out.with_suffix(".log").write_bytes(Path(folder, "service.log").read_bytes())
     broken, noisy = [one for one in found if one.broken], [one for one in found if one.noisy and not one.broken]
-    print(f"{len(found) - len(broken)} of {len(found)} attacks broke no bound; {time.monotonic() - begun_s:.0f} s")
+    print(f"{len(found) - len(broken)} of {len(found)} attacks exceeded no limit; {time.monotonic() - started_s:.0f} s")
     print(f"in {len(noisy)} of them the machine was too busy to judge the p99")
     print(f"figures: {arguments.out}, and the service's log next to it")
     judged = [one for one in broken if not arguments.quick or one.broken != ["p99"]]

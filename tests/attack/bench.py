@@ -1,4 +1,4 @@
-"""One attack after another, each between two calm phases, and what was seen from outside."""
+"""Run attacks one after another, each between two calm phases, and measure the service from outside."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ MOST_LINES_A_MINUTE = 100.0
 _ANSWERED_WITHIN_S = 20.0
 _MOST_AFTER = 3.0
 _NOISY_MS = 1000.0
-"""A calm p99 of this much is not the service's."""
+"""A calm p99 above this is caused by other load on the machine."""
 _LAST_S = 5.0
 _LEAST_FRAMES = 20
-"""A phase with fewer has no p99; the cameras were cut off."""
+"""A phase with fewer frames has no p99, because the cameras were disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """How long each phase lasts, s."""
+    """The duration of each phase, s."""
 
     attack_s: float
     settle_s: float
@@ -45,7 +45,7 @@ class Phases:
 
 @dataclass(slots=True)
 class Found:
-    """What one attack did."""
+    """The results of one attack."""
 
     attack: str
     p99_before_ms: float
@@ -58,9 +58,9 @@ class Found:
     alive: bool
     answered: bool
     unanswered: dict[str, int]
-    """Of the good cameras' frames during the attack."""
+    """The good cameras' frames without an answer during the attack, by outcome."""
     unanswered_calm: dict[str, int]
-    """And in the calm phase after it."""
+    """The same for the calm phase after it."""
     attackers: dict[str, int]
 
     @property
@@ -69,21 +69,21 @@ class Found:
 
     @property
     def calm_p99_ms(self) -> float:
-        """The worse of the two calm phases: the machine is shared, and they show by how much it varies.
+        """The worse of the two calm phases, because the speed of a shared machine varies.
 
-        One after the attack that is far worse than the one before is no reference: it may be the attack's own work.
+        The phase after the attack counts only up to a multiple of the one before: the attack may still affect it.
         """
         after_ms = self.p99_after_ms if math.isfinite(self.p99_after_ms) else 0.0
         return max(self.p99_before_ms, min(after_ms, _MOST_AFTER * self.p99_before_ms))
 
     @property
     def noisy(self) -> bool:
-        """Whether the machine was too busy with something else to say anything about the p99."""
+        """Whether the machine was too busy to judge the p99."""
         return not self.p99_before_ms < _NOISY_MS
 
     @property
     def broken(self) -> list[str]:
-        """The bounds that did not hold."""
+        """The limits that were exceeded."""
         held = {
             "p99": self.noisy or self.ratio < MOST_P99_RATIO, "memory": self.more_mb <= MOST_MORE_MB,
             "watchdog": self.gap_s <= MOST_GAP_S, "log": self.lines_a_minute < MOST_LINES_A_MINUTE,
@@ -95,7 +95,7 @@ class Found:
 
 @dataclass(slots=True)
 class GoodCameras:
-    """What the cameras' process prints: (when sent, latency in ms, how it ended) of each frame."""
+    """The frames that the process of the cameras reports, each as (time sent, latency in ms, outcome)."""
 
     frames: list[tuple[float, float, str]] = field(default_factory=list)
 
@@ -104,7 +104,7 @@ class GoodCameras:
         return float(np.percentile(inside, 99)) if len(inside) >= _LEAST_FRAMES else float("inf")
 
     def unanswered(self, since_s: float, until_s: float) -> dict[str, int]:
-        """The frames that were not answered with detections, by what came instead."""
+        """The number of frames without detections, by outcome."""
         return dict(Counter(end for at, ms, end in self.frames if since_s <= at < until_s and ms >= LOST_MS))
 
     def answered_since(self, since_s: float, most_ms: float) -> bool:
@@ -113,16 +113,16 @@ class GoodCameras:
 
 @contextlib.contextmanager
 def pushing(url: str, picture: Path) -> Iterator[GoodCameras]:
-    """The four good cameras."""
+    """Run the four good cameras."""
     cameras = GoodCameras()
     command = [sys.executable, "-m", "tests.attack.cameras", url, str(picture)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def read() -> None:
         for line in process.stdout or ():
-            said: dict[str, Any] = json.loads(line)
-            if "ms" in said:
-                cameras.frames.append((said["at"], said["ms"], said["event"]))
+            report: dict[str, Any] = json.loads(line)
+            if "ms" in report:
+                cameras.frames.append((report["at"], report["ms"], report["event"]))
 
     threading.Thread(target=read, daemon=True).start()
     try:
@@ -134,7 +134,7 @@ def pushing(url: str, picture: Path) -> Iterator[GoodCameras]:
 
 @dataclass(slots=True)
 class Bench:
-    """A service, its cameras, and the memory that it has with nothing but them."""
+    """A service and its cameras. `idle_mb`: its memory without an attack."""
 
     victim: Victim
     cameras: GoodCameras
@@ -142,17 +142,17 @@ class Bench:
     idle_mb: float = 0.0
 
     def settle(self) -> None:
-        """Before the first attack: all shapes are compiled, all buffers have their size."""
+        """Wait until all input sizes are compiled and all buffers have their size."""
         time.sleep(8)
         self.idle_mb = self.victim.resident_mb()
         time.sleep(self.phases.calm_s)
 
     def measure(self, attack: Attack) -> Found:
-        """Attack once; the calm phase before it has just passed."""
+        """Run one attack and the calm phase after it. The calm phase before it has just ended."""
         with _attackers(attack, self.victim.url, self.phases.attack_s) as process:
-            begun_s, lines = time.monotonic(), len(self.victim.log_lines())
+            started_s, lines = time.monotonic(), len(self.victim.log_lines())
             self.victim.forget_peak()
-            late_lines = self._lines_in_its_last(_LAST_S, process)
+            late_lines = self._log_rate_at_the_end(_LAST_S, process)
             attackers = _outcome(process)
         ended_s = time.monotonic()
         peak_mb = self.victim.resident_mb(peak=True)
@@ -164,25 +164,25 @@ class Bench:
         ended_calm_s = time.monotonic()
         return Found(
             attack=attack.name,
-            p99_before_ms=self.cameras.p99_ms(begun_s - self.phases.calm_s, begun_s),
-            p99_ms=self.cameras.p99_ms(begun_s, ended_s),
+            p99_before_ms=self.cameras.p99_ms(started_s - self.phases.calm_s, started_s),
+            p99_ms=self.cameras.p99_ms(started_s, ended_s),
             p99_after_ms=self.cameras.p99_ms(calm_from_s, ended_calm_s - 0.5),
             more_mb=peak_mb - self.idle_mb,
-            gap_s=self.victim.longest_gap_s(begun_s, calm_from_s),
+            gap_s=self.victim.longest_gap_s(started_s, calm_from_s),
             lines_a_minute=max(len(logged), late_lines),
             tracebacks=sum("Traceback (most recent call last)" in line for line in logged),
             alive=self.victim.alive,
             answered=answered,
-            unanswered=self.cameras.unanswered(begun_s, ended_s),
+            unanswered=self.cameras.unanswered(started_s, ended_s),
             unanswered_calm=self.cameras.unanswered(calm_from_s, ended_calm_s - 0.5),
             attackers=attackers,
         )
 
-    def _lines_in_its_last(self, seconds: float, process: subprocess.Popen[str]) -> float:
-        """Log lines a minute at the end of an attack; 0 for one too short to have an end.
+    def _log_rate_at_the_end(self, seconds: float, process: subprocess.Popen[str]) -> float:
+        """Log lines per minute at the end of an attack; 0 if the attack is too short.
 
-        What is thinned out writes all its lines of a minute at the start: they are counted as they are. What is not
-        goes on writing, and is seen here.
+        A message with a rate limit uses up its lines per minute at the start, so they are counted without scaling. One
+        without a limit continues, and is found here.
         """
         if self.phases.attack_s < 3 * seconds:
             return 0.0
@@ -194,7 +194,7 @@ class Bench:
         return (len(self.victim.log_lines()) - lines) * 60 / seconds
 
     def _answers(self) -> bool:
-        """Whether a good frame that was sent from now on is answered."""
+        """Whether a good frame that is sent after this call is answered."""
         since_s = time.monotonic()
         while time.monotonic() < since_s + _ANSWERED_WITHIN_S and self.victim.alive:
             if self.cameras.answered_since(since_s, most_ms=4000):
@@ -205,14 +205,14 @@ class Bench:
 
 @contextlib.contextmanager
 def _attackers(attack: Attack, url: str, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    """The attackers' process, from the moment on that it has begun."""
+    """Start the process of the attackers, and wait until the attack has started."""
     command = [sys.executable, "-m", "tests.attack.attackers", attack.name, url, f"{seconds}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     timer = threading.Timer(seconds + 120, process.kill)
     timer.start()
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n", f"the attack '{attack.name}' did not begin"
+        assert process.stdout.readline() == "started\n", f"the attack '{attack.name}' did not start"
         yield process
     finally:
         timer.cancel()
@@ -221,6 +221,6 @@ def _attackers(attack: Attack, url: str, seconds: float) -> Iterator[subprocess.
 
 
 def _outcome(process: subprocess.Popen[str]) -> dict[str, int]:
-    said, _ = process.communicate()
-    assert process.returncode == 0, "the attackers themselves are wrong; see above"
-    return dict(json.loads(said))
+    output, _ = process.communicate()
+    assert process.returncode == 0, "an attacker has a fault of its own; see above"
+    return dict(json.loads(output))

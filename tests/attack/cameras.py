@@ -1,7 +1,7 @@
 """Four good cameras: `python -m tests.attack.cameras URL PICTURE`. Prints one JSON line for each frame.
 
-They keep the pace that they were given when they first connected, connect again when they are cut off, and count a
-frame without an answer as one that took `LOST_MS`.
+They keep the interval of their first greeting, reconnect when they are disconnected, and count a frame without an
+answer as one that took `LOST_MS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SOCKETS = "/socket.io/?EIO=4&transport=websocket"
 
 
 class GoodCamera:
-    """One camera. The bytes of each frame differ at their end, so that the cache answers none."""
+    """One camera. All frames differ in their last bytes, so that none is answered from the cache."""
 
     def __init__(self, url: str, name: str, picture: bytes) -> None:
         self._url, self._name, self._picture = url.replace("http", "ws", 1) + _SOCKETS, name, picture
@@ -40,7 +40,7 @@ class GoodCamera:
                     async with await asyncio.wait_for(connecting, 5) as ws:
                         await self._push(ws)
                 self._report_lost(older_than_s=0)
-                say(name=self._name, disconnected=True, at=time.monotonic())
+                report(name=self._name, disconnected=True, at=time.monotonic())
                 await asyncio.sleep(0.2)
 
     async def _push(self, ws: aiohttp.ClientWebSocketResponse) -> None:
@@ -80,17 +80,17 @@ class GoodCamera:
             sent_s = self._sent_s.pop(payload["frame_id"], None)
             if sent_s is not None:
                 took_ms = (time.monotonic() - sent_s) * 1000 if payload.get("detections") else LOST_MS
-                say(name=self._name, at=sent_s, ms=round(took_ms, 2), event=payload.get("reason", event))
+                report(name=self._name, at=sent_s, ms=round(took_ms, 2), event=payload.get("reason", event))
 
     def _report_lost(self, older_than_s: float) -> None:
         before_s = time.monotonic() - older_than_s
         for number, sent_s in [*self._sent_s.items()]:
             if sent_s <= before_s:
                 del self._sent_s[number]
-                say(name=self._name, at=sent_s, ms=LOST_MS, event="lost")
+                report(name=self._name, at=sent_s, ms=LOST_MS, event="lost")
 
 
-def say(**what: Any) -> None:
+def report(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Requests that are not HTTP, or HTTP that nobody should send: from scanners, other protocols, simple clients."""
+"""Requests that are not HTTP, or invalid HTTP, as scanners, other protocols and simple clients send them."""
 
 from __future__ import annotations
 

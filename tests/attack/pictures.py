@@ -1,4 +1,4 @@
-"""Pictures: a good one, and some that are small to send and dear to open."""
+"""Pictures: a valid one, and some that are small to send and expensive to decode."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Image.MAX_IMAGE_PIXELS = None
 
 @cache
 def camera_picture(width: int = 1280) -> bytes:
-    """The drawn street with its STOP sign, as a camera would send it."""
+    """The drawn street with its STOP sign as a JPEG."""
     pixels, _ = scene.draw(Size(width, width * 9 // 16))
     return decode.encode_jpeg(pixels, 80)
 
 
 @cache
 def flat(kind: str, width: int, height: int, mode: str = "RGB") -> bytes:
-    """One colour, at this size."""
+    """A picture of one colour."""
     file = io.BytesIO()
     options = {"lossless": True} if kind == "WEBP" else {}
     Image.new(mode, (width, height)).save(file, kind, **options)
@@ -42,16 +42,17 @@ def png_with_texts(chunks: int, each: int) -> bytes:
 
 @cache
 def png_that_lies(width: int, height: int) -> bytes:
-    """A PNG of 16 bits and four channels a pixel, that ends before its pixels do."""
+    """A truncated PNG with a header for 16 bits and four channels per pixel."""
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 @cache
 def jpeg_with_scans(scans: int, side: int) -> bytes:
-    """A grey progressive JPEG with this many scans, each a walk over all its blocks for 80 bytes (ITU-T T.81, G.1.2).
+    """A grey progressive JPEG with many scans. Each scan makes the decoder visit all blocks, for 80 bytes (ITU-T T.81,
+    G.1.2).
 
-    Its only code is a single 0: a difference of nothing for DC, the end of 16,384 blocks for AC.
+    Its only Huffman code is a single 0: no difference for DC, the end of 16,384 blocks for AC.
     """
     blocks = (side // 8) ** 2
     tables = b"".join(

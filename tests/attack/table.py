@@ -1,8 +1,7 @@
-"""The attacks, each a small function that is one attacker; `ATTACKS` holds them all in the order of the report.
+"""The table of attacks, in the order of the report. Each is a small function, one attacker.
 
-An attacker gets a Target and does its harm once, or holds what it took until the service takes it back. The runner
-repeats it until its time is over, many at once where the table says so. It raises Vulnerable where an answer alone
-shows a fault.
+An attacker gets a Target and attacks once, or holds resources until the service takes them back. The runner repeats it
+until the time is over, with `at_once` attackers in parallel. It raises Vulnerable if a response alone shows a fault.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ class Attack:
     attacker: Attacker
     at_once: int
     addresses: int
-    """How many addresses the attackers have between them."""
+    """The number of addresses that the attackers share."""
     quick: bool
-    """Part of the run in CI."""
+    """Whether it is part of CI."""
     prepare: Callable[[], object]
-    """Makes what the attackers send, before their time begins."""
+    """Prepares the data of the attackers, before the attack starts."""
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -42,7 +41,7 @@ def attack(
     quick: bool = False,
     prepare: Callable[[], object] = camera_picture,
 ) -> Callable[[Attacker], Attacker]:
-    """Put an attacker into the table."""
+    """Add an attacker to the table."""
 
     def register(attacker: Attacker) -> Attacker:
         ATTACKS[name] = Attack(name, attacker, at_once, addresses, quick, prepare)

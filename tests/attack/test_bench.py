@@ -1,4 +1,4 @@
-"""What the attack suite reads out of its measurements, and that its attackers send what they say."""
+"""The attack suite's evaluation of its measurements, and the frames and pictures that its attackers send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.attack.wire import frame
 FOUND = Found("a", 40.0, 45.0, 41.0, 12.0, 0.6, 30.0, 0, True, True, {}, {}, {"done": 3})
 
 
-def test_an_attack_within_all_bounds_breaks_none() -> None:
+def test_an_attack_within_all_limits_exceeds_none() -> None:
     assert FOUND.broken == []
     assert FOUND.ratio == pytest.approx(45 / 41)
 
@@ -35,7 +35,7 @@ def test_an_attack_within_all_bounds_breaks_none() -> None:
         ({"attackers": {"vulnerable: a POST of another origin is served": 2}}, "a POST of another origin is served"),
     ],
 )
-def test_each_bound_is_held(change: dict[str, object], broken: str) -> None:
+def test_each_limit_is_checked(change: dict[str, object], broken: str) -> None:
     assert replace(FOUND, **change).broken == [broken]  # type: ignore[arg-type]  # each of its own type
 
 
@@ -47,11 +47,11 @@ def test_a_lost_frame_counts_as_a_very_late_one() -> None:
     assert cameras.unanswered(0, 100) == {"lost": 1, "rate_limited": 1}
 
 
-def test_what_an_attack_leaves_behind_is_no_reference() -> None:
+def test_a_calm_phase_that_the_attack_still_affects_is_not_the_reference() -> None:
     assert replace(FOUND, p99_ms=300.0, p99_after_ms=LOST_MS).broken == ["p99"]
 
 
-def test_a_busy_machine_is_said_to_be_one() -> None:
+def test_a_busy_machine_is_recognised() -> None:
     found = replace(FOUND, p99_before_ms=LOST_MS, p99_ms=LOST_MS * 2)
     assert found.noisy
     assert found.broken == []
@@ -61,18 +61,18 @@ def test_too_few_frames_have_no_percentile() -> None:
     assert GoodCameras([(1.0, 30.0, "detection_results")]).p99_ms(0, 2) == math.inf
 
 
-def test_the_bombs_are_small_to_send() -> None:
+def test_decompression_bombs_are_small_to_send() -> None:
     assert len(pictures.flat("WEBP", 6320, 6320)) < 10_000
     assert len(pictures.png_with_texts(60, 1_000_000)) < 100_000
     assert len(pictures.jpeg_with_scans(98, 6240)) < 100_000
 
 
-def test_frames_say_their_length() -> None:
+def test_frames_contain_their_length() -> None:
     assert frame(b"a" * 125)[1] == 0x80 | 125
     assert frame(b"a" * 126)[1:4] == b"\xfe\x00\x7e"
     assert frame(b"", length=29_000_000)[1] == 0xFF
 
 
-def test_ci_runs_a_part_of_the_attacks() -> None:
+def test_ci_runs_a_subset_of_the_attacks() -> None:
     quick = [one for one in ATTACKS.values() if one.quick]
     assert 15 <= len(quick) < len(ATTACKS)

@@ -1,4 +1,4 @@
-"""The service under attack, watched from outside: its memory, its watchdog's pings, its log."""
+"""The service under attack, observed from outside: its memory, watchdog pings and log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _READY_WITHIN_S = 120
 _WATCHDOG_S = 1.0
-"""What the service believes its watchdog to be: it pings twice as often. The unit has 8 s; the goal is a gap of 2 s."""
+"""The watchdog interval that the service is given; it pings twice as often.
+
+The unit has 8 s; the goal is gaps below 2 s.
+"""
 _NOFILE = 8192
 """LimitNOFILE= of the unit."""
 _SETTINGS = """
@@ -47,14 +50,14 @@ class Victim:
         """Resident memory now, or its largest value since `forget_peak`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else 0.0  # a process that has ended has none
+        return int(found[1]) / 1024 if found else 0.0  # an ended process has none
 
     def forget_peak(self) -> None:
-        """Let the kernel count the peak of resident memory from here (proc(5), clear_refs)."""
+        """Reset the kernel's peak of resident memory (proc(5), clear_refs)."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def longest_gap_s(self, since_s: float, until_s: float) -> float:
-        """Between two pings of the watchdog, or the last one and the end of the time."""
+        """The longest time between two watchdog pings, or between a ping and an end of the period."""
         inside = [at for at in self.pings_s if since_s <= at <= until_s]
         moments = [since_s, *inside, until_s]
         return max(after - before for before, after in itertools.pairwise(moments))
@@ -65,11 +68,11 @@ class Victim:
 
 @contextlib.contextmanager
 def running(folder: Path, *settings: str) -> Iterator[Victim]:
-    """`appliance serve` with the default model on a free port of this machine, under a service manager of our own."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard, (folder / "service.log").open("a") as log:
-        heard.bind(str(folder / f"notify-{time.monotonic_ns()}"))
+    """Run `appliance serve` with the default model on a free local port, with a fake service manager."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications, (folder / "service.log").open("a") as log:
+        notifications.bind(str(folder / f"notify-{time.monotonic_ns()}"))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
-        environment |= {"NOTIFY_SOCKET": heard.getsockname(), "WATCHDOG_USEC": f"{_WATCHDOG_S * 1e6:.0f}",
+        environment |= {"NOTIFY_SOCKET": notifications.getsockname(), "WATCHDOG_USEC": f"{_WATCHDOG_S * 1e6:.0f}",
                         "APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CONTROL": str(folder / "control.sock")}  # fmt: skip
         (folder / "victim.toml").write_text(_SETTINGS)
         command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
@@ -82,7 +85,7 @@ def running(folder: Path, *settings: str) -> Iterator[Victim]:
         )  # fmt: skip
         try:
             victim = Victim(process, _url(process), folder / "service.log")
-            threading.Thread(target=_listen, args=(heard, victim), daemon=True).start()
+            threading.Thread(target=_listen, args=(notifications, victim), daemon=True).start()
             yield victim
         finally:
             process.terminate()
@@ -93,7 +96,7 @@ def running(folder: Path, *settings: str) -> Iterator[Victim]:
 
 
 def _url(process: subprocess.Popen[str]) -> str:
-    """The address that the service prints, once it is ready."""
+    """Wait until the service is ready; return the URL that it prints."""
     assert process.stdout is not None
     timer = threading.Timer(_READY_WITHIN_S, process.kill)
     timer.start()
@@ -106,8 +109,8 @@ def _url(process: subprocess.Popen[str]) -> str:
     return url
 
 
-def _listen(heard: socket.socket, victim: Victim) -> None:
+def _listen(notifications: socket.socket, victim: Victim) -> None:
     with contextlib.suppress(OSError):
         while True:
-            if "WATCHDOG=1" in heard.recv(1 << 16).decode(errors="replace").split("\n"):
+            if "WATCHDOG=1" in notifications.recv(1 << 16).decode(errors="replace").split("\n"):
                 victim.pings_s.append(time.monotonic())

@@ -1,4 +1,4 @@
-"""What an attacker needs of TCP, HTTP, WebSocket and Socket.IO: raw bytes, so that nothing keeps them well-formed."""
+"""TCP, HTTP, WebSocket and Socket.IO for attackers, as raw bytes, so that no library prevents malformed data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HANDSHAKE += "Sec-WebSocket-Version: 13\r\n"
 
 
 class Vulnerable(Exception):
-    """The service did something that it must not do; the text says what."""
+    """The service did something that it must not do, as the text says."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Wire:
 
 @dataclass(slots=True)
 class Target:
-    """The service under attack, and the addresses that the attacker has: all of 127/8 is this machine."""
+    """The service under attack, and the number of local addresses of the attacker."""
 
     url: str
     addresses: int = 1
@@ -80,20 +80,20 @@ class Target:
             writer.transport.abort()
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-        """An HTTP request. `headers`: `Content_Type="..."`; None of them is checked."""
+        """An HTTP request. `headers`: `Content_Type="..."`; they are not checked."""
         known = {"Host": self.host, "Content-Length": str(len(body)), **_named(headers)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in known.items() if value)
         return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> int:
-        """Send one request on a connection of its own, and return the status of its answer."""
+        """Send one request on a new connection; return the status of the response."""
         async with self.dial() as wire:
             await wire.send(self.request(method, path, body, **headers))
             return await asyncio.wait_for(wire.status(), 30)
 
     @contextlib.asynccontextmanager
     async def websocket(self, path: str = SOCKETS) -> AsyncIterator[Wire]:
-        """An open WebSocket; Socket.IO has not been joined yet."""
+        """Open a WebSocket without a Socket.IO connection."""
         async with self.dial() as wire:
             await wire.send(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n{_HANDSHAKE}\r\n".encode())
             if await asyncio.wait_for(wire.status(), 30) != 101:
@@ -102,16 +102,16 @@ class Target:
 
     @contextlib.asynccontextmanager
     async def joined(self, name: str | None = None) -> AsyncIterator[Wire]:
-        """A WebSocket whose Socket.IO connection has been accepted."""
+        """Open a WebSocket with a Socket.IO connection."""
         async with self.websocket() as wire:
-            await wire.message()  # open
+            await wire.message()  # OPEN
             await wire.send(text("40" + (json.dumps({"name": name}) if name else "")))
             if not (await asyncio.wait_for(wire.message(), 30)).startswith(b"40"):
                 raise ConnectionError("Socket.IO refused the connection")
             yield wire
 
     async def handshake(self) -> str:
-        """A new Engine.IO session over polling; its session id."""
+        """Open an Engine.IO session over polling; return its session ID."""
         async with self.dial() as wire:
             await wire.send(self.request("GET", POLLING, Connection="close"))
             if await asyncio.wait_for(wire.status(), 30) != 200:
@@ -121,7 +121,7 @@ class Target:
 
 
 def frame(payload: bytes, opcode: int = 1, *, last: bool = True, length: int | None = None) -> bytes:
-    """A masked WebSocket frame (with a mask of zeros). `length`: what it claims, where that is not the truth."""
+    """A WebSocket frame with a mask of zeros. `length`: the declared length, if it differs from the real one."""
     claimed = len(payload) if length is None else length
     first = bytes([(0x80 if last else 0) | opcode])
     if claimed < 126:

@@ -1,1 +1,1 @@
-"""Claims of speed and memory, each printed as a ratio measured side by side in one run."""
+"""Benchmarks of speed and memory. Each figure is a ratio of two measurements in the same run."""

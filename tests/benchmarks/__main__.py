@@ -1,4 +1,7 @@
-"""`make bench`: every benchmark, or those named; a table, JSON and SVG in build/bench. Exit 1 when a goal is missed."""
+"""`make bench`: run all benchmarks, or those named. Prints a table, and writes JSON and SVG to build/bench.
+
+The exit code is 1 if a goal is missed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Camera agent: time until it gets answers again after its cable, or the device's, was unplugged.
+"""Camera agent: time until the next answer after its cable, or the device's, was unplugged.
 
-Real links of the kernel: camera and switch are namespaces, and a cable is pulled by taking the switch's end of it down.
-Needs root. The kernel reports a camera's own unplugged cable; behind the device's unplugged cable, packets are lost.
+It uses real network links: the camera and the switch are network namespaces, and taking down the switch's end of a link
+unplugs the cable. Needs root. The kernel reports the camera's own unplugged cable; if the device's cable is unplugged,
+packets are lost without a report.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.benchmarks.service import ROOT, running
 _OUT_S = (1.0, 5.0, 60.0)
 _BACK_WITHIN_S = 5.0
 _SWITCH, _CAMERA = "cable-switch", "cable-camera"
-_BOX_ADDRESS, _CAMERA_ADDRESS = "198.18.7.1", "198.18.7.2"  # of the range that is set aside for benchmarks
+_DEVICE_ADDRESS, _CAMERA_ADDRESS = "198.18.7.1", "198.18.7.2"  # from the range that is reserved for benchmarks
 
 
 def run(folder: Path) -> list[Row]:
@@ -32,10 +33,10 @@ def run(folder: Path) -> list[Row]:
         return []
     with (
         _network(),
-        running("flow.min_interval_s=0.1", "cache.enabled=false", host=_BOX_ADDRESS) as service,
+        running("flow.min_interval_s=0.1", "cache.enabled=false", host=_DEVICE_ADDRESS) as service,
         _pushing(service.url) as answered_s,
     ):
-        return [_pulled(answered_s, whose, out_s) for whose in ("camera", "box") for out_s in _OUT_S]
+        return [_pulled(answered_s, whose, out_s) for whose in ("camera", "device") for out_s in _OUT_S]
 
 
 def _pulled(answered_s: deque[float], whose: str, out_s: float) -> Row:
@@ -43,22 +44,22 @@ def _pulled(answered_s: deque[float], whose: str, out_s: float) -> Row:
     _ip("-n", _SWITCH, "link", "set", f"to-{whose}", "down")
     time.sleep(out_s)
     _ip("-n", _SWITCH, "link", "set", f"to-{whose}", "up")
-    begun_s = time.monotonic()
-    back_s = _next_after(begun_s, answered_s) - begun_s
-    claim = f"cable: s to the next answer, the {whose}'s out for {out_s:.0f} s"
-    return Row(claim, back_s, _BACK_WITHIN_S, True, "at the camera, from the link's return")
+    restored_s = time.monotonic()
+    gap_s = _next_after(restored_s, answered_s) - restored_s
+    claim = f"cable: s to the next answer, {whose}'s cable out for {out_s:.0f} s"
+    return Row(claim, gap_s, _BACK_WITHIN_S, True, "at the camera, after the link is restored")
 
 
 def _next_after(moment_s: float, answered_s: deque[float]) -> float:
     while not answered_s or answered_s[-1] <= moment_s:
-        assert time.monotonic() < moment_s + 60, "the camera has not come back within a minute"
+        assert time.monotonic() < moment_s + 60, "the camera got no answer within a minute"
         time.sleep(0.01)
     return answered_s[-1]
 
 
 @contextlib.contextmanager
 def _pushing(url: str) -> Iterator[deque[float]]:
-    """A camera at the far end; when it had its newest answer."""
+    """Run a camera at the far end; yield the time of its latest answer."""
     command = ["ip", "netns", "exec", _CAMERA, sys.executable, "-m", "appliance", "camera",
                "--to", url, "--name", "far", "--source", "demo"]  # fmt: skip
     answered_s: deque[float] = deque(maxlen=1)
@@ -80,19 +81,19 @@ def _pushing(url: str) -> Iterator[deque[float]]:
 
 @contextlib.contextmanager
 def _network() -> Iterator[None]:
-    """The box's cable ends in this namespace, the camera's in its own, and both in the switch's."""
+    """Connect this namespace (the device) and the camera's namespace to the switch's."""
     with contextlib.ExitStack() as made:
         for name in (_SWITCH, _CAMERA):
             _ip("netns", "add", name)
             made.callback(_ip, "netns", "delete", name)
         _ip("-n", _SWITCH, "link", "add", "switch", "type", "bridge")
         _ip("-n", _SWITCH, "link", "set", "switch", "up")
-        _ip("link", "add", "to-switch", "type", "veth", "peer", "to-box", "netns", _SWITCH)
+        _ip("link", "add", "to-switch", "type", "veth", "peer", "to-device", "netns", _SWITCH)
         made.callback(_ip, "link", "delete", "to-switch")
         _ip("-n", _CAMERA, "link", "add", "to-switch", "type", "veth", "peer", "to-camera", "netns", _SWITCH)
-        for end in ("to-box", "to-camera"):
+        for end in ("to-device", "to-camera"):
             _ip("-n", _SWITCH, "link", "set", end, "master", "switch", "up")
-        for space, address in (([], _BOX_ADDRESS), (["-n", _CAMERA], _CAMERA_ADDRESS)):
+        for space, address in (([], _DEVICE_ADDRESS), (["-n", _CAMERA], _CAMERA_ADDRESS)):
             _ip(*space, "address", "add", f"{address}/24", "dev", "to-switch")
             _ip(*space, "link", "set", "to-switch", "up")
         yield

@@ -1,7 +1,8 @@
 """Memory used for decoding each kind of image, compared with the service's prediction from the header.
 
-A picture is let in by the prediction: below the real peak it would let the kernel end the service, far above it would
-refuse what could be served. `PIXELS=8000x5000` in the environment measures another size.
+The prediction decides whether a picture is accepted: if it is below the real peak, the kernel may end the service; if
+it is far above, pictures are refused that could be decoded. `PIXELS=8000x5000` in the environment measures another
+size.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The scene gate at its default setting, compared with full inference on every frame, with the real model.
 
-Full inference is the truth: of what it finds with confidence 0.35 and more in an area of more than 24x24 px of the
-network's input, the gated answer must have each in its place, and may have it one frame late when it comes into sight.
-Both are the product's own code under a clock of ours. A frame that is not held has the answer of full inference, so it
-is not asked twice.
+Full inference is the reference. The gated answer must contain each of its detections with a confidence of at least 0.35
+and an area above 24x24 px of the network's input, in the same place; a new object may appear one frame late. Both use
+the product's own code with a simulated clock. A frame that the gate does not hold is inferred anyway, so its answer is
+also the reference.
 
-Sequences, at 10 frames a second: a video of a fixed camera, and made ones, in which a person cut out of a photograph,
-or the drawn STOP sign, is put into another photograph or the drawn street. Photographs and video are not part of the
-project; without them there is only the drawn part.
+Sequences, at 10 frames per second: a video of a fixed camera, and composed ones, in which a person cut out of a
+photograph, or the drawn STOP sign, is put into another photograph or the drawn street. Photographs and video are not
+part of the project; without them, only the drawn sequences run.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ DATA = ROOT / "../shared/data"
 SIZE = Size(1280, 720)
 FPS = 10
 SURE = 0.35
-"""Confidence from which a loss counts: 0.25 is reported, and what flickers about that is no loss."""
+"""Confidence above which a missing detection counts. Cameras get detections from 0.25, but those flicker near it."""
 LEAST_AREA = 24 * 24
 SAME_PLACE, SAME_OBJECT = 0.5, 0.3
-"""IoU of a right answer, and of one object in two frames that follow each other."""
+"""IoU of a correct answer, and of the same object in consecutive frames."""
 NEW_AFTER = 5
-"""Frames for which full inference has not seen an object that then counts as coming into sight."""
+"""An object counts as new if full inference has not found it in this many previous frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Pictures of one camera; `group` is what they try."""
+    """Pictures of one camera. `group`: the heading for its results."""
 
     group: str
     name: str
@@ -58,7 +58,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One sequence's outcome, in frames and detections."""
+    """The results of one sequence, in frames and detections."""
 
     group: str
     name: str
@@ -67,12 +67,12 @@ class Tally:
     wanted: int
     kept: int
     moved: int
-    """Of the wanted, those that full inference itself had not in that place a frame earlier."""
+    """The part of `wanted` that full inference did not find in that place one frame earlier."""
     late: tuple[int, ...]
-    """For each object that came into sight: frames in a row that full inference had it and the gate had not."""
+    """For each new object: the consecutive frames in which full inference found it and the gated answer did not."""
     gate_ms: tuple[float, ...]
     infer_ms: tuple[float, ...]
-    """CPU time of a frame that was held, on its thread, and of one that was not, on all threads."""
+    """CPU time of an inferred frame, on all threads; `gate_ms`: of a held frame, on its thread."""
 
     def __str__(self) -> str:
         lost, late = self.wanted - self.kept, max(self.late, default=0)
@@ -99,26 +99,26 @@ def _rows(tallies: list[Tally]) -> Iterator[Row]:
         worst = min(ours, key=lambda tally: tally.kept / max(1, tally.wanted))
         kept, moved = sum(tally.kept for tally in ours), sum(tally.moved for tally in ours)
         detail = (
-            f"{wanted} detections, {moved} of them new or moved since the frame before; {held} of {frames} frames "
+            f"{wanted} detections, {moved} of them new or moved since the previous frame; {held} of {frames} frames "
             f"held; worst is {worst}"
         )
         yield Row(f"scene gate: recall, {group}", kept / max(1, wanted), 0.995, False, detail)
     latest = max(tallies, key=lambda tally: max(tally.late, default=0))
     count = sum(len(tally.late) for tally in tallies)
-    detail = f"{count} times that an object came into sight or jumped; worst is {latest}"
-    yield Row("scene gate: first sight, frames late", max(latest.late, default=0), 1, True, detail)
+    detail = f"{count} objects that appeared or jumped; worst is {latest}"
+    yield Row("scene gate: new objects, frames late", max(latest.late, default=0), 1, True, detail)
     still = [tally for tally in tallies if tally.group == STILL]
     held, frames = sum(tally.held for tally in still), sum(tally.frames for tally in still)
     detail = "; ".join(f"{tally.name} {tally.held} of {tally.frames}" for tally in still)
     yield Row("scene gate: part of frames held, still scene", held / frames, 0.8, False, detail)
     gate_ms = statistics.median(ms for tally in tallies for ms in tally.gate_ms)
     infer_ms = statistics.median(ms for tally in tallies for ms in tally.infer_ms)
-    detail = f"{gate_ms:.2f}/{infer_ms:.1f} ms a frame"
-    yield Row("scene gate: CPU time / a frame's inference", gate_ms / infer_ms, 0.15, True, detail)
+    detail = f"{gate_ms:.2f}/{infer_ms:.1f} ms per frame"
+    yield Row("scene gate: CPU time / inference of a frame", gate_ms / infer_ms, 0.15, True, detail)
 
 
 def _watch(network: Network, flow: FlowSettings, sequence: Sequence) -> Tally:
-    """Both ways through one sequence."""
+    """Run one sequence with the gate and with full inference."""
     now_s = 0.0
     full = Inference(network, clock=lambda: now_s)
     gated = Inference(network, clock=lambda: now_s, refresh_s=flow.refresh_s)
@@ -128,9 +128,9 @@ def _watch(network: Network, flow: FlowSettings, sequence: Sequence) -> Tally:
         now_s = number / FPS
         picture = decode.read_header(decode.encode_jpeg(pixels, flow.jpeg_quality), flow.max_pixels)
         frame = Frame("bench", "bench", number, picture, ResultFilter(0.25), now_s)
-        begun_s, begun_here_s = time.process_time(), time.thread_time()
+        started_s, started_here_s = time.process_time(), time.thread_time()
         answer = gated.run(frame, flow.max_side, seen)
-        spent_s, spent_here_s = time.process_time() - begun_s, time.thread_time() - begun_here_s
+        spent_s, spent_here_s = time.process_time() - started_s, time.thread_time() - started_here_s
         seen = answer.scene
         truth = answer.detected
         if answer.detected.cached:
@@ -158,7 +158,7 @@ def _watch(network: Network, flow: FlowSettings, sequence: Sequence) -> Tally:
 
 
 def _sure(truth: Detected) -> list[Detection]:
-    """Those that must not be lost."""
+    """The detections that must not be lost."""
     scale = max(truth.input_size.width, truth.input_size.height) / max(truth.image_size.width, truth.image_size.height)
     return [
         one for one in truth.detections
@@ -167,7 +167,7 @@ def _sure(truth: Detected) -> list[Detection]:
 
 
 def _late(truths: list[tuple[Detection, ...]], pairs: list[list[tuple[Detection, bool]]]) -> Iterator[int]:
-    """For each object that comes into sight of full inference, the frames until the gated answer has it."""
+    """For each new object of full inference, the frames until the gated answer contains it."""
     for number in range(NEW_AFTER, len(pairs)):
         before = [one for truth in truths[number - NEW_AFTER : number] for one in truth]
         for one, has in pairs[number]:
@@ -195,23 +195,22 @@ def _area(box: Box) -> float:
     return max(0.0, box.x2 - box.x1) * max(0.0, box.y2 - box.y1)
 
 
-# What is shown to them.
+# The pictures.
 
 STILL, LIGHT = "still scene", "light and noise"
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """An object without its background: pixels and how much of each is the object, (height, width, 1), 0-1."""
+    """An object without its background: its pixels, and its opacity in each pixel, (height, width, 1), 0-1."""
 
     pixels: NDArray[np.float32]
     part: NDArray[np.float32]
 
     def at(self, onto: Pixels, x: int, y: int, height: int, strength: float = 1.0, brightness: float = 1.0) -> Pixels:
-        """A copy of a picture with the object standing at (x, y), its lower left corner, which may be outside.
+        """Put the object into a copy of a picture, with its lower left corner at (x, y), which may be outside.
 
-        `strength`: of the object against what is behind it. `brightness`: how much of its own it has; 0: none, that of
-        what is behind it.
+        `strength`: opacity, 0-1. `brightness`: 1: the object's own brightness; 0: that of the background.
         """
         scale = height / self.part.shape[0]
         size = (max(1, round(self.part.shape[1] * scale)), height)
@@ -232,7 +231,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An empty scene, an object that may come into it, and where it stands; lengths in px of the picture."""
+    """An empty scene, an object, and the object's place and height in px of the picture."""
 
     name: str
     empty: Pixels
@@ -240,7 +239,7 @@ class Stage:
     x: int
     y: int
     height: int
-    """52-80: 26-40 px in the network's input."""
+    """52-80, which is 26-40 px in the network's input."""
 
     def shown(self, x: int | None = None, strength: float = 1.0, brightness: float = 1.0) -> Pixels:
         return self.object.at(self.empty, self.x if x is None else x, self.y, self.height, strength, brightness)
@@ -249,10 +248,10 @@ class Stage:
 def _sequences() -> Iterator[Sequence]:
     video = DATA / "vtest.avi"
     if video.exists():
-        yield Sequence("video", "every 5th frame", _film(video, 0, 795, 5))
-        yield Sequence("video", "slow stretch, every frame", _film(video, 384, 464, 1))
-        quiet = (pixels[360:, :384] for pixels in _film(video, 0, 795, 5))
-        yield Sequence("video", "a quiet corner of it, every 5th frame", quiet)
+        yield Sequence("video", "every 5th frame", _video_frames(video, 0, 795, 5))
+        yield Sequence("video", "slow stretch, every frame", _video_frames(video, 384, 464, 1))
+        quiet = (pixels[360:, :384] for pixels in _video_frames(video, 0, 795, 5))
+        yield Sequence("video", "a quiet corner, every 5th frame", quiet)
     else:
         print("scene gate: video skipped; shared/data does not exist")
     for stage in _stages():
@@ -261,7 +260,7 @@ def _sequences() -> Iterator[Sequence]:
 
 
 def _acts(stage: Stage) -> Iterator[tuple[str, str, float, Callable[[int], Pixels]]]:
-    """Group, name, deviation of the sensor's noise in levels, and the picture of a number in 0-59."""
+    """The group, name, standard deviation of the noise, and a function from a frame number (0-59) to a picture."""
     shown, empty = stage.shown(), stage.empty
     random = np.random.default_rng(1)
     shakes = random.integers(-3, 4, (60, 2))
@@ -280,7 +279,12 @@ def _acts(stage: Stage) -> Iterator[tuple[str, str, float, Callable[[int], Pixel
     yield "objects", "enters slowly", 2, lambda n: stage.shown(2 * n - stage.height)
     yield "objects", "creeps", 4, lambda n: stage.shown(stage.x + n - 30)
     yield "objects", "low contrast", 4, lambda n: stage.shown(strength=0.35) if n >= 20 else empty
-    yield "objects", "almost the ground's brightness", 2, lambda n: stage.shown(brightness=0.2) if n >= 20 else empty
+    yield (
+        "objects",
+        "almost the background's brightness",
+        2,
+        lambda n: stage.shown(brightness=0.2) if n >= 20 else empty,
+    )
 
 
 def _flickering(pixels: Pixels, part: float) -> Callable[[int], Pixels]:
@@ -300,7 +304,7 @@ def _stages() -> Iterator[Stage]:
     yield Stage("beach", _widescreen(_read(photos / "000000007281.jpg")), person, 200, 640, 76)
 
 
-def _film(path: Path, first: int, last: int, step: int) -> Iterator[Pixels]:
+def _video_frames(path: Path, first: int, last: int, step: int) -> Iterator[Pixels]:
     video = cv2.VideoCapture(str(path))
     for number in range(last):
         good, pixels = video.read()
@@ -312,7 +316,7 @@ def _film(path: Path, first: int, last: int, step: int) -> Iterator[Pixels]:
 
 
 def _noisy(pictures: Iterable[Pixels], sigma: float) -> Iterator[Pixels]:
-    """The pictures with noise, cut from one field at random places: new noise for each would take most of the time."""
+    """Add noise to the pictures, cut from one large field at random places: new noise for each would be too slow."""
     random = np.random.default_rng(7)
     field = random.standard_normal((SIZE.height + 199, SIZE.width + 199, 3), np.float32) * np.float32(sigma)
     noise = field.round().astype(np.int16)
@@ -335,14 +339,14 @@ def _read(path: Path) -> Pixels:
 
 
 def _widescreen(photo: Pixels) -> Pixels:
-    """The lower part of a photograph at the camera's size."""
+    """The lower part of a photograph, enlarged to the camera's size."""
     scale = max(SIZE.width / photo.shape[1], SIZE.height / photo.shape[0])
     large = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large[-SIZE.height :, : SIZE.width], np.uint8).copy()
 
 
 def _cut(photo: Pixels, box: Box) -> Cutout:
-    """What GrabCut takes for the object in a box."""
+    """Cut out the object in a box with GrabCut."""
     left, top, right, bottom = (round(value) for value in (box.x1, box.y1, box.x2, box.y2))
     mask = np.zeros(photo.shape[:2], np.uint8)
     cv2.setRNGSeed(1)

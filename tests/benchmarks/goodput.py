@@ -1,8 +1,9 @@
 """Goodput over Socket.IO, compared with OpenVINO's benchmark_app: same model, shape, precision and threads.
 
-benchmark_app's CPU time is taken between two runs of different length, so that loading and compiling cancel out. Its
-throughput is taken while the same cameras push the same frames at a server that throws them away, since they run on the
-same cores. Both are run in turns, and the median of the turns' ratios is the figure: the machine is shared and drifts.
+benchmark_app's CPU time is the difference of two runs of different length, so that loading and compiling cancel out.
+Its throughput is measured while the same cameras push the same frames to a server that discards them, because the
+cameras run on the same cores. Both are measured in turns, and the result is the median of the ratios, because the speed
+of a shared machine drifts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT, draw_picture, measure, running
-from tests.benchmarks.sink import thrown_away
+from tests.benchmarks.sink import discarded
 
 GOALS = {640: (1.15, 0.9), 320: (1.35, 0.8)}
 _SHAPES = {640: (384, 640, 500), 320: (192, 320, 1600)}
@@ -33,7 +34,7 @@ def run(folder: Path) -> list[Row]:
             with running(f"flow.max_side={side}") as service:
                 load = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
             reference_ms = _cpu_ms(side)
-            with thrown_away(picture, cameras=4, rate=load.fps / 4):
+            with discarded(picture, cameras=4, rate=load.fps / 4):
                 _, reference_fps = benchmark_app(side, _SHAPES[side][2])
             cpu_ratios.append(load.cpu_ms / reference_ms)
             fps_ratios.append(load.fps / reference_fps)
@@ -41,7 +42,7 @@ def run(folder: Path) -> list[Row]:
         detail = "; ".join(details)
         rows += [
             Row(
-                f"goodput {side}: CPU time a frame / benchmark_app",
+                f"goodput {side}: CPU time per frame / benchmark_app",
                 statistics.median(cpu_ratios),
                 most_cpu,
                 True,

@@ -1,4 +1,4 @@
-"""What `/health` costs: beside `/health/live`, which says nothing, on one connection and in turns; idle and flooded."""
+"""The cost of `/health` compared with the empty `/health/live`, in turns on one connection; idle and flooded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(folder: Path) -> list[Row]:
             flooded = _times_ms(service)
     more_ms = idle["/health"] - idle["/health/live"]
     return [
-        Row(f"health: more than /health/live, of {_MOST_MS:g} ms", more_ms / _MOST_MS, 1.0, True, f"{more_ms:.2f} ms"),
+        Row(f"health: time above /health/live, of {_MOST_MS:g} ms",more_ms / _MOST_MS, 1.0, True, f"{more_ms:.2f} ms"),
         Row("health: /health / /health/live, idle", idle["/health"] / idle["/health/live"], 3.0, True, _all(idle)),
         Row("health: /health / /health/live, flooded", flooded["/health"] / flooded["/health/live"], 3.0, True,
             _all(flooded)),
@@ -40,25 +40,25 @@ def _all(times_ms: dict[str, float]) -> str:
 
 @contextmanager
 def _cameras(service: Service, picture: Path, *arguments: str) -> Iterator[None]:
-    """Cameras that push for longer than is measured."""
+    """Let cameras push during the measurement."""
     with load(service.url, picture, *arguments, "--seconds", "120") as process:
         assert process.stdout is not None
-        process.stdout.readline()  # begun
+        process.stdout.readline()  # started
         yield
 
 
 def _times_ms(service: Service) -> dict[str, float]:
-    """Median time of an answer by path."""
+    """Median response time of each path."""
     address = urlsplit(service.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=20)
     found: dict[str, list[float]] = {path: [] for path in _PATHS}
     for _ in range(_ROUNDS):
         for path in _PATHS:
-            begun_s = time.perf_counter()
+            started_s = time.perf_counter()
             connection.request("GET", path)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200, f"{path}: {answer.status}"
-            found[path].append((time.perf_counter() - begun_s) * 1000)
+            found[path].append((time.perf_counter() - started_s) * 1000)
     connection.close()
     return {path: statistics.median(times) for path, times in found.items()}

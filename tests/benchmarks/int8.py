@@ -1,8 +1,8 @@
 """INT8 through the service, compared with the naive path: frames per CPU second, 1280x720 JPEG.
 
-The naive path: OpenCV decodes the picture in full, it is letterboxed to a square of 640 px, and one synchronous request
-of the floating-point network gets it, in f32 and in the chip's fastest float. Needs the model `yolo11n-int8`:
-docs/models.md says how to make it.
+The naive path: OpenCV decodes the whole picture, letterboxes it to a square of 640 px, and runs one synchronous request
+of the floating-point network, in f32 and in the CPU's fastest float. Needs the model `yolo11n-int8`, see
+docs/models.md.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ def run(folder: Path) -> list[Row]:
         with running(f"model.name={_NAME}") as service:
             ours.append(measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8").cpu_ms)
         naive_f32.append(_naive_ms(picture, "f32"))
-    detail = f"CPU ms a frame: {statistics.median(naive):.1f} / {statistics.median(ours):.1f}"
+    detail = f"CPU ms per frame: {statistics.median(naive):.1f} / {statistics.median(ours):.1f}"
     ratios = [theirs / mine for theirs, mine in zip(naive, ours, strict=True)]
     ratios_f32 = [theirs / mine for theirs, mine in zip(naive_f32, ours, strict=True)]
     return [
         Row(
-            "int8: frames a CPU second, ours at 640x384 / naive in f32",
+            "int8: frames per CPU second, ours at 640x384 / naive in f32",
             statistics.median(ratios_f32),
             3.0,
             False,
-            f"CPU ms a frame: {statistics.median(naive_f32):.1f} / {statistics.median(ours):.1f}",
+            f"CPU ms per frame: {statistics.median(naive_f32):.1f} / {statistics.median(ours):.1f}",
         ),
-        Row("int8: the same, naive in the chip's fastest float", statistics.median(ratios), 3.0, False, detail),
+        Row("int8: the same, naive in the CPU's fastest float", statistics.median(ratios), 3.0, False, detail),
     ]
 
 
 def _naive_ms(picture: Path, precision: str) -> float:
-    """CPU ms of a frame, in a process of its own."""
+    """CPU ms of a frame, in a separate process."""
     command = [sys.executable, "-m", "tests.benchmarks.int8", str(picture), precision]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
 
@@ -78,10 +78,10 @@ def _naive(picture: Path, precision: str) -> None:
         cv2.dnn.NMSBoxes(boxes[scores > 0.25].tolist(), scores[scores > 0.25].tolist(), 0.25, 0.7)
 
     frame()
-    begun_s = time.process_time()
+    started_s = time.process_time()
     for _ in range(_FRAMES):
         frame()
-    print((time.process_time() - begun_s) / _FRAMES * 1000)
+    print((time.process_time() - started_s) / _FRAMES * 1000)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Input sizes: memory per size, the cost of a size change, the time of a start, and the bare engine.
 
-The service runs in a child of this file's own, which changes its limits when it is told to on its standard input, as
-the governor would.
+The service runs in a child process, which reads limits from its standard input and applies them, as the governor would.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ def run(folder: Path) -> list[Row]:
 
 def _memory(picture: Path) -> list[Row]:
     resident = []
-    with _told() as (box, tell):
+    with _steered() as (device, steer):
         for side, lower in zip(_SIDES, (*_SIDES[1:], 0), strict=True):
-            tell(side, 0)
-            measure(box, picture, *_CLOSED, "--seconds", "3")
-            resident.append(box.resident_bytes() / 1e6)
-            tell(side, lower)
+            steer(side, 0)
+            measure(device, picture, *_CLOSED, "--seconds", "3")
+            resident.append(device.resident_bytes() / 1e6)
+            steer(side, lower)
     detail = ", ".join(f"{side} px: {megabytes:.0f} MB" for side, megabytes in zip(_SIDES, resident, strict=True))
     return [
         Row("ladder: resident with one size, MB", resident[0], 200, True, detail),
@@ -58,16 +57,16 @@ def _memory(picture: Path) -> list[Row]:
 
 
 def _switch(picture: Path) -> list[Row]:
-    """Down a size and up again under load; answers within a second of either switch against the median."""
-    with _told() as (box, tell):
-        tell(640, 512)
-        measure(box, picture, *_CLOSED, "--seconds", "2")  # meanwhile 512 is compiled
-        with load(box.url, picture, *_CLOSED, "--seconds", "12", "--warm-up", "1") as process:
+    """Step down a size and up again under load; compare the answers within a second of a switch with the median."""
+    with _steered() as (device, steer):
+        steer(640, 512)
+        measure(device, picture, *_CLOSED, "--seconds", "2")  # meanwhile 512 is compiled
+        with load(device.url, picture, *_CLOSED, "--seconds", "12", "--warm-up", "1") as process:
             assert process.stdout is not None
             process.stdout.readline()
             for side, seconds in ((512, 4.0), (640, 4.0)):
                 time.sleep(seconds)
-                tell(side, 512)
+                steer(side, 512)
             process.stdout.readline()
             cameras = read_load(process)
     latencies = [value for camera in cameras.values() for value in camera["latencies_ms"]]
@@ -87,12 +86,18 @@ def _switch(picture: Path) -> list[Row]:
             True,
             f"{max(near):.0f}/{median:.0f} ms",
         ),
-        Row("ladder: frames lost over the switches", max(0, lost - len(cameras)), 0, True, "one of each is under way"),
+        Row(
+            "ladder: frames lost over the switches",
+            max(0, lost - len(cameras)),
+            0,
+            True,
+            "one frame of each camera is in flight",
+        ),
     ]
 
 
 def _start() -> list[Row]:
-    """`appliance serve` to ready, as systemd would see it; the compiled networks kept, and not."""
+    """Time from `appliance serve` to ready, without and with cached compiled networks."""
     first, later = [], []
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
@@ -108,15 +113,15 @@ def _start() -> list[Row]:
 
 
 def _steps_to_ready(models: Path) -> dict[str, float]:
-    """Seconds of each step of one start, as the service says them; what is missing to the whole is Python's own."""
+    """The time of each step of a start, s, as the service reports it; `python`: the rest of the whole time."""
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     process = subprocess.Popen([*command, "--set", f"model.dir={models}"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:
         while "ready after" not in process.stdout.readline():
             assert process.poll() is None, "the service did not start"
-        whole_s = time.monotonic() - begun_s
+        whole_s = time.monotonic() - started_s
         _, _, text = process.stdout.readline().partition("startup: ")
         steps = {name: float(seconds) for name, seconds in re.findall(r"(\D+) ([\d.]+) s(?:, |$)", text.strip())}
         return {"python": whole_s - sum(steps.values())} | steps
@@ -135,62 +140,62 @@ def _median_steps(starts: list[dict[str, float]]) -> str:
 
 
 def _bare_engine() -> Row:
-    """Inferences a second of our engine, called by as many threads as it has slots, against benchmark_app, in turns."""
+    """Inferences per second of our engine, called by one thread for each slot, compared with benchmark_app in turns."""
     engine = registry.create("openvino", ROOT / "models/yolo11n/model.xml")
     engine.prepare(Size(640, 384))
     ratios, details = [], []
     for _ in range(3):
         _, reference = benchmark_app(640, 500)
-        ours = _inferences_a_second(
+        ours = _inferences_per_second(
             lambda: engine.infer(np.zeros((384, 640, 3), np.uint8), lambda raw: None), engine.slots
         )
         ratios.append(ours / reference)
         details.append(f"{ours:.0f}/{reference:.0f}")
     engine.close()
     return Row(
-        "engine: inferences a second / benchmark_app", statistics.median(ratios), 0.98, False, "; ".join(details)
+        "engine: inferences per second / benchmark_app", statistics.median(ratios), 0.98, False, "; ".join(details)
     )
 
 
-def _inferences_a_second(infer: Callable[[], None], threads: int, count: int = 250) -> float:
+def _inferences_per_second(infer: Callable[[], None], threads: int, count: int = 250) -> float:
     def work() -> None:
         for _ in range(count):
             infer()
 
     infer()
     workers = [threading.Thread(target=work) for _ in range(threads)]
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    return count * threads / (time.monotonic() - begun_s)
+    return count * threads / (time.monotonic() - started_s)
 
 
 @contextmanager
-def _told() -> Iterator[tuple[Service, Callable[[int, int], None]]]:
-    """A service, and what changes its longest side and the next one."""
+def _steered() -> Iterator[tuple[Service, Callable[[int, int], None]]]:
+    """A service, and a function that changes its longest side and the next one."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.ladder"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdin is not None
-    orders = process.stdin
+    commands = process.stdin
 
-    def tell(side: int, next_side: int) -> None:
-        orders.write(f"{side} {next_side}\n")
-        orders.flush()
+    def steer(side: int, next_side: int) -> None:
+        commands.write(f"{side} {next_side}\n")
+        commands.flush()
 
     try:
-        yield Service(process.stdout.readline().strip(), psutil.Process(process.pid)), tell
+        yield Service(process.stdout.readline().strip(), psutil.Process(process.pid)), steer
     finally:
-        orders.close()  # it stops
+        commands.close()  # the child stops
         process.wait(30)
         process.stdout.close()
 
 
-async def _serve_and_obey() -> None:
+async def _serve_steered() -> None:
     settings = loader.load(
         None, {}, {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "log.level": "error",
                    "governor.enabled": "false"},
@@ -213,4 +218,4 @@ async def _serve_and_obey() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve_and_obey())
+    asyncio.run(_serve_steered())

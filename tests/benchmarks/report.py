@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for the terminal, JSON for programs, an SVG plot for a person."""
+"""The results of a benchmark: a table for the terminal, JSON for programs, and an SVG plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim: a figure of ours beside its reference in the same run. `goal` holds for `value`."""
+    """One figure. `value`: usually a ratio to a reference in the same run; `goal`: its bound."""
 
     claim: str
     value: float
@@ -29,8 +29,8 @@ class Row:
 
 
 def show(rows: Sequence[Row]) -> str:
-    """The table."""
-    lines = [f"{'claim':<58} {'found':>8}  {'goal':>9}"]
+    """Format the table."""
+    lines = [f"{'claim':<58} {'measured':>8}  {'goal':>9}"]
     for row in rows:
         sign = "≤" if row.at_most else "≥"
         mark = "✓" if row.ok else "✗"
@@ -39,7 +39,7 @@ def show(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row], folder: Path, name: str) -> None:
-    """`name.json` and `name.svg` in the folder."""
+    """Write `name.json` and `name.svg` to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = {"cpu": _cpu(), "cores": psutil.cpu_count(), "python": platform.python_version()}
     content = {"machine": machine, "rows": [asdict(row) | {"ok": row.ok} for row in rows]}
@@ -48,7 +48,7 @@ def write(rows: Sequence[Row], folder: Path, name: str) -> None:
 
 
 def _svg(rows: Sequence[Row]) -> str:
-    """A bar a claim, as a part of its goal; the goal is the line in the middle."""
+    """Draw a bar for each claim, as a part of its goal, which is the line in the middle."""
     height, middle, unit = 34, 680, 200
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="1140" height="{len(rows) * height + 40}" '

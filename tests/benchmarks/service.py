@@ -1,4 +1,4 @@
-"""The service under a benchmark, and what it costs: CPU and memory of its process, read from outside."""
+"""The service during a benchmark, and the CPU time and memory of its process, read from outside."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Service:
 
 @contextmanager
 def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator[Service]:
-    """The appliance, ready, on a free port; `settings` are `section.key=value`."""
+    """Run the service on a free port and wait until it is ready. `settings`: `section.key=value`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "bench.toml")
         file.write_text(toml, encoding="utf-8")
@@ -69,7 +69,7 @@ def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What cameras saw while the service's CPU was read; see load.py for the tally's fields."""
+    """The results of all cameras, and the service's CPU time; see load.py for the fields of a camera."""
 
     cameras: dict[str, dict[str, Any]]
     seconds: float
@@ -88,7 +88,7 @@ class Load:
 
     @property
     def cpu_ms(self) -> float:
-        """Of the service, for each answered frame."""
+        """CPU time of the service per answered frame."""
         return self.cpu_s / max(1, self.answered) * 1000
 
     def skipped(self) -> int:
@@ -104,7 +104,7 @@ class Load:
 
 @contextmanager
 def load(url: str, picture: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Load cameras in a process of their own; `arguments` are load.py's."""
+    """Run load cameras in a separate process. `arguments`: of load.py."""
     command = [sys.executable, "-m", "tests.benchmarks.load", "--url", url, "--picture", str(picture), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
@@ -117,25 +117,25 @@ def load(url: str, picture: Path, *arguments: str) -> Iterator[subprocess.Popen[
 
 
 def measure(service: Service, picture: Path, *arguments: str) -> Load:
-    """Let cameras push, and read what the service spent between the load's two marks."""
+    """Let cameras push, and measure the service's CPU time meanwhile."""
     with load(service.url, picture, *arguments) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        cpu_s, begun_s = service.cpu_s(), time.monotonic()
+        assert process.stdout.readline() == "started\n"
+        cpu_s, started_s = service.cpu_s(), time.monotonic()
         assert process.stdout.readline() == "ended\n"
-        cpu_s, seconds = service.cpu_s() - cpu_s, time.monotonic() - begun_s
+        cpu_s, seconds = service.cpu_s() - cpu_s, time.monotonic() - started_s
         return Load(read_load(process), seconds, cpu_s)
 
 
 def read_load(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
-    """What the cameras saw, after they have ended: load.py's tallies by name."""
+    """Wait for the end of the load cameras; return their results by name."""
     assert process.stdout is not None
     cameras: dict[str, dict[str, Any]] = json.loads(process.stdout.readline())
     return cameras
 
 
 def draw_picture(folder: Path, size: Size = Size(1280, 720)) -> Path:
-    """The drawn scene as a camera would send it."""
+    """The drawn scene as a JPEG file."""
     pixels, _ = scene.draw(size)
     path = folder / f"scene-{size.width}.jpg"
     path.write_bytes(decode.encode_jpeg(pixels, 80))

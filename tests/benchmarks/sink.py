@@ -1,8 +1,8 @@
 """A server that receives frames from cameras and discards them.
 
-Cameras of a benchmark cost the machine as much beside this as beside the appliance, so what else runs then (the bare
-engine; the appliance at its peak) is under the same conditions as the appliance under those cameras.
-`python -m tests.benchmarks.sink` prints its address and serves until it is ended.
+Cameras that push to it use as much of the machine as cameras that push to the appliance. So a reference (the bare
+engine, or the appliance at its peak) can be measured under the same conditions.
+`python -m tests.benchmarks.sink` prints its address and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Sink(asyncio.Protocol):
         self._head += data
         key = re.search(rb"(?i)sec-websocket-key: *(\S+)", self._head)
         if self._head.endswith(b"\r\n\r\n") and key is not None:
-            accept = base64.b64encode(hashlib.sha1(key[1] + _GUID).digest())  # RFC 6455 asks for it
+            accept = base64.b64encode(hashlib.sha1(key[1] + _GUID).digest())  # RFC 6455 requires SHA-1
             self._transport.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
@@ -54,8 +54,8 @@ async def _serve() -> None:
 
 
 @contextmanager
-def thrown_away(picture: Path, cameras: int, rate: float) -> Iterator[None]:
-    """Meanwhile so many cameras push so many frames a second each, and nobody looks at them."""
+def discarded(picture: Path, cameras: int, rate: float) -> Iterator[None]:
+    """Let cameras push frames to the sink until the block ends. `rate`: frames per second of each camera."""
     command = [sys.executable, "-m", "tests.benchmarks.sink"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
@@ -64,7 +64,7 @@ def thrown_away(picture: Path, cameras: int, rate: float) -> Iterator[None]:
         arguments = ("--cameras", str(cameras), "--mode", "rate", "--rate", f"{rate:.1f}", "--seconds", "3600")
         with load(url, picture, *arguments) as pushing:
             assert pushing.stdout is not None
-            assert pushing.stdout.readline() == "begun\n"
+            assert pushing.stdout.readline() == "started\n"
             yield
     finally:
         process.kill()

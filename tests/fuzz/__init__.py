@@ -1,1 +1,1 @@
-"""`make fuzz`: mutated inputs for every door, a million of them. See docs/hardening.md."""
+"""`make fuzz`: a million mutated inputs for every parser. See docs/hardening.md."""

@@ -1,6 +1,7 @@
-"""`make fuzz`: mutated inputs for every door; a table, and exit 1 if there was a crash or an unexpected exception.
+"""`make fuzz`: run mutated inputs against all targets, and print a table.
 
-The same seed makes the same inputs. `--only TARGET --first INDEX -n 1` repeats one of them.
+The exit code is 1 after a crash, a hang or an unexpected exception. The same seed creates the same inputs;
+`--only TARGET --first INDEX -n 1` repeats one of them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from tests.fuzz.worker import TARGETS
 
 ROOT = Path(__file__).parents[2]
 _PARTS = 10
-"""Each target's inputs are divided into so many; one process does one of them."""
+"""The inputs of each target are divided into this many parts, one process each."""
 _HANGS_S = 60
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came of one target's inputs."""
+    """The results of one target."""
 
     inputs: int = 0
     seconds: float = 0.0
@@ -38,8 +39,8 @@ class Tally:
 
 
 def fuzz(target: Target, seed: int, first: int, count: int, tally: Tally) -> None:
-    """One part. A process that dies or hangs is a finding; the next one goes on after that input."""
-    begun_s, end = time.monotonic(), first + count
+    """Run one part. A process that dies or hangs is a finding; the next process continues after that input."""
+    started_s, end = time.monotonic(), first + count
     while first < end:
         with tempfile.NamedTemporaryFile() as progress:
             progress.write(bytes(8))
@@ -56,15 +57,15 @@ def fuzz(target: Target, seed: int, first: int, count: int, tally: Tally) -> Non
             tally.outcomes.update(lines[-1]["outcomes"])
             tally.inputs += lines[-1]["done"]
             break
-        why = f"no end within {_HANGS_S} s" if hung else f"the process ended with {process.returncode}"
+        why = f"hung for {_HANGS_S} s" if hung else f"the process ended with exit status {process.returncode}"
         tally.findings.append((at, why))
         tally.inputs += max(at - first, 0) + 1
         first = max(at, first) + 1
-    tally.seconds += time.monotonic() - begun_s
+    tally.seconds += time.monotonic() - started_s
 
 
 def _wait(process: subprocess.Popen[str], progress: Path) -> bool:
-    """Whether it had to be killed because it made no progress."""
+    """Wait for the process; return whether it was killed because it made no progress."""
     at, since_s = b"", time.monotonic()
     while True:
         try:
@@ -80,7 +81,7 @@ def _wait(process: subprocess.Popen[str], progress: Path) -> bool:
 
 
 def show(tallies: dict[str, Tally], seed: int) -> str:
-    lines = [f"{'target':<10} {'inputs':>9} {'a second':>9} {'findings':>9}  outcomes"]
+    lines = [f"{'target':<10} {'inputs':>9} {'per s':>9} {'findings':>9}  outcomes"]
     for name, tally in tallies.items():
         outcomes = ", ".join(f"{outcome} {count}" for outcome, count in tally.outcomes.most_common(8))
         speed = tally.inputs / max(tally.seconds, 0.001)
@@ -94,7 +95,7 @@ def show(tallies: dict[str, Tally], seed: int) -> str:
 
 
 def parts(targets: Sequence[Target], n: int, first: int) -> list[tuple[Target, int, int]]:
-    """(target, first, count) of each process; alone, a target gets all inputs."""
+    """The target, first input and number of inputs of each process. A single target gets all inputs."""
     whole = sum(target.share for target in targets)
     found = []
     for part in range(_PARTS):
@@ -112,7 +113,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each target")
     parser.add_argument("--only", nargs="+", choices=list(TARGETS), default=list(TARGETS))
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no process after this time")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     tallies = {name: Tally() for name in arguments.only}

@@ -1,4 +1,4 @@
-"""A small mutator: what it makes of a corpus depends on nothing but the random generator that it is given."""
+"""A small mutator. Its output depends only on the corpus and the random generator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST = 200_000
 
 
 def mutated(corpus: Sequence[bytes], random: Random, tokens: Sequence[bytes] = ()) -> bytes:
-    """One of the corpus, changed in one to eight places; one in fifty is left as it is."""
+    """Change an input of the corpus in one to eight places; one in fifty is unchanged."""
     data = bytearray(random.choice(corpus))
     if random.random() < 0.02:
         return bytes(data)
@@ -40,7 +40,7 @@ def mutated(corpus: Sequence[bytes], random: Random, tokens: Sequence[bytes] = (
 
 
 def mutated_tree(tree: Any, random: Random) -> Any:
-    """A JSON-like tree with one of its values replaced, removed, or put elsewhere."""
+    """Replace, remove or move one value of a JSON-like tree."""
     if isinstance(tree, dict) and tree and random.random() < 0.9:
         key = random.choice([*tree])
         if random.random() < 0.1:

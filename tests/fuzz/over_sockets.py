@@ -1,4 +1,4 @@
-"""Doors that are sockets of a running service: WebSocket, polling, HTTP."""
+"""Targets of a running service: WebSocket, polling, HTTP."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _EVENTS: tuple[tuple[str, Any], ...] = (
     ("disconnect", "bye"),
 )
 _INPUTS_A_SESSION = 50
-_MORE_IS_AWAITED_S = 0.1
-"""Silence for so long after an input is taken for half a frame."""
-_REST_IS_AWAITED_S = 0.05
-"""And for half a request."""
+_FRAME_SILENCE_S = 0.1
+"""After this silence, the service is assumed to wait for the rest of a frame."""
+_REQUEST_SILENCE_S = 0.05
+"""The same for a request."""
 
 
 def _frames(random: Random) -> bytes:
-    """One to three WebSocket frames; now and then their own bytes are mutated too."""
+    """One to three WebSocket frames; in one of a hundred inputs the frames' own bytes are mutated too."""
     frames = b""
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         kind = random.random()
@@ -74,7 +74,7 @@ def _frames(random: Random) -> bytes:
 
 
 def _event(random: Random) -> bytes:
-    """A well-formed event, of which a value or two are not what they should be, and its attachment."""
+    """A well-formed event with up to two mutated values, and its attachment."""
     name, payload = random.choice(_EVENTS)
     tree: Any = [name, payload]
     for _ in range(random.choice((0, 1, 1, 2))):
@@ -95,7 +95,7 @@ def _frame(payload: bytes, opcode: int) -> bytes:
 
 @dataclass(slots=True)
 class _Socket:
-    """A joined WebSocket, and a new one when the service has closed it."""
+    """A WebSocket with a Socket.IO connection, reopened when the service has closed it."""
 
     service: Service
     connection: socket.socket | None = None
@@ -108,13 +108,13 @@ class _Socket:
         self.inputs += 1
         try:
             self.connection.sendall(frames + _frame(b"are you there", 9))
-            heard = self._until_pong()
+            received = self._until_pong()
         except ConnectionError:
-            heard = False
-        if not heard:
+            received = False
+        if not received:
             self.close()
         self.service.check()
-        return "taken" if heard else "closed"
+        return "accepted" if received else "closed"
 
     def _open(self) -> None:
         self.close()
@@ -122,24 +122,24 @@ class _Socket:
         self.inputs = 0
         self.connection.sendall(_UPGRADE.format(self.service.host).encode() + _frame(b"40", 1))
         self._until(b"40{")
-        self.connection.settimeout(_MORE_IS_AWAITED_S)
+        self.connection.settimeout(_FRAME_SILENCE_S)
 
     def _until(self, expected: bytes) -> None:
         assert self.connection is not None
-        heard = b""
-        while expected not in heard:
+        received = b""
+        while expected not in received:
             more = self._receive()
             if not more:
-                raise Unexpected(f"a new connection is refused: {heard[:300]!r}")
-            heard += more
+                raise Unexpected(f"a new connection is refused: {received[:300]!r}")
+            received += more
 
     def _until_pong(self) -> bool:
-        heard = b""
-        while b"are you there" not in heard:
+        received = b""
+        while b"are you there" not in received:
             more = self._receive()
             if not more:
                 return False
-            heard = heard[-100:] + more
+            received = received[-100:] + more
         return True
 
     def _receive(self) -> bytes:
@@ -147,7 +147,7 @@ class _Socket:
         try:
             return self.connection.recv(1 << 16)
         except TimeoutError:
-            # Half a frame, or fragments without an end: more is awaited. Anybody else must be answered still.
+            # The service waits for the rest of a frame or message. It must still accept other connections.
             self.service.dial().close()
             return b""
 
@@ -163,7 +163,7 @@ def _post(random: Random) -> bytes:
 
 @dataclass(slots=True)
 class _Polling:
-    """A polling session, and a new one when the service has ended it."""
+    """A polling session, reopened when the service has ended it."""
 
     service: Service
     connection: http.client.HTTPConnection | None = None
@@ -176,14 +176,14 @@ class _Polling:
         self.inputs += 1
         status, _ = self._ask("POST", body)
         if status == 200 and self.inputs % 5 == 0:
-            self._ask("POST", b'421["unsubscribe",{"cameras":[]}]')  # there is something to fetch then
+            self._ask("POST", b'421["unsubscribe",{"cameras":[]}]')  # its acknowledgement can be fetched
             status, _ = self._ask("GET")
         if status != 200:
             self.path = ""
         self.service.check()
         if status >= 500:
             raise Unexpected(f"status {status}: {self.service.last_line()}")
-        return f"{status}" if status else "awaited"
+        return f"{status}" if status else "waiting"
 
     def _open(self) -> None:
         self.close()
@@ -199,8 +199,8 @@ class _Polling:
             self.connection = http.client.HTTPConnection(self.service.host)
             self.connection.sock = self.service.dial()
         try:
-            # Where an attachment is awaited, nothing comes that could be fetched.
-            self.connection.sock.settimeout(_MORE_IS_AWAITED_S if "&sid=" in self.path else service.ANSWER_WITHIN_S)
+            # While the service waits for an attachment, a GET gets no response.
+            self.connection.sock.settimeout(_FRAME_SILENCE_S if "&sid=" in self.path else service.ANSWER_WITHIN_S)
             self.connection.request(method, self.path, body)
             answer = self.connection.getresponse()
             return answer.status, answer.read()
@@ -223,18 +223,18 @@ def _request(random: Random) -> bytes:
 
 @dataclass(slots=True)
 class _Http:
-    """A connection for each request."""
+    """A new connection for each request."""
 
     service: Service
 
     def take(self, data: bytes) -> str:
         answer = b""
         with self.service.dial() as connection, contextlib.suppress(ConnectionError, TimeoutError):
-            connection.settimeout(_REST_IS_AWAITED_S)
+            connection.settimeout(_REQUEST_SILENCE_S)
             connection.sendall(data.replace(b"HOST", self.service.host.encode()))
             answer = connection.recv(1 << 16)
         self.service.check()
-        status = answer[9:12].decode("latin1") if answer.startswith(b"HTTP/") else "closed or awaited"
+        status = answer[9:12].decode("latin1") if answer.startswith(b"HTTP/") else "closed or waiting"
         if status.startswith("5"):
             raise Unexpected(f"an internal error: {self.service.last_line()}")
         return status

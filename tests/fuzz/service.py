@@ -1,4 +1,4 @@
-"""A running service with a fake engine: what the doors that are sockets lead to."""
+"""A running service with a fake engine, for the targets that are sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READY_WITHIN_S = 60
 
 @dataclass(slots=True)
 class Service:
-    """Its port, its process and its log."""
+    """A running service: its port, process and log."""
 
     port: int
     process: subprocess.Popen[str]
@@ -36,7 +36,7 @@ class Service:
         return f"127.0.0.1:{self.port}"
 
     def dial(self) -> socket.socket:
-        """A connection, each from another address: all of 127/8 is this machine."""
+        """Connect, each time from another local address."""
         self.dialled += 1
         source = f"127.1.{self.dialled // 250 % 250}.{1 + self.dialled % 250}"
         try:
@@ -48,11 +48,11 @@ class Service:
             raise Unexpected(f"no connection: {error}") from None
 
     def last_line(self) -> str:
-        """Of its log: what it says of an error."""
+        """The last line of its log, with the error."""
         return self.log.read_text(errors="replace").rstrip().rpartition("\n")[2][:500]
 
     def check(self) -> None:
-        """Raise Unexpected if the service has ended or has logged a traceback since it was last asked."""
+        """Raise Unexpected if the service has ended, or has logged a traceback since the last call."""
         if self.process.poll() is not None:
             raise Ended(f"the service ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
         if self.log.stat().st_size == self._read:
@@ -67,7 +67,7 @@ class Service:
 
 @contextlib.contextmanager
 def running() -> Iterator[Service]:
-    """The service around a fake engine."""
+    """Run the service with a fake engine."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         free.close()

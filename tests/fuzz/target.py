@@ -1,4 +1,4 @@
-"""What is fuzzed: something that makes an input of a seed, and something that takes it."""
+"""A fuzzing target: a function that creates an input from a seed, and one that processes it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from random import Random
 CORPUS = Path(__file__).parent / "corpus"
 
 Take = Callable[[bytes], str]
-"""Takes an input and returns how it ended, in a word. Whatever it raises is a finding."""
+"""Processes an input and returns the outcome in a word. Any exception is a finding."""
 
 
 class Unexpected(Exception):
-    """A service did what it must not do; the text says what."""
+    """The service did something that it must not do, as the text says."""
 
 
 class Ended(Unexpected):
-    """It is not there any more."""
+    """The service has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One door."""
+    """One parser or socket."""
 
     name: str
     share: float
-    """Of all inputs, 0-1."""
+    """The part of all inputs, 0-1."""
     make: Callable[[Random], bytes]
     open: Callable[[], AbstractContextManager[Take]]
 
@@ -38,5 +38,5 @@ class Target:
 
 
 def corpus(name: str) -> list[bytes]:
-    """The files of one door, in the order of their names."""
+    """The corpus files of one target, sorted by name."""
     return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]

@@ -1,4 +1,4 @@
-"""Doors that are functions of this package: pictures, frames, forms, model bundles, settings."""
+"""Targets that are functions of the package: pictures, frames, forms, model bundles, settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _decoding() -> Iterator[Take]:
 
 
 def _a_frame(random: Random) -> bytes:
-    """A `process_frame` payload, as the text of a Python literal."""
+    """A `process_frame` payload as a Python literal."""
     picture: Any = mutated(_PICTURES, random) if random.random() < 0.5 else random.choice(_PICTURES)
     if random.random() < 0.7:
         text = random.choice((base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes))(picture)
@@ -69,7 +69,7 @@ def _taking_frames() -> Iterator[Take]:
     parser = FrameParser(max_frame_bytes=100_000, max_pixels=_MOST_PIXELS, min_confidence=0.25, clock=lambda: 1000.0)
 
     def take(data: bytes) -> str:
-        payload = eval(data.decode("utf-8", "surrogatepass"), {"nan": math.nan, "inf": math.inf})  # what repr() wrote
+        payload = eval(data.decode("utf-8", "surrogatepass"), {"nan": math.nan, "inf": math.inf})  # written by repr()
         try:
             parser.parse_now(payload, camera="gate", sender="x", frame_id=1)
         except BadFrame as error:
@@ -103,7 +103,7 @@ def _reading_forms() -> Iterator[Take]:
 
 
 def _a_bundle(random: Random) -> bytes:
-    """A line with a file's name, and the file."""
+    """A line with a file name, and the content of the file."""
     name = random.choice(("manifest.json",) * 7 + ("metadata.yaml", "declaration.toml"))
     whole = (CORPUS / "manifest" / name).read_bytes()
     if name == "manifest.json" and random.random() < 0.6:
@@ -143,7 +143,7 @@ def _reading_bundles() -> Iterator[Take]:
 
 
 def _some_settings(random: Random) -> bytes:
-    """A settings file, or one setting as flags and environment variables have it (`=section.key=value`)."""
+    """A settings file, or one setting as in a flag or environment variable (`=section.key=value`)."""
     whole = (CORPUS / "settings" / "appliance.toml").read_bytes()
     lines = whole.decode().splitlines()
     at = random.choice([number for number, line in enumerate(lines) if "=" in line])

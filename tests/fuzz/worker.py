@@ -1,7 +1,7 @@
-"""`python -m tests.fuzz.worker TARGET SEED FIRST COUNT`: a part of one target's inputs, in a process that may crash.
+"""`python -m tests.fuzz.worker TARGET SEED FIRST COUNT`: run a part of one target's inputs; the process may crash.
 
-Prints one JSON line for each finding and one with the outcomes at the end. The number of the input under way is written
-to the file that PROGRESS names, so that it is known when this process dies or hangs.
+Prints one JSON line for each finding, and one with the outcomes at the end. The number of the current input is written
+to the file `$PROGRESS`, so that it is known if this process dies or hangs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(name: str, seed: int, first: int, count: int) -> None:
                     progress[:] = index.to_bytes(8, "little")
                     try:
                         outcomes[take(target.input(seed, index))] += 1
-                    except Exception as error:  # noqa: BLE001  # that is what is looked for
+                    except Exception as error:  # noqa: BLE001  # any exception is a finding
                         findings += 1
                         why = str(error) if isinstance(error, Unexpected) else traceback.format_exc()
                         print(json.dumps({"index": index, "why": why}), flush=True)

@@ -1,4 +1,4 @@
-"""The attacks by what they abuse; to import this is to have them all in the table."""
+"""The attacks by protocol. Importing this package adds all of them to the table."""
 
 from tests.attack.attackers import http, pictures, sockets
 from tests.attack.table import ATTACKS, Attack

@@ -1,7 +1,7 @@
-"""`python -m tests.attack.attackers NAME URL SECONDS`: one attack, in a process of low priority.
+"""`python -m tests.attack.attackers NAME URL SECONDS`: one attack, in a process with low priority.
 
-Prints "begun", and at the end what came of it as JSON: rounds done, rounds that the service cut short, and what it must
-not have done.
+Prints "started", and at the end the results as JSON: completed rounds, rounds that the service cut short, and
+vulnerabilities.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.attack.attackers import ATTACKS, Attack
 from tests.attack.wire import Target, Vulnerable
 
 _NICE = 10
-"""An attacker outside would take none of the service's processor time; at the lowest priority of all it would get none
-itself on a machine that others use as well."""
+"""A real attacker takes none of the service's CPU time. At the lowest priority, it would get no CPU time on a shared
+machine."""
 
 _REFUSED = (OSError, EOFError, ValueError, IndexError, asyncio.TimeoutError, asyncio.LimitOverrunError)
-"""How it looks when the service closes a connection, or answers with something else than the attacker wants."""
+"""The errors in an attacker when the service closes a connection or refuses a request."""
 
 
 async def carry_out(attack: Attack, url: str, seconds: float) -> Counter[str]:
@@ -48,7 +48,7 @@ async def carry_out(attack: Attack, url: str, seconds: float) -> Counter[str]:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.5)
     for task in finished:
-        task.result()  # an attacker that is itself wrong
+        task.result()  # raises the error of a faulty attacker
     return count
 
 
@@ -58,7 +58,7 @@ def main(name: str, url: str, seconds: str) -> None:
     with contextlib.suppress(ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     ATTACKS[name].prepare()
-    print("begun", flush=True)
+    print("started", flush=True)
     print(json.dumps(asyncio.run(carry_out(ATTACKS[name], url, float(seconds)))))
 
 

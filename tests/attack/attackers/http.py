@@ -1,4 +1,4 @@
-"""HTTP: its bytes, its connections, its routes."""
+"""Attacks on HTTP: its parser, connections and routes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def stalled_polling(target: Target) -> None:
 
 @cache
 def _bomb() -> bytes:
-    """9 GB of zeros as 9 MB: gzip members may follow one another."""
+    """9 GB of zeros in 9 MB: a gzip file can have several members."""
     return gzip.compress(bytes(100_000_000)) * 90
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are small to send and dear to open, over both doors."""
+"""Pictures that are small to send and expensive to decode, over Socket.IO and HTTP."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def damaged_pictures(target: Target) -> None:
 
 
 async def _push(target: Target, data: bytes) -> None:
-    """As a camera that sends two frames and waits a moment."""
+    """Send two frames like a camera, and wait a moment."""
     async with target.joined() as wire:
         await wire.send(picture_event(data) * 2)
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""Socket.IO, Engine.IO and WebSocket."""
+"""Attacks on Socket.IO, Engine.IO and WebSocket."""
 
 from __future__ import annotations
 

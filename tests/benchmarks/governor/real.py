@@ -64,7 +64,7 @@ def run(folder: Path) -> list[Row]:
     ):
         control = Control([folder / "appliance/control.sock"])
         assert cameras.stdout is not None
-        cameras.stdout.readline()  # begun
+        cameras.stdout.readline()  # started
         hot = _watch(plant, control, _HOT_S)
         plant.sink_resistance = _FAN_C_W
         fan = _watch(plant, control, _FAN_S)
