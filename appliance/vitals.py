@@ -26,6 +26,7 @@ from appliance.health.trends import Counts, Trends
 from appliance.health.watch import Watch
 from appliance.ports import Clock
 from appliance.readings import Board, Reading
+from appliance.tls.server import TlsState
 from appliance.values import CameraStats, CanaryState, Finding, Limits, ModelInfo, Size, SkipReason
 
 _ENOUGH_FAILURES = 3
@@ -103,6 +104,8 @@ class Snapshot:
     """Also cameras that have gone."""
     cached_answers: int
     delivery: Delivery
+    tls: TlsState | None
+    """None: no HTTPS."""
 
     @property
     def status(self) -> str:
@@ -138,6 +141,7 @@ class Vitals:
         self._canary, self._watch, self._board = canary, watch, board
         self._delivery, self._clock, self._wall_clock = delivery, clock, wall_clock
         self.thresholds, self.notices = thresholds, notices
+        self.tls: Callable[[], TlsState | None] = lambda: None
         self._register, self._trends = Register(CATALOGUE), Trends()
         self.roster = roster
         self._begun_s, self._restarts = clock(), restarts
@@ -161,6 +165,7 @@ class Vitals:
             known_cameras=self.known_cameras(),
             cached_answers=len(detector.cache) if detector.cache is not None else 0,
             delivery=self._delivery(),
+            tls=self.tls(),
         )
 
     def known_cameras(self) -> dict[str, KnownCamera]:

@@ -91,11 +91,13 @@ class Agent:
         name: str,
         on_result: OnResult,
         token: Callable[[], str] = str,
+        ca_file: str = "",
         notifier: Notifier | None = None,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
         self._source, self._find, self._name, self._token, self._on_result = source, find, name, token, on_result
+        self._ca_file = ca_file
         self._notifier = notifier or systemd.NoNotifier()
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
@@ -194,7 +196,8 @@ class Agent:
             raise LinkLost(str(error)) from None
         auth = {"name": self._name, "token": token}
         until_s = self._clock() + (_POLL_FOR_S if self._transport == POLLING else float("inf"))
-        async with connected(url, {key: value for key, value in auth.items() if value}, self._transport) as link:
+        auth = {key: value for key, value in auth.items() if value}
+        async with connected(url, auth, self._transport, ca_file=self._ca_file) as link:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
             while self._clock() < until_s:
                 await self._wait_for_turn(link)

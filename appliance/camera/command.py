@@ -24,6 +24,7 @@ from appliance.device import systemd
 from appliance.errors import ApplianceError, ConfigError
 from appliance.ports import ReportLine
 from appliance.redaction import redact
+from appliance.tls import pin
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Options:
     rtsp_transport: str = "auto"
     url: str = ""
     """URL of the device. Empty: find it by multicast DNS."""
+    ca_file: str = ""
+    """Certificate authority of the device's certificate. Empty: those of the system."""
     token: str = ""
     token_file: str = ""
     """Read for each connection; takes precedence over `token`."""
@@ -60,6 +63,7 @@ async def run(options: Options, report: ReportLine) -> None:
         raise ConfigError(f"{options.name!r} is not a valid camera name: {camera_names.RULE}. Set it with --name")
     token = functools.partial(_token, options)
     token()
+    pin.verification(None, options.ca_file)
     find = _at(options.url) if options.url else Finder()
     album = SavedPictures(Path(options.save_dir), max_bytes=options.save_max_bytes) if options.save_dir else None
     trigger = None
@@ -77,7 +81,8 @@ async def run(options: Options, report: ReportLine) -> None:
             trigger.offer(result.names, _as_json(result).encode())
 
     notifier = systemd.notifier()
-    agent = Agent(source, find=find, name=name, token=token, on_result=on_result, notifier=notifier)
+    ca = options.ca_file
+    agent = Agent(source, find=find, name=name, token=token, ca_file=ca, on_result=on_result, notifier=notifier)
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +128,11 @@ async def _keep(album: SavedPictures, pictures: asyncio.Queue[FrameResult]) -> N
 
 def _at(url: str) -> Find:
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--to {redact(url)}: invalid URL. Write it as http://device:8080")
+        raise ConfigError(f"--to {redact(url)}: invalid URL. Write it as https://device:8080")
+    try:
+        pin.split_pin(url)
+    except ConfigError as error:
+        raise ConfigError(f"--to {redact(url)}: {error}") from None
 
     async def find() -> str:
         return url

@@ -2,6 +2,9 @@
 
 The search runs for each connection, so that it finds a device with a new address. If several devices answer, the one
 used last is preferred, otherwise the first.
+
+The announced key is what the agent expects in the device's certificate. Multicast DNS itself proves nothing: who is on
+the network can announce another device, so a URL with a pin is safer.
 """
 
 from __future__ import annotations
@@ -17,8 +20,11 @@ import anyio
 from appliance.camera.link import LinkLost
 from appliance.errors import ConfigError
 from appliance.ports import Clock
+from appliance.tls import pin
 
 SERVICE = "_appliance._tcp.local."
+KEY_PIN = "sha256"
+"""The name in the TXT record of the SHA-256 of the device's key."""
 _SEARCH_S = 5.0
 _WAIT_FOR_LAST_S = 1.0
 _RESOLVE_MS = 2000
@@ -43,7 +49,7 @@ class Finder:
         self._last: str | None = None
 
     async def __call__(self) -> str:
-        """`http://192.168.0.7:8080`. Raises LinkLost when no device answers within a few seconds."""
+        """`https://192.168.0.7:8080#sha256=…`. Raises LinkLost when no device answers within a few seconds."""
         names: asyncio.Queue[str] = asyncio.Queue()
 
         def changed(*, name: str, state_change: Any, **_: Any) -> None:
@@ -88,10 +94,12 @@ class Finder:
         if not await info.async_request(multicast.zeroconf, _RESOLVE_MS):
             return None
         addresses = sorted(info.parsed_scoped_addresses(), key=lambda text: ":" in text)  # IPv4 first
-        return url_of(addresses[0], info.port) if addresses else None
+        announced = (info.properties or {}).get(KEY_PIN.encode()) or b""
+        return url_of(addresses[0], info.port, announced.decode("ascii", "replace")) if addresses else None
 
 
-def url_of(address: str, port: int) -> str:
-    """Format an address from multicast DNS as a URL, with brackets for IPv6."""
+def url_of(address: str, port: int, key_pin: str = "") -> str:
+    """Format an address from multicast DNS as a URL, with brackets for IPv6; HTTPS if a key is announced."""
     plain = address.partition("%")[0]
-    return f"http://[{address}]:{port}" if ipaddress.ip_address(plain).version == 6 else f"http://{address}:{port}"
+    host = f"[{address}]" if ipaddress.ip_address(plain).version == 6 else address
+    return pin.with_pin(f"https://{host}:{port}", key_pin) if key_pin else f"http://{host}:{port}"

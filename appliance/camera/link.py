@@ -22,7 +22,9 @@ import aiohttp
 import anyio
 import socketio
 
+from appliance.errors import ConfigError
 from appliance.redaction import redact
+from appliance.tls import pin
 from appliance.values import CameraLimits
 
 REACH_WITHIN_S = 2.0
@@ -41,7 +43,9 @@ _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
 WEBSOCKET, POLLING = "websocket", "polling"
 
 _NAME_INVALID = "name_invalid"
-_PERMANENT = ("unauthorized", _NAME_INVALID, "option_invalid", "host_refused", "origin_refused")
+_STRANGERS = (aiohttp.ServerFingerprintMismatch, aiohttp.ClientConnectorCertificateError)
+"""The server could not prove that it is the device."""
+_PERMANENT = ("tls_required", "unauthorized", _NAME_INVALID, "option_invalid", "host_refused", "origin_refused")
 """Codes of permanent rejections, for answers without `retry_after`."""
 _LONGEST_LIMIT_S = 3600.0
 _LONGEST_TEXT = 300
@@ -202,9 +206,19 @@ def endpoint(url: str) -> tuple[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, auth: Mapping[str, str], transport: str = WEBSOCKET) -> AsyncIterator[Link]:
-    """Connect and wait for the greeting. Raises LinkLost with the reason from the device or the network."""
-    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
+async def connected(
+    url: str, auth: Mapping[str, str], transport: str = WEBSOCKET, *, ca_file: str = ""
+) -> AsyncIterator[Link]:
+    """Connect and wait for the greeting. Raises LinkLost with the reason from the device or the network.
+
+    `url` may carry the pin of the device's key (`#sha256=…`). Nothing is sent to a device with another one.
+    """
+    try:
+        url, key_pin = pin.split_pin(url)
+        connector = aiohttp.TCPConnector(ssl=pin.verification(key_pin, ca_file))
+    except ConfigError as error:
+        raise Rejected(str(error)) from None
+    session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
     client = socketio.AsyncClient(
         reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S, http_session=session
     )
@@ -233,6 +247,8 @@ _FAILURES = (socketio.exceptions.SocketIOError, OSError, ValueError, LookupError
 def _lost(error: BaseException, text: str, transport: str) -> LinkLost:
     """Distinguish a blocked WebSocket, with a working TCP connection, from an unreachable device."""
     causes = list(_causes(error))
+    if any(isinstance(one, _STRANGERS) for one in causes):
+        return Rejected(text)
     unreached = any(isinstance(one, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for one in causes)
     late = any(isinstance(one, (TimeoutError, asyncio.TimeoutError)) for one in causes)
     busy = any(isinstance(one, aiohttp.WSServerHandshakeError) and one.status >= 500 for one in causes)
@@ -253,6 +269,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _why(error: BaseException) -> str:
     """The cause of a failed connection. The library only reports "Connection error"."""
     for cause in _causes(error):
+        if isinstance(cause, aiohttp.ServerFingerprintMismatch):
+            return "another device answers: its key is not the one after #sha256="
+        if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+            return (
+                f"its certificate is not trusted ({_reason(cause)}). Use the URL with #sha256= that "
+                "`appliance address` prints on the device, or set camera.ca_file"
+            )
+        if isinstance(cause, aiohttp.ClientConnectorSSLError):
+            return "it does not answer over HTTPS"
         if isinstance(cause, aiohttp.WSServerHandshakeError):
             return f"the server is not a detection device (HTTP status {cause.status})"
         if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
@@ -260,6 +285,10 @@ def _why(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, aiohttp.ClientError):
             return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
     return str(error)[:_LONGEST_TEXT] or type(error).__name__
+
+
+def _reason(error: aiohttp.ClientConnectorCertificateError) -> str:
+    return str(getattr(error.certificate_error, "verify_message", "") or error.certificate_error)
 
 
 async def _close(client: Any) -> None:

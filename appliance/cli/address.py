@@ -16,12 +16,10 @@ def add(commands: Any) -> None:
 
 
 def _address(arguments: argparse.Namespace) -> int:
-    from appliance.commands import qr_code
-    from appliance.service import addresses
+    from appliance.commands import addresses, qr_code
 
-    server = settings_of(arguments).server
-    urls = addresses.addresses_from_outside(server.host, server.port)
-    if not urls:
+    device = addresses.find(settings_of(arguments))
+    if not device.urls:
         return complain("no network address. Check the network cable or the Wi-Fi, and server.host", FAILED)
-    print(qr_code.urls_with_qr_code(urls) if arguments.qr else "\n".join(urls))
+    print(qr_code.urls_with_qr_code(device.urls, device.certificate) if arguments.qr else "\n".join(device.urls))
     return OK

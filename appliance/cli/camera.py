@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     camera = add_command(commands, "camera", _camera, "push pictures to a device as a camera does")
     add_settings(camera)
     for flag, key, what, help_ in (
-        ("--to", "to", "URL", "the device, for example http://device:8080 (default: search with mDNS)"),
+        ("--to", "to", "URL", "the device, for example https://device:8080#sha256=… (default: search with mDNS)"),
         ("--name", "name", "NAME", "this camera's name (default: the host name)"),
         ("--token-file", "token_file", "FILE", "file with the camera's token; alternatively set $APPLIANCE_TOKEN"),
         ("--source", "source", "SOURCE", "demo (a drawn street), picamera, a picture or folder of pictures, a video, "
@@ -48,6 +48,7 @@ def _camera(arguments: argparse.Namespace) -> int:
         rtsp_transport=settings.rtsp_transport,
         name=settings.name or socket.gethostname().split(".")[0],
         url=command.spelled_out(settings.to, "--to"),
+        ca_file=settings.ca_file,
         token=os.environ.get("APPLIANCE_TOKEN", ""),
         token_file=settings.token_file,
         save_dir=settings.save_dir,

@@ -62,10 +62,16 @@ def _serve(arguments: argparse.Namespace) -> int:
         nonlocal opened
         opened = True
         timeline.mark("port open")
-        first, *others = addresses(settings.server.host, started.port)
+        presented = started.parts.encryption.tls.state
+        first, *others = addresses(settings.server.host, started.port, tls=presented is not None)
         print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
         for other in others:
             print(f"  from the network: {other}", flush=True)
+        if presented is not None:
+            print(f"  certificate SHA-256: {presented.facts.fingerprint_in_pairs}", flush=True)
+            print(
+                f"  for `appliance camera --to`: {(others or [first])[0]}#sha256={presented.facts.key_pin}", flush=True
+            )
 
     def ready(started: run.Started) -> None:
         timeline.mark("first answer")

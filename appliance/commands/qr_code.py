@@ -6,20 +6,27 @@ from collections.abc import Sequence
 
 import segno
 
+from appliance.tls.certificate import CertificateFacts
+
 _HALF_BLOCKS = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
 """Two modules, one above the other, in one character. A console is dark, so the light modules are drawn."""
 _QUIET_MODULES = 4
 """The light border around a code that ISO/IEC 18004 requires."""
 
 
-def urls_with_qr_code(urls: Sequence[str]) -> str:
-    """The URLs, and the first one as a QR code."""
-    return "\n".join([f"Appliance: {' or '.join(urls)}", *qr_code(urls[0])])
+def urls_with_qr_code(urls: Sequence[str], certificate: CertificateFacts | None = None) -> str:
+    """The URLs, the first one as a QR code, and the certificate's fingerprint to compare with what a browser shows.
+
+    The pin of a URL is only in the QR code: nobody types it.
+    """
+    typed = " or ".join(url.partition("#")[0] for url in urls)
+    compared = [f"Certificate SHA-256: {certificate.fingerprint_in_pairs}"] if certificate else []
+    return "\n".join([f"Appliance: {typed}", *compared, *qr_code(urls[0])])
 
 
 def qr_code(text: str) -> list[str]:
     """The smallest QR code that holds the text, in half blocks, for light characters on a dark background."""
-    code = segno.make(text, micro=False, error="m")
+    code = segno.make(text, micro=False, error="l")
     rows = [[bool(module) for module in row] for row in code.matrix_iter(border=_QUIET_MODULES)]
     if len(rows) % 2:
         rows.append([False] * len(rows[0]))

@@ -41,5 +41,7 @@ CATALOGUE = (
     Check(control.safe_mode, severities=(Severity.CRITICAL,)),
     Check(control.config_not_reloaded),
     Check(control.part_failed),
+    Check(control.certificate_invalid),
+    Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),
     Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

@@ -51,6 +51,16 @@ class HistoryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateNotice:
+    """What is wrong with the TLS certificate."""
+
+    problem: str | None = None
+    """Why the operator's certificate, or any, is not in use."""
+    expires_in_s: float | None = None
+    """Time left of an operator's certificate that expires soon, s; negative: it has expired."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notices:
     """Problems that the service's parts report, each as a sentence."""
 
@@ -68,6 +78,7 @@ class Notices:
     """Which model failed to activate, and why."""
     part_failed: str | None = None
     """Which background tasks fail, and why."""
+    certificate: CertificateNotice = CertificateNotice()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from appliance.models import active
 from appliance.ports import Clock, Publish
 from appliance.service import from_settings, loading, starts
 from appliance.service.changes import Changes
+from appliance.service.encryption import Encryption
 from appliance.service.reload import Reload
 from appliance.service.spare import Spare
 from appliance.settings.schema import Settings
@@ -116,6 +117,7 @@ class Parts:
     settings: Settings
     limiter: ConnectionLimiter
     """Which connections are accepted, and what they may take."""
+    encryption: Encryption
     path: FramePath
     governor: Governor
     canary: Canary
@@ -147,17 +149,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
     roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
 
     # What may change while it runs.
-    access = Access(from_settings.access_rules(settings))
-    changes = Changes(
-        settings,
-        access=access,
-        limiter=limiter,
-        book=path.book,
-        detector=detector,
-        governor=governor,
-        roster=roster,
-        feed=path.feed,
-    )
+    access, encryption = Access(from_settings.access_rules(settings)), Encryption(settings)
+    changes = _changes(settings, access, encryption, limiter, path, governor, roster)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path)
@@ -174,10 +167,12 @@ def build(given: Given, loaded: Loaded) -> Parts:
     spare = Spare(clock)
     watch = _watch(folder, clock)
     vitals = _vitals(given, path, governor, canary, watch, roster, starts.count(folder))
-    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare)
+    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare, encryption)
+    vitals.tls = encryption.state
     return Parts(
         settings=settings,
         limiter=limiter,
+        encryption=encryption,
         path=path,
         governor=governor,
         canary=canary,
@@ -191,7 +186,29 @@ def build(given: Given, loaded: Loaded) -> Parts:
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         audit=Audit(),
-        app=_way_in(settings, clock, access, path, vitals),
+        app=_way_in(settings, clock, access, encryption, path, vitals),
+    )
+
+
+def _changes(
+    settings: Settings,
+    access: Access,
+    encryption: Encryption,
+    limiter: ConnectionLimiter,
+    path: FramePath,
+    governor: Governor,
+    roster: Roster,
+) -> Changes:
+    return Changes(
+        settings,
+        access=access,
+        encryption=encryption,
+        limiter=limiter,
+        book=path.book,
+        detector=path.detector,
+        governor=governor,
+        roster=roster,
+        feed=path.feed,
     )
 
 
@@ -340,7 +357,12 @@ def _activation(given: Given, path: FramePath) -> Activation:
 
 
 def _notices(
-    problem: ConfigError | None, reloads: Reload, rebuild: Rebuild, activation: Activation, spare: Spare
+    problem: ConfigError | None,
+    reloads: Reload,
+    rebuild: Rebuild,
+    activation: Activation,
+    spare: Spare,
+    encryption: Encryption,
 ) -> Notices:
     stays = rebuild.problem
     return Notices(
@@ -351,10 +373,13 @@ def _notices(
         engine_built=stays.built if stays else False,
         activation_error=activation.error,
         part_failed=spare.problem,
+        certificate=encryption.notice(),
     )
 
 
-def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, vitals: Vitals) -> web.Application:
+def _way_in(
+    settings: Settings, clock: Clock, access: Access, encryption: Encryption, path: FramePath, vitals: Vitals
+) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server = settings.server
     parser = from_settings.frame_parser(settings, clock, path.book.view_of)
@@ -385,6 +410,7 @@ def _way_in(settings: Settings, clock: Clock, access: Access, path: FramePath, v
         access=access,
         websocket_deflate=server.websocket_deflate,
         connections=path.connections,
+        door=encryption.door,
     )
 
 

@@ -11,6 +11,7 @@ from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.health.roster import Roster
 from appliance.service import from_settings, loading
+from appliance.service.encryption import Encryption
 from appliance.settings.schema import Settings
 from appliance.web.access import Access
 from appliance.web.ingress.limiter import ConnectionLimiter
@@ -24,6 +25,7 @@ class Changes:
         settings: Settings,
         *,
         access: Access,
+        encryption: Encryption,
         limiter: ConnectionLimiter,
         book: CameraBook,
         detector: Detector,
@@ -32,7 +34,7 @@ class Changes:
         feed: EventFeed,
     ) -> None:
         self._settings = settings
-        self._access, self._limiter, self._book = access, limiter, book
+        self._access, self._encryption, self._limiter, self._book = access, encryption, limiter, book
         self._detector, self._governor = detector, governor
         self._roster, self._feed = roster, feed
         self.working = asyncio.Event()
@@ -44,6 +46,7 @@ class Changes:
         """Put new settings into force, as far as they may change in a running service."""
         self._settings = settings
         self._access.apply(from_settings.access_rules(settings))
+        self._encryption.follow(settings)
         self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))
         self._roster.forget_after_s = settings.state.forget_cameras_s

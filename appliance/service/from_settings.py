@@ -20,9 +20,11 @@ from appliance.governor.policy import Policy
 from appliance.ports import Clock
 from appliance.settings.schema import Settings
 from appliance.settings.schema.camera import CameraSettings
+from appliance.tls.server import TlsRules
 from appliance.values import FULL_VIEW, CameraZone, ClassFilter, Limits, Size, View
 from appliance.vision.view import make_view
 from appliance.web.access import AccessRules
+from appliance.web.clients import is_local, networks
 from appliance.web.frame_parser import FrameParser
 from appliance.web.ingress.limits import IngressLimits, raise_file_limit
 from appliance.web.socket_server import TRANSPORT_FACTOR, SocketOptions
@@ -119,7 +121,24 @@ def access_rules(settings: Settings) -> AccessRules:
         max_connections=server.max_connections,
         allowed_hosts=(*server.allowed_hosts, server.host),
         cors_origins=server.cors_origins,
+        proxies=networks(server.trusted_proxies),
     )
+
+
+def tls_rules(settings: Settings) -> TlsRules:
+    """Whether to serve HTTPS, and with which certificate. On a loopback address only where a certificate is given."""
+    tls = settings.tls
+    given = bool(tls.certificate and tls.key)
+    return TlsRules(
+        enabled=tls.enabled and (given or not is_local(settings.server.host or "0.0.0.0")),
+        certificate=Path(tls.certificate) if given else None,
+        key=Path(tls.key) if given else None,
+    )
+
+
+def own_certificate_folder(settings: Settings) -> Path:
+    """Where the device keeps the certificate that it makes for itself."""
+    return _state_dir(settings) / "tls"
 
 
 def ingress_limits(settings: Settings) -> IngressLimits:

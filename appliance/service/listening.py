@@ -1,16 +1,23 @@
 """Listen on the port, passed by systemd or opened here, and accept connections.
 
-asyncio's own server accepts up to `backlog` connections in a row and, when no file descriptor is left, logs a traceback
-for each of them. This one accepts a few at a time, asks the limiter about each, and pauses when none is left.
+Rules of this file:
+- asyncio's own server accepts up to `backlog` connections in a row and, when no file descriptor is left, logs a
+  traceback for each of them. This one accepts a few at a time, asks the limiter about each, and pauses without one.
+- HTTPS and HTTP share the port: the first byte of a TLS handshake begins no HTTP request.
+- A handshake has the time that the headers of a request have, and makes room for others like a connection that waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import errno
 import logging
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import anyio
 
@@ -30,20 +37,39 @@ _BURST, _PER_S = 256, 200.0
 cameras do not notice a flood at this rate, and all cameras of a site may reconnect at once."""
 _REFUSED = _IDLE = 0.1
 """A connection that is refused, or sends nothing, costs a tenth of one that sends."""
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a TLS connection (RFC 8446, section 5.1)."""
+_HANDSHAKE_COST = 2.0
+"""A TLS handshake takes about a millisecond of the event loop, as much as two requests."""
+_TLS_BUFFER_BYTES = 16_640
+"""Buffer of a TLS connection: one record. asyncio's own is 256 kB, half a gigabyte for 2000 clients, and lets one read
+deliver thousands of short messages at once."""
+_GOODBYE_S = 2.0
+"""For a client to answer the end of TLS; asyncio waits for 30 s."""
 _PAUSE_S = 0.5
 _RELIEF = 32
 """Idle connections closed when no file descriptor is left."""
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-Connect = Callable[[str], asyncio.Protocol]
-"""Creates the protocol for a connection from this address."""
+Connect = Callable[[str, Callable[[], None]], asyncio.Protocol]
+"""Creates the protocol for a connection from this address. The protocol calls the second argument to give up the
+connection before it is made."""
+TlsContext = Callable[[], "ssl.SSLContext | None"]
+"""The context for the next handshake; None: no TLS."""
+
+
+def no_tls() -> None:
+    """Serve HTTP only."""
 
 
 class Port:
     """The listening sockets. Connections queue in the kernel until `run` accepts them."""
 
-    def __init__(self, listeners: Sequence[socket.socket], limiter: ConnectionLimiter, connect: Connect) -> None:
-        self._listeners, self._limiter, self._connect = list(listeners), limiter, connect
+    def __init__(
+        self, listeners: Sequence[socket.socket], limiter: ConnectionLimiter, connect: Connect, tls: TlsContext = no_tls
+    ) -> None:
+        self._listeners, self._limiter, self._connect, self._tls = list(listeners), limiter, connect, tls
+        asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
         self._loop = asyncio.get_running_loop()
         self._rate = TokenBucket(_BURST, _PER_S, limiter.clock)
         self._pending: set[Pending] = set()
@@ -112,18 +138,40 @@ class Port:
         pending.start(wait_s)
         return _IDLE
 
-    def _charge(self) -> float:
-        return self._rate.take(1 - _IDLE)
+    def _charge(self, first: bytes) -> float:
+        return self._rate.take((_HANDSHAKE_COST if self._context(first) else 1) - _IDLE)
 
-    def _start(self, connection: socket.socket, address: str) -> None:
-        self._group.start_soon(self._serve, connection, self._connect(address))
+    def _context(self, first: bytes) -> ssl.SSLContext | None:
+        return self._tls() if first[:1] == bytes((_TLS_HANDSHAKE,)) else None
 
-    async def _serve(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
-        try:
-            await self._loop.connect_accepted_socket(lambda: protocol, connection)
-        except OSError as error:
-            log.warning("cannot accept a connection: %s", error, extra={"kind": "accept"})
-            protocol.connection_lost(error)
+    def _start(self, connection: socket.socket, address: str, first: bytes) -> None:
+        self._group.start_soon(self._serve, connection, address, self._context(first))
+
+    async def _serve(self, connection: socket.socket, address: str, context: ssl.SSLContext | None) -> None:
+        with anyio.CancelScope() as handshake:
+            protocol = self._connect(address, handshake.cancel)
+            try:
+                transport, _ = await self._loop.connect_accepted_socket(
+                    lambda: protocol, connection, **self._tls_options(context)
+                )
+            except (OSError, asyncio.TimeoutError) as error:
+                if context is None:
+                    log.warning("cannot accept a connection: %s", error, extra={"kind": "accept"})
+                else:  # a scanner, or a browser whose user has not accepted the certificate yet
+                    log.info("no TLS handshake with %s: %s", address, error, extra={"kind": "handshake"})
+                protocol.connection_lost(None)
+                return
+            set_limits = getattr(transport, "set_read_buffer_limits", None)  # TLS since Python 3.11
+            if context is not None and set_limits is not None:
+                set_limits(high=2 * _TLS_BUFFER_BYTES)
+        if handshake.cancelled_caught:
+            protocol.connection_lost(None)
+
+    def _tls_options(self, context: ssl.SSLContext | None) -> dict[str, Any]:
+        if context is None:
+            return {}
+        options = {"ssl": context, "ssl_handshake_timeout": self._limiter.limits.header_timeout_s}
+        return options | ({"ssl_shutdown_timeout": _GOODBYE_S} if sys.hexversion >= 0x030B0000 else {})
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         log.warning(
@@ -144,14 +192,19 @@ class Port:
 
 
 async def listen(
-    passed: Sequence[socket.socket], host: str, port: int, limiter: ConnectionLimiter, connect: Connect
+    passed: Sequence[socket.socket],
+    host: str,
+    port: int,
+    limiter: ConnectionLimiter,
+    connect: Connect,
+    tls: TlsContext = no_tls,
 ) -> Port:
     """Listen on the passed sockets if there are any, otherwise on host and port. Raises PortError."""
     opened: list[socket.socket] = []
     try:
         if not passed:
             await _open(opened, host, port)
-        return Port(passed or opened, limiter, connect)
+        return Port(passed or opened, limiter, connect, tls)
     except OSError as error:
         for one in opened:
             one.close()

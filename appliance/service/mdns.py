@@ -17,9 +17,15 @@ SERVICE = "_appliance._tcp.local."
 
 
 async def advertise(
-    port: int, addresses: Sequence[str], *, name: str = "", interfaces: Sequence[str] | None = None
+    port: int,
+    addresses: Sequence[str],
+    *,
+    key_pin: str = "",
+    name: str = "",
+    interfaces: Sequence[str] | None = None,
 ) -> None:
     """Announce this port until cancelled, then withdraw the announcement. `name`: the device's; empty: the host name.
+    `key_pin`: SHA-256 of the key that the port presents over HTTPS.
 
     Without the zeroconf package or a network it logs that once and returns.
     """
@@ -30,7 +36,14 @@ async def advertise(
         return
     host = re.sub(r"[^A-Za-z0-9-]", "-", name or socket.gethostname().split(".")[0]) or "appliance"
     packed = [socket.inet_aton(address) for address in addresses]
-    info = AsyncServiceInfo(SERVICE, f"{host}.{SERVICE}", port=port, addresses=packed, server=f"{host}.local.")
+    info = AsyncServiceInfo(
+        SERVICE,
+        f"{host}.{SERVICE}",
+        port=port,
+        addresses=packed,
+        server=f"{host}.local.",
+        properties={"sha256": key_pin} if key_pin else {},
+    )
     options: dict[str, Any] = {} if interfaces is None else {"interfaces": list(interfaces)}
     try:
         multicast = AsyncZeroconf(**options)

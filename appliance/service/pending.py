@@ -14,14 +14,17 @@ from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
 
 
 class Pending:
-    """One connection. Once it has data, `charge` returns the seconds to wait, and then `serve` takes the socket."""
+    """One connection. Once it has data, `charge` returns the seconds to wait, and then `serve` takes the socket. Both
+    are handed the first byte, which stays in the socket.
+    """
 
     def __init__(
         self, connection: socket.socket, address: str, limiter: ConnectionLimiter,
-        charge: Callable[[], float], serve: Callable[[socket.socket, str], None], forget: Callable[[Pending], None],
+        charge: Callable[[bytes], float], serve: Callable[[socket.socket, str, bytes], None],
+        forget: Callable[[Pending], None],
     ) -> None:  # fmt: skip
         self.address, self._connection, self._limiter = address, connection, limiter
-        self._charge: Callable[[], float] | None = charge
+        self._charge: Callable[[bytes], float] | None = charge
         self._serve, self._forget = serve, forget
         self._loop = asyncio.get_running_loop()
         self._since = limiter.clock()
@@ -65,14 +68,14 @@ class Pending:
             self.close()
             return
         if self._charge is not None:
-            wait_s = self._charge()
+            wait_s = self._charge(data)
             self._charge = None
             if wait_s:
                 self._loop.remove_reader(self._connection)
                 self.start(wait_s)
                 return
         self._release()
-        self._serve(self._connection, self.address)
+        self._serve(self._connection, self.address, data)
 
     def _release(self) -> None:
         if self._timer is not None:

@@ -36,7 +36,12 @@ LIVE = (
     "server.cors_origins",
     "server.max_connections",
     "server.require_token",
+    "server.trusted_proxies",
     "server.viewer_token",
+    "tls.certificate",
+    "tls.enabled",
+    "tls.key",
+    "tls.plain_http",
 )
 """Settings that a reload changes; all others need a restart."""
 

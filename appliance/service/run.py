@@ -93,10 +93,10 @@ async def serve(
     await runner.setup()
     port: Port | None = None
     try:
-        server = parts.settings.server
-        port = await listen(
-            surroundings.passed, server.host, server.port, parts.limiter, handlers(runner, parts.limiter)
-        )
+        server, tls = parts.settings.server, parts.encryption.tls
+        await parts.encryption.refresh()
+        connect = handlers(runner, parts.limiter)
+        port = await listen(surroundings.passed, server.host, server.port, parts.limiter, connect, lambda: tls.context)
         started = Started(port.number, parts)
         hooks.started(started)
         await _run(started, hooks, surroundings, runner, port, written=settings)
@@ -162,6 +162,7 @@ async def _run(
             ("canary", parts.canary.run),
             ("rebuild", parts.rebuild.run),
             ("events", path.feed.run),
+            ("certificate", parts.encryption.run),
             ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)
@@ -175,7 +176,9 @@ async def _until_stopped(started: Started, hooks: Hooks, surroundings: Surroundi
     settings, spare = started.parts.settings, started.parts.spare
     async with anyio.create_task_group() as group:
         if settings.server.advertise:
-            announce = partial(mdns.advertise, started.port, ipv4_addresses())
+            presented = started.parts.encryption.tls.state
+            key_pin = presented.facts.key_pin if presented else ""
+            announce = partial(mdns.advertise, started.port, ipv4_addresses(), key_pin=key_pin)
             group.start_soon(spare.keep, "mdns", announce, name="mdns")
         if surroundings.camera_source is not None:
             url = addresses(settings.server.host, started.port)[0]

@@ -7,6 +7,7 @@ before a port opens.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -156,6 +157,16 @@ def _check_together(settings: Settings) -> None:
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
             "the device reduces its load at the target and pauses inference at the critical temperature"
         )
+    for text in settings.server.trusted_proxies:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigError(
+                f"server.trusted_proxies: {error}. Write an address, or a network like 10.0.0.0/8"
+            ) from None
+    if bool(settings.tls.certificate) != bool(settings.tls.key):
+        missing = "tls.key" if settings.tls.certificate else "tls.certificate"
+        raise ConfigError(f"{missing} is not set: tls.certificate and tls.key belong together. Set both, or neither")
     known: dict[str, str] = {}
     for written, camera in settings.cameras.items():
         name = camera_names.normal(written)

@@ -10,11 +10,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from appliance.values import Frame
-from appliance.web import identify, origins
+from appliance.web import identify, origins, plain_http
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
 from appliance.web.health import PAGE
 from appliance.web.ingress.guard import guard
+from appliance.web.plain_http import Door
 from appliance.web.publisher import Publisher
 from appliance.web.respond import Respond
 
@@ -39,9 +40,15 @@ def make_app(
     access: Access,
     websocket_deflate: bool,
     connections: Connections,
+    door: Door,
 ) -> web.Application:
     """Build the application."""
-    middlewares = [guard, origins.middleware(access, respond), identify.middleware(access, respond)]
+    middlewares = [
+        guard,
+        origins.middleware(access, respond),
+        plain_http.middleware(access, door, respond),
+        identify.middleware(access, respond),
+    ]
     if not websocket_deflate:
         middlewares.append(_without_deflate)
     app = web.Application(middlewares=[*middlewares, connections.watch])

@@ -12,6 +12,7 @@ from appliance import __version__
 from appliance.flow.tally import Tally
 from appliance.health.roster import KnownCamera
 from appliance.readings import Board, Reading
+from appliance.tls.server import TlsState
 from appliance.values import Finding, FindingValue
 from appliance.vitals import GovernorState, ServiceState, Snapshot
 from appliance.web import payloads
@@ -39,6 +40,7 @@ def of_snapshot(snapshot: Snapshot) -> Payload:
         "cameras": {name: payloads.of_camera(stats) for name, stats in snapshot.cameras.items()},
         "known_cameras": {name: of_known_camera(camera) for name, camera in snapshot.known_cameras.items()},
         "service": of_service(snapshot.service, snapshot.wall_s),
+        "tls": of_tls(snapshot.tls),
     }
 
 
@@ -144,6 +146,18 @@ def of_engine(snapshot: Snapshot) -> Payload:
             "age_s": None if canary.at_s is None else round(snapshot.at_s - canary.at_s, 1),
             "infer_ms": canary.infer_ms,
         },
+    }
+
+
+def of_tls(tls: TlsState | None) -> Payload | None:
+    """The certificate that the port presents; None: no HTTPS."""
+    if tls is None:
+        return None
+    return {
+        "fingerprint_sha256": tls.facts.fingerprint_in_pairs,
+        "key_sha256": tls.facts.key_pin,
+        "not_after": date(tls.facts.not_after_s, "seconds"),
+        "made_by_device": tls.made_here,
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.health import words
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
-from appliance.health.facts import Facts, HistoryStatus, Notices, Recent, Thresholds
+from appliance.health.facts import CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, FindingValue, Limits, Severity
@@ -61,6 +61,10 @@ def memory(**values: float) -> Facts:
 
 def recent(**values: float) -> Facts:
     return replace(WELL, recent=replace(WELL.recent, **values))  # type: ignore[arg-type]
+
+
+def certificate(problem: str | None = None, expires_in_s: float | None = None) -> Facts:
+    return replace(WELL, notices=Notices(certificate=CertificateNotice(problem, expires_in_s)))
 
 
 APPEARS = {
@@ -126,6 +130,9 @@ APPEARS = {
         replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
     ),
     "part_failed": (replace(WELL, notices=Notices(part_failed="watch: OSError: disk")), "part_failed", "degraded"),
+    "certificate_missing": (certificate(problem="cannot read a.pem"), "certificate_invalid", "degraded"),
+    "certificate_old": (certificate(expires_in_s=86_400.0), "certificate_expires", "info"),
+    "certificate_expired": (certificate(expires_in_s=-1.0), "certificate_expires", "degraded"),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

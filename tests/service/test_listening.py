@@ -8,8 +8,7 @@ import dataclasses
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -19,6 +18,7 @@ from appliance.errors import PortError
 from appliance.service import listening
 from appliance.service.listening import Port, listen
 from appliance.web.ingress.limiter import ConnectionLimiter
+from tests.service.ports import Greeter, taking
 from tests.web.ingress.peers import LIMITS, Peer
 
 
@@ -35,30 +35,6 @@ class Broken(socket.socket):
         if self.asked <= self.times:
             raise OSError(self.number, "as the kernel says")
         return super().accept()
-
-
-class Greeter(asyncio.Protocol):
-    """Answers with hello and closes."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(b"hello")
-        self.transport.close()
-
-
-@asynccontextmanager
-async def taking(port: Port) -> AsyncIterator[Port]:
-    """The port takes connections for the length of the block."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(port.run)
-        try:
-            yield port
-        finally:
-            port.close()
-            group.cancel_scope.cancel()
 
 
 async def greeting(port: int, host: str = "127.0.0.1") -> bytes:
@@ -78,7 +54,7 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     waiting = Peer(limiter, "10.0.0.1")
     listener = Broken(number, 3)
-    async with taking(Port([listener], limiter, lambda address: Greeter())) as port:
+    async with taking(Port([listener], limiter, lambda address, give_up: Greeter())) as port:
         with caplog.at_level(logging.WARNING):
             assert await greeting(port.number) == b"hello"
         assert waiting.closed == "crowded"
@@ -89,7 +65,9 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
 
 async def test_a_connection_that_failed_before_it_was_taken_is_passed_over() -> None:
     listener = Broken(errno.EPROTO, 2)
-    async with taking(Port([listener], ConnectionLimiter(LIMITS, lambda: 0.0), lambda address: Greeter())) as port:
+    async with taking(
+        Port([listener], ConnectionLimiter(LIMITS, lambda: 0.0), lambda address, give_up: Greeter())
+    ) as port:
         assert await greeting(port.number) == b"hello"
 
 
@@ -99,7 +77,7 @@ async def test_the_limiter_refuses_a_connection_before_its_handler_is_created() 
         limiter.mark_active(Peer(limiter, "10.0.0.1"))
     made: list[str] = []
 
-    def make(address: str) -> Greeter:
+    def make(address: str, give_up: Callable[[], None]) -> Greeter:
         made.append(address)
         return Greeter()
 
@@ -115,7 +93,7 @@ async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate()
     limiter = ConnectionLimiter(limits, lambda: now)
     made: list[str] = []
 
-    def make(address: str) -> Greeter:
+    def make(address: str, give_up: Callable[[], None]) -> Greeter:
         made.append(address)
         return Greeter()
 
@@ -140,7 +118,7 @@ async def test_nothing_is_created_for_a_connection_before_it_sends() -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=1000), lambda: 0.0)
     made: list[str] = []
 
-    def make(address: str) -> Greeter:
+    def make(address: str, give_up: Callable[[], None]) -> Greeter:
         made.append(address)
         return Greeter()
 
@@ -164,16 +142,16 @@ async def test_nothing_is_created_for_a_connection_before_it_sends() -> None:
 
 async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
-    async with taking(await listen([], "localhost", 0, limiter, lambda address: Greeter())) as port:
+    async with taking(await listen([], "localhost", 0, limiter, lambda address, give_up: Greeter())) as port:
         assert port.number > 0
         assert await greeting(port.number, "localhost") == b"hello"
 
 
 async def test_a_port_that_is_taken_is_a_port_error() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
-    first = await listen([], "127.0.0.1", 0, limiter, lambda address: Greeter())
+    first = await listen([], "127.0.0.1", 0, limiter, lambda address, give_up: Greeter())
     try:
         with pytest.raises(PortError, match="cannot listen on"):
-            await listen([], "127.0.0.1", first.number, limiter, lambda address: Greeter())
+            await listen([], "127.0.0.1", first.number, limiter, lambda address, give_up: Greeter())
     finally:
         first.close()

@@ -65,6 +65,28 @@ def part_failed(facts: Facts) -> Advice | None:
     )
 
 
+def certificate_invalid(facts: Facts) -> Advice | None:
+    if facts.notices.certificate.problem is None:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "The TLS certificate cannot be used: {problem}",
+        "Correct tls.certificate and tls.key. The service reads the files again within a minute. Until then it "
+        "presents the last usable certificate, or its own.",
+        problem=facts.notices.certificate.problem,
+    )
+
+
+def certificate_expires(facts: Facts) -> Advice | None:
+    left_s = facts.notices.certificate.expires_in_s
+    if left_s is None:
+        return None
+    do = "Renew the files of tls.certificate and tls.key. The service uses the new ones within a minute."
+    if left_s <= 0:
+        return advise(Severity.DEGRADED, "The TLS certificate has expired. Clients refuse to connect.", do, "expired")
+    return advise(Severity.INFO, "The TLS certificate expires in {left_s}.", do, left_s=left_s)
+
+
 def clock_not_synchronised(facts: Facts) -> Advice | None:
     if facts.reading.system.clock_synchronised is not False:
         return None

@@ -20,6 +20,7 @@ from appliance.settings.schema.log import LogSettings
 from appliance.settings.schema.model import ModelSettings
 from appliance.settings.schema.server import ServerSettings
 from appliance.settings.schema.state import StateSettings
+from appliance.settings.schema.tls import TlsSettings
 
 ProfileName = Literal["development", "production", "realtime"]
 
@@ -32,6 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="development, production or realtime: selects the defaults of the settings below."),
     ] = "production"
     server: ServerSettings = ServerSettings()
+    tls: TlsSettings = TlsSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     flow: FlowSettings = FlowSettings()

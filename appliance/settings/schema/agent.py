@@ -11,7 +11,19 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Camera agent (`appliance camera`). Its token is in `token_file` or $APPLIANCE_TOKEN."""
 
     to: Annotated[
-        str, Meta(description="URL of the device, for example http://device:8080. Empty: find it by multicast DNS.")
+        str,
+        Meta(
+            description="URL of the device, for example https://device:8080#sha256=…, as `appliance address` on the "
+            "device prints it. Empty: find it by multicast DNS."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="PEM file of the certificate authority that signed the device's certificate. Empty: those of "
+            "the system. A URL with #sha256= needs none.",
+        ),
     ] = ""
     name: Annotated[str, Meta(description="Camera name. Empty: the host name.")] = ""
     source: Annotated[

@@ -17,6 +17,15 @@ HostName = Annotated[
     ),
 ]
 
+NetworkRange = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+        max_length=50,
+        extra={FORM: "an IP address or network, such as 192.168.1.5 or 10.0.0.0/8"},
+    ),
+]
+
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """HTTP and Socket.IO server."""
@@ -33,6 +42,14 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_length=100,
             description="Additional host names of this device. `.example.com`: all its subdomains. `*`: any name, "
             "which permits DNS rebinding. Always accepted: IP addresses, the host name, .local, names without a dot.",
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[NetworkRange, ...],
+        Meta(
+            max_length=100,
+            description="Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, as addresses or "
+            "networks. Empty: none; a client could otherwise claim any address.",
         ),
     ] = ()
     ping_interval_s: Annotated[

@@ -59,7 +59,12 @@ class GuardedHandler(web.RequestHandler):
     """aiohttp's handler of one connection, under the rules of the connection limiter."""
 
     def __init__(
-        self, manager: web.Server, limiter: ConnectionLimiter, address: str, loop: asyncio.AbstractEventLoop
+        self,
+        manager: web.Server,
+        limiter: ConnectionLimiter,
+        address: str,
+        loop: asyncio.AbstractEventLoop,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             manager,
@@ -69,7 +74,7 @@ class GuardedHandler(web.RequestHandler):
             lingering_time=_LINGER_S,
             keepalive_timeout=limiter.limits.idle_timeout_s,
         )
-        self._limiter, self.address = limiter, address
+        self._limiter, self.address, self._give_up = limiter, address, give_up
         self.usage = Usage(close=lambda why: self.terminate("unfinished", why))
         self.stage = Stage.REQUEST
         self.meter = FrameMeter()
@@ -195,6 +200,8 @@ class GuardedHandler(web.RequestHandler):
         self._forget()
         if self.transport is not None:
             self.transport.abort()
+        else:  # still in its TLS handshake
+            self._give_up()
 
     def overdue(self, now: float) -> tuple[str, str] | None:
         limits = self._limiter.limits
@@ -297,8 +304,12 @@ class _Metered:
         self._parser.feed_eof()
 
 
-def handlers(runner: web.AppRunner, limiter: ConnectionLimiter) -> Callable[[str], GuardedHandler]:
-    """A factory for connection handlers by client address. The runner must have been set up."""
+def handlers(runner: web.AppRunner, limiter: ConnectionLimiter) -> Callable[[str, Callable[[], None]], GuardedHandler]:
+    """A factory for connection handlers by client address. The runner must have been set up.
+
+    Its second argument gives up a connection that is not made yet.
+    """
     manager = runner.server
     assert manager is not None
-    return lambda address: GuardedHandler(manager, limiter, address, asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    return lambda address, give_up: GuardedHandler(manager, limiter, address, loop, give_up)

@@ -1,0 +1,72 @@
+"""The certificate that a device makes for itself."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from appliance.tls import certificate, made_here
+from appliance.tls.certificate import CertificateError, CertificateFacts
+
+DAY_S = 86_400.0
+
+
+def read(folder: Path) -> CertificateFacts:
+    files = made_here.files_in(folder)
+    return certificate.read(files.certificate, files.key)
+
+
+def test_it_is_made_once_and_only_its_owner_can_read_the_key(tmp_path: Path) -> None:
+    made_here.ensure(tmp_path / "tls", time.time())
+    first = read(tmp_path / "tls")
+    made_here.ensure(tmp_path / "tls", time.time())
+    assert read(tmp_path / "tls") == first
+    assert made_here.files_in(tmp_path / "tls").key.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o700
+
+
+def test_renewal_keeps_the_key_so_that_pins_stay_valid(tmp_path: Path) -> None:
+    made_here.ensure(tmp_path, time.time())
+    first = read(tmp_path)
+    made_here.ensure(tmp_path, first.not_after_s - 30 * DAY_S)
+    second = read(tmp_path)
+    assert second.key_pin == first.key_pin
+    assert second.fingerprint != first.fingerprint
+    assert second.not_after_s > first.not_after_s
+
+
+def test_a_clock_that_says_1970_makes_a_certificate_that_is_valid_today(tmp_path: Path) -> None:
+    made_here.ensure(tmp_path, 60.0)
+    facts = read(tmp_path)
+    assert facts.not_before_s < made_here.EARLIEST_S < facts.not_after_s
+    assert not made_here.is_due(facts, 60.0)
+
+
+def test_browsers_of_apple_accept_its_lifetime(tmp_path: Path) -> None:
+    made_here.ensure(tmp_path, time.time())
+    facts = read(tmp_path)
+    assert facts.not_after_s - facts.not_before_s <= 825 * DAY_S
+
+
+def test_a_damaged_certificate_is_made_again_with_the_same_key(tmp_path: Path) -> None:
+    files = made_here.ensure(tmp_path, time.time())
+    first = read(tmp_path)
+    files.certificate.write_text("damaged")
+    made_here.ensure(tmp_path, time.time())
+    assert read(tmp_path).key_pin == first.key_pin
+
+
+def test_a_damaged_key_is_replaced(tmp_path: Path) -> None:
+    files = made_here.ensure(tmp_path, time.time())
+    first = read(tmp_path)
+    files.key.write_text("damaged")
+    made_here.ensure(tmp_path, time.time())
+    assert read(tmp_path).key_pin != first.key_pin
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CertificateError, match=r"cannot make a certificate in .*file/tls"):
+        made_here.ensure(tmp_path / "file" / "tls", time.time())
