@@ -80,6 +80,7 @@ def test_stopping_the_target_stops_everything(device: Container) -> None:
         device.wait_until(f"stopped: {unit}", partial(device.is_in_state, unit, "inactive"))
     device.run("systemctl", "start", "appliance.target")
     device.wait_until_active()
+    assert device.get("/health/ready")[0] == 200
 
 
 _SEND_A_BAD_FRAME = """

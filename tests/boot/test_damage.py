@@ -100,6 +100,7 @@ def test_detection_continues_on_a_full_disk(device: Container, measured: Measure
         device.run("sh", "-c", f"dd if=/dev/zero of={folder}/full bs=64k 2>/dev/null", may_fail=True)
     device.run("systemctl", "restart", _SERVICE)
     device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200)
+    assert device.get("/health")[1]["status"] != "critical"
     for folder in ("/var/lib/appliance", "/var/cache/appliance"):
         device.run("rm", f"{folder}/full")
 

@@ -53,10 +53,10 @@ def test_a_restart_refuses_no_connection(device: Container, measured: Measured) 
 
 def test_a_camera_resumes_by_itself_after_a_crash(device: Container, measured: Measured) -> None:
     with device.background(*_CAMERA) as answers:
-        answers.readline()
+        assert answers.readline()
         device.run("systemctl", "kill", "--signal=KILL", _SERVICE)
         silent_since_s = time.monotonic()
-        answers.readline()
+        assert answers.readline()
         silent_s = time.monotonic() - silent_since_s
         device.wait_until_active()
         device.wait_until("answering", lambda: device.answered("watching") >= 2)

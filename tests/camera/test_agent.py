@@ -91,6 +91,7 @@ async def test_a_shorter_interval_ends_the_current_wait(serve: Serve) -> None:
         await until(seen, 1)
         running.started.parts.path.detector.apply(Limits(640, 0.05, 1))
         await until(seen, 3, within_s=10)
+        assert len(seen) >= 3
 
 
 async def test_a_slow_device_has_one_frame_of_the_camera_at_a_time(serve: Serve) -> None:
@@ -147,6 +148,7 @@ async def test_an_agent_waits_for_a_service_that_starts_later(serve: Serve, capl
                 await asyncio.sleep(0.005)
         async with serve(server__port=port):
             await until(seen, 2)
+            assert len(seen) >= 2
 
 
 async def test_an_agent_follows_the_device_to_another_address(serve: Serve) -> None:
@@ -237,6 +239,7 @@ async def test_an_agent_retries_while_its_token_file_is_missing(serve: Serve) ->
 
     async with serve() as running, pushing(running.url, FakeSource(), token=token) as seen:
         await until(seen, 1)
+        assert next(missing, None) is None
 
 
 async def test_an_agent_can_end_while_its_source_hangs(serve: Serve) -> None:
@@ -266,7 +269,9 @@ async def test_an_agent_survives_an_engine_failure(serve: Serve, caplog: pytest.
             while "engine_failed" not in caplog.text:
                 await asyncio.sleep(0.005)
         engine.error = None
-        await until(seen, len(seen) + 2)
+        failed_at = len(seen)
+        await until(seen, failed_at + 2)
+        assert len(seen) >= failed_at + 2
 
 
 async def test_the_agent_reports_ready_after_the_first_result(serve: Serve) -> None:

@@ -20,7 +20,7 @@ import socketio
 from tests.camera.agents import FakeSource, pushing, until
 from tests.clients.conftest import INSTALLED, client
 from tests.conftest import ROOT
-from tests.manager import LONG_S, Manager
+from tests.service_manager import LONG_S, Manager
 from tests.web.requests import picture
 
 SETTINGS = ("cache.enabled=false", "flow.burst=100")

@@ -148,6 +148,7 @@ async def test_a_network_with_more_slots_gets_more_workers() -> None:
         for name in "abcd":
             await rig.detector.offer(frame(name))
         await rig.until(lambda: wide.started == 4)
+        assert rig.detector.in_flight == 4
         wide.release()
 
 
@@ -166,6 +167,7 @@ async def test_a_new_network_respects_the_current_limit_of_input_sizes() -> None
         new.prepared = [Size(320, 192), Size(640, 384)]
         rig.detector.swap(inference(rig, new))
         await rig.until(lambda: len(new.prepared) == 1)
+        assert new.prepared == [Size(640, 384)]
 
 
 class RecordingSizes(Sizes):
@@ -372,6 +374,7 @@ async def test_the_first_network_is_loaded_even_with_little_memory(rig: Rig) -> 
     rig.detector.inference = None
     async with running(rig):
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=90_000_000).activate("b")
+        assert rig.detector.inference is not None
 
 
 @pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)

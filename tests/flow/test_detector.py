@@ -349,6 +349,7 @@ async def test_draining_ends_when_the_last_waiting_frame_expires() -> None:
         await asyncio.sleep(0)
         rig.engine.release()
         await asyncio.wait_for(draining, 5)
+        assert rig.outcomes(late) == [Skipped(SkipReason.EXPIRED, 0)]
 
 
 async def test_a_large_frame_whose_digest_is_ready_after_shutdown_is_answered() -> None:

@@ -48,4 +48,4 @@ def test_inputs_have_different_outcomes(target: Target) -> None:
 def test_a_mutated_tree_can_be_encoded_as_json() -> None:
     tree = json.loads(next(data for data in corpus("manifest") if data.startswith(b"{")))
     for seed in range(200):
-        json.dumps(mutated_tree(tree, Random(seed)))
+        assert json.dumps(mutated_tree(tree, Random(seed)))

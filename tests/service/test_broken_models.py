@@ -1,4 +1,4 @@
-"""A service whose model is broken, however: it starts, and says what is wrong."""
+"""The service starts with a model that is broken in any way, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -63,32 +63,32 @@ def models_dir(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("what", DAMAGE)
 async def test_the_service_starts_with_any_broken_model(serve: Serve, models_dir: Path, what: str) -> None:
     DAMAGE[what](models_dir / "gate")
-    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        assert not box.started.parts.vitals.ready()
-        assert "engine" in box.report()
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as running:
+        assert not running.started.parts.vitals.ready()
+        assert "engine" in running.report()
 
 
 async def test_the_service_starts_with_a_damaged_activation(serve: Serve, models_dir: Path) -> None:
     (models_dir / active.FILE).write_text(NESTED, encoding="utf-8")
-    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        assert box.report()["engine"]["model"] == "gate"
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as running:
+        assert running.report()["engine"]["model"] == "gate"
 
 
-async def test_what_a_cut_import_left_is_swept_at_the_start(serve: Serve, models_dir: Path) -> None:
+async def test_leftovers_of_an_interrupted_import_are_removed_at_the_start(serve: Serve, models_dir: Path) -> None:
     (models_dir / ".import-abcdefgh" / ".copy").mkdir(parents=True)
     async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}):
         assert [path.name for path in models_dir.iterdir() if path.name.startswith(".import-")] == []
 
 
-async def test_what_nobody_thought_of_in_an_engine_is_an_error_of_it(
+async def test_an_unexpected_exception_of_an_engine_is_reported(
     serve: Serve, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("deep inside")
 
     monkeypatch.setattr("appliance.engines.registry.create", broken)
-    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as box:
-        (finding,) = [one for one in box.started.parts.vitals.findings() if one.severity == "critical"]
+    async with serve(load=loading.load_to_serve, **{"model.dir": str(models_dir), "model.name": "gate"}) as running:
+        (finding,) = [one for one in running.started.parts.vitals.findings() if one.severity == "critical"]
         assert "ZeroDivisionError: deep inside" in finding.what
 
 
@@ -97,6 +97,6 @@ def test_the_list_of_models_shows_the_others(models_dir: Path, what: str, capsys
     make_bundles(models_dir, "yard")
     DAMAGE[what](models_dir / "gate")
     assert cli.main(["model", "list", "--set", f"model.dir={models_dir}", "--set", "model.name=yard"]) == 0
-    broken, sound = capsys.readouterr().out.splitlines()
+    broken, valid = capsys.readouterr().out.splitlines()
     assert "broken: " in broken
-    assert sound.startswith("* yard")
+    assert valid.startswith("* yard")

@@ -1,4 +1,4 @@
-"""`serve --camera`: it reaches its own service, whatever other settings lie about on the machine."""
+"""`serve --camera`: the demo camera reaches its own service, whatever other settings exist on the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.service.demo_camera import run_camera
 from tests.conftest import Serve
 
 
-async def test_it_is_answered_by_a_service_that_wants_a_token_and_reads_no_settings_of_others(
+async def test_the_demo_camera_passes_its_token_and_ignores_other_settings_files(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others, own = tmp_path / "others.toml", tmp_path / "own.toml"
@@ -25,5 +25,6 @@ async def test_it_is_answered_by_a_service_that_wants_a_token_and_reads_no_setti
         with anyio.fail_after(20):
             while "demo" not in stats() or not stats()["demo"].answered:
                 await asyncio.sleep(0.01)
+        assert not task.done()
         task.cancel()
         await asyncio.wait({task})

@@ -1,4 +1,4 @@
-"""The end of a process in which a thread is still inside the engine."""
+"""The exit of a process while a thread is still in the engine."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def run(how: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.split("\n")[:-1]
 
 
-def test_a_process_ends_at_once_around_a_thread_in_the_engine() -> None:
+def test_a_process_exits_at_once_while_a_thread_is_in_the_engine() -> None:
     assert run("busy") == (3, ["served"])
 
 
-def test_a_process_without_one_ends_as_usual() -> None:
+def test_a_process_without_such_a_thread_exits_normally() -> None:
     assert run("idle") == (0, ["served", "torn down"])

@@ -1,4 +1,4 @@
-"""A box that was measured with `appliance bench` knows what a frame costs before the first one comes."""
+"""On a device that was measured with `appliance bench`, the cost of a frame is known before the first one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.conftest import Serve
 from tests.fakes import FakeEngine, fake_network
 
 
-def keep(models_dir: Path, *, machine: str | None = None) -> None:
-    """A profile for the fake engine: 400 ms a frame at 640 px, 100 ms at 320 px."""
+def write_profile(models_dir: Path, *, machine: str | None = None) -> None:
+    """Write a profile for the fake engine: 400 ms per frame at 640 px, 100 ms at 320 px."""
     subject = profile.subject_of(fake_network(FakeEngine()).info)
     if machine is not None:
         subject = profile.Subject(machine, subject.model, subject.engine)
@@ -24,7 +24,7 @@ def keep(models_dir: Path, *, machine: str | None = None) -> None:
 
 
 async def first_interval_s(serve: Serve, models_dir: Path, **flags: str) -> float:
-    """What a camera is asked for while no frame has been inferred."""
+    """The interval that a camera is asked for before the first inference."""
     engine = FakeEngine(slots=1)
     engine.hold()
     async with serve(engine, model__dir=str(models_dir), **flags) as running:
@@ -33,16 +33,16 @@ async def first_interval_s(serve: Serve, models_dir: Path, **flags: str) -> floa
 
 
 @pytest.mark.parametrize(("side", "cost_s"), [("640", 0.4), ("320", 0.1)])
-async def test_the_first_camera_is_told_what_was_measured(
+async def test_the_limits_of_the_first_camera_match_the_measurement(
     side: str, cost_s: float, serve: Serve, tmp_path: Path
 ) -> None:
-    guessed_s = await first_interval_s(serve, tmp_path, flow__max_side=side)
-    keep(tmp_path)
+    default_s = await first_interval_s(serve, tmp_path, flow__max_side=side)
+    write_profile(tmp_path)
     measured_s = await first_interval_s(serve, tmp_path, flow__max_side=side)
-    assert measured_s / guessed_s == pytest.approx(cost_s / 0.05, rel=0.01)
+    assert measured_s / default_s == pytest.approx(cost_s / 0.05, rel=0.01)
 
 
-async def test_figures_of_another_machine_are_not_believed(serve: Serve, tmp_path: Path) -> None:
-    guessed_s = await first_interval_s(serve, tmp_path)
-    keep(tmp_path, machine="another box")
-    assert await first_interval_s(serve, tmp_path) == guessed_s
+async def test_the_profile_of_another_machine_is_ignored(serve: Serve, tmp_path: Path) -> None:
+    default_s = await first_interval_s(serve, tmp_path)
+    write_profile(tmp_path, machine="another device")
+    assert await first_interval_s(serve, tmp_path) == default_s

@@ -1,4 +1,4 @@
-"""Connections are taken from the port, and nothing that accept(2) says ends that."""
+"""Accepting connections, whatever errors accept(2) returns."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.web.ingress.peers import LIMITS, Peer
 
 
 class Broken(socket.socket):
-    """A listener that fails some times, as accept(2) does."""
+    """A listener whose `accept` fails a number of times."""
 
     def __init__(self, number: int, times: int) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
         self.bind(("127.0.0.1", 0))
-        self.number, self.times, self.asked = number, times, 0
+        self.number, self.times, self.calls = number, times, 0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        self.asked += 1
-        if self.asked <= self.times:
-            raise OSError(self.number, "as the kernel says")
+        self.calls += 1
+        if self.calls <= self.times:
+            raise OSError(self.number, "from the kernel")
         return super().accept()
 
 
@@ -47,7 +47,7 @@ async def greeting(port: int, host: str = "127.0.0.1") -> bytes:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
+async def test_without_file_descriptors_it_pauses_closes_idle_connections_and_continues(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_PAUSE_S", 0.01)
@@ -59,11 +59,11 @@ async def test_without_file_descriptors_it_pauses_makes_room_and_goes_on(
             assert await greeting(port.number) == b"hello"
         assert waiting.closed == "crowded"
         lines = [record for record in caplog.records if getattr(record, "kind", "") == "accept"]
-        assert len(lines) == 3, "one line a pause, which the log thins further"
+        assert len(lines) == 3, "one line for each pause; the log limits them further"
         assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_connection_that_failed_before_it_was_taken_is_passed_over() -> None:
+async def test_a_connection_that_fails_before_it_is_accepted_is_skipped() -> None:
     listener = Broken(errno.EPROTO, 2)
     async with taking(
         Port([listener], ConnectionLimiter(LIMITS, lambda: 0.0), lambda address, give_up: Greeter())
@@ -87,7 +87,7 @@ async def test_the_limiter_refuses_a_connection_before_its_handler_is_created() 
         assert made == []
 
 
-async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate() -> None:
+async def test_after_a_burst_connections_wait_in_the_kernel_and_are_accepted_at_a_limited_rate() -> None:
     now = 0.0
     limits = dataclasses.replace(LIMITS, max_open=1000)
     limiter = ConnectionLimiter(limits, lambda: now)
@@ -107,14 +107,14 @@ async def test_after_a_burst_connections_wait_in_the_kernel_and_come_at_a_rate()
             while len(made) < 256:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        assert len(made) < 290, "the clock stands still: one more for each wait"
+        assert len(made) < 290, "the clock does not move: only one more for each pause"
         now = 60.0
         with anyio.fail_after(10):
             while len(made) < 300:
                 await asyncio.sleep(0.01)
 
 
-async def test_nothing_is_created_for_a_connection_before_it_sends() -> None:
+async def test_no_handler_is_created_before_a_connection_sends() -> None:
     limiter = ConnectionLimiter(dataclasses.replace(LIMITS, max_open=1000), lambda: 0.0)
     made: list[str] = []
 
@@ -135,19 +135,19 @@ async def test_nothing_is_created_for_a_connection_before_it_sends() -> None:
                 await asyncio.sleep(0.01)
         assert await greeting(port.number) == b"hello"
         assert made == ["127.0.0.1"]
-    assert len(limiter) == 0, "stopping closes the idle ones"
+    assert len(limiter) == 0, "closing the port closes idle connections"
     for _, writer in opened[10:]:
         writer.close()
 
 
-async def test_a_name_with_several_addresses_listens_on_all_of_them_with_one_port() -> None:
+async def test_a_name_with_several_addresses_is_listened_to_on_all_with_the_same_port() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     async with taking(await listen([], "localhost", 0, limiter, lambda address, give_up: Greeter())) as port:
         assert port.number > 0
         assert await greeting(port.number, "localhost") == b"hello"
 
 
-async def test_a_port_that_is_taken_is_a_port_error() -> None:
+async def test_a_port_in_use_is_a_port_error() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     first = await listen([], "127.0.0.1", 0, limiter, lambda address, give_up: Greeter())
     try:

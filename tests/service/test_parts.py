@@ -1,4 +1,4 @@
-"""What is loaded where the engine that is asked for cannot be used: OpenVINO, so that the box does not go dark."""
+"""OpenVINO replaces a configured engine that cannot be used, so that the device still detects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.models.bundles import make_bundles
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """`gate`, which every engine reads, and `yard`, which only OpenVINO does."""
+    """`gate`, which every engine can read, and `yard`, which only OpenVINO can."""
     make_bundles(tmp_path / "models", "gate", keep_onnx=True)
     return make_bundles(tmp_path / "models", "yard")
 
@@ -32,7 +32,7 @@ def settings(models: Path, name: str, kind: str, device: str = "CPU") -> Setting
 
 
 def without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after an update of the system's Python; this is how Python notes a module that cannot be imported."""
+    """As after an update of the system's Python. None marks a module that cannot be imported."""
     monkeypatch.setitem(sys.modules, "tensorrt", None)
 
 
@@ -41,7 +41,7 @@ def without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     install_cuda(monkeypatch, None)
 
 
-def test_without_tensorrts_package_openvino_stands_in(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_tensorrt_package_openvino_is_used(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_tensorrt(monkeypatch)
     network = loading.load_to_serve(settings(models, "gate", "tensorrt", "GPU"))
     assert (network.info.engine, network.info.device) == ("openvino", "CPU")
@@ -49,7 +49,7 @@ def test_without_tensorrts_package_openvino_stands_in(models: Path, monkeypatch:
     assert network.build is None
 
 
-def test_without_a_driver_openvino_stands_in(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_driver_openvino_is_used(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_a_driver(monkeypatch)
     network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert network.info.engine == "openvino"
@@ -58,44 +58,44 @@ def test_without_a_driver_openvino_stands_in(models: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "tensorrt"])
-def test_without_its_onnx_file_openvino_stands_in(models: Path, kind: str) -> None:
+def test_for_a_model_without_an_onnx_file_openvino_is_used(models: Path, kind: str) -> None:
     network = loading.load_to_serve(settings(models, "yard", kind))
     assert network.info.engine == "openvino"
     assert "yard has no .onnx file" in str(network.lacks)
 
 
-def test_what_stands_in_keeps_nothing_of_the_engine_that_failed(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_failed_engine_is_not_kept_in_memory(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_a_driver(monkeypatch)
     network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert network.lacks is not None
     assert network.lacks.__traceback__ is None
 
 
-def test_an_engine_that_works_lacks_nothing(models: Path) -> None:
+def test_a_working_engine_is_used(models: Path) -> None:
     network = loading.load_to_serve(settings(models, "gate", "onnxruntime"))
     assert (network.info.engine, network.lacks) == ("onnxruntime", None)
 
 
-def test_an_engine_that_can_be_built_is_told_apart(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_can_be_built_is_distinguished(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Jetson(monkeypatch)
     network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert isinstance(network.lacks, NotBuilt)
     assert network.build is not None
 
 
-def test_nothing_stands_in_for_openvino_itself(models: Path) -> None:
+def test_openvino_itself_is_not_replaced(models: Path) -> None:
     with pytest.raises(EngineError, match="GPU"):
         loading.load_to_serve(settings(models, "gate", "openvino", "GPU.7"))
 
 
 @pytest.mark.parametrize("kind", ["openvino", "tensorrt"])
-def test_nothing_stands_in_for_a_damaged_model(models: Path, kind: str) -> None:
+def test_a_damaged_model_is_an_error_with_any_engine(models: Path, kind: str) -> None:
     (models / "gate" / "model.bin").write_bytes(b"damage")
     with pytest.raises(ModelError, match=r"model\.bin is damaged"):
         loading.load_to_serve(settings(models, "gate", kind))
 
 
-async def test_the_box_says_what_is_to_be_mended_and_does_not_go_dark(
+async def test_a_replaced_engine_is_a_finding_that_says_what_to_fix(
     serve: Serve, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_tensorrt(monkeypatch)
@@ -106,9 +106,7 @@ async def test_the_box_says_what_is_to_be_mended_and_does_not_go_dark(
         assert finding.do.startswith("Fix this, then restart the service")
 
 
-async def test_a_model_that_the_engine_cannot_run_does_not_take_the_place_of_one_that_it_runs(
-    serve: Serve, models: Path
-) -> None:
+async def test_a_model_that_the_engine_cannot_run_is_not_activated(serve: Serve, models: Path) -> None:
     onnxruntime = flags(models, "gate", "onnxruntime")
     async with serve(load=loading.load_to_serve, wait_ready=True, **onnxruntime) as running:
         with pytest.raises(ModelError, match=r"yard has no \.onnx file"):
@@ -116,7 +114,7 @@ async def test_a_model_that_the_engine_cannot_run_does_not_take_the_place_of_one
         assert running.report()["engine"]["model"] == "gate"
 
 
-async def test_where_a_stand_in_serves_another_model_is_taken_into_use_all_the_same(
+async def test_while_openvino_replaces_the_engine_other_models_can_be_activated(
     serve: Serve, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_tensorrt(monkeypatch)

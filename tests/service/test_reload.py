@@ -1,4 +1,4 @@
-"""Which settings a reload changes."""
+"""A reload: which settings it changes, and what it reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_live_key_is_a_setting() -> None:
     assert set(LIVE) - {"cameras"} <= set(KEYS)
 
 
-def test_what_differs_is_named_with_its_section() -> None:
+def test_changed_settings_are_named_with_their_section() -> None:
     before, after = with_(), with_(flow__burst="9", server__port="9", profile="realtime")
     assert changed(before, after) == [
         "cache.ttl_s", "flow.burst", "flow.min_interval_s", "log.level", "profile", "server.port"
@@ -49,23 +49,25 @@ def test_cameras_are_named_one_by_one() -> None:
 
 @given(st.sets(st.sampled_from(sorted(KEYS))))
 @settings(max_examples=50, deadline=None)
-def test_the_keys_that_changed_are_the_ones_that_are_named(keys: set[str]) -> None:
+def test_exactly_the_changed_keys_are_named(keys: set[str]) -> None:
     other = Settings()
     for key in keys:
         section, _, name = key.partition(".")
         old = getattr(other, section)
-        new = msgspec.structs.replace(old, **{name: [getattr(old, name)]})  # any other value will do
+        new = msgspec.structs.replace(old, **{name: [getattr(old, name)]})  # any other value
         other = msgspec.structs.replace(other, **{section: new})
     assert changed(Settings(), other) == sorted(keys)
 
 
 class Rig:
-    """A reload whose file is `written`; `began`: the settings of the start."""
+    """A reload with a settings file. `started_with`: the settings at the start."""
 
-    def __init__(self, began: Settings | None = None, *, built_ahead: bool = False) -> None:
+    def __init__(self, started_with: Settings | None = None, *, built_ahead: bool = False) -> None:
         self.written: Settings | ConfigError = with_()
         self.applied: list[Settings] = []
-        self.reload = Reload(began or with_(), read=self._read, apply=self.applied.append, built_ahead=built_ahead)
+        self.reload = Reload(
+            started_with or with_(), read=self._read, apply=self.applied.append, built_ahead=built_ahead
+        )
 
     def _read(self) -> Settings:
         if isinstance(self.written, ConfigError):
@@ -77,7 +79,7 @@ class Rig:
         asyncio.run(self.reload.once())
 
 
-def test_a_bad_file_is_a_problem_until_a_good_one_comes() -> None:
+def test_an_invalid_file_is_a_problem_until_a_valid_one_is_read() -> None:
     rig = Rig()
     assert rig.reload.problem is None
     rig.reads(ConfigError("appliance.toml, line 3: unknown key 'server.prot'"))
@@ -87,7 +89,7 @@ def test_a_bad_file_is_a_problem_until_a_good_one_comes() -> None:
     assert rig.reload.problem is None
 
 
-def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_every_reload_logs_the_settings_that_need_a_restart(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig()
     new = with_(engine__threads="1", flow__max_side="320")
     rig.reads(new)
@@ -98,17 +100,19 @@ def test_what_waits_for_a_restart_is_said_at_every_reload_until_then(caplog: pyt
     assert "restart the service to apply: engine.threads" in caplog.text
 
 
-def test_an_engine_that_is_built_ahead_gets_no_larger_input_before_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_prebuilt_engine_needs_a_restart_for_a_larger_input(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     rig = Rig(with_(flow__max_side="640"), built_ahead=True)
-    for written, held in ((1280, 640), (320, 320), (640, 640)):
+    for written, applied in ((1280, 640), (320, 320), (640, 640)):
         rig.reads(with_(flow__max_side=str(written)))
-        assert rig.applied[-1].flow.max_side == held
+        assert rig.applied[-1].flow.max_side == applied
         needs_restart = "restart the service to apply: flow.max_side" in caplog.text
-        assert needs_restart == (written > held)
+        assert needs_restart == (written > applied)
         caplog.clear()
 
 
-def test_any_other_engine_gets_a_larger_input_at_once() -> None:
+def test_other_engines_get_a_larger_input_at_once() -> None:
     rig = Rig(with_(flow__max_side="640"))
     rig.reads(with_(flow__max_side="1280"))
     assert rig.applied[-1].flow.max_side == 1280

@@ -1,4 +1,4 @@
-"""Parts that fail and are started again, while everything else goes on."""
+"""Parts that are restarted after a failure, while everything else continues."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def anyio_backend() -> tuple[str, dict[str, Callable[[], asyncio.AbstractEventLo
     return "asyncio", {"loop_factory": SkippingLoop}
 
 
-async def test_what_fails_is_started_again_after_pauses_that_double(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_part_is_restarted_after_pauses_that_double(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
-    spare, begun = Spare(loop.time), list[float]()
+    spare, starts = Spare(loop.time), list[float]()
 
     async def fails() -> None:
-        begun.append(loop.time())
-        if len(begun) < 10:
+        starts.append(loop.time())
+        if len(starts) < 10:
             raise OSError(28, "No space left on device")
 
     await spare.keep("watch", fails)
-    pauses = [round(b - a) for a, b in itertools.pairwise(begun)]
+    pauses = [round(b - a) for a, b in itertools.pairwise(starts)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert spare.problem == "watch: OSError: [Errno 28] No space left on device"
     assert "Traceback" in caplog.text
@@ -48,7 +48,7 @@ async def test_a_failure_is_forgotten_when_the_part_works_again() -> None:
     assert spare.problem is None
 
 
-async def test_the_cause_inside_a_group_is_named() -> None:
+async def test_the_cause_in_an_exception_group_is_named() -> None:
     spare = Spare(FakeClock())
 
     async def group() -> None:
@@ -87,10 +87,10 @@ def failing_once(error: Exception) -> Callable[[], Awaitable[None]]:
 
 
 class Unlisted(dict[str, Any]):
-    """Settings of cameras that cannot be listed: what a mistake of ours in the watch looks like."""
+    """Camera settings that raise an error when they are listed, like a bug of ours."""
 
     def __iter__(self) -> Iterator[str]:
-        raise LookupError("a mistake of ours")
+        raise LookupError("a bug of ours")
 
 
 class TestInTheService:
@@ -98,15 +98,15 @@ class TestInTheService:
     def anyio_backend(self) -> str:
         return "asyncio"
 
-    async def test_a_history_that_fails_is_a_finding_and_no_camera_notices(self, serve: Serve) -> None:
+    async def test_a_failing_history_is_a_finding_and_does_not_affect_cameras(self, serve: Serve) -> None:
         async with serve(flow__burst="100") as running, camera(running.url, "gate") as gate:
             book = running.started.parts.path.book
-            sound, book.policies = book.policies, Unlisted()
+            valid, book.policies = book.policies, Unlisted()
             with anyio.fail_after(10):
                 while running.started.parts.vitals.notices().part_failed is None:
                     await asyncio.sleep(0.01)
-            assert running.started.parts.vitals.notices().part_failed == "watch: LookupError: a mistake of ours"
-            book.policies = sound
+            assert running.started.parts.vitals.notices().part_failed == "watch: LookupError: a bug of ours"
+            book.policies = valid
             assert "part_failed" in [finding.code for finding in running.started.parts.vitals.findings()]
             await gate.push({"image": picture(1), "frame_id": 1})
             assert (await gate.answer(1))[0] == "detection_results"

@@ -1,4 +1,4 @@
-"""The service as a service manager sees it: started, watched, reloaded, stopped, and never dark."""
+"""The service under a service manager: start, watchdog, reload and stop, also with invalid settings or models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ import pytest
 import socketio
 
 from appliance.control.client import Control
-from tests.manager import LONG_S, Manager, Service
 from tests.models.bundles import make_bundles
+from tests.service_manager import LONG_S, Manager, Service
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 @pytest.fixture
 def models(tmp_path: Path) -> str:
-    """A setting for a folder with one small model, that finds colours."""
+    """A setting for a folder with one small model, which finds colours."""
     return f"model.dir={make_bundles(tmp_path / 'models', 'yolo11n')}"
 
 
@@ -39,17 +41,29 @@ def fake(manager: Manager, *arguments: str, **environ: str) -> Service:
     return manager.start(*arguments, module="tests.fake_service", **environ)
 
 
-def push(manager: Manager, picture: bytes) -> threading.Thread:
-    """Post a picture without waiting for its answer."""
+def push(manager: Manager, picture: bytes) -> Future[int]:
+    """Post a picture and wait until it is in flight; return the status of the response, which comes later."""
     request = urllib.request.Request(f"{manager.url}/v1/vision/detection", picture, {"Content-Type": "image/jpeg"})
 
-    def post() -> None:
-        with contextlib.suppress(OSError):  # the service ended meanwhile
-            urllib.request.urlopen(request, timeout=LONG_S).close()
+    response = Future[int]()
 
-    thread = threading.Thread(target=post, daemon=True)
-    thread.start()
-    return thread
+    def post() -> None:
+        try:
+            with urllib.request.urlopen(request, timeout=LONG_S) as answer:
+                response.set_result(answer.status)
+        except OSError as error:  # the service has ended
+            response.set_exception(error)
+
+    threading.Thread(target=post, daemon=True).start()
+    until(lambda: manager.get("/health")[1]["engine"]["in_flight"] > 0)
+    return response
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + LONG_S
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
 
 
 async def connected(url: str, **auth: str) -> socketio.AsyncSimpleClient:
@@ -59,7 +73,7 @@ async def connected(url: str, **auth: str) -> socketio.AsyncSimpleClient:
 
 
 async def event(client: socketio.AsyncSimpleClient, name: str) -> Any:
-    """The payload of the next event of this name."""
+    """Wait for the next event with this name; return its payload."""
     while True:
         got, payload = await client.receive(timeout=LONG_S)
         if got == name:
@@ -70,7 +84,7 @@ def findings(manager: Manager) -> dict[str, str]:
     return {finding["code"]: finding["what"] for finding in manager.get("/health")[1]["findings"]}
 
 
-def test_ready_is_said_when_the_canary_came_back_and_time_is_asked_for_until_then(manager: Manager) -> None:
+def test_ready_is_sent_after_the_self_test_and_more_time_is_requested_until_then(manager: Manager) -> None:
     service = fake(manager, "hold")
     first = manager.next()
     assert first["EXTEND_TIMEOUT_USEC"] == "30000000"
@@ -88,7 +102,7 @@ def test_ready_is_said_when_the_canary_came_back_and_time_is_asked_for_until_the
     assert (status, out) == (0, "ready\n")
 
 
-def test_an_inference_that_hangs_stops_the_ping_while_all_else_goes_on(manager: Manager, scene_jpeg: bytes) -> None:
+def test_a_hung_inference_stops_the_pings_while_everything_else_continues(manager: Manager, scene_jpeg: bytes) -> None:
     service = fake(manager, "flow.deadline_s=0.2", WATCHDOG_USEC="200000")
     manager.until(READY="1")
     manager.until(WATCHDOG="1")
@@ -97,34 +111,30 @@ def test_an_inference_that_hangs_stops_the_ping_while_all_else_goes_on(manager: 
     manager.until(STATUS="stuck")
     assert [manager.next().get("WATCHDOG") for _ in range(5)] == [None] * 5
     assert manager.get("/health/live")[0] == 200
-    service.signal(signal.SIGUSR2)  # it comes back after all, before anybody lost patience
+    service.signal(signal.SIGUSR2)  # the inference ends before the watchdog reacts
     manager.until(WATCHDOG="1")
-    service.signal(signal.SIGABRT)  # what systemd sends when it did lose it
+    service.signal(signal.SIGABRT)  # as systemd's watchdog does
     _, _, err = service.ended()
     assert "waiting for the watchdog to restart the service" in err
 
 
-def test_sigterm_gives_the_frames_that_were_taken_their_answer(manager: Manager, scene_jpeg: bytes) -> None:
+def test_after_sigterm_accepted_frames_are_still_answered(manager: Manager, scene_jpeg: bytes) -> None:
     service = fake(manager, "server.drain_s=30")
     manager.until(READY="1")
     service.signal(signal.SIGUSR1)
     answered = push(manager, scene_jpeg)
-    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
-        pass
     service.signal(signal.SIGTERM)
     manager.until(STOPPING="1")
     service.signal(signal.SIGUSR2)
     assert service.ended()[0] == 0
-    answered.join(LONG_S)
+    assert answered.result(LONG_S) == 200
 
 
-def test_the_second_ctrl_c_does_not_wait_for_anything(manager: Manager, scene_jpeg: bytes) -> None:
+def test_a_second_ctrl_c_ends_the_service_at_once(manager: Manager, scene_jpeg: bytes) -> None:
     service = fake(manager, "server.drain_s=600")
     manager.until(READY="1")
     service.signal(signal.SIGUSR1)
     push(manager, scene_jpeg)
-    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
-        pass
     service.signal(signal.SIGINT)
     manager.until(STOPPING="1")
     service.signal(signal.SIGINT)
@@ -132,13 +142,13 @@ def test_the_second_ctrl_c_does_not_wait_for_anything(manager: Manager, scene_jp
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_a_restart_refuses_nobody(family: socket.AddressFamily, tmp_path: Path, scene_jpeg: bytes) -> None:
+async def test_a_restart_refuses_no_connection(family: socket.AddressFamily, tmp_path: Path, scene_jpeg: bytes) -> None:
     try:
         manager = Manager(tmp_path, family)
     except OSError as error:
         pytest.skip(f"this machine has no such address: {error}")
     try:
-        early = waiting(manager)  # before any process is there
+        early = waiting(manager)  # before any process exists
         first = fake(manager)
         assert await asyncio.to_thread(answer_to, early) == 200
         client = await connected(manager.url)
@@ -158,18 +168,15 @@ async def test_a_restart_refuses_nobody(family: socket.AddressFamily, tmp_path: 
         manager.close()
 
 
-def test_who_comes_while_it_stops_waits_for_the_next_process(manager: Manager, scene_jpeg: bytes) -> None:
+def test_a_connection_during_the_stop_waits_for_the_next_process(manager: Manager, scene_jpeg: bytes) -> None:
     first = fake(manager, "server.drain_s=600")
     manager.until(READY="1")
     first.signal(signal.SIGUSR1)
     push(manager, scene_jpeg)
-    while manager.get("/health")[1]["engine"]["in_flight"] == 0:
-        pass
     assert manager.listened_to_by(first) == 2
     first.signal(signal.SIGTERM)
     manager.until(STOPPING="1")
-    while manager.listened_to_by(first) > 1:  # the one that it was given
-        pass
+    until(lambda: manager.listened_to_by(first) == 1)  # the inherited descriptor
     late = waiting(manager)
     first.signal(signal.SIGUSR2)
     assert first.ended()[0] == 0
@@ -178,7 +185,7 @@ def test_who_comes_while_it_stops_waits_for_the_next_process(manager: Manager, s
 
 
 def waiting(manager: Manager) -> http.client.HTTPConnection:
-    """A connection that has been made and has asked, whether anybody is there to answer or not."""
+    """Connect and send a request, whether a service is running or not."""
     connection = http.client.HTTPConnection(manager.url.removeprefix("http://"), timeout=LONG_S)
     connection.request("GET", "/health/live")
     return connection
@@ -189,15 +196,15 @@ def answer_to(connection: http.client.HTTPConnection) -> int:
         return answer.status
 
 
-async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_when_it_is(
+async def test_invalid_settings_cause_safe_mode_until_the_file_is_fixed(
     manager: Manager, models: str, tmp_path: Path, scene_jpeg: bytes
 ) -> None:
     path = tmp_path / "appliance.toml"
     path.write_text('[server]\nviewer_token = "s3cret"\n[flow]\nmax_sied = 640\n')
     service = manager.start("--config", str(path), "--set", models)
-    said = await asyncio.to_thread(manager.until, READY="1")
+    message = await asyncio.to_thread(manager.until, READY="1")
     what = f"{path}, line 4: unknown key 'flow.max_sied'; did you mean 'max_side'?"
-    assert said["STATUS"] == f"safe mode: invalid settings: {what}"
+    assert message["STATUS"] == f"safe mode: invalid settings: {what}"
     status, report = await asyncio.to_thread(manager.get, "/health")
     assert (status, report["status"]) == (503, "critical")
     (finding,) = [finding for finding in report["findings"] if finding["severity"] == "critical"]
@@ -211,13 +218,13 @@ async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_
     assert what in refused["error"]
     await client.disconnect()
 
-    path.write_text("[server]\nviewer_token = 5\n")  # another mistake
-    said = await asyncio.to_thread(manager.until, READY="1")
-    assert "line 2: server.viewer_token = (secret)" in said["STATUS"]
+    path.write_text("[server]\nviewer_token = 5\n")  # another error
+    message = await asyncio.to_thread(manager.until, READY="1")
+    assert "line 2: server.viewer_token = (secret)" in message["STATUS"]
     path.write_text('[server]\nviewer_token = "s3cret"\n[flow]\nmax_side = 640\n')
     assert "MONOTONIC_USEC" in await asyncio.to_thread(manager.until, RELOADING="1")
-    said = await asyncio.to_thread(manager.until, READY="1")
-    assert not said["STATUS"].startswith("safe mode")
+    message = await asyncio.to_thread(manager.until, READY="1")
+    assert not message["STATUS"].startswith("safe mode")
     assert (await asyncio.to_thread(manager.get, "/health/ready"))[0] == 200
     service.signal(signal.SIGTERM)
     status, _, err = await asyncio.to_thread(service.ended)
@@ -225,7 +232,7 @@ async def test_wrong_settings_leave_a_box_that_says_what_to_mend_and_comes_back_
     assert "s3cret" not in err
 
 
-def test_a_broken_model_leaves_a_reachable_box_that_tries_again_when_told(manager: Manager, tmp_path: Path) -> None:
+def test_a_broken_model_causes_safe_mode_and_is_loaded_again_on_reload(manager: Manager, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     service = manager.start("--set", f"model.dir={folder}")
@@ -239,7 +246,7 @@ def test_a_broken_model_leaves_a_reachable_box_that_tries_again_when_told(manage
     assert manager.get("/health/ready")[0] == 200
 
 
-def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Manager, tmp_path: Path) -> None:
+def test_after_the_activation_of_its_first_model_a_service_reloads_normally(manager: Manager, tmp_path: Path) -> None:
     folder, path = tmp_path / "models", tmp_path / "appliance.toml"
     folder.mkdir()
     path.write_text("[server]\nmax_connections = 5\n")
@@ -255,14 +262,14 @@ def test_a_box_that_was_given_its_first_model_reloads_like_any_other(manager: Ma
     assert "starting again with the present settings" not in err
 
 
-def test_a_wrong_flag_ends_it_even_under_systemd(manager: Manager) -> None:
+def test_an_invalid_flag_ends_the_service_even_under_systemd(manager: Manager) -> None:
     status, _, err = manager.start("--set", "server.prot=80").ended()
     assert status == 2
     assert "did you mean 'port'?" in err
 
 
 @pytest.mark.parametrize("governor", ["true", "false"])
-async def test_a_reload_changes_tokens_limits_and_the_log_and_drops_no_camera(
+async def test_a_reload_changes_tokens_limits_and_the_log_level_and_disconnects_no_camera(
     manager: Manager, models: str, tmp_path: Path, governor: str
 ) -> None:
     path = tmp_path / "appliance.toml"
@@ -270,8 +277,8 @@ async def test_a_reload_changes_tokens_limits_and_the_log_and_drops_no_camera(
     service = manager.start("--config", str(path), "--set", models, "--set", f"governor.enabled={governor}")
     await asyncio.to_thread(manager.until, READY="1")
     client = await connected(manager.url, name="gate", token="old")
-    told = await event(client, "connected")
-    assert told["limits"]["max_side"] == 640
+    greeting = await event(client, "connected")
+    assert greeting["limits"]["max_side"] == 640
 
     path.write_text(
         'profile = "realtime"\n[log]\nlevel = "error"\n[flow]\nmax_side = 320\nmin_interval_s = 2.5\nburst = 7\n'
@@ -290,11 +297,11 @@ async def test_a_reload_changes_tokens_limits_and_the_log_and_drops_no_camera(
     await second.disconnect()
     service.signal(signal.SIGTERM)
     _, _, err = await asyncio.to_thread(service.ended)
-    assert "wrong token" not in err  # a warning, which is no longer written
+    assert "wrong token" not in err  # a warning, which is no longer logged
     assert "reloaded" not in err
 
 
-def test_a_bad_file_on_reload_changes_nothing_and_is_a_finding_until_a_good_one_comes(
+def test_an_invalid_file_on_reload_changes_nothing_and_is_a_finding_until_it_is_fixed(
     manager: Manager, models: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "appliance.toml"
@@ -320,7 +327,7 @@ def reload_to(manager: Manager, service: Service, path: Path, text: str) -> None
     manager.until(READY="1")
 
 
-def test_secrets_come_from_systemds_credentials(manager: Manager, models: str, tmp_path: Path) -> None:
+def test_secrets_are_read_from_systemd_credentials(manager: Manager, models: str, tmp_path: Path) -> None:
     folder = tmp_path / "credentials"
     folder.mkdir()
     (folder / "server.api_key").write_text("k3y\n")
@@ -332,13 +339,13 @@ def test_secrets_come_from_systemds_credentials(manager: Manager, models: str, t
         urllib.request.urlopen(f"{manager.url}/v1/vision/detection?api_key=k3y", b"x", timeout=LONG_S)
 
 
-def test_no_frame_writes_to_the_disk(manager: Manager, models: str, scene_jpeg: bytes, tmp_path: Path) -> None:
-    """A flash card wears out. 300 pictures of 60 kB are 18 MB; a record or two of other things may fall between."""
+def test_frames_cause_no_disk_writes(manager: Manager, models: str, scene_jpeg: bytes, tmp_path: Path) -> None:
+    """Flash cards wear out. 300 pictures of 60 kB are 18 MB; a few other records are allowed."""
     counted = disk_writes(os.getpid())
     (tmp_path / "probe").write_bytes(bytes(100_000))
     if disk_writes(os.getpid()) < counted + 100_000:
-        pytest.skip("this machine does not count what a process writes to its disk (write_bytes in /proc/PID/io)")
-    # Without the history, which is written once a minute whatever cameras send.
+        pytest.skip("this machine does not count the disk writes of a process (write_bytes in /proc/PID/io)")
+    # Without the history, which is saved once a minute.
     flags = ("--set", "cache.enabled=false", "--set", "state.history=false")
     service = manager.start("--profile", "realtime", "--set", models, *flags)
     manager.until(READY="1")
@@ -349,14 +356,14 @@ def test_no_frame_writes_to_the_disk(manager: Manager, models: str, scene_jpeg: 
             with urllib.request.urlopen(request, timeout=LONG_S) as answer:
                 assert answer.status == 200
 
-    push(100)  # a camera that is alone brings a second network into use, whose files are noted once
+    push(100)  # a single camera causes the compilation of a second network, whose files are recorded once
     before = disk_writes(service.pid)
     push(300)
     assert disk_writes(service.pid) - before <= 16384
 
 
 def disk_writes(pid: int) -> int:
-    """Bytes that a process has sent to disks so far; 0 where the kernel does not tell."""
+    """Bytes that a process has written to disks so far; 0 if the kernel does not count them."""
     try:
         lines = Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines()
     except OSError:

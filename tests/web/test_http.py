@@ -399,8 +399,9 @@ async def test_an_incomplete_body_is_freed_at_once(serve: Serve) -> None:
                 await asyncio.sleep(0.1)
                 writer.transport.abort()
             with anyio.fail_after(20):
-                while tracemalloc.get_traced_memory()[0] > 3_000_000:
+                while (held_bytes := tracemalloc.get_traced_memory()[0]) > 3_000_000:
                     await asyncio.sleep(0.02)
+            assert held_bytes <= 3_000_000
         finally:
             tracemalloc.stop()
             gc.enable()

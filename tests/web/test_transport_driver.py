@@ -60,6 +60,7 @@ async def test_many_frames_in_one_polled_body_arrive(serve: Serve) -> None:
         for number in range(20):
             await eye.push_blind({"image": picture(1), "frame_id": number})
         await eye.until(lambda heard: eye.count() >= 20)
+        assert all(eye.answers(number) for number in range(20))
 
 
 async def test_a_polled_body_may_be_chunked_and_come_in_pieces(serve: Serve) -> None:

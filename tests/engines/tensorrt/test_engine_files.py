@@ -67,7 +67,9 @@ def test_the_one_file_that_fits_is_selected(jetson: Jetson, network: Path) -> No
     jetson.build(network, says={"tensorrt": "8.6.1"}).rename(network.parent / "a.engine")
     jetson.build(network).rename(network.parent / "b.engine")
     jetson.build(network, says={"gpu": "Thor"}).rename(network.parent / "c.engine")
-    jetson.engine(network).close()
+    engine = jetson.engine(network)
+    assert engine.name == "tensorrt"
+    engine.close()
 
 
 def test_an_engine_that_tensorrt_rejects_is_built_again(jetson: Jetson, network: Path, tmp_path: Path) -> None:

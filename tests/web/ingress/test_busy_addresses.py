@@ -15,17 +15,20 @@ PATIENCE_S = 30
 
 
 async def test_sixty_cameras_behind_one_router_reconnect_at_once(serve: Serve) -> None:
+    connections = 0
     async with ready(serve) as running:
 
         async def camera(number: int) -> None:
+            nonlocal connections
             async with websocket(running, f"camera{number}", address=REMOTE):
-                pass
+                connections += 1
 
         with anyio.fail_after(PATIENCE_S):
             for _ in range(2):
                 async with anyio.create_task_group() as group:
                     for number in range(60):
                         group.start_soon(camera, number)
+    assert connections == 120
 
 
 async def test_a_burst_of_events_is_answered_in_order_and_completely(serve: Serve) -> None:
@@ -36,7 +39,8 @@ async def test_a_burst_of_events_is_answered_in_order_and_completely(serve: Serv
         await client.send(b"".join(events))
         with anyio.fail_after(PATIENCE_S):
             for number in range(count):
-                await client.reader.readuntil(f"43{number}[".encode())
+                answer = f"43{number}[".encode()
+                assert (await client.reader.readuntil(answer)).endswith(answer)
 
 
 async def test_pipelined_requests_of_a_busy_address_are_all_answered(serve: Serve) -> None:
