@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SOURCE ?= demo
+HOST   ?= 127.0.0.1
 PORT   ?= 8080
 BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
@@ -13,8 +14,8 @@ MODEL  := models/yolo11n/manifest.json
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
-run: setup model ## run the service with a demo camera; open http://127.0.0.1:8080/ (SOURCE=clip.mp4 | photos/ | /dev/video0, PORT=8080)
-	@exec $(BIN)/appliance serve --profile realtime --port $(PORT) --camera "$(SOURCE)"
+run: setup model ## run the service with a demo camera; open http://127.0.0.1:8080/ (SOURCE=clip.mp4 | photos/ | /dev/video0, HOST=0.0.0.0, PORT=8080)
+	@exec $(BIN)/appliance serve --profile realtime --host $(HOST) --port $(PORT) --camera "$(SOURCE)"
 
 setup: .venv/.installed ## create the environment .venv
 
@@ -69,8 +70,8 @@ bundle: .venv/.installed $(MODEL) ## make one file that installs a device withou
 install: ## install on this machine: /opt/appliance, units, settings, first start (root)
 	@provisioning/install.sh
 
-clean: ## remove everything installed and built, except the models
-	rm -rf .venv .cache build *.egg-info
+clean: ## remove everything installed, built and saved, except the models
+	rm -rf .venv .cache .state build *.egg-info
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v <= (3, 13))' || \

@@ -46,7 +46,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Load the settings from the file, the environment and the flags. Raises ConfigError."""
-    return loader.load(config_path(arguments), os.environ, flags_of(arguments))
+    return loader.load(config_path(arguments), os.environ, flags_of(arguments), checkout())
 
 
 def in_force(arguments: argparse.Namespace) -> Settings:
@@ -59,6 +59,12 @@ def in_force(arguments: argparse.Namespace) -> Settings:
 def config_path(arguments: argparse.Namespace) -> Path | None:
     """The settings file: the one given with `--config`, else the default one."""
     return getattr(arguments, "config", None) or loader.default_path()
+
+
+def checkout() -> Path | None:
+    """The repository from which the package is used; None: it is installed."""
+    root = Path(loader.__file__).parents[2]
+    return root if (root / "Makefile").exists() and (root / "pyproject.toml").exists() else None
 
 
 def flags_of(arguments: argparse.Namespace) -> dict[str, str]:

@@ -12,6 +12,7 @@ from appliance.cli.arguments import FAILED, OK, USAGE, add_command, add_settings
 from appliance.device import logs
 from appliance.errors import BadFrame
 from appliance.values import Detected, Failed, Picture
+from appliance.vision import picture_files
 
 if TYPE_CHECKING:
     from appliance.commands.detect_files import Still
@@ -21,7 +22,9 @@ def add(commands: Any) -> None:
     """Add the command."""
     detect = add_command(commands, "detect", _detect, "detect objects in picture files, without a running service")
     add_settings(detect)
-    detect.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="JPEG, PNG or WebP files")
+    detect.add_argument(
+        "pictures", nargs="+", type=Path, metavar="PICTURE", help="JPEG, PNG or WebP files, or folders of them"
+    )
     detect.add_argument("--json", action="store_true", help="print one JSON object per picture")
     detect.add_argument(
         "--save", type=Path, metavar="FILE", help="draw the detections and write the picture to FILE (one PICTURE only)"
@@ -29,14 +32,17 @@ def add(commands: Any) -> None:
 
 
 def _detect(arguments: argparse.Namespace) -> int:
-    if arguments.save and len(arguments.pictures) != 1:
+    pictures = [file for path in arguments.pictures for file in (picture_files.find(path) if path.is_dir() else [path])]
+    if not pictures:
+        return complain(f"no JPEG, PNG or WebP files in {', '.join(map(str, arguments.pictures))}", FAILED)
+    if arguments.save and len(pictures) != 1:
         return complain("--save works with one picture only", USAGE)
     settings = in_force(arguments)
     logs.set_up("warning")
     from appliance.commands.detect_files import detect_files
 
     worst = OK
-    with closing(detect_files(settings, arguments.pictures)) as stills:
+    with closing(detect_files(settings, pictures)) as stills:
         for still in stills:
             worst = max(worst, _show(still, arguments))
     return worst

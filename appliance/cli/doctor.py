@@ -8,6 +8,8 @@ from typing import Any
 from appliance.cli.arguments import FAILED, OK, add_command, add_settings, in_force
 from appliance.device import logs
 
+_MARKS = {True: "✓", False: "✗", None: "?"}
+
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -22,8 +24,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     exit_code = OK
     for result in examine(settings):
-        print(f"  {'✓' if result.ok else '✗'} {result.name:<14} {result.text}", flush=True)
-        if not result.ok:
+        print(f"  {_MARKS[result.ok]} {result.name:<14} {result.text}", flush=True)
+        if result.ok is False:
             print(f"    → {result.fix}", flush=True)
             exit_code = FAILED
     return exit_code

@@ -9,6 +9,7 @@ from appliance import durations
 from appliance.cli.arguments import OK, USAGE, add_command, complain, running_service
 
 if TYPE_CHECKING:
+    from appliance.control.client import Control
     from appliance.control.protocol import GovernorStatus
 
 
@@ -33,7 +34,8 @@ def add(governor: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    print(describe(running_service().governor()))
+    service = running_service()
+    _print(service.governor(), service)
     return OK
 
 
@@ -43,13 +45,19 @@ def _hold(arguments: argparse.Namespace) -> int:
     for_s = durations.parse(arguments.for_)
     if not for_s or for_s > LONGEST_HOLD_S:
         return complain("--for: at most 24h, for example 90s, 10m or 2h", USAGE)
-    print(describe(running_service().hold(arguments.state, for_s)))
+    service = running_service()
+    _print(service.hold(arguments.state, for_s), service)
     return OK
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    print(describe(running_service().release()))
+    service = running_service()
+    _print(service.release(), service)
     return OK
+
+
+def _print(status: GovernorStatus | None, service: Control) -> None:
+    print(f"{describe(status)}\nService: {service.peer}")
 
 
 def describe(status: GovernorStatus | None) -> str:

@@ -7,11 +7,13 @@ import asyncio
 import faulthandler
 import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__
-from appliance.cli.arguments import OK, add_command, add_settings, config_path, flags_of, settings_of
+from appliance.camera import sources
+from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, settings_of
 from appliance.device import logs
 from appliance.errors import ConfigError
 from appliance.settings import loader
@@ -21,6 +23,9 @@ from appliance.timeline import Timeline
 
 if TYPE_CHECKING:
     from appliance.flow.inference import Network
+    from appliance.service import run
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def add(commands: Any) -> None:
@@ -41,11 +46,12 @@ def add(commands: Any) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     timeline = Timeline(time.monotonic, time.monotonic())
+    if arguments.camera and not arguments.camera.startswith(("env:", "@")):
+        sources.check_exists(arguments.camera)
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # so that the watchdog's SIGABRT prints the stack of every thread
-    from appliance.service import loading, run, supervise
-    from appliance.service.addresses import addresses
+    from appliance.service import loading, supervise
     from appliance.service.ending import end_around_the_engine
 
     timeline.mark("imports")
@@ -62,16 +68,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         nonlocal opened
         opened = True
         timeline.mark("port open")
-        presented = started.parts.encryption.tls.state
-        first, *others = addresses(settings.server.host, started.port, tls=presented is not None)
-        print(f"appliance {__version__}  {settings.profile}  {first}", flush=True)
-        for other in others:
-            print(f"  from the network: {other}", flush=True)
-        if presented is not None:
-            print(f"  certificate SHA-256: {presented.facts.fingerprint_in_pairs}", flush=True)
-            print(
-                f"  for `appliance camera --to`: {(others or [first])[0]}#sha256={presented.facts.key_pin}", flush=True
-            )
+        for line in _banner(settings, started):
+            print(line, flush=True)
 
     def ready(started: run.Started) -> None:
         timeline.mark("first answer")
@@ -89,6 +87,22 @@ def _serve(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _banner(settings: Settings, started: run.Started) -> Iterator[str]:
+    """What the console shows once the port is open: how to reach the service, and from where."""
+    from appliance.service.addresses import addresses
+
+    presented = started.parts.encryption.tls.state
+    first, *others = addresses(settings.server.host, started.port, tls=presented is not None)
+    yield f"appliance {__version__}  {settings.profile}  {first}"
+    for other in others:
+        yield f"  from the network: {other}"
+    if presented is not None:
+        yield f"  certificate SHA-256: {presented.facts.fingerprint_in_pairs}"
+        yield f"  for `appliance camera --to`: {(others or [first])[0]}#sha256={presented.facts.key_pin}"
+    if settings.server.host in _LOOPBACK:
+        yield "  Only this machine can connect. To open it to the network: server.host (make run HOST=0.0.0.0)"
+
+
 def _choose(arguments: argparse.Namespace) -> Chosen:
     """Load the settings; in safe mode, the valid part of invalid ones and the error. Raises ConfigError."""
     try:
@@ -96,4 +110,4 @@ def _choose(arguments: argparse.Namespace) -> Chosen:
     except ConfigError as error:
         if not (arguments.safe_mode or "NOTIFY_SOCKET" in os.environ):
             raise
-        return Chosen(loader.salvage(config_path(arguments), os.environ, flags_of(arguments)), error)
+        return Chosen(loader.salvage(config_path(arguments), os.environ, flags_of(arguments), checkout()), error)

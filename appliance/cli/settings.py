@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from appliance.cli.arguments import OK, add_command, add_settings, settings_of
+from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, settings_of
 from appliance.settings import loader
 
 
@@ -26,6 +26,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     path = arguments.file or loader.default_path()
-    loader.load(path, os.environ)
+    problems = loader.problems(path, os.environ)
+    for problem in problems:
+        complain(problem, USAGE)
+    if problems:
+        return USAGE
     print(f"{path or 'defaults and environment'}: valid")
     return OK

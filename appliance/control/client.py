@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from appliance.control.callers import peer_of
 from appliance.control.protocol import (
     ActivateRequest,
     CameraList,
@@ -42,6 +44,8 @@ class Control:
 
     def __init__(self, sockets: Sequence[Path]) -> None:
         self._sockets = sockets
+        self.peer = ""
+        """The service that answered last: its process and its socket."""
 
     def governor(self) -> GovernorStatus | None:
         """Read the governor's status; None: it is disabled."""
@@ -76,7 +80,9 @@ class Control:
         forbidden: Path | None = None
         for path in self._sockets:
             try:
-                return _exchange(path, method, url, body, timeout_s)
+                pid, content = _exchange(path, method, url, body, timeout_s)
+                self.peer = f"process {pid}, {path}"
+                return content
             except PermissionError:
                 forbidden = path
             except (FileNotFoundError, ConnectionRefusedError):
@@ -97,14 +103,20 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self.pid = 0
+        """The process that answers."""
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+        self.pid, uid = peer_of(self.sock)
+        if self._path.is_relative_to("/tmp") and uid not in (0, os.getuid()):
+            raise ConnectionRefusedError  # anyone may create a socket there
 
 
-def _exchange(path: Path, method: str, url: str, body: Struct | None, timeout_s: float) -> bytes:
+def _exchange(path: Path, method: str, url: str, body: Struct | None, timeout_s: float) -> tuple[int, bytes]:
+    """The process that answered, and its response."""
     connection = _UnixConnection(path, timeout_s)
     try:
         connection.request(method, url, None if body is None else msgspec.json.encode(body))
@@ -115,7 +127,7 @@ def _exchange(path: Path, method: str, url: str, body: Struct | None, timeout_s:
     if response.status != 200:
         refusal = msgspec.json.decode(content, type=ErrorResponse)
         raise NoService(refusal.error, refusal.code)
-    return content
+    return connection.pid, content
 
 
 def _status(content: bytes) -> GovernorStatus | None:

@@ -32,7 +32,7 @@ _MIN_C, _MAX_C = -40.0, 130.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TimedTemperature:
     """One temperature as the sensor reported it."""
 
     at_s: float
@@ -43,9 +43,9 @@ class Sample:
 class Belief:
     """What earlier readings say about the next one."""
 
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TimedTemperature, ...] = ()
     """The last plausible temperatures as read, oldest first."""
-    best: Sample | None = None
+    best: TimedTemperature | None = None
     """The believed temperature, and when a sample last supported it."""
     confirmed: bool = False
     """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
@@ -65,11 +65,11 @@ def _with_sample(belief: Belief, reading: Reading) -> Belief:
     before = belief.samples
     if temp_c is None or (before and at_s <= before[-1].at_s):
         return belief
-    samples = (*before, Sample(at_s, temp_c))[-_SAMPLES:]
+    samples = (*before, TimedTemperature(at_s, temp_c))[-_SAMPLES:]
     return Belief(samples, _best(belief.best, samples), confirmed=bool(before))
 
 
-def _best(best: Sample | None, samples: tuple[Sample, ...]) -> Sample:
+def _best(best: TimedTemperature | None, samples: tuple[TimedTemperature, ...]) -> TimedTemperature:
     """Choose between the latest sample and what was believed before it."""
     *earlier, latest = samples
     if best is None or any(_reachable(sample, latest) for sample in (best, *earlier)):
@@ -78,10 +78,10 @@ def _best(best: Sample | None, samples: tuple[Sample, ...]) -> Sample:
         return min(best, latest, key=lambda sample: sample.temp_c)
     if latest.at_s - best.at_s <= _CONTRADICTED_S:
         return best
-    return Sample(latest.at_s, median(sample.temp_c for sample in samples))
+    return TimedTemperature(latest.at_s, median(sample.temp_c for sample in samples))
 
 
-def _reachable(earlier: Sample, later: Sample) -> bool:
+def _reachable(earlier: TimedTemperature, later: TimedTemperature) -> bool:
     return abs(later.temp_c - earlier.temp_c) <= _JUMP_C + _RATE_C_S * (later.at_s - earlier.at_s)
 
 

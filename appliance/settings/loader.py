@@ -35,25 +35,58 @@ def load(
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
+    checkout: Path | None = None,
 ) -> Settings:
     """Load a TOML file, `$CREDENTIALS_DIRECTORY`, `APPLIANCE_SECTION_KEY` variables and `section.key` flags.
 
+    `checkout`: a repository whose `models/` and `.state/` are the default folders.
+
     Raises ConfigError with the source, the key and the accepted values.
     """
-    environ = environ or {}
-    layers = [*([*_device_defaults(path), sources.of_toml(path)] if path is not None else []), *_credentials(environ),
-               *sources.of_environment(environ, Settings), *sources.of_flags(flags or {}, Settings)]  # fmt: skip
-    for source in layers:
-        sources.check(source, Settings)
-    settings = _merged(layers)
-    _check_together(settings)
-    return settings
+    layers, problems = _read(path, environ or {}, flags or {}, checkout)
+    for problem in problems:
+        raise problem
+    return _merged(layers)
 
 
-def _device_defaults(path: Path) -> Iterable[Layer]:
-    """Defaults of an installed device: its models folder does not depend on the current directory."""
-    if path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
+def problems(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Everything that is wrong with the settings, one text for each error."""
+    return [str(problem) for problem in _read(path, environ, {}, None)[1]]
+
+
+def _read(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None
+) -> tuple[list[Layer], list[ConfigError]]:
+    """All sources, weakest first, and all errors in them."""
+    layers: list[Layer] = []
+    problems: list[ConfigError] = []
+    readers: tuple[Callable[[], Iterable[Layer]], ...] = (
+        lambda: _defaults(path, environ, checkout),
+        lambda: [sources.of_toml(path)] if path is not None else [],
+        lambda: _credentials(environ),
+        lambda: sources.of_environment(environ, Settings),
+        lambda: sources.of_flags(flags, Settings),
+    )
+    for read in readers:
+        try:
+            layers += read()
+        except ConfigError as error:
+            problems.append(error)
+    problems += [error for layer in layers for error in sources.errors_in(layer, Settings)]
+    if not problems:
+        problems += _contradictions(_merged(layers))
+    return layers, problems
+
+
+def _defaults(path: Path | None, environ: Mapping[str, str], checkout: Path | None) -> Iterable[Layer]:
+    """Folders that do not depend on the current directory: those of an installed device, or of a checkout."""
+    if path is not None and path.parts[-len(_SYSTEM.parts) :] == _SYSTEM.parts:
         yield Layer("device defaults", {"model": {"dir": str(path.parents[2] / "opt/appliance/models")}})
+    elif checkout is not None:
+        tree: sources.Tree = {"model": {"dir": str(checkout / "models")}}
+        if not environ.get("STATE_DIRECTORY"):
+            tree["state"] = {"dir": str(checkout / ".state")}
+        yield Layer("checkout defaults", tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +100,9 @@ class Chosen:
         return self.settings == other.settings and str(self.problem) == str(other.problem)
 
 
-def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
+def salvage(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None = None
+) -> Settings:
     """The defaults with the valid part of `[server]`, so that a device with invalid settings keeps its address.
 
     Raises ConfigError when the flags themselves are invalid: the person who typed them sees it.
@@ -84,7 +119,7 @@ def salvage(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, s
         with contextlib.suppress(ConfigError):
             for source in read():
                 _keep_valid(source, server.tree["server"])
-    return _merged([server, *sources.of_flags(flags, Settings)])
+    return _merged([*_defaults(path, environ, checkout), server, *sources.of_flags(flags, Settings)])
 
 
 def _keep_valid(source: Layer, server: sources.Tree) -> None:
@@ -149,11 +184,11 @@ def _toml_list(items: tuple[Any, ...]) -> str:
     return "[" + ", ".join(msgspec.json.encode(item).decode() for item in items) + "]"
 
 
-def _check_together(settings: Settings) -> None:
-    """Reject settings that contradict each other across sources."""
+def _contradictions(settings: Settings) -> Iterator[ConfigError]:
+    """Settings that contradict each other across sources."""
     target, critical = settings.governor.target_temp_c, settings.governor.critical_temp_c
     if critical <= target:
-        raise ConfigError(
+        yield ConfigError(
             f"governor.critical_temp_c = {critical:g} must be above governor.target_temp_c = {target:g}: "
             "the device reduces its load at the target and pauses inference at the critical temperature"
         )
@@ -171,25 +206,26 @@ def _check_together(settings: Settings) -> None:
     for written, camera in settings.cameras.items():
         name = camera_names.normal(written)
         if name is None:
-            raise ConfigError(f"[cameras.{written!r}]: invalid camera name: {camera_names.RULE}")
-        if name in known:
-            raise ConfigError(f"[cameras.{written!r}] and [cameras.{known[name]!r}] name the same camera; remove one")
-        known[name] = written
-        _check_areas(f"cameras.{written}", camera)
+            yield ConfigError(f"[cameras.{written!r}]: invalid camera name: {camera_names.RULE}")
+        elif name in known:
+            yield ConfigError(f"[cameras.{written!r}] and [cameras.{known[name]!r}] name the same camera; remove one")
+        else:
+            known[name] = written
+        yield from _area_errors(f"cameras.{written}", camera)
 
 
-def _check_areas(where: str, camera: CameraSettings) -> None:
+def _area_errors(where: str, camera: CameraSettings) -> Iterator[ConfigError]:
     areas: dict[str, Outline] = {f"zones.{name}": zone.points for name, zone in camera.zones.items()}
     areas |= {f"masks.{name}": mask.points for name, mask in camera.masks.items()}
     for name, points in areas.items():
         if _area(points) < _LEAST_AREA:
-            raise ConfigError(
+            yield ConfigError(
                 f"{where}.{name}.points = {[list(point) for point in points]}: encloses no area. "
                 "Give at least three corners [x, y] in parts of the picture, such as [[0, 0], [1, 0], [1, 0.5]]"
             )
     for name, limits in camera.filters.items():
         if limits.min_share > limits.max_share:
-            raise ConfigError(
+            yield ConfigError(
                 f"{where}.filters.{name}: min_share = {limits.min_share:g} must not be above "
                 f"max_share = {limits.max_share:g}"
             )

@@ -129,12 +129,19 @@ def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
 
 def check(layer: Layer, schema: Schema) -> None:
     """Check one source against the schema. Raises ConfigError for the first unknown key or invalid value."""
+    for error in errors_in(layer, schema):
+        raise error
+
+
+def errors_in(layer: Layer, schema: Schema) -> Iterator[ConfigError]:
+    """One error for each unknown key and invalid value of a source."""
     hints = _hints(schema)
     for key, value in layer.tree.items():
         section = hints.get(key)
         if section is None:
-            raise _unknown(layer, key, key, list(hints))
-        _check_field(layer, key, value, section, field_types(schema)[key][1])
+            yield _unknown(layer, key, key, list(hints))
+        else:
+            yield from _field_errors(layer, key, value, section, field_types(schema)[key][1])
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:
@@ -172,8 +179,6 @@ def _of_text(source: str, dotted: str, value: str, schema: Schema) -> Layer:
         return Layer(source, {section: value}, from_text=True)
     kind = _hints(schema).get(section)
     known = field_types(kind) if isinstance(kind, type) and issubclass(kind, Struct) else {}
-    if key not in known:
-        check(Layer(source, {section: {key: value}}, from_text=True), schema)
     if key in known and get_origin(known[key][0]) is tuple:
         return Layer(source, {section: {key: [item.strip() for item in value.split(",") if item.strip()]}}, True)
     return Layer(source, {section: {key: value}}, from_text=True)
@@ -193,50 +198,63 @@ def _lines(text: str) -> dict[str, int]:
     return numbers
 
 
-def _check_field(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
+def _field_errors(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> Iterator[ConfigError]:
     """Check a section, a table of sections by name, or a value."""
     bare, limits = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, msgspec.Meta())
     if get_origin(bare) is dict:
-        _check_table(layer, where, value)
-        if limits.max_length is not None and len(value) > limits.max_length:
-            raise _invalid(layer, where, f"{len(value)} sections", requirement(hint), doc)
-        for name, entry in value.items():
-            if len(name) > _MAX_NAME or _CONTROL.search(name):
-                reason = f"a name must have at most {_MAX_NAME} characters, without control characters"
-                raise _invalid(layer, where, name, reason, doc)
-            _check_field(layer, f"{where}.{name}", entry, get_args(bare)[1], doc)
+        yield from _table_errors(layer, where, value, hint, limits, doc)
     elif isinstance(bare, type) and issubclass(bare, Struct):
-        _check_section(layer, where, value, bare)
-    else:
-        _check_value(layer, where, value, hint, doc)
+        yield from _section_errors(layer, where, value, bare)
+    elif error := _value_error(layer, where, value, hint, doc):
+        yield error
 
 
-def _check_section(layer: Layer, where: str, tree: Any, kind: Schema) -> None:
-    _check_table(layer, where, tree)
+def _table_errors(
+    layer: Layer, where: str, value: Any, hint: Any, limits: msgspec.Meta, doc: str
+) -> Iterator[ConfigError]:
+    if error := _not_a_table(layer, where, value):
+        yield error
+        return
+    if limits.max_length is not None and len(value) > limits.max_length:
+        yield _invalid(layer, where, f"{len(value)} sections", requirement(hint), doc)
+    kind = get_args(get_args(hint)[0] if get_origin(hint) is Annotated else hint)[1]
+    for name, entry in value.items():
+        if len(name) > _MAX_NAME or _CONTROL.search(name):
+            reason = f"a name must have at most {_MAX_NAME} characters, without control characters"
+            yield _invalid(layer, where, name, reason, doc)
+        else:
+            yield from _field_errors(layer, f"{where}.{name}", entry, kind, doc)
+
+
+def _section_errors(layer: Layer, where: str, tree: Any, kind: Schema) -> Iterator[ConfigError]:
+    if error := _not_a_table(layer, where, tree):
+        yield error
+        return
     fields = field_types(kind)
     hints = _hints(kind)
     for key, value in tree.items():
         if key not in fields:
-            raise _unknown(layer, f"{where}.{key}", key, list(fields))
-        _check_field(layer, f"{where}.{key}", value, hints[key], fields[key][1])
+            yield _unknown(layer, f"{where}.{key}", key, list(fields))
+        else:
+            yield from _field_errors(layer, f"{where}.{key}", value, hints[key], fields[key][1])
 
 
-def _check_table(layer: Layer, where: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise ConfigError(
-            f"{layer.at(where)}: {where} is a section, not a value. Write [{where}] with its keys below it."
-        )
+def _not_a_table(layer: Layer, where: str, value: Any) -> ConfigError | None:
+    if isinstance(value, Mapping):
+        return None
+    return ConfigError(f"{layer.at(where)}: {where} is a section, not a value. Write [{where}] with its keys below it.")
 
 
-def _check_value(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> None:
+def _value_error(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> ConfigError | None:
     try:
         converted = msgspec.convert(value, hint, strict=not layer.from_text)
     except msgspec.ValidationError:
-        raise _invalid(layer, where, value, requirement(hint), doc) from None
+        return _invalid(layer, where, value, requirement(hint), doc)
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise _invalid(layer, where, value, requirement(hint), doc)
+        return _invalid(layer, where, value, requirement(hint), doc)
     if any(_CONTROL.search(text) for text in _texts(converted)):
-        raise _invalid(layer, where, value, "must not contain control characters", doc)
+        return _invalid(layer, where, value, "must not contain control characters", doc)
+    return None
 
 
 def _invalid(layer: Layer, where: str, value: Any, reason: str, doc: str) -> ConfigError:

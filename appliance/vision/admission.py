@@ -4,6 +4,7 @@ Rules of this file:
 - The memory for decoding is computed from the header before it starts (`decode.peak_bytes`).
 - Free memory is read at that moment, because a reading from a second ago misses the frames since.
 - The same amount again, up to 64 MB, stays free for other frames in the meantime and for errors of the prediction.
+- No image may take more than 200 MB: only a WebP above 32 megapixels does.
 - Usual camera images, baseline JPEGs, are admitted without a check. When free memory is unknown, nothing is refused.
 """
 
@@ -20,6 +21,7 @@ from appliance.vision import decode
 
 _UNCHECKED_BYTES = 16_000_000
 _RESERVE_BYTES = 64_000_000
+_MOST_BYTES = 200_000_000
 
 
 class Admission:
@@ -36,6 +38,8 @@ class Admission:
         Raises BadFrame image_too_large when there is not enough memory.
         """
         need = decode.peak_bytes(picture, at_least)
+        if need > _MOST_BYTES:
+            raise _too_large(picture, need, f"at most {_MOST_BYTES / 1e6:.0f} MB may be used for one image")
         if need <= _UNCHECKED_BYTES:
             yield
             return
@@ -54,14 +58,14 @@ class Admission:
     def _check(self, picture: Picture, need: int) -> None:
         room, reserve = self._room_bytes(), min(need, _RESERVE_BYTES)
         if room is not None and need + reserve > room:
-            raise _too_large(picture, need, max(0, room - reserve))
+            raise _too_large(picture, need, f"only {max(0, room - reserve) / 1e6:.0f} MB is available")
 
 
-def _too_large(picture: Picture, need: int, usable: int) -> BadFrame:
+def _too_large(picture: Picture, need: int, why: str) -> BadFrame:
     size = picture.size
     advice = "send a baseline JPEG, which is decoded at a reduced size, or an image with fewer pixels"
     return BadFrame(
         f"decoding this {picture.format.upper()} of {size.width}x{size.height} pixels takes {need / 1e6:.0f} MB of "
-        f"memory, but only {usable / 1e6:.0f} MB is available; {advice}",
+        f"memory, but {why}; {advice}",
         "image_too_large",
     )

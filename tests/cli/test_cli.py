@@ -132,6 +132,39 @@ def test_detect_saves_the_picture_with_bounding_boxes(models_setting: str, red: 
     assert not differs[100:, 200:].any()
 
 
+def test_detect_takes_the_pictures_of_a_folder(
+    models_setting: str, red: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "second.png").write_bytes(red.read_bytes())
+    assert run("detect", "--json", "--set", models_setting, str(tmp_path)) == 0
+    assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()] == [
+        str(red), str(tmp_path / "second.png"),
+    ]  # fmt: skip
+
+
+def test_a_folder_without_pictures_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", str(tmp_path)) == 1
+    assert capsys.readouterr().err == f"appliance: no JPEG, PNG or WebP files in {tmp_path}\n"
+
+
+def test_a_demo_source_that_does_not_exist_ends_the_service_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("serve", "--port", "0", "--host", "127.0.0.1", "--camera", "/no/such.mp4") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("appliance: /no/such.mp4: no such file, folder or device.")
+    assert err.count("\n") == 1
+
+
+def test_config_check_reports_all_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text("[server]\nport = 70000\n[flow]\nmax_sied = 640\n")
+    assert run("config", "check", str(file)) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "line 2: server.port = 70000" in first
+    assert "did you mean 'max_side'" in second
+
+
 def test_save_is_rejected_with_two_pictures(models_setting: str, red: Path, tmp_path: Path) -> None:
     assert run("detect", "--set", models_setting, "--save", str(tmp_path / "out.jpg"), str(red), str(red)) == 2
 
@@ -151,15 +184,15 @@ def test_an_invalid_picture_is_exit_code_1_and_the_others_are_still_processed(
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)).save(file, "JPEG")
     half.write_bytes(file.getvalue()[:3000])
-    assert run("detect", "--set", models_setting, *map(str, (text, half, missing, tmp_path, red))) == 1
+    assert run("detect", "--set", models_setting, *map(str, (text, half, missing, red))) == 1
     shown = capsys.readouterr()
     assert "red" in shown.out
     errors = shown.err.splitlines()
-    assert len(errors) == 4
+    assert len(errors) == 3
     assert all(line.startswith("appliance: ") for line in errors)
     for path, code, line in zip(
-        (text, half, missing, tmp_path),
-        ("image_unsupported", "image_corrupt", "file_unreadable", "file_unreadable"),
+        (text, half, missing),
+        ("image_unsupported", "image_corrupt", "file_unreadable"),
         errors,
         strict=True,
     ):

@@ -8,6 +8,7 @@ import os
 import pwd
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -67,8 +68,10 @@ async def call(method: Callable[..., GovernorStatus | None], *arguments: Any) ->
 
 
 async def test_the_status_has_state_reason_and_ladder(tmp_path: Path) -> None:
+    control = Control([tmp_path / "c.sock"])
     async with running(tmp_path / "c.sock") as governor:
-        status = await call(Control([tmp_path / "c.sock"]).governor)
+        status = await call(control.governor)
+    assert control.peer == f"process {os.getpid()}, {tmp_path / 'c.sock'}"
     assert (status.cur_state, status.max_state, status.reason) == (1, LAST, "temperature")
     assert status.why == "chip temperature 76 °C, target below 75 °C"
     assert status.transitions == governor.transitions == 1
@@ -238,3 +241,15 @@ async def test_actions_are_audited_with_the_local_user(tmp_path: Path) -> None:
         (f"{user} (operator)", "governor_hold"),
     ]
     assert audit.latest()[1].fields == {"level": 3, "for_s": 60.0}
+
+
+def test_a_socket_of_another_user_under_tmp_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone may create /tmp/appliance-0/control.sock and wait for root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder) / "control.sock"
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.bind(str(path))
+            stranger.listen()
+            monkeypatch.setattr("appliance.control.client.peer_of", lambda _: (1, 12345))
+            with pytest.raises(NoService, match="No running service"):
+                Control([path]).governor()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from appliance.errors import ConfigError
+from appliance.redaction import redact
 from appliance.settings import loader, sources
 from appliance.settings.requirements import requirement
 from appliance.settings.schema import PROFILES, Settings
@@ -445,7 +446,9 @@ def test_an_invalid_area_or_filter_is_named(toml: str, parts: list[str], tmp_pat
     assert all(part in text for part in parts), text
 
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(
+    lambda text: redact(text) == text  # what looks like a password is not shown
+)
 cameras = st.builds(
     CameraSettings,
     weight=st.floats(0.01, 100),
@@ -600,3 +603,23 @@ def test_names_of_cameras_keep_to_the_rule_for_names(tmp_path: Path) -> None:
     settings.write_text('[cameras."Portão"]\n[cameras."Portão "]\n')
     with pytest.raises(ConfigError, match="name the same camera"):
         loader.load(settings)
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text("[server]\nport = 70000\nhots = 'x'\n[flow]\nmax_side = 'big'\n[sever]\nport = 1\n")
+    environ = {"APPLIANCE_FLOW_BURST": "0", "APPLIANCE_NOTHING_AT_ALL": "1"}
+    found = loader.problems(file, environ)
+    for part in ("line 2: server.port", "unknown key 'server.hots'", "flow.max_side", "'sever'", "APPLIANCE_FLOW_BURST",
+                 "APPLIANCE_NOTHING_AT_ALL"):  # fmt: skip
+        assert sum(part in text for text in found) == 1, (part, found)
+    assert len(found) == 6
+
+
+def test_a_checkout_keeps_its_models_and_state(tmp_path: Path) -> None:
+    loaded = loader.load(None, {}, {}, checkout=tmp_path)
+    assert (loaded.model.dir, loaded.state.dir) == (str(tmp_path / "models"), str(tmp_path / ".state"))
+    under_systemd = loader.load(None, {"STATE_DIRECTORY": "/var/lib/appliance"}, {}, checkout=tmp_path)
+    assert under_systemd.state.dir == ""
+    chosen = loader.load(None, {}, {"model.dir": "elsewhere"}, checkout=tmp_path)
+    assert chosen.model.dir == "elsewhere"

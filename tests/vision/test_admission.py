@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -36,6 +37,14 @@ def test_a_large_image_is_decoded_when_memory_suffices() -> None:
 def test_an_image_that_does_not_fit_is_refused_with_the_figures() -> None:
     with pytest.raises(BadFrame, match=r"takes 60 MB .* only 20 MB is available; .* baseline JPEG") as caught:  # noqa: SIM117
         with Admission(lambda: 80 * MB).admitted(picture(), SMALL):
+            pass
+    assert caught.value.code == "image_too_large"
+
+
+def test_no_image_may_take_more_than_200_mb_however_much_is_free() -> None:
+    huge = replace(picture("WEBP", 64, 64), size=Size(6320, 6320), held_bytes=6 * 6320 * 6320)
+    with pytest.raises(BadFrame, match=r"at most 200 MB may be used for one image; .* baseline JPEG") as caught:  # noqa: SIM117
+        with Admission().admitted(huge, SMALL):
             pass
     assert caught.value.code == "image_too_large"
 

@@ -6,6 +6,7 @@ import functools
 import re
 from pathlib import Path
 
+from appliance.camera.sources import url
 from appliance.camera.sources.source import Source
 from appliance.errors import SourceError
 from appliance.redaction import redact
@@ -27,7 +28,7 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
         from appliance.camera.sources.picamera import PicameraSource
 
         return PicameraSource(int(match[1] or 0))
-    from appliance.camera.sources import folder, http_camera, live, pyav, url, video
+    from appliance.camera.sources import folder, http_camera, live, pyav, video
 
     if url.is_url(source):
         address = url.parse(source)
@@ -36,14 +37,20 @@ def open_source(source: str, *, rtsp_transport: str = "auto") -> Source:
             return live.LiveSource(lambda _: camera, patient=True)
         return live.LiveSource(lambda _: pyav.network(source, rtsp_transport), patient=True)
     path = Path(source)
-    if not _exists(path):
-        raise SourceError(f"{redact(source)}: no such file, folder or device. Valid sources: {KINDS}", "source_missing")
+    check_exists(source)
     if path.is_char_device():
         without_jpeg = functools.partial(pyav.webcam, source, form=None)
         return live.LiveSource(lambda limits: pyav.webcam(source, limits), without_jpeg, sized=True)
     if path.is_dir() or picture_files.is_named_as_picture(path):
         return folder.FolderSource(path)
     return video.VideoSource(source)
+
+
+def check_exists(source: str) -> None:
+    """Raise SourceError if a source is neither an address nor an existing file, folder or device."""
+    drawn_or_remote = source == "demo" or source.startswith("picamera") or url.is_url(source)
+    if not drawn_or_remote and not _exists(Path(source)):
+        raise SourceError(f"{redact(source)}: no such file, folder or device. Valid sources: {KINDS}", "source_missing")
 
 
 def _exists(path: Path) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Whether one check passed, what it found, and how to fix a failure."""
+    """What one check found, and how to fix a failure."""
 
     name: str
-    ok: bool
+    ok: bool | None
+    """None: unknown, because this machine does not say or the check was not possible."""
     text: str
     fix: str = ""

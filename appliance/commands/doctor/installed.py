@@ -88,7 +88,9 @@ def _permissions(root: Path, owner_uid: int) -> CheckResult:
             "`sudo chmod` and `sudo chown`.",
         )
     if unreadable:
-        return CheckResult("permissions", True, f"correct, but not checked without sudo: {', '.join(unreadable)}")
+        return CheckResult(
+            "permissions", None, f"correct as far as readable; not checked without sudo: {', '.join(unreadable)}"
+        )
     return CheckResult("permissions", True, "settings, secrets and models belong to root and are closed to other users")
 
 
@@ -99,7 +101,7 @@ def _memory_limit(root: Path) -> CheckResult:
         enforced = "memory" in (groups / "cgroup.controllers").read_text(encoding="ascii").split()
     except OSError:
         if not groups.is_dir():
-            return CheckResult("memory limit", True, "unknown: the kernel shows no control groups")
+            return CheckResult("memory limit", None, "unknown: the kernel shows no control groups")
         enforced = (groups / "memory").is_dir()  # version 1
     if enforced:
         return CheckResult("memory limit", True, "enforced by the kernel")

@@ -25,7 +25,7 @@ def _temperature(reading: Reading) -> CheckResult:
     temp_c, throttle_c = reading.thermal.soc_temp_c, reading.thermal.passive_temp_c
     if temp_c is None:
         return CheckResult(
-            "temperature", True, f"unknown, so the governor cannot limit it: {_why(reading, 'thermal.soc_temp_c')}"
+            "temperature", None, f"unknown, so the governor cannot limit it: {_why(reading, 'thermal.soc_temp_c')}"
         )
     limit = "" if throttle_c is None else f"; the chip throttles at {throttle_c:.0f} °C"
     return CheckResult(
@@ -44,14 +44,14 @@ def _power(reading: Reading) -> CheckResult:
     if power.under_voltage_since_boot:
         return CheckResult("power", False, "under-voltage at least once since the board started", fix)
     if power.under_voltage is None:
-        return CheckResult("power", True, f"unknown: {_why(reading, 'power.under_voltage')}")
+        return CheckResult("power", None, f"unknown: {_why(reading, 'power.under_voltage')}")
     return CheckResult("power", True, "no under-voltage")
 
 
 def _disk(reading: Reading) -> CheckResult:
     storage = reading.storage
     if storage.free_bytes is None:
-        return CheckResult("disk", True, f"unknown: {_why(reading, 'storage.free_bytes')}")
+        return CheckResult("disk", None, f"unknown: {_why(reading, 'storage.free_bytes')}")
     worn = "" if storage.wear_percent is None else f", up to {storage.wear_percent:.0f} % worn"
     text = f"{storage.free_bytes / 1e9:.1f} GB free{worn}"
     if storage.read_only:
@@ -74,7 +74,7 @@ def _disk(reading: Reading) -> CheckResult:
 def _memory(reading: Reading) -> CheckResult:
     memory = reading.memory
     if memory.available_bytes is None:
-        return CheckResult("memory", True, f"unknown: {_why(reading, 'memory.available_bytes')}")
+        return CheckResult("memory", None, f"unknown: {_why(reading, 'memory.available_bytes')}")
     room = room_bytes(memory) or 0
     text = f"{memory.available_bytes / 1e9:.1f} GB available"
     if memory.cgroup_limit_bytes is not None:

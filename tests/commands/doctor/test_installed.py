@@ -71,7 +71,7 @@ def test_a_disabled_unit_is_named_with_the_command_that_enables_it(root: Path) -
 def test_files_accessible_to_other_users_fail(name: str, mode: int, root: Path) -> None:
     (root / name).chmod(mode)
     checks = checked(root)
-    assert [check.name for check in checks.values() if not check.ok] == ["permissions"]
+    assert [check.name for check in checks.values() if check.ok is False] == ["permissions"]
     assert f"/{name} is accessible to other users" in checks["permissions"].text
 
 
