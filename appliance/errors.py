@@ -58,16 +58,16 @@ class EngineError(ApplianceError):
 class NotBuilt(EngineError):
     """The engine must first be built for this device: engine_not_built.
 
-    `build`: the command that builds it, which takes minutes; None: this device cannot build it. `begun`: the file in
+    `build`: the command that builds it, which takes minutes; None: this device cannot build it. `marker`: the file in
     which the build notes that it has started. The caller removes it when the build ends; one that is left behind means
     that the build took the caller down with it.
     """
 
     code = "engine_not_built"
 
-    def __init__(self, message: str, build: tuple[str, ...] | None, begun: Path | None = None) -> None:
+    def __init__(self, message: str, build: tuple[str, ...] | None, marker: Path | None = None) -> None:
         super().__init__(message)
-        self.build, self.begun = build, begun
+        self.build, self.marker = build, marker
 
 
 class ConfigError(ApplianceError):

@@ -144,7 +144,7 @@ class Vitals:
         self.tls: Callable[[], TlsState | None] = lambda: None
         self._register, self._trends = Register(CATALOGUE), Trends()
         self.roster = roster
-        self._begun_s, self._restarts = clock(), restarts
+        self._started_s, self._restarts = clock(), restarts
 
     def snapshot(self) -> Snapshot:
         """The device now."""
@@ -154,7 +154,7 @@ class Vitals:
             wall_s=self._wall_clock(),
             findings=self.findings(),
             ready=self.ready(),
-            service=ServiceState(self._clock() - self._begun_s, self._restarts),
+            service=ServiceState(self._clock() - self._started_s, self._restarts),
             board=self._board,
             reading=self._reading,
             governor=self._governor_state(),

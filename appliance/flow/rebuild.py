@@ -3,7 +3,7 @@
 Rules of this file:
 - A stand-in engine serves meanwhile; `Network.lacks` holds the reason.
 - The build runs in a separate process: it takes minutes and a gigabyte of memory, may crash, and ends with the service.
-  Its marker file (`NotBuilt.begun`) counts builds that took the service down, so the service removes it when it
+  Its marker file (`NotBuilt.marker`) counts builds that took the service down, so the service removes it when it
   survives.
 - The built engine is tried like any other model (activation.py) while the stand-in serves, so cameras notice no gap. A
   concurrent activation of another model goes first. A restart loads an engine that was built but not activated.
@@ -95,7 +95,7 @@ class Rebuild:
             await self._swapped.wait()
 
     async def _build(self, network: Network, build: Build) -> None:
-        begun = network.lacks.begun if isinstance(network.lacks, NotBuilt) else None
+        marker = network.lacks.marker if isinstance(network.lacks, NotBuilt) else None
         self._results[build] = None
         failure: programs.ProgramFailed | None = None
         try:
@@ -103,9 +103,9 @@ class Rebuild:
         except programs.ProgramFailed as error:
             failure = error
         finally:
-            if begun is not None:
+            if marker is not None:
                 with contextlib.suppress(OSError):
-                    begun.unlink(missing_ok=True)
+                    marker.unlink(missing_ok=True)
         if failure is not None:
             self._keep_stand_in(network, build, StandInReason(f"the build failed: {failure}"))
         elif not await self._activate_built(network, build):

@@ -41,7 +41,7 @@ _NOT_NEEDED = (
 )  # fmt: skip
 """Without these a boot takes two thirds of the time. The machine has no screen."""
 _MARKS = """[Service]
-ExecStartPre=+/bin/sh -c "head -1 /proc/stat >/run/begun"
+ExecStartPre=+/bin/sh -c "head -1 /proc/stat >/run/started"
 ExecStartPost=+/bin/sh -c "head -1 /proc/stat >/run/ready"
 """
 """Record the CPU time at the start of the service and when it is ready."""
@@ -177,7 +177,7 @@ class Machine:
         """
         self.wait_until("ready", lambda: self.get("/health/ready")[0] == 200)
         self.wait_until("active", lambda: self.show("appliance", "ActiveState") == "active")
-        marks = self.run("cat /run/begun /run/ready 2>/dev/null").splitlines()
+        marks = self.run("cat /run/started /run/ready 2>/dev/null").splitlines()
         if not marks:
             names = ("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
             started_us, ready_us = (int(self.show("appliance", name)) for name in names)

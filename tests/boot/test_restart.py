@@ -93,7 +93,7 @@ def test_a_service_that_keeps_failing_ends_in_rescue_and_returns_after_the_fix(
     device.run("mv", "/opt/appliance/current", "/opt/appliance/lost")
     _kill(device, "KILL")
     device.wait_until("in rescue", lambda: "keeps failing" in str(device.get("/health")))
-    assert "failed five times and rests" in device.journal("appliance-rescue.socket")
+    assert "failed five times and is paused" in device.journal("appliance-rescue.socket")
     device.run("mv", "/opt/appliance/lost", "/opt/appliance/current")
     device.wait_until("ready again", lambda: device.get("/health/ready")[0] == 200)
     device.wait_until(

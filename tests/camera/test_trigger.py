@@ -69,14 +69,14 @@ async def test_the_interval_limits_how_often_the_command_runs(tmp_path: Path) ->
 async def test_one_command_runs_at_a_time(tmp_path: Path) -> None:
     clock = FakeClock()
     wait = (
-        "import sys, time, os\nopen(sys.argv[1] + '.begun', 'w')\n"
+        "import sys, time, os\nopen(sys.argv[1] + '.started', 'w')\n"
         "while not os.path.exists(sys.argv[1]): time.sleep(.01)"
     )
     trigger = Trigger(["person"], [sys.executable, "-c", wait, str(tmp_path / "go")], every_s=0, clock=clock)
     async with running(trigger):
         assert trigger.offer(["person"], b"{}")
         with anyio.fail_after(20):
-            while not (tmp_path / "go.begun").exists():
+            while not (tmp_path / "go.started").exists():
                 await asyncio.sleep(0.01)
         clock.pass_(100)
         assert not trigger.offer(["person"], b"{}")

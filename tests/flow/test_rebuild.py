@@ -31,8 +31,8 @@ def python(program: str) -> tuple[str, ...]:
     return sys.executable, "-c", program
 
 
-def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate", begun: Path | None = None) -> Inference:
-    lacks = NotBuilt(f"TensorRT cannot run {name} yet", build, begun)
+def stand_in(rig: Rig, build: tuple[str, ...] | None, name: str = "gate", marker: Path | None = None) -> Inference:
+    lacks = NotBuilt(f"TensorRT cannot run {name} yet", build, marker)
     return Inference(replace(fake_network(FakeEngine(), name), lacks=lacks), clock=rig.clock)
 
 
@@ -218,23 +218,23 @@ async def test_a_model_replaced_during_its_build_is_not_activated(tmp_path: Path
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_build_that_fails_alone_leaves_no_marker(tmp_path: Path, number: int) -> None:
     """SIGTERM: on a stop, systemd signals the builder and the service at the same time."""
-    begun = tmp_path / "begun"
-    crash = python(f"import os\nopen({str(begun)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
+    marker = tmp_path / "marker"
+    crash = python(f"import os\nopen({str(marker)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
     async with running(Rig()) as rig:
         rebuilds = Rebuilds(rig, crash)
-        rig.detector.inference = stand_in(rig, crash, begun=begun)
+        rig.detector.inference = stand_in(rig, crash, marker=marker)
         await rebuilds.until(lambda: rebuilds.rebuild.problem is not None)
-    assert not begun.exists()
+    assert not marker.exists()
 
 
 async def test_stopping_the_service_during_a_build_removes_the_marker(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
-    endless = python(f"import time\nopen({str(begun)!r}, 'w').write('1')\ntime.sleep(600)")
+    marker = tmp_path / "marker"
+    endless = python(f"import time\nopen({str(marker)!r}, 'w').write('1')\ntime.sleep(600)")
     async with running(Rig()) as rig:
         rebuilds = Rebuilds(rig, endless)
-        rig.detector.inference = stand_in(rig, endless, begun=begun)
-        await rebuilds.until(begun.exists)  # `until` then cancels the build
-    assert not begun.exists()
+        rig.detector.inference = stand_in(rig, endless, marker=marker)
+        await rebuilds.until(marker.exists)  # `until` then cancels the build
+    assert not marker.exists()
 
 
 async def test_a_jetson_starts_on_its_cpu_and_switches_to_tensorrt_once_built(

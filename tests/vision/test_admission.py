@@ -89,17 +89,17 @@ def test_medium_images_need_memory_but_do_not_wait_for_each_other() -> None:
 
 def test_large_images_are_decoded_one_at_a_time() -> None:
     admission, large = Admission(lambda: 500 * MB), picture()
-    begun, done = threading.Event(), threading.Event()
+    started, done = threading.Event(), threading.Event()
 
     def second() -> None:
-        begun.set()
+        started.set()
         with admission.admitted(large, SMALL):
             done.set()
 
     thread = threading.Thread(target=second)
     with admission.admitted(large, SMALL):
         thread.start()
-        assert begun.wait(5)
+        assert started.wait(5)
         assert not done.wait(0.05)
         with admission.admitted(picture("JPEG"), SMALL):  # smaller images continue
             pass

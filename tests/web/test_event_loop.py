@@ -50,9 +50,9 @@ def monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
         if threading.get_ident() != ours:
             run(handle)
             return
-        begun_s = time.thread_time()
+        started_s = time.thread_time()
         run(handle)
-        cost_ms = (time.thread_time() - begun_s) * 1000
+        cost_ms = (time.thread_time() - started_s) * 1000
         if cost_ms > 1:
             watch.costs.append((cost_ms, repr(handle)[:300]))
 

@@ -45,8 +45,8 @@ def test_a_video_plays_in_a_loop_in_real_time(path: Path) -> None:
     source, clock = watching(path)
     captures = [taken(source) for _ in range(2 * FRAMES + 1)]
     assert [number_of(capture.picture) for capture in captures] == [*range(FRAMES), *range(FRAMES), 0]
-    begun_s = captures[0].taken_s
-    assert [round((capture.taken_s - begun_s) * FPS, 3) for capture in captures] == list(range(2 * FRAMES + 1))
+    started_s = captures[0].taken_s
+    assert [round((capture.taken_s - started_s) * FPS, 3) for capture in captures] == list(range(2 * FRAMES + 1))
     assert clock.now_s == captures[-1].taken_s
     source.close()
 
@@ -134,14 +134,14 @@ def test_a_video_that_does_not_start_at_zero_loops_without_a_pause(tmp_path: Pat
 def test_take_times_out_while_the_next_picture_is_not_due(tmp_path: Path) -> None:
     """A time lapse must not look like a hung driver to the watchdog."""
     source, clock = watching(stamped(tmp_path / "lapse.mkv", [0.0, 3600.0, 7200.0]))
-    begun_s = clock.now_s
+    started_s = clock.now_s
     assert number_of(taken(source).picture) == 0
     assert source.take(limits()) is None
-    assert clock.now_s - begun_s == PATIENCE_S
+    assert clock.now_s - started_s == PATIENCE_S
     while (capture := source.take(limits())) is None:
-        assert clock.now_s - begun_s < 60
+        assert clock.now_s - started_s < 60
     assert number_of(capture.picture) == 1
-    assert clock.now_s - begun_s == pytest.approx(10)
+    assert clock.now_s - started_s == pytest.approx(10)
     source.close()
 
 

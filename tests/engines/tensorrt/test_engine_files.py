@@ -136,13 +136,13 @@ def test_a_build_that_stops_the_whole_service_is_tried_three_times(
     for _ in range(3):
         error = refusal(jetson, network, cache=tmp_path)
         assert error.build is not None
-        begun = error.begun
-        assert begun is not None
+        marker = error.marker
+        assert marker is not None
         assert subprocess.run(error.build, capture_output=True, timeout=120, env=env).returncode == -9
     error = refusal(jetson, network, cache=tmp_path)
     assert error.build is None
     (tries_file,) = tmp_path.glob("*.tries")
-    assert tries_file == begun
+    assert tries_file == marker
     assert "stopped the whole service 3 times, possibly because memory ran out" in str(error)
     assert f"Remove {tries_file} to try again" in str(error)
     tries_file.unlink()
