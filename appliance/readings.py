@@ -119,6 +119,11 @@ class Cpu:
     pressure_percent: float | None = None
     """Part of the last 10 s in which some task waited for a CPU (PSI)."""
     gpu_percent: float | None = None
+    limit_mhz: float | None = None
+    """The highest frequency that the system allows now: below `max_mhz` in a power mode or with a cap."""
+    work_ms: float | None = None
+    """CPU time of a small fixed piece of work. It shows the real clock; a Raspberry Pi's kernel reports only the
+    frequency that it asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,16 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubts:
+    """What the sensors' values contradict; `governor/doubt.py` judges it over time."""
+
+    stuck_temp_c: float | None = None
+    """What the temperature sensor reports whatever the load; `thermal.soc_temp_c` is then None."""
+    slowed: bool = False
+    """The busy chip is clearly slower than it was, although the board may not report throttling."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One reading of all sensors."""
 
@@ -171,6 +186,7 @@ class Reading:
     system: System = field(default_factory=System)
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Why a value is None, by "group.field": `thermal.soc_temp_c`: "no temperature sensor found for the chip"."""
+    doubts: Doubts = field(default_factory=Doubts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,19 @@ Rules of this file:
   therefore counts with its second sample. If samples only contradict each other, their median counts.
 - A value that no working chip has (0, NaN, 999) is a drop-out. Drop-outs are bridged for a few seconds with what was
   believed before.
+- A temperature that the load contradicts (doubt.py) is unknown.
 - A reading shown twice is one sample: it cannot support itself.
 - CPU use outside 0 to 100 % is unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from statistics import median
 
-from appliance.readings import Cpu, Reading
+from appliance.governor.doubt import Doubt, question
+from appliance.readings import Cpu, Doubts, Reading
 
 _JUMP_C, _RATE_C_S = 3.0, 3.0
 """A believed temperature moves at most this far, and this far for each second since the last one. Chips do move faster
@@ -50,13 +52,22 @@ class Belief:
     confirmed: bool = False
     """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
     wrong one: nothing drastic may rest on it."""
+    doubt: Doubt = field(default_factory=Doubt)
 
 
 def believe(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
     """Return the belief after one more reading, and the reading with what is believed in place of what was read."""
-    belief = _with_sample(belief, reading)
-    thermal = replace(reading.thermal, soc_temp_c=_temp_c(belief, reading))
-    return belief, replace(reading, thermal=thermal, cpu=_usable(reading.cpu))
+    belief, cpu = _with_sample(belief, reading), _usable(reading.cpu)
+    temp_c = _temp_c(belief, reading)
+    doubt = question(belief.doubt, replace(reading, cpu=cpu), temp_c)
+    stuck_c, unknown = (temp_c if doubt.stuck else None), reading.unknown
+    if stuck_c is not None:
+        temp_c = None
+        unknown = {**unknown, "thermal.soc_temp_c": f"the sensor reports {stuck_c:.0f} °C whatever the load"}
+    return replace(belief, doubt=doubt), replace(
+        reading, thermal=replace(reading.thermal, soc_temp_c=temp_c), cpu=cpu, unknown=unknown,
+        doubts=Doubts(stuck_c, doubt.slow),
+    )  # fmt: skip
 
 
 def _with_sample(belief: Belief, reading: Reading) -> Belief:
@@ -66,7 +77,7 @@ def _with_sample(belief: Belief, reading: Reading) -> Belief:
     if temp_c is None or (before and at_s <= before[-1].at_s):
         return belief
     samples = (*before, TimedTemperature(at_s, temp_c))[-_SAMPLES:]
-    return Belief(samples, _best(belief.best, samples), confirmed=bool(before))
+    return replace(belief, samples=samples, best=_best(belief.best, samples), confirmed=bool(before))
 
 
 def _best(best: TimedTemperature | None, samples: tuple[TimedTemperature, ...]) -> TimedTemperature:
@@ -98,7 +109,14 @@ def _plausible(temp_c: float | None) -> float | None:
 
 
 def _usable(cpu: Cpu) -> Cpu:
-    return replace(cpu, percent=_percent(cpu.percent), own_percent=_percent(cpu.own_percent))
+    return replace(
+        cpu, percent=_percent(cpu.percent), own_percent=_percent(cpu.own_percent), mhz=_positive(cpu.mhz),
+        limit_mhz=_positive(cpu.limit_mhz), work_ms=_positive(cpu.work_ms),
+    )  # fmt: skip
+
+
+def _positive(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) and value > 0 else None
 
 
 def _percent(value: float | None) -> float | None:

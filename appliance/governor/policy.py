@@ -79,7 +79,8 @@ class State:
     transitions: int = 0
     reason: str = "normal"
     blind: str | None = None
-    """Why the temperature is unknown: `no_sensor` (there never was one) or `silent` (it stopped responding)."""
+    """Why the temperature is unknown: `no_sensor` (there never was one), `silent` (it stopped responding), `stuck` (it
+    ignores the load)."""
     hold: HeldLevel | None = None
     shortage: Shortage = field(default_factory=Shortage)
     belief: Belief = field(default_factory=Belief)
@@ -105,7 +106,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     if temp is not None:
         own, total = _use(reading, policy.ladder.steps[state.cooling].heat)
         state = replace(state, heat=learn(known, now, temp, total, own), temp_at_s=now, blind=None)
-    throttled = _throttled(reading.power, state.throttle_events)
+    throttled = _throttled(reading.power, state.throttle_events) or ("throttled" if reading.doubts.slowed else None)
     state = replace(
         state,
         throttle_events=reading.power.throttle_events,
@@ -117,6 +118,8 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
         state = replace(_go_down(state, policy.ladder.last, now), reason="critical_temperature")
     elif state.hold is not None:
         state = _move(state, min(state.hold.cooling, policy.ladder.last), now, "held")
+    elif reading.doubts.stuck_temp_c is not None:
+        state = _decide_disbelieving(state, now, policy, throttled)
     elif temp is None:
         state = _decide_blind(state, now, policy, throttled)
     else:
@@ -211,6 +214,17 @@ def _decide_blind(state: State, now: float, policy: Policy, throttled: str | Non
     careful = max(policy.ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
     careful = max(state.cooling, min(careful, policy.ladder.last - 1))
     return replace(_move(state, careful, now, "temperature_unknown"), blind="silent")
+
+
+def _decide_disbelieving(state: State, now: float, policy: Policy, throttled: str | None) -> State:
+    """Decide while the sensor is stuck: cautious whatever it says, and less while the board throttles its chip."""
+    state, waited_s = replace(state, cool_since_s=None, blind="stuck"), now - state.since_s
+    careful = policy.ladder.cautious()
+    if throttled is not None and state.cooling >= careful:
+        return _step_down(state, now, throttled, policy) if waited_s >= 3 * policy.dwell_s else state
+    if state.cooling > careful and state.reason in _BY_THE_BOARD:
+        return _step_up(state, now) if waited_s >= _min_wait_s(state, policy) else state
+    return _move(state, careful, now, "temperature_unknown")
 
 
 def _step_down(state: State, now: float, reason: str, policy: Policy) -> State:

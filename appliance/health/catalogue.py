@@ -18,6 +18,8 @@ CATALOGUE = (
     Check(heat.hot),
     Check(heat.throttled, linger_s=10),
     Check(heat.throttled_since_boot, after_s=10, severities=(Severity.INFO,)),
+    Check(heat.throttled_unseen, linger_s=60),
+    Check(heat.temperature_implausible, after_s=5, linger_s=30),
     Check(heat.temperature_unknown, after_s=5),
     Check(heat.no_temperature_sensor, after_s=10, severities=(Severity.INFO,)),
     Check(power.under_voltage, linger_s=10),

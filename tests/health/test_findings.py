@@ -15,7 +15,7 @@ from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
 from appliance.health.facts import CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
-from appliance.readings import Memory, Power, Reading, Storage, System, Thermal
+from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, FindingValue, Limits, Severity
 
 GB = 1_000_000_000
@@ -85,6 +85,17 @@ APPEARS = {
     "capped": (power(frequency_capped=True), "throttled", "degraded"),
     "soft_limit": (power(soft_limit=True), "throttled", "degraded"),
     "was_throttled": (power(throttled=False, throttled_since_boot=True), "throttled_since_boot", "info"),
+    "slower": (replace(WELL, reading=replace(COOL, doubts=Doubts(slowed=True))), "throttled_unseen", "degraded"),
+    "sensor_stuck": (
+        replace(WELL, reading=replace(NO_TEMP, doubts=Doubts(stuck_temp_c=55.0))), "temperature_implausible", "degraded"
+    ),
+    "throttled_when_cold": (
+        replace(WELL, reading=replace(
+            COOL, thermal=replace(COOL.thermal, passive_temp_c=80.0), power=Power(throttled=True)
+        )),
+        "temperature_implausible",
+        "degraded",
+    ),
     "sensor_fell_silent": (replace(WELL, reading=NO_TEMP), "temperature_unknown", "degraded"),
     "no_sensor": (replace(WELL, reading=NO_TEMP, recent=Recent()), "no_temperature_sensor", "info"),
     "weak_supply": (power(under_voltage=True), "under_voltage", "degraded"),
@@ -164,6 +175,11 @@ def test_a_finding_appears_with_advice_and_clears_again(name: str) -> None:
     assert finding.do.endswith(".")
     register.evaluate(later(WELL, PATIENCE[code] + 1))
     assert register.evaluate(later(WELL, PATIENCE[code] + 1 + LINGER[code])) == ()
+
+
+def test_a_slow_chip_is_reported_without_a_temperature_too() -> None:
+    slow = replace(WELL, reading=replace(NO_TEMP, doubts=Doubts(slowed=True)), recent=Recent())
+    assert "throttled_unseen" in codes(Register(CATALOGUE).evaluate(slow))
 
 
 def test_every_finding_in_the_catalogue_is_tested() -> None:

@@ -11,6 +11,7 @@ import psutil
 from appliance.device import kernel_files
 from appliance.device.sensors import pressure, throttle
 from appliance.device.sensors.group import GroupReading, with_reasons
+from appliance.device.sensors.work import Work
 from appliance.readings import Cpu
 
 _NOT_YET = "available after the second reading"
@@ -21,6 +22,8 @@ _REASONS = {
     "max_mhz": "this machine does not report its CPU frequency",
     "load_1m": "this system has no load average",
     "pressure_percent": pressure.REASON,
+    "limit_mhz": "this machine does not report its CPU frequency",
+    "work_ms": "this system does not count the CPU time of threads",
     "gpu_percent": "only Jetson boards report GPU usage",
 }
 _MIN_INTERVAL_S = 0.2
@@ -77,7 +80,7 @@ def find(root: Path = Path("/")) -> CpuFiles:
     )
 
 
-def read(files: CpuFiles, usage: CpuUsage) -> GroupReading[Cpu]:
+def read(files: CpuFiles, usage: CpuUsage, work: Work) -> GroupReading[Cpu]:
     """Read CPU usage, frequency and pressure."""
     percent, own_percent = usage.measure()
     loads = (kernel_files.within(kernel_files.number(path), 0, 1000) for path in files.gpu_load)
@@ -90,6 +93,8 @@ def read(files: CpuFiles, usage: CpuUsage) -> GroupReading[Cpu]:
         load_1m=round(os.getloadavg()[0], 2),
         pressure_percent=pressure.percent(files.pressure),
         gpu_percent=None if gpu is None else gpu / 10,
+        limit_mhz=throttle.mhz(files.throttle.limit_khz),
+        work_ms=work.measure(),
     )
     return with_reasons(group, _REASONS)
 

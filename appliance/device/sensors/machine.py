@@ -19,6 +19,7 @@ import psutil
 
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
 from appliance.device.sensors.threaded import ThreadedGroup
+from appliance.device.sensors.work import Work
 from appliance.ports import Clock
 from appliance.readings import Cpu, Memory, Power, Reading, Storage, System, Thermal
 
@@ -37,11 +38,12 @@ class MachineSensors:
         patience_s: float = 1.0,
     ) -> None:
         process, usage, history = psutil.Process(), cpu.CpuUsage(), throttle.ThrottleHistory()
+        work = Work(clock)
         self._clock, self._patience_s = clock, patience_s
         self._thermal = ThreadedGroup(Thermal(), lambda: partial(thermal.read, thermal.find(root)), clock=clock)
         self._power = ThreadedGroup(Power(), lambda: partial(power.read, power.find(root, clock), history), clock=clock)
         self._memory = ThreadedGroup(Memory(), lambda: partial(memory.read, memory.find(root), process), clock=clock)
-        self._cpu = ThreadedGroup(Cpu(), lambda: partial(cpu.read, cpu.find(root), usage), clock=clock)
+        self._cpu = ThreadedGroup(Cpu(), lambda: partial(cpu.read, cpu.find(root), usage, work), clock=clock)
         self._storage = ThreadedGroup(
             Storage(), lambda: partial(storage.read, storage.find(disk, root)), clock=clock, period_s=_SLOW_S
         )

@@ -92,6 +92,7 @@ class ThrottleFiles:
 
     khz: tuple[Path, ...] = ()
     max_khz: tuple[Path, ...] = ()
+    limit_khz: tuple[Path, ...] = ()
     counts: tuple[Path, ...] = ()
     word: Path | None = None
     program: Vcgencmd | None = None
@@ -104,6 +105,7 @@ def find(root: Path = Path("/"), clock: Clock = time.monotonic) -> ThrottleFiles
     return ThrottleFiles(
         khz=tuple(sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))),
         max_khz=tuple(sorted(cpus.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq"))),
+        limit_khz=tuple(sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_max_freq"))),
         counts=tuple(sorted(cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))),
         word=words[0] if words else None,
         program=_vcgencmd(root, _CHILD_WITH_FILE_EVERY_S if words else _CHILD_EVERY_S, clock),

@@ -9,6 +9,8 @@ from appliance.values import Severity
 _HEAT_REASONS = frozenset({"temperature", "critical_temperature"})
 """Reasons of limits that were lowered because of heat."""
 _HYSTERESIS_C = 2.0
+_TOO_COLD_C = 15.0
+"""Boards throttle within a few degrees of their trip point, and for some seconds after."""
 
 
 def too_hot(facts: Facts) -> Advice | None:
@@ -48,6 +50,8 @@ def throttled(facts: Facts) -> Advice | None:
     active = tuple(name for flag, name in flags if flag)
     if not active or power.under_voltage:  # a weak supply throttles the chip too, and has its own finding
         return None
+    if temperature_implausible(facts) is not None:
+        return None
     return advise(
         Severity.DEGRADED,
         "The board's firmware is throttling the chip ({flags}).",
@@ -69,8 +73,63 @@ def throttled_since_boot(facts: Facts) -> Advice | None:
     )
 
 
+def throttled_unseen(facts: Facts) -> Advice | None:
+    reading = facts.reading
+    if not reading.doubts.slowed or reading.power.under_voltage or throttled(facts) is not None:
+        return None
+    do = (
+        "Touch the housing: if it is hot, add shade, airflow or a fan. Check the power supply and its cable too. "
+        "Detection is throttled meanwhile, to let the chip cool."
+    )
+    temp_c = reading.thermal.soc_temp_c
+    if temp_c is None:
+        what = (
+            "The chip runs much slower than before under the same load, although the board does not report throttling."
+        )
+        return advise(Severity.DEGRADED, what, do, "unknown")
+    what = (
+        "The chip runs much slower than before under the same load, although the board reports {temp_c} and no "
+        "throttling."
+    )
+    return advise(Severity.DEGRADED, what, do, temp_c=temp_c)
+
+
+def temperature_implausible(facts: Facts) -> Advice | None:
+    reading = facts.reading
+    stuck_c, temp_c, passive_c = reading.doubts.stuck_temp_c, reading.thermal.soc_temp_c, reading.thermal.passive_temp_c
+    if stuck_c is not None:
+        return advise(
+            Severity.DEGRADED,
+            "The temperature sensor is stuck at {temp_c}: it ignores the load. Detection is throttled as a precaution.",
+            "Restart the device. If this comes back, the sensor or its kernel driver is faulty: replace the board.",
+            "stuck",
+            temp_c=stuck_c,
+        )
+    if not _too_cold_to_throttle(facts) or temp_c is None or passive_c is None:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "The sensor reports {temp_c}, but the board is throttling its chip, which it does at {passive_c}.",
+        "Touch the housing: if it is hot, the sensor is faulty; add shade or airflow and replace the board. If it is "
+        "cool, check the power supply and its cable.",
+        "cold",
+        temp_c=temp_c,
+        passive_c=passive_c,
+    )
+
+
+def _too_cold_to_throttle(facts: Facts) -> bool:
+    power, thermal = facts.reading.power, facts.reading.thermal
+    if power.under_voltage or not (power.throttled or power.frequency_capped) or thermal.passive_temp_c is None:
+        return False
+    cold_c = thermal.passive_temp_c - _TOO_COLD_C
+    return facts.below("temperature_implausible", thermal.soc_temp_c, cold_c, cold_c + _TOO_COLD_C / 2)
+
+
 def temperature_unknown(facts: Facts) -> Advice | None:
     if facts.reading.thermal.soc_temp_c is not None or not facts.recent.temp_seen:
+        return None
+    if facts.reading.doubts.stuck_temp_c is not None:  # has its own finding
         return None
     reason = facts.reading.unknown.get("thermal.soc_temp_c", "the sensor returns no value")
     return advise(

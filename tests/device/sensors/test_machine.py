@@ -18,6 +18,7 @@ from appliance.device import board
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
 from appliance.device.sensors.group import GroupReading, unknowns
 from appliance.device.sensors.machine import MachineSensors
+from appliance.device.sensors.work import Work
 from appliance.readings import Power
 from tests import boards
 from tests.fakes import FakeClock
@@ -98,6 +99,7 @@ def test_cpu_usage_is_known_from_the_second_measurement_on() -> None:
 BOUNDS = {
     "soc_temp_c": (-40, 130), "passive_temp_c": (-40, 130), "critical_temp_c": (-40, 130),
     "pressure_percent": (0, 100), "percent": (0, 100), "own_percent": (0, 100), "gpu_percent": (0, 100),
+    "limit_mhz": (1, 10_000), "work_ms": (0, 1000),
     "wear_percent": (0, 100), "mhz": (1, 10_000), "max_mhz": (1, 10_000), "limit_w": (0.1, 500),
     "throttle_events": (0, 1e22), "uptime_s": (0, 1e12),
     "cgroup_used_bytes": (0, 2**60), "cgroup_cache_bytes": (0, 2**61),
@@ -109,7 +111,7 @@ def everything(root: Path) -> Iterator[GroupReading[Any]]:
     yield thermal.read(thermal.find(root), dict)
     yield power.read(power.find(root), throttle.ThrottleHistory())
     yield memory.read(memory.find(root), psutil.Process())
-    yield cpu.read(cpu.find(root), cpu.CpuUsage())
+    yield cpu.read(cpu.find(root), cpu.CpuUsage(), Work())
     yield storage.read(storage.find(root, root))
     yield system.read(root, lambda: None)
 

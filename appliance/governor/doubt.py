@@ -1,0 +1,163 @@
+"""What contradicts the sensors: a temperature that no load moves, and a chip that is slower than it was.
+
+Rules of this file:
+- A die follows its own load within a minute, whatever fan and housing do. A temperature that stays within half a degree
+  although CPU use changed, and kept to the new value, is stuck. So is one that is very high on an idle chip for long.
+  Steady load proves nothing else.
+- A busy chip runs at its highest clock unless something slows it. The reference is the highest clock, and the shortest
+  CPU time of the same work, that this device kept up for a whole minute while busy: a short boost does not count. The
+  data sheet's clock is no reference: power modes and power limits are below it.
+- A clock that was limited on purpose (scaling_max_freq) is not slow. One that the kernel limits because of heat is,
+  and its cooling device says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from math import exp
+
+from appliance.readings import CoolingDevice, Power, Reading
+
+_SAME_C = 0.5
+"""A stuck sensor stays within this; sensors that work move by a step of theirs, up to 1 °C, as soon as load changes."""
+_STUCK = ((180.0, 0.4), (600.0, 0.2))
+"""This long with a change of the use that is this large. A board that warms by 3 °C at full load moves 1.2 °C with the
+first, and one that warms by 5 °C moves 1 °C with the second."""
+_IDLE_S, _IDLE_USE, _HOT_C = 600.0, 0.2, 70.0
+"""A chip that is nearly idle and this hot for this long, to half a degree. Detection is reduced or stopped then, and no
+change of load can prove anything; if the sensor does work, it moves as soon as load returns."""
+_QUICK_S, _SETTLED_S = 5.0, 60.0
+"""CPU use is smoothed over both times. It counts as high, or low, when both values are: what has only just changed may
+not have reached the die yet, and what was before may still be in it."""
+_BUSY_PERCENT = 70.0
+"""Below it, a low clock is the frequency governor's choice."""
+_NOW_S, _SUSTAINED_S = 5.0, 60.0
+_SLOW_RATIO = 0.8
+"""Other work on the same caches costs a tenth; a chip that is throttled for long falls to two thirds and below."""
+_CHANGE_S = 15.0
+"""A contradiction counts, and ends, after this long."""
+_LONGEST_STEP_S = 30.0
+_PROCESSOR = re.compile(r"processor|.*cpufreq.*|.*cpu-?idle.*|intel_powerclamp", re.IGNORECASE)
+"""Cooling devices of the kernel that slow the processor; fans have other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One measure of how fast the chip works while it is busy; higher is faster."""
+
+    now: float = 0.0
+    """Smoothed over a few seconds."""
+    busy_s: float = 0.0
+    slowest: float = 0.0
+    """The lowest value of `now` in the current minute under load."""
+    best: float | None = None
+    """The highest of these lowest values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What speaks against the sensors so far."""
+
+    at_s: float | None = None
+    quick: float | None = None
+    settled: float | None = None
+    """CPU use, 0-1, smoothed over a few seconds and over a minute."""
+    low_c: float = float("inf")
+    high_c: float = float("-inf")
+    least_use: float = 1.0
+    most_use: float = 0.0
+    since_s: float | None = None
+    """Temperature and use have stayed within these bounds since then."""
+    clock: Speed = Speed()
+    work: Speed = Speed()
+    slow: bool = False
+    """Whether the chip is slower than it should be."""
+    changing_since_s: float | None = None
+    """Since when readings have contradicted `slow`."""
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the temperature does not follow the load."""
+        if self.at_s is None or self.since_s is None:
+            return False
+        lasted_s, swing = self.at_s - self.since_s, self.most_use - self.least_use
+        if any(lasted_s >= seconds and swing >= enough for seconds, enough in _STUCK):
+            return True
+        return lasted_s >= _IDLE_S and self.low_c >= _HOT_C and self.most_use <= _IDLE_USE
+
+
+def question(doubt: Doubt, reading: Reading, temp_c: float | None) -> Doubt:
+    """Return the doubts after one more reading, whose temperature is believed to be `temp_c`."""
+    now_s, percent = reading.at_s, reading.cpu.percent
+    step_s = 0.0 if doubt.at_s is None else min(max(now_s - doubt.at_s, 0.0), _LONGEST_STEP_S)
+    if doubt.at_s is not None and not step_s:
+        return doubt
+    quick, settled = doubt.quick, doubt.settled
+    if percent is not None:
+        use = percent / 100
+        quick = use if quick is None else _towards(quick, use, step_s, _QUICK_S)
+        settled = use if settled is None else _towards(settled, use, step_s, _SETTLED_S)
+    doubt = _follow_speed(replace(doubt, at_s=now_s, quick=quick, settled=settled), reading, step_s)
+    return _follow_temperature(doubt, temp_c, doubt.slow or _reported(reading.power))
+
+
+def _follow_temperature(doubt: Doubt, temp_c: float | None, slowed: bool) -> Doubt:
+    """Note how far use has moved while the temperature has not. A throttled chip may be held at one temperature."""
+    if temp_c is None or doubt.quick is None or doubt.settled is None or doubt.at_s is None:
+        return doubt
+    low_c, high_c = min(doubt.low_c, temp_c), max(doubt.high_c, temp_c)
+    low_use, high_use = max(doubt.quick, doubt.settled), min(doubt.quick, doubt.settled)
+    if high_c - low_c > _SAME_C or (slowed and not doubt.stuck):
+        return replace(
+            doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s, least_use=low_use, most_use=high_use
+        )  # fmt: skip
+    least_use, most_use = min(doubt.least_use, low_use), max(doubt.most_use, high_use)
+    since_s = doubt.at_s if doubt.since_s is None else doubt.since_s
+    return replace(doubt, low_c=low_c, high_c=high_c, since_s=since_s, least_use=least_use, most_use=most_use)
+
+
+def _follow_speed(doubt: Doubt, reading: Reading, step_s: float) -> Doubt:
+    cpu = reading.cpu
+    busy = cpu.percent is not None and cpu.percent >= _BUSY_PERCENT
+    clock = _measured(doubt.clock, cpu.mhz if busy else None, step_s)
+    work = _measured(doubt.work, 1 / cpu.work_ms if busy and cpu.work_ms else None, step_s)
+    limited = min(1.0, cpu.limit_mhz / clock.best) if cpu.limit_mhz and clock.best else 1.0
+    slow = busy and (_slow(clock, limited) or _slow(work, limited) or _held_by_kernel(reading.thermal.cooling))
+    since_s = None
+    if slow != doubt.slow:
+        since_s = doubt.changing_since_s if doubt.changing_since_s is not None else reading.at_s
+        if reading.at_s - since_s >= _CHANGE_S:
+            return replace(doubt, clock=clock, work=work, slow=slow, changing_since_s=None)
+    return replace(doubt, clock=clock, work=work, changing_since_s=since_s)
+
+
+def _measured(speed: Speed, value: float | None, step_s: float) -> Speed:
+    """Follow a speed; None: unknown, or the chip is not busy."""
+    if value is None:
+        return replace(speed, busy_s=0.0)
+    if not speed.busy_s:
+        return replace(speed, now=value, slowest=value, busy_s=max(step_s, 0.001))
+    now, busy_s = _towards(speed.now, value, step_s, _NOW_S), speed.busy_s + step_s
+    slowest = min(speed.slowest, now)
+    if busy_s >= _SUSTAINED_S:
+        return Speed(now, 0.001, now, max(speed.best or 0.0, slowest))
+    return replace(speed, now=now, busy_s=busy_s, slowest=slowest)
+
+
+def _slow(speed: Speed, limited: float) -> bool:
+    """Whether a busy chip is slower than it was and than its limit allows."""
+    return bool(speed.busy_s) and speed.best is not None and speed.now < _SLOW_RATIO * limited * speed.best
+
+
+def _held_by_kernel(cooling: tuple[CoolingDevice, ...]) -> bool:
+    return any(device.state > 0 and _PROCESSOR.fullmatch(device.name) for device in cooling)
+
+
+def _reported(power: Power) -> bool:
+    """Whether the board says that it slows the chip."""
+    return bool(power.throttled or power.frequency_capped or power.under_voltage)
+
+
+def _towards(value: float, target: float, step_s: float, over_s: float) -> float:
+    return target + (value - target) * exp(-step_s / over_s)
