@@ -61,6 +61,15 @@ class EventOutbox:
             self._heard.pop(event.object_id, None)
         return event
 
+    def put_back(self, event: ObjectEvent) -> None:
+        """Return an event that was taken and could not be sent: it is the next again."""
+        if event.kind == "start":
+            self._heard.pop(event.object_id, None)
+        elif event.kind == "end":
+            self._hear(event.object_id)
+        self._waiting[event.object_id, event.kind] = event
+        self._waiting.move_to_end((event.object_id, event.kind), last=False)
+
     def clear(self) -> None:
         """Drop everything."""
         self.dropped += len(self._waiting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.health.checks import cameras, control, heat, memory, power, sight, storage, traffic
+from appliance.health.checks import cameras, control, heat, links, memory, power, sight, storage, traffic
 from appliance.health.findings import Check
 from appliance.values import Severity
 
@@ -45,5 +45,7 @@ CATALOGUE = (
     Check(control.part_failed),
     Check(control.certificate_invalid),
     Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),
+    Check(links.mqtt_disconnected, after_s=30),
+    Check(links.webhook_failing, after_s=30),
     Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

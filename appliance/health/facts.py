@@ -79,6 +79,10 @@ class Notices:
     part_failed: str | None = None
     """Which background tasks fail, and why."""
     certificate: CertificateNotice = CertificateNotice()
+    mqtt_problem: str | None = None
+    """Which broker is not connected, and why."""
+    webhook_problem: str | None = None
+    """Which receivers do not accept events, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,11 @@ from appliance.health.roster import Roster
 from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
 from appliance.identity.audit import Audit
+from appliance.links.links import Links
+from appliance.links.mqtt.link import Commands
 from appliance.models import active
 from appliance.ports import Clock, Publish
-from appliance.service import from_settings, loading, starts
+from appliance.service import from_settings, linking, loading, starts
 from appliance.service.changes import Changes
 from appliance.service.encryption import Encryption
 from appliance.service.reload import Reload
@@ -130,6 +132,7 @@ class Parts:
     watch: Watch
     roster_keeper: RosterKeeper
     vitals: Vitals
+    links: Links
     audit: Audit
     """Who did what."""
     app: web.Application
@@ -167,7 +170,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
     spare = Spare(clock)
     watch = _watch(folder, clock)
     vitals = _vitals(given, path, governor, canary, watch, roster, starts.count(folder))
-    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare, encryption)
+    links = linking.build_links(settings, path.feed, path.book, vitals, _commands(governor, canary), clock)
+    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare, encryption, links)
     vitals.tls = encryption.state
     return Parts(
         settings=settings,
@@ -185,6 +189,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         watch=watch,
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
+        links=links,
         audit=Audit(),
         app=_way_in(settings, clock, access, encryption, path, vitals),
     )
@@ -356,6 +361,18 @@ def _activation(given: Given, path: FramePath) -> Activation:
     )
 
 
+def _commands(governor: Governor, canary: Canary) -> Commands:
+    """What may be ordered over MQTT, where that is allowed."""
+
+    async def release_governor() -> None:
+        governor.release()
+
+    async def self_test() -> None:
+        await canary.prove()
+
+    return {"release_governor": release_governor, "self_test": self_test}
+
+
 def _notices(
     problem: ConfigError | None,
     reloads: Reload,
@@ -363,6 +380,7 @@ def _notices(
     activation: Activation,
     spare: Spare,
     encryption: Encryption,
+    links: Links,
 ) -> Notices:
     stays = rebuild.problem
     return Notices(
@@ -374,6 +392,8 @@ def _notices(
         activation_error=activation.error,
         part_failed=spare.problem,
         certificate=encryption.notice(),
+        mqtt_problem=links.mqtt_problem,
+        webhook_problem=links.webhook_problem,
     )
 
 

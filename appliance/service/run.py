@@ -163,6 +163,7 @@ async def _run(
             ("rebuild", parts.rebuild.run),
             ("events", path.feed.run),
             ("certificate", parts.encryption.run),
+            *parts.links.tasks(),
             ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)
@@ -202,6 +203,7 @@ async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting
     path.connections.refuse_new()
     await path.detector.drain(parts.settings.server.drain_s)
     path.feed.close("device_stopped")
+    await parts.links.finish(_GOODBYE_S)
     await path.publisher.drain(_GOODBYE_S)
     await path.connections.close_all(_GOODBYE_S)
     port.close()

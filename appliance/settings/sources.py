@@ -35,8 +35,8 @@ Tree = dict[str, Any]
 """Settings as nested tables: {"server": {"port": 80}}."""
 Schema = type[Struct]
 
-SECRETS = ("token", "viewer_token", "api_key")
-CREDENTIALS = "server.viewer_token, server.api_key, cameras.NAME.token"
+SECRETS = ("token", "viewer_token", "api_key", "password", "secret")
+CREDENTIALS = "server.viewer_token, server.api_key, mqtt.password, cameras.NAME.token, webhooks.NAME.secret"
 PREFIX = "APPLIANCE_"
 _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
 _MAX_BYTES = 1_000_000
@@ -99,17 +99,22 @@ def of_credentials(folder: Path) -> Iterator[Layer]:
                 raise ConfigError(
                     f"{source}: is empty, which would allow access without a secret. Write the secret to its file."
                 )
-            if name in ("server.viewer_token", "server.api_key"):
-                yield Layer(source, {"server": {name.removeprefix("server."): value}})
-            elif name.startswith("cameras.") and name.endswith(".token") and name != "cameras.token":
-                camera = name.removeprefix("cameras.").removesuffix(".token")
-                yield Layer(source, {"cameras": {camera: {"token": value}}})
-            else:
-                raise ConfigError(f"{source}: unknown credential. Valid names: {CREDENTIALS}")
+            yield Layer(source, _credential(source, name, value))
     except OSError as error:
         raise ConfigError(f"credentials in {folder}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"credentials in {folder}: a secret must be UTF-8 text") from None
+
+
+def _credential(source: str, name: str, value: str) -> Tree:
+    """The secret of this name as a tree. Raises ConfigError."""
+    if name in ("server.viewer_token", "server.api_key", "mqtt.password"):
+        section, _, key = name.partition(".")
+        return {section: {key: value}}
+    for section, key in (("cameras", "token"), ("webhooks", "secret")):
+        if name.startswith(f"{section}.") and name.endswith(f".{key}") and name != f"{section}.{key}":
+            return {section: {name.removeprefix(f"{section}.").removesuffix(f".{key}"): {key: value}}}
+    raise ConfigError(f"{source}: unknown credential. Valid names: {CREDENTIALS}")
 
 
 def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer]:

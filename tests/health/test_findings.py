@@ -144,6 +144,12 @@ APPEARS = {
     "certificate_missing": (certificate(problem="cannot read a.pem"), "certificate_invalid", "degraded"),
     "certificate_old": (certificate(expires_in_s=86_400.0), "certificate_expires", "info"),
     "certificate_expired": (certificate(expires_in_s=-1.0), "certificate_expires", "degraded"),
+    "mqtt_disconnected": (
+        replace(WELL, notices=Notices(mqtt_problem="broker:1883: Connection refused")), "mqtt_disconnected", "degraded"
+    ),
+    "webhook_failing": (
+        replace(WELL, notices=Notices(webhook_problem="alarm: no answer")), "webhook_failing", "degraded"
+    ),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

@@ -279,7 +279,9 @@ def test_an_error_names_the_line_in_the_file(tmp_path: Path) -> None:
     )  # an inline table has no line number
 
 
-@pytest.mark.parametrize("key", ["server.viewer_token", "server.api_key", "cameras.gate.token"])
+@pytest.mark.parametrize(
+    "key", ["server.viewer_token", "server.api_key", "cameras.gate.token", "mqtt.password", "webhooks.alarm.secret"]
+)
 def test_an_error_never_shows_a_secret(key: str, tmp_path: Path) -> None:
     section, _, name = key.rpartition(".")
     text = refused(f"[{section}]\n{name} = 271828", folder=tmp_path)
@@ -299,10 +301,13 @@ def test_secrets_are_read_from_systemd_credentials(credentials: Path, tmp_path: 
     (credentials / "server.viewer_token").write_text("view\n")
     (credentials / "appliance_server.api_key").write_text("key")
     (credentials / "cameras.yard.2.token").write_text("yard")
+    (credentials / "mqtt.password").write_text("broker")
+    (credentials / "webhooks.alarm.secret").write_text("signed")
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
     loaded = load('[server]\nviewer_token = "old"\n[cameras."yard.2"]\nweight = 2', environ, folder=tmp_path)
     assert (loaded.server.viewer_token, loaded.server.api_key) == ("view", "key")
     assert (loaded.cameras["yard.2"].token, loaded.cameras["yard.2"].weight) == ("yard", 2)
+    assert (loaded.mqtt.password, loaded.webhooks["alarm"].secret) == ("broker", "signed")
     environ["APPLIANCE_SERVER_API_KEY"] = "last"
     assert load("", environ, folder=tmp_path).server.api_key == "last"
 
@@ -444,6 +449,31 @@ def test_zones_masks_and_filters_of_a_camera_are_read_and_shown(tmp_path: Path) 
 def test_an_invalid_area_or_filter_is_named(toml: str, parts: list[str], tmp_path: Path) -> None:
     text = refused(f"[cameras.gate]\n{toml}", folder=tmp_path)
     assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize(
+    ("toml", "parts"),
+    [
+        ("[mqtt]\ntopic = 'a/+/b'", ["mqtt.topic", "without wildcards"]),
+        ("[mqtt]\ntopic = '/a'", ["mqtt.topic", "without a slash at its ends"]),
+        ("[mqtt]\ndevice_id = 'a b'", ["mqtt.device_id", "letters, digits"]),
+        ("[mqtt]\nevent_qos = 0", ["mqtt.event_qos", "1 or 2"]),
+        ("[webhooks.a]\nurl = 'ftp://x'", ["webhooks.a.url", "starts with http:// or https://"]),
+        ("[webhooks.a]\ntypes = ['stop']", ["webhooks.a.types", "start, update or end"]),
+        ("[webhooks]\nurl = 'http://x'", ["webhooks.url is a section"]),
+    ],
+)
+def test_an_invalid_link_is_named(toml: str, parts: list[str], tmp_path: Path) -> None:
+    text = refused(toml, folder=tmp_path)
+    assert all(part in text for part in parts), text
+
+
+def test_links_are_read_and_shown(tmp_path: Path) -> None:
+    loaded = load('[mqtt]\nhost = "broker"\n[webhooks.alarm]\nurl = "https://u:pass@x/hook?token=1"', folder=tmp_path)
+    assert loaded.webhooks["alarm"].types == ("start", "end")
+    described = loader.describe(loaded)
+    assert 'host = "broker"' in described
+    assert "pass" not in described.split("[webhooks")[1].split("secret")[0]
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(

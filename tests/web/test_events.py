@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,37 +9,15 @@ import aiohttp
 
 from appliance.events.outbox import EventOutbox
 from appliance.web.publisher import Publisher
-from tests.conftest import Running, Serve
+from tests.conftest import Serve
 from tests.events.sights import event
-from tests.fakes import FakeEngine
+from tests.links.showing import FAST, SIGN, appear, show
 from tests.web.camera import Camera, camera
 from tests.web.requests import picture
-
-SIGN = (10, 30, 110, 120, 0.9, 2)
-FAST = {"events.on_delay_s": "0", "events.off_delay_s": "0", "cache.enabled": "false"}
 
 
 def told(one: Camera) -> list[tuple[str, str]]:
     return [(payload["id"], payload["type"]) for name, payload in one.heard if name == "event"]
-
-
-numbers = itertools.count()
-
-
-async def show(running: Running, gate: Camera, *rows: tuple[float, ...]) -> None:
-    """Send frames with these objects until one is processed: several in a row may be over the rate limit."""
-    running.engine.rows = FakeEngine(rows).rows
-    while True:
-        frame_id = next(numbers)
-        await gate.push({"image": picture(1), "frame_id": frame_id})
-        if (await gate.answer(frame_id))[0] == "detection_results":
-            return
-
-
-async def appear(running: Running, gate: Camera) -> None:
-    """Let an object appear before the camera and vanish again."""
-    await show(running, gate, SIGN)
-    await show(running, gate)
 
 
 async def test_a_subscriber_gets_the_start_and_the_end_of_each_object(serve: Serve) -> None:

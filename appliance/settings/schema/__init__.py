@@ -18,9 +18,11 @@ from appliance.settings.schema.flow import FlowSettings
 from appliance.settings.schema.governor import GovernorSettings
 from appliance.settings.schema.log import LogSettings
 from appliance.settings.schema.model import ModelSettings
+from appliance.settings.schema.mqtt import MqttSettings
 from appliance.settings.schema.server import ServerSettings
 from appliance.settings.schema.state import StateSettings
 from appliance.settings.schema.tls import TlsSettings
+from appliance.settings.schema.webhook import WebhookSettings
 
 ProfileName = Literal["development", "production", "realtime"]
 
@@ -43,6 +45,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     state: StateSettings = StateSettings()
     camera: AgentSettings = AgentSettings()
+    mqtt: MqttSettings = MqttSettings()
+    webhooks: dict[str, WebhookSettings] = {}
     cameras: dict[str, CameraSettings] = {}
 
 

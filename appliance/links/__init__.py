@@ -1,0 +1,1 @@
+"""Links to other systems on the site: MQTT with Home Assistant, webhooks."""

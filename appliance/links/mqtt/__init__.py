@@ -1,0 +1,1 @@
+"""The link to an MQTT broker, and discovery by Home Assistant."""

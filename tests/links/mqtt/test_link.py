@@ -1,0 +1,298 @@
+"""MQTT against mosquitto: states, events, discovery, outages, commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Running, Serve
+from tests.links.brokers import Broker, Subscriber, broker, subscriber
+from tests.links.showing import FAST, PERSON, appear, show
+from tests.web.camera import Camera, camera
+
+ZONES = """
+[cameras.gate.zones.yard]
+points = [[0, 0], [1, 0], [1, 1], [0, 1]]
+classes = ["person"]
+"""
+BASE = "appliance/box"
+GATE = "homeassistant/device/box_gate/config"
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Broker]:
+    with broker(tmp_path) as started:
+        yield started
+
+
+def options(port: int, **more: str) -> dict[str, str]:
+    return FAST | {
+        "mqtt.host": "127.0.0.1", "mqtt.port": str(port), "mqtt.device_id": "box", "mqtt.interval_s": "1"
+    } | more  # fmt: skip
+
+
+@asynccontextmanager
+async def linked(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, toml: str = ZONES, **more: str
+) -> AsyncIterator[tuple[Running, Camera, Subscriber]]:
+    """A service with a camera, linked to a broker that a subscriber listens to."""
+    path = tmp_path / "appliance.toml"
+    path.write_text(toml)
+    async with (
+        subscriber(mosquitto.port) as seen,
+        serve(toml=path, **options(mosquitto.port, **more)) as running,
+        camera(running.url, "gate") as gate,
+    ):
+        await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
+        yield running, gate, seen
+
+
+async def test_the_device_and_its_cameras_publish_their_state(serve: Serve, mosquitto: Broker, tmp_path: Path) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (running, gate, seen):
+        await seen.until(lambda: seen.latest(f"{BASE}/state"))
+        state = seen.latest(f"{BASE}/state")
+        assert state["status"] in ("ok", "degraded", "critical")
+        assert set(state) == {"status", "findings", "temperature", "throttled", "cooling_state", "memory_available",
+                              "rate", "latency", "cameras", "model"}  # fmt: skip
+        await show(running, gate, PERSON)
+        await seen.until(lambda: (seen.latest(f"{BASE}/cameras/gate/state") or {}).get("classes", {}).get("person"))
+        state = seen.latest(f"{BASE}/cameras/gate/state")
+        assert state["classes"] == {"person": 1, "car": 0}
+        assert state["zones"] == {"yard": {"person": 1}}
+        await show(running, gate)
+        await seen.until(lambda: not seen.latest(f"{BASE}/cameras/gate/state")["classes"]["person"])
+        await seen.until(lambda: seen.latest(f"{BASE}/cameras/gate/state")["last_seen"])
+
+
+async def test_events_are_published_once_and_not_retained(serve: Serve, mosquitto: Broker, tmp_path: Path) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (running, gate, seen):
+        await appear(running, gate)
+        await seen.until(lambda: len(seen.events()) == 2)
+        start, end = seen.events()
+        assert (start["type"], end["type"]) == ("start", "end")
+        assert start["id"] == end["id"]
+        assert not any(retained for topic, _, retained in seen.messages if topic.endswith("/event"))
+
+
+async def test_a_device_that_stops_ends_its_events_and_goes_offline(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with subscriber(mosquitto.port, name="other") as other:
+        async with linked(serve, mosquitto, tmp_path) as (running, gate, _):
+            await show(running, gate, PERSON)
+        await other.until(lambda: other.text(f"{BASE}/status") == "offline")
+        assert [one["type"] for one in other.events()] == ["start", "end"]
+        assert other.events()[1]["reason"] == "device_stopped"
+
+
+async def test_a_device_that_is_cut_off_goes_offline_by_its_last_will(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with (
+        cuttable(mosquitto.port) as (port, cut),
+        subscriber(mosquitto.port) as seen,
+        serve(**options(port)),
+    ):
+        await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
+        cut()
+        await seen.until(lambda: seen.text(f"{BASE}/status") == "offline")
+        await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
+
+
+@asynccontextmanager
+async def cuttable(port: int) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """A TCP proxy to this port, and a function that cuts its connections."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(one_way(reader, back), one_way(there, writer))
+
+    def cut() -> None:
+        for writer in writers:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], cut
+    finally:
+        cut()
+        server.close()
+
+
+async def test_no_event_is_lost_or_doubled_while_the_broker_is_killed_and_comes_back(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (running, gate, seen):
+        link = running.started.parts.links.mqtt
+        assert link is not None
+        await appear(running, gate)
+        await seen.until(lambda: len(seen.events()) == 2)
+        for _ in range(2):
+            mosquitto.kill()
+            await seen.until(lambda: link.problem)
+            for _ in range(5):
+                await appear(running, gate)
+            seen.connected.clear()
+            mosquitto.start()
+            await seen.until(lambda: link.problem is None)
+            await seen.until(lambda: link.waiting == 0)
+            await appear(running, gate)
+            await appear(running, gate)
+        await seen.until(lambda: link.waiting == 0)
+        await show(running, gate, PERSON)
+        await seen.until(lambda: seen.events()[-1]["name"] == "person")
+        counts = Counter((one["id"], one["type"]) for one in seen.events())
+        assert set(counts.values()) == {1}
+        events = seen.events()[:-1]
+        assert [one["type"] for one in events] == ["start", "end"] * (len(events) // 2)
+        # Those of the outage arrive if the subscriber was back before the device.
+        assert len(events) // 2 >= 1 + 2 * 2
+
+
+async def test_a_broker_that_hangs_is_noticed_and_its_event_arrives_once(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path, **{"mqtt.timeout_s": "1"}) as (running, gate, seen):
+        link = running.started.parts.links.mqtt
+        assert link is not None
+        mosquitto.freeze()
+        await appear(running, gate)
+        await seen.until(lambda: link.problem)
+        await appear(running, gate)
+        mosquitto.thaw()
+        await seen.until(lambda: link.problem is None)
+        await seen.until(lambda: len(seen.events()) == 4)
+        assert [one["type"] for one in seen.events()] == ["start", "end"] * 2
+        assert len({one["id"] for one in seen.events()}) == 2
+
+
+async def test_discovery_is_published_again_when_home_assistant_comes_online(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (_, _, seen):
+        await seen.until(lambda: seen.latest(GATE))
+
+        def count() -> int:
+            return sum(topic == GATE for topic, _, _ in seen.messages)
+
+        before = count()
+        seen.publish("homeassistant/status", "online")
+        await seen.until(lambda: count() > before)
+        assert seen.latest("homeassistant/device/box/config")["device"]["identifiers"] == ["box"]
+
+
+async def test_a_camera_that_is_removed_disappears_from_the_broker(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path, toml="") as (running, gate, seen):
+        await appear(running, gate)
+        await seen.until(lambda: seen.latest(GATE))
+        await gate.client.disconnect()
+        roster, left = running.started.parts.vitals.roster, running.started.parts.path.book
+        await seen.until(lambda: left.get("gate") is None and not roster.sends("gate"))
+        roster.remove("gate")
+        await seen.until(lambda: seen.text(GATE) == "")
+        await seen.until(lambda: seen.text(f"{BASE}/cameras/gate/state") == "")
+    async with subscriber(mosquitto.port, name="late") as late:
+        await late.until(lambda: late.text(f"{BASE}/status"))
+        assert not [topic for topic, _, _ in late.messages if "gate" in topic]
+
+
+async def test_what_an_earlier_run_left_at_the_broker_is_removed(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path, toml=ZONES + "[cameras.old]\n") as (_, _, seen):
+        await seen.until(lambda: seen.latest("homeassistant/device/box_old/config"))
+        await seen.until(lambda: "yard person count" in (seen.latest(GATE) or {}).get("components", {}))
+    async with linked(serve, mosquitto, tmp_path, toml=ZONES.replace("yard", "door")) as (_, _, seen):
+        await seen.until(lambda: seen.text("homeassistant/device/box_old/config") == "")
+        await seen.until(lambda: seen.text(f"{BASE}/cameras/old/state") == "")
+
+        def configs() -> list[dict[str, Any]]:
+            mine = [one for one in seen.messages if one[0] == GATE]
+            return [components for _, payload, _ in mine if payload for components in [_components(payload)]]
+
+        await seen.until(lambda: any(one.get("yard person count") == {"platform": "sensor"} for one in configs()))
+        await seen.until(lambda: "yard person count" not in configs()[-1])
+        assert "door person count" in configs()[-1]
+
+
+def _components(payload: bytes) -> dict[str, Any]:
+    return dict(json.loads(payload)["components"])
+
+
+@pytest.mark.parametrize("allowed", ["false", "true"])
+async def test_commands_are_ignored_unless_allowed(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, allowed: str
+) -> None:
+    async with linked(serve, mosquitto, tmp_path, **{"mqtt.commands": allowed}) as (running, _, seen):
+        governor = running.started.parts.governor
+        await seen.until(lambda: seen.latest("homeassistant/device/box/config"))
+        buttons = "release_governor" in seen.latest("homeassistant/device/box/config")["components"]
+        assert buttons is (allowed == "true")
+        governor.hold(1, 600)
+        seen.publish(f"{BASE}/command/nonsense", "PRESS")
+        seen.publish(f"{BASE}/command/release_governor", "PRESS")
+        if allowed == "true":
+            await seen.until(lambda: governor.held_for_s is None)
+        else:
+            before = len(seen.messages)
+            seen.publish("homeassistant/status", "online")  # handled after the command
+            await seen.until(lambda: len(seen.messages) > before + 2)
+            assert governor.held_for_s is not None
+            governor.release()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_the_best_picture_is_published_where_that_is_allowed(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, allowed: bool
+) -> None:
+    flags, topic = (
+        {"mqtt.pictures": "true", "server.keep_pictures": str(allowed).lower()},
+        f"{BASE}/cameras/gate/picture",
+    )
+    async with linked(serve, mosquitto, tmp_path, **flags) as (running, gate, seen):
+        await seen.until(lambda: seen.latest(GATE))
+        assert ("picture" in seen.latest(GATE)["components"]) is allowed
+        await appear(running, gate)
+        await seen.until(lambda: len(seen.events()) == 2)
+        if allowed:
+            await seen.until(lambda: any(name == topic for name, _, _ in seen.messages))
+        await seen.until(lambda: (seen.latest(f"{BASE}/state") or {}).get("cameras"))
+        pictures = {payload for name, payload, _ in seen.messages if name == topic}
+        assert len(pictures) == int(allowed)
+        assert all(one.startswith(b"\xff\xd8") for one in pictures)
+
+
+async def test_a_broker_that_refuses_the_password_is_a_finding(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "passwords").write_text("")
+    subprocess.run(
+        ["mosquitto_passwd", "-b", str(tmp_path / "passwords"), "device", "right"], check=True, capture_output=True
+    )
+    with broker(tmp_path, f"allow_anonymous false\npassword_file {tmp_path / 'passwords'}") as strict:
+        for password, connects in (("right", True), ("wrong", False)):
+            flags = options(strict.port, **{"mqtt.username": "device", "mqtt.password": password})
+            async with serve(**flags) as running, subscriber(strict.port, login=("device", "right")) as seen:
+                links = running.started.parts.links
+                if connects:
+                    await seen.until(lambda links=links: links.mqtt_problem is None)  # type: ignore[misc]
+                else:
+                    await seen.until(lambda links=links: "uthoriz" in (links.mqtt_problem or ""))  # type: ignore[misc]
+                    assert "wrong" not in (links.mqtt_problem or "")

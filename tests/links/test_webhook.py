@@ -1,0 +1,192 @@
+"""Webhooks against a real HTTP server: signatures, repetitions, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from appliance.links import signature
+from appliance.links.webhook import Webhook, WebhookOptions
+from tests.conftest import Serve
+from tests.events.sights import event
+from tests.fakes import FakeClock
+from tests.links.showing import FAST, appear
+from tests.web.camera import camera
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """A server that records what is posted. `statuses`: its next answers; afterwards 204."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.statuses: list[int] = []
+        self.fields: dict[str, str] = {}
+        self.posts: list[tuple[dict[str, str], bytes]] = []
+        self.hang = False
+        self._news = asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.posts.append((dict(request.headers), await request.read()))
+        self._news.set()
+        if self.hang:
+            await asyncio.sleep(30)
+        status = self.statuses.pop(0) if self.statuses else 204
+        return web.Response(status=status, headers=self.fields)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        with anyio.fail_after(20):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+    def types(self) -> list[str]:
+        return [json.loads(body)["type"] for _, body in self.posts]
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[Receiver]:
+    one = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", one.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    one.url = f"http://{host}:{port}/hook"
+    try:
+        yield one
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def posting(url: str, **options: Any) -> AsyncIterator[tuple[Webhook, FakeClock]]:
+    """A webhook that runs, with pauses of almost nothing."""
+    clock = FakeClock()
+    hook = Webhook(
+        WebhookOptions("alarm", url, **options), "box", clock=clock, wall_clock=time.time, first_pause_s=0.01
+    )  # fmt: skip
+    async with anyio.create_task_group() as group:
+        group.start_soon(hook.run)
+        yield hook, clock
+        group.cancel_scope.cancel()
+
+
+async def test_an_event_is_posted_as_json_with_the_name_of_the_device() -> None:
+    async with receiver() as one, posting(one.url) as (hook, _):
+        hook.receive(event("a", "start"))
+        await one.until(lambda: one.posts)
+        fields, body = one.posts[0]
+        assert fields["Content-Type"] == "application/json"
+        assert json.loads(body)["id"] == "a"
+        assert json.loads(body)["device"] == "box"
+        await hook.finish(10)
+        assert hook.problem is None
+
+
+@pytest.mark.parametrize("secret", [SECRET, "a plain text as secret"])
+async def test_a_verifier_of_others_accepts_the_signature_and_refuses_a_changed_body(secret: str) -> None:
+    verifier = Verifier(secret) if secret == SECRET else Verifier(secret.encode())
+    async with receiver() as one, posting(one.url, secret=secret) as (hook, _):
+        hook.receive(event("a", "start"))
+        await one.until(lambda: one.posts)
+        fields, body = one.posts[0]
+        headers = {key.lower(): value for key, value in fields.items()}
+        assert verifier.verify(body.decode(), headers)["id"] == "a"
+        with pytest.raises(WebhookVerificationError):
+            verifier.verify(body.decode().replace("gate", "yard"), headers)
+
+
+def test_the_signature_is_that_of_the_published_example() -> None:
+    """The test vector of the Standard Webhooks libraries."""
+    fields = signature.headers(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert fields["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_a_broken_receiver_gets_the_same_event_again_and_the_next_ones_in_order() -> None:
+    async with receiver() as one, posting(one.url) as (hook, _):
+        one.statuses = [500, 503, 429]
+        hook.receive(event("a", "start", 1))
+        hook.receive(event("a", "end", 2))
+        await hook.finish(10)
+        assert one.types() == ["start", "start", "start", "start", "end"]
+        assert len({fields["webhook-id"] for fields, _ in one.posts}) == 2
+        assert (hook.sent, hook.dropped, hook.problem) == (2, 0, None)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 302])
+async def test_an_event_that_is_rejected_is_not_repeated_and_is_a_problem(status: int) -> None:
+    async with receiver() as one, posting(one.url) as (hook, _):
+        one.statuses, one.fields = [status], {"Location": "/elsewhere"}
+        hook.receive(event("a", "start"))
+        await hook.finish(10)
+        assert len(one.posts) == 1
+        assert str(status) in str(hook.problem)
+        assert hook.dropped == 1
+
+
+async def test_an_event_is_given_up_after_its_time() -> None:
+    async with receiver() as one, posting(one.url, give_up_s=60) as (hook, clock):
+        one.statuses = [500] * 3
+        hook.receive(event("a", "start", 1))
+        await one.until(lambda: len(one.posts) >= 2)
+        clock.pass_(100)
+        hook.receive(event("b", "start", 2))
+        await hook.finish(10)
+        assert [json.loads(body)["id"] for _, body in one.posts][-1] == "b"
+        assert hook.dropped == 1
+
+
+async def test_a_receiver_that_hangs_or_is_away_is_a_problem() -> None:
+    async with receiver() as one:
+        one.hang = True
+        async with posting(one.url, timeout_s=0.05) as (hook, _):
+            hook.receive(event("a", "start"))
+            await one.until(lambda: hook.problem)
+            assert "no answer within" in str(hook.problem)
+    async with posting(one.url) as (hook, _):
+        hook.receive(event("a", "start"))
+        await one.until(lambda: hook.problem)
+        assert "Cannot connect" in str(hook.problem)
+
+
+async def test_only_the_chosen_events_are_posted() -> None:
+    options = {"types": frozenset({"start"}), "cameras": frozenset({"gate"}), "classes": frozenset({"person"})}
+    async with receiver() as one, posting(one.url, **options) as (hook, _):
+        hook.receive(event("x", "start", camera="yard"))
+        for kind in ("start", "update", "end"):
+            hook.receive(event("a", kind))
+        await hook.finish(10)
+        assert one.types() == ["start"]
+
+
+async def test_events_for_a_receiver_that_is_away_are_bounded_and_the_newest_are_kept() -> None:
+    async with receiver() as one, posting(one.url, queue=10) as (hook, _):
+        one.statuses = [500] * 3
+        for number in range(200):
+            hook.receive(event(f"{number}", "start", number))
+        await hook.finish(10)
+        assert [json.loads(body)["id"] for _, body in one.posts][-10:] == [str(number) for number in range(190, 200)]
+        assert hook.dropped >= 189
+
+
+async def test_events_of_a_service_reach_its_receiver_until_it_stops(serve: Serve, tmp_path: Path) -> None:
+    async with receiver() as one:
+        toml = tmp_path / "appliance.toml"
+        toml.write_text(f'[webhooks.alarm]\nurl = "{one.url}"\n')
+        async with serve(**FAST, toml=toml) as running, camera(running.url, "gate") as gate:
+            await appear(running, gate)
+        assert one.types() == ["start", "end"]
