@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.errors import ConfigError
 from appliance.flow.cameras import CameraBook
@@ -16,6 +17,7 @@ from appliance.flow.pace import Pace
 from appliance.flow.tally import Tally
 from appliance.governor.service import Governor
 from appliance.health import history
+from appliance.health.camera_history import CameraHistory
 from appliance.health.canary import Canary
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.facts import Facts, Notices, Thresholds
@@ -143,6 +145,7 @@ class Vitals:
         self.thresholds, self.notices = thresholds, notices
         self.tls: Callable[[], TlsState | None] = lambda: None
         self._register, self._trends = Register(CATALOGUE), Trends()
+        self._camera_history = CameraHistory()
         self.roster = roster
         self._started_s, self._restarts = clock(), restarts
 
@@ -219,9 +222,14 @@ class Vitals:
         """One sample for the history, taken once a second."""
         counts = self._counts()
         self._trends.note(counts, self._reading.thermal.soc_temp_c)
+        self._camera_history.note(self._pace.stats, counts.at_s)
         cameras = sum(camera.sending(counts.at_s) for _, camera in self._book if not camera.own)
         self.roster.note(self._sightings(counts.at_s), self._book.policies, counts.at_s, self._wall_clock())
         return Sample(self._reading, counts, self._governor.state.cooling, cameras, status_of(self.findings()))
+
+    def camera_excerpt(self, name: str) -> dict[str, Any]:
+        """The last hour of one camera, as JSON."""
+        return self._camera_history.as_json(name, self._clock(), self._wall_clock())
 
     def excerpt(self, span: history.Span) -> history.Excerpt:
         """The history of the last hour or day."""

@@ -1,4 +1,5 @@
-"""Every finding, in order of subject. docs/health.md documents the same list for users."""
+"""Every finding, in order of subject. docs/health.md documents the same list for users, and
+web/page/pt-BR.json has the texts in Portuguese."""
 
 from __future__ import annotations
 

@@ -60,6 +60,7 @@ from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.connections import Connections
 from appliance.web.ingress.limiter import ConnectionLimiter
+from appliance.web.page_files import Page
 from appliance.web.publisher import Publisher
 from appliance.web.refusals import RefusalThrottle
 from appliance.web.respond import Respond
@@ -416,13 +417,15 @@ def _way_in(
         refusals=RefusalThrottle(clock),
         feed=path.feed,
     )
+    page = Page()
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
     return make_app(
         socket_server=path.socket_server,
         publisher=path.publisher,
         event_picture=path.feed.pictures.get,
         routes=[
-            *health_routes.routes(vitals, respond),
+            *page.routes(),
+            *health_routes.routes(vitals, respond, page),
             *metrics.routes(vitals),
             *VisionApi(path.detector, parser, respond, access).routes(),
         ],

@@ -13,7 +13,6 @@ from appliance.values import Frame
 from appliance.web import identify, origins, plain_http
 from appliance.web.access import Access, same
 from appliance.web.connections import Connections
-from appliance.web.health import PAGE
 from appliance.web.ingress.guard import guard
 from appliance.web.plain_http import Door
 from appliance.web.publisher import Publisher
@@ -54,28 +53,14 @@ def make_app(
     app = web.Application(middlewares=[*middlewares, connections.watch])
     socket_server.attach(app)
     app.on_response_prepare.append(_harden)
-    app.add_routes([*routes, *_page_routes()])
     app.add_routes(
         [
+            *routes,
             _picture_route("/cameras/{key}/latest.jpg", publisher.latest, _NO_PICTURE, respond, access),
             _picture_route("/events/{key}/picture.jpg", event_picture, _NO_EVENT_PICTURE, respond, access),
         ]
     )
     return app
-
-
-def _page_routes() -> list[web.RouteDef]:
-    async def index(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-
-    async def asset(request: web.Request) -> web.FileResponse:
-        files = {path.name: path for path in PAGE.iterdir() if path.is_file()}
-        path = files.get(request.match_info["name"])
-        if path is None:
-            raise web.HTTPNotFound(text="file not found\n")
-        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
-
-    return [web.get("/", index), web.get("/page/{name}", asset)]
 
 
 def _picture_route(

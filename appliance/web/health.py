@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import cast, get_args
 
 from aiohttp import web
 
 from appliance.health import history
 from appliance.vitals import Vitals
+from appliance.web.page_files import Page
 from appliance.web.report import of_snapshot
 from appliance.web.respond import Respond, encode
 
-PAGE = Path(__file__).parent / "page"
 
-
-def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
+def routes(vitals: Vitals, respond: Respond, page: Page) -> list[web.RouteDef]:
     """`/health` (the page for browsers, JSON for other clients), `/health/live`, `/health/ready`, `/health/history`."""
 
     async def report(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):
-            return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
+            return await page.index(request)
         snapshot = vitals.snapshot()
         return respond(of_snapshot(snapshot), 503 if snapshot.status == "critical" else 200)
 
@@ -37,6 +35,11 @@ def routes(vitals: Vitals, respond: Respond) -> list[web.RouteDef]:
         span = request.query.get("span", "hour")
         if span not in get_args(history.Span):
             return respond({"error": "span must be hour or day", "code": "option_invalid"}, 400)
+        camera = request.query.get("camera")
+        if camera is not None:
+            if span != "hour":
+                return respond({"error": "span must be hour for a camera", "code": "option_invalid"}, 400)
+            return respond(vitals.camera_excerpt(camera), 200)
         excerpt = vitals.excerpt(cast(history.Span, span))
         body = await asyncio.get_running_loop().run_in_executor(None, lambda: encode(history.as_json(excerpt)))
         return respond.encoded(body, 200)

@@ -55,6 +55,15 @@ class Tab:
             await asyncio.sleep(0.1)
         raise AssertionError(f"never true: {expression}; problems: {self.problems}")
 
+    async def go(self, url: str) -> None:
+        """Open another address."""
+        await self.call("Page.navigate", url=url)
+
+    async def press(self, key: str) -> None:
+        """Press and release a key that is no character."""
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
     async def screenshot(self, path: Path) -> None:
         shot = await self.call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
@@ -68,7 +77,7 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(url: str, width: int, height: int, *, dark: bool = False) -> AsyncIterator[Tab]:
+async def tab(url: str, width: int, height: int, *, dark: bool = False, language: str = "en-US") -> AsyncIterator[Tab]:
     """A browser with one page open at `url`."""
     browser = find()
     assert browser is not None
@@ -96,9 +105,18 @@ async def tab(url: str, width: int, height: int, *, dark: bool = False) -> Async
                         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                         mobile=width < 600,
                     )  # fmt: skip
-                    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-                    await opened.call("Emulation.setEmulatedMedia", features=scheme)
-                    await opened.call("Page.navigate", url=url)
+                    # Without motion, so that colours are not looked at on their way.
+                    features = {
+                        "prefers-color-scheme": "dark" if dark else "light",
+                        "prefers-reduced-motion": "reduce",
+                    }
+                    await opened.call(
+                        "Emulation.setEmulatedMedia",
+                        features=[{"name": name, "value": value} for name, value in features.items()],
+                    )
+                    agent = await opened.evaluate("navigator.userAgent")
+                    await opened.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
+                    await opened.go(url)
                     yield opened
         finally:
             process.terminate()

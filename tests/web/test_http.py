@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import re
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -317,7 +315,9 @@ async def test_every_response_has_security_headers(live: Running, path: str) -> 
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/page/..%2fapp.py", "/page/%2e%2e%2fapp.py", "/page/nothing.js", "/page/"])
+@pytest.mark.parametrize(
+    "path", ["/page/x/..%2fapp.py", "/page/x/%2e%2e%2fapp.py", "/page/x/nothing.js", "/page/x/", "/page/"]
+)
 async def test_only_files_of_the_page_are_served(live: Running, path: str) -> None:
     from yarl import URL
 
@@ -326,17 +326,6 @@ async def test_only_files_of_the_page_are_served(live: Running, path: str) -> No
         session.get(URL(live.url + path, encoded=True)) as answer,
     ):
         assert answer.status == 404
-
-
-async def test_the_page_loads_nothing_from_other_hosts(live: Running) -> None:
-    import appliance.web.health
-
-    for part in Path(appliance.web.health.PAGE).iterdir():
-        if part.suffix in (".html", ".css", ".js"):
-            text = part.read_text(encoding="utf-8")
-            assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?https?://""", text), part
-            async with aiohttp.ClientSession(live.url) as session, session.get(f"/page/{part.name}") as answer:
-                assert answer.status == 200
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_the_page_shows_moving_pictures_with_boxes(
         await tab.until(f"document.querySelector('canvas').toDataURL() !== {first!r}")
         await tab.until(f"/[1-9][0-9.]*\\s?fps/.test({STATE})")
         assert "OK" in await tab.evaluate(STATE)
-        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        assert await tab.evaluate(f"document.documentElement.scrollWidth <= {width}"), "it scrolls sideways"
         await _keep(tab, name)
         assert _problems(tab) == []
 
@@ -70,11 +70,11 @@ async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo
         cpu = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('CPU usage'))"
         await tab.until(f"/[0-9]\\s?%/.test({cpu}.querySelector('.value').innerText)")
         await tab.evaluate("document.querySelector('button[value=day]').click()")
-        await tab.until(f"{cpu}.innerText.includes('a day ago')")
+        await tab.until("document.querySelector('button[value=day]').getAttribute('aria-pressed') === 'true'")
         await tab.evaluate(
-            f"""{cpu}.querySelector('svg').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"""
+            f"""{cpu}.querySelector('.area').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"""
         )
-        assert "No data" in await tab.evaluate(f"{cpu}.querySelector('.value').innerText")
+        await tab.until(f"{cpu}.querySelector('.value').innerText.includes('No data')")
         assert await tab.evaluate(f"{cpu}.querySelectorAll('.cursor').length") == 1
         await _keep(tab, "history")
         assert _problems(tab) == []

@@ -1,73 +1,88 @@
 // The device panel: temperature, memory, load, power, model and self-test as a list of facts.
 
-import { bytes, duration, measure, reasonText, setText, UNKNOWN } from "./format.js";
+import { make, setText } from "./format.js";
+import { bytes, duration, fps, measure, number, t, unknown, word } from "./language.js";
 
 const NEARLY_FULL = 0.9;
 // High CPU usage is expected under load and never shown as an alarm.
-const CPU_LABEL = "CPU usage";
+const NEVER_ALARMS = "cpu";
 
-/** Facts as [label, value, detail, share]; `share` (0-1) is the used part of a limit and draws a bar. */
-function facts({ device, governor, engine, version }) {
+/** Facts as [key, value, detail, share]; `share` (0-1) is the used part of a limit and draws a bar. */
+function facts({ device, governor, engine, service, version }) {
   const d = device ?? {};
   const g = governor ?? {};
   const e = engine ?? {};
+  const s = service ?? {};
   const { canary } = e;
   const used_bytes = known(d.memory_total_bytes, d.memory_available_bytes)
     ? d.memory_total_bytes - d.memory_available_bytes : null;
   return [
-    ["Temperature", measure(d.soc_temp_c, "°C", 1), temperatureLimitsText(d, g), share(d.soc_temp_c, d.trip_temp_c)],
-    ["Memory available", bytes(d.memory_available_bytes),
-      `of ${bytes(d.memory_total_bytes)}; this service uses ${bytes(d.resident_bytes)}`,
+    ["temperature", measure(d.soc_temp_c, "°C", 1), temperatureLimitsText(d, g), share(d.soc_temp_c, d.trip_temp_c)],
+    ["memory", bytes(d.memory_available_bytes),
+      t("device.memory_detail", { total: bytes(d.memory_total_bytes), service: bytes(d.resident_bytes) }),
       share(used_bytes, d.memory_total_bytes)],
-    [CPU_LABEL, measure(d.cpu_percent, "%"), "", share(d.cpu_percent, 100)],
-    ["Throttle level", known(g.cur_state, g.max_state) ? `${g.cur_state} of ${g.max_state}` : UNKNOWN,
+    ["cpu", measure(d.cpu_percent, "%"), "", share(d.cpu_percent, 100)],
+    ["throttle", known(g.cur_state, g.max_state)
+      ? t("device.level", { level: number(g.cur_state), levels: number(g.max_state) }) : unknown(),
       throttleText(g), share(g.cur_state, g.max_state)],
-    ["Power supply", powerText(d.power ?? {}), ""],
-    ["Model", e.model ?? UNKNOWN, [e.engine, e.device, e.precision].map((value) => value ?? UNKNOWN).join(" · ")],
-    ["Inference time", measure(e.infer_ms, "ms", e.infer_ms < 10 ? 1 : 0),
-      `capacity ${measure(e.capacity_fps, "fps")}; ${e.in_flight ?? UNKNOWN} in flight`],
-    ["Self-test", canary ? (canary.proved ? "passed" : "not passed") : UNKNOWN, selfTestText(canary)],
-    ["Disk space available", bytes(d.disk_free_bytes), ""],
-    ["System uptime", duration(d.uptime_s), ""],
-    ["Board", d.board ?? UNKNOWN, ""],
-    ["Version", version ?? UNKNOWN, ""],
+    ["power", powerText(d.power ?? {}), ""],
+    ["model", e.model ?? unknown(), [e.engine, e.device, e.precision].map((value) => value ?? unknown()).join(" · ")],
+    ["inference", measure(e.infer_ms, "ms", e.infer_ms < 10 ? 1 : 0),
+      t("device.inference_detail", {
+        capacity: fps(e.capacity_fps), in_flight: known(e.in_flight) ? number(e.in_flight) : unknown(),
+      })],
+    ["self_test", canary ? t(canary.proved ? "device.passed" : "device.not_passed") : unknown(), selfTestText(canary)],
+    ["disk", bytes(d.disk_free_bytes), ""],
+    ["uptime", duration(d.uptime_s), serviceText(s)],
+    ["board", d.board ?? unknown(), ""],
+    ["version", version ?? unknown(), ""],
   ];
 }
 
 function temperatureLimitsText(device, governor) {
-  const parts = [];
-  if (known(governor.target_temp_c)) parts.push(`target below ${measure(governor.target_temp_c, "°C")}`);
-  if (known(device.trip_temp_c)) parts.push(`throttles at ${measure(device.trip_temp_c, "°C")}`);
-  if (known(device.critical_temp_c)) parts.push(`shuts down at ${measure(device.critical_temp_c, "°C")}`);
-  return parts.join(", ") || "limits unknown";
+  const limits = [
+    ["device.target", governor.target_temp_c], ["device.throttles", device.trip_temp_c],
+    ["device.shuts_down", device.critical_temp_c],
+  ];
+  const parts = limits.filter(([, value_c]) => known(value_c)).map(([key, limit_c]) => t(key, { limit_c }));
+  return parts.join(", ") || t("device.limits_unknown");
 }
 
 function throttleText(governor) {
-  const held = known(governor.held_for_s) ? `held manually for another ${duration(governor.held_for_s)}` : "";
+  const held = known(governor.held_for_s) ? t("device.held_for", { left_s: governor.held_for_s }) : "";
   const since = governor.cur_state > 0 && known(governor.time_in_state_s)
-    ? `for ${duration(governor.time_in_state_s)}` : "";
+    ? t("device.since", { for_s: governor.time_in_state_s }) : "";
   return [limitsText(governor.limits), held || since].filter(Boolean).join(", ");
 }
 
 function limitsText(limits) {
   if (!limits) return "";
   const { admit, max_side, reason } = limits;
-  if (admit === false) return `detection paused: ${reasonText(reason ?? UNKNOWN)}`;
-  if (!reason || reason === "normal") return `full resolution, ${measure(max_side, "px")}`;
+  const side = measure(max_side, "px");
+  if (admit === false) return t("device.paused", { reason: reason ?? unknown() });
+  if (!reason || reason === "normal") return t("device.full_resolution", { side });
   // The text after the comma already says that the level is held.
-  return reason === "held" ? `at most ${measure(max_side, "px")}` : `${reasonText(reason)}; at most ${measure(max_side, "px")}`;
+  return reason === "held" ? t("device.at_most", { side }) : `${word(reason)}; ${t("device.at_most", { side })}`;
 }
 
 function powerText(power) {
-  if (power.under_voltage) return "under-voltage";
-  if (power.throttled) return "OK, board throttled";
-  if (power.under_voltage_since_boot) return "under-voltage since boot";
-  return power.under_voltage === false ? "OK" : UNKNOWN;
+  if (power.under_voltage) return t("power.under_voltage");
+  if (power.throttled) return t("power.throttled");
+  if (power.under_voltage_since_boot) return t("power.under_voltage_since_boot");
+  return power.under_voltage === false ? t("power.ok") : unknown();
 }
 
 function selfTestText(canary) {
-  const age = known(canary?.age_s) ? `${duration(canary.age_s)} ago` : "";
-  return [canary?.message?.replaceAll("`", ""), age].filter(Boolean).join(", ");
+  const age = known(canary?.age_s) ? t("device.ago", { age_s: canary.age_s }) : "";
+  const message = canary?.message ? word(canary.message.replaceAll("`", "")) : "";
+  return [message, age].filter(Boolean).join(", ");
+}
+
+function serviceText(service) {
+  const parts = [];
+  if (known(service.uptime_s)) parts.push(t("device.service_uptime", { for_s: service.uptime_s }));
+  if (known(service.restarts)) parts.push(t("device.restarts", { count: service.restarts }));
+  return parts.join(", ");
 }
 
 function known(...values) {
@@ -80,27 +95,27 @@ function share(value, whole) {
 
 /** Shows the facts of a /health response in the list `dl`. */
 export function showDevice(dl, health) {
-  facts(health).forEach(([label, value, detail, part = null], index) => {
-    const row = dl.children[index] ?? addRow(dl, label);
-    const [, valueElement, detailElement, bar] = row.children;
-    setText(valueElement, value);
-    valueElement.classList.toggle("unknown", value.includes(UNKNOWN));
-    setText(detailElement, detail);
-    bar.hidden = part === null;
-    bar.firstElementChild.style.width = `${100 * (part ?? 0)}%`;
-    bar.classList.toggle("is-high", part >= NEARLY_FULL && label !== CPU_LABEL);
-  });
+  for (const [key, value, detail, part = null] of facts(health)) showFact(dl, key, t(`device.${key}`), value, detail, part);
 }
 
-function addRow(dl, label) {
-  const row = document.createElement("div");
-  const [term, value, detail, bar] = ["dt", "dd", "dd", "div"].map((tag) => document.createElement(tag));
-  term.textContent = label;
-  detail.className = "detail";
-  bar.className = "bar";
-  bar.setAttribute("aria-hidden", "true");
-  bar.append(document.createElement("i"));
-  row.append(term, value, detail, bar);
+/** Shows one fact in its row of `dl`; `part`: see facts. */
+export function showFact(dl, key, label, value, detail = "", part = null) {
+  const row = dl.querySelector(`[data-fact=${key}]`) ?? addRow(dl, key, label);
+  const [, valueElement, detailElement, bar] = row.children;
+  setText(valueElement, value);
+  valueElement.classList.toggle("unknown", value.includes(unknown()));
+  setText(detailElement, detail);
+  bar.hidden = part === null;
+  bar.firstElementChild.style.width = `${100 * (part ?? 0)}%`;
+  bar.classList.toggle("is-high", part >= NEARLY_FULL && key !== NEVER_ALARMS);
+}
+
+function addRow(dl, key, label) {
+  const row = make("div");
+  row.dataset.fact = key;
+  const bar = make("div", "", { class: "bar", "aria-hidden": "true" });
+  bar.append(make("i"));
+  row.append(make("dt", label), make("dd"), make("dd", "", { class: "detail" }), bar);
   dl.append(row);
   return row;
 }

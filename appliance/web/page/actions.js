@@ -1,0 +1,145 @@
+// What a person can do from the page. Each action asks once in a dialog, and the dialog then shows what came of it. The
+// service says which actions there are for this visitor (GET /actions); without any, no button is shown.
+
+import { fromTemplate, make, setText } from "./format.js";
+import { duration, number, t, word } from "./language.js";
+import { address, readJson } from "./source.js";
+
+const LIST_TIMEOUT_MS = 4000;
+// An activation compiles a network and compares it on pictures; a benchmark takes its minute.
+const ACTION_TIMEOUT_MS = 300000;
+const HOLD_S = [600, 3600, 8 * 3600];
+const BENCHMARK_S = 50;
+const LABEL_LENGTH = 64;
+// In the device panel, in this order.
+export const DEVICE_ACTIONS = [
+  "self_test", "benchmark", "hold", "activate", "roll_back", "reload", "restart", "log", "support_bundle", "erase",
+];
+// Actions that are files to download.
+const DOWNLOADS = ["log", "support_bundle"];
+const DANGEROUS = ["restart", "erase", "remove_camera"];
+
+export class Actions {
+  #offer = null;
+  #dialog;
+  #onDone;
+
+  /** `onDone` is called after each action. */
+  constructor(onDone) {
+    this.#onDone = onDone;
+    this.#dialog = document.getElementById("action");
+  }
+
+  /** Asks the service what this visitor may do; true if that has changed. */
+  async load() {
+    const answer = await readJson("actions", LIST_TIMEOUT_MS);
+    const offer = answer?.status === 200 && Array.isArray(answer.body.actions) ? answer.body : null;
+    const hasChanged = JSON.stringify(offer) !== JSON.stringify(this.#offer);
+    this.#offer = offer;
+    return hasChanged;
+  }
+
+  /** A button for an action, or null if it is not offered. `target`: the camera it is about. */
+  button(name, target = null) {
+    if (!this.#offer?.actions.includes(name)) return null;
+    if (DOWNLOADS.includes(name)) {
+      return make("a", t(`action.${name}.button`), { href: address(`actions/${name}`), download: "", class: "button" });
+    }
+    const button = make("button", t(`action.${name}.button`), { type: "button" });
+    button.addEventListener("click", () => this.#ask(name, target));
+    return button;
+  }
+
+  #ask(name, target) {
+    const dialog = this.#dialog;
+    const form = fromTemplate("action-template");
+    const part = (selector) => form.querySelector(selector);
+    setText(part("h2"), t(`action.${name}.button`));
+    setText(part(".question"), t(`action.${name}.question`, { camera: target ?? "" }));
+    part(".fields").replaceChildren(...fields(name, this.#offer));
+    setText(part(".confirm"), t(`action.${name}.confirm`));
+    part(".confirm").classList.toggle("is-dangerous", DANGEROUS.includes(name));
+    part(".cancel").addEventListener("click", () => dialog.close());
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#run(name, request(name, target, new FormData(form)), form);
+    });
+    dialog.replaceChildren(form);
+    dialog.setAttribute("aria-label", t(`action.${name}.button`));
+    dialog.showModal();
+  }
+
+  async #run(name, body, form) {
+    const part = (selector) => form.querySelector(selector);
+    part(".fields").hidden = part(".confirm").hidden = part(".question").hidden = true;
+    setText(part(".result"), t("action.running"));
+    form.setAttribute("aria-busy", "true");
+    const { isDone, text } = await post(name, body);
+    form.removeAttribute("aria-busy");
+    form.classList.toggle("is-failed", !isDone);
+    setText(part(".result"), text);
+    setText(part(".cancel"), t("action.close"));
+    part(".cancel").focus();
+    this.#onDone();
+  }
+}
+
+async function post(name, body) {
+  try {
+    const response = await fetch(address(`actions/${name}`), {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ACTION_TIMEOUT_MS),
+    });
+    const answer = await response.json();
+    if (response.ok) return { isDone: true, text: doneText(name, answer) };
+    return { isDone: false, text: t("action.failed", { reason: answer.error ?? String(response.status) }) };
+  } catch {
+    return { isDone: false, text: t("action.no_answer") };
+  }
+}
+
+/** What came of an action, from the service's response. */
+function doneText(name, answer) {
+  if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
+  const values = Object.fromEntries(Object.entries(answer).map(([key, value]) =>
+    [key, typeof value === "number" && key.endsWith("_ms") ? number(value, 1) : value]));
+  return t(`action.${name}.done`, values);
+}
+
+function request(name, target, data) {
+  if (name === "hold") return { state: Number(data.get("level")), for_s: Number(data.get("for_s")) };
+  if (name === "benchmark") return { for_s: BENCHMARK_S };
+  if (name === "activate") return { name: data.get("model") };
+  if (name === "label_camera") return { camera: target, label: data.get("label").trim() };
+  return target === null ? {} : { camera: target };
+}
+
+function fields(name, offer) {
+  if (name === "hold") {
+    const levels = Array.from({ length: (offer.max_state ?? 0) + 1 }, (_, level) => [level, number(level)]);
+    return [
+      choice("level", t("action.hold.level"), levels),
+      choice("for_s", t("action.hold.for"), HOLD_S.map((for_s) => [for_s, duration(for_s)])),
+    ];
+  }
+  if (name === "activate") {
+    const models = (offer.models ?? []).map((model) => [model, model === offer.model ? `${model} (${word("in use")})` : model]);
+    return [choice("model", t("action.activate.model"), models)];
+  }
+  if (name === "label_camera") {
+    return [labelled(t("action.label_camera.label"), make("input", "", { name: "label", maxlength: LABEL_LENGTH }))];
+  }
+  return [];
+}
+
+function choice(name, label, options) {
+  const select = make("select", "", { name });
+  select.append(...options.map(([value, text]) => make("option", text, { value })));
+  return labelled(label, select);
+}
+
+function labelled(text, field) {
+  const label = make("label", text);
+  label.append(field);
+  return label;
+}

@@ -1,0 +1,17 @@
+// How a camera is doing, in one word, from its entry in /health: what the list is sorted by and the cards show.
+
+// Worst first. `silent`, `picture`: the service has a finding about it; `stalled`: frames come in, no results go out.
+export const CAMERA_STATES = ["silent", "picture", "stalled", "limited", "idle", "ok"];
+// Reasons for limits that need no attention.
+const ORDINARY_REASONS = ["normal", "fair_share"];
+
+// Findings about silence; the others about a camera are about its picture.
+const SILENCE = ["camera_silent", "cameras_gone"];
+
+/** The state of a camera. `isIdle`: no result for some seconds. `findings`: of the whole device. */
+export function cameraState(name, stats, isIdle, findings = []) {
+  if (stats.presence === "silent") return "silent";
+  if (findings.some(({ code, values }) => values?.cameras?.includes(name) && !SILENCE.includes(code))) return "picture";
+  if (isIdle) return stats.received_fps > 0 ? "stalled" : "idle";
+  return ORDINARY_REASONS.includes(stats.limits?.reason ?? "normal") ? "ok" : "limited";
+}

@@ -1,0 +1,80 @@
+// What is wrong and what to do: findings that need attention, and notes apart, collapsed. A finding about cameras links to
+// them; a finding whose advice the service can follow itself has a button.
+
+import { fromTemplate, make, setText, withCommands } from "./format.js";
+import { findingText, t } from "./language.js";
+
+const SEVERITIES = ["critical", "degraded", "info"];
+const CAMERAS_LINKED = 12;
+// The action that follows a finding's advice.
+const ACTIONS = {
+  governor_held: ["release"],
+  canary_failed: ["self_test", "restart"],
+  engine_failing: ["self_test", "restart"],
+  engine_stuck: ["restart"],
+  engine_stand_in: ["restart"],
+  config_not_reloaded: ["reload"],
+  safe_mode: ["reload"],
+  model_missing: ["reload"],
+  state_taken: ["restart"],
+  part_failed: ["log"],
+};
+
+/** The findings, worst first. */
+export function sorted(findings) {
+  const rank = ({ severity }) => (SEVERITIES.indexOf(severity) + SEVERITIES.length) % SEVERITIES.length;
+  return [...findings].sort((a, b) => rank(a) - rank(b));
+}
+
+/** Whether a finding needs attention; the others are notes. */
+export const isProblem = ({ severity }) => severity !== "info";
+
+export class Findings {
+  #problems;
+  #notes;
+  #actionButton;
+  #shown = "";
+
+  /** `problems`, `notes`: the sections. `actionButton(name)` returns a button, or null if it is not available. */
+  constructor(problems, notes, actionButton) {
+    this.#problems = problems;
+    this.#notes = notes;
+    this.#actionButton = actionButton;
+  }
+
+  /** Shows the findings of a /health response, sorted. `known`: the names of the cameras on the page. */
+  show(findings, known) {
+    const shown = JSON.stringify([findings.map(({ for_s: _, ...rest }) => rest), Boolean(this.#actionButton("restart"))]);
+    if (this.#shown === shown) return;
+    this.#shown = shown;
+    const notes = findings.filter((finding) => !isProblem(finding));
+    const problems = findings.filter(isProblem);
+    this.#problems.hidden = problems.length === 0;
+    this.#problems.querySelector("ul").replaceChildren(...problems.map((finding) => this.#item(finding, known)));
+    this.#notes.hidden = notes.length === 0;
+    setText(this.#notes.querySelector("summary"), t("notes", { count: notes.length }));
+    this.#notes.querySelector("ul").replaceChildren(...notes.map((finding) => this.#item(finding, known)));
+  }
+
+  #item(finding, known) {
+    const item = fromTemplate("finding-template");
+    const part = (name) => item.querySelector(name);
+    item.dataset.severity = finding.severity;
+    setText(part(".severity"), t(`severity.${SEVERITIES.includes(finding.severity) ? finding.severity : "degraded"}`));
+    part(".what").append(...withCommands(findingText(finding, "what") || finding.code));
+    const advice = findingText(finding, "do");
+    part(".do").append(...withCommands(advice));
+    part(".do").hidden = !advice;
+    const cameras = (Array.isArray(finding.values?.cameras) ? finding.values.cameras : []).filter((name) => known.has(name));
+    const links = cameras.slice(0, CAMERAS_LINKED).map((name) => make("a", name, { href: cameraLink(name) }));
+    const buttons = (ACTIONS[finding.code] ?? []).map(this.#actionButton).filter(Boolean);
+    part(".follow").append(...buttons, ...links);
+    part(".follow").hidden = buttons.length + links.length === 0;
+    return item;
+  }
+}
+
+/** The address of a camera's own page. */
+export function cameraLink(name) {
+  return `#camera=${encodeURIComponent(name)}`;
+}

@@ -1,0 +1,180 @@
+"""Each state of the device in a real browser: what the page says, that it fits, and that it is accessible.
+
+`SCREENSHOTS=folder` saves screenshots.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.health.findings import advise
+from appliance.values import Severity
+from tests.clients import nodejs
+from tests.conftest import ROOT
+from tests.web import chromium, page_rig
+from tests.web.page_rig import MadeUp, cameras, healthy, serving
+from tests.web.page_states import ODD_NAMES, STATES
+
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium on this machine: `apt install chromium`")
+
+TEXT = "document.body.innerText"
+HERE = "document.body.dataset.state !== 'waiting'"
+# Width, height, dark, language, part of the normal text size, states.
+LOOKS = {
+    "phone": (390, 844, False, "pt-BR", 1.0, tuple(STATES)),
+    "desk": (1280, 900, True, "en-GB", 1.0, ("demo", "gone", "too_hot", "64_cameras")),
+    "large_text": (390, 844, False, "en-GB", 2.0, ("silent", "safe_mode", "odd_names")),
+}
+AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core."""
+    folder = ROOT / ".cache" / "axe"
+    nodejs.install(folder, "axe-core", "4")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+async def violations(tab: chromium.Tab, axe: str) -> list[Any]:
+    """What axe finds on the open page, at level AA."""
+    if not await tab.evaluate("Boolean(window.axe)"):
+        await tab.evaluate(axe)
+    found = await tab.evaluate(
+        f"axe.run(document, {{ runOnly: {AA}, resultTypes: ['violations'] }}).then(({{ violations }}) =>"
+        " violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ target, failureSummary }) =>"
+        " [target, failureSummary])]))"
+    )
+    assert isinstance(found, list)
+    return found
+
+
+async def keep(tab: chromium.Tab, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        await tab.screenshot(Path(folder, f"{name}.png"))
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_every_state_is_said_fits_and_is_accessible(look: str, axe: str) -> None:
+    width, height, dark, language, scale, names = LOOKS[look]
+    made_up = MadeUp()
+    async with serving(made_up) as url, chromium.tab(url, width, height, dark=dark, language=language) as tab:
+        for name in names:
+            state = STATES[name]
+            made_up.health = state.health
+            await tab.go(f"{url}/?{name}")
+            await tab.until(HERE)
+            await tab.evaluate(f"document.documentElement.style.fontSize = '{100 * scale}%'")
+            await tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            said = state.portuguese if language == "pt-BR" else state.english
+            assert said in (await tab.evaluate(TEXT)).replace("\n", " "), name
+            assert await tab.evaluate(f"document.documentElement.scrollWidth <= {width}"), f"{name} scrolls sideways"
+            assert await violations(tab, axe) == [], name
+            await keep(tab, f"{look}-{name}")
+        assert tab.problems == []
+
+
+async def test_a_camera_has_a_page_of_its_own_with_any_name(axe: str) -> None:
+    made_up = MadeUp(STATES["odd_names"].health, actions={"actions": ["remove_camera"]})
+    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+        await tab.until(HERE)
+        for name in ODD_NAMES:
+            link = (
+                f"[...document.querySelectorAll('#cameras h3 a')].find(({{ textContent }}) => textContent === {name!r})"
+            )
+            await tab.until(f"Boolean({link})")
+            await tab.evaluate(f"{link}.click()")
+            await tab.until(f"document.querySelector('.camera-page h2')?.textContent === {name!r}")
+            await tab.until("document.querySelector('.camera-page canvas').width > 100")
+            await tab.until("document.querySelectorAll('.camera-page .line-0').length === 2")
+            await tab.evaluate("document.querySelector('.back').click()")
+            await tab.until("document.querySelector('.camera-page') === null")
+        await tab.evaluate(f"location.hash = 'camera=' + encodeURIComponent({ODD_NAMES[0]!r})")
+        await tab.until("document.querySelectorAll('.camera-page .line-0').length === 2")
+        assert await violations(tab, axe) == []
+        await keep(tab, "camera")
+        await tab.evaluate("location.hash = 'camera=nobody'")
+        await tab.until(f"{TEXT}.includes('does not know this camera')")
+        assert tab.problems == []
+
+
+async def test_the_worst_camera_comes_first_and_keeps_its_place() -> None:
+    made_up = MadeUp(STATES["silent"].health)
+    async with serving(made_up) as url, chromium.tab(url, 1280, 900) as tab:
+        await tab.until("document.querySelectorAll('#cameras h3').length === 12")
+        names = "[...document.querySelectorAll('#cameras h3')].map((title) => title.textContent)"
+        assert (await tab.evaluate(names))[:4] == ["camera 7", "camera 12", "camera 3", "camera 1"]
+        assert await tab.evaluate("document.querySelectorAll('#list li').length") == 20
+        await tab.evaluate("document.querySelector('.more').click()")
+        assert len(await tab.evaluate(names)) == 20
+        assert await tab.evaluate("document.querySelector('#notes').open") is False
+        assert await tab.evaluate("document.querySelector('#notes summary').textContent") == "1 note"
+
+
+async def test_the_header_does_not_repeat_the_findings() -> None:
+    async with serving(MadeUp(STATES["hot"].health)) as url, chromium.tab(url, 390, 844) as tab:
+        await tab.until("document.querySelectorAll('.finding').length === 1")
+        head = await tab.evaluate("document.querySelector('header').innerText")
+        assert "1 problem needs attention. 20 cameras active." in head
+        assert "The chip" not in head
+
+
+async def test_the_language_can_be_switched_and_stays() -> None:
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="en-US") as tab:
+        await tab.until(f"{TEXT}.includes('This device')")
+        await tab.evaluate("[...document.querySelectorAll('#language button')].at(-1).click()")
+        await tab.until(f"{TEXT}.includes('Este equipamento')")
+        await tab.go(f"{url}/health")
+        await tab.until(f"{TEXT}.includes('Este equipamento')")
+        assert await tab.evaluate("document.documentElement.lang") == "pt-BR"
+        assert "61,5\u202f°C" in await tab.evaluate(TEXT), "figures in the form of the language"
+
+
+async def test_a_finding_without_a_translation_is_shown_in_english() -> None:
+    unknown = page_rig.finding(
+        "found_on_mars", Severity.DEGRADED, advise(Severity.DEGRADED, "Water: {n}.", "Dig.", n=3)
+    )
+    made_up = MadeUp(healthy(cameras(1), [unknown]))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR") as tab:
+        await tab.until(f"{TEXT}.includes('Water: 3.') && {TEXT}.includes('Dig.')")
+
+
+async def test_a_plot_is_read_with_the_keyboard_and_by_touch() -> None:
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 3600, language="en-GB") as tab:
+        await tab.until("document.querySelectorAll('.plot .line-1').length === 2")
+        rate = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('Frame rate'))"
+        assert await tab.evaluate(f"{rate}.querySelectorAll('.axis.left span').length") >= 3
+        assert await tab.evaluate(f"{rate}.querySelectorAll('.axis.right span').length") >= 3, (
+            "refused frames' own axis"
+        )
+        assert await tab.evaluate(f"{rate}.querySelectorAll('.times span').length") >= 3
+        await tab.evaluate(f"{rate}.querySelector('.area').focus()")
+        for key in ("End", "ArrowLeft", "ArrowLeft"):
+            await tab.press(key)
+        text = await tab.evaluate(f"{rate}.querySelector('.area').getAttribute('aria-valuetext')")
+        assert text.startswith(await tab.evaluate(f"{rate}.querySelector('.value').innerText.slice(-5)"))
+        assert await tab.evaluate(f"{rate}.querySelector('.area').getAttribute('aria-valuenow')") == "357"
+        await tab.press("Escape")
+        assert await tab.evaluate(f"{rate}.querySelectorAll('.cursor').length") == 0
+        edges = f"{rate}.querySelector('.area').getBoundingClientRect()"
+        left, top = await tab.evaluate(f"(({{ left, top, width }}) => [left + width / 2, top + 20])({edges})")
+        await tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": left, "y": top}])
+        await tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        await tab.until(f"{rate}.querySelectorAll('.cursor').length === 1")
+
+
+async def test_the_page_opens_when_the_device_is_off_and_recovers() -> None:
+    made_up = MadeUp()
+    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+        await tab.until("navigator.serviceWorker.ready.then(({ active }) => active.state === 'activated')")
+        await tab.until(f"{TEXT}.includes('1 camera active')")
+        made_up.down = True
+        await tab.go(f"{url}/")
+        await tab.until(f"{TEXT}.includes('Not reachable') && {TEXT}.includes('last seen at')")
+        await keep(tab, "off")
+        made_up.down = False
+        await tab.until(f"{TEXT}.includes('1 camera active')")
