@@ -20,6 +20,7 @@ _TOO_LONG = 0.5
 """Part of its interval that a frame may wait."""
 _SHORTEST_S = 0.02
 """Shorter intervals count as this long when waits are judged, because of jitter, s."""
+_NO_PROBLEM = ("normal", "fair_share")
 _LENIENCE = 0.8
 """A frame is too early below this part of the interval: clocks and networks are not exact."""
 _MOST_SLACK = 2.0
@@ -129,9 +130,10 @@ class Pace:
                 continue
             limits = self._limits_of(camera, fair.get(name))
             before = camera.announced
-            # A new reason alone, or a small change of the interval, is not announced.
+            # A small change of the interval is not announced, nor is a new reason alone: only that the last one ended.
             same = replace(limits, min_interval_s=before.min_interval_s, reason=before.reason) == before
-            if not same or changed(before.min_interval_s, limits.min_interval_s):
+            over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
+            if over or not same or changed(before.min_interval_s, limits.min_interval_s):
                 camera.announced = limits
                 self._announce(name, limits)
 

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Available memory is what the machine has left or what the control group allows, whichever is less; the file cache
-  counts as available.
+  counts as available. Above its soft limit (MemoryHigh=) the kernel stalls every thread of the group to reclaim memory,
+  so it counts like the hard one, but frames are refused only where the kernel would kill the service.
 - What nobody notices goes first (cached results, unused input sizes), then parallel work, then new cameras, and frames
   last. A stage starts at once, however many stages away; recovery is one stage at a time, with clearly more memory.
 - Unknown available memory never ends a stage.
@@ -41,13 +42,21 @@ class Shortage:
 
 
 def room_bytes(memory: Memory) -> int | None:
-    """Memory that can be allocated before the kernel acts; None: unknown."""
-    rooms = []
-    if memory.available_bytes is not None:
-        rooms.append(memory.available_bytes)
-    if memory.cgroup_limit_bytes is not None and memory.cgroup_used_bytes is not None:
-        rooms.append(max(0, memory.cgroup_limit_bytes - memory.cgroup_used_bytes))
-    return min(rooms, default=None)
+    """Memory that can be allocated before the kernel stalls or kills the service; None: unknown."""
+    rooms = (_hard_room_bytes(memory), _below(memory.cgroup_high_bytes, memory))
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _hard_room_bytes(memory: Memory) -> int | None:
+    rooms = (memory.available_bytes, _below(memory.cgroup_limit_bytes, memory))
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _below(limit: int | None, memory: Memory) -> int | None:
+    """What the control group may still use below one of its limits; None: unknown, or no limit."""
+    if limit is None or memory.cgroup_used_bytes is None:
+        return None
+    return max(0, limit - memory.cgroup_used_bytes)
 
 
 def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_available_bytes: int) -> Shortage:
@@ -79,12 +88,16 @@ def within(limits: Limits, stage: int) -> Limits:
 
 
 def _stage(memory: Memory, min_available_bytes: int, factor: float) -> int | None:
-    room = room_bytes(memory)
+    room, hard_room = room_bytes(memory), _hard_room_bytes(memory)
     stalled = memory.pressure_percent
     if room is None and stalled is None:
         return None
-    totals = [total for total in (memory.total_bytes, memory.cgroup_limit_bytes) if total]
+    totals = [total for total in (memory.total_bytes, memory.cgroup_limit_bytes, memory.cgroup_high_bytes) if total]
     least = min([min_available_bytes, *(total // _LEAST_PART for total in totals)])
-    by_room = (stage for stage, part in _ROOM if room is not None and room < part * factor * least)
     by_stall = (stage for stage, percent in _STALLED_PERCENT if stalled is not None and stalled * factor >= percent)
-    return max(next(by_room, 0), next(by_stall, 0))
+    soft = min(_stage_of(room, factor * least), NEWCOMERS)
+    return max(soft, _stage_of(hard_room, factor * least), next(by_stall, 0))
+
+
+def _stage_of(room: int | None, least: float) -> int:
+    return next((stage for stage, part in _ROOM if room is not None and room < part * least), 0)

@@ -17,13 +17,8 @@ class Room:
         self._files, self._process = memory.find(root), psutil.Process()
 
     def __call__(self) -> int | None:
-        """Return the memory available below every limit, MemoryHigh= included: above that the kernel stalls every
-        thread of the service to reclaim memory."""
+        """Return the memory that is available below every limit."""
         try:
-            now = memory.read(self._files, self._process).group
+            return room_bytes(memory.read(self._files, self._process).group)
         except (psutil.Error, OSError):
             return None
-        room = room_bytes(now)
-        if room is None or now.cgroup_high_bytes is None or now.cgroup_used_bytes is None:
-            return room
-        return min(room, max(0, now.cgroup_high_bytes - now.cgroup_used_bytes))

@@ -129,6 +129,18 @@ def test_a_change_of_the_reason_alone_is_not_announced() -> None:
     assert site.announced == []
 
 
+def test_a_problem_that_has_ended_is_no_longer_given_as_the_reason() -> None:
+    site = Site(replace(FULL, reason="memory", max_side=512))
+    site.pace.learn(1, 0.1)
+    site.arrive("gate")
+    assert site.pace.join("gate").reason == "memory"
+    site.pace.limits = replace(FULL, max_side=512)
+    site.pace.update()
+    site.pace.update()
+    assert [(name, limits.reason) for name, limits in site.announced] == [("gate", "fair_share")]
+    assert site.pace.stats()["gate"].limits.reason == "fair_share"
+
+
 def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
     site = Site()
     site.pace.learn(1, 0.1)

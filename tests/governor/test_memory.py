@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -94,3 +95,18 @@ def test_tasks_that_wait_for_memory_override_the_counters(percent: float, stage:
 
 def test_unknown_memory_does_not_change_the_stage() -> None:
     assert walk([None] * 50, Shortage(4, 0.0))[-1].stage == 4
+
+
+def test_the_soft_limit_of_the_control_group_counts_like_the_hard_one() -> None:
+    memory = Memory(
+        available_bytes=4000 * MB, total_bytes=8000 * MB, cgroup_used_bytes=960 * MB, cgroup_limit_bytes=1200 * MB,
+        cgroup_high_bytes=1000 * MB,
+    )  # fmt: skip
+    assert room_bytes(memory) == 40 * MB
+    assert next_shortage(Shortage(), memory, 1000.0, LEAST).stage == 4, "frames are refused at the hard limit only"
+    full = replace(memory, cgroup_used_bytes=1180 * MB)
+    assert next_shortage(Shortage(), full, 1000.0, LEAST).stage == 5
+    over = Memory(cgroup_used_bytes=1100 * MB, cgroup_high_bytes=1000 * MB)
+    assert room_bytes(over) == 0
+    small = Memory(cgroup_used_bytes=450 * MB, cgroup_high_bytes=500 * MB)
+    assert next_shortage(Shortage(), small, 1000.0, 400 * MB).stage == 3, "an eighth of it is the setting at most"
