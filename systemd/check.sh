@@ -39,8 +39,9 @@ exposure appliance.service 11
 exposure appliance-camera@x.service 13
 exposure appliance-boot-check.service 11
 exposure appliance-rescue@x.service 11
-exposure appliance-console.service 22
-exposure appliance-at-boot.service 40
+exposure appliance-console.service 15
+exposure appliance-retry.service 15
+exposure appliance-at-boot.service 20
 for board in "$here"/boards/*.conf; do
   mkdir -p "$system/appliance.service.d"
   cp "$board" "$system/appliance.service.d"
