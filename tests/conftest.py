@@ -135,7 +135,13 @@ def serve() -> Serve:
         settings = loader.load(
             toml,
             {},
-            {"profile": "realtime", "server.host": "127.0.0.1", "server.port": "0", "state.history": "false"}
+            {
+                "profile": "realtime",
+                "server.host": "127.0.0.1",
+                "server.port": "0",
+                "state.history": "false",
+                "flow.decoder": "thread",  # a process more for each of a thousand services takes minutes
+            }
             | {key.replace("__", "."): value for key, value in flags.items()},
         )
         opened: asyncio.Future[run.Started] = asyncio.get_running_loop().create_future()

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: engine.hold())
     signal.signal(signal.SIGUSR2, lambda *_: engine.release())
     flags = dict(item.split("=", 1) for item in arguments if "=" in item)
-    settings = loader.load(None, {}, {"profile": "realtime"} | flags)
+    settings = loader.load(None, {}, {"profile": "realtime", "flow.decoder": "thread"} | flags)
     logs.set_up("info")
     asyncio.run(
         supervise.serve(

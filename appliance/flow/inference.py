@@ -15,8 +15,9 @@ from appliance.flow.core_boost import CoreBoost
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
-from appliance.vision import decode, letterbox, thumbnail, view
+from appliance.vision import letterbox, view
 from appliance.vision.admission import Admission
+from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import Placing
 
@@ -76,7 +77,7 @@ class Inference:
 
     `refresh_s`: how long the scene gate may repeat an answer; None: no scene gate. `core_boost`: decides which frames
     get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
-    limit.
+    limit. `decoder`: where they are decoded; None: on the calling thread.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Inference:
         refresh_s: float | None = None,
         core_boost: CoreBoost | None = None,
         admission: Admission | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.network = network
+        self._decoder = decoder or OwnThread()
         self._core_boost = core_boost
         self._admission = admission or Admission()
         self.sparing = False
@@ -130,13 +133,13 @@ class Inference:
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
         place = letterbox.fit(frame.picture.size, size, network.placing)
         with self._admission.admitted(frame.picture, place.inner):
-            cells = thumbnail.mean_colours(frame.picture) if self._refresh_s is not None else None
+            cells = self._decoder.mean_colours(frame.picture) if self._refresh_s is not None else None
             if cells is not None:
                 cells = view.unmasked(frame.wanted.view, cells)
             if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
                 return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
-            tensor = decode.load(frame.picture, place)
+            tensor = self._decoder.load(frame.picture, place)
         decoded_s = self._clock()
         with self._slot:
             infer_started_s = self._clock()

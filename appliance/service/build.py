@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -53,6 +53,7 @@ from appliance.service.spare import Spare
 from appliance.settings.schema import Settings
 from appliance.values import Frame, Outcome
 from appliance.vision.admission import Admission
+from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vitals import Delivery, Vitals
 from appliance.web import health as health_routes
 from appliance.web import metrics
@@ -95,6 +96,7 @@ class Given:
     read: Callable[[], Settings]
     load: LoadNetwork
     clock: Clock = time.monotonic
+    decoder: Decoder = field(default_factory=OwnThread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,7 @@ def _detector(
 ) -> Detector:
     settings, clock, network = given.settings, given.clock, loaded.network
     return Detector(
-        inference=loading.inference_of(settings, network, clock, admission) if network else None,
+        inference=loading.inference_of(settings, network, clock, admission, given.decoder) if network else None,
         model_error=loaded.error,
         mailboxes=Mailboxes(
             max_cameras=settings.flow.max_waiting,
@@ -351,7 +353,7 @@ def _activation(given: Given, path: FramePath) -> Activation:
         if given.problem is not None:
             raise ModelError(str(in_safe_mode(given.problem)), active.NOT_ACTIVATED)
         network = given.load(loading.with_model(settings, name))
-        return loading.inference_of(settings, network, given.clock, path.admission)
+        return loading.inference_of(settings, network, given.clock, path.admission, given.decoder)
 
     return Activation(
         detector=path.detector,

@@ -22,6 +22,8 @@ from appliance.settings.schema import Settings
 from appliance.settings.schema.camera import CameraSettings
 from appliance.tls.server import TlsRules
 from appliance.values import FULL_VIEW, CameraZone, ClassFilter, Limits, Size, View
+from appliance.vision.decoder import Decoder, OwnThread
+from appliance.vision.isolation.parent import IsolatedDecoder
 from appliance.vision.view import make_view
 from appliance.web.access import AccessRules
 from appliance.web.clients import is_local, networks
@@ -122,6 +124,18 @@ def access_rules(settings: Settings) -> AccessRules:
         allowed_hosts=(*server.allowed_hosts, server.host),
         cors_origins=server.cors_origins,
         proxies=networks(server.trusted_proxies),
+    )
+
+
+def decoder(settings: Settings) -> Decoder:
+    """Where images are decoded. A process starts at once, so that it is ready when the model is."""
+    if settings.flow.decoder == "thread":
+        return OwnThread()
+    return IsolatedDecoder(
+        max_frame_bytes=settings.server.max_frame_bytes,
+        max_side=settings.flow.max_side,
+        max_pixels=settings.flow.max_pixels,
+        decodes_within_s=settings.flow.deadline_s / 2,
     )
 
 

@@ -30,6 +30,7 @@ from appliance.timeline import Mark, unmarked
 from appliance.values import ModelInfo, Size
 from appliance.vision import letterbox
 from appliance.vision.admission import Admission
+from appliance.vision.decoder import Decoder
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +106,26 @@ def with_model(settings: Settings, name: str) -> Settings:
     return structs.replace(settings, model=structs.replace(settings.model, name=name))
 
 
-def inference_of(settings: Settings, network: Network, clock: Clock, admission: Admission | None = None) -> Inference:
-    """Create the inference of frames with this network; `admission`: the process's, shared by all its networks."""
+def inference_of(
+    settings: Settings,
+    network: Network,
+    clock: Clock,
+    admission: Admission | None = None,
+    decoder: Decoder | None = None,
+) -> Inference:
+    """Create the inference of frames with this network.
+
+    `admission`, `decoder`: the process's, shared by all its networks.
+    """
     refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
     core_boost = CoreBoost(clock) if settings.engine.hint == "auto" else None
     return Inference(
-        network, clock=clock, refresh_s=refresh_s, core_boost=core_boost, admission=admission or Admission(Room())
+        network,
+        clock=clock,
+        refresh_s=refresh_s,
+        core_boost=core_boost,
+        admission=admission or Admission(Room()),
+        decoder=decoder,
     )
 
 

@@ -22,7 +22,7 @@ from appliance.device import systemd
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.models import scratch
 from appliance.ports import Notifier
-from appliance.service import demo_camera, loading, mdns
+from appliance.service import demo_camera, from_settings, loading, mdns
 from appliance.service.addresses import addresses, ipv4_addresses
 from appliance.service.build import Given, Loaded, LoadNetwork, Parts, build, in_safe_mode
 from appliance.service.listening import Port, listen
@@ -87,7 +87,8 @@ async def serve(
     Raises PortError when the port cannot be opened.
     """
     surroundings = surroundings or Surroundings()
-    given = Given(settings, loading.in_force(settings), problem, read or (lambda: settings), load)
+    decoder = from_settings.decoder(settings)
+    given = Given(settings, loading.in_force(settings), problem, read or (lambda: settings), load, decoder=decoder)
     parts = build(given, await _load(given, surroundings.notifier))
     runner = web.AppRunner(parts.app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
@@ -105,6 +106,7 @@ async def serve(
             port.close()
         await runner.cleanup()
         _release(parts)
+        decoder.close()
 
 
 async def _load(given: Given, notifier: Notifier) -> Loaded:

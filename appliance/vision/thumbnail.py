@@ -13,7 +13,11 @@ CELLS_WIDE = 80
 """Cells along the longer side. An object of 24x24 px in a 640 px input is three cells wide."""
 
 
-def mean_colours(picture: Picture) -> NDArray[np.float32] | None:
+Cells = NDArray[np.float32]
+"""(rows, columns, 3), RGB, 0-255."""
+
+
+def mean_colours(picture: Picture) -> Cells | None:
     """Mean colours (RGB, 0-255) of a grid of cells, (rows, columns, 3), at most CELLS_WIDE along the longer side.
 
     The means are not rounded: a camera's noise averages to less than one level in a cell. Colour is free, because most

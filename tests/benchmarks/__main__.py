@@ -19,6 +19,7 @@ from tests.benchmarks import (
     goodput,
     health,
     int8,
+    isolation,
     ladder,
     literal,
     memory,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "agent": agent.run,
     "cable": cable.run,
     "decoding": decoding.run,
+    "isolation": isolation.run,
     "governor": proof.run,
     "governor_service": real.run,
 }

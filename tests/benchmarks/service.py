@@ -32,8 +32,16 @@ class Service:
     process: psutil.Process
 
     def cpu_s(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        """Of the service and its processes."""
+        times = [process.cpu_times() for process in self._processes()]
+        return float(sum(one.user + one.system for one in times))
+
+    def own_bytes(self) -> int:
+        """Memory of the service and its processes; shared pages count once."""
+        return sum(int(process.memory_full_info().pss) for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
     def resident_bytes(self) -> int:
         return int(self.process.memory_info().rss)

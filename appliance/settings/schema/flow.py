@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -57,6 +57,13 @@ class FlowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             description="Maximum image size, width x height, px. 40 million is enough for 8K.",
         ),
     ] = 40_000_000
+    decoder: Annotated[
+        Literal["thread", "process"],
+        Meta(
+            description="Where images are decoded. process: in processes without access to files, network or programs, "
+            "so that a flaw in an image decoder gains an attacker nothing. thread: in the service itself."
+        ),
+    ] = "process"
     deadline_s: Annotated[
         float,
         Meta(

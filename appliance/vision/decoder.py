@@ -1,0 +1,37 @@
+"""Where images are decoded: on the frame's own thread, or in a process that can do nothing else (`isolation`)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from appliance.ports import Tensor
+from appliance.values import Picture
+from appliance.vision import decode, thumbnail
+from appliance.vision.letterbox import Letterbox
+from appliance.vision.thumbnail import Cells
+
+
+class Decoder(Protocol):
+    """Decodes images of cameras. Thread-safe."""
+
+    def load(self, picture: Picture, place: Letterbox) -> Tensor:
+        """See `decode.load`. Raises BadFrame."""
+
+    def mean_colours(self, picture: Picture) -> Cells | None:
+        """See `thumbnail.mean_colours`."""
+
+    def close(self) -> None:
+        """Release what it uses; nothing is decoded any more."""
+
+
+class OwnThread:
+    """Decodes on the calling thread."""
+
+    def load(self, picture: Picture, place: Letterbox) -> Tensor:
+        return decode.load(picture, place)
+
+    def mean_colours(self, picture: Picture) -> Cells | None:
+        return thumbnail.mean_colours(picture)
+
+    def close(self) -> None:
+        pass
