@@ -20,6 +20,7 @@ from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vision.heads import Reader
 from appliance.vision.letterbox import Placing
+from appliance.vision.thumbnail import Cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Network:
 class LastScene:
     """A camera's last inferred scene and its answer, which the scene gate repeats while nothing changes."""
 
-    cells: scene_gate.Cells
+    cells: Cells
     wanted: ResultFilter
     answer: Detected
     at_s: float
@@ -168,7 +169,7 @@ class Inference:
             return False
         return True
 
-    def _unchanged(self, last: LastScene, frame: Frame, size: Size, cells: scene_gate.Cells, now_s: float) -> bool:
+    def _unchanged(self, last: LastScene, frame: Frame, size: Size, cells: Cells, now_s: float) -> bool:
         """Whether the last answer applies to this frame too: same request, and no change in the scene."""
         answer = last.answer
         request = (last.wanted, answer.input_size, answer.image_size)

@@ -15,10 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Cells = NDArray[np.float32]
-"""(rows, columns, 3), RGB, 0-255; see vision/thumbnail.py."""
+from appliance.vision.thumbnail import Cells
 
 LEAST_STEP = 2.5
 """Smallest difference in a cell's brightness that counts, levels of 255. Tolerated noise stays below 2.2. Of 234 faint

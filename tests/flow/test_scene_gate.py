@@ -10,9 +10,10 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from appliance.flow.scene_gate import Cells, compare
+from appliance.flow.scene_gate import compare
 from appliance.values import Size
 from appliance.vision import decode, scene, thumbnail
+from appliance.vision.thumbnail import Cells
 
 Pixels = NDArray[np.uint8]
 SIZE = Size(1280, 720)
