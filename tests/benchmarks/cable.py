@@ -33,7 +33,7 @@ def run(folder: Path) -> list[Row]:
         return []
     with (
         _network(),
-        running("flow.min_interval_s=0.1", "cache.enabled=false", host=_DEVICE_ADDRESS) as service,
+        running("flow.min_interval_s=0.1", "cache.enabled=false", "tls.enabled=false", host=_DEVICE_ADDRESS) as service,
         _pushing(service.url) as answered_s,
     ):
         return [_pulled(answered_s, whose, out_s) for whose in ("camera", "device") for out_s in _OUT_S]

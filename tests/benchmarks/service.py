@@ -67,7 +67,8 @@ def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator
         assert process.stdout is not None
         try:
             url = process.stdout.readline().split()[-1].rstrip("/")
-            process.stdout.readline()  # ready
+            while "ready after" not in process.stdout.readline():
+                assert process.poll() is None, "the service did not start"
             yield Service(url, psutil.Process(process.pid))
         finally:
             process.terminate()
