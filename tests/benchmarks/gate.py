@@ -30,12 +30,11 @@ from appliance.settings.schema.flow import FlowSettings
 from appliance.values import Box, Detected, Detection, Frame, ResultFilter, Size
 from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
-from tests.benchmarks.service import ROOT
+from tests.evaluation.coco import DATA
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3), RGB."""
 
-DATA = ROOT / "../shared/data"
 SIZE = Size(1280, 720)
 FPS = 10
 SURE = 0.35
@@ -253,7 +252,7 @@ def _sequences() -> Iterator[Sequence]:
         quiet = (pixels[360:, :384] for pixels in _video_frames(video, 0, 795, 5))
         yield Sequence("video", "a quiet corner, every 5th frame", quiet)
     else:
-        print("scene gate: video skipped; shared/data does not exist")
+        print(f"scene gate: video skipped; {video} does not exist")
     for stage in _stages():
         for group, name, sigma, picture in _acts(stage):
             yield Sequence(group, f"{name}, {stage.name}", _noisy((picture(n) for n in range(60)), sigma))
@@ -297,7 +296,7 @@ def _stages() -> Iterator[Stage]:
     yield Stage("drawn street", street, _sign(), 300, 300, 64)
     photos = DATA / "coco64/images"
     if not photos.exists():
-        print("scene gate: photographs skipped; shared/data does not exist")
+        print(f"scene gate: photographs skipped; {photos} does not exist")
         return
     person = _cut(_read(photos / "000000006954.jpg"), Box(145, 136, 267, 330))
     yield Stage("road", _widescreen(_read(photos / "000000001532.jpg")), person, 700, 640, 76)

@@ -69,7 +69,7 @@ def run(folder: Path) -> list[Row]:
 
 def _accuracy(python: Path, weights: Path, model: Sequence[str], folder: Path) -> list[Row]:
     """mAP50-95, from all boxes down to the confidence at which mAP is measured."""
-    data = (ROOT / "../shared/data/coco64").resolve()
+    data = coco.DATA / "coco64"
     pictures = coco.read(data)
     if not pictures:
         print(f"literal: accuracy not compared; no images in {data}/images", file=sys.stderr)

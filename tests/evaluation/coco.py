@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import Any, TypedDict
 from PIL import Image
 
 CLASSES = 80
+DATA = Path(os.environ.get("EVAL_DATA") or Path(__file__).resolve().parents[2] / ".cache/data").resolve()
+"""Test data that is not part of the repository: `coco64/` with images and labels, and `vtest.avi`, a fixed camera's
+video."""
 
 
 class Det(TypedDict):

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import environment, through_socket
 from .agreement import agree
-from .coco import LabelledPicture, Precision, Predictions, read
+from .coco import DATA, LabelledPicture, Precision, Predictions, read
 
 ROOT = Path(__file__).resolve().parents[2]
 IOU, MAX_DETECTIONS, LEAST_CONFIDENCE = 0.7, 300, 0.001
@@ -36,7 +36,9 @@ SETTINGS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=_path, default=_path(ROOT / "../shared/data/coco64"), help="images/ and labels/")
+    parser.add_argument(
+        "--data", type=_path, default=DATA / "coco64", help="images/ and labels/ (default: %(default)s)"
+    )
     parser.add_argument(
         "--onnx", type=_path, default=ROOT / "models/yolo11n/source.onnx", help="the ONNX file of the model"
     )
