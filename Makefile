@@ -8,7 +8,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench attack \
+.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench soak attack \
         fuzz bundle install clean
 
 help: ## show this list
@@ -56,6 +56,9 @@ eval: .venv/.installed-test .cache/eval/yolo11n/source.onnx ## measure accuracy 
 
 bench: .venv/.installed-test $(MODEL) ## measure speed, fairness and memory against references (BENCH="goodput literal …")
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+soak: .venv/.installed-test $(MODEL) ## watch the memory while cameras come and go (MINUTES=120)
+	@$(BIN)/python -m tests.benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 attack: .venv/.installed-test $(MODEL) ## attack the running service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
 	@$(BIN)/python -m tests.attack $(ATTACK)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from appliance import __version__
+from appliance import __version__, heap
 from appliance.camera import sources
 from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, settings_of
 from appliance.device import logs
@@ -46,6 +46,7 @@ def add(commands: Any) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     timeline = Timeline(time.monotonic, time.monotonic())
+    heap.settle()
     if arguments.camera and not arguments.camera.startswith(("env:", "@")):
         sources.check_exists(arguments.camera)
     chosen = _choose(arguments)

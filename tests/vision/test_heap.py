@@ -53,3 +53,42 @@ def test_every_thread_returns_the_memory_of_a_large_image() -> None:
         [sys.executable, "-c", PROGRAM], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True, timeout=120
     )
     assert int(done.stdout) < 20  # MB; without heap.trim 48 to 144 remain
+
+
+HOLES = """
+import sys
+from pathlib import Path
+from appliance import heap
+
+if sys.argv[1] == "settled":
+    heap.settle()
+
+def resident():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) // 1000
+
+del [bytearray(8_000_000)][:]  # the first freed picture
+before = resident()
+kept = []
+for _ in range(60):
+    picture = bytearray(1_000_000)
+    kept.append(bytearray(50_000))  # something smaller that lives longer
+    del picture
+pictures = [bytearray(1_000_000) for _ in range(60)]
+kept += [bytearray(50_000) for _ in range(60)]
+del pictures
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt exists only in glibc")
+def test_freed_pictures_leave_no_holes_in_the_heap() -> None:
+    grown = [
+        int(subprocess.run(
+            [sys.executable, "-c", HOLES, how], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True,
+            timeout=120,
+        ).stdout)
+        for how in ("settled", "as it is")
+    ]  # fmt: skip
+    assert grown[0] < 12, grown
+    assert grown[1] > grown[0] + 20, f"the allocator no longer needs this: {grown}"

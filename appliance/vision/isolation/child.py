@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from appliance import heap
 from appliance.errors import BadFrame
 from appliance.values import Size
 from appliance.vision import decode, thumbnail
@@ -35,6 +36,7 @@ def main(control: socket.socket, pixels_at: int, memory_bytes: int) -> None:
         signal.signal(stop, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes ended ones
     cv2.setNumThreads(0)
+    heap.settle()
     _warm_up()
     control.send(b"ready")
     while True:
