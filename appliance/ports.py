@@ -70,6 +70,17 @@ class Sensors(Protocol):
     def read(self) -> Reading: ...
 
 
+class ClockCap(Protocol):
+    """Caps the clocks of the processor."""
+
+    @property
+    def percent(self) -> int:
+        """The cap in effect, in percent of the highest clock; 100: none."""
+
+    def ask(self, percent: int) -> None:
+        """Ask for this cap; `percent` follows when it is in effect. Returns at once and never raises."""
+
+
 class Notifier(Protocol):
     """Sends state to the service manager."""
 

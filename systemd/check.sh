@@ -17,7 +17,7 @@ cp -r /usr/lib/systemd/system "$root/usr/lib/systemd"
 system=$root/usr/lib/systemd/system
 cp "$here"/units/* "$system"
 for program in opt/appliance/current/venv/bin/appliance usr/libexec/appliance/boot-check \
-  usr/libexec/appliance/rescue-answer opt/appliance/current/provisioning/at_boot.py bin/echo bin/sh \
+  usr/libexec/appliance/rescue-answer usr/libexec/appliance/clock-cap opt/appliance/current/provisioning/at_boot.py bin/echo bin/sh \
   usr/bin/systemctl usr/sbin/agetty; do
   install -D -m 755 /dev/null "$root/$program"
 done
@@ -39,6 +39,7 @@ exposure appliance.service 11
 exposure appliance-camera@x.service 13
 exposure appliance-boot-check.service 11
 exposure appliance-rescue@x.service 11
+exposure appliance-clock@x.service 11
 exposure appliance-console.service 15
 exposure appliance-retry.service 15
 exposure appliance-at-boot.service 20

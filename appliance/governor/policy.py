@@ -60,6 +60,8 @@ class Policy:
     """Shortest time before a step up that the model considers safe; three times as long after a step down."""
     patience_s: float = 300.0
     """Time clearly below the target before a step up without the model's consent; doubles with each failure."""
+    lowest_clock_percent: int = 100
+    """The lowest clock that may be asked for, in percent of the highest; 100: clocks are left alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from appliance.governor import words
+from appliance.governor import clocks, words
 from appliance.governor.belief import believe
 from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, release, target_c
-from appliance.ports import Clock, Sensors
+from appliance.ports import Clock, ClockCap, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits
 
@@ -35,6 +35,7 @@ class Governor:
         full: Limits,
         apply: Callable[[Limits], None],
         clock: Clock = time.monotonic,
+        cap: ClockCap | None = None,
         hung_s: float = 5.0,
     ) -> None:
         self._sensors, self._apply, self._clock, self._hung_s = sensors, apply, clock, hung_s
@@ -44,6 +45,7 @@ class Governor:
         self.limits = limits_of(self.state, policy.ladder) if policy is not None else full
         self.reading: Reading | None = None
         self._read: Reading | None = None
+        self._cap, self._clock_choice = cap, clocks.ClockChoice()
 
     async def run(self, period_s: float = 1.0) -> None:
         """Run until cancelled."""
@@ -71,6 +73,8 @@ class Governor:
     def follow(self, policy: Policy | None, full: Limits) -> None:
         """Apply new settings; keep the throttle level, or the nearest one that still exists."""
         self.policy = policy
+        if policy is None and self._cap is not None:
+            self._cap.ask(100)
         if policy is not None:
             self.state = replace(self.state, cooling=min(self.state.cooling, policy.ladder.last))
         limits = full if policy is None else limits_of(self.state, policy.ladder)
@@ -134,6 +138,19 @@ class Governor:
             return None
         return target_c(self.reading, self.policy) if self.reading is not None else self.policy.target_temp_c
 
+    @property
+    def _clock_percent(self) -> int:
+        return self._cap.percent if self._cap is not None else 100
+
+    def _capped(self, limits: Limits, lowest_percent: int) -> Limits:
+        """Ask for the clock that fits the limits, and return them for the clock in effect."""
+        if self._cap is None:
+            return limits
+        duty = limits.duty if limits.admit else 0.0
+        self._clock_choice = clocks.next_clock(self._clock_choice, duty, lowest_percent, self._clock())
+        self._cap.ask(self._clock_choice.percent)
+        return clocks.spread(limits, self._cap.percent)
+
     def _decide_now(self) -> None:
         if self._read is not None:
             self._decide(replace(self._read, at_s=self._clock()))
@@ -146,7 +163,8 @@ class Governor:
         if policy is None:
             self.state = replace(before, belief=belief)
             return
-        self.state, limits = decide(before, read, policy)
+        self.state, limits = decide(before, clocks.at_full_clock(read, self._clock_percent), policy)
+        limits = self._capped(limits, policy.lowest_clock_percent)
         line = words.change(before, self.state, reading, policy.ladder, target_c(reading, policy))
         if line is not None:
             extra = {"cooling_state": self.state.cooling, "reason": limits.reason}

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from appliance.device import board
+from appliance.device.clock_cap import ClockHelper
 from appliance.device.profile import DeviceProfile
 from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
@@ -266,6 +267,7 @@ def _governor(given: Given, policy: Policy | None, detector: Detector) -> Govern
         full=from_settings.full_limits(settings),
         apply=detector.apply,
         clock=given.clock,
+        cap=ClockHelper(clock=given.clock),
     )
 
 

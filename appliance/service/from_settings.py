@@ -79,7 +79,10 @@ def governor_policy(settings: Settings, network: Network | None, known: DevicePr
         one_size=network is not None and smallest == network.sizes.best(USUAL_IMAGE, full.max_side),
         priorities=any(camera.priority > 0 for camera in settings.cameras.values()),
     )
-    return Policy(governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder)
+    return Policy(
+        governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder,
+        lowest_clock_percent=governor.lowest_clock_percent,
+    )  # fmt: skip
 
 
 def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:

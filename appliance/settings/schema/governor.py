@@ -35,3 +35,12 @@ class GovernorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Below twice this the cache is emptied.",
         ),
     ] = 100_000_000
+    lowest_clock_percent: Annotated[
+        int,
+        Meta(
+            ge=30,
+            le=100,
+            description="Lowest clock that the governor may set, in percent of the highest. 100: it leaves clocks "
+            "alone, because not every board saves heat that way. Below, it needs appliance-clock.socket.",
+        ),
+    ] = 100
