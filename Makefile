@@ -4,11 +4,13 @@ PYTHON ?= python3
 SOURCE ?= demo
 HOST   ?= 127.0.0.1
 PORT   ?= 8080
+HA_PYTHON ?= python3.13
 BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia boot-test boot-test-full provision-test provision-test-full eval bench soak attack \
+.PHONY: help run setup model test check lint nvidia home-assistant boot-test boot-test-full provision-test \
+        provision-test-full eval bench soak attack \
         fuzz bundle install clean
 
 help: ## show this list
@@ -35,6 +37,11 @@ lint: .venv/.installed-test ## check style, types, import layers and systemd uni
 
 nvidia: .venv/.installed-test ## install NVIDIA's Python bindings, which the tests check our calls against (150 MB, no GPU)
 	@$(BIN)/python -m tests.engines.nvidia.install
+
+home-assistant: .venv/.installed-test ## test against Home Assistant's own MQTT integration (HA_PYTHON=python3.13, 600 MB, minutes)
+	@[ -x .cache/home-assistant/bin/hass ] || { $(HA_PYTHON) -m venv .cache/home-assistant && \
+	  .cache/home-assistant/bin/python -m pip install --disable-pip-version-check -q homeassistant paho-mqtt; }
+	@$(BIN)/python -m pytest tests/links/mqtt/test_home_assistant.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot

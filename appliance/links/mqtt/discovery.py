@@ -11,7 +11,7 @@ from typing import Any
 from appliance.health.recorder import STATUSES
 from appliance.links.mqtt.options import DeviceFacts
 from appliance.links.mqtt.states import CameraPlan
-from appliance.links.mqtt.topics import Topics
+from appliance.links.mqtt.topics import Topics, slug
 
 Components = dict[str, dict[str, Any]]
 
@@ -116,27 +116,32 @@ def _presence(label: str, counts: str, name: str) -> Components:
     count = f"{counts}.get({json.dumps(name)}, 0)"
     title = label[:1].upper() + label[1:]
     return {
-        f"{label} occupancy": {
+        f"{slug(label)}_occupancy": {
             "platform": "binary_sensor",
             "name": f"{title} occupancy",
             "device_class": "occupancy",
             "value_template": _on(f"{count} > 0"),
         },
-        f"{label} count": {
+        f"{slug(label)}_count": {
             "platform": "sensor",
             "name": f"{title} count",
-            "value_template": f"{{{{ {count} }}}}",
+            "value_template": _template(count),
             **_MEASUREMENT,
         },
     }
 
 
 def _sensor(name: str, key: str, **more: Any) -> dict[str, Any]:
-    return {"platform": "sensor", "name": name, "value_template": f"{{{{ value_json.{key} }}}}", **more}
+    return {"platform": "sensor", "name": name, "value_template": _template(f"value_json.{key}"), **more}
 
 
 def _on(condition: str) -> str:
-    return f"{{{{ 'ON' if {condition} else 'OFF' }}}}"
+    return _template(f"iif({condition}, 'ON', 'OFF')")
+
+
+def _template(value: str) -> str:
+    """A template that gives nothing for the empty message that removes a state."""
+    return f"{{{{ {value} if value_json is defined }}}}"
 
 
 def _about(topics: Topics, facts: DeviceFacts) -> dict[str, Any]:

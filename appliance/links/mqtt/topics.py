@@ -45,11 +45,8 @@ class Topics:
         return unquote(parts[0]) if len(parts) == 2 and parts[1] == "state" and topic.startswith(self.base) else None
 
     def camera_id(self, camera: str) -> str:
-        """The camera's identity in Home Assistant: letters, digits, `_` and `-`, different for different names."""
-        plain = _NO_ID.sub("_", unicodedata.normalize("NFKD", camera).encode("ascii", "ignore").decode()).strip("_")
-        if plain != camera:
-            plain = f"{plain[:40]}_{hashlib.blake2b(camera.encode(), digest_size=4).hexdigest()}"
-        return f"{self.device_id}_{plain}"
+        """The camera's identity in Home Assistant."""
+        return f"{self.device_id}_{slug(camera)}"
 
     def device_config(self) -> str:
         return self._config(self.device_id)
@@ -69,3 +66,14 @@ class Topics:
 def _escaped(name: str) -> str:
     """The name as one level of a topic: `%`, `/`, `+` and `#` become %25, %2F, %2B and %23."""
     return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def slug(name: str) -> str:
+    """A name of letters, digits, `_` and `-` for Home Assistant, different for different names.
+
+    With a space in the key of a component, Home Assistant 2025.4 does not remove it with its device.
+    """
+    plain = _NO_ID.sub("_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()).strip("_")
+    if plain == name:
+        return plain
+    return f"{plain[:40]}_{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
