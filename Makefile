@@ -9,7 +9,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia home-assistant boot-test boot-test-full provision-test \
+.PHONY: help run setup model test check lint nvidia home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
         fuzz bundle install clean
 
@@ -42,6 +42,10 @@ home-assistant: .venv/.installed-test ## test against Home Assistant's own MQTT 
 	@[ -x .cache/home-assistant/bin/hass ] || { $(HA_PYTHON) -m venv .cache/home-assistant && \
 	  .cache/home-assistant/bin/python -m pip install --disable-pip-version-check -q homeassistant paho-mqtt; }
 	@$(BIN)/python -m pytest tests/links/mqtt/test_home_assistant.py
+
+node-red: .venv/.installed-test ## test that Node-RED receives events (needs npm, 100 MB)
+	@[ -e .cache/node-red/node_modules/node-red ] || npm install --no-audit --no-fund --silent --prefix .cache/node-red node-red
+	@$(BIN)/python -m pytest tests/links/test_node_red.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot

@@ -122,6 +122,7 @@ async def subscriber(
     login: tuple[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     name: str = "subscriber",
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Subscriber]:
     """A client that subscribes to these topics with quality 2, and again after each reconnection."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
@@ -140,7 +141,7 @@ async def subscriber(
 
     client.on_connect = subscribe
     client.on_subscribe = lambda *_: seen.connected.set()
-    client.connect("127.0.0.1", port)
+    client.connect(host, port)
     client.loop_start()
     try:
         await asyncio.get_running_loop().run_in_executor(None, seen.connected.wait, 20)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ENTRY = {
+ENTRY: dict[str, Any] = {
     "created_at": "2025-01-01T00:00:00+00:00", "modified_at": "2025-01-01T00:00:00+00:00", "disabled_by": None,
     "discovery_keys": {}, "domain": "mqtt", "entry_id": "mqtt", "minor_version": 2, "options": {}, "source": "user",
     "pref_disable_new_entities": False, "pref_disable_polling": False, "subentries": [], "title": "broker",
