@@ -80,7 +80,7 @@ class ConfigError(ApplianceError):
 
 
 class CameraError(ApplianceError):
-    """Nothing can be done with this camera: camera_unknown, camera_sending, camera_configured."""
+    """Nothing can be done with this camera: camera_unknown, camera_sending, camera_configured, label_invalid."""
 
     code = "camera_unknown"
 

@@ -1,41 +1,52 @@
-"""Routes of the control socket for the cameras that the device knows. They are never served on a port."""
+"""The verbs for the cameras that the device knows: forget one, or label it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import msgspec
 from aiohttp import web
 
-from appliance.control.callers import caller
-from appliance.control.protocol import CameraLine, CameraList, ErrorResponse, ForgetCameraRequest
-from appliance.control.server import json_response
-from appliance.errors import CameraError
+from appliance.control.protocol import CameraLabel, CameraLine, CameraList, ForgetCameraRequest
+from appliance.control.verbs import Verb, handler, json_response
 from appliance.health.roster import KnownCamera
 from appliance.identity.audit import Audit
 
+Known = Callable[[], Mapping[str, KnownCamera]]
 
-def routes(
-    known: Callable[[], Mapping[str, KnownCamera]], forget: Callable[[str], None], audit: Audit
-) -> list[web.RouteDef]:
-    """`GET /cameras` and `POST /cameras/forget`. `forget` raises CameraError."""
 
-    def listed() -> web.Response:
-        lines = [CameraLine(name, camera.presence, round(camera.silent_s, 1)) for name, camera in known().items()]
-        return json_response(CameraList(tuple(lines)))
+def verbs(known: Known, forget: Callable[[str], None], label: Callable[[str, str], str]) -> Mapping[str, Verb]:
+    """`remove_camera` and `label_camera`. `forget` and `label` raise CameraError; `label` returns what it stored."""
+
+    async def remove(request: ForgetCameraRequest) -> CameraList:
+        forget(request.name)
+        return listed(known)
+
+    async def rename(request: CameraLabel) -> CameraLabel:
+        return CameraLabel(request.name, label(request.name, request.label))
+
+    def named(request: ForgetCameraRequest | CameraLabel) -> Mapping[str, str]:
+        return {"camera": request.name}
+
+    return {
+        "remove_camera": Verb(remove, "camera_forget", ForgetCameraRequest, named),
+        "label_camera": Verb(rename, "camera_label", CameraLabel, named),
+    }
+
+
+def listed(known: Known) -> CameraList:
+    """All known cameras."""
+    lines = [CameraLine(name, camera.presence, round(camera.silent_s, 1)) for name, camera in known().items()]
+    return CameraList(tuple(lines))
+
+
+def routes(known: Known, verbs: Mapping[str, Verb], audit: Audit) -> list[web.RouteDef]:
+    """`GET /cameras`, `POST /cameras/forget` and `POST /cameras/label`."""
 
     async def show(request: web.Request) -> web.Response:
-        return listed()
+        return json_response(listed(known))
 
-    async def remove(request: web.Request) -> web.Response:
-        try:
-            body = msgspec.json.decode(await request.read(), type=ForgetCameraRequest)
-            forget(body.name)
-            audit.record(caller(request), "camera_forget", camera=body.name)
-        except msgspec.MsgspecError as error:
-            return json_response(ErrorResponse(str(error), "option_invalid"), status=400)
-        except CameraError as error:
-            return json_response(ErrorResponse(str(error), error.code), status=409)
-        return listed()
-
-    return [web.get("/cameras", show), web.post("/cameras/forget", remove)]
+    return [
+        web.get("/cameras", show),
+        web.post("/cameras/forget", handler(verbs["remove_camera"], audit)),
+        web.post("/cameras/label", handler(verbs["label_camera"], audit)),
+    ]

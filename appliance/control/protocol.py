@@ -95,6 +95,58 @@ class ForgetCameraRequest(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
+class CameraLabel(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /cameras/label`, and its response: what people call a camera; empty: its name."""
+
+    name: str
+    label: str
+
+
+class UseModelRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The page's request to use another model."""
+
+    name: str
+
+
+class ModelChange(Struct, frozen=True):
+    """The response to the page's activation or return. `kept`: also after a restart."""
+
+    model: str
+    former: str | None
+    infer_ms: float
+    kept: bool
+
+
+class SelfTestResult(Struct, frozen=True):
+    """The result of a self-test."""
+
+    proved: bool
+    message: str
+    infer_ms: float | None
+
+
+class BenchmarkRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to run at full load, s."""
+
+    for_s: float
+
+
+class BenchmarkResult(Struct, frozen=True):
+    """What the device did at full load. Temperatures of the chip; null: unknown."""
+
+    frames: int
+    fps: float
+    infer_ms: float
+    start_temp_c: float | None
+    end_temp_c: float | None
+
+
+class ServiceDone(Struct, frozen=True):
+    """The response to a reload or a restart. `restarts`: the service starts again now."""
+
+    restarts: bool
+
+
 class TrialResult(Struct, frozen=True, kw_only=True):
     """The response to `POST /model/activate`: how the new model compares with the one it replaces."""
 

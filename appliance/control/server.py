@@ -17,19 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
-from appliance.control.callers import caller
-from appliance.control.protocol import (
-    LONGEST_HOLD_S,
-    ErrorResponse,
-    GovernorStatus,
-    GovernorSwitch,
-    HoldRequest,
-    LadderStep,
-)
-from appliance.governor import words
+from appliance.control.governor import routes as governor_routes
 from appliance.governor.service import Governor
 from appliance.identity.audit import Audit
 
@@ -46,16 +36,13 @@ async def listening(
     """Keep the control socket open for the length of the block, if possible. `more`: routes besides the governor's."""
     async with contextlib.AsyncExitStack() as stack:
         try:
-            await _start(stack, path, _app(governor, audit, more))
+            app = web.Application()
+            app.add_routes([*governor_routes(governor, audit), *more])
+            await _start(stack, path, app)
         except OSError as error:
             log.warning("no control socket; `appliance governor` and `appliance model activate` cannot reach this "
                         "service: %s: %s", path, error)  # fmt: skip
         yield
-
-
-def json_response(content: msgspec.Struct, status: int = 200) -> web.Response:
-    """Encode a struct of `control/protocol.py`."""
-    return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
 
 
 async def _start(stack: contextlib.AsyncExitStack, path: Path, app: web.Application) -> None:
@@ -65,51 +52,6 @@ async def _start(stack: contextlib.AsyncExitStack, path: Path, app: web.Applicat
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
     await web.SockSite(runner, opened).start()
-
-
-def status_of(governor: Governor) -> GovernorStatus | GovernorSwitch:
-    """The governor's status as `appliance governor show` prints it."""
-    state, reading, policy = governor.state, governor.reading, governor.policy
-    if policy is None:
-        return GovernorSwitch(enabled=False)
-    return GovernorStatus(
-        cur_state=governor.cur_state,
-        max_state=governor.max_state,
-        time_in_state_s=round(governor.time_in_state_s, 1),
-        transitions=governor.transitions,
-        reason=governor.limits.reason,
-        why=words.cause(state, reading, governor.target_c) if reading and governor.target_c else "no reading yet",
-        held_for_s=governor.held_for_s,
-        memory=words.shortage(state),
-        measured=policy.ladder.measured,
-        ladder=tuple(LadderStep(step.heat, words.meaning(step)) for step in policy.ladder.steps),
-    )
-
-
-def _app(governor: Governor, audit: Audit, more: Sequence[web.RouteDef]) -> web.Application:
-    async def show(request: web.Request) -> web.Response:
-        return json_response(status_of(governor))
-
-    async def hold(request: web.Request) -> web.Response:
-        try:
-            body = msgspec.json.decode(await request.read(), type=HoldRequest)
-            if not 0 < body.for_s <= LONGEST_HOLD_S:
-                raise ValueError("for_s: must be above 0 and at most 24 hours")
-            governor.hold(body.state, body.for_s)
-            audit.record(caller(request), "governor_hold", level=body.state, for_s=body.for_s)
-        except (ValueError, msgspec.MsgspecError) as error:
-            return json_response(ErrorResponse(str(error)), status=400)
-        return json_response(status_of(governor))
-
-    async def release(request: web.Request) -> web.Response:
-        governor.release()
-        audit.record(caller(request), "governor_release")
-        return json_response(status_of(governor))
-
-    app = web.Application()
-    app.add_routes([web.get("/governor", show), web.post("/governor/hold", hold)])
-    app.add_routes([web.post("/governor/release", release), *more])
-    return app
 
 
 def _open(path: Path) -> socket.socket:

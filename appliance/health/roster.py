@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from appliance import camera_names
 from appliance.errors import CameraError, did_you_mean
 from appliance.health.rhythm import LEAST_S, Rhythm
 
@@ -50,6 +51,8 @@ class KnownCamera:
     silent_after_s: float | None
     """The silence that is reported; None: the camera is not expected to send."""
     configured: bool
+    label: str = ""
+    """What people call it; empty: its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class RosterEntry:
     last_at_s: float
     rhythm: Rhythm = field(default_factory=Rhythm)
     last_s: float | None = None
+    label: str = ""
 
 
 class Roster:
@@ -125,6 +129,20 @@ class Roster:
             raise CameraError(f"the camera '{name}' is sending; switch it off first", "camera_sending")
         self.forget(name)
 
+    def relabel(self, name: str, label: str) -> str:
+        """Keep what people call a camera, in the form of a name; empty: its name. Returns what was kept.
+
+        Raises CameraError if the camera has never sent a frame, or the label is no valid name.
+        """
+        if name not in self._entries:
+            raise CameraError(f"no camera named '{name}' has sent a frame{did_you_mean(name, self._entries)}")
+        kept = camera_names.normal(label) if label else ""
+        if kept is None:
+            raise CameraError(f"invalid label: {camera_names.RULE}", "label_invalid")
+        self._entries[name].label = kept
+        self.changes += 1
+        return kept
+
     def sends(self, name: str) -> bool:
         """Whether this camera is sending now."""
         return name in self._sending
@@ -143,13 +161,14 @@ class Roster:
                 silent_s=self._silent_s(name, now_s, wall_s),
                 silent_after_s=expected.get(name),
                 configured=name in self._configured,
+                label=entry.label if entry else "",
             )
         return cameras
 
     def entries(self, now_s: float, wall_s: float) -> dict[str, RosterEntry]:
         """What to save: copies with the dates as of now."""
         return {
-            name: RosterEntry(entry.first_at_s, self._last_at_s(entry, now_s, wall_s), entry.rhythm)
+            name: RosterEntry(entry.first_at_s, self._last_at_s(entry, now_s, wall_s), entry.rhythm, label=entry.label)
             for name, entry in self._entries.items()
         }
 

@@ -6,15 +6,20 @@ itself, the way in.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from appliance.control.models import ModelVerbs
+from appliance.control.service import ServiceHandles
 from appliance.device import board
 from appliance.device.clock_cap import ClockHelper
+from appliance.device.log_tail import LogTail
 from appliance.device.profile import DeviceProfile
 from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
@@ -47,6 +52,7 @@ from appliance.links.mqtt.link import Commands
 from appliance.models import active
 from appliance.ports import Clock, Publish
 from appliance.service import from_settings, linking, loading, starts
+from appliance.service.actions import Actions
 from appliance.service.changes import Changes
 from appliance.service.encryption import Encryption
 from appliance.service.reload import Reload
@@ -56,6 +62,7 @@ from appliance.values import Frame, Outcome
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vitals import Delivery, Vitals
+from appliance.web import actions as page_actions
 from appliance.web import health as health_routes
 from appliance.web import metrics
 from appliance.web.access import Access
@@ -98,6 +105,8 @@ class Given:
     load: LoadNetwork
     clock: Clock = time.monotonic
     decoder: Decoder = field(default_factory=OwnThread)
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to have the settings read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,9 @@ class Parts:
     links: Links
     audit: Audit
     """Who did what."""
+    tail: LogTail
+    restart: asyncio.Event
+    """Set to have the service stop and start again."""
     app: web.Application
 
 
@@ -177,6 +189,10 @@ def build(given: Given, loaded: Loaded) -> Parts:
     links = linking.build_links(settings, path.feed, path.book, vitals, _commands(governor, canary), clock)
     vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare, encryption, links)
     vitals.tls = encryption.state
+    audit, tail, restart = Audit(), LogTail(), asyncio.Event()
+    service = _service_handles(given, detector, governor, canary, changes, reloads, restart)
+    models = ModelVerbs(activation, Path(settings.model.dir), given.written.model.name)
+    offered = Actions(models, service, detector=detector, governor=governor, vitals=vitals, tail=tail, audit=audit)
     return Parts(
         settings=settings,
         limiter=limiter,
@@ -194,8 +210,37 @@ def build(given: Given, loaded: Loaded) -> Parts:
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         links=links,
-        audit=Audit(),
-        app=_way_in(settings, clock, access, encryption, path, vitals),
+        audit=audit,
+        tail=tail,
+        restart=restart,
+        app=_way_in(settings, clock, access, encryption, path, vitals, offered),
+    )
+
+
+def _service_handles(
+    given: Given,
+    detector: Detector,
+    governor: Governor,
+    canary: Canary,
+    changes: Changes,
+    reloads: Reload,
+    restart: asyncio.Event,
+) -> ServiceHandles:
+    async def reload() -> str | None:
+        if not changes.working.is_set():
+            given.reload.set()  # another try to start
+            return None
+        await reloads.once()
+        return reloads.problem
+
+    return ServiceHandles(
+        prove=canary.prove,
+        ask=detector.ask,
+        reload=reload,
+        working=changes.working.is_set,
+        restart=restart.set,
+        temp_c=lambda: governor.reading.thermal.soc_temp_c if governor.reading else None,
+        clock=given.clock,
     )
 
 
@@ -403,7 +448,13 @@ def _notices(
 
 
 def _way_in(
-    settings: Settings, clock: Clock, access: Access, encryption: Encryption, path: FramePath, vitals: Vitals
+    settings: Settings,
+    clock: Clock,
+    access: Access,
+    encryption: Encryption,
+    path: FramePath,
+    vitals: Vitals,
+    offered: Actions,
 ) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server = settings.server
@@ -430,6 +481,7 @@ def _way_in(
         routes=[
             *page.routes(),
             *health_routes.routes(vitals, respond, page),
+            *page_actions.routes(offered, respond),
             *metrics.routes(vitals),
             *VisionApi(path.detector, parser, respond, access).routes(),
         ],

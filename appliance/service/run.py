@@ -88,7 +88,15 @@ async def serve(
     """
     surroundings = surroundings or Surroundings()
     decoder = from_settings.decoder(settings)
-    given = Given(settings, loading.in_force(settings), problem, read or (lambda: settings), load, decoder=decoder)
+    given = Given(
+        settings,
+        loading.in_force(settings),
+        problem,
+        read or (lambda: settings),
+        load,
+        decoder=decoder,
+        reload=surroundings.reload or asyncio.Event(),
+    )
     parts = build(given, await _load(given, surroundings.notifier))
     runner = web.AppRunner(parts.app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
     await runner.setup()
@@ -100,7 +108,8 @@ async def serve(
         port = await listen(surroundings.passed, server.host, server.port, parts.limiter, connect, lambda: tls.context)
         started = Started(port.number, parts)
         hooks.started(started)
-        await _run(started, hooks, surroundings, runner, port, written=settings)
+        with parts.tail.attached():
+            await _run(started, hooks, surroundings, runner, port, given)
     finally:
         if port is not None:
             port.close()
@@ -133,8 +142,7 @@ async def _run(
     surroundings: Surroundings,
     runner: web.AppRunner,
     port: Port,
-    *,
-    written: Settings,
+    given: Given,
 ) -> None:
     """Run every task until the service is to stop, then stop them in order."""
     parts, path = started.parts, started.parts.path
@@ -145,8 +153,12 @@ async def _run(
         every_s=ping_every_s(systemd.watchdog_s()),
     )
     socket = socket_path.control_socket(os.environ, os.getuid())
-    models = model_control.routes(parts.activation, parts.audit, Path(parts.settings.model.dir), written.model.name)
-    known = camera_control.routes(parts.vitals.known_cameras, parts.vitals.roster.remove, parts.audit)
+    models = model_control.routes(
+        parts.activation, parts.audit, Path(parts.settings.model.dir), given.written.model.name
+    )
+    vitals = parts.vitals
+    camera_verbs = camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel)
+    known = camera_control.routes(vitals.known_cameras, camera_verbs, parts.audit)
     controls = control.listening(parts.governor, parts.audit, socket, [*models, *known])
     async with controls, anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
@@ -157,7 +169,6 @@ async def _run(
         group.start_soon(parts.governor.run, name="governor")
         group.start_soon(pulse.run, name="pulse")
         # Frames do not need these: where one fails, it alone starts again.
-        reload = surroundings.reload or asyncio.Event()
         for name, part in (
             ("watch", lambda: parts.watch.run(parts.vitals.sample)),
             ("cameras", parts.roster_keeper.run),
@@ -166,7 +177,7 @@ async def _run(
             ("events", path.feed.run),
             ("certificate", parts.encryption.run),
             *parts.links.tasks(),
-            ("reload", lambda: parts.reloads.run(reload, pulse, parts.changes.working)),
+            ("reload", lambda: parts.reloads.run(given.reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)
         await _until_stopped(started, hooks, surroundings)

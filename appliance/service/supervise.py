@@ -77,7 +77,7 @@ def _read(choose: Callable[[], Chosen]) -> Settings:
 async def _until_stop_or_restart(
     choose: Callable[[], Chosen], chosen: Chosen, signals: Signals, notifier: Notifier, started: run.Started
 ) -> None:
-    """Return when the service is to stop, or in safe mode when it is to be built again."""
+    """Return when the service is to stop or restart, or in safe mode when it is to be built again."""
     async with anyio.create_task_group() as group:
         detector = started.parts.path.detector
         if detector.network is None:
@@ -90,9 +90,17 @@ async def _until_stop_or_restart(
                 group.cancel_scope,
                 name="safe mode",
             )
+        group.start_soon(_cancel_when, started.parts.restart, group.cancel_scope, name="restart")
         await signals.stop.wait()
         group.cancel_scope.cancel()
     notifier.notify(systemd.STOPPING if signals.stop.is_set() else systemd.reloading(time.monotonic()))
+
+
+async def _cancel_when(asked: asyncio.Event, scope: anyio.CancelScope) -> None:
+    """Cancel `scope` when a person asks for a restart."""
+    await asked.wait()
+    log.warning("restarting, as asked")
+    scope.cancel()
 
 
 async def _retry_in_safe_mode(

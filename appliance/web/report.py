@@ -54,6 +54,7 @@ def of_known_camera(camera: KnownCamera) -> Payload:
         "silent_s": round(camera.silent_s, 1),
         "silent_after_s": None if after_s is None else round(after_s, 1),
         "configured": camera.configured,
+        "label": camera.label,
     }
 
 

@@ -91,20 +91,20 @@ async def test_a_state_is_held_and_released(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "code"),
     [
-        ((99, 60.0), "throttle level 99 does not exist"),
-        ((1, 0.0), "24 hours"),
-        ((1, 1e9), "24 hours"),
-        ((1.5, 60.0), "int"),
+        ((99, 60.0), "throttle level 99 does not exist", "refused"),
+        ((1, 0.0), "24 hours", "refused"),
+        ((1, 1e9), "24 hours", "refused"),
+        ((1.5, 60.0), "int", "option_invalid"),
     ],
 )
-async def test_an_invalid_hold_is_rejected(tmp_path: Path, arguments: tuple[Any, ...], message: str) -> None:
+async def test_an_invalid_hold_is_rejected(tmp_path: Path, arguments: tuple[Any, ...], message: str, code: str) -> None:
     async with running(tmp_path / "c.sock") as governor:
         with pytest.raises(NoService, match=message) as raised:
             await call(Control([tmp_path / "c.sock"]).hold, *arguments)
         assert governor.held_for_s is None
-    assert raised.value.code == "refused"
+    assert raised.value.code == code
 
 
 async def test_a_disabled_governor_has_no_status(tmp_path: Path) -> None:

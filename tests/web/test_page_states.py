@@ -178,3 +178,43 @@ async def test_the_page_opens_when_the_device_is_off_and_recovers() -> None:
         await keep(tab, "off")
         made_up.down = False
         await tab.until(f"{TEXT}.includes('1 camera active')")
+
+
+async def test_an_action_asks_once_and_says_what_came_of_it(axe: str) -> None:
+    made_up = MadeUp(
+        STATES["silent"].health,
+        actions={
+            "actions": ["hold", "release", "restart", "activate"],
+            "models": ["a", "b"],
+            "model": "a",
+            "max_state": 6,
+        },
+    )
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB") as tab:
+        await tab.until("document.querySelectorAll('#actions button').length === 3")
+        assert await tab.evaluate("document.querySelector('#notes button').textContent") == "Release throttle level"
+        hold = "[...document.querySelectorAll('#actions button')].find((one) => one.textContent.startsWith('Hold'))"
+        await tab.evaluate(f"{hold}.click()")
+        assert await violations(tab, axe) == []
+        await keep(tab, "action")
+        await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        assert made_up.posted == []
+        await tab.evaluate(f"{hold}.click(); document.querySelector('dialog select').value = '2'")
+        made_up.answer = {"cur_state": 2}
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelector('dialog .result').textContent === 'Held at level 2.'")
+        assert made_up.posted == [("hold", {"state": 2, "for_s": 600})]
+        assert await tab.evaluate("document.activeElement.textContent") == "Close"
+        await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        made_up.answer, made_up.answer_status = {"error": "b is broken", "code": "model_not_activated"}, 409
+        change = "[...document.querySelectorAll('#actions button')].find((one) => one.textContent === 'Change model')"
+        await tab.evaluate(f"{change}.click(); document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelector('dialog .result').textContent === 'Not done: b is broken'")
+        assert await violations(tab, axe) == []
+
+
+async def test_nobody_is_shown_what_he_may_not_do() -> None:
+    async with serving(MadeUp(STATES["silent"].health)) as url, chromium.tab(url, 390, 844) as tab:
+        await tab.until("document.querySelectorAll('#cameras h3').length === 12")
+        assert await tab.evaluate("document.querySelectorAll('.follow button').length") == 0
+        assert await tab.evaluate("document.querySelector('#actions-section').hidden") is True

@@ -101,17 +101,19 @@ async function post(name, body) {
 /** What came of an action, from the service's response. */
 function doneText(name, answer) {
   if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
+  if (name === "reload" && answer.restarts) return t("action.restart.done");
+  const key = answer.kept === false ? "action.unkept" : `action.${name}.done`;
   const values = Object.fromEntries(Object.entries(answer).map(([key, value]) =>
     [key, typeof value === "number" && key.endsWith("_ms") ? number(value, 1) : value]));
-  return t(`action.${name}.done`, values);
+  return t(key, values);
 }
 
 function request(name, target, data) {
   if (name === "hold") return { state: Number(data.get("level")), for_s: Number(data.get("for_s")) };
   if (name === "benchmark") return { for_s: BENCHMARK_S };
   if (name === "activate") return { name: data.get("model") };
-  if (name === "label_camera") return { camera: target, label: data.get("label").trim() };
-  return target === null ? {} : { camera: target };
+  if (name === "label_camera") return { name: target, label: data.get("label").trim() };
+  return target === null ? {} : { name: target };
 }
 
 function fields(name, offer) {

@@ -94,6 +94,7 @@ function fill(template, values) {
 
 function valueText(name, value) {
   if (Array.isArray(value)) return listText(value);
+  if (value === null) return unknown();
   if (typeof value === "string") return word(value);
   const unit = name.split("_").at(-1);
   if (unit === "c") return measure(value, "°C");

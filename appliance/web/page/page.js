@@ -1,7 +1,7 @@
 // The status page: polls /health every two seconds, subscribes to the results of all cameras, and hands both to the parts.
 // Data from the network is inserted as text, never as HTML.
 
-import { Actions } from "./actions.js";
+import { Actions, DEVICE_ACTIONS } from "./actions.js";
 import { CameraPage, chosenCamera } from "./camera_page.js";
 import { Cameras } from "./cameras.js";
 import { showDevice } from "./device.js";
@@ -98,6 +98,7 @@ async function poll() {
 }
 
 function show(health) {
+  const wasDown = performance.now() - lastResponse_ms >= DOWN_AFTER_MS;
   lastResponse_ms = performance.now();
   header.noteResponse();
   latest = { findings: sorted(health.findings ?? []) };
@@ -108,6 +109,17 @@ function show(health) {
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
   const state = STATES.includes(health.status) ? health.status : "degraded";
   header.show(state, summary(latest.findings, cameras.counts, health.frames?.received > 0));
+  if (wasDown) loadActions();
+}
+
+// Asked again when the device returns: another release may offer others.
+async function loadActions() {
+  if (!await actions.load()) return;
+  const buttons = DEVICE_ACTIONS.map((name) => actions.button(name)).filter(Boolean);
+  $("actions").replaceChildren(...buttons);
+  $("actions-section").hidden = buttons.length === 0;
+  findings.show(latest.findings, cameras.names);
+  cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
 }
 
 // Live results

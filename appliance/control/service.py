@@ -1,0 +1,77 @@
+"""The verbs for the service as a whole: self-test, benchmark, reload, restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from appliance.control.protocol import BenchmarkRequest, BenchmarkResult, SelfTestResult, ServiceDone
+from appliance.control.verbs import NoRequest, Verb, VerbRefused
+from appliance.errors import ConfigError, ModelError
+from appliance.flow import full_load
+from appliance.ports import Clock
+from appliance.values import CanaryState, Frame, Outcome
+
+LONGEST_BENCHMARK_S = 60.0
+_ANSWER_FIRST_S = 0.5
+"""Between the answer to a restart and the restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHandles:
+    """What the verbs use. `reload` returns why the settings were rejected, or None; before there is a model, it is
+    another try to start: `working` says so. `restart`: stops the service and starts it again.
+    """
+
+    prove: Callable[[], Awaitable[CanaryState]]
+    ask: Callable[[Frame], Awaitable[Outcome]]
+    reload: Callable[[], Awaitable[str | None]]
+    working: Callable[[], bool]
+    restart: Callable[[], None]
+    temp_c: Callable[[], float | None]
+    clock: Clock
+
+
+class ServiceVerbs:
+    """`self_test`, `benchmark`, `reload` and `restart`."""
+
+    def __init__(self, handles: ServiceHandles) -> None:
+        self._handles, self._benchmark_runs = handles, False
+
+    def verbs(self) -> Mapping[str, Verb]:
+        """The verbs by name."""
+        return {
+            "self_test": Verb(self._self_test, "self_test"),
+            "benchmark": Verb(self._benchmark, "benchmark", BenchmarkRequest, lambda request: {"for_s": request.for_s}),
+            "reload": Verb(self._reload, "settings_reload"),
+            "restart": Verb(self._restart, "service_restart"),
+        }
+
+    async def _self_test(self, request: NoRequest) -> SelfTestResult:
+        state = await self._handles.prove()
+        return SelfTestResult(state.proved and state.failures == 0, state.message, state.infer_ms)
+
+    async def _benchmark(self, request: BenchmarkRequest) -> BenchmarkResult:
+        if not 0 < request.for_s <= LONGEST_BENCHMARK_S:
+            raise VerbRefused(f"for_s: must be above 0 and at most {LONGEST_BENCHMARK_S:.0f}")
+        if self._benchmark_runs:
+            raise ModelError("a benchmark is running; try again when it is done", "benchmark_busy")
+        self._benchmark_runs = True
+        handles, start_c = self._handles, self._handles.temp_c()
+        try:
+            load = await full_load.run(handles.ask, request.for_s, handles.clock)
+        finally:
+            self._benchmark_runs = False
+        return BenchmarkResult(load.frames, round(load.fps, 1), round(load.infer_ms, 1), start_c, handles.temp_c())
+
+    async def _reload(self, request: NoRequest) -> ServiceDone:
+        working = self._handles.working()
+        problem = await self._handles.reload()
+        if problem is not None:
+            raise ConfigError(problem)
+        return ServiceDone(restarts=not working)
+
+    async def _restart(self, request: NoRequest) -> ServiceDone:
+        asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._handles.restart)
+        return ServiceDone(restarts=True)

@@ -1,0 +1,77 @@
+"""What the page offers to do, and how: the verbs that exist now, and a log of the last lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from appliance.control import cameras as camera_control
+from appliance.control import governor as governor_control
+from appliance.control.models import ModelVerbs
+from appliance.control.service import ServiceHandles, ServiceVerbs
+from appliance.control.verbs import Verb, VerbRefused, perform
+from appliance.device.log_tail import LogTail
+from appliance.flow.detector import Detector
+from appliance.governor.service import Governor
+from appliance.identity.audit import Audit
+from appliance.identity.roles import Identity
+from appliance.vitals import Vitals
+
+
+class Actions:
+    """The page's actions: the verbs of the control socket, of which some need what is not always there."""
+
+    def __init__(
+        self,
+        models: ModelVerbs,
+        service: ServiceHandles,
+        *,
+        detector: Detector,
+        governor: Governor,
+        vitals: Vitals,
+        tail: LogTail,
+        audit: Audit,
+    ) -> None:
+        self._models = models
+        self._verbs: dict[str, Verb] = {
+            **ServiceVerbs(service).verbs(),
+            **governor_control.verbs(governor),
+            **models.verbs(),
+            **camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel),
+        }
+        self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
+        self._possible: dict[str, Callable[[], bool]] = {
+            "hold": lambda: governor.policy is not None,
+            "release": lambda: governor.policy is not None,
+            "self_test": lambda: detector.network is not None,
+            "benchmark": lambda: detector.network is not None,
+        }
+
+    async def perform(self, name: str, body: bytes, who: Identity) -> Struct:
+        """Do an action. Raises ApplianceError."""
+        verb = self._verbs.get(name)
+        if verb is None:
+            raise VerbRefused(f"there is no action '{name[:40]}'", "action_unknown")
+        return await perform(verb, body, who, self._audit)
+
+    async def offer(self) -> dict[str, Any]:
+        """The actions that are possible now, and what they may choose from."""
+        models, previous = await asyncio.to_thread(lambda: (self._models.known(), self._models.previous()))
+        names = [name for name in self._verbs if self._possible.get(name, lambda: True)()]
+        if previous is None:
+            names.remove("roll_back")
+        network = self._detector.network
+        return {
+            "actions": [*names, "log"],
+            "models": models,
+            "model": network.info.name if network else None,
+            "max_state": self._governor.max_state,
+        }
+
+    def log(self, who: Identity) -> str:
+        """The last lines of the log; recorded."""
+        self._audit.record(who, "log_download")
+        return self._tail.text()

@@ -1,0 +1,64 @@
+"""The routes of the page's actions, for callers that may operate the device.
+
+Rules of this file:
+- An action is a POST with a JSON body. A foreign page can send no such request: the browser asks first (CORS), and
+  `origins` refuses.
+- `GET /actions` tells anyone what they may do; without the permission, that is nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from appliance.errors import ApplianceError
+from appliance.identity.roles import Identity, May
+from appliance.web.identify import identify, require
+from appliance.web.respond import Respond
+
+_MOST_BYTES = 10_000
+_STATUS = {"option_invalid": 400, "refused": 400, "action_unknown": 404}
+
+
+class PageActions(Protocol):
+    """What the page can do. `log`: the text of the log's tail, recorded like an action."""
+
+    async def perform(self, name: str, body: bytes, who: Identity) -> Any: ...
+
+    async def offer(self) -> dict[str, Any]: ...
+
+    def log(self, who: Identity) -> str: ...
+
+
+def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
+    """`GET /actions`, `POST /actions/NAME`, and `GET /actions/log`."""
+
+    async def offered(request: web.Request) -> web.Response:
+        if May.OPERATE not in identify(request).may:
+            return respond({"actions": []})
+        return respond(await actions.offer())
+
+    async def act(request: web.Request) -> web.Response:
+        who = require(request, May.OPERATE)
+        if request.content_type != "application/json":
+            return respond({"error": "send the request as application/json", "code": "option_invalid"}, 415)
+        if (request.content_length or 0) > _MOST_BYTES:
+            return respond({"error": "the request is too large", "code": "option_invalid"}, 413)
+        try:
+            done = await actions.perform(request.match_info["name"], await request.read(), who)
+        except ApplianceError as error:
+            return respond({"error": str(error), "code": error.code}, _STATUS.get(error.code, 409))
+        return respond(msgspec.to_builtins(done))
+
+    async def log_tail(request: web.Request) -> web.Response:
+        text = actions.log(require(request, May.OPERATE))
+        host = re.sub(r"[^\w.-]", "_", request.host.partition(":")[0])
+        name = f"{host}-{datetime.now():%Y-%m-%d-%H%M}.log"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return web.Response(text=text, headers=headers)
+
+    return [web.get("/actions", offered), web.get("/actions/log", log_tail), web.post("/actions/{name}", act)]
