@@ -64,7 +64,7 @@ def test_plugging_in_the_cable_later_shows_the_address_and_allows_frames(
         issue = "/run/issue.d/appliance.issue"
         prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, may_fail=True))
         shown = prepared.run("cat", issue)
-    assert shown.startswith("Appliance: http://10.0.2.100:8080/\n")
+    assert shown.startswith("Appliance: https://10.0.2.100:8080/\n")
     measured(f"frame answered in {answer['timing']['total_ms']:.0f} ms; address and code on the console")
 
 

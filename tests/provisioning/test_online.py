@@ -21,7 +21,7 @@ def test_one_command_installs_a_ready_device_on_a_bare_system(
         code, output = device.install()
         taken_s = time.monotonic() - started_s
         assert code == 0, output
-        assert output.splitlines()[-1].endswith("is active: http://10.0.2.100:8080/")
+        assert "is active: https://10.0.2.100:8080/#sha256=" in output.splitlines()[-1]
         answer = ask(port)
         assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
         code, output = device.tried("/usr/local/bin/appliance", "doctor")

@@ -62,7 +62,7 @@ def test_one_command_installs_a_ready_device(vm: Machine, before: Files, measure
     output = vm.run("/tmp/provisioning/install.sh --bundle /media/bundle.tar 2>&1 </dev/null; echo exit code $?")
     taken_s = time.monotonic() - started_s
     assert output.endswith("exit code 0"), output
-    assert "is active: http://10.0.2.15:8080/" in output
+    assert "is active: https://10.0.2.15:8080/#sha256=" in output
     assert vm.get("/health/ready")[0] == 200
     measured(f"ready after {taken_s:.0f} s, emulated")
 
