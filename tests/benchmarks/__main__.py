@@ -27,7 +27,7 @@ from tests.benchmarks import (
     overload,
     report,
 )
-from tests.benchmarks.governor import proof, real
+from tests.benchmarks.governor import faults, proof, real
 from tests.benchmarks.service import ROOT
 
 BENCHMARKS = {
@@ -47,6 +47,7 @@ BENCHMARKS = {
     "isolation": isolation.run,
     "governor": proof.run,
     "governor_service": real.run,
+    "governor_faults": faults.run,
 }
 
 

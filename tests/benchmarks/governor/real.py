@@ -7,10 +7,6 @@ fan starts, and the service has to recover to level 0.
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,8 +18,9 @@ import psutil
 
 from appliance.control.client import Control
 from tests.benchmarks.governor.boards import Board, Plant
+from tests.benchmarks.governor.emulated import ThermalZone, may_mount, running
 from tests.benchmarks.report import Row
-from tests.benchmarks.service import ROOT, Service, draw_picture, load, read_load
+from tests.benchmarks.service import Service, draw_picture, load, read_load
 
 QUICK = Board("quick", 2.8, 0.0, 3.0, 4.0, 5.5, 60.0, 5.5, 80.0, 85.0, 1.0, 75.0, 84.0)
 """A bare Pi 5, four times as fast and without throttling, to show the temperature it would reach. Because it heats
@@ -34,7 +31,6 @@ _AIR_C, _WOULD_REACH_C = 25.0, 90.0
 _MEASURE_S, _UNGOVERNED_S, _HOT_S, _FAN_S = 20, 90, 180, 150
 _CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "3", "3", "3", "3")
 """Less than the capacity of the machine, so that the cost of a frame depends only on its size."""
-_ENTER = 'for d in thermal hwmon; do [ ! -e /sys/class/$d ] || mount --bind "$0/$d" /sys/class/$d; done; exec "$@"'
 
 
 @dataclass
@@ -46,7 +42,7 @@ class Course:
 
 
 def run(folder: Path) -> list[Row]:
-    if not _may_mount():
+    if not may_mount():
         print("governor_service: skipped, needs root and mount namespaces")
         return []
     picture = draw_picture(folder)
@@ -114,37 +110,19 @@ def _watch(plant: Plant, control: Control | None, seconds: int) -> Course:
 @contextmanager
 def _board(folder: Path, board: Board, *settings: str) -> Iterator[tuple[Service, Plant]]:
     """Start the service on a machine whose chip is a `Plant`, and wait until it is ready."""
-    tree, plant = folder / "sys", Plant(board, _AIR_C, 1)
-    (tree / "thermal/thermal_zone0").mkdir(parents=True, exist_ok=True)
-    (tree / "hwmon").mkdir(exist_ok=True)
-    (tree / "thermal/thermal_zone0/type").write_text("cpu-thermal\n")
-    _write(tree, plant)
-    command = ["unshare", "--mount", "sh", "-c", _ENTER, str(tree), sys.executable, "-m", "appliance", "serve",
-               "--host", "127.0.0.1", "--port", "0", "--profile", "realtime", "--config", os.devnull]  # fmt: skip
-    for setting in ("log.level=error", "cache.enabled=false", f"governor.target_temp_c={board.target_c:g}", *settings):
-        command += ["--set", setting]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")}
-    environment["XDG_RUNTIME_DIR"] = str(folder)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
-    assert process.stdout is not None
-    over = threading.Event()
-    try:
-        url = process.stdout.readline().split()[-1].rstrip("/")
-        process.stdout.readline()  # ready
-        service = Service(url, psutil.Process(process.pid))
-        heater = threading.Thread(target=_heat, args=(service, plant, tree, over))
+    zone, plant, over = ThermalZone(folder), Plant(board, _AIR_C, 1), threading.Event()
+    zone.show(plant.chip_c)
+    with running(folder, zone, f"governor.target_temp_c={board.target_c:g}", *settings) as service:
+        heater = threading.Thread(target=_heat, args=(service, plant, zone, over))
         heater.start()
-        yield service, plant
-        over.set()
-        heater.join()
-    finally:
-        over.set()
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+        try:
+            yield service, plant
+        finally:
+            over.set()
+            heater.join()
 
 
-def _heat(service: Service, plant: Plant, tree: Path, over: threading.Event) -> None:
+def _heat(service: Service, plant: Plant, zone: ThermalZone, over: threading.Event) -> None:
     """Heat the chip once a second by the CPU time that the service used."""
     cores = psutil.cpu_count() or 1
     before_s, at_s = service.cpu_s(), time.monotonic()
@@ -152,18 +130,4 @@ def _heat(service: Service, plant: Plant, tree: Path, over: threading.Event) -> 
         used_s, now_s = service.cpu_s(), time.monotonic()
         plant.work(min(1.0, (used_s - before_s) / (now_s - at_s) / cores))
         before_s, at_s = used_s, now_s
-        _write(tree, plant)
-
-
-def _write(tree: Path, plant: Plant) -> None:
-    """Write the temperature like the kernel: in millidegrees, and atomically."""
-    new = tree / "new"
-    new.write_text(f"{round(plant.chip_c) * 1000}\n")
-    new.replace(tree / "thermal/thermal_zone0/temp")
-
-
-def _may_mount() -> bool:
-    if shutil.which("unshare") is None or not Path("/sys/class/thermal").exists():
-        return False
-    probe = ["unshare", "--mount", "mount", "--bind", "/tmp", "/sys/class/thermal"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+        zone.show(plant.chip_c)
