@@ -17,7 +17,7 @@ from math import ceil, sqrt
 from appliance.readings import Reading
 from appliance.values import Limits
 
-_STEP_PERCENT = 10
+_STEP_PERCENT = 5
 _DWELL_S = 20.0
 _NEAR_FULL = 0.9
 """Caps above this are not worth a change."""
@@ -40,7 +40,7 @@ def next_clock(choice: ClockChoice, duty: float, lowest_percent: int, now_s: flo
 
 
 def fitting_percent(duty: float, lowest_percent: int) -> int:
-    """The lowest clock, in steps of ten percent, at which a busy chip makes at least this part of the heat."""
+    """The lowest clock, in steps of five percent, at which a busy chip makes at least this part of the heat."""
     part = sqrt(min(max(duty, 0.0), 1.0))
     if part > _NEAR_FULL:
         return 100

@@ -39,6 +39,8 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
         return f"the board is throttling its chip ({shown}); check the cooling and the power supply"
     if state.reason == "under_voltage":
         return "under-voltage; use the board's own power supply and a short cable"
+    if state.reason == "temperature_unknown" and reading.doubts.stuck_temp_c is not None:
+        return f"the temperature sensor is stuck at {reading.doubts.stuck_temp_c:.0f} °C, so the load is reduced"
     if state.reason == "temperature_unknown":
         return (
             "the temperature sensor stopped responding, so the load is reduced; restart the device, and check the "

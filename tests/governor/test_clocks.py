@@ -18,7 +18,7 @@ from tests.fakes import FakeClock
 from tests.governor.readings import FULL, POLICY
 
 
-@pytest.mark.parametrize(("duty", "percent"), [(1.0, 100), (0.9, 100), (0.64, 80), (0.5, 80), (0.25, 50), (0.0, 40)])
+@pytest.mark.parametrize(("duty", "percent"), [(1.0, 100), (0.9, 100), (0.64, 80), (0.5, 75), (0.25, 50), (0.0, 40)])
 def test_the_clock_fits_the_heat_that_is_allowed(duty: float, percent: int) -> None:
     assert fitting_percent(duty, 40) == percent
 
@@ -45,10 +45,10 @@ def test_use_at_a_lower_clock_counts_as_the_heat_it_makes() -> None:
 
 
 def test_the_clock_rises_at_once_and_falls_after_a_while() -> None:
-    choice = next_clock(ClockChoice(), 0.5, 40, 100.0)
+    choice = next_clock(ClockChoice(), 0.6, 40, 100.0)
     assert choice == ClockChoice(80, 100.0)
     assert next_clock(choice, 0.2, 40, 110.0) == choice
-    assert next_clock(choice, 0.2, 40, 121.0).percent == 50
+    assert next_clock(choice, 0.2, 40, 121.0).percent == 45
     assert next_clock(choice, 1.0, 40, 101.0).percent == 100
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
-from appliance.readings import Reading, Thermal
+from appliance.readings import Cpu, Reading, Thermal
 from appliance.values import Limits
 from tests.fakes import FakeClock
 from tests.governor.readings import FULL, LADDER, LAST, POLICY
@@ -31,7 +31,7 @@ class FakeSensors:
         self.reads += 1
         self._clock.pass_(self._step_s)
         temp_c = self._temps_c[min(number, len(self._temps_c) - 1)]
-        return Reading(self._clock(), Thermal(self._clock(), temp_c))
+        return Reading(self._clock(), Thermal(self._clock(), temp_c), cpu=Cpu(self._clock(), 5.0, 0.0))
 
 
 class HangingSensors(FakeSensors):
@@ -205,3 +205,14 @@ async def test_a_bad_sample_appears_nowhere() -> None:
         assert applied.limits == []
         assert applied.governor.reading is not None
         assert applied.governor.reading.thermal.soc_temp_c == 49.0
+
+
+async def test_a_stuck_sensor_is_logged_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    applied = Applied([95.0])
+    async with applied.running():
+        with anyio.fail_after(30):
+            while applied.governor.state.blind != "stuck":
+                applied.clock.pass_(5.0)
+                await asyncio.sleep(0)
+    assert "the temperature sensor is stuck at 95 °C, so the load is reduced" in caplog.text
+    assert applied.governor.limits.admit
