@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from appliance.flow.trial import ModelTrial
@@ -172,3 +172,26 @@ class TrialResult(Struct, frozen=True, kw_only=True):
             pictures=trial.pictures,
             stand_in=trial.stand_in,
         )
+
+
+AreaOutline = Annotated[
+    tuple[tuple[Annotated[float, Meta(ge=0, le=1)], Annotated[float, Meta(ge=0, le=1)]], ...],
+    Meta(min_length=3, max_length=64),
+]
+"""Corners [x, y] of a polygon, in parts of the picture's width and height."""
+AreaName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class DrawnZone(Struct, frozen=True, forbid_unknown_fields=True):
+    """A zone that was drawn on the page. `classes`: empty for all."""
+
+    points: AreaOutline
+    classes: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+
+
+class CameraAreas(Struct, frozen=True, forbid_unknown_fields=True):
+    """The zones and masks of a camera that were drawn on the page, by name: all of them, in place of earlier ones."""
+
+    name: str
+    zones: Annotated[dict[AreaName, DrawnZone], Meta(max_length=16)] = {}
+    masks: Annotated[dict[AreaName, AreaOutline], Meta(max_length=16)] = {}

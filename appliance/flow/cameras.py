@@ -36,7 +36,6 @@ class CameraPolicy:
     weight: float = 1.0
     priority: int = 0
     min_interval_s: float = 0.0
-    view: View = FULL_VIEW
 
 
 class FrameRateLimiter:
@@ -183,6 +182,8 @@ class CameraBook:
     def __init__(self, *, policies: Mapping[str, CameraPolicy], burst: int, most: int = 5000) -> None:
         self.policies = policies
         """The policies of the cameras that the settings name."""
+        self.views: Mapping[str, View] = {}
+        """What is reported of the cameras' pictures, where that is not everything."""
         self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
         self._departed: dict[str, float] = {}
@@ -200,8 +201,7 @@ class CameraBook:
 
     def view_of(self, name: str) -> View:
         """What is reported of this camera's pictures."""
-        policy = self.policies.get(name)
-        return policy.view if policy is not None else FULL_VIEW
+        return self.views.get(name, FULL_VIEW)
 
     def enter(self, name: str) -> Camera:
         """The camera of this name; created if necessary."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from appliance.control import areas as area_control
 from appliance.control import cameras as camera_control
 from appliance.control import governor as governor_control
 from appliance.control.models import ModelVerbs
@@ -18,6 +19,7 @@ from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.identity.audit import Audit
 from appliance.identity.roles import Identity
+from appliance.service.drawn_areas import DrawnAreas
 from appliance.vitals import Vitals
 
 
@@ -28,6 +30,7 @@ class Actions:
         self,
         models: ModelVerbs,
         service: ServiceHandles,
+        areas: DrawnAreas,
         *,
         detector: Detector,
         governor: Governor,
@@ -41,6 +44,7 @@ class Actions:
             **governor_control.verbs(governor),
             **models.verbs(),
             **camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel),
+            **area_control.verbs(areas.keep),
         }
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
         self._possible: dict[str, Callable[[], bool]] = {

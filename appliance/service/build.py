@@ -54,6 +54,7 @@ from appliance.ports import Clock, Publish
 from appliance.service import from_settings, linking, loading, starts
 from appliance.service.actions import Actions
 from appliance.service.changes import Changes
+from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.encryption import Encryption
 from appliance.service.reload import Reload
 from appliance.service.spare import Spare
@@ -63,6 +64,7 @@ from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vitals import Delivery, Vitals
 from appliance.web import actions as page_actions
+from appliance.web import areas as area_routes
 from appliance.web import health as health_routes
 from appliance.web import metrics
 from appliance.web.access import Access
@@ -169,15 +171,14 @@ def build(given: Given, loaded: Loaded) -> Parts:
 
     # What may change while it runs.
     access, encryption = Access(from_settings.access_rules(settings)), Encryption(settings)
-    changes = _changes(settings, access, encryption, limiter, path, governor, roster)
+    areas = DrawnAreas(folder, settings, lambda name: name in roster)
+    changes = _changes(settings, access, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path)
     rebuild = Rebuild(detector=detector, activate=activation.activate)
     recompile = Recompile(
-        detector=detector,
-        activate=lambda name: activation.activate(name, bounds=None, chosen=False),
-        clock=clock,
+        detector=detector, activate=lambda name: activation.activate(name, bounds=None, chosen=False), clock=clock
     )
     activation.on_swap(changes.network_swapped)
     activation.on_swap(rebuild.network_swapped)
@@ -191,8 +192,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     vitals.tls = encryption.state
     audit, tail, restart = Audit(), LogTail(), asyncio.Event()
     service = _service_handles(given, detector, governor, canary, changes, reloads, restart)
-    models = ModelVerbs(activation, Path(settings.model.dir), given.written.model.name)
-    offered = Actions(models, service, detector=detector, governor=governor, vitals=vitals, tail=tail, audit=audit)
+    offered = _offered(given, activation, service, areas, path, governor, vitals, tail, audit)
     return Parts(
         settings=settings,
         limiter=limiter,
@@ -213,7 +213,25 @@ def build(given: Given, loaded: Loaded) -> Parts:
         audit=audit,
         tail=tail,
         restart=restart,
-        app=_way_in(settings, clock, access, encryption, path, vitals, offered),
+        app=_way_in(settings, clock, access, encryption, path, vitals, offered, areas),
+    )
+
+
+def _offered(
+    given: Given,
+    activation: Activation,
+    service: ServiceHandles,
+    areas: DrawnAreas,
+    path: FramePath,
+    governor: Governor,
+    vitals: Vitals,
+    tail: LogTail,
+    audit: Audit,
+) -> Actions:
+    """What the page offers to do."""
+    models = ModelVerbs(activation, Path(given.settings.model.dir), given.written.model.name)
+    return Actions(
+        models, service, areas, detector=path.detector, governor=governor, vitals=vitals, tail=tail, audit=audit
     )
 
 
@@ -252,6 +270,7 @@ def _changes(
     path: FramePath,
     governor: Governor,
     roster: Roster,
+    areas: DrawnAreas,
 ) -> Changes:
     return Changes(
         settings,
@@ -263,6 +282,7 @@ def _changes(
         governor=governor,
         roster=roster,
         feed=path.feed,
+        areas=areas,
     )
 
 
@@ -455,6 +475,7 @@ def _way_in(
     path: FramePath,
     vitals: Vitals,
     offered: Actions,
+    areas: DrawnAreas,
 ) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server = settings.server
@@ -482,6 +503,7 @@ def _way_in(
             *page.routes(),
             *health_routes.routes(vitals, respond, page),
             *page_actions.routes(offered, respond),
+            *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
             *VisionApi(path.detector, parser, respond, access).routes(),
         ],

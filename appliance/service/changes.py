@@ -11,6 +11,7 @@ from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.health.roster import Roster
 from appliance.service import from_settings, loading
+from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.encryption import Encryption
 from appliance.settings.schema import Settings
 from appliance.web.access import Access
@@ -32,11 +33,14 @@ class Changes:
         governor: Governor,
         roster: Roster,
         feed: EventFeed,
+        areas: DrawnAreas,
     ) -> None:
         self._settings = settings
         self._access, self._encryption, self._limiter, self._book = access, encryption, limiter, book
         self._detector, self._governor = detector, governor
-        self._roster, self._feed = roster, feed
+        self._roster, self._feed, self._areas = roster, feed, areas
+        areas.on_change = self.look_again
+        self.look_again()
         self.working = asyncio.Event()
         """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""
         if detector.network is not None:
@@ -49,10 +53,16 @@ class Changes:
         self._encryption.follow(settings)
         self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))
+        self.look_again()
         self._roster.forget_after_s = settings.state.forget_cameras_s
         self._feed.follow(from_settings.event_rules(settings))
         self._govern()
         logs.set_level(settings.log.level)
+
+    def look_again(self) -> None:
+        """The cameras' areas or filters have changed."""
+        self._areas.settings = self._settings
+        self._book.views = from_settings.camera_views(self._settings, self._areas.by_camera)
 
     def network_swapped(self) -> None:
         """Another network is in use: its costs and sizes make another ladder."""

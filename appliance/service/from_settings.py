@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from appliance import camera_names
+from appliance.control.protocol import CameraAreas
 from appliance.device import state
 from appliance.device.profile import DeviceProfile
 from appliance.events.objects import EventRules
@@ -89,20 +90,28 @@ def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     """The settings of each camera by name."""
     return {
         camera_names.normal(name) or name: CameraPolicy(
-            camera.token, camera.weight, camera.priority, camera.min_interval_s, camera_view(camera)
+            camera.token, camera.weight, camera.priority, camera.min_interval_s
         )
         for name, camera in settings.cameras.items()
     }
 
 
-def camera_view(camera: CameraSettings) -> View:
-    """What is reported of a camera's pictures."""
+def camera_views(settings: Settings, drawn: Mapping[str, CameraAreas]) -> dict[str, View]:
+    """What is reported of each camera's pictures. `drawn`: the areas that were drawn on the page, by camera."""
+    named = {camera_names.normal(name) or name: camera for name, camera in settings.cameras.items()}
+    return {name: camera_view(named.get(name, CameraSettings()), drawn.get(name)) for name in {*named, *drawn}}
+
+
+def camera_view(camera: CameraSettings, drawn: CameraAreas | None) -> View:
+    """What is reported of a camera's pictures. The areas of its settings come first."""
+    zones = {name: (zone.points, zone.classes) for name, zone in camera.zones.items()}
+    masks = {name: mask.points for name, mask in camera.masks.items()}
+    if drawn is not None:
+        zones = {name: (zone.points, zone.classes) for name, zone in drawn.zones.items()} | zones
+        masks = dict(drawn.masks) | masks
     return make_view(
-        zones=[
-            CameraZone(name, zone.points, frozenset(zone.classes) if zone.classes else None)
-            for name, zone in camera.zones.items()
-        ],
-        masks=[mask.points for mask in camera.masks.values()],
+        zones=[CameraZone(name, points, frozenset(classes) or None) for name, (points, classes) in zones.items()],
+        masks=list(masks.values()),
         classes=camera.classes,
         filters={name: ClassFilter(**msgspec.structs.asdict(limits)) for name, limits in camera.filters.items()},
     )

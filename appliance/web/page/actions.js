@@ -1,6 +1,7 @@
 // What a person can do from the page. Each action asks once in a dialog, and the dialog then shows what came of it. The
 // service says which actions there are for this visitor (GET /actions); without any, no button is shown.
 
+import { AreaEditor } from "./areas.js";
 import { fromTemplate, make, setText } from "./format.js";
 import { duration, number, t, word } from "./language.js";
 import { address, readJson } from "./source.js";
@@ -56,7 +57,7 @@ export class Actions {
     const part = (selector) => form.querySelector(selector);
     setText(part("h2"), t(`action.${name}.button`));
     setText(part(".question"), t(`action.${name}.question`, { camera: target ?? "" }));
-    part(".fields").replaceChildren(...fields(name, this.#offer));
+    part(".fields").replaceChildren(...fields(name, this.#offer, target));
     setText(part(".confirm"), t(`action.${name}.confirm`));
     part(".confirm").classList.toggle("is-dangerous", DANGEROUS.includes(name));
     part(".cancel").addEventListener("click", () => dialog.close());
@@ -112,11 +113,12 @@ function request(name, target, data) {
   if (name === "hold") return { state: Number(data.get("level")), for_s: Number(data.get("for_s")) };
   if (name === "benchmark") return { for_s: BENCHMARK_S };
   if (name === "activate") return { name: data.get("model") };
+  if (name === "draw_areas") return { name: target, ...JSON.parse(data.get("areas")) };
   if (name === "label_camera") return { name: target, label: data.get("label").trim() };
   return target === null ? {} : { name: target };
 }
 
-function fields(name, offer) {
+function fields(name, offer, target) {
   if (name === "hold") {
     const levels = Array.from({ length: (offer.max_state ?? 0) + 1 }, (_, level) => [level, number(level)]);
     return [
@@ -128,6 +130,7 @@ function fields(name, offer) {
     const models = (offer.models ?? []).map((model) => [model, model === offer.model ? `${model} (${word("in use")})` : model]);
     return [choice("model", t("action.activate.model"), models)];
   }
+  if (name === "draw_areas") return [new AreaEditor(target).element];
   if (name === "label_camera") {
     return [labelled(t("action.label_camera.label"), make("input", "", { name: "label", maxlength: LABEL_LENGTH }))];
   }

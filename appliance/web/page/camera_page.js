@@ -9,7 +9,7 @@ import { cameraPlots, History } from "./history.js";
 import { LivePicture, picturePath } from "./picture.js";
 import { address } from "./source.js";
 
-const ACTIONS = ["label_camera", "remove_camera"];
+const ACTIONS = ["draw_areas", "label_camera", "remove_camera"];
 
 /** The camera that the address names, or null. */
 export function chosenCamera() {
