@@ -25,6 +25,8 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
 }
+_VARY = "Accept, Accept-Encoding"
+"""Of the page: at `/health`, programs get JSON."""
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -103,7 +105,11 @@ class Page:
         file = files.files.get(name)
         if file is None:
             raise web.HTTPNotFound(text="file not found\n")
-        headers = {"Cache-Control": keep, "ETag": f'"{files.digest}"', "Vary": "Accept, Accept-Encoding"}
+        headers = {
+            "Cache-Control": keep,
+            "ETag": f'"{files.digest}"',
+            "Vary": _VARY if name == _INDEX else "Accept-Encoding",
+        }
         if any(tag.value == files.digest for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = file.content_type

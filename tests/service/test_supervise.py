@@ -369,3 +369,19 @@ def disk_writes(pid: int) -> int:
     except OSError:
         return 0
     return int(dict(line.split(": ") for line in lines).get("write_bytes", 0))
+
+
+def test_an_operator_restarts_the_service_and_cameras_find_it_again(manager: Manager, models: str) -> None:
+    service = manager.start("--set", models)
+    manager.until(READY="1")
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{manager.url}/actions/restart", b"{}", headers)
+    with urllib.request.urlopen(request, timeout=LONG_S) as response:
+        assert response.read() == b'{"restarts":true}\n'
+    manager.until(RELOADING="1")
+    manager.until(READY="1")
+    assert manager.get("/health/ready")[0] == 200
+    service.signal(signal.SIGTERM)
+    status, _, err = service.ended()
+    assert status == 0
+    assert "action=service_restart who=loopback (operator)" in err

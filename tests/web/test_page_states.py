@@ -175,6 +175,7 @@ async def test_the_page_opens_when_the_device_is_off_and_recovers() -> None:
         made_up.down = True
         await tab.go(f"{url}/")
         await tab.until(f"{TEXT}.includes('Not reachable') && {TEXT}.includes('last seen at')")
+        assert await tab.evaluate("getComputedStyle(document.querySelector('header')).display") == "grid", "no styles"
         await keep(tab, "off")
         made_up.down = False
         await tab.until(f"{TEXT}.includes('1 camera active')")

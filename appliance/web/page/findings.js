@@ -5,7 +5,8 @@ import { fromTemplate, make, setText, withCommands } from "./format.js";
 import { findingText, t } from "./language.js";
 
 const SEVERITIES = ["critical", "degraded", "info"];
-const CAMERAS_LINKED = 12;
+// More stand in the list of cameras, worst first.
+const CAMERAS_LINKED = 6;
 // The action that follows a finding's advice.
 const ACTIONS = {
   governor_held: ["release"],
@@ -66,7 +67,7 @@ export class Findings {
     part(".do").append(...withCommands(advice));
     part(".do").hidden = !advice;
     const cameras = (Array.isArray(finding.values?.cameras) ? finding.values.cameras : []).filter((name) => known.has(name));
-    const links = cameras.slice(0, CAMERAS_LINKED).map((name) => make("a", name, { href: cameraLink(name) }));
+    const links = (cameras.length > CAMERAS_LINKED ? [] : cameras).map((name) => make("a", name, { href: cameraLink(name) }));
     const buttons = (ACTIONS[finding.code] ?? []).map(this.#actionButton).filter(Boolean);
     part(".follow").append(...buttons, ...links);
     part(".follow").hidden = buttons.length + links.length === 0;

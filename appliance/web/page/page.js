@@ -101,6 +101,7 @@ function show(health) {
   const wasDown = performance.now() - lastResponse_ms >= DOWN_AFTER_MS;
   lastResponse_ms = performance.now();
   header.noteResponse();
+  document.body.classList.remove("is-empty");
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
   findings.show(latest.findings, cameras.names);

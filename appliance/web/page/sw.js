@@ -4,6 +4,8 @@
 const CACHE = "page-DIGEST";
 const FILES = ["FILES"];
 const WAIT_MS = 4000;
+// Styles are asked for with another Accept header than the one they were kept with.
+const HOWEVER_ASKED = { ignoreVary: true };
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
@@ -25,12 +27,12 @@ async function fromDevice(request) {
   try {
     return await fetch(request, { signal: AbortSignal.timeout(WAIT_MS) });
   } catch (error) {
-    const kept = await caches.match("./");
+    const kept = await caches.match("./", HOWEVER_ASKED);
     if (kept) return kept;
     throw error;
   }
 }
 
 async function fromCache(request) {
-  return await caches.match(request) ?? fetch(request);
+  return await caches.match(request, HOWEVER_ASKED) ?? fetch(request);
 }
