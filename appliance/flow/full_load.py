@@ -24,7 +24,7 @@ _PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class FullLoad:
+class Throughput:
     """What was processed."""
 
     frames: int
@@ -32,7 +32,7 @@ class FullLoad:
     infer_ms: float
 
 
-async def run(ask: Callable[[Frame], Awaitable[Outcome]], for_s: float, clock: Clock) -> FullLoad:
+async def run(ask: Callable[[Frame], Awaitable[Outcome]], for_s: float, clock: Clock) -> Throughput:
     """Send frames for `for_s` seconds, each camera the next one as soon as the last is answered.
 
     Raises EngineError if nothing was processed.
@@ -58,7 +58,7 @@ async def run(ask: Callable[[Frame], Awaitable[Outcome]], for_s: float, clock: C
             group.start_soon(send, f"_benchmark-{number}")
     if not times_ms:
         raise EngineError(f"no frame was processed: {failures[-1] if failures else 'the device refuses all frames'}")
-    return FullLoad(len(times_ms), len(times_ms) / (clock() - began_s), statistics.median(times_ms))
+    return Throughput(len(times_ms), len(times_ms) / (clock() - began_s), statistics.median(times_ms))
 
 
 def _draw() -> list[Picture]:
