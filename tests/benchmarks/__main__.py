@@ -25,6 +25,7 @@ from tests.benchmarks import (
     literal,
     memory,
     overload,
+    page,
     report,
 )
 from tests.benchmarks.governor import faults, proof, real
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "cable": cable.run,
     "decoding": decoding.run,
     "isolation": isolation.run,
+    "page": page.run,
     "governor": proof.run,
     "governor_service": real.run,
     "governor_faults": faults.run,

@@ -27,7 +27,6 @@ Json = dict[str, Any]
 _SIGN: Json = {
     "name": "stop sign", "class": 11, "confidence": 0.93, "box": {"x1": 250, "y1": 90, "x2": 370, "y2": 210},
 }  # fmt: skip
-_EVERY_S = 0.5
 
 
 def camera(received_fps: float = 5.0, **fields: Any) -> Json:
@@ -62,6 +61,7 @@ class MadeUp:
     """To the next action."""
     answer_status: int = 200
     down: bool = False
+    results_every_s: float = 0.5
     paths: list[str] = field(default_factory=list)
     """Every path that was asked for."""
 
@@ -179,8 +179,8 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
 async def _results(request: web.Request, made_up: MadeUp) -> web.WebSocketResponse:
     """As much of Socket.IO as the page's client needs, and results of every camera that sends."""
     socket = web.WebSocketResponse()
-    await socket.prepare(request)
     with contextlib.suppress(ConnectionError, TypeError):  # the page was closed meanwhile
+        await socket.prepare(request)
         await socket.send_str('0{"sid":"1","upgrades":[],"pingInterval":25000,"pingTimeout":20000}')
         await socket.receive_str()
         await socket.send_str('40{"sid":"1"}')
@@ -191,5 +191,5 @@ async def _results(request: web.Request, made_up: MadeUp) -> web.WebSocketRespon
                 if stats["received_fps"] and stats["answered_fps"]:
                     result = {"camera": name, "frame_id": 1, "detections": [_SIGN], "cached": False}
                     await socket.send_str("42" + json.dumps(["detection_results", result]))
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(made_up.results_every_s)
     return socket

@@ -17,6 +17,7 @@ const ACTIONS = {
   config_not_reloaded: ["reload"],
   safe_mode: ["reload"],
   model_missing: ["reload"],
+  model_not_activated: ["activate"],
   state_taken: ["restart"],
   part_failed: ["log"],
 };
