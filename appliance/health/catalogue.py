@@ -43,6 +43,7 @@ CATALOGUE = (
     Check(control.governor_held, severities=(Severity.INFO,)),
     Check(control.safe_mode, severities=(Severity.CRITICAL,)),
     Check(control.config_not_reloaded),
+    Check(control.unknown_classes),
     Check(control.part_failed),
     Check(control.certificate_invalid),
     Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),

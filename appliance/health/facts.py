@@ -79,6 +79,8 @@ class Notices:
     part_failed: str | None = None
     """Which background tasks fail, and why."""
     certificate: CertificateNotice = CertificateNotice()
+    unknown_classes: tuple[str, ...] = ()
+    """Classes that settings of cameras name and the model does not have."""
     mqtt_problem: str | None = None
     """Which broker is not connected, and why."""
     webhook_problem: str | None = None

@@ -23,6 +23,7 @@ from appliance import __version__
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
 from appliance.links import signature
+from appliance.links.reasons import with_hint
 from appliance.ports import Clock
 from appliance.redaction import redact
 
@@ -150,7 +151,7 @@ class Webhook:
         except asyncio.TimeoutError:
             return _Failure(f"no answer within {self._options.timeout_s:g} s", again=True)
         except aiohttp.ClientError as error:
-            return _Failure(redact(str(error)) or type(error).__name__, again=True)
+            return _Failure(with_hint(redact(str(error)) or type(error).__name__), again=True)
 
     def _failed(self, failure: _Failure) -> None:
         if self.problem is None:

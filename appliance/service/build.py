@@ -188,7 +188,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     watch = _watch(folder, clock)
     vitals = _vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     links = linking.build_links(settings, path.feed, path.book, vitals, _commands(governor, canary), clock)
-    vitals.notices = lambda: _notices(given.problem, reloads, rebuild, activation, spare, encryption, links)
+    vitals.notices = lambda: _notices(given, reloads, rebuild, activation, spare, encryption, links, areas, path)
     vitals.tls = encryption.state
     audit, tail, restart = Audit(), LogTail(), asyncio.Event()
     service = _service_handles(given, detector, governor, canary, changes, reloads, restart)
@@ -444,17 +444,20 @@ def _commands(governor: Governor, canary: Canary) -> Commands:
 
 
 def _notices(
-    problem: ConfigError | None,
+    given: Given,
     reloads: Reload,
     rebuild: Rebuild,
     activation: Activation,
     spare: Spare,
     encryption: Encryption,
     links: Links,
+    areas: DrawnAreas,
+    path: FramePath,
 ) -> Notices:
-    stays = rebuild.problem
+    stays, network = rebuild.problem, path.detector.network
+    classes = network.info.classes if network else None
     return Notices(
-        safe_mode=str(problem) if problem else None,
+        safe_mode=str(given.problem) if given.problem else None,
         config_not_reloaded=reloads.problem,
         engine_stand_in=rebuild.stand_in,
         engine_problem=stays.why if stays else None,
@@ -462,6 +465,9 @@ def _notices(
         activation_error=activation.error,
         part_failed=spare.problem,
         certificate=encryption.notice(),
+        unknown_classes=()
+        if classes is None
+        else from_settings.unknown_classes(areas.settings, areas.by_camera, classes),
         mqtt_problem=links.mqtt_problem,
         webhook_problem=links.webhook_problem,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from appliance.tls.server import TlsRules
 from appliance.values import FULL_VIEW, CameraZone, ClassFilter, Limits, Size, View
 from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vision.isolation.parent import IsolatedDecoder
-from appliance.vision.view import make_view
+from appliance.vision.view import EVERY_CLASS, make_view
 from appliance.web.access import AccessRules
 from appliance.web.clients import is_local, networks
 from appliance.web.frame_parser import FrameParser
@@ -115,6 +115,17 @@ def camera_view(camera: CameraSettings, drawn: CameraAreas | None) -> View:
         classes=camera.classes,
         filters={name: ClassFilter(**msgspec.structs.asdict(limits)) for name, limits in camera.filters.items()},
     )
+
+
+def unknown_classes(settings: Settings, drawn: Mapping[str, CameraAreas], classes: Collection[str]) -> tuple[str, ...]:
+    """The classes that filters and zones of cameras name and the model does not have."""
+    named: set[str] = set()
+    for camera in settings.cameras.values():
+        named.update(camera.classes, camera.filters.keys() - {EVERY_CLASS})
+        named.update(*(zone.classes for zone in camera.zones.values()))
+    for areas in drawn.values():
+        named.update(*(zone.classes for zone in areas.zones.values()))
+    return tuple(sorted(named - set(classes)))
 
 
 def event_rules(settings: Settings) -> EventRules | None:

@@ -133,5 +133,5 @@ def camera_plans(settings: Settings, book: CameraBook, snapshot: Snapshot) -> Ma
             (zone.name, tuple(one for one in classes if zone.classes is None or one in zone.classes))
             for zone in view.zones
         )
-        plans[name] = CameraPlan(name, classes, zones, picture)
+        plans[name] = CameraPlan(name, classes, zones, picture, snapshot.known_cameras[name].label)
     return plans

@@ -144,6 +144,7 @@ APPEARS = {
     "certificate_missing": (certificate(problem="cannot read a.pem"), "certificate_invalid", "degraded"),
     "certificate_old": (certificate(expires_in_s=86_400.0), "certificate_expires", "info"),
     "certificate_expired": (certificate(expires_in_s=-1.0), "certificate_expires", "degraded"),
+    "unknown_classes": (replace(WELL, notices=Notices(unknown_classes=("persn",))), "unknown_classes", "degraded"),
     "mqtt_disconnected": (
         replace(WELL, notices=Notices(mqtt_problem="broker:1883: Connection refused")), "mqtt_disconnected", "degraded"
     ),

@@ -46,3 +46,13 @@ async def test_detections_name_their_zones_and_masked_or_filtered_ones_are_not_r
         await gate.push({"image": picture(1), "frame_id": 2})
         found = (await gate.answer(2))[1]["detections"]
         assert {(each["name"], *each["zones"]) for each in found} == {("person", "entrance"), ("car",)}
+
+
+async def test_a_class_that_the_model_does_not_have_is_a_finding(serve: Serve, tmp_path: Path) -> None:
+    toml = tmp_path / "appliance.toml"
+    for name, expected in (("persn", True), ("person", False)):
+        toml.write_text(f'[cameras.gate]\nclasses = ["{name}"]\n[cameras.gate.filters."*"]\nmin_confidence = 0.3\n')
+        async with serve(FakeEngine(), toml=toml) as running:
+            findings = {one["code"]: one["what"] for one in running.report()["findings"]}
+            assert ("unknown_classes" in findings) is expected
+            assert not expected or "persn" in findings["unknown_classes"]

@@ -54,6 +54,18 @@ def config_not_reloaded(facts: Facts) -> Advice | None:
     )
 
 
+def unknown_classes(facts: Facts) -> Advice | None:
+    names = facts.notices.unknown_classes
+    if not names:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "The settings of cameras name classes that the model does not have: {classes}.",
+        "Correct the names under [cameras] in the settings, or on the page of the camera.",
+        classes=", ".join(names[:5]),
+    )
+
+
 def part_failed(facts: Facts) -> Advice | None:
     if facts.notices.part_failed is None:
         return None

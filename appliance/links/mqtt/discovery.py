@@ -64,6 +64,14 @@ def camera_config(topics: Topics, facts: DeviceFacts, plan: CameraPlan) -> dict[
         "last_seen": _sensor("Last seen", "last_seen", device_class="timestamp", **_DIAGNOSTIC),
         "problem": {"name": "Problem", **_PROBLEM, "value_template": _on("value_json.problem")},
         "rate": _sensor("Rate", "rate", unit_of_measurement="frames/s", **_MEASUREMENT, **_DIAGNOSTIC),
+        "min_interval": _sensor(
+            "Interval given",
+            "min_interval",
+            device_class="duration",
+            unit_of_measurement="s",
+            **_MEASUREMENT,
+            **_DIAGNOSTIC,
+        ),
         "event": {
             "platform": "event",
             "name": "Event",
@@ -87,7 +95,7 @@ def camera_config(topics: Topics, facts: DeviceFacts, plan: CameraPlan) -> dict[
     first = dict(list(components.items())[:MOST_COMPONENTS])
     about = {
         "identifiers": [topics.camera_id(plan.name)],
-        "name": plan.name,
+        "name": plan.label or plan.name,
         "model": "Camera",
         "via_device": topics.device_id,
     }

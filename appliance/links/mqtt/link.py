@@ -27,6 +27,7 @@ from appliance.links.mqtt.options import MqttOptions, TlsOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
 from appliance.links.mqtt.topics import Topics
+from appliance.links.reasons import with_hint
 from appliance.ports import Clock
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _reason(error: Exception) -> str:
         return f"the broker refuses the device: {text}"
     if isinstance(error, MqttCodeError) or text.startswith("Disconnected"):
         return "the broker closed the connection"
-    return "the broker does not answer" if text == "Operation timed out" else text
+    return "the broker does not answer" if text == "Operation timed out" else with_hint(text)
 
 
 def _tls_context(tls: TlsOptions) -> ssl.SSLContext:

@@ -16,12 +16,13 @@ OFFLINE, ONLINE = "offline", "online"
 
 @dataclass(frozen=True, slots=True)
 class CameraPlan:
-    """What is published of a camera. `zones`: the classes by zone."""
+    """What is published of a camera. `zones`: the classes by zone. `label`: what people call it."""
 
     name: str
     classes: tuple[str, ...]
     zones: tuple[tuple[str, tuple[str, ...]], ...] = ()
     picture: bool = False
+    label: str = ""
 
 
 def device_state(snapshot: Snapshot) -> dict[str, Any]:

@@ -54,6 +54,14 @@ def test_each_part_has_an_identity_of_its_own() -> None:
     assert camera["device"]["via_device"] == device["device"]["identifiers"][0]
 
 
+def test_a_camera_is_shown_by_its_label_and_keeps_its_identity() -> None:
+    plain = discovery.camera_config(TOPICS, FACTS, CameraPlan("gate", ()))
+    labelled = discovery.camera_config(TOPICS, FACTS, CameraPlan("gate", (), label="Main gate"))
+    assert (plain["device"]["name"], labelled["device"]["name"]) == ("gate", "Main gate")
+    assert plain["device"]["identifiers"] == labelled["device"]["identifiers"]
+    assert plain["components"] == labelled["components"]
+
+
 def test_pictures_and_buttons_are_announced_only_where_they_are_allowed() -> None:
     assert "picture" not in discovery.camera_config(TOPICS, FACTS, CameraPlan("gate", ()))["components"]
     assert "self_test" not in configs()[1]["components"]
