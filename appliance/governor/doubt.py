@@ -2,8 +2,9 @@
 
 Rules of this file:
 - A die follows its own load within a minute, whatever fan and housing do. A temperature that stays within half a degree
-  although CPU use changed, and kept to the new value, is stuck. So is one that is very high on an idle chip for long.
-  Steady load proves nothing else.
+  although CPU use changed within three minutes, and kept to the new value, is stuck. Slow changes prove nothing: a
+  governor that trims the load as the weather changes holds the temperature still. Nor does steady load, except that
+  an idle chip does not stay very hot.
 - A busy chip runs at its highest clock unless something slows it. The reference is the highest clock, and the shortest
   CPU time of the same work, that this device kept up for a whole minute while busy: a short boost does not count. The
   data sheet's clock is no reference: power modes and power limits are below it.
@@ -21,15 +22,12 @@ from appliance.readings import CoolingDevice, Power, Reading
 
 _SAME_C = 0.5
 """A stuck sensor stays within this; sensors that work move by a step of theirs, up to 1 °C, as soon as load changes."""
-_STUCK = ((180.0, 0.4), (600.0, 0.2))
-"""This long with a change of the use that is this large. A board that warms by 3 °C at full load moves 1.2 °C with the
-first, and one that warms by 5 °C moves 1 °C with the second."""
-_IDLE_S, _IDLE_USE, _HOT_C = 600.0, 0.2, 70.0
-"""A chip that is nearly idle and this hot for this long, to half a degree. Detection is reduced or stopped then, and no
-change of load can prove anything; if the sensor does work, it moves as soon as load returns."""
-_QUICK_S, _SETTLED_S = 5.0, 60.0
-"""CPU use is smoothed over both times. It counts as high, or low, when both values are: what has only just changed may
-not have reached the die yet, and what was before may still be in it."""
+_BIN_S, _BINS, _SWING = 20.0, 9, 0.3
+"""A change of CPU use within nine means of 20 s, which the last two have kept to. A board that warms by 3 °C at full
+load moves by 0.9 °C with it."""
+_IDLE_S, _IDLE_USE, _HOT_C = 600.0, 0.05, 80.0
+"""An idle chip this hot for this long. Detection is stopped then, and no change of load can prove anything; if the
+sensor does work, it moves as soon as load returns."""
 _BUSY_PERCENT = 70.0
 """Below it, a low clock is the frequency governor's choice."""
 _NOW_S, _SUSTAINED_S = 5.0, 60.0
@@ -60,31 +58,25 @@ class Doubt:
     """What speaks against the sensors so far."""
 
     at_s: float | None = None
-    quick: float | None = None
-    settled: float | None = None
-    """CPU use, 0-1, smoothed over a few seconds and over a minute."""
     low_c: float = float("inf")
     high_c: float = float("-inf")
-    least_use: float = 1.0
+    since_s: float = 0.0
+    """The temperature has stayed between these two since then."""
+    uses: tuple[float, ...] = ()
+    """CPU use, 0-1, in the last three of these minutes: means of 20 s."""
     most_use: float = 0.0
-    since_s: float | None = None
-    """Temperature and use have stayed within these bounds since then."""
+    """The highest mean in all of that time."""
+    sum: float = 0.0
+    sum_s: float = 0.0
+    """The mean that is not complete yet: use times seconds, and seconds."""
+    stuck: bool = False
+    """Whether the temperature does not follow the load."""
     clock: Speed = Speed()
     work: Speed = Speed()
     slow: bool = False
     """Whether the chip is slower than it should be."""
     changing_since_s: float | None = None
     """Since when readings have contradicted `slow`."""
-
-    @property
-    def stuck(self) -> bool:
-        """Whether the temperature does not follow the load."""
-        if self.at_s is None or self.since_s is None:
-            return False
-        lasted_s, swing = self.at_s - self.since_s, self.most_use - self.least_use
-        if any(lasted_s >= seconds and swing >= enough for seconds, enough in _STUCK):
-            return True
-        return lasted_s >= _IDLE_S and self.low_c >= _HOT_C and self.most_use <= _IDLE_USE
 
 
 def question(doubt: Doubt, reading: Reading, temp_c: float | None) -> Doubt:
@@ -93,28 +85,41 @@ def question(doubt: Doubt, reading: Reading, temp_c: float | None) -> Doubt:
     step_s = 0.0 if doubt.at_s is None else min(max(now_s - doubt.at_s, 0.0), _LONGEST_STEP_S)
     if doubt.at_s is not None and not step_s:
         return doubt
-    quick, settled = doubt.quick, doubt.settled
-    if percent is not None:
-        use = percent / 100
-        quick = use if quick is None else _towards(quick, use, step_s, _QUICK_S)
-        settled = use if settled is None else _towards(settled, use, step_s, _SETTLED_S)
-    doubt = _follow_speed(replace(doubt, at_s=now_s, quick=quick, settled=settled), reading, step_s)
-    return _follow_temperature(doubt, temp_c, doubt.slow or _reported(reading.power))
-
-
-def _follow_temperature(doubt: Doubt, temp_c: float | None, slowed: bool) -> Doubt:
-    """Note how far use has moved while the temperature has not. A throttled chip may be held at one temperature."""
-    if temp_c is None or doubt.quick is None or doubt.settled is None or doubt.at_s is None:
+    doubt = _follow_speed(replace(doubt, at_s=now_s), reading, step_s)
+    if temp_c is None or percent is None:
         return doubt
+    return _follow_temperature(doubt, temp_c, percent / 100, step_s, doubt.slow or _reported(reading.power))
+
+
+def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, slowed: bool) -> Doubt:
+    """Compare use with a temperature that does not move. A throttled chip may be held at one temperature."""
     low_c, high_c = min(doubt.low_c, temp_c), max(doubt.high_c, temp_c)
-    low_use, high_use = max(doubt.quick, doubt.settled), min(doubt.quick, doubt.settled)
-    if high_c - low_c > _SAME_C or (slowed and not doubt.stuck):
+    if high_c - low_c > _SAME_C or doubt.at_s is None or (slowed and not doubt.stuck):
         return replace(
-            doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s, least_use=low_use, most_use=high_use
+            doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s or 0.0, uses=(), most_use=0.0, sum=0.0, sum_s=0.0,
+            stuck=False,
         )  # fmt: skip
-    least_use, most_use = min(doubt.least_use, low_use), max(doubt.most_use, high_use)
-    since_s = doubt.at_s if doubt.since_s is None else doubt.since_s
-    return replace(doubt, low_c=low_c, high_c=high_c, since_s=since_s, least_use=least_use, most_use=most_use)
+    since_s = doubt.since_s if doubt.high_c >= doubt.low_c else doubt.at_s
+    doubt = replace(doubt, low_c=low_c, high_c=high_c, since_s=since_s)
+    total, total_s = doubt.sum + use * step_s, doubt.sum_s + step_s
+    if total_s < _BIN_S:
+        return replace(doubt, sum=total, sum_s=total_s)
+    mean = total / total_s
+    doubt = replace(
+        doubt, uses=(*doubt.uses, mean)[-_BINS:], most_use=max(doubt.most_use, mean), sum=0.0, sum_s=0.0
+    )  # fmt: skip
+    return replace(doubt, stuck=doubt.stuck or _moved(doubt.uses) or _too_hot_to_be_idle(doubt, doubt.at_s or 0.0))
+
+
+def _moved(uses: tuple[float, ...]) -> bool:
+    if len(uses) < _BINS:
+        return False
+    earlier, now = uses[:-2], uses[-2:]
+    return max(earlier) - max(now) >= _SWING or min(now) - min(earlier) >= _SWING
+
+
+def _too_hot_to_be_idle(doubt: Doubt, now_s: float) -> bool:
+    return doubt.low_c >= _HOT_C and doubt.most_use <= _IDLE_USE and now_s - doubt.since_s >= _IDLE_S
 
 
 def _follow_speed(doubt: Doubt, reading: Reading, step_s: float) -> Doubt:

@@ -40,19 +40,19 @@ def read(at_s: float, temp_c: float | None, use: float, mhz: float | None = None
     return replace(Reading(at_s, Thermal(at_s, temp_c), cpu=cpu), **others)  # type: ignore[arg-type]  # fields by name
 
 
-def run(temp_c: Callable[[int, Chip], float], chip: Chip, seconds: int, others: float = 0.0) -> list[State]:
-    """Run the policy with a full load on a chip whose sensor reports `temp_c`."""
+def run(temp_c: Callable[[int, Chip], float], chip: Chip, seconds: int, idle_s: int = 0) -> list[State]:
+    """Run the policy with a full load, after a time without, on a chip whose sensor reports `temp_c`."""
     state, way = State(), []
     for second in range(seconds):
         state, _ = decide(state, read(float(second), temp_c(second, chip), chip.use), POLICY)
-        chip.work(min(1.0, others + 0.95 * LADDER.steps[state.cooling].heat if second > 20 else 0.02))
+        chip.work(0.95 * LADDER.steps[state.cooling].heat if second >= idle_s else 0.02)
         way.append(state)
     return way
 
 
 @pytest.mark.parametrize("stuck_c", [55.0, 78.0, 95.0])
 def test_a_stuck_sensor_is_noticed_and_detection_continues_with_caution(stuck_c: float) -> None:
-    way = run(lambda second, chip: stuck_c, Chip(), 1200)
+    way = run(lambda second, chip: stuck_c, Chip(use=0.95), 1200, idle_s=60 if stuck_c < POLICY.target_temp_c else 0)
     assert way[800].belief.doubt.stuck
     assert way[-1].reason == "temperature_unknown"
     assert way[-1].cooling != LADDER.last
@@ -99,6 +99,17 @@ def test_a_temperature_alone_proves_nothing() -> None:
     for second in range(10_000, 11_000):
         state, _ = decide(state, Reading(float(second), Thermal(float(second), 50.0)), POLICY)
     assert not state.belief.doubt.stuck
+
+
+def test_a_load_that_is_trimmed_as_the_weather_changes_proves_nothing() -> None:
+    """A good governor holds the temperature still while the sun goes down."""
+    state = State()
+    for second in range(7200):
+        state, _ = decide(state, read(float(second), 74.0, 0.2 + 0.7 * second / 7200, 2400.0), POLICY)
+        assert not state.belief.doubt.stuck
+    for second in range(7200, 9000):
+        state, _ = decide(state, read(float(second), 77.0, 0.08), POLICY)
+        assert not state.belief.doubt.stuck
 
 
 def test_steady_load_proves_nothing() -> None:
