@@ -60,6 +60,8 @@ class MadeUp:
     answer: Json = field(default_factory=dict)
     """To the next action."""
     answer_status: int = 200
+    token: str | None = None
+    """What a stranger needs to sign in with; None: everybody is at home."""
     down: bool = False
     results_every_s: float = 0.5
     paths: list[str] = field(default_factory=list)
@@ -140,6 +142,8 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
     async def health(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):
             return await page.index(request)
+        if made_up.token and request.cookies.get("session") != made_up.token:
+            return web.json_response({"schema": 1, "status": made_up.health["status"], "timestamp": 0.0})
         return web.json_response(made_up.health)
 
     async def past(request: web.Request) -> web.Response:
@@ -150,6 +154,18 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
 
     async def offered(request: web.Request) -> web.Response:
         return web.json_response(made_up.actions)
+
+    async def sign_in(request: web.Request) -> web.Response:
+        if (await request.json())["token"] != made_up.token:
+            return web.json_response({"error": "wrong token", "code": "unauthorized"}, status=401)
+        answer = web.json_response({"name": "anna", "role": "operator", "may": []})
+        answer.set_cookie("session", str(made_up.token), httponly=True, samesite="Strict")
+        return answer
+
+    async def sign_out(request: web.Request) -> web.Response:
+        answer = web.json_response({"status": "signed_out"})
+        answer.del_cookie("session")
+        return answer
 
     async def results(request: web.Request) -> web.WebSocketResponse:
         return await _results(request, made_up)
@@ -163,7 +179,8 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
         [
             *page.routes(), web.get("/health", health), web.get("/health/history", past),
             web.get("/cameras/{name}/latest.jpg", latest), web.get("/actions", offered),
-            web.post("/actions/{name}", act), web.get("/socket.io/", results),
+            web.post("/actions/{name}", act), web.post("/session", sign_in), web.delete("/session", sign_out),
+            web.get("/socket.io/", results),
         ]
     )  # fmt: skip
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -219,3 +219,26 @@ async def test_nobody_is_shown_what_he_may_not_do() -> None:
         await tab.until("document.querySelectorAll('#cameras h3').length === 12")
         assert await tab.evaluate("document.querySelectorAll('.follow button').length") == 0
         assert await tab.evaluate("document.querySelector('#actions-section').hidden") is True
+
+
+async def test_a_stranger_sees_the_state_and_signs_in_and_out(axe: str) -> None:
+    made_up = MadeUp(STATES["hot"].health, token="s3cret")
+    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+        await tab.until(f"{TEXT}.includes('Sign in to see more.')")
+        text = await tab.evaluate(TEXT)
+        assert "Degraded" in text
+        assert "This device" not in text
+        await tab.until("document.querySelector('#token').checkVisibility()")
+        assert await violations(tab, axe) == []
+        await keep(tab, "stranger")
+        for token, said in (("wrong", "The token was rejected"), ("s3cret", "The chip is hot")):
+            await tab.evaluate(f"document.querySelector('#token').value = {token!r}")
+            await tab.evaluate("document.querySelector('#token-form button').click()")
+            await tab.until(f"{TEXT}.includes({said!r})")
+        assert "Signed in as anna (operator)." in await tab.evaluate(TEXT)
+        assert await tab.evaluate("document.cookie") == "", "a script can read the session"
+        await tab.evaluate("document.querySelector('#sign-out').click()")
+        await tab.until(f"{TEXT}.includes('Sign in to see more.') && !{TEXT}.includes('The chip')")
+        await tab.evaluate("location.hash = 'token=s3cret'")
+        await tab.until(f"{TEXT}.includes('The chip is hot')")
+        assert await tab.evaluate("location.hash") == "", "the token stays in the address"

@@ -10,8 +10,9 @@ import { make, setText } from "./format.js";
 import { Header, summary } from "./header.js";
 import { devicePlots, History } from "./history.js";
 import { choose, current, LANGUAGES, loadLanguage, t } from "./language.js";
+import { SignIn } from "./sign_in.js";
 import { connectSocket } from "./socket.js";
-import { address, BASE, readFile, readJson } from "./source.js";
+import { address, BASE, keptToken, readFile, readJson } from "./source.js";
 
 const POLL_MS = 2000;
 const POLL_HIDDEN_MS = 15000;
@@ -22,39 +23,13 @@ const STATES = ["ok", "degraded", "critical"];
 
 const $ = (id) => document.getElementById(id);
 
-// The token
-
-const token = () => sessionStorage.getItem("token");
-
-function readTokenFromAddress() {
-  const value = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!value) return false;
-  sessionStorage.setItem("token", value);
-  // Remove the token from the address bar, so that it does not appear in screenshots.
-  history.replaceState(null, "", location.pathname + location.search);
-  return true;
-}
-readTokenFromAddress();
-
-function askForToken() {
-  if (!$("token-form").hidden) return;
-  if (token()) setText($("token-hint"), t("token.rejected"));
-  $("token-form").hidden = false;
-}
-
-$("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("token", $("token").value.trim());
-  $("token").value = "";
-  $("token-form").hidden = true;
-  socket.restart();
-});
-
 // The parts. The language comes first: every part speaks it.
 
 await loadLanguage(readFile);
 
 const header = new Header();
+const signIn = new SignIn(enter);
+const askForToken = () => signIn.ask();
 const cameras = new Cameras($("cameras-section"), askForToken);
 const actions = new Actions(() => poll());
 const findings = new Findings($("findings"), $("notes"), (name) => actions.button(name));
@@ -78,7 +53,7 @@ function followAddress() {
 }
 
 window.addEventListener("hashchange", () => {
-  if (readTokenFromAddress()) socket.restart();
+  signIn.takeFromAddress();
   followAddress();
 });
 
@@ -102,6 +77,14 @@ function show(health) {
   lastResponse_ms = performance.now();
   header.noteResponse();
   document.body.classList.remove("is-empty");
+  // A stranger is told the state and the time only.
+  const isStranger = health.cameras === undefined;
+  document.body.classList.toggle("is-stranger", isStranger);
+  if (isStranger) {
+    signIn.ask();
+    header.show(STATES.includes(health.status) ? health.status : "degraded", t("summary.sign_in"));
+    return;
+  }
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
   findings.show(latest.findings, cameras.names);
@@ -123,17 +106,25 @@ async function loadActions() {
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
 }
 
+/** Starts again as another visitor. */
+function enter() {
+  socket.restart();
+  poll();
+  loadActions();
+  plots.refresh();
+}
+
 // Live results
 
 const socket = connectSocket({
   url: BASE,
-  auth: () => (token() ? { token: token() } : {}),
+  auth: () => (keptToken() ? { token: keptToken() } : {}),
   onUp() {
     $("socket-note").hidden = true;
     socket.emit("subscribe", { cameras: "*" }, (ack) => {
-      const refused = ack?.status === "error" && ack.reason === "unauthorized";
-      if (refused) askForToken();
-      else $("token-form").hidden = true;
+      const isRefused = ack?.status === "error" && ack.reason === "unauthorized";
+      if (isRefused) askForToken();
+      else if (!document.body.classList.contains("is-stranger")) signIn.accepted();
     });
   },
   onDown() {
@@ -182,6 +173,7 @@ $("copy").addEventListener("click", async () => {
 });
 
 followAddress();
+signIn.takeFromAddress();
 poll();
 
 // Keeps the page for when the device is off. Browsers allow that on https and on this machine only.

@@ -4,12 +4,17 @@
 // prefix.
 export const BASE = new URL("../..", import.meta.url);
 
-const token = () => sessionStorage.getItem("token");
+/** The token of this visit, for a service without sessions. */
+export const keptToken = () => sessionStorage.getItem("token");
 
-/** An address of the service; pictures need the viewer token in it. */
+export function keepToken(token) {
+  sessionStorage.setItem("token", token);
+}
+
+/** An address of the service; pictures need the token in it where there are no sessions. */
 export function address(path, { withToken = false } = {}) {
   const url = new URL(path, BASE);
-  if (withToken && token()) url.searchParams.set("token", token());
+  if (withToken && keptToken()) url.searchParams.set("token", keptToken());
   return url;
 }
 
