@@ -55,8 +55,8 @@ def run_json(
     return json_object(done.stdout.strip().rpartition("\n")[2], done.stderr)
 
 
-async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
-    """Run a program to its end; kill it when cancelled. Raises ProgramFailed."""
+async def run_async(command: Sequence[str], *, timeout_s: float) -> bytes:
+    """Run a program and return what it wrote to stdout; kill it when cancelled. Raises ProgramFailed."""
     try:
         with anyio.fail_after(timeout_s):
             done = await anyio.run_process(command, check=False)
@@ -66,6 +66,7 @@ async def run_async(command: Sequence[str], *, timeout_s: float) -> None:
         raise _not_started(command, error) from None
     if done.returncode:
         raise failure(done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout
 
 
 def json_object(line: str, log: str) -> dict[str, Any]:

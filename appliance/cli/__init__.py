@@ -10,7 +10,21 @@ import argparse
 import sys
 
 from appliance import __version__
-from appliance.cli import address, bench, board, camera, cameras, detect, doctor, governor, model, serve, settings
+from appliance.cli import (
+    address,
+    bench,
+    board,
+    camera,
+    cameras,
+    detect,
+    doctor,
+    governor,
+    health,
+    model,
+    serve,
+    settings,
+    support_bundle,
+)
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
 
@@ -40,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="appliance", description="Detect objects in frames that cameras push.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, camera, detect, bench, doctor, board, address):
+    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address):
         command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))

@@ -51,6 +51,10 @@ class Control:
         """Read the governor's status; None: it is disabled."""
         return _status(self._request("GET", "/governor"))
 
+    def report(self, name: str) -> bytes:
+        """Read one of the service's reports about itself, such as health.json."""
+        return self._request("GET", f"/state/{name}")
+
     def hold(self, state: int, for_s: float) -> GovernorStatus | None:
         """Stay at this throttle level for `for_s` seconds."""
         return _status(self._request("POST", "/governor/hold", HoldRequest(state, for_s)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
+from appliance import programs
 from appliance.control import areas as area_control
 from appliance.control import cameras as camera_control
 from appliance.control import governor as governor_control
@@ -21,6 +23,8 @@ from appliance.identity.audit import Audit
 from appliance.identity.roles import Identity
 from appliance.service.drawn_areas import DrawnAreas
 from appliance.vitals import Vitals
+
+_BUNDLE_S = 120.0
 
 
 class Actions:
@@ -47,6 +51,7 @@ class Actions:
             **area_control.verbs(areas.keep),
         }
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
+        self._bundling = asyncio.Lock()
         self._possible: dict[str, Callable[[], bool]] = {
             "hold": lambda: governor.policy is not None,
             "release": lambda: governor.policy is not None,
@@ -69,7 +74,7 @@ class Actions:
             names.remove("roll_back")
         network = self._detector.network
         return {
-            "actions": [*names, "log"],
+            "actions": [*names, "log", "support_bundle"],
             "models": models,
             "model": network.info.name if network else None,
             "max_state": self._governor.max_state,
@@ -79,3 +84,10 @@ class Actions:
         """The last lines of the log; recorded."""
         self._audit.record(who, "log_download")
         return self._tail.text()
+
+    async def support_bundle(self, who: Identity) -> bytes:
+        """The archive that `appliance support-bundle` makes, in its own process; recorded. Raises ProgramFailed."""
+        self._audit.record(who, "support_bundle_download")
+        command = [sys.executable, "-m", "appliance", "support-bundle", "--out", "-"]
+        async with self._bundling:
+            return await programs.run_async(command, timeout_s=_BUNDLE_S)

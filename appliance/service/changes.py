@@ -35,7 +35,8 @@ class Changes:
         feed: EventFeed,
         areas: DrawnAreas,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        """In force."""
         self._access, self._encryption, self._limiter, self._book = access, encryption, limiter, book
         self._detector, self._governor = detector, governor
         self._roster, self._feed, self._areas = roster, feed, areas
@@ -48,7 +49,7 @@ class Changes:
 
     def reload(self, settings: Settings) -> None:
         """Put new settings into force, as far as they may change in a running service."""
-        self._settings = settings
+        self.settings = settings
         self._access.apply(from_settings.access_rules(settings))
         self._encryption.follow(settings)
         self._limiter.limits = from_settings.ingress_limits(settings)
@@ -61,8 +62,8 @@ class Changes:
 
     def look_again(self) -> None:
         """The cameras' areas or filters have changed."""
-        self._areas.settings = self._settings
-        self._book.views = from_settings.camera_views(self._settings, self._areas.by_camera)
+        self._areas.settings = self.settings
+        self._book.views = from_settings.camera_views(self.settings, self._areas.by_camera)
 
     def network_swapped(self) -> None:
         """Another network is in use: its costs and sizes make another ladder."""
@@ -70,7 +71,7 @@ class Changes:
         self._govern()
 
     def _govern(self) -> None:
-        settings, network = self._settings, self._detector.network
+        settings, network = self.settings, self._detector.network
         known = loading.known_costs(settings, network)
         self._governor.follow(
             from_settings.governor_policy(settings, network, known), from_settings.full_limits(settings)

@@ -18,6 +18,7 @@ from appliance.control import cameras as camera_control
 from appliance.control import models as model_control
 from appliance.control import server as control
 from appliance.control import socket_path
+from appliance.control import state as state_control
 from appliance.device import systemd
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.models import scratch
@@ -27,6 +28,7 @@ from appliance.service.addresses import addresses, ipv4_addresses
 from appliance.service.build import Given, Loaded, LoadNetwork, Parts, build, in_safe_mode
 from appliance.service.listening import Port, listen
 from appliance.service.pulse import Pulse, load_with_patience, ping_every_s
+from appliance.service.reports import reports
 from appliance.settings.schema import Settings
 from appliance.web.ingress.handler import handlers
 
@@ -159,7 +161,9 @@ async def _run(
     vitals = parts.vitals
     camera_verbs = camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel)
     known = camera_control.routes(vitals.known_cameras, camera_verbs, parts.audit)
-    controls = control.listening(parts.governor, parts.audit, socket, [*models, *known])
+    controls = control.listening(
+        parts.governor, parts.audit, socket, [*models, *known, *state_control.routes(reports(parts))]
+    )
     async with controls, anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")

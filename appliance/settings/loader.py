@@ -196,12 +196,10 @@ def _contradictions(settings: Settings) -> Iterator[ConfigError]:
         try:
             ipaddress.ip_network(text)
         except ValueError as error:
-            raise ConfigError(
-                f"server.trusted_proxies: {error}. Write an address, or a network like 10.0.0.0/8"
-            ) from None
+            yield ConfigError(f"server.trusted_proxies: {error}. Write an address, or a network like 10.0.0.0/8")
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         missing = "tls.key" if settings.tls.certificate else "tls.certificate"
-        raise ConfigError(f"{missing} is not set: tls.certificate and tls.key belong together. Set both, or neither")
+        yield ConfigError(f"{missing} is not set: tls.certificate and tls.key belong together. Set both, or neither")
     known: dict[str, str] = {}
     for written, camera in settings.cameras.items():
         name = camera_names.normal(written)

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from appliance.errors import ApplianceError
 from appliance.identity.roles import Identity, May
+from appliance.programs import ProgramFailed
 from appliance.web.identify import identify, require
 from appliance.web.respond import Respond
 
@@ -25,13 +26,15 @@ _STATUS = {"option_invalid": 400, "refused": 400, "action_unknown": 404}
 
 
 class PageActions(Protocol):
-    """What the page can do. `log`: the text of the log's tail, recorded like an action."""
+    """What the page can do. `log` (the tail) and `support_bundle` (a .tar.gz) are recorded like actions."""
 
     async def perform(self, name: str, body: bytes, who: Identity) -> Any: ...
 
     async def offer(self) -> dict[str, Any]: ...
 
     def log(self, who: Identity) -> str: ...
+
+    async def support_bundle(self, who: Identity) -> bytes: ...
 
 
 def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
@@ -56,9 +59,25 @@ def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
 
     async def log_tail(request: web.Request) -> web.Response:
         text = actions.log(require(request, May.OPERATE))
-        host = re.sub(r"[^\w.-]", "_", request.host.partition(":")[0])
-        name = f"{host}-{datetime.now():%Y-%m-%d-%H%M}.log"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return web.Response(text=text, headers=headers)
+        return web.Response(text=text, headers=_as_file(request, "log"))
 
-    return [web.get("/actions", offered), web.get("/actions/log", log_tail), web.post("/actions/{name}", act)]
+    async def support_bundle(request: web.Request) -> web.Response:
+        try:
+            content = await actions.support_bundle(require(request, May.OPERATE))
+        except ProgramFailed as error:
+            return respond({"error": f"the support bundle could not be made: {error}", "code": error.code}, 500)
+        return web.Response(body=content, content_type="application/gzip", headers=_as_file(request, "tar.gz"))
+
+    return [
+        web.get("/actions", offered),
+        web.get("/actions/log", log_tail),
+        web.get("/actions/support_bundle", support_bundle),
+        web.post("/actions/{name}", act),
+    ]
+
+
+def _as_file(request: web.Request, suffix: str) -> dict[str, str]:
+    """Headers of a file to save, named after the device and the time."""
+    host = re.sub(r"[^\w.-]", "_", request.host.partition(":")[0])
+    name = f"{host}-{datetime.now():%Y-%m-%d-%H%M}.{suffix}"
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

@@ -9,19 +9,24 @@ from aiohttp import web
 
 from appliance.health import history
 from appliance.vitals import Vitals
+from appliance.web import health_text
 from appliance.web.page_files import Page
 from appliance.web.report import of_snapshot
 from appliance.web.respond import Respond, encode
 
 
 def routes(vitals: Vitals, respond: Respond, page: Page) -> list[web.RouteDef]:
-    """`/health` (the page for browsers, JSON for other clients), `/health/live`, `/health/ready`, `/health/history`."""
+    """`/health` and the routes under it. `/health` is the page for browsers, text where that is accepted, else JSON."""
 
     async def report(request: web.Request) -> web.StreamResponse:
-        if "text/html" in request.headers.get("Accept", ""):
+        accepted = request.headers.get("Accept", "")
+        if "text/html" in accepted:
             return await page.index(request)
         snapshot = vitals.snapshot()
-        return respond(of_snapshot(snapshot), 503 if snapshot.status == "critical" else 200)
+        payload, status = of_snapshot(snapshot), 503 if snapshot.status == "critical" else 200
+        if "text/plain" in accepted:
+            return web.Response(text=health_text.of_payload(payload), status=status)
+        return respond(payload, status)
 
     async def live(request: web.Request) -> web.Response:
         return respond({"live": True}, 200)

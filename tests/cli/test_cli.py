@@ -22,6 +22,8 @@ COMMANDS = [
     "serve",
     "camera",
     "detect",
+    "health",
+    "support-bundle",
     "bench",
     "doctor",
     "board",
@@ -321,3 +323,14 @@ def test_a_closed_output_pipe_is_not_an_error() -> None:
     with process.stderr:
         assert process.stderr.read() == b""
     process.wait(30)
+
+
+def test_health_without_a_service_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "none.sock"))
+    assert run("health") == 1
+    assert "No running service" in capsys.readouterr().err
+    assert run("health", "--to", "http://127.0.0.1:1") == 1
+    assert "no answer from a device" in capsys.readouterr().err
+    assert run("health", "--to", "device") == 2

@@ -1,0 +1,58 @@
+"""Remove secrets from text. The reports contain none; this is for what others have written, such as the journal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from appliance.redaction import hide_parameters
+from appliance.settings.sources import SECRETS
+
+REMOVED = "(removed)"
+_LEAST_LENGTH = 4
+"""Shorter values would be removed from the middle of words."""
+_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_NAMED = re.compile(r"(?i)psk|passphrase|passw|^token$|_token$|secret|api_?key|authorization|private")
+_ASSIGNED = re.compile(
+    r"(?i)\b((?:wifi[_-]?)?(?:psk|passphrase|password|passwd|token|secret|api[_-]?key|authorization)\s*[=:]\s*)"
+    r"(?!\(set\)|null|\"\"|'')(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
+)
+
+
+def values_in(settings: Struct) -> Iterator[str]:
+    """All secrets in the settings."""
+    for key in settings.__struct_fields__:
+        value = getattr(settings, key)
+        for one in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Struct):
+                yield from values_in(one)
+            elif key in SECRETS and isinstance(one, str) and one:
+                yield one
+
+
+def remove_in_json(content: Any, known: Collection[str]) -> Any:
+    """The same for the strings of parsed JSON, whose keys name secrets."""
+    if isinstance(content, dict):
+        return {key: _value(key, value, known) for key, value in content.items()}
+    if isinstance(content, list):
+        return [remove_in_json(one, known) for one in content]
+    return remove(content, known) if isinstance(content, str) else content
+
+
+def _value(key: str, value: Any, known: Collection[str]) -> Any:
+    is_secret = isinstance(value, str) and value and _NAMED.search(key)
+    return REMOVED if is_secret else remove_in_json(value, known)
+
+
+def remove(text: str, known: Collection[str]) -> str:
+    """Remove the known secrets, passwords in addresses, private keys, and what is named as a secret."""
+    for secret in sorted(known, key=len, reverse=True):
+        if len(secret) >= _LEAST_LENGTH:
+            text = text.replace(secret, REMOVED)
+    text = _KEY.sub(REMOVED, text)
+    text = _IN_ADDRESS.sub(rf"\1{REMOVED}@", text)
+    return _ASSIGNED.sub(rf"\1{REMOVED}", hide_parameters(text))

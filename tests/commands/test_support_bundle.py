@@ -1,0 +1,91 @@
+"""The support bundle: complete, small, without secrets, readable without a network."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from appliance import cli
+from appliance.commands.support_bundle import collect, pack, secrets
+from appliance.control.client import Control
+from appliance.settings import loader
+from tests.conftest import Serve
+
+pytestmark = pytest.mark.usefixtures("own_logging")
+
+PLANTED = {
+    "server.viewer_token": "viewer-s3cret-1",
+    "server.api_key": "apikey-s3cret-2",
+    "camera.source": "rtsp://root:source-s3cret-3@10.0.0.8/live",
+    "camera.to": "http://user:address-s3cret-4@10.0.0.9:8080",
+}
+IN_THE_JOURNAL = """
+gate: rtsp://admin:journal-s3cret-5@10.0.0.7:554/stream1 does not answer
+wpa_supplicant: psk=wifi-s3cret-6
+GET /v1/vision?api_key=query-s3cret-7 and Authorization: Bearer bearer-s3cret-8
+-----BEGIN EC PRIVATE KEY-----
+key-s3cret-9
+-----END EC PRIVATE KEY-----
+camera 'gate' sent the token camera-s3cret-10
+"""
+
+
+def opened(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive))) as tar:
+        files = {member.name.partition("/")[2]: tar.extractfile(member) for member in tar.getmembers()}
+        return {name: file.read() for name, file in files.items() if file is not None}
+
+
+def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text('[cameras.gate]\ntoken = "camera-s3cret-10"\n')
+    settings = loader.load(file, {}, PLANTED)
+    files = collect.collect(settings, Control([tmp_path / "nobody"]))
+    files["journal.txt"] = IN_THE_JOURNAL.encode()
+    files["log.txt"] = IN_THE_JOURNAL.encode()
+    files["audit.json"] = json.dumps([{"token": "camera-s3cret-10", "note": IN_THE_JOURNAL}]).encode()
+    packed = opened(pack.pack(files, "support", set(secrets.values_in(settings)), 1.8e9))
+    assert {"index.html", "settings.toml", "doctor.txt", "board.txt", "versions.txt", "journal.txt"} <= set(packed)
+    for name, content in packed.items():
+        assert not re.findall(rb"[a-z]+-s3cret-\d+", content), name
+    assert b"10.0.0.7:554/stream1 does not answer" in packed["journal.txt"]
+
+
+async def test_a_running_service_contributes_its_reports(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import anyio
+
+    socket = tmp_path / "run" / "control.sock"
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(socket))
+    out = tmp_path / "bundle.tar.gz"
+    async with serve():
+        assert await anyio.to_thread.run_sync(lambda: cli.main(["support-bundle", "--out", str(out)])) == 0
+    assert out.stat().st_size < pack.MOST_BYTES
+    files = opened(out.read_bytes())
+    assert json.loads(files["health.json"])["status"]
+    assert json.loads(files["history-day.json"])["schema"] == 1
+    assert "[server]" in files["settings.toml"].decode()
+    page = files["index.html"].decode()
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page)
+    assert "bundle.tar.gz" in capsys.readouterr().out
+
+
+def test_a_long_journal_is_cut_to_its_newest_lines() -> None:
+    import random
+
+    lines = "".join(f"{random.Random(n).random()} line {n}\n" for n in range(200_000)).encode()
+    archive = pack.pack({"journal.txt": lines, "log.txt": lines}, "support", (), 0.0)
+    assert len(archive) < pack.MOST_BYTES
+    assert opened(archive)["journal.txt"].endswith(b"line 199999\n")
+
+
+def test_an_unreachable_service_is_said_in_the_file(tmp_path: Path) -> None:
+    files = collect.collect(loader.load(), Control([tmp_path / "nobody"]))
+    assert files["health.json"].startswith(b"not available: No running service")

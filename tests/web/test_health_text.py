@@ -1,0 +1,39 @@
+"""The state as text for a serial console."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from appliance.web import health_text
+from tests.conftest import Serve
+
+
+async def test_the_text_fits_a_serial_console(serve: Serve) -> None:
+    async with serve() as running, aiohttp.ClientSession() as client:
+        async with client.get(f"{running.url}/health", headers={"Accept": "text/plain"}) as response:
+            assert response.content_type == "text/plain"
+            lines = (await response.text()).splitlines()
+        async with client.get(f"{running.url}/health", headers={"Accept": "*/*"}) as response:
+            assert response.content_type == "application/json"
+            payload = await response.json()
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= health_text.WIDTH
+    assert lines[0].startswith(("OK", "DEGRADED", "CRITICAL"))
+    for label in ("temperature", "memory", "throttle", "model", "frames", "cameras"):
+        assert any(line.startswith(label) for line in lines), label
+    payload["findings"] = [
+        {"code": f"code_{n}", "severity": "warning", "what": "a long sentence " * 30, "do": "do it " * 50}
+        for n in range(9)
+    ]
+    payload["known_cameras"] = {
+        f"camera {n}": {"presence": "silent", "silent_s": 500.0, "label": ""} for n in range(20)
+    }
+    text = health_text.of_payload(payload)
+    assert "5 more in /health" in text
+    assert "14 more: appliance cameras list" in text
+    assert max(map(len, text.splitlines())) <= health_text.WIDTH
+
+
+def test_a_report_without_details_still_says_how_the_device_is() -> None:
+    text = health_text.of_payload({"status": "degraded", "timestamp_iso": "2026-01-02T03:04:05.678+00:00"})
+    assert text == "DEGRADED   2026-01-02 03:04:05 UTC\n"
