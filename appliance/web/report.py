@@ -175,7 +175,8 @@ def of_frames(tally: Tally) -> Payload:
 
 def date(wall_s: float, precision: str = "milliseconds") -> str:
     """Seconds since 1970 as ISO 8601, UTC."""
-    return datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc).isoformat(timespec=precision)
+    rounded_s = round(wall_s, 3 if precision == "milliseconds" else 0)  # isoformat() would truncate
+    return datetime.datetime.fromtimestamp(rounded_s, datetime.timezone.utc).isoformat(timespec=precision)
 
 
 def _group(group: Any, now_s: float) -> Payload:

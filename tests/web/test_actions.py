@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 
 from appliance.device import logs
@@ -41,12 +42,20 @@ async def offer(running: Running, **headers: str) -> Any:
         return await answer.json()
 
 
+async def first_reading(running: Running) -> None:
+    """Wait for the governor's first reading: a level is applied with the next decision."""
+    with anyio.fail_after(10):
+        while running.started.parts.governor.reading is None:
+            await asyncio.sleep(0.02)
+
+
 def last_audit(running: Running) -> AuditEntry:
     return running.started.parts.audit.latest(1)[0]
 
 
 async def test_a_level_is_held_and_released(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
+        await first_reading(running)
         status, done = await act(running, "hold", {"state": 1, "for_s": 60})
         assert (status, done["cur_state"]) == (200, 1)
         assert last_audit(running).action == "governor_hold"
@@ -177,4 +186,4 @@ async def test_every_action_on_offer_has_its_texts(serve: Serve) -> None:
     async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running:
         for name in (await offer(running))["actions"]:
             assert "button" in texts[name]
-            assert name == "log" or {"question", "confirm", "done"} <= set(texts[name])
+            assert name in ("log", "support_bundle") or {"question", "confirm", "done"} <= set(texts[name])
