@@ -19,6 +19,7 @@ from appliance.governor.service import Governor
 from appliance.readings import Reading
 from appliance.service import from_settings
 from appliance.settings.schema import Settings
+from appliance.settings.schema.governor import GovernorSettings
 from appliance.values import Limits
 from tests.fakes import FakeClock
 
@@ -41,9 +42,13 @@ class FakedBoard:
     """What the sensor's file contains in place of the true temperature."""
     sink_c_w: Callable[[float], float] = field(default=lambda second: _FAN_C_W)
     limits: Limits = field(default_factory=lambda: Limits(640, 0.0, 8))
+    percent: int = 100
+    """The cap of the clock; the board is a ClockCap too."""
     temps_c: list[float] = field(default_factory=list)
     admitted: list[bool] = field(default_factory=list)
     duties: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)
+    """Work done, relative to a busy machine at full clock."""
     _die_c: float = 10.0
     _sink_c: float = _IDLE_W * _FAN_C_W
 
@@ -65,7 +70,7 @@ class FakedBoard:
         self.clock.pass_(1.0)
         own = self.limits.duty * 0.95 if self.limits.admit else 0.0
         total = min(1.0, own + self.use(self.second))
-        watts = _IDLE_W + _FULL_W * total
+        watts = _IDLE_W + _FULL_W * total * (self.percent / 100) ** 2
         self._die_c += (watts * _DIE_C_W - self._die_c) / _DIE_S
         self._sink_c += (watts * self.sink_c_w(self.second) - self._sink_c) / _SINK_S
         temp_c = _AIR_C + self._die_c + self._sink_c
@@ -73,18 +78,22 @@ class FakedBoard:
         self.temps_c.append(temp_c)
         self.admitted.append(self.limits.admit)
         self.duties.append(self.limits.duty)
+        self.work.append(own * self.percent / 100)
         now = self._sensors.read()
         return replace(now, cpu=replace(now.cpu, percent=total * 100, own_percent=own * 100, mhz=None, work_ms=None))
+
+    def ask(self, percent: int) -> None:
+        self.percent = percent
 
     def apply(self, limits: Limits) -> None:
         self.limits = limits
 
 
-async def run(board: FakedBoard, seconds: int) -> Governor:
-    settings = Settings()
+async def run(board: FakedBoard, seconds: int, lowest_clock_percent: int = 100) -> Governor:
+    settings = Settings(governor=GovernorSettings(lowest_clock_percent=lowest_clock_percent))
     governor = Governor(
         sensors=board, policy=from_settings.governor_policy(settings, None, None),
-        full=from_settings.full_limits(settings), apply=board.apply, clock=board.clock,
+        full=from_settings.full_limits(settings), apply=board.apply, clock=board.clock, cap=board,
     )  # fmt: skip
     task = asyncio.create_task(governor.run(period_s=0))
     with anyio.fail_after(120):
@@ -130,3 +139,15 @@ async def test_a_fan_that_fails_throttles_nothing_but_detection_until_it_is_back
     assert min(board.duties[:600]) == 1.0
     assert max(board.duties[1500:1800]) < 0.6
     assert min(board.duties[2250:]) == 1.0, "full performance within minutes after the fan is back"
+
+
+async def test_a_lower_clock_does_more_work_with_the_same_heat(tmp_path: Path) -> None:
+    """A board that can only sustain about a third of the heat of full load."""
+    work = {}
+    for lowest in (100, 50):
+        board = FakedBoard(tmp_path / str(lowest), FakeClock(), sink_c_w=lambda second: 6.5)
+        await run(board, 1100, lowest)
+        assert max(board.temps_c) < _THROTTLES_C
+        assert all(board.admitted)
+        work[lowest] = sum(board.work[600:]) / 500
+    assert work[50] >= 1.25 * work[100], work
