@@ -299,7 +299,7 @@ async def test_a_camera_that_has_gone_stays_known_and_a_person_removes_it() -> N
         known = health.report()["known_cameras"]
         assert list(known) == ["gate"]  # the other one will never come back under its name
         assert (known["gate"]["presence"], known["gate"]["silent_after_s"]) == ("silent", 120)
-        assert known["gate"]["last_frame"] == "2027-01-15T08:02:10+00:00"
+        assert known["gate"]["last_frame"] == "2027-01-15T08:02:09+00:00"
         health.vitals.roster.remove("gate")
         health.advance(1)
         assert "cameras_gone" not in health.codes()
