@@ -73,6 +73,23 @@ def test_the_end_of_an_object_heard_of_earlier_is_sent() -> None:
     assert taken(outbox) == [("a", "end")]
 
 
+def test_an_event_that_could_not_be_sent_is_the_next_again() -> None:
+    outbox = EventOutbox(10)
+    outbox.put(event("a", "start"))
+    outbox.put(event("b", "start"))
+    first = outbox.take()
+    assert first is not None
+    outbox.put_back(first)
+    outbox.put(event("a", "start"))  # still known
+    assert taken(outbox) == [("a", "start"), ("b", "start")]
+    outbox.put(event("a", "end"))
+    end = outbox.take()
+    assert end is not None
+    outbox.put_back(end)
+    outbox.put(event("a", "end"))
+    assert taken(outbox) == [("a", "end")]
+
+
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=200), st.integers(1, 6))
 def test_however_slow_the_receiver_each_start_it_gets_has_at_most_one_end(
     steps: list[tuple[int, bool]], most: int
