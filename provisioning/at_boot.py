@@ -6,7 +6,8 @@ Rules of this file:
 - It does nothing twice: a device that already has its own name or keys keeps them.
 - It applies each file once, then overwrites and removes it: the file may contain a password, and anybody may read the
   card. (A flash card may keep an old copy of an overwritten sector; replace the card if that matters.)
-- An invalid file stays, with the reason in a `.error.txt` file next to it, and does not stop the other steps.
+- An invalid file stays, with the reason in a `.error.txt` file next to it, and does not stop the other steps. The Wi-Fi
+  password is removed from it whatever happens.
 """
 
 from __future__ import annotations
@@ -57,15 +58,20 @@ def apply_files(root: Path) -> Iterator[str]:
     """Apply the settings files on the boot partition."""
     readers: dict[str, Callable[[Path, Path], str]] = {"appliance.toml": settings, "appliance-wifi.txt": wifi}
     for name, reader in readers.items():
-        path = next((root / folder / name for folder in BOOT if (root / folder / name).is_file()), None)
-        if path is None:
+        found = [root / folder / name for folder in BOOT if (root / folder / name).is_file()]
+        if not found:
             continue
+        path, *others = found
+        for other in others:
+            wipe(other)
         error_file = path.with_name(f"{name}.error.txt")
         try:
             yield reader(path, root)
-        except Unusable as error:
+        except (Unusable, OSError, UnicodeError) as error:
             error_file.write_text(f"{error}\n", encoding="utf-8")  # not write(): FAT has no permissions
             yield f"<3>{name} on the boot partition is invalid: {error}"
+            if reader is wifi:
+                remove_password(path)
         else:
             wipe(path)
             error_file.unlink(missing_ok=True)
@@ -147,6 +153,14 @@ def write(path: Path, text: str, mode: int, group: int = -1) -> None:
             os.fchown(file.fileno(), 0, group)
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def remove_password(path: Path) -> None:
+    """Overwrite a Wi-Fi file, and keep its other lines, so that the person sees what to correct."""
+    lines = path.read_bytes().splitlines()
+    wipe(path)
+    kept = [line for line in lines if line.partition(b"=")[0].strip().lower() in (b"ssid", b"country")]
+    path.write_bytes(b"\n".join([*kept, b"password=", b""]))
 
 
 def wipe(path: Path) -> None:

@@ -318,7 +318,7 @@ else
     fail 'the service did not become ready'
   fi
   # Do not wait: the console shows the address once there is a network.
-  systemctl start --no-block appliance.target appliance-console.service
+  systemctl start --no-block appliance.target appliance-console.service appliance-erase.path
   status=$(systemctl show -p StatusText --value appliance)
   case $status in
     'safe mode'*) fail "detection is off: $status" ;;

@@ -59,3 +59,8 @@ class SavedPictures:
         classes = "_".join(re.sub(r"\W+", "-", name) for name in list(dict.fromkeys(names))[:_MAX_NAMES])
         suffix = {b"\x89": "png", b"R": "webp"}.get(picture[:1], "jpg")
         return f"{self._number:08d}_{moment}_{classes}.{suffix}"
+
+
+def saved_in(folder: Path) -> list[Path]:
+    """The pictures that the agent has saved in a folder, the oldest first. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))

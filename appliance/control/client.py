@@ -16,6 +16,8 @@ from appliance.control.callers import peer_of
 from appliance.control.protocol import (
     ActivateRequest,
     CameraList,
+    ErasePromise,
+    EraseRequest,
     ErrorResponse,
     ForgetCameraRequest,
     GovernorStatus,
@@ -79,6 +81,10 @@ class Control:
     def forget_camera(self, name: str) -> CameraList:
         """Forget a camera that does not send any more."""
         return _decode(self._request("POST", "/cameras/forget", ForgetCameraRequest(name)), CameraList)
+
+    def erase(self, *, factory_reset: bool) -> ErasePromise:
+        """Have the data of the installed service erased."""
+        return _decode(self._request("POST", "/erase", EraseRequest(factory_reset)), ErasePromise)
 
     def _request(self, method: str, url: str, body: Struct | None = None, timeout_s: float = _TIMEOUT_S) -> bytes:
         forbidden: Path | None = None

@@ -147,6 +147,18 @@ class ServiceDone(Struct, frozen=True):
     restarts: bool
 
 
+class EraseRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /erase`: erase the device's data; with `factory_reset` also its settings."""
+
+    factory_reset: bool = False
+
+
+class ErasePromise(Struct, frozen=True):
+    """The response to `POST /erase`: the service is about to be stopped, erased and started again."""
+
+    factory_reset: bool
+
+
 class TrialResult(Struct, frozen=True, kw_only=True):
     """The response to `POST /model/activate`: how the new model compares with the one it replaces."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 MOST_SET_ASIDE = 3
-_LOCK = "lock"
+LOCK = "lock"
 
 
 def default_dir(environ: Mapping[str, str]) -> Path:
@@ -61,7 +61,7 @@ def open_folder(path: Path) -> StateFolder:
     lock = -1
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        lock = os.open(path / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when this process ends
     except BlockingIOError:
         os.close(lock)

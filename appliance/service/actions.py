@@ -12,10 +12,12 @@ from msgspec import Struct
 from appliance import programs
 from appliance.control import areas as area_control
 from appliance.control import cameras as camera_control
+from appliance.control import erase as erase_control
 from appliance.control import governor as governor_control
 from appliance.control.models import ModelVerbs
 from appliance.control.service import ServiceHandles, ServiceVerbs
 from appliance.control.verbs import Verb, VerbRefused, perform
+from appliance.device.erasure import Erasure
 from appliance.device.log_tail import LogTail
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
@@ -41,6 +43,7 @@ class Actions:
         vitals: Vitals,
         tail: LogTail,
         audit: Audit,
+        erasure: Erasure,
     ) -> None:
         self._models = models
         self._verbs: dict[str, Verb] = {
@@ -49,6 +52,7 @@ class Actions:
             **models.verbs(),
             **camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel),
             **area_control.verbs(areas.keep),
+            **erase_control.verbs(erasure),
         }
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
         self._bundling = asyncio.Lock()
@@ -57,6 +61,7 @@ class Actions:
             "release": lambda: governor.policy is not None,
             "self_test": lambda: detector.network is not None,
             "benchmark": lambda: detector.network is not None,
+            "erase": lambda: erasure.possible,
         }
 
     async def perform(self, name: str, body: bytes, who: Identity) -> Struct:

@@ -19,6 +19,7 @@ from appliance.control.models import ModelVerbs
 from appliance.control.service import ServiceHandles
 from appliance.device import board
 from appliance.device.clock_cap import ClockHelper
+from appliance.device.erasure import Erasure
 from appliance.device.log_tail import LogTail
 from appliance.device.profile import DeviceProfile
 from appliance.device.sensors.machine import MachineSensors
@@ -231,7 +232,15 @@ def _offered(
     """What the page offers to do."""
     models = ModelVerbs(activation, Path(given.settings.model.dir), given.written.model.name)
     return Actions(
-        models, service, areas, detector=path.detector, governor=governor, vitals=vitals, tail=tail, audit=audit
+        models,
+        service,
+        areas,
+        detector=path.detector,
+        governor=governor,
+        vitals=vitals,
+        tail=tail,
+        audit=audit,
+        erasure=Erasure(from_settings.state_dir(given.settings)),
     )
 
 

@@ -48,16 +48,17 @@ def state_folder(settings: Settings) -> state.StateFolder | None:
     """The folder that the history is kept in; None: it is not kept."""
     if not settings.state.history:
         return None
-    return state.open_folder(_state_dir(settings))
+    return state.open_folder(state_dir(settings))
 
 
-def _state_dir(settings: Settings) -> Path:
+def state_dir(settings: Settings) -> Path:
+    """Where the service keeps its state."""
     return Path(settings.state.dir) if settings.state.dir else state.default_dir(os.environ)
 
 
 def disk(settings: Settings) -> Path:
     """The file system to watch for free space and wear: the one with the state. Models may be on a read-only one."""
-    folder = _state_dir(settings)
+    folder = state_dir(settings)
     return folder if folder.is_dir() else Path(settings.model.dir)
 
 
@@ -175,7 +176,7 @@ def tls_rules(settings: Settings) -> TlsRules:
 
 def own_certificate_folder(settings: Settings) -> Path:
     """Where the device keeps the certificate that it makes for itself."""
-    return _state_dir(settings) / "tls"
+    return state_dir(settings) / "tls"
 
 
 def ingress_limits(settings: Settings) -> IngressLimits:

@@ -15,11 +15,13 @@ import anyio
 from aiohttp import web
 
 from appliance.control import cameras as camera_control
+from appliance.control import erase as erase_control
 from appliance.control import models as model_control
 from appliance.control import server as control
 from appliance.control import socket_path
 from appliance.control import state as state_control
 from appliance.device import systemd
+from appliance.device.erasure import Erasure
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.models import scratch
 from appliance.ports import Notifier
@@ -161,9 +163,9 @@ async def _run(
     vitals = parts.vitals
     camera_verbs = camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel)
     known = camera_control.routes(vitals.known_cameras, camera_verbs, parts.audit)
-    controls = control.listening(
-        parts.governor, parts.audit, socket, [*models, *known, *state_control.routes(reports(parts))]
-    )
+    erase = erase_control.routes(Erasure(from_settings.state_dir(parts.settings)), parts.audit)
+    more = [*models, *known, *state_control.routes(reports(parts)), *erase]
+    controls = control.listening(parts.governor, parts.audit, socket, more)
     async with controls, anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")

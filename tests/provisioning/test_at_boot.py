@@ -127,9 +127,41 @@ def test_invalid_wifi_settings_are_rejected_with_the_reason(text: str, root: Pat
     path = root / "boot/firmware/appliance-wifi.txt"
     path.write_text(text)
     at_boot.main(root)
-    assert path.exists()
+    kept = path.read_text(encoding="utf-8")
+    assert "short" not in kept
+    assert "pässword" not in kept
+    assert "12345678" not in kept
+    assert kept.endswith("password=\n")
     assert path.with_name("appliance-wifi.txt.error.txt").read_text().strip()
     assert not list((root / "etc/NetworkManager/system-connections").iterdir())
+
+
+def test_the_wifi_password_is_removed_from_a_file_that_is_not_text(root: Path) -> None:
+    path = root / "boot/firmware/appliance-wifi.txt"
+    path.write_bytes(b"ssid=x\npassword=\xff\xfesecret88\n")
+    assert at_boot.main(root) == 0
+    assert b"secret" not in path.read_bytes()
+
+
+def test_the_wifi_password_is_removed_when_the_disk_is_full(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = root / "boot/firmware/appliance-wifi.txt"
+    path.write_text("ssid=x\npassword=12345678\n")
+    monkeypatch.setattr(at_boot, "write", full)
+    (root / "etc/hostname").write_text("gate\n")
+    at_boot.main(root)
+    assert "12345678" not in path.read_text()
+    assert "No space left" in path.with_name("appliance-wifi.txt.error.txt").read_text()
+
+
+def test_a_second_copy_of_the_wifi_file_is_wiped_too(root: Path) -> None:
+    for folder in ("boot/firmware", "boot"):
+        (root / folder / "appliance-wifi.txt").write_text("ssid=x\npassword=12345678\n")
+    at_boot.main(root)
+    assert not (root / "boot/appliance-wifi.txt").exists()
+    assert not (root / "boot/firmware/appliance-wifi.txt").exists()
 
 
 @given(st.text(min_size=1, max_size=8))

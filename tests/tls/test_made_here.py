@@ -44,6 +44,13 @@ def test_a_clock_that_says_1970_makes_a_certificate_that_is_valid_today(tmp_path
     assert not made_here.is_due(facts, 60.0)
 
 
+def test_a_clock_that_jumps_to_1970_changes_nothing(tmp_path: Path) -> None:
+    made_here.ensure(tmp_path, time.time())
+    before = read(tmp_path)
+    made_here.ensure(tmp_path, 60.0)
+    assert read(tmp_path) == before
+
+
 def test_browsers_of_apple_accept_its_lifetime(tmp_path: Path) -> None:
     made_here.ensure(tmp_path, time.time())
     facts = read(tmp_path)

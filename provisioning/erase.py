@@ -1,0 +1,195 @@
+#!/usr/bin/env -S python3 -I
+"""Erase what this device has stored about its site and its users: erase.py [--factory-reset | --requested].
+
+Rules of this file:
+- It uses the system's Python only: it must work when the release does not.
+- It stops the service first and starts it again at the end, whatever happens in between.
+- Small files are overwritten before they are removed. Flash memory may keep old copies of overwritten sectors; destroy
+  the card if that matters.
+- Nothing outside these folders is touched. The service's own folders may contain anything if it was taken over, so
+  links are removed, never followed.
+
+Without an option: state, tokens, keys, saved pictures, caches, Wi-Fi. With --factory-reset also the settings,
+credentials, cameras' passwords and the journal; the device is then as after its installation. `--requested`: what the
+service has asked for in /var/lib/appliance/erase-requested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+REQUEST = "var/lib/appliance/erase-requested"
+APPLIANCE = "opt/appliance/current/venv/bin/appliance"
+DATA = ("var/lib/appliance", "var/cache/appliance")
+WIFI = (
+    "etc/NetworkManager/system-connections/appliance-wifi.nmconnection",
+    "etc/netplan/60-appliance-wifi.yaml",
+    "etc/modprobe.d/appliance-wifi.conf",
+    "boot/firmware/appliance-wifi.txt",
+    "boot/firmware/appliance-wifi.txt.error.txt",
+    "boot/appliance-wifi.txt",
+    "boot/appliance-wifi.txt.error.txt",
+    "run/issue.d/appliance.issue",
+)
+SETTINGS = ("etc/appliance", "boot/firmware/appliance.toml", "boot/firmware/appliance.toml.error.txt",
+            "boot/appliance.toml", "boot/appliance.toml.error.txt", "opt/appliance/models/active.json")  # fmt: skip
+PICTURE = re.compile(r"\d{8,}_[\w.-]*\.(jpg|png|webp)")
+MOST_OVERWRITTEN_BYTES = 16_000_000
+
+
+def main(root: Path, *, factory_reset: bool) -> int:
+    systemctl(root, "stop", "appliance.target", "appliance-camera@*")
+    failures = 0
+    try:
+        pictures = picture_folder(root)
+        groups: list[tuple[str, Iterable[Path]]] = [
+            ("state, tokens, keys and caches", contents(root, DATA)),
+            ("saved pictures", saved_pictures(pictures)),
+            ("Wi-Fi", existing(root, WIFI)),
+        ]
+        if factory_reset:
+            groups.append(("settings and credentials", [*contents(root, SETTINGS), *existing(root, SETTINGS)]))
+        for what, paths in groups:
+            failures += report(what, paths)
+        if factory_reset:
+            default_settings(root)
+            forget_journal(root)
+    finally:
+        systemctl(root, "start", "appliance.target")
+    print(
+        "<3>Not everything could be erased; see above." if failures else "Erased. Wi-Fi is off from the next boot on."
+    )
+    return 1 if failures else 0
+
+
+def report(what: str, paths: Iterable[Path]) -> int:
+    """Erase the paths; print what was done. Returns the number of failures."""
+    done, failed = 0, 0
+    for path in paths:
+        try:
+            erase(path)
+            done += 1
+        except OSError as error:
+            failed += 1
+            print(f"<3>cannot erase {path}: {error.strerror}")
+    print(f"{what}: {done} erased" + (f", {failed} failed" if failed else ""))
+    return failed
+
+
+def erase(path: Path) -> None:
+    """Remove a file, link or folder without following links. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                overwrite(Path(folder, name))
+        shutil.rmtree(path)
+    else:
+        overwrite(path)
+        path.unlink()
+
+
+def overwrite(path: Path) -> None:
+    """Overwrite a small regular file with zeros, if it is one and has no other name."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return  # a link, a socket or a pipe
+    try:
+        found = os.fstat(file)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size <= MOST_OVERWRITTEN_BYTES:
+            os.write(file, b"\0" * found.st_size)
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def contents(root: Path, folders: Iterable[str]) -> Iterator[Path]:
+    """Everything in these folders, which themselves stay: systemd has set their owner."""
+    for folder in folders:
+        path = root / folder
+        if path.is_dir() and not path.is_symlink():
+            yield from sorted(path.iterdir())
+
+
+def existing(root: Path, files: Iterable[str]) -> list[Path]:
+    return [root / file for file in files if (root / file).is_file()]
+
+
+def picture_folder(root: Path) -> Path | None:
+    """`camera.save_dir`, as the settings give it; None: no pictures are saved, or the settings cannot be read."""
+    if not (root / APPLIANCE).exists():
+        return None
+    shown = subprocess.run([str(root / APPLIANCE), "config", "show"], capture_output=True, text=True)
+    match = re.search(r'^save_dir = "(.+)"$', shown.stdout, re.MULTILINE)
+    return Path(match[1]) if match else None
+
+
+def saved_pictures(folder: Path | None) -> list[Path]:
+    """The pictures that the agent has saved: other files in the folder are somebody else's."""
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if PICTURE.fullmatch(path.name))
+
+
+def default_settings(root: Path) -> None:
+    """Write the settings for this board, as the installer does."""
+    program = root / APPLIANCE
+    if not program.exists():
+        return
+    made = subprocess.run([str(program), "board", "--toml"], capture_output=True, text=True)
+    if made.returncode:
+        print(f"<3>no settings for this board: {made.stderr.strip()[-200:]}; the defaults apply")
+        return
+    target = root / "etc/appliance/appliance.toml"
+    (root / "etc/appliance/credentials").mkdir(mode=0o700, parents=True, exist_ok=True)
+    target.write_text(made.stdout, encoding="utf-8")
+    target.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(target, 0, target.parent.stat().st_gid)
+
+
+def forget_journal(root: Path) -> None:
+    if root == Path("/") and shutil.which("journalctl"):
+        subprocess.run(["journalctl", "--rotate"], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["journalctl", "--vacuum-time=1s"], check=False, stderr=subprocess.DEVNULL)
+
+
+def systemctl(root: Path, *arguments: str) -> None:
+    if root == Path("/") and Path("/run/systemd/system").is_dir():
+        subprocess.run(["systemctl", *arguments], check=False)
+
+
+def requested(root: Path) -> str | None:
+    """What the service has asked for; the request is removed, so that it is carried out once."""
+    path = root / REQUEST
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        path.unlink(missing_ok=True)
+        return None
+    with os.fdopen(file, "rb") as opened:
+        text = opened.read(100).decode("ascii", "replace").strip()
+    path.unlink(missing_ok=True)
+    return text if text in ("erase", "factory-reset") else None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--factory-reset", action="store_true", help="also settings, credentials and the journal")
+    how.add_argument("--requested", action="store_true", help="what the service has asked for")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("erase.py: must run as root; use sudo")
+    wish = requested(Path("/")) if options.requested else ("factory-reset" if options.factory_reset else "erase")
+    if wish is None:
+        sys.exit("erase.py: the service has asked for nothing that can be done")
+    sys.exit(main(Path("/"), factory_reset=wish == "factory-reset"))

@@ -1,0 +1,113 @@
+"""erase.py: what is erased and what is not, tested in a directory tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def _load() -> ModuleType:
+    """Import erase.py, which is not part of the package."""
+    spec = importlib.util.spec_from_file_location("erase", ROOT / "provisioning/erase.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["erase"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+erase = _load()
+
+STATE = ("var/lib/appliance/history", "var/lib/appliance/tls/key.pem", "var/lib/appliance/tokens.json",
+         "var/cache/appliance/compiled/a.blob")  # fmt: skip
+WIFI = ("etc/NetworkManager/system-connections/appliance-wifi.nmconnection", "boot/firmware/appliance-wifi.txt")
+SETTINGS = ("etc/appliance/appliance.toml", "etc/appliance/credentials/server.viewer_token",
+            "etc/appliance/camera-gate.env", "etc/appliance/tls/privkey.pem")  # fmt: skip
+OTHERS = ("etc/NetworkManager/system-connections/office.nmconnection", "etc/ssh/ssh_host_ed25519_key",
+          "opt/appliance/models/yolo11n/model.bin", "srv/seen/holiday.jpg")  # fmt: skip
+PICTURE = "srv/seen/00000001_20261128T120000_person.jpg"
+SECRET = b"secret of this site"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in (*STATE, *WIFI, *SETTINGS, *OTHERS, PICTURE):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(SECRET)
+    program = tmp_path / erase.APPLIANCE
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f"#!/bin/sh\ncase $1 in config) echo 'save_dir = \"{tmp_path}/srv/seen\"' ;; board) echo '# default' ;; esac\n"
+    )
+    program.chmod(0o755)
+    return tmp_path
+
+
+def left(root: Path) -> set[str]:
+    """Files that still contain the secret."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.read_bytes() == SECRET}
+
+
+def test_erasing_keeps_the_settings(root: Path) -> None:
+    assert erase.main(root, factory_reset=False) == 0
+    assert left(root) == {*SETTINGS, *OTHERS}
+    assert (root / "var/lib/appliance").is_dir(), "systemd has set its owner"
+
+
+def test_a_factory_reset_leaves_the_settings_of_the_installation(root: Path) -> None:
+    assert erase.main(root, factory_reset=True) == 0
+    assert left(root) == set(OTHERS)
+    written = root / "etc/appliance/appliance.toml"
+    assert written.read_text() == "# default\n"
+    assert written.stat().st_mode & 0o777 == 0o640
+    assert (root / "etc/appliance/credentials").is_dir()
+
+
+def test_content_is_overwritten_before_it_is_removed(root: Path) -> None:
+    token = root / "var/lib/appliance/tokens.json"
+    with token.open("rb") as still_open:
+        erase.main(root, factory_reset=False)
+        assert still_open.read() == bytes(len(SECRET))
+
+
+def test_links_are_removed_and_never_followed(root: Path) -> None:
+    """The service owns its folder, and whoever has taken it over can put anything there."""
+    (root / "var/lib/appliance/to-a-file").symlink_to(root / "etc/ssh/ssh_host_ed25519_key")
+    (root / "var/lib/appliance/to-a-folder").symlink_to(root / "etc/ssh")
+    os.link(root / "opt/appliance/models/yolo11n/model.bin", root / "var/lib/appliance/same-file")
+    os.mkfifo(root / "var/lib/appliance/pipe")
+    assert erase.main(root, factory_reset=False) == 0
+    assert set(OTHERS) <= left(root)
+    assert list((root / "var/lib/appliance").iterdir()) == []
+
+
+def test_without_a_working_release_the_rest_is_erased(root: Path) -> None:
+    (root / erase.APPLIANCE).unlink()
+    assert erase.main(root, factory_reset=True) == 0
+    assert left(root) == {*OTHERS, PICTURE}
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"), [("erase\n", "erase"), ("factory-reset\n", "factory-reset"), ("rm -rf /\n", None), ("", None)]
+)
+def test_a_request_of_the_service_is_one_of_two_words_and_is_carried_out_once(
+    root: Path, text: str, wish: str | None
+) -> None:
+    (root / erase.REQUEST).write_text(text)
+    assert erase.requested(root) == wish
+    assert not (root / erase.REQUEST).exists()
+    assert erase.requested(root) is None
+
+
+def test_a_request_that_is_a_link_is_refused(root: Path) -> None:
+    (root / erase.REQUEST).symlink_to(root / "etc/ssh/ssh_host_ed25519_key")
+    assert erase.requested(root) is None
+    assert set(OTHERS) <= left(root)
