@@ -8,7 +8,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(url: str, width: int, height: int, *, dark: bool = False, language: str = "en-US") -> AsyncIterator[Tab]:
-    """A browser with one page open at `url`."""
+async def running() -> AsyncIterator[int]:
+    """A browser; yields the port of its DevTools."""
     browser = find()
     assert browser is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            browser, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank",
+            browser, *FLAGS, f"--user-data-dir={profile}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -92,32 +92,50 @@ async def tab(url: str, width: int, height: int, *, dark: bool = False, language
                 if port_file.exists() and port_file.read_text(encoding="utf-8").count("\n"):
                     break
                 await asyncio.sleep(0.1)
-            port = port_file.read_text(encoding="utf-8").splitlines()[0]
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                    targets = await answer.json()
-                page = next(target for target in targets if target["type"] == "page")
-                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as ws:
-                    opened = Tab(ws)
-                    for domain in ("Runtime", "Log", "Page"):
-                        await opened.call(f"{domain}.enable")
-                    await opened.call(
-                        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                        mobile=width < 600,
-                    )  # fmt: skip
-                    # Without motion, so that colours are not looked at on their way.
-                    features = {
-                        "prefers-color-scheme": "dark" if dark else "light",
-                        "prefers-reduced-motion": "reduce",
-                    }
-                    await opened.call(
-                        "Emulation.setEmulatedMedia",
-                        features=[{"name": name, "value": value} for name, value in features.items()],
-                    )
-                    agent = await opened.evaluate("navigator.userAgent")
-                    await opened.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
-                    await opened.go(url)
-                    yield opened
+            yield int(port_file.read_text(encoding="utf-8").splitlines()[0])
         finally:
             process.terminate()
             await process.wait()
+
+
+@asynccontextmanager
+async def tab(
+    url: str,
+    width: int,
+    height: int,
+    *,
+    dark: bool = False,
+    language: str = "en-US",
+    port: int | None = None,
+) -> AsyncIterator[Tab]:
+    """A page open at `url`, in the browser with this port; None: in one of its own."""
+    async with AsyncExitStack() as stack:
+        if port is None:
+            port = await stack.enter_async_context(running())
+        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+        async with session.put("/json/new?about:blank") as answer:
+            page = await answer.json()
+        stack.push_async_callback(_close, session, page["id"])
+        ws = await stack.enter_async_context(session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0))
+        opened = Tab(ws)
+        for domain in ("Runtime", "Log", "Page"):
+            await opened.call(f"{domain}.enable")
+        await opened.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        # Without motion, so that colours are not looked at on their way.
+        features = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        await opened.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": name, "value": value} for name, value in features.items()],
+        )
+        await opened.call("Emulation.setScrollbarsHidden", hidden=True)
+        agent = await opened.evaluate("navigator.userAgent")
+        await opened.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
+        await opened.go(url)
+        yield opened
+
+
+async def _close(session: aiohttp.ClientSession, page: str) -> None:
+    async with session.get(f"/json/close/{page}"):
+        pass

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ LOOKS = {
     "large_text": (390, 844, False, "en-GB", 2.0, ("silent", "safe_mode", "odd_names")),
 }
 AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[int]:
+    async with chromium.running() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +66,13 @@ async def keep(tab: chromium.Tab, name: str) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_every_state_is_said_fits_and_is_accessible(look: str, axe: str) -> None:
+async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: str, axe: str) -> None:
     width, height, dark, language, scale, names = LOOKS[look]
     made_up = MadeUp()
-    async with serving(made_up) as url, chromium.tab(url, width, height, dark=dark, language=language) as tab:
+    async with (
+        serving(made_up) as url,
+        chromium.tab(url, width, height, dark=dark, language=language, port=browser) as tab,
+    ):
         for name in names:
             state = STATES[name]
             made_up.health = state.health
@@ -78,9 +88,9 @@ async def test_every_state_is_said_fits_and_is_accessible(look: str, axe: str) -
         assert tab.problems == []
 
 
-async def test_a_camera_has_a_page_of_its_own_with_any_name(axe: str) -> None:
+async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int, axe: str) -> None:
     made_up = MadeUp(STATES["odd_names"].health, actions={"actions": ["remove_camera"]})
-    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until(HERE)
         for name in ODD_NAMES:
             link = (
@@ -102,9 +112,9 @@ async def test_a_camera_has_a_page_of_its_own_with_any_name(axe: str) -> None:
         assert tab.problems == []
 
 
-async def test_the_worst_camera_comes_first_and_keeps_its_place() -> None:
+async def test_the_worst_camera_comes_first_and_keeps_its_place(browser: int) -> None:
     made_up = MadeUp(STATES["silent"].health)
-    async with serving(made_up) as url, chromium.tab(url, 1280, 900) as tab:
+    async with serving(made_up) as url, chromium.tab(url, 1280, 900, port=browser) as tab:
         await tab.until("document.querySelectorAll('#cameras h3').length === 12")
         names = "[...document.querySelectorAll('#cameras h3')].map((title) => title.textContent)"
         assert (await tab.evaluate(names))[:4] == ["camera 7", "camera 12", "camera 3", "camera 1"]
@@ -115,16 +125,16 @@ async def test_the_worst_camera_comes_first_and_keeps_its_place() -> None:
         assert await tab.evaluate("document.querySelector('#notes summary').textContent") == "1 note"
 
 
-async def test_the_header_does_not_repeat_the_findings() -> None:
-    async with serving(MadeUp(STATES["hot"].health)) as url, chromium.tab(url, 390, 844) as tab:
+async def test_the_header_does_not_repeat_the_findings(browser: int) -> None:
+    async with serving(MadeUp(STATES["hot"].health)) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until("document.querySelectorAll('.finding').length === 1")
         head = await tab.evaluate("document.querySelector('header').innerText")
         assert "1 problem needs attention. 20 cameras active." in head
         assert "The chip" not in head
 
 
-async def test_the_language_can_be_switched_and_stays() -> None:
-    async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="en-US") as tab:
+async def test_the_language_can_be_switched_and_stays(browser: int) -> None:
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="en-US", port=browser) as tab:
         await tab.until(f"{TEXT}.includes('This device')")
         await tab.evaluate("[...document.querySelectorAll('#language button')].at(-1).click()")
         await tab.until(f"{TEXT}.includes('Este equipamento')")
@@ -134,17 +144,17 @@ async def test_the_language_can_be_switched_and_stays() -> None:
         assert "61,5\u202f°C" in await tab.evaluate(TEXT), "figures in the form of the language"
 
 
-async def test_a_finding_without_a_translation_is_shown_in_english() -> None:
+async def test_a_finding_without_a_translation_is_shown_in_english(browser: int) -> None:
     unknown = page_rig.finding(
         "found_on_mars", Severity.DEGRADED, advise(Severity.DEGRADED, "Water: {n}.", "Dig.", n=3)
     )
     made_up = MadeUp(healthy(cameras(1), [unknown]))
-    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR") as tab:
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
         await tab.until(f"{TEXT}.includes('Water: 3.') && {TEXT}.includes('Dig.')")
 
 
-async def test_a_plot_is_read_with_the_keyboard_and_by_touch() -> None:
-    async with serving(MadeUp()) as url, chromium.tab(url, 390, 3600, language="en-GB") as tab:
+async def test_a_plot_is_read_with_the_keyboard_and_by_touch(browser: int) -> None:
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 3600, language="en-GB", port=browser) as tab:
         await tab.until("document.querySelectorAll('.plot .line-1').length === 2")
         rate = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('Frame rate'))"
         assert await tab.evaluate(f"{rate}.querySelectorAll('.axis.left span').length") >= 3
@@ -167,9 +177,9 @@ async def test_a_plot_is_read_with_the_keyboard_and_by_touch() -> None:
         await tab.until(f"{rate}.querySelectorAll('.cursor').length === 1")
 
 
-async def test_the_page_opens_when_the_device_is_off_and_recovers() -> None:
+async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) -> None:
     made_up = MadeUp()
-    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until("navigator.serviceWorker.ready.then(({ active }) => active.state === 'activated')")
         await tab.until(f"{TEXT}.includes('1 camera active')")
         made_up.down = True
@@ -181,7 +191,7 @@ async def test_the_page_opens_when_the_device_is_off_and_recovers() -> None:
         await tab.until(f"{TEXT}.includes('1 camera active')")
 
 
-async def test_an_action_asks_once_and_says_what_came_of_it(axe: str) -> None:
+async def test_an_action_asks_once_and_says_what_came_of_it(browser: int, axe: str) -> None:
     made_up = MadeUp(
         STATES["silent"].health,
         actions={
@@ -191,7 +201,7 @@ async def test_an_action_asks_once_and_says_what_came_of_it(axe: str) -> None:
             "max_state": 6,
         },
     )
-    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB") as tab:
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
         await tab.until("document.querySelectorAll('#actions button').length === 3")
         assert await tab.evaluate("document.querySelector('#notes button').textContent") == "Release throttle level"
         hold = "[...document.querySelectorAll('#actions button')].find((one) => one.textContent.startsWith('Hold'))"
@@ -214,16 +224,16 @@ async def test_an_action_asks_once_and_says_what_came_of_it(axe: str) -> None:
         assert await violations(tab, axe) == []
 
 
-async def test_nobody_is_shown_what_he_may_not_do() -> None:
-    async with serving(MadeUp(STATES["silent"].health)) as url, chromium.tab(url, 390, 844) as tab:
+async def test_nobody_is_shown_what_he_may_not_do(browser: int) -> None:
+    async with serving(MadeUp(STATES["silent"].health)) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until("document.querySelectorAll('#cameras h3').length === 12")
         assert await tab.evaluate("document.querySelectorAll('.follow button').length") == 0
         assert await tab.evaluate("document.querySelector('#actions-section').hidden") is True
 
 
-async def test_a_stranger_sees_the_state_and_signs_in_and_out(axe: str) -> None:
+async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int, axe: str) -> None:
     made_up = MadeUp(STATES["hot"].health, token="s3cret")
-    async with serving(made_up) as url, chromium.tab(url, 390, 844) as tab:
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until(f"{TEXT}.includes('Sign in to see more.')")
         text = await tab.evaluate(TEXT)
         assert "Degraded" in text
