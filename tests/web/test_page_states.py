@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from appliance.commands.support_bundle import static_page
 from appliance.health.findings import advise
 from appliance.values import Severity
 from tests.clients import nodejs
@@ -252,3 +254,18 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int, axe:
         await tab.evaluate("location.hash = 'token=s3cret'")
         await tab.until(f"{TEXT}.includes('The chip is hot')")
         assert await tab.evaluate("location.hash") == "", "the token stays in the address"
+
+
+async def test_the_page_of_a_support_bundle_opens_without_a_device(browser: int, tmp_path: Path) -> None:
+    made_up = MadeUp(STATES["hot"].health)
+    reports = {"health.json": made_up.health, "history-hour.json": made_up.history, "history-day.json": made_up.history}
+    files = {name: json.dumps(report).encode() for name, report in reports.items()}
+    page = tmp_path / "index.html"
+    page.write_bytes(static_page.build(files, "Device gate"))
+    async with chromium.tab(page.as_uri(), 1280, 3000, port=browser) as tab:
+        await tab.until(f"{TEXT}.includes('The chip is hot') && {TEXT}.includes('20 cameras')")
+        await tab.until("document.querySelectorAll('.plot .line-0').length === 6")
+        assert "Device gate" in await tab.evaluate(TEXT)
+        await tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await keep(tab, "bundle")
+        assert tab.problems == []

@@ -14,7 +14,9 @@ from appliance.web.page_files import PAGE
 _SOURCE = """
 const reports = JSON.parse(document.getElementById("reports").textContent);
 export const BASE = new URL(document.baseURI);
-export const address = (path) => new URL(`#${path}`, BASE);
+export const keptToken = () => null;
+export const keepToken = () => {};
+export const address = () => new URL("data:,");
 export async function readFile(name) { return reports.texts[name]; }
 export async function readJson(path) {
   const name = path.startsWith("health/history") ? (path.includes("day") ? "history-day.json" : "history-hour.json")
@@ -23,7 +25,8 @@ export async function readJson(path) {
   return body ? { status: 200, body } : null;
 }
 """
-_SOCKET = "export function connectSocket() { return { emit() {}, restart() {}, reconnect() {} }; }"
+_STYLE = "article.camera figure, .wide figure { display: none }"  # a bundle has no pictures
+_SOCKET = "export function connectSocket() { return { emit() {}, restart() {}, retryNow() {} }; }"
 
 
 def build(files: Mapping[str, bytes], title: str, folder: Path = PAGE) -> bytes:
@@ -36,7 +39,7 @@ def build(files: Mapping[str, bytes], title: str, folder: Path = PAGE) -> bytes:
     reports["texts"] = {path.name: json.loads(path.read_bytes()) for path in folder.glob("*.json")}
     page = (folder / "index.html").read_text(encoding="utf-8")
     style = (folder / "page.css").read_text(encoding="utf-8")
-    page = page.replace('<link rel="stylesheet" href="page/DIGEST/page.css">', f"<style>{style}</style>")
+    page = page.replace('<link rel="stylesheet" href="page/DIGEST/page.css">', f"<style>{style}{_STYLE}</style>")
     page = page.replace("<!-- MODULES -->", f'<script type="importmap">{_json({"imports": imports})}</script>')
     page = page.replace(
         '<script type="module" src="page/DIGEST/page.js"></script>',
