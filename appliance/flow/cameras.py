@@ -100,6 +100,7 @@ class Camera:
     """Its name is that of one connection: the camera cannot be recognised when it comes back."""
     announced: CameraLimits | None = None
     """The limits that were sent to it last."""
+    announced_at_s: float = float("-inf")
     fair_s: float | None = None
     """Its present share as an interval, s; None: it is not sending."""
     most_in_flight: int = 1000

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, FrameRateLimiter
-from appliance.flow.shares import USE, Demand, changed, fair_intervals
+from appliance.flow.shares import HEADROOM, USE, Demand, fair_intervals, is_due
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -95,7 +95,7 @@ class Pace:
         if camera.last_frame_s is None:
             camera.last_frame_s = self._clock()  # it will send, and counts for the next camera that joins
         fair = self._fair(self._clock(), camera)  # as if it were sending already
-        camera.announced = self._limits_of(camera, fair.get(_NEWCOMER))
+        camera.announced, camera.announced_at_s = self._limits_of(camera, fair.get(_NEWCOMER)), self._clock()
         return camera.announced
 
     def preview(self) -> CameraLimits:
@@ -133,9 +133,14 @@ class Pace:
             # A small change of the interval is not announced, nor is a new reason alone: only that the last one ended.
             same = replace(limits, min_interval_s=before.min_interval_s, reason=before.reason) == before
             over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
-            if over or not same or changed(before.min_interval_s, limits.min_interval_s):
-                camera.announced = limits
-                self._announce(name, limits)
+            age_s, hot = now_s - camera.announced_at_s, self.limits.duty < 1
+            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot)
+            if same and not over and not due:
+                continue
+            if hot and limits.min_interval_s > max(self._floor(camera), before.min_interval_s):
+                limits = replace(limits, min_interval_s=round(limits.min_interval_s * HEADROOM, 4))
+            camera.announced, camera.announced_at_s = limits, now_s
+            self._announce(name, limits)
 
     def stats(self) -> dict[str, CameraStats]:
         """Counters and limits of each camera by name, without the service's own."""

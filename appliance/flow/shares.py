@@ -14,8 +14,25 @@ USE = 0.9
 """Largest part of the engine to allocate. The rest absorbs jitter, so that cameras that keep to their limits are never
 skipped."""
 
-CHANGE = 0.2
-"""Smallest relative change of an interval that is announced, so that limits do not flutter."""
+HEADROOM = 1.05
+"""While the device is hot, a share is announced as an interval this much longer, so that small changes fit in."""
+_LEAST_S = 1e-3
+"""Shorter differences are never announced, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """How far a share may be from what was announced."""
+
+    longer: float
+    """A share this many times as long is announced at once: the engine's time is not there."""
+    shorter: tuple[tuple[float, float], ...]
+    """A share that is shorter by this factor is announced after so many seconds."""
+
+
+_COOL = _Band(1.2, ((2.0, 5.0), (1.2, 15.0)))
+_HOT = _Band(1.08, ((2.0, 10.0), (1.3, 300.0), (1.1, 600.0)))
+"""The governor trims the duty continuously; at most twelve announcements an hour follow from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +73,13 @@ def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) 
     return intervals
 
 
-def changed(announced_s: float | None, fair_s: float) -> bool:
-    """Whether the announced interval differs enough from this one to announce it again."""
-    if announced_s is None:
+def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool) -> bool:
+    """Whether the share has left the band around the interval that was announced `age_s` seconds ago.
+
+    Longer intervals are announced at once, because a camera that keeps to its limits is never skipped; shorter ones
+    later, so that limits do not flutter.
+    """
+    band = _HOT if hot else _COOL
+    if share_s > announced_s * band.longer + _LEAST_S:
         return True
-    return abs(fair_s - announced_s) > CHANGE * max(announced_s, 1e-3)
+    return any(announced_s > share_s * factor + _LEAST_S and age_s >= wait_s for factor, wait_s in band.shorter)

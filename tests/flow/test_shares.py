@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.shares import CHANGE, USE, Demand, changed, fair_intervals
+from appliance.flow.shares import HEADROOM, USE, Demand, fair_intervals, is_due
 
 demands = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=3),
@@ -67,11 +70,29 @@ def test_the_unused_share_of_a_slow_camera_goes_to_the_other() -> None:
     assert intervals == {"slow": 1.0, "fast": pytest.approx(0.09 / (0.9 - 0.09))}
 
 
-@given(st.floats(0.001, 100), st.floats(-1, 1))
-def test_small_changes_do_not_count(announced_s: float, part: float) -> None:
-    assert changed(announced_s, announced_s * (1 + part * CHANGE * 0.99)) is False
-    assert changed(announced_s, announced_s * (1 + CHANGE * 1.01)) is True
-    assert changed(None, announced_s) is True
+@given(st.floats(0.01, 100), st.booleans())
+def test_a_longer_share_is_announced_at_once(announced_s: float, hot: bool) -> None:
+    assert is_due(announced_s, announced_s * 1.3 + 0.01, 0.0, hot=hot)
+    assert not is_due(announced_s, announced_s * 1.05, 1e9, hot=hot)
+
+
+@given(st.floats(0.05, 100))
+def test_a_shorter_share_is_announced_late(announced_s: float) -> None:
+    assert not is_due(announced_s, announced_s * 0.7, 14.0, hot=False)
+    assert is_due(announced_s, announced_s * 0.7, 15.0, hot=False)
+    assert not is_due(announced_s, announced_s * 0.7, 299.0, hot=True)
+    assert is_due(announced_s, announced_s * 0.7, 300.0, hot=True)
+    assert is_due(announced_s, announced_s * 0.4, 10.0, hot=True)
+
+
+def test_a_trimmed_duty_in_steady_weather_causes_few_announcements() -> None:
+    chance, announced_s, at_s, times = random.Random(1), 1.0, 0.0, []
+    for second in range(7200):
+        share_s = 1.0 + 0.15 * math.sin(second / 200) + chance.gauss(0, 0.02)
+        if is_due(announced_s, share_s, second - at_s, hot=True):
+            announced_s, at_s = share_s * (HEADROOM if share_s > announced_s else 1.0), float(second)
+            times.append(second)
+    assert sum(second >= 3600 for second in times) <= 12
 
 
 def test_without_capacity_there_are_no_shares() -> None:
