@@ -1,17 +1,12 @@
-"""The governor's policy: a pure function from one reading to the next throttle level.
+"""The governor's policy: a pure function from one reading to the next state and the limits of the device.
 
 Rules of this file:
-- Down means less work, the next higher throttle level; up means more work, the next lower level.
-- Down: at the target temperature, unless the chip is already cooling; at once when clearly above the target; earlier
-  when the heat model forecasts that the target is near. The model never delays a step down.
-- Up: when the heat model forecasts that the next level can be sustained, or, without the model's consent, after a long
-  time clearly below the target. Each step up that had to be reversed doubles this time and asks for 3 °C more of
-  headroom in the forecast, which prevents oscillation. Each hour that a step up lasts clears one such failure.
-- A throttled chip or an under-voltage causes a step down at any temperature.
+- Two actuators. The duty, the part of the engine's time that may be used, follows the heat model every second
+  (allowance.py). The throttle level, which cameras and technicians see, follows the duty slowly (levels.py).
+- A throttled chip or an under-voltage caps the duty at any temperature; what the chip was at lowers the target.
 - The critical temperature stops inference at once, even at a manually held level.
 - A temperature sensor that stops responding causes caution. A machine that never had a sensor runs at full
   performance.
-- At the same level, a hotter reading never allows more: forecasts use the model from before that reading.
 """
 
 from __future__ import annotations
@@ -19,30 +14,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from appliance.governor import memory
+from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
-from appliance.governor.heat import Heat, learn
+from appliance.governor.cap import Cap, complaint_of, next_cap
+from appliance.governor.heat import Heat, Load, learn, towards
 from appliance.governor.ladder import Ladder
+from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
 from appliance.governor.memory import Shortage
-from appliance.readings import Power, Reading
+from appliance.readings import Reading
 from appliance.values import Limits
 
-_MARGIN_C = 3.0
+_MARGIN_C = 2.0
 """Distance to the board's own passive trip point: the chip follows its load within seconds."""
+_CRITICAL_MARGIN_C = 3.0
 _MIN_TARGET_C = 45.0
 """A trip point that implies a lower target is a firmware error."""
-_URGENT_C = 2.0
-_NEAR_C = 5.0
-_AHEAD_S = 45.0
-_SETTLED_S = 1200.0
 _STALE_S = 10.0
 """A temperature older than this counts as unknown."""
 _SILENT_S = 30.0
 """A sensor that is silent for longer counts as lost; shorter drop-outs are ignored."""
-_FAILURE_S = 900.0
-"""A step down this soon after a step up is a failure: the lower level was not sustainable."""
-_EXPIRY_S = 3600.0
-_MAX_FAILURES = 4
-_BY_THE_BOARD = ("throttled", "under_voltage")
+_CALM_S = 10.0
+"""The duty is smoothed over this time, because sensors are noisy."""
+_URGENT_C, _CLEARLY_LESS = 0.7, 0.75
+"""This far above the target, and to less than this part, it falls at once."""
+_LIKELY_RISE_C = 3.0
+"""A chip that was this far below the critical temperature a second ago may have reached it."""
+_EASED_C = 2.0
+_BACK_C = 2.0
+"""After the critical temperature, inference starts again this far below the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +49,12 @@ class Policy:
     """The limits to keep, and the ladder of throttle levels to keep them with; temperatures in °C, times in s."""
 
     target_temp_c: float
+    """The temperature to stay below on a board that reports no trip point."""
     critical_temp_c: float
     min_available_bytes: int
     ladder: Ladder
-    hysteresis_c: float = 5.0
-    dwell_s: float = 10.0
-    """Shortest time between two steps down."""
-    recover_s: float = 20.0
-    """Shortest time before a step up that the model considers safe; three times as long after a step down."""
-    patience_s: float = 300.0
-    """Time clearly below the target before a step up without the model's consent; doubles with each failure."""
+    follow_board: bool = True
+    """Whether a board's own trip points raise target and critical temperature. They always lower them."""
     lowest_clock_percent: int = 100
     """The lowest clock that may be asked for, in percent of the highest; 100: clocks are left alone."""
 
@@ -77,6 +72,8 @@ class State:
     """The governor's state; `cooling` is the throttle level, 0 is full performance."""
 
     cooling: int = 0
+    duty: float = 1.0
+    """The part of the engine's time that may be used, 0-1."""
     since_s: float = float("-inf")
     transitions: int = 0
     reason: str = "normal"
@@ -89,43 +86,51 @@ class State:
     heat: Heat = field(default_factory=Heat)
     temp_at_s: float | None = None
     """Time of the last known temperature."""
-    cool_since_s: float | None = None
-    """Start of the time clearly below the target."""
-    raised_s: float | None = None
-    """Time of the last step up; None: a step down has followed it."""
-    failed: int = 0
-    """Number of steps up that had to be reversed, minus those that expired."""
-    throttle_events: int | None = None
+    decided_s: float | None = None
+    demand: CameraDemand = field(default_factory=CameraDemand)
+    ease: Ease = field(default_factory=Ease)
+    cap: Cap = field(default_factory=Cap)
 
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
-    now = reading.at_s
     belief, reading = believe(state.belief, reading)
     state = replace(state, belief=belief)
-    temp = _temperature(reading)
-    known = state.heat
+    now, temp = reading.at_s, _temperature(reading)
+    step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
+    load = _load(reading, state.duty)
     if temp is not None:
-        own, total = _use(reading, policy.ladder.steps[state.cooling].heat)
-        state = replace(state, heat=learn(known, now, temp, total, own), temp_at_s=now, blind=None)
-    throttled = _throttled(reading.power, state.throttle_events) or ("throttled" if reading.doubts.slowed else None)
+        state = replace(state, heat=learn(state.heat, now, temp, load), temp_at_s=now, blind=None)
+    applied = 0.0 if state.cooling == policy.ladder.last else state.duty
     state = replace(
         state,
-        throttle_events=reading.power.throttle_events,
+        demand=next_demand(
+            state.demand,
+            state.heat.own if temp is not None else load.own,
+            applied,
+            policy.ladder.steps[state.cooling].cost,
+            step_s,
+        ),
+        cap=next_cap(
+            state.cap, _complaint(reading, state), reading.power.throttle_events, now,
+            state.heat.lately_c if temp is not None else None, load.own,
+        ),
         shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
-    )
+    )  # fmt: skip
     if state.hold is not None and now >= state.hold.until_s:
         state = release(state)
-    if temp is not None and belief.confirmed and temp >= critical_c(reading, policy):
-        state = replace(_go_down(state, policy.ladder.last, now), reason="critical_temperature")
+    if temp is not None and _is_critical(belief, critical_c(reading, policy)):
+        state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), duty=0.0)
     elif state.hold is not None:
-        state = _move(state, min(state.hold.cooling, policy.ladder.last), now, "held")
+        held = min(state.hold.cooling, policy.ladder.last)
+        state = replace(_move(state, held, now, "held"), duty=policy.ladder.steps[held].heat)
     elif reading.doubts.stuck_temp_c is not None:
-        state = _decide_disbelieving(state, now, policy, throttled)
+        state = _decide_disbelieving(state, now, policy)
     elif temp is None:
-        state = _decide_blind(state, now, policy, throttled)
+        state = _decide_blind(state, now, policy)
     else:
-        state = _decide_by_temperature(state, known, temp, target_c(reading, policy), now, policy, throttled)
+        state = _decide_by_temperature(state, temp, target_c(reading, policy), now, step_s, policy)
+    state = replace(state, decided_s=now)
     return state, limits_of(state, policy.ladder)
 
 
@@ -135,126 +140,85 @@ def release(state: State) -> State:
 
 
 def limits_of(state: State, ladder: Ladder) -> Limits:
-    """Return the limits of a state."""
-    limits = memory.within(ladder.steps[state.cooling].limits, state.shortage.stage)
+    """Return the limits of a state; `duty` is in whole percent."""
+    step = ladder.steps[state.cooling]
+    duty = round(max(state.duty, 0.001), 3) if step.limits.admit else 0.0
+    limits = memory.within(replace(step.limits, duty=duty), state.shortage.stage)
     short = state.shortage.stage > 0 and (state.cooling == 0 or state.shortage.stage == memory.FRAMES)
     return replace(limits, reason="memory" if short else state.reason)
 
 
 def target_c(reading: Reading, policy: Policy) -> float:
-    """The temperature to stay below: the setting, or less if the board throttles earlier."""
-    passive = reading.thermal.passive_temp_c
-    if passive is None or passive - _MARGIN_C < _MIN_TARGET_C:
-        return policy.target_temp_c
-    return min(policy.target_temp_c, passive - _MARGIN_C)
+    """The temperature to stay below: a little below the board's trip point, or the setting where the board reports none
+    or is not followed above it."""
+    return _by_board(reading.thermal.passive_temp_c, _MARGIN_C, policy.target_temp_c, policy.follow_board)
 
 
 def critical_c(reading: Reading, policy: Policy) -> float:
-    """The temperature at which inference stops: the setting, or less if the board shuts down earlier."""
-    off = reading.thermal.critical_temp_c
-    if off is None or off - _MARGIN_C < _MIN_TARGET_C:
-        return policy.critical_temp_c
-    return min(policy.critical_temp_c, off - _MARGIN_C)
+    """The temperature at which inference stops: the setting, or less if the board shuts down earlier; more if the board
+    throttles so late that its target is near."""
+    off = _by_board(reading.thermal.critical_temp_c, _CRITICAL_MARGIN_C, policy.critical_temp_c, False)
+    passive = reading.thermal.passive_temp_c
+    if not policy.follow_board or passive is None or passive < policy.critical_temp_c:
+        return off
+    limit = reading.thermal.critical_temp_c
+    return passive + 1.0 if limit is None else max(off, min(passive + 3.0, limit - _CRITICAL_MARGIN_C))
+
+
+def _by_board(trip: float | None, margin_c: float, setting_c: float, rise: bool) -> float:
+    if trip is None or trip - margin_c < _MIN_TARGET_C:
+        return setting_c
+    return trip - margin_c if rise else min(setting_c, trip - margin_c)
 
 
 def _decide_by_temperature(
-    state: State, known: Heat, temp: float, target: float, now: float, policy: Policy, throttled: str | None
+    state: State, temp: float, target: float, now: float, step_s: float, policy: Policy
 ) -> State:
-    heat, waited_s = state.heat, now - state.since_s
-    hot = temp >= target + _URGENT_C or (heat.temp_c >= target and not heat.cooling)
-    near = known.trusted and heat.temp_c >= target - _NEAR_C
-    rising = near and heat.temp_c + known.rise_c(known.use, _AHEAD_S) >= target
-    cool = heat.temp_c < target - policy.hysteresis_c and temp < target and throttled is None
-    state = replace(state, cool_since_s=(now if state.cool_since_s is None else state.cool_since_s) if cool else None)
-    waits = ((hot, 1, "temperature"), (rising, 2, "temperature"), (throttled is not None, 3, throttled or ""))
-    for present, dwells, reason in waits:
-        if present and waited_s >= dwells * policy.dwell_s:
-            return _step_down(state, now, throttled or reason, policy)
-    if hot or rising or throttled is not None or temp >= target or not state.cooling:
+    ladder, heat, full = policy.ladder, state.heat, state.demand.use_at_full
+    target = min(target, state.cap.ceiling_c)
+    if state.cooling == ladder.last and heat.temp_c > target - _BACK_C:
         return state
-    return _step_up(state, now) if _may_rise(state, known, target, now, policy) else state
+    least = ladder.steps[-2].heat
+    lasting = min(lasting_duty(heat, target, full), state.cap.duty)
+    duty = min(duty_now(heat, target, full), state.cap.duty)
+    if state.decided_s is not None and heat.temp_c < target + _URGENT_C and duty > _CLEARLY_LESS * state.duty:
+        duty = min(towards(state.duty, duty, step_s, _CALM_S), state.cap.duty)
+    if state.cap.seen_s == now:
+        duty = min(duty, state.duty)
+    state = replace(state, duty=max(duty, least))
+    ease, level = next_level(state.ease, state.cooling, state.duty, lasting, state.demand, ladder, now)
+    reason = state.cap.reason if state.cap.reason and state.cap.duty <= duty else "temperature"
+    if level <= state.cooling and temp < target - _EASED_C and state.reason != "normal":
+        reason = state.reason  # on the way back
+    return _move(replace(state, ease=ease), level, now, reason)
 
 
-def _may_rise(state: State, known: Heat, target: float, now: float, policy: Policy) -> bool:
-    if now - state.since_s < _min_wait_s(state, policy):
-        return False
-    steps = policy.ladder.steps
-    here, above = steps[state.cooling].heat, steps[state.cooling - 1].heat
-    others = max(0.0, known.use - known.own)
-    own = known.own * above / here if here else above * (1 - others)
-    use = min(1.0, others + own)
-    room_c = target - state.heat.temp_c - 1.0 - 3.0 * state.failed
-    if known.trusted and max(known.rise_c(use, _AHEAD_S), known.rise_c(use, _SETTLED_S)) <= room_c:
-        return True
-    if state.cool_since_s is None:
-        return False
-    patience_s = policy.patience_s * 2**state.failed if known.trusted else policy.recover_s
-    return now - max(state.cool_since_s, state.since_s) >= patience_s
-
-
-def _min_wait_s(state: State, policy: Policy) -> float:
-    """Shortest time before any step up. The heat model knows nothing about the power supply, so waiting is the only
-    remedy after under-voltage."""
-    if state.raised_s is not None:
-        return policy.recover_s
-    if state.reason in _BY_THE_BOARD:
-        return policy.patience_s / 4 * float(2**state.failed)
-    return 3 * policy.recover_s
-
-
-def _decide_blind(state: State, now: float, policy: Policy, throttled: str | None) -> State:
+def _decide_blind(state: State, now: float, policy: Policy) -> State:
     """Decide without a temperature: at full performance if there never was one, cautious if it was lost."""
-    never = state.temp_at_s is None
-    state = replace(state, cool_since_s=None, blind="no_sensor" if never else state.blind)
-    waited_s = now - state.since_s
-    if throttled is not None:
-        return _step_down(state, now, throttled, policy) if waited_s >= 3 * policy.dwell_s else state
+    ladder = policy.ladder
     if state.temp_at_s is None:
-        return _step_up(state, now) if state.cooling and waited_s >= _min_wait_s(state, policy) else state
+        duty = state.cap.duty
+        ease, level = next_level(state.ease, state.cooling, duty, duty, state.demand, ladder, now)
+        state = replace(state, blind="no_sensor", ease=ease, duty=max(duty, ladder.steps[-2].heat))
+        return _move(state, level, now, state.cap.reason or state.reason)
     if now - state.temp_at_s < _SILENT_S:
         return state
-    careful = max(policy.ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
-    careful = max(state.cooling, min(careful, policy.ladder.last - 1))
-    return replace(_move(state, careful, now, "temperature_unknown"), blind="silent")
+    careful = max(ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
+    careful = max(state.cooling, min(careful, ladder.last - 1))
+    duty = min(state.duty, state.cap.duty, ladder.steps[careful].heat)
+    return replace(_move(state, careful, now, "temperature_unknown"), blind="silent", duty=duty)
 
 
-def _decide_disbelieving(state: State, now: float, policy: Policy, throttled: str | None) -> State:
+def _decide_disbelieving(state: State, now: float, policy: Policy) -> State:
     """Decide while the sensor is stuck: cautious whatever it says, and less while the board throttles its chip."""
-    state, waited_s = replace(state, cool_since_s=None, blind="stuck"), now - state.since_s
-    careful = policy.ladder.cautious()
-    if throttled is not None and state.cooling >= careful:
-        return _step_down(state, now, throttled, policy) if waited_s >= 3 * policy.dwell_s else state
-    if state.cooling > careful and state.reason in _BY_THE_BOARD:
-        return _step_up(state, now) if waited_s >= _min_wait_s(state, policy) else state
-    return _move(state, careful, now, "temperature_unknown")
-
-
-def _step_down(state: State, now: float, reason: str, policy: Policy) -> State:
-    """Go one step down, but never to the last level: only the critical temperature stops inference."""
-    if state.cooling >= policy.ladder.last - 1:
-        return replace(state, cool_since_s=None)
-    return replace(_go_down(state, state.cooling + 1, now), reason=reason)
-
-
-def _go_down(state: State, cooling: int, now: float) -> State:
-    """Go down to this level, and judge whether the last step up was a failure."""
-    failed = state.failed
-    if state.raised_s is not None:
-        failed = (
-            min(failed + 1, _MAX_FAILURES) if now - state.raised_s < _FAILURE_S else _remaining_failures(state, now)
-        )
-    return _move(replace(state, cool_since_s=None, failed=failed, raised_s=None), cooling, now, state.reason)
-
-
-def _step_up(state: State, now: float) -> State:
-    state = replace(state, cool_since_s=None, raised_s=now, failed=_remaining_failures(state, now))
-    return _move(state, state.cooling - 1, now, state.reason)
-
-
-def _remaining_failures(state: State, now: float) -> int:
-    """The failures that still count, given how long the last step up lasted."""
-    kept_s = now - state.raised_s if state.raised_s is not None else 0.0
-    return max(state.failed - int(kept_s / _EXPIRY_S), 0)
+    ladder = policy.ladder
+    careful = ladder.cautious()
+    duty = min(state.cap.duty, ladder.steps[careful].heat)
+    level = next(
+        (number for number in range(careful, ladder.last) if ladder.steps[number].heat <= duty), ladder.last - 1
+    )
+    state = replace(state, blind="stuck", ease=Ease(moved_s=now), duty=max(duty, ladder.steps[-2].heat))
+    return _move(state, level, now, (level > careful and state.cap.reason) or "temperature_unknown")
 
 
 def _move(state: State, cooling: int, now: float, reason: str) -> State:
@@ -271,22 +235,25 @@ def _temperature(reading: Reading) -> float | None:
     return thermal.soc_temp_c
 
 
-def _use(reading: Reading, heat: float) -> tuple[float, float]:
-    """CPU use by this service and by all processes, 0-1; if unknown, what the level allows."""
-    own, total = reading.cpu.own_percent, reading.cpu.percent
-    if total is None:
-        total = own
-    if total is None:
-        return heat, heat
-    if own is None:
-        own = total
-    return min(own, total) / 100, total / 100
+def _complaint(reading: Reading, state: State) -> str | None:
+    return complaint_of(reading.power, state.cap.events) or ("throttled" if reading.doubts.slowed else None)
 
 
-def _throttled(power: Power, events_before: int | None) -> str | None:
-    """Why the board is throttled now; None: it is not. The soft limit of a Raspberry Pi 3 at 60 °C is normal operation
-    and does not count."""
-    if power.under_voltage:
-        return "under_voltage"
-    more = power.throttle_events is not None and events_before is not None and power.throttle_events > events_before
-    return "throttled" if power.throttled or power.frequency_capped or more else None
+def _is_critical(belief: Belief, critical: float) -> bool:
+    """Whether two samples agree that the chip is too hot: one alone can be the sensor's error."""
+    if len(belief.samples) < 2 or belief.best is None:
+        return False
+    return min(belief.samples[-2].temp_c + _LIKELY_RISE_C, belief.best.temp_c) >= critical
+
+
+def _load(reading: Reading, duty: float) -> Load:
+    """What heats the board: its power if that is measured, else the use of CPU and GPU; if unknown, the duty."""
+    cpu = reading.cpu
+    total = cpu.percent if cpu.percent is not None else cpu.own_percent
+    own = cpu.own_percent if cpu.own_percent is not None else total
+    if total is None or own is None:
+        own = total = 100 * duty
+    watts = max(reading.power.watts.values(), default=0.0)  # the input's rail is the largest: it feeds all others
+    if watts > 0:
+        return Load(watts, min(own, total) / 100, in_watts=True)
+    return Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100)

@@ -21,6 +21,7 @@ from appliance.governor.policy import Policy
 from appliance.ports import Clock
 from appliance.settings.schema import Settings
 from appliance.settings.schema.camera import CameraSettings
+from appliance.settings.schema.governor import GovernorSettings
 from appliance.tls.server import TlsRules
 from appliance.values import FULL_VIEW, CameraZone, ClassFilter, Limits, Size, View
 from appliance.vision.decoder import Decoder, OwnThread
@@ -77,12 +78,12 @@ def governor_policy(settings: Settings, network: Network | None, known: DevicePr
     ladder = make_ladder(
         full,
         known,
-        slots=network.engine.slots if network is not None else 1,
         one_size=network is not None and smallest == network.sizes.best(USUAL_IMAGE, full.max_side),
         priorities=any(camera.priority > 0 for camera in settings.cameras.values()),
     )
     return Policy(
         governor.target_temp_c, governor.critical_temp_c, governor.min_available_bytes, ladder,
+        follow_board=governor.target_temp_c == GovernorSettings().target_temp_c,
         lowest_clock_percent=governor.lowest_clock_percent,
     )  # fmt: skip
 

@@ -72,7 +72,7 @@ async def test_the_status_has_state_reason_and_ladder(tmp_path: Path) -> None:
     async with running(tmp_path / "c.sock") as governor:
         status = await call(control.governor)
     assert control.peer == f"process {os.getpid()}, {tmp_path / 'c.sock'}"
-    assert (status.cur_state, status.max_state, status.reason) == (1, LAST, "temperature")
+    assert (status.cur_state, status.max_state, status.reason) == (2, LAST, "temperature")
     assert status.why == "chip temperature 76 °C, target below 75 °C"
     assert status.transitions == governor.transitions == 1
     assert status.ladder[1].heat == pytest.approx(17.2 / 27.2)
@@ -201,7 +201,7 @@ async def test_the_commands_hold_show_and_release_a_level(
         assert governor.held_for_s is None
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "77"]) == 1
         assert await asyncio.to_thread(cli.main, ["governor", "hold", "1", "--for", "3d"]) == 2
-    assert "Throttle level 2 of 9" in shown
+    assert "Throttle level 2 of 17" in shown
     assert "Held for another" in shown
     assert " *     2    44%   input 416 px, all frames" in shown
     assert "measure this device: appliance bench" in shown

@@ -88,7 +88,6 @@ async def test_the_governor_lowers_the_clock_and_trusts_only_a_confirmed_cap(wor
     task.cancel()
     await asyncio.wait({task})
     assert 40 <= min(cap.asked) < 100
-    _, bare = governor.state, POLICY.ladder.steps[governor.cur_state].limits.duty
-    assert (governor.limits.duty > bare) is works
+    assert (governor.limits.duty > round(governor.state.duty, 3)) is works
     governor.follow(None, FULL)
     assert cap.asked[-1] == 100

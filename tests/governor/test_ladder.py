@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.device.profile import DeviceProfile, Rung, Subject
-from appliance.governor.ladder import Ladder, make_ladder
+from appliance.governor.ladder import Ladder, make_ladder, worth
 from appliance.values import Limits, Size
 
 FULL = Limits(640, 0.0, 8)
@@ -43,11 +42,11 @@ def heats(ladder: Ladder) -> list[float]:
 
 
 @settings(deadline=None)
-@given(fulls, profiles, st.integers(1, 8), st.booleans(), st.booleans())
+@given(fulls, profiles, st.booleans(), st.booleans())
 def test_every_level_allows_less_than_the_one_before(
-    full: Limits, measured: DeviceProfile | None, slots: int, one_size: bool, priorities: bool
+    full: Limits, measured: DeviceProfile | None, one_size: bool, priorities: bool
 ) -> None:
-    ladder = make_ladder(full, measured, slots=slots, one_size=one_size, priorities=priorities)
+    ladder = make_ladder(full, measured, one_size=one_size, priorities=priorities)
     assert ladder.steps[0].limits.max_side == full.max_side
     assert ladder.steps[0].limits.duty == 1.0
     assert not ladder.steps[-1].limits.admit
@@ -63,21 +62,21 @@ def test_every_level_allows_less_than_the_one_before(
 
 
 @settings(deadline=None)
-@given(fulls, profiles, st.integers(1, 8))
-def test_the_engine_time_of_a_level_produces_the_heat_that_it_declares(
-    full: Limits, measured: DeviceProfile | None, slots: int
+@given(fulls, profiles)
+def test_each_smaller_size_is_worth_more_than_the_larger_one_at_the_same_heat(
+    full: Limits, measured: DeviceProfile | None
 ) -> None:
-    for step in make_ladder(full, measured, slots=slots).steps[1:-1]:
-        used = step.limits.duty * min(slots, step.limits.max_in_flight) / min(slots, full.max_in_flight)
-        if step.limits.duty < 1:
-            assert used == pytest.approx(step.heat)
+    ladder = make_ladder(full, measured)
+    assert 1 <= ladder.sizes < ladder.last
+    for larger, smaller in itertools.pairwise(ladder.steps[: ladder.sizes]):
+        assert smaller.worth > larger.worth * smaller.cost / larger.cost
 
 
 def test_a_measured_device_uses_its_own_costs() -> None:
-    ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 30.0), rung(320, 10.0), rung(256, 8.0)))
+    ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(512, 30.0), rung(320, 10.0), rung(256, 6.0)))
     assert ladder.measured
     assert [step.limits.max_side for step in ladder.steps[:4]] == [640, 512, 320, 256]
-    assert heats(ladder)[:4] == [1.0, 0.75, 0.25, 0.2]
+    assert heats(ladder)[:4] == [1.0, 0.75, 0.25, 0.15]
     assert ladder.steps[1].limits.duty == 0.75
     assert ladder.steps[1].frames == 1.0
 
@@ -97,7 +96,17 @@ def test_a_size_that_saves_no_heat_is_left_out() -> None:
 def test_a_network_with_a_fixed_size_processes_fewer_frames_instead() -> None:
     ladder = make_ladder(FULL, one_size=True)
     assert {step.limits.max_side for step in ladder.steps} == {640}
-    assert heats(ladder)[:3] == [1.0, 0.7, 0.5]
+    assert heats(ladder)[:3] == [1.0, 0.8, 0.64]
+
+
+def test_a_size_that_loses_more_accuracy_than_heat_is_left_out() -> None:
+    ladder = make_ladder(FULL, profile(rung(640, 40.0), rung(256, 26.0)))
+    assert {step.limits.max_side for step in ladder.steps} == {640}
+
+
+def test_a_smaller_size_is_worth_less() -> None:
+    parts = [1.0, 0.9, 0.8, 0.7, 0.65, 0.5, 0.4, 0.2]
+    assert [round(worth(part), 2) for part in parts] == [1.0, 0.97, 0.93, 0.88, 0.86, 0.75, 0.62, 0.31]
 
 
 def test_with_priorities_the_last_cameras_served_are_those_with_a_priority() -> None:

@@ -1,4 +1,4 @@
-"""The policy: down in time, up when the level can be sustained, and no oscillation."""
+"""The policy: as much work as the board can cool, never throttled, and without oscillation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.governor.policy import HeldLevel, State, critical_c, decide, release, target_c
 from appliance.readings import Power, Reading, Thermal
 from appliance.values import Limits
-from tests.benchmarks.governor.boards import Board, Plant
+from tests.benchmarks.governor.boards import BOARDS, Board, Plant
 from tests.governor.readings import FULL, LADDER, LAST, POLICY, reading
 
 temps = st.one_of(st.none(), st.floats(-20, 120))
@@ -37,6 +37,8 @@ boards = st.builds(
     critical_c=st.just(84.0),
 )
 
+BARE_PI = BOARDS[0]
+A_QUICK_CHIP = Board("found by Hypothesis", 1.0, 12.0, 3.0, 3.0, 2.0, 60.0, 8.0, 80.0, 85.0, 0.6, 75.0, 84.0)
 A_DEGREE_TOO_WARM = Board(
     "found by Hypothesis", 3.824791767688692, 8.323828400396954, 2.497682262274366, 3.0, 4.0309962381213245, 641.0, 8.0,
     80.0, 85.0, 0.6, 75.0, 84.0,
@@ -68,12 +70,12 @@ def states_of(way: list[tuple[Reading, State, Limits]]) -> list[int]:
     return [state.cooling for _, state, _ in way]
 
 
-def live(plant: Plant, state: State, seconds: int) -> list[State]:
-    """Run the policy in a closed loop with a simulated board."""
+def live(plant: Plant, state: State, seconds: int, wanted: float = 1.0, others: float = 0.0) -> list[State]:
+    """Run the policy in a closed loop with a simulated board; the cameras' frames need `wanted` at full size."""
     way = []
     for _ in range(seconds):
-        state, _ = decide(state, plant.read(), POLICY)
-        plant.work(LADDER.steps[state.cooling].heat)
+        state, limits = decide(state, plant.read(), POLICY)
+        plant.work(min(limits.duty, wanted * LADDER.steps[state.cooling].cost, 1.0 - others), others)
         way.append(state)
     return way
 
@@ -99,42 +101,80 @@ def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | N
     state, at_s = end_of(steps)
     if temp_c is not None:
         cool, hot = walk(steady(temp_c, 2), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 2), state, at_s)
-        assert states_of(hot)[-1] >= states_of(cool)[-1]
+        assert hot[-1][1].duty <= cool[-1][1].duty + 0.02
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(steps)
-def test_a_cool_device_always_recovers_to_level_0(steps: list[Step]) -> None:
+def test_a_cool_device_always_recovers_to_full_performance(steps: list[Step]) -> None:
     state, at_s = end_of(steps)
-    longest_s = POLICY.patience_s * 2**4
-    way = walk([(60.0, 45.0, 1000, Power())] * int(LAST * (longest_s / 60 + 1)), state, at_s)
+    way = walk([(10.0, 45.0, 1000, Power())] * 1000, state, at_s)
     assert way[-1][1].cooling == 0
     assert way[-1][2] == LADDER.steps[0].limits
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(boards, st.floats(-10, 45), st.integers(1, 1000))
 @example(A_DEGREE_TOO_WARM, -3.0, 1)
-def test_on_a_steady_board_the_level_settles(board: Board, air_c: float, seed: int) -> None:
+def test_on_a_steady_board_the_size_rarely_changes(board: Board, air_c: float, seed: int) -> None:
     plant = Plant(board, air_c, seed)
-    way = [state.cooling for state in live(plant, State(), 2 * 3600)]
-    last_hour = way[3600:]
-    # The benchmark asserts six on realistic boards; the worst of 70 boards chosen to be hard made eight.
-    assert sum(a != b for a, b in itertools.pairwise(last_hour)) <= 10, way[::60]
+    way = [LADDER.steps[state.cooling].limits.max_side for state in live(plant, State(), 2 * 3600)]
+    assert sum(a != b for a, b in itertools.pairwise(way[3600:])) <= 12, way[::60]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(boards, st.floats(-10, 45), st.integers(1, 1000))
-def test_a_board_that_the_governor_can_keep_cool_is_never_throttled(board: Board, air_c: float, seed: int) -> None:
+@example(A_QUICK_CHIP, 24.0, 5)
+def test_where_the_least_work_keeps_a_board_cool_it_is_never_throttled(board: Board, air_c: float, seed: int) -> None:
     if board.settles_c(LADDER.steps[-2].heat, air_c) > 74:
         return
     plant = Plant(board, air_c, seed)
     state, throttled_s = State(), 0
     for _ in range(3600):
-        state, _ = decide(state, plant.read(), POLICY)
-        plant.work(LADDER.steps[state.cooling].heat)
+        state, limits = decide(state, plant.read(), POLICY)
+        plant.work(limits.duty)
         throttled_s += plant.throttled
     assert throttled_s == 0
+
+
+def test_a_hot_board_settles_at_its_target() -> None:
+    plant = Plant(BARE_PI, 40.0, 1)
+    way = live(plant, State(), 3600)
+    assert way[-1].reason == "temperature"
+    hottest, temps = 0.0, []
+    for _ in range(600):
+        way = live(plant, way[-1], 1)
+        hottest = max(hottest, plant.chip_c)
+        temps.append(plant.chip_c)
+    assert sum(temps) / len(temps) == pytest.approx(POLICY.target_temp_c, abs=1.0)
+    assert hottest < POLICY.target_temp_c + 2.0
+
+
+def test_cameras_that_send_little_keep_the_full_size_in_the_heat() -> None:
+    plant = Plant(BARE_PI, 36.0, 1)
+    busy = live(plant, State(), 1800)
+    assert LADDER.steps[busy[-1].cooling].limits.max_side < 640
+    calm = live(plant, busy[-1], 1800, wanted=0.12)
+    assert calm[-1].cooling == 0
+
+
+def test_the_heat_of_others_is_not_punished() -> None:
+    plant = Plant(BARE_PI, 16.0, 1)
+    before = live(plant, State(), 1800)[-1]
+    during = live(plant, before, 600, others=0.4)
+    assert min(state.duty for state in during) < before.duty - 0.2
+    after = live(plant, during[-1], 300)[-1]
+    assert after.duty > before.duty - 0.1
+    assert after.cooling <= before.cooling
+
+
+def test_after_the_cause_has_ended_full_performance_returns_within_two_minutes() -> None:
+    plant = Plant(BARE_PI, 45.0, 1)
+    hot = live(plant, State(), 3600)[-1]
+    assert hot.cooling > 2
+    plant.air_c, plant.sink_resistance = 10.0, 2.0  # a fan starts, and the sun sets
+    way = live(plant, hot, 120)
+    assert way[-1].cooling == 0
 
 
 @settings(deadline=None)
@@ -157,50 +197,31 @@ def test_only_the_critical_temperature_stops_inference(steps: list[Step]) -> Non
 
 @settings(deadline=None)
 @given(steps)
-def test_a_hot_or_throttled_device_never_steps_up(steps: list[Step]) -> None:
+def test_a_board_that_complains_never_gets_more_work(steps: list[Step]) -> None:
     before = State()
     for now, state, _ in walk(steps):
-        temp = state.belief.best.temp_c if state.belief.best is not None else None
-        if (temp is not None and temp >= POLICY.target_temp_c) or now.power.throttled or now.power.under_voltage:
-            assert state.cooling >= before.cooling
+        if now.power.under_voltage:
+            assert state.duty <= max(before.duty, LADDER.steps[-2].heat)
         before = state
 
 
-def test_heat_causes_one_step_down_at_a_time_with_a_dwell() -> None:
-    states = states_of(walk(steady(80.0, 200)))
-    assert states[0] == 1
-    assert states[9] == 1
-    assert states[10] == 2
-    assert states[-1] == LAST - 1
-    assert all(b - a in (0, 1) for a, b in itertools.pairwise(states))
+def test_heat_reduces_the_work_to_the_least_but_does_not_stop_it() -> None:
+    way = walk(steady(80.0, 200))
+    assert way[1][1].duty < 0.5
+    assert states_of(way)[-1] == LAST - 1
+    assert way[-1][2].admit
 
 
-def test_a_cooling_board_is_not_slowed_further() -> None:
-    falling: list[Step] = [(1.0, 76.5 - second / 10, 1000, Power()) for second in range(15)]
-    assert states_of(walk([*steady(76.5, 2), *falling]))[-1] == 1
-    assert states_of(walk(steady(76.5, 19)))[-1] == 2
-
-
-def test_the_model_steps_down_before_the_target_is_reached() -> None:
+def test_the_forecast_reduces_the_duty_before_the_target_is_reached() -> None:
     board = Board("slow", 2.0, 6.0, 1.0, 10.0, 6.5, 400.0, 8.0, 80.0, 85.0, 0.6, 75.0, 84.0)
     plant, state = Plant(board, 25.0, 3), State()
     for _ in range(3600):
-        state, _ = decide(state, plant.read(), POLICY)
-        if state.cooling:
+        state, limits = decide(state, plant.read(), POLICY)
+        if state.duty < 0.9:
             break
-        plant.work(LADDER.steps[0].heat)
-    assert state.reason == "temperature"
-    assert plant.chip_c < 74.5
-
-
-def test_after_a_failed_step_up_the_next_one_comes_later() -> None:
-    state = State(cooling=2, since_s=0.0, failed=2, heat=end_of(steady(68.0, 200))[0].heat, reason="temperature")
-    # Cool, but with less headroom than the model asks for after two failures.
-    once, often = (
-        next(now.at_s for now, after, _ in walk(steady(68.0, 3000), replace(state, failed=failed)) if after.cooling < 2)
-        for failed in (0, 2)
-    )
-    assert often > 2 * once
+        plant.work(limits.duty)
+    assert state.duty < 0.9
+    assert plant.chip_c < 75.0
 
 
 @pytest.mark.parametrize(
@@ -210,19 +231,23 @@ def test_after_a_failed_step_up_the_next_one_comes_later() -> None:
 )  # fmt: skip
 def test_a_throttled_board_steps_down_even_when_cool(power: Power, reason: str) -> None:
     (_, state, limits), *later = walk(steady(50.0, 40, power))
-    assert (state.cooling, limits.reason) == (1, reason)
-    assert states_of(later)[28] == 1
-    assert states_of(later)[-1] == 2
+    assert state.cooling >= 1
+    assert limits.reason == reason
+    assert limits.duty < 0.5  # less than the service uses
+    assert later[27][2].duty == limits.duty
+    assert later[-1][2].duty < limits.duty
 
 
 def test_another_throttle_event_of_an_intel_chip_causes_a_step_down() -> None:
     counts = [5, 5, 6, 6]
     way = walk([(1.0, 50.0, 1000, Power(throttle_events=count)) for count in counts])
-    assert states_of(way) == [0, 0, 1, 1]
+    assert [state.duty < 0.5 for _, state, _ in way] == [False, False, True, True]
 
 
-def test_throttling_does_not_delay_the_steps_of_a_hot_board() -> None:
-    assert states_of(walk(steady(80.0, 12, Power(throttled=True))))[-1] == 2
+def test_a_chip_that_is_throttled_while_hot_lowers_the_target() -> None:
+    (_, state, _) = walk(steady(72.0, 30, Power(throttled=True)))[-1]
+    assert state.cap.ceiling_c < 71.0
+    assert state.duty < 0.7
 
 
 @pytest.mark.parametrize("temp_c", [50.0, None])
@@ -232,22 +257,13 @@ def test_a_weak_power_supply_does_not_cause_oscillation(temp_c: float | None) ->
         weak = Power(under_voltage=state.cooling == 0)
         state, _ = decide(state, reading(float(second), temp_c, power=weak), POLICY)
         states.append(state.cooling)
-    assert sum(a != b for a, b in itertools.pairwise(states[7200:])) <= 2 * 6
+    assert sum(before > 0 and after == 0 for before, after in itertools.pairwise(states[7200:])) <= 6
 
 
-def test_after_an_under_voltage_level_0_returns_within_three_minutes() -> None:
-    states = states_of(walk([*steady(50.0, 70, Power(under_voltage=True)), *steady(50.0, 180)]))
-    assert max(states) == 3
+def test_after_an_under_voltage_level_0_returns_within_four_minutes() -> None:
+    states = states_of(walk([*steady(50.0, 70, Power(under_voltage=True)), *steady(50.0, 240)]))
+    assert max(states) >= 2
     assert states[-1] == 0
-
-
-def test_failures_expire_one_by_one_while_the_lower_level_lasts() -> None:
-    state = State(cooling=0, since_s=0.0, raised_s=0.0, failed=4)
-    assert walk(steady(80.0, 1), state, 4000.0)[0][1].failed == 3
-    assert walk(steady(80.0, 1), state, 20_000.0)[0][1].failed == 0
-    assert walk(steady(80.0, 1), replace(state, failed=1), 100.0)[0][1].failed == 2
-    higher = replace(state, cooling=2)
-    assert walk(steady(45.0, 400), higher, 1000.0)[-1][1].failed == 4
 
 
 def test_the_soft_limit_of_an_old_pi_is_ignored() -> None:
@@ -293,9 +309,27 @@ def test_an_old_temperature_counts_as_unknown() -> None:
     assert state.blind == "silent"
 
 
-@pytest.mark.parametrize(("passive_c", "target"), [(None, 75.0), (95.0, 75.0), (70.0, 67.0), (20.0, 75.0)])
-def test_the_target_stays_below_the_boards_own_trip_point(passive_c: float | None, target: float) -> None:
+@pytest.mark.parametrize(("passive_c", "target"), [(None, 75.0), (95.0, 93.0), (70.0, 68.0), (20.0, 75.0)])
+def test_the_target_follows_the_boards_own_trip_point(passive_c: float | None, target: float) -> None:
     assert target_c(reading(0.0, passive_c=passive_c), POLICY) == target
+
+
+def test_a_chosen_target_is_never_raised() -> None:
+    chosen = replace(POLICY, follow_board=False)
+    assert target_c(reading(0.0, passive_c=95.0), chosen) == 75.0
+    assert target_c(reading(0.0, passive_c=70.0), chosen) == 68.0
+    assert critical_c(reading(0.0, passive_c=95.0, off_c=110.0), chosen) == 84.0
+
+
+@pytest.mark.parametrize(
+    ("passive_c", "off_c", "critical"), [(95.0, 105.0, 98.0), (95.0, None, 96.0), (100.0, 104.0, 101.0)]
+)
+def test_where_the_target_is_raised_the_critical_temperature_is_above_it(
+    passive_c: float, off_c: float | None, critical: float
+) -> None:
+    found = reading(0.0, passive_c=passive_c, off_c=off_c)
+    assert critical_c(found, POLICY) == critical
+    assert critical_c(found, POLICY) > target_c(found, POLICY)
 
 
 @pytest.mark.parametrize(("off_c", "critical"), [(None, 84.0), (110.0, 84.0), (85.0, 82.0), (20.0, 84.0)])
@@ -305,7 +339,7 @@ def test_inference_stops_before_the_board_shuts_down(off_c: float | None, critic
 
 def test_a_held_level_is_kept_despite_heat_and_expires() -> None:
     state = replace(State(), hold=HeldLevel(2, 100.0))
-    way = walk([*steady(80.0, 97), *steady(50.0, 402)], state)
+    way = walk([*steady(80.0, 60), *steady(50.0, 439)], state)
     assert set(states_of(way)[:99]) == {2}
     assert way[0][2].reason == "held"
     assert way[99][1].hold is None

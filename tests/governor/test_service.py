@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -85,18 +86,22 @@ async def test_limits_are_applied_only_when_they_change() -> None:
     applied = await run_through([50.0] * 50)
     assert applied.limits == []
     assert applied.governor.limits == LADDER.steps[0].limits
-    applied = await run_through([50.0, *[80.0] * 5, *[60.0] * 100])
-    assert [limits.reason for limits in applied.limits] == ["temperature", "normal"]
-    assert applied.limits[-1] == applied.governor.limits == LADDER.steps[0].limits
+    applied = await run_through([50.0, *[80.0] * 20, *[60.0] * 300])
+    assert all(before != after for before, after in itertools.pairwise(applied.limits))
+    assert {limits.reason for limits in applied.limits} == {"temperature", "normal"}
+    assert applied.limits[-1] == applied.governor.limits
+    assert applied.governor.cur_state == 0
 
 
 async def test_the_governor_reports_its_level_and_the_time_at_it() -> None:
     applied = await run_through([*[80.0] * 25])
     governor = applied.governor
-    assert (governor.cur_state, governor.max_state, governor.transitions) == (3, LAST, 3)
-    assert 0 <= governor.time_in_state_s < 10
+    assert 0 < governor.cur_state < governor.max_state == LAST
+    assert governor.transitions >= 1
+    before_s = governor.time_in_state_s
+    assert 0 <= before_s < 26
     applied.clock.pass_(100.0)
-    assert 100 <= governor.time_in_state_s < 110
+    assert governor.time_in_state_s == before_s + 100.0
     assert governor.target_c == 75.0
 
 
@@ -125,9 +130,9 @@ async def test_each_change_of_level_is_logged_with_its_cause(caplog: pytest.LogC
     await run_through([80.0] * 3)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "throttle level 0 -> 1 of 9 (input 512 px, all frames): chip temperature 80 °C, target below 75 °C"
+        "throttle level 0 -> 16 of 17 (input 256 px, 7% of frames): chip temperature 80 °C, target below 75 °C"
     )
-    assert (record.cooling_state, record.reason) == (1, "temperature")  # type: ignore[attr-defined]  # from `extra`
+    assert (record.cooling_state, record.reason) == (16, "temperature")  # type: ignore[attr-defined]  # from `extra`
 
 
 async def test_a_missing_temperature_sensor_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,13 +18,19 @@ class GovernorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=30,
             le=110,
-            description="Target limit of the SoC temperature, °C, and at most 3 below the hardware's own trip point. "
-            "A Raspberry Pi throttles at 80.",
+            description="Keep the SoC below this temperature, °C. A Raspberry Pi throttles at 80. While this is the "
+            "default, a board that reports a trip point is kept 2 below that instead, even if it is higher; any other "
+            "value is only ever lowered to it.",
         ),
-    ] = 77.0
+    ] = 78.0
     critical_temp_c: Annotated[
         float,
-        Meta(ge=40, le=120, description="Pause inference at this temperature, °C. Firmware throttles hard at 85."),
+        Meta(
+            ge=40,
+            le=120,
+            description="Pause inference at this temperature, °C. Firmware throttles hard at 85. Raised "
+            "together with the default target on boards that throttle later.",
+        ),
     ] = 84.0
     min_available_bytes: Annotated[
         int,

@@ -1,4 +1,4 @@
-"""Simulated boards: two thermal masses, the firmware's throttling, and a sensor no better than real ones.
+"""Simulated boards: up to three thermal masses, the firmware's throttling, and a sensor no better than real ones.
 
 Rules of this file:
 - A constant is published, fitted to published data, or marked as an assumption. None was measured with this service,
@@ -10,9 +10,40 @@ Rules of this file:
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from appliance.readings import Cpu, Memory, Power, Reading, Thermal
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What makes a real board harder to govern than two ideal masses; the defaults are an ideal board."""
+
+    house_c_w: float = 0.0
+    """From the air in a closed housing to the air outside; 0: no housing."""
+    house_s: float = 1800.0
+    leak_per_c: float = 0.0
+    """Growth of all power with temperature, per °C above 60: leakage."""
+    fan_on_c: float = 0.0
+    """A fan starts at this chip temperature and runs at full speed 15 °C above it; 0: no fan of its own."""
+    fan_part: float = 1.0
+    """`sink_c_w` with the fan at full speed, relative to none."""
+    boost: float = 1.0
+    """Power of the first seconds of load, relative to sustained power (Intel's PL2)."""
+    lag_s: int = 0
+    step_c: float = 1.0
+    garbage: float = 0.0
+    """Probability per second of a senseless sample."""
+    throttle_read_s: int = 1
+    """How often throttling is read: each 10 s where the kernel has no file for it."""
+    rail: bool = False
+    """Whether the board measures its power."""
+    gpu_w: float = 0.0
+    """Power of a fully loaded GPU."""
+    passive_c: float | None = None
+    off_c: float | None = None
+    """Trip points that the kernel reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +72,7 @@ class Board:
     """`governor.target_temp_c` of this board."""
     critical_c: float
     """`governor.critical_temp_c`."""
+    habits: Habits = field(default_factory=Habits)
 
     def settles_c(self, heat: float, air_c: float) -> float:
         """Steady temperature without throttling."""
@@ -68,17 +100,30 @@ BOARDS = (
 )
 
 
+_SUBSTEPS = 4
+_BOOST_S = 28.0
+_SENSELESS_C = (85.0, 0.0, 127.0, -273.0, 25.0)
+"""85 °C is the power-on value of common sensor chips; the others are registers read too early, and overflows."""
+
+
 class Plant:
     """A simulated board; each call of `work` simulates one second."""
 
     def __init__(self, board: Board, air_c: float, seed: int) -> None:
         self.board, self.air_c, self.sink_resistance = board, air_c, board.sink_c_w
-        self.sink_c = air_c + board.sink_c_w * board.idle_w
-        self.chip_c = self.sink_c + board.chip_c_w * board.idle_w
+        idle_w, habits = board.idle_w, board.habits
+        self.house_c = air_c + habits.house_c_w * idle_w
+        self.sink_c = self.house_c + board.sink_c_w * idle_w
+        self.chip_c = self.sink_c + board.chip_c_w * idle_w
         self.at_s = 0.0
         self.use = 0.0
+        self.others = 0.0
+        self.gpu = 0.0
         self._random = random.Random(seed)
         self._silent_s = 0
+        self._recent = 0.0
+        self._past_c = deque([self.chip_c], maxlen=habits.lag_s + 1)
+        self._throttle_seen = (0.0, False)
 
     @property
     def speed(self) -> float:
@@ -91,33 +136,68 @@ class Plant:
     def throttled(self) -> bool:
         return self.chip_c >= self.board.throttle_c
 
-    def work(self, heat: float) -> None:
-        """Simulate a second of load that produces this part of the full heat at full speed."""
-        self.chip_c, self.sink_c = self.after(heat * self.speed**2)
+    def work(self, heat: float, others: float = 0.0, gpu: float = 0.0) -> None:
+        """Simulate a second of load that produces this part of the full heat at full speed, next to that of others."""
+        self.use, self.others, self.gpu = heat, others, gpu
+        self.chip_c, self.sink_c, self.house_c = self._later(heat)
+        self._recent += (heat + others - self._recent) / _BOOST_S
         self.at_s += 1.0
-        self.use = heat
+        self._past_c.append(self.chip_c)
+        if self.at_s - self._throttle_seen[0] >= self.board.habits.throttle_read_s:
+            self._throttle_seen = (self.at_s, self.throttled)
 
-    def after(self, heat: float) -> tuple[float, float]:
-        """Temperatures of chip and heat sink a second later."""
-        board = self.board
-        watts = board.idle_w + board.full_w * heat
-        flow_w = (self.chip_c - self.sink_c) / board.chip_c_w
+    def after(self, heat: float) -> float:
+        """The chip's temperature a second later, with the others' load as it is."""
+        return self._later(heat)[0]
+
+    def watts(self, heat: float) -> float:
+        """Power at the present temperature and speed."""
+        board, habits = self.board, self.board.habits
+        load = (heat + self.others) * self.speed**2
+        if habits.boost > 1.0 and self._recent < 0.7:
+            load *= 1.0 + (habits.boost - 1.0) * (1.0 - self._recent / 0.7)
+        cold_w = board.idle_w + board.full_w * load + habits.gpu_w * self.gpu
+        return cold_w * max(0.5, 1.0 + habits.leak_per_c * (self.chip_c - 60.0))
+
+    def _later(self, heat: float) -> tuple[float, float, float]:
+        board, habits = self.board, self.board.habits
+        watts = self.watts(heat)
+        resistance = self.sink_resistance
+        if habits.fan_on_c:
+            speed = min(max((self.chip_c - habits.fan_on_c) / 15.0, 0.0), 1.0)
+            resistance *= 1.0 - (1.0 - habits.fan_part) * speed
         chip_j_c, sink_j_c = board.chip_s / board.chip_c_w, board.sink_s / board.sink_c_w
-        chip = self.chip_c + (watts - flow_w) / chip_j_c
-        return chip, self.sink_c + (flow_w - (self.sink_c - self.air_c) / self.sink_resistance) / sink_j_c
+        chip, sink, house = self.chip_c, self.sink_c, self.house_c
+        if not habits.house_c_w:
+            house = self.air_c
+        for _ in range(_SUBSTEPS):
+            inner_w = (chip - sink) / board.chip_c_w
+            outer_w = (sink - house) / resistance
+            chip += (watts - inner_w) / chip_j_c / _SUBSTEPS
+            sink += (inner_w - outer_w) / sink_j_c / _SUBSTEPS
+            if habits.house_c_w:
+                flow_w = outer_w - (house - self.air_c) / habits.house_c_w
+                house += flow_w * habits.house_c_w / habits.house_s / _SUBSTEPS
+        return chip, sink, house
 
     def read(self) -> Reading:
         """Read the sensors: whole degrees with noise of half a degree, and occasional drop-outs of some seconds."""
+        chance, habits = self._random, self.board.habits
         if self._silent_s:
             self._silent_s -= 1
-        elif self._random.random() < 0.002:
-            self._silent_s = self._random.randrange(3, 20)
-        temp = None if self._silent_s else float(round(self.chip_c + self._random.gauss(0, 0.5)))
-        own = 95 * min(1.0, max(0.0, self.use + self._random.gauss(0, 0.03)))
+        elif chance.random() < 0.002:
+            self._silent_s = chance.randrange(3, 20)
+        noisy_c = self._past_c[0] + chance.gauss(0, 0.5)
+        temp: float | None = round(noisy_c / habits.step_c) * habits.step_c
+        if habits.garbage and chance.random() < habits.garbage:
+            temp = chance.choice(_SENSELESS_C)
+        own = 95 * min(1.0, max(0.0, self.use + chance.gauss(0, 0.03)))
+        others = 100 * self.others + 5 * (1 - self.others)
+        rails = {"VDD_IN": self.watts(self.use)} if habits.rail else {}
         return Reading(
             self.at_s,
-            Thermal(self.at_s, temp),
-            Power(self.at_s, throttled=self.throttled),
+            Thermal(self.at_s, None if self._silent_s else temp, habits.passive_c, habits.off_c),
+            Power(self._throttle_seen[0], throttled=self._throttle_seen[1], watts=rails),
             Memory(self.at_s, 2_000_000_000),
-            Cpu(self.at_s, own + 5, own),
+            Cpu(self.at_s, min(100.0, own + others), own, gpu_percent=100 * self.gpu if habits.gpu_w else None),
         )

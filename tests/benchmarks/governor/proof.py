@@ -1,84 +1,129 @@
-"""Every board in every weather: what the governor loses compared with an oracle, and what it prevents.
+"""The drawn cases: what the governor loses compared with an oracle, and what it prevents.
 
-Each simulation lasts three hours of simulated time. Plots are written to build/bench/governor.
+`make bench BENCH=governor` runs every case with an odd number, on which the governor was not tuned, and the named
+boards of boards.py at every 3 °C. Plots are written to build/bench/governor. For tuning,
+`python -m tests.benchmarks.governor.proof 0 40 2` prints those cases only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import product
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from tests.benchmarks.governor import plot
-from tests.benchmarks.governor.boards import BOARDS, Board
+from tests.benchmarks.governor.boards import BOARDS
+from tests.benchmarks.governor.days import Day, live, oracle
+from tests.benchmarks.governor.draws import AIRS_C, DRAWS, SEED, Case, case
 from tests.benchmarks.governor.rivals import RIVALS
-from tests.benchmarks.governor.simulate import Run, simulate
-from tests.benchmarks.governor.weather import WEATHERS, Weather
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT
 
 _PLOTS = ROOT / "build/bench/governor"
+_PLOT_EVERY = 10
+_WORKING = 0.03
+"""A second that is throttled while the duty is at most this counts as unavoidable: there is nothing left to give up."""
+_LEAST_VALUE = 0.03
+"""Cases in which even the oracle gets less are too hot for any work."""
 
-Days = dict[tuple[Board, Weather], dict[str, Run]]
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case with the oracle and every controller."""
+
+    case: Case
+    oracle: float
+    values: Mapping[str, float]
+    throttled_s: Mapping[str, int]
+    avoidable_s: int
+    told_per_hour: float
+
+    def part(self, name: str) -> float:
+        return self.values[name] / self.oracle
 
 
 def run(folder: Path) -> list[Row]:
-    days: Days = {}
-    _PLOTS.mkdir(parents=True, exist_ok=True)
-    for board, weather in product(BOARDS, WEATHERS):
-        days[board, weather] = runs = {name: simulate(board, weather, name) for name in RIVALS}
-        name = f"{board.name} {weather.name}".replace(" ", "-").replace("°", "")
-        (_PLOTS / f"{name}.svg").write_text(plot.svg(board, weather, runs))
-    print(_table(days))
-    return _rows(days)
+    print(f"seed {SEED}, {DRAWS // 2} of {DRAWS} draws")
+    results = [measure(case(number), number % (2 * _PLOT_EVERY) == 1) for number in range(1, DRAWS, 2)]
+    print(table(results))
+    return [*_rows(results), _named()]
 
 
-def _rows(days: Days) -> list[Row]:
-    steady = {day: runs for day, runs in days.items() if day[1].steady}
-    warm = {day: runs for day, runs in steady.items() if day[1].name != WEATHERS[0].name}
-    usual = {day: runs for day, runs in steady.items() if day not in warm}
-    changing = {day: runs for day, runs in days.items() if day not in steady}
-    throttled = {day: float(runs["ours"].throttled_s) for day, runs in days.items()}
-    recovered = {
-        day: value
-        for day, runs in days.items()
-        if day[1].heat_s is not None and (value := runs["ours"].recovered_s(*day[1].heat_s)) is not None
-    }
-    unrecovered = sum(day[1].heat_s is not None for day in days) - len(recovered)
-    changes = {day: runs["ours"].changes_per_hour for day, runs in steady.items()}
-    return [
-        _most("governor: seconds of firmware throttling, worst case", throttled, 0.0),
-        _least("governor: value relative to the oracle, steady 25 °C", _parts(usual), 0.95),
-        _least("governor: value relative to the oracle, steady 40 °C", _parts(warm), 0.95),
-        _least("governor: value relative to the oracle, changing weather", _parts(changing), 0.90),
-        _most("governor: changes of level per hour, steady weather", changes, 6.0),
-        _most("governor: seconds to recover the level before the heat", recovered, 180.0),
-        Row("governor: simulations without recovery", unrecovered, 0, True, ""),
-    ]
+def measure(drawn: Case, draw: bool = False, names: Iterable[str] = RIVALS) -> Result:
+    """Run one case."""
+    best, days = oracle(drawn), {name: live(drawn, RIVALS[name]()) for name in names}
+    ours = days["ours"]
+    if draw:
+        _PLOTS.mkdir(parents=True, exist_ok=True)
+        (_PLOTS / f"{drawn.number}.svg").write_text(plot.svg(drawn, {**days, "oracle": best}))
+    return Result(
+        drawn,
+        best.value,
+        {name: day.value for name, day in days.items()},
+        {name: day.throttled_s for name, day in days.items()},
+        _avoidable_s(ours),
+        ours.told_per_hour(),
+    )
 
 
-def _parts(days: Days) -> dict[tuple[Board, Weather], float]:
-    return {day: runs["ours"].value / runs["oracle"].value for day, runs in days.items()}
-
-
-def _most(claim: str, values: dict[tuple[Board, Weather], float], goal: float) -> Row:
-    (board, weather), value = max(values.items(), key=lambda item: item[1])
-    return Row(claim, value, goal, True, f"{board.name}, {weather.name}; {_others(values.values())}")
-
-
-def _least(claim: str, values: dict[tuple[Board, Weather], float], goal: float) -> Row:
-    (board, weather), value = min(values.items(), key=lambda item: item[1])
-    return Row(claim, value, goal, False, f"{board.name}, {weather.name}; {_others(values.values())}")
-
-
-def _others(values: Iterable[float]) -> str:
-    shown = sorted(values)
-    return f"median of {len(shown)} simulations {shown[len(shown) // 2]:.3g}"
-
-
-def _table(days: Days) -> str:
-    lines = [f"{'value / throttled s / changes per h':<36}" + "".join(f"{name:>20}" for name in RIVALS)]
-    for (board, weather), runs in days.items():
-        cells = (f"{one.value:.2f} {one.throttled_s:6d} {one.changes_per_hour:6.0f}" for one in runs.values())
-        lines.append(f"{board.name + ', ' + weather.name:<36}" + "".join(f"{cell:>20}" for cell in cells))
+def table(results: Sequence[Result]) -> str:
+    """Each case: value and throttled seconds of each controller."""
+    names = list(results[0].values)
+    lines = [f"{'value / throttled s':<36}{'oracle':>8}" + "".join(f"{name:>17}" for name in names) + "   told/h"]
+    for one in results:
+        cells = "".join(f"{f'{one.values[name]:.3f} {one.throttled_s[name]:5d}':>17}" for name in names)
+        lines.append(f"{one.case.name:<36}{one.oracle:8.3f}{cells}{one.told_per_hour:9.1f}")
+    usable = [one for one in results if one.oracle >= _LEAST_VALUE]
+    means = "".join(f"{f'{fmean(one.part(name) for one in usable):.3f}':>17}" for name in names)
+    lines.append(f"{'mean, part of the oracle':<44}{means}")
     return "\n".join(lines)
+
+
+def _avoidable_s(day: Day) -> int:
+    return sum(throttled and duty > _WORKING for throttled, duty in zip(day.throttled, day.duties, strict=True))
+
+
+def _rows(results: Sequence[Result]) -> list[Row]:
+    usable = [one for one in results if one.oracle >= _LEAST_VALUE]
+    steady = [one for one in usable if one.case.event is None]
+    by_air = {air_c: fmean(one.part("ours") for one in steady if one.case.air_c == air_c) for air_c in AIRS_C}
+    worst_air = min(by_air, key=lambda air_c: by_air[air_c])
+    worst = min(usable, key=lambda one: one.part("ours"))
+    hottest = max(results, key=lambda one: one.avoidable_s)
+    busiest = max(steady, key=lambda one: one.told_per_hour)
+    part = fmean(one.part("ours") for one in usable)
+    best_rival = max(fmean(one.part(name) for one in usable) for name in RIVALS if name not in ("ours", "none"))
+    airs = ", ".join(f"{air_c} °C {part:.3f}" for air_c, part in by_air.items())
+    poor = sum(one.part("ours") < 0.85 for one in usable)
+    return [
+        Row("governor: avoidable throttled seconds, all draws", sum(one.avoidable_s for one in results), 0, True,
+            f"most: {hottest.case.name}, {hottest.avoidable_s} s"),
+        Row("governor: mean value relative to the oracle", part, 0.95, False, f"{len(usable)} draws"),
+        Row("governor: the same, steady, worst air temperature", by_air[worst_air], 0.95, False, airs),
+        Row("governor: value relative to the oracle, worst draw", worst.part("ours"), 0.85, False,
+            f"{worst.case.name}; {poor} of {len(usable)} below 0.85"),
+        Row("governor: value relative to the best rival", part / best_rival, 1.0, False, ""),
+        Row("governor: limits per camera and hour, steady, mean", fmean(one.told_per_hour for one in steady), 12, True,
+            f"most: {busiest.case.name}, {busiest.told_per_hour:.0f}"),
+    ]  # fmt: skip
+
+
+def _named() -> Row:
+    """The boards of boards.py at every 3 °C."""
+    parts = {}
+    for board in BOARDS:
+        for air_c in AIRS_C:
+            drawn = replace(case(0), number=air_c, board=board, air_c=float(air_c), obeying=0.5, cost_errors=(1.0,) * 4)
+            one = measure(drawn, names=("ours",))
+            if one.oracle >= _LEAST_VALUE:
+                parts[board.name, air_c] = one.part("ours")
+    for board in BOARDS:
+        print(board.name, *(f"{air_c} °C {parts.get((board.name, air_c), 0):.3f}" for air_c in AIRS_C), sep="  ")
+    worst = min(parts, key=lambda name: parts[name])
+    return Row("governor: named boards, worst temperature", parts[worst], 0.9, False, f"{worst[0]}, {worst[1]} °C")
+
+
+if __name__ == "__main__":
+    print(table([measure(case(number), names=("ours",)) for number in range(*map(int, sys.argv[1:4]))]))

@@ -1,0 +1,83 @@
+"""The cap on the duty while the board itself complains: a throttled chip, or a weak power supply.
+
+Rules of this file:
+- While the board complains, the cap falls every 10 s from what is used; it rises again after a time without complaints,
+  which doubles each time that was too early.
+- A chip that is throttled while it is hot lowers the target instead, below the temperature it had; this is forgotten
+  slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from appliance.readings import Power
+
+_FACTOR = 0.7
+_LEAST = 0.01
+_AGAIN_S = 30.0
+_QUIET_S = 75.0
+_FAILURE_S = 900.0
+_EXPIRY_S = 3600.0
+_MAX_FAILURES = 4
+_BELOW_C = 1.5
+_LEAST_CEILING_C = 60.0
+"""A chip that is throttled when cooler than this is throttled for another reason than its heat."""
+_FORGET_C_S = 2.0 / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """What the board's own complaints allow."""
+
+    duty: float = 1.0
+    reason: str | None = None
+    """`throttled`, `under_voltage`; None: no cap."""
+    at_s: float = float("-inf")
+    """Time of the last step, either way."""
+    seen_s: float = float("-inf")
+    """Time of the last complaint."""
+    raised_s: float | None = None
+    """Time of the last step up; None: a complaint has followed it."""
+    failed: int = 0
+    ceiling_c: float = float("inf")
+    updated_s: float | None = None
+    events: int | None = None
+
+
+def next_cap(
+    cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, own: float
+) -> Cap:
+    """Return the cap after one more reading; `events`: throttle events so far, `temp_c`: the chip's temperature, `own`:
+    CPU use by this service, 0-1."""
+    step_s = now_s - cap.updated_s if cap.updated_s is not None else 0.0
+    cap = replace(cap, events=events, updated_s=now_s, ceiling_c=cap.ceiling_c + _FORGET_C_S * step_s)
+    if complaint is None:
+        return _quiet(cap, now_s)
+    if complaint == "throttled" and temp_c is not None and temp_c >= _LEAST_CEILING_C:
+        return replace(cap, ceiling_c=min(cap.ceiling_c, temp_c - _BELOW_C), seen_s=now_s)
+    if now_s - cap.at_s < _AGAIN_S and cap.raised_s is None:
+        return replace(cap, seen_s=now_s)
+    failed = cap.failed
+    if cap.raised_s is not None:
+        kept_s = now_s - cap.raised_s
+        failed = min(failed + 1, _MAX_FAILURES) if kept_s < _FAILURE_S else max(0, failed - int(kept_s / _EXPIRY_S))
+    duty = max(_LEAST, min(cap.duty, max(own, 0.1)) * _FACTOR)
+    return replace(cap, duty=duty, reason=complaint, at_s=now_s, seen_s=now_s, raised_s=None, failed=failed)
+
+
+def _quiet(cap: Cap, now_s: float) -> Cap:
+    wait_s = _QUIET_S * float(2**cap.failed) if cap.raised_s is None else _AGAIN_S
+    if cap.reason is None or now_s - max(cap.at_s, cap.seen_s) < wait_s:
+        return cap
+    duty = min(1.0, cap.duty / _FACTOR)
+    return replace(cap, duty=duty, reason=cap.reason if duty < 1.0 else None, at_s=now_s, raised_s=now_s)
+
+
+def complaint_of(power: Power, events_before: int | None) -> str | None:
+    """Why the board is throttled now; None: it is not. The soft limit of a Raspberry Pi 3 at 60 °C is normal operation
+    and does not count."""
+    if power.under_voltage:
+        return "under_voltage"
+    more = power.throttle_events is not None and events_before is not None and power.throttle_events > events_before
+    return "throttled" if power.throttled or power.frequency_capped or more else None

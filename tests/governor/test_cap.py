@@ -1,0 +1,45 @@
+"""The cap while the board complains: less work at once, back later, and the target of a hot chip."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.governor.cap import Cap, complaint_of, next_cap
+from appliance.readings import Power
+
+
+def test_a_cool_throttled_chip_gets_less_every_half_minute() -> None:
+    cap, duties = Cap(), []
+    for second in range(61):
+        cap = next_cap(cap, "throttled", None, float(second), 50.0, 0.8)
+        duties.append(round(cap.duty, 3))
+    assert (duties[0], duties[29], duties[30], duties[60]) == (0.56, 0.56, 0.392, 0.274)
+    assert cap.reason == "throttled"
+
+
+def test_a_hot_throttled_chip_lowers_the_target_and_not_the_duty() -> None:
+    cap = next_cap(Cap(), "throttled", None, 0.0, 72.0, 0.8)
+    assert (cap.duty, cap.reason, cap.ceiling_c) == (1.0, None, 70.5)
+    for hour in range(1, 3):
+        cap = next_cap(cap, None, None, 3600.0 * hour, 60.0, 0.8)
+    assert cap.ceiling_c == pytest.approx(74.5)
+
+
+def test_the_wait_doubles_with_each_return_that_was_too_early() -> None:
+    cap, now_s, waits = Cap(), 0.0, []
+    for _ in range(3):
+        cap = next_cap(cap, "under_voltage", None, now_s, 50.0, 1.0)
+        low, since_s = cap.duty, now_s
+        while cap.duty <= low:
+            now_s += 1.0
+            cap = next_cap(cap, None, None, now_s, 50.0, low)
+        waits.append(now_s - since_s)
+        now_s += 1.0
+    assert waits == [75.0, 150.0, 300.0]
+
+
+def test_a_new_throttle_event_is_a_complaint_and_an_old_one_is_not() -> None:
+    assert complaint_of(Power(throttle_events=6), 5) == "throttled"
+    assert complaint_of(Power(throttle_events=6), 6) is None
+    assert complaint_of(Power(throttle_events=6), None) is None
+    assert complaint_of(Power(soft_limit=True), None) is None

@@ -1,0 +1,65 @@
+"""Throttle levels: they follow the duty slowly, and the cameras' demand decides when a size is left."""
+
+from __future__ import annotations
+
+from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
+from tests.governor.readings import LADDER, LAST
+
+ALL = CameraDemand()
+
+
+def settle(
+    level: int, duty: float, lasting: float, seconds: int, demand: CameraDemand = ALL, ease: Ease | None = None
+) -> tuple[Ease, int, float | None]:
+    """Return the last ease and level, and when the level changed first."""
+    ease, moved_s = ease or Ease(moved_s=0.0), None
+    before = level
+    for second in range(seconds):
+        ease, level = next_level(ease, level, duty, lasting, demand, LADDER, float(second))
+        if level != before and moved_s is None:
+            moved_s = float(second)
+    return ease, level, moved_s
+
+
+def test_the_level_with_the_most_valuable_frames_is_chosen() -> None:
+    sides = [LADDER.steps[settle(0, duty, duty, 60)[1]].limits.max_side for duty in (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)]
+    assert sides == [640, 512, 416, 320, 256, 256]
+
+
+def test_a_level_that_is_worth_clearly_more_is_used_within_seconds() -> None:
+    assert settle(0, 0.3, 0.3, 60)[2] == 10.0
+
+
+def test_a_level_down_never_stops_detection() -> None:
+    assert settle(0, 0.0, 0.0, 60)[1] == LAST - 1
+
+
+def test_a_small_dip_changes_nothing() -> None:
+    assert settle(0, 0.92, 0.92, 600)[1] == 0
+
+
+def test_the_way_back_is_quick_if_the_duty_lasts_and_slow_if_not() -> None:
+    assert settle(3, 1.0, 1.0, 900)[1:] == (0, 20.0)
+    assert settle(1, 1.0, 0.7, 900)[1:] == (0, 600.0)
+
+
+def test_a_move_up_that_was_too_early_makes_the_next_one_wait() -> None:
+    first = settle(1, 1.0, 0.99, 100, ease=Ease(moved_s=0.0, failed=0))[2]
+    later = settle(1, 1.0, 0.99, 900, ease=Ease(moved_s=0.0, failed=2))[2]
+    assert first == 20.0
+    assert later == 180.0
+
+
+def test_cameras_that_send_little_keep_their_size() -> None:
+    assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.25))[1] == 0
+    assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.8))[1] > 0
+
+
+def test_the_demand_is_what_cameras_use_of_what_they_may() -> None:
+    demand = ALL
+    for _ in range(600):
+        demand = next_demand(demand, 0.2, 0.8, 1.0, 1.0)
+    assert 0.15 < demand.frames * demand.use_at_full < 0.3
+    for _ in range(60):
+        demand = next_demand(demand, 0.6, 0.8, 1.0, 1.0)
+    assert demand.frames > 0.55
