@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from appliance.flow.inference import Network
+from appliance.identity.roles import Role
 from appliance.service import run
 from appliance.settings import loader
 from appliance.settings.schema import Settings
@@ -113,6 +115,10 @@ class Running:
     def report(self) -> dict[str, Any]:
         """The current content of `/health`."""
         return report.of_snapshot(self.started.parts.vitals.snapshot())
+
+    def add_token(self, role: Role = Role.OPERATOR) -> str:
+        """A new token of this role."""
+        return self.started.parts.entrance.tokens.add(f"{role.value} {secrets.token_hex(4)}", role).token
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Running]]

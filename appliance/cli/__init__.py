@@ -25,6 +25,7 @@ from appliance.cli import (
     serve,
     settings,
     support_bundle,
+    token,
 )
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
@@ -60,5 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))
     cameras.add(commands.add_parser("cameras", help="list and forget the cameras of the running service"))
+    token.add(commands.add_parser("token", help="make, list, rotate and revoke tokens; approve cameras"))
+    token.add_audit(commands)
     model.add(commands.add_parser("model", help="list, get, activate, export and quantize models"))
     return parser

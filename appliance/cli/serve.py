@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import faulthandler
 import os
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +25,7 @@ from appliance.timeline import Timeline
 if TYPE_CHECKING:
     from appliance.flow.inference import Network
     from appliance.service import run
+    from appliance.service.entrance import FirstToken
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -102,6 +104,21 @@ def _banner(settings: Settings, started: run.Started) -> Iterator[str]:
         yield f"  for `appliance camera --to`: {(others or [first])[0]}#sha256={presented.facts.key_pin}"
     if settings.server.host in _LOOPBACK:
         yield "  Only this machine can connect. To open it to the network: server.host (make run HOST=0.0.0.0)"
+    if started.first_token is not None:
+        yield from _first_token(started.first_token, (others or [first])[0])
+
+
+def _first_token(first: FirstToken, url: str) -> Iterator[str]:
+    """The operator's token, for a terminal; a log would keep it."""
+    from appliance.commands.qr_code import qr_code
+
+    if not sys.stdout.isatty():
+        yield f"  the operator's token is in {first.path} until it is used"
+        return
+    sign_in = f"{url.partition('#')[0]}#token={first.token}"
+    yield f"  operator's token, shown only this once: {first.token}"
+    yield f"  or open {sign_in}"
+    yield from qr_code(sign_in)
 
 
 def _choose(arguments: argparse.Namespace) -> Chosen:

@@ -15,6 +15,8 @@ from msgspec import Struct
 from appliance.control.callers import peer_of
 from appliance.control.protocol import (
     ActivateRequest,
+    AddTokenRequest,
+    AuditList,
     CameraList,
     ErasePromise,
     EraseRequest,
@@ -23,7 +25,14 @@ from appliance.control.protocol import (
     GovernorStatus,
     GovernorSwitch,
     HoldRequest,
+    MadeToken,
     ModelLocation,
+    PairingAnswer,
+    PairingLine,
+    PairingList,
+    TokenLine,
+    TokenList,
+    TokenName,
     TrialResult,
 )
 from appliance.errors import ApplianceError
@@ -85,6 +94,38 @@ class Control:
     def erase(self, *, factory_reset: bool) -> ErasePromise:
         """Have the data of the installed service erased."""
         return _decode(self._request("POST", "/erase", EraseRequest(factory_reset)), ErasePromise)
+
+    def tokens(self) -> TokenList:
+        """All tokens, without their secrets."""
+        return _decode(self._request("GET", "/tokens"), TokenList)
+
+    def add_token(self, name: str, role: str) -> MadeToken:
+        """Make a token."""
+        return _decode(self._request("POST", "/token/add", AddTokenRequest(name, role)), MadeToken)
+
+    def revoke_token(self, name: str) -> TokenLine:
+        """Revoke a token, and end its connections."""
+        return _decode(self._request("POST", "/token/revoke", TokenName(name)), TokenLine)
+
+    def rotate_token(self, name: str) -> MadeToken:
+        """Replace a token's secret, and end the connections of the former one."""
+        return _decode(self._request("POST", "/token/rotate", TokenName(name)), MadeToken)
+
+    def pairings(self) -> PairingList:
+        """The cameras that wait for approval."""
+        return _decode(self._request("GET", "/pairings"), PairingList)
+
+    def approve(self, name: str, code: str = "") -> TokenLine:
+        """Let a waiting camera in."""
+        return _decode(self._request("POST", "/pairing/approve", PairingAnswer(name, code)), TokenLine)
+
+    def refuse(self, name: str, code: str = "") -> PairingLine:
+        """Send a waiting camera away."""
+        return _decode(self._request("POST", "/pairing/refuse", PairingAnswer(name, code)), PairingLine)
+
+    def audit(self) -> AuditList:
+        """The most recent actions."""
+        return _decode(self._request("GET", "/audit"), AuditList)
 
     def _request(self, method: str, url: str, body: Struct | None = None, timeout_s: float = _TIMEOUT_S) -> bytes:
         forbidden: Path | None = None

@@ -207,3 +207,76 @@ class CameraAreas(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     zones: Annotated[dict[AreaName, DrawnZone], Meta(max_length=16)] = {}
     masks: Annotated[dict[AreaName, AreaOutline], Meta(max_length=16)] = {}
+
+
+class AddTokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /token/add`."""
+
+    name: str
+    role: str
+
+
+class TokenName(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /token/revoke` and `POST /token/rotate`."""
+
+    name: str
+
+
+class MadeToken(Struct, frozen=True):
+    """A new token. This is the only time that it is shown."""
+
+    name: str
+    role: str
+    token: str
+
+
+class TokenLine(Struct, frozen=True):
+    """A token, without its secret. `made_at`: seconds since 1970."""
+
+    name: str
+    role: str
+    made_at: int
+
+
+class TokenList(Struct, frozen=True):
+    """`GET /tokens`."""
+
+    tokens: tuple[TokenLine, ...]
+
+
+class PairingLine(Struct, frozen=True):
+    """A camera that waits for approval. `code`: what the camera shows."""
+
+    name: str
+    code: str
+    address: str
+
+
+class PairingList(Struct, frozen=True):
+    """`GET /pairings`."""
+
+    waiting: tuple[PairingLine, ...]
+
+
+class PairingAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /pairing/approve` and `POST /pairing/refuse`."""
+
+    name: str
+    code: str = ""
+
+
+class AuditLine(Struct, frozen=True):
+    """One action. `wall_s`: seconds since 1970. `who`: name and role."""
+
+    wall_s: float
+    who: str
+    address: str
+    action: str
+    ok: bool
+    fields: dict[str, str | int | float | bool | None]
+
+
+class AuditList(Struct, frozen=True):
+    """`GET /audit`: the newest first."""
+
+    entries: tuple[AuditLine, ...]

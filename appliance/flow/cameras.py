@@ -32,7 +32,6 @@ _FORGET_S = 60.0
 class CameraPolicy:
     """One camera's settings."""
 
-    token: str = ""
     weight: float = 1.0
     priority: int = 0
     min_interval_s: float = 0.0

@@ -3,7 +3,7 @@ web/page/pt-BR.json has the texts in Portuguese."""
 
 from __future__ import annotations
 
-from appliance.health.checks import cameras, control, heat, links, memory, power, sight, storage, traffic
+from appliance.health.checks import access, cameras, control, heat, links, memory, power, sight, storage, traffic
 from appliance.health.findings import Check
 from appliance.values import Severity
 
@@ -39,6 +39,11 @@ CATALOGUE = (
     Check(traffic.cameras_too_fast, after_s=60, severities=(Severity.INFO,)),
     Check(traffic.results_dropped),
     Check(cameras.camera_silent),
+    Check(access.auth_off),
+    Check(access.tokens_unusable, severities=(Severity.CRITICAL,)),
+    Check(access.token_guessing),
+    Check(access.name_taken),
+    Check(access.pairing_waiting, severities=(Severity.INFO,)),
     Check(control.last_cooling_state, severities=(Severity.DEGRADED, Severity.CRITICAL)),
     Check(control.governor_held, severities=(Severity.INFO,)),
     Check(control.safe_mode, severities=(Severity.CRITICAL,)),

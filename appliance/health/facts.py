@@ -61,6 +61,24 @@ class CertificateNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessNotices:
+    """What an operator should know about who gets in."""
+
+    open_to_all: bool = False
+    """Other machines need no token."""
+    tokens_problem: str | None = None
+    """Why no operator can sign in."""
+    guesses: int = 0
+    """Wrong tokens in the last ten minutes, if there are many."""
+    guessed_from: str = ""
+    """The address that most of them came from."""
+    contested: tuple[str, ...] = ()
+    """Names that several cameras claim."""
+    waiting: tuple[str, ...] = ()
+    """Cameras that wait for approval, each with its code."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notices:
     """Problems that the service's parts report, each as a sentence."""
 
@@ -85,6 +103,7 @@ class Notices:
     """Which broker is not connected, and why."""
     webhook_problem: str | None = None
     """Which receivers do not accept events, and why."""
+    access: AccessNotices = field(default_factory=AccessNotices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class Identity:
     """The only name that it may push frames under; None: any."""
     credential: str | None = None
     """The id of the token or setting that it presented; None: it presented none."""
+    issued: bool = False
+    """Its token was made by `appliance token`, not written into the settings."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.role.value if self.role else 'no role'})"
@@ -73,21 +75,27 @@ def of_role(name: str, role: Role, address: str = "", credential: str | None = N
 class AccessDenied(ApplianceError):
     """The caller lacks a permission.
 
-    Codes: unauthorized (present a token), forbidden (another role is required).
+    Codes: unauthorized (present a token), forbidden (another role is required), too_many_attempts, setup_needed (no
+    operator has a token yet), pairing_pending (an operator has to approve the camera), name_taken.
+    `retry_after_s` None: the same attempt will never succeed.
     """
 
     code = "unauthorized"
+
+    def __init__(self, message: str, code: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, code)
+        self.retry_after_s = retry_after_s
 
 
 def check(who: Identity, permission: May) -> None:
     """Raise AccessDenied if the caller lacks the permission."""
     if permission in who.may:
         return
-    if who.role is None:
+    if who.credential is None:
         raise AccessDenied(
             "unauthorized: this needs a token. Create one on the device: appliance token add NAME --role ROLE"
         )
     raise AccessDenied(
-        f"forbidden: the token '{who.name}' has the role {who.role.value}, which does not include '{permission.value}'",
+        f"forbidden: the token of {who} does not permit this ('{permission.value}')",
         "forbidden",
     )

@@ -16,6 +16,7 @@ from appliance.control import erase as erase_control
 from appliance.control import governor as governor_control
 from appliance.control.models import ModelVerbs
 from appliance.control.service import ServiceHandles, ServiceVerbs
+from appliance.control.tokens import TokenVerbs
 from appliance.control.verbs import Verb, VerbRefused, perform
 from appliance.device.erasure import Erasure
 from appliance.device.log_tail import LogTail
@@ -37,6 +38,7 @@ class Actions:
         models: ModelVerbs,
         service: ServiceHandles,
         areas: DrawnAreas,
+        tokens: TokenVerbs,
         *,
         detector: Detector,
         governor: Governor,
@@ -53,7 +55,9 @@ class Actions:
             **camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel),
             **area_control.verbs(areas.keep),
             **erase_control.verbs(erasure),
+            **tokens.verbs(),
         }
+        self._without_a_button = frozenset(tokens.verbs())
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
         self._bundling = asyncio.Lock()
         self._possible: dict[str, Callable[[], bool]] = {
@@ -74,7 +78,11 @@ class Actions:
     async def offer(self) -> dict[str, Any]:
         """The actions that are possible now, and what they may choose from."""
         models, previous = await asyncio.to_thread(lambda: (self._models.known(), self._models.previous()))
-        names = [name for name in self._verbs if self._possible.get(name, lambda: True)()]
+        names = [
+            name
+            for name in self._verbs
+            if name not in self._without_a_button and self._possible.get(name, lambda: True)()
+        ]
         if previous is None:
             names.remove("roll_back")
         network = self._detector.network

@@ -47,7 +47,6 @@ from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
 from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
-from appliance.identity.audit import Audit
 from appliance.links.links import Links
 from appliance.links.mqtt.link import Commands
 from appliance.models import active
@@ -57,6 +56,7 @@ from appliance.service.actions import Actions
 from appliance.service.changes import Changes
 from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.encryption import Encryption
+from appliance.service.entrance import Entrance
 from appliance.service.reload import Reload
 from appliance.service.spare import Spare
 from appliance.settings.schema import Settings
@@ -67,7 +67,7 @@ from appliance.vitals import Delivery, Vitals
 from appliance.web import actions as page_actions
 from appliance.web import areas as area_routes
 from appliance.web import health as health_routes
-from appliance.web import metrics
+from appliance.web import metrics, session
 from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.connections import Connections
@@ -149,8 +149,7 @@ class Parts:
     roster_keeper: RosterKeeper
     vitals: Vitals
     links: Links
-    audit: Audit
-    """Who did what."""
+    entrance: Entrance
     tail: LogTail
     restart: asyncio.Event
     """Set to have the service stop and start again."""
@@ -171,9 +170,9 @@ def build(given: Given, loaded: Loaded) -> Parts:
     roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
 
     # What may change while it runs.
-    access, encryption = Access(from_settings.access_rules(settings)), Encryption(settings)
+    encryption, entrance = Encryption(settings), _entrance(settings, path, clock)
     areas = DrawnAreas(folder, settings, lambda name: name in roster)
-    changes = _changes(settings, access, encryption, limiter, path, governor, roster, areas)
+    changes = _changes(settings, entrance, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
     activation = _activation(given, path)
@@ -185,15 +184,16 @@ def build(given: Given, loaded: Loaded) -> Parts:
     activation.on_swap(rebuild.network_swapped)
 
     # What it knows about itself, and the way in.
-    spare = Spare(clock)
-    watch = _watch(folder, clock)
+    spare, watch = Spare(clock), _watch(folder, clock)
     vitals = _vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     links = linking.build_links(settings, path.feed, path.book, vitals, _commands(governor, canary), clock)
-    vitals.notices = lambda: _notices(given, reloads, rebuild, activation, spare, encryption, links, areas, path)
+    vitals.notices = lambda: _notices(
+        given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance
+    )
     vitals.tls = encryption.state
-    audit, tail, restart = Audit(), LogTail(), asyncio.Event()
+    tail, restart = LogTail(), asyncio.Event()
     service = _service_handles(given, detector, governor, canary, changes, reloads, restart)
-    offered = _offered(given, activation, service, areas, path, governor, vitals, tail, audit)
+    offered = _offered(given, activation, service, areas, path, governor, vitals, tail, entrance)
     return Parts(
         settings=settings,
         limiter=limiter,
@@ -211,11 +211,16 @@ def build(given: Given, loaded: Loaded) -> Parts:
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         links=links,
-        audit=audit,
+        entrance=entrance,
         tail=tail,
         restart=restart,
-        app=_way_in(settings, clock, access, encryption, path, vitals, offered, areas),
+        app=_way_in(settings, clock, entrance, encryption, path, vitals, offered, areas),
     )
+
+
+def _entrance(settings: Settings, path: FramePath, clock: Clock) -> Entrance:
+    access = Access(from_settings.access_rules(settings))
+    return Entrance(access, from_settings.state_dir(settings), path.publisher, path.connections, clock)
 
 
 def _offered(
@@ -227,7 +232,7 @@ def _offered(
     governor: Governor,
     vitals: Vitals,
     tail: LogTail,
-    audit: Audit,
+    entrance: Entrance,
 ) -> Actions:
     """What the page offers to do."""
     models = ModelVerbs(activation, Path(given.settings.model.dir), given.written.model.name)
@@ -235,11 +240,12 @@ def _offered(
         models,
         service,
         areas,
+        entrance.token_verbs,
         detector=path.detector,
         governor=governor,
         vitals=vitals,
         tail=tail,
-        audit=audit,
+        audit=entrance.audit,
         erasure=Erasure(from_settings.state_dir(given.settings)),
     )
 
@@ -273,7 +279,7 @@ def _service_handles(
 
 def _changes(
     settings: Settings,
-    access: Access,
+    entrance: Entrance,
     encryption: Encryption,
     limiter: ConnectionLimiter,
     path: FramePath,
@@ -283,7 +289,7 @@ def _changes(
 ) -> Changes:
     return Changes(
         settings,
-        access=access,
+        entrance=entrance,
         encryption=encryption,
         limiter=limiter,
         book=path.book,
@@ -462,6 +468,7 @@ def _notices(
     links: Links,
     areas: DrawnAreas,
     path: FramePath,
+    entrance: Entrance,
 ) -> Notices:
     stays, network = rebuild.problem, path.detector.network
     classes = network.info.classes if network else None
@@ -479,13 +486,14 @@ def _notices(
         else from_settings.unknown_classes(areas.settings, areas.by_camera, classes),
         mqtt_problem=links.mqtt_problem,
         webhook_problem=links.webhook_problem,
+        access=entrance.notices(),
     )
 
 
 def _way_in(
     settings: Settings,
     clock: Clock,
-    access: Access,
+    entrance: Entrance,
     encryption: Encryption,
     path: FramePath,
     vitals: Vitals,
@@ -493,12 +501,12 @@ def _way_in(
     areas: DrawnAreas,
 ) -> web.Application:
     """Socket.IO, HTTP and the page."""
-    server = settings.server
+    server, authenticator = settings.server, entrance.authenticator
     parser = from_settings.frame_parser(settings, clock, path.book.view_of)
     SocketEvents(
         path.socket_server,
         options=from_settings.socket_options(settings),
-        access=access,
+        arrivals=entrance.arrivals,
         parser=parser,
         detector=path.detector,
         book=path.book,
@@ -516,14 +524,15 @@ def _way_in(
         event_picture=path.feed.pictures.get,
         routes=[
             *page.routes(),
-            *health_routes.routes(vitals, respond, page),
+            *health_routes.routes(vitals, respond, page, authenticator.access),
             *page_actions.routes(offered, respond),
             *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
-            *VisionApi(path.detector, parser, respond, access).routes(),
+            *VisionApi(path.detector, parser, respond, authenticator).routes(),
+            *session.routes(authenticator, entrance.audit, respond),
         ],
         respond=respond,
-        access=access,
+        authenticator=authenticator,
         websocket_deflate=server.websocket_deflate,
         connections=path.connections,
         door=encryption.door,

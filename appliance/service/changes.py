@@ -13,8 +13,8 @@ from appliance.health.roster import Roster
 from appliance.service import from_settings, loading
 from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.encryption import Encryption
+from appliance.service.entrance import Entrance
 from appliance.settings.schema import Settings
-from appliance.web.access import Access
 from appliance.web.ingress.limiter import ConnectionLimiter
 
 
@@ -25,7 +25,7 @@ class Changes:
         self,
         settings: Settings,
         *,
-        access: Access,
+        entrance: Entrance,
         encryption: Encryption,
         limiter: ConnectionLimiter,
         book: CameraBook,
@@ -37,7 +37,7 @@ class Changes:
     ) -> None:
         self.settings = settings
         """In force."""
-        self._access, self._encryption, self._limiter, self._book = access, encryption, limiter, book
+        self._entrance, self._encryption, self._limiter, self._book = entrance, encryption, limiter, book
         self._detector, self._governor = detector, governor
         self._roster, self._feed, self._areas = roster, feed, areas
         areas.on_change = self.look_again
@@ -50,7 +50,7 @@ class Changes:
     def reload(self, settings: Settings) -> None:
         """Put new settings into force, as far as they may change in a running service."""
         self.settings = settings
-        self._access.apply(from_settings.access_rules(settings))
+        self._entrance.follow(from_settings.access_rules(settings))
         self._encryption.follow(settings)
         self._limiter.limits = from_settings.ingress_limits(settings)
         self._book.follow(from_settings.camera_policies(settings))

@@ -91,9 +91,7 @@ def governor_policy(settings: Settings, network: Network | None, known: DevicePr
 def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     """The settings of each camera by name."""
     return {
-        camera_names.normal(name) or name: CameraPolicy(
-            camera.token, camera.weight, camera.priority, camera.min_interval_s
-        )
+        camera_names.normal(name) or name: CameraPolicy(camera.weight, camera.priority, camera.min_interval_s)
         for name, camera in settings.cameras.items()
     }
 
@@ -149,6 +147,15 @@ def access_rules(settings: Settings) -> AccessRules:
         allowed_hosts=(*server.allowed_hosts, server.host),
         cors_origins=server.cors_origins,
         proxies=networks(server.trusted_proxies),
+        camera_tokens={
+            camera_names.normal(name) or name: camera.token for name, camera in settings.cameras.items() if camera.token
+        },
+        auth=settings.access.auth == "on",
+        trust_loopback=settings.access.loopback == "operator",
+        health=settings.access.health,
+        metrics=settings.access.metrics,
+        name_taken=settings.access.name_taken,
+        pairing=settings.access.pairing,
     )
 
 

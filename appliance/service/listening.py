@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import errno
+import ipaddress
 import logging
 import socket
 import ssl
@@ -83,6 +84,12 @@ class Port:
         """The TCP port; 0 for a Unix socket."""
         name = self._listeners[0].getsockname() if self._listeners else ()
         return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines can reach it."""
+        names = [listener.getsockname() for listener in self._listeners]
+        return any(isinstance(name, tuple) and not ipaddress.ip_address(name[0]).is_loopback for name in names)
 
     async def run(self) -> None:
         """Accept connections until cancelled."""

@@ -22,6 +22,12 @@ from appliance.settings.schema import Settings
 log = logging.getLogger(__name__)
 
 LIVE = (
+    "access.auth",
+    "access.health",
+    "access.loopback",
+    "access.metrics",
+    "access.name_taken",
+    "access.pairing",
     "cameras",
     "events.enabled",
     "events.min_confidence",

@@ -40,7 +40,7 @@ def reports(parts: Parts) -> Mapping[str, StateReport]:
         entries = [
             {"at": date(one.wall_s), "who": one.who, "address": one.address, "action": one.action, "ok": one.ok,
              **one.fields}
-            for one in parts.audit.latest()
+            for one in parts.entrance.audit.latest()
         ]  # fmt: skip
         return json.dumps(entries, indent=1).encode()
 

@@ -20,6 +20,7 @@ from appliance.control import models as model_control
 from appliance.control import server as control
 from appliance.control import socket_path
 from appliance.control import state as state_control
+from appliance.control import tokens as token_control
 from appliance.device import systemd
 from appliance.device.erasure import Erasure
 from appliance.errors import ConfigError, EngineError, ModelError
@@ -28,6 +29,7 @@ from appliance.ports import Notifier
 from appliance.service import demo_camera, from_settings, loading, mdns
 from appliance.service.addresses import addresses, ipv4_addresses
 from appliance.service.build import Given, Loaded, LoadNetwork, Parts, build, in_safe_mode
+from appliance.service.entrance import FirstToken
 from appliance.service.listening import Port, listen
 from appliance.service.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.service.reports import reports
@@ -48,6 +50,8 @@ class Started:
 
     port: int
     parts: Parts
+    first_token: FirstToken | None = None
+    """The operator's token, if this start has made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ async def serve(
         await parts.encryption.refresh()
         connect = handlers(runner, parts.limiter)
         port = await listen(surroundings.passed, server.host, server.port, parts.limiter, connect, lambda: tls.context)
-        started = Started(port.number, parts)
+        started = Started(port.number, parts, await parts.entrance.first_start(exposed=port.exposed))
         hooks.started(started)
         with parts.tail.attached():
             await _run(started, hooks, surroundings, runner, port, given)
@@ -157,15 +161,8 @@ async def _run(
         every_s=ping_every_s(systemd.watchdog_s()),
     )
     socket = socket_path.control_socket(os.environ, os.getuid())
-    models = model_control.routes(
-        parts.activation, parts.audit, Path(parts.settings.model.dir), given.written.model.name
-    )
-    vitals = parts.vitals
-    camera_verbs = camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel)
-    known = camera_control.routes(vitals.known_cameras, camera_verbs, parts.audit)
-    erase = erase_control.routes(Erasure(from_settings.state_dir(parts.settings)), parts.audit)
-    more = [*models, *known, *state_control.routes(reports(parts)), *erase]
-    controls = control.listening(parts.governor, parts.audit, socket, more)
+    verbs = control_verbs(parts, configured=given.written.model.name)
+    controls = control.listening(parts.governor, parts.entrance.audit, socket, verbs)
     async with controls, anyio.create_task_group() as group:
         # Frames need these: where one fails, the service ends, and systemd starts it again.
         group.start_soon(port.run, name="port")
@@ -183,12 +180,26 @@ async def _run(
             ("events", path.feed.run),
             ("certificate", parts.encryption.run),
             *parts.links.tasks(),
+            ("entrance", parts.entrance.run),
             ("reload", lambda: parts.reloads.run(given.reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)
         await _until_stopped(started, hooks, surroundings)
         await _stop(parts, runner, port, keep_waiting=bool(surroundings.passed))
         group.cancel_scope.cancel()
+
+
+def control_verbs(parts: Parts, configured: str) -> list[web.RouteDef]:
+    """What the control socket serves besides the governor. `configured`: the model that the settings name."""
+    entrance, vitals = parts.entrance, parts.vitals
+    cameras = camera_control.verbs(vitals.known_cameras, vitals.roster.remove, vitals.roster.relabel)
+    return [
+        *model_control.routes(parts.activation, entrance.audit, Path(parts.settings.model.dir), configured),
+        *camera_control.routes(vitals.known_cameras, cameras, entrance.audit),
+        *state_control.routes(reports(parts)),
+        *erase_control.routes(Erasure(from_settings.state_dir(parts.settings)), entrance.audit),
+        *token_control.routes(entrance.token_verbs, entrance.tokens, entrance.pairings, entrance.audit),
+    ]
 
 
 async def _until_stopped(started: Started, hooks: Hooks, surroundings: Surroundings) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from appliance.web.clients import Networks
 
@@ -18,6 +19,20 @@ class AccessRules:
     """For /v1/vision."""
     require_token: bool = False
     """Refuse cameras that have no token of their own."""
+    camera_tokens: Mapping[str, str] = field(default_factory=dict)
+    """By camera; for `process_frame` under its name."""
+    auth: bool = True
+    """False: strangers may do all but operate the device."""
+    trust_loopback: bool = True
+    """Programs on this device need no token."""
+    health: str = "state"
+    """What strangers see under /health: `state`, `full` or `none`."""
+    metrics: str = "token"
+    """Who sees /metrics: `token` (or a program on this device) or `anyone`."""
+    name_taken: str = "replace"
+    """What happens when a camera connects under a name that is in use: `replace`, `refuse` or `share`."""
+    pairing: bool = True
+    """Cameras without a token may ask for approval."""
     max_connections: int = 2000
     allowed_hosts: tuple[str, ...] = ()
     """Host names of this device in addition to the detected ones."""

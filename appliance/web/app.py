@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from appliance.values import Frame
 from appliance.web import identify, origins, plain_http
-from appliance.web.access import Access, same
+from appliance.web.authenticator import Authenticator
 from appliance.web.connections import Connections
 from appliance.web.ingress.guard import guard
 from appliance.web.plain_http import Door
@@ -36,17 +36,18 @@ def make_app(
     event_picture: Callable[[str], Frame | None],
     routes: Iterable[web.RouteDef],
     respond: Respond,
-    access: Access,
+    authenticator: Authenticator,
     websocket_deflate: bool,
     connections: Connections,
     door: Door,
 ) -> web.Application:
     """Build the application."""
+    access = authenticator.access
     middlewares = [
         guard,
         origins.middleware(access, respond),
         plain_http.middleware(access, door, respond),
-        identify.middleware(access, respond),
+        identify.middleware(authenticator, respond),
     ]
     if not websocket_deflate:
         middlewares.append(_without_deflate)
@@ -56,28 +57,24 @@ def make_app(
     app.add_routes(
         [
             *routes,
-            _picture_route("/cameras/{key}/latest.jpg", publisher.latest, _NO_PICTURE, respond, access),
-            _picture_route("/events/{key}/picture.jpg", event_picture, _NO_EVENT_PICTURE, respond, access),
+            _picture_route("/cameras/{key}/latest.jpg", publisher.latest, _NO_PICTURE, respond),
+            _picture_route("/events/{key}/picture.jpg", event_picture, _NO_EVENT_PICTURE, respond),
         ]
     )
     return app
 
 
 def _picture_route(
-    path: str, picture_of: Callable[[str], Frame | None], missing: str, respond: Respond, access: Access
+    path: str, picture_of: Callable[[str], Frame | None], missing: str, respond: Respond
 ) -> web.RouteDef:
     async def latest(request: web.Request) -> web.Response:
-        expected = access.rules.viewer_token
-        if expected and not same(request.query.get("token", ""), expected):
-            return respond({"error": "viewer token required (?token=…)", "code": "unauthorized"}, 401)
         frame = picture_of(request.match_info["key"])
         if frame is None:
             return respond({"error": missing, "code": "no_picture"}, 404)
-        return web.Response(
-            body=frame.picture.data,
-            content_type=f"image/{frame.picture.format}",
-            headers={"X-Frame-Id": json.dumps(frame.frame_id), "Cache-Control": "no-store"},
-        )
+        headers = {"X-Frame-Id": json.dumps(frame.frame_id), "Cache-Control": "no-store"}
+        if "token" in request.query:  # a dashboard that was given a token may show it
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return web.Response(body=frame.picture.data, content_type=f"image/{frame.picture.format}", headers=headers)
 
     return web.get(path, latest)
 
@@ -99,3 +96,6 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Content-Security-Policy", _CSP)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+    # Pages of other origins cannot show what a browser on this device may see without a token.
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")

@@ -64,13 +64,24 @@ class Connections:
 
     async def drop(self, eio_sid: str | None, why: str) -> None:
         """Close the connection of a client that sent malformed data."""
-        client = self._server.eio.sockets.get(eio_sid)
         request = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
         peer = request.remote if request is not None else "unknown"
         log.warning(
             "closed the connection of %s: malformed packet (%s)", peer, why[:200],
             extra={"kind": "bad_packet", "code": "bad_packet"},
         )  # fmt: skip
+        await self._close_client(eio_sid, request)
+
+    async def end(self, sid: str, why: str) -> None:
+        """Close the connection of a Socket.IO client. It may connect again."""
+        eio_sid = self._server.manager.eio_sid_from_sid(sid, "/")
+        request = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
+        peer = request.remote if request is not None else "unknown"
+        log.warning("closed the connection of %s: %s", peer, why, extra={"kind": "ended", "reason": why})
+        await self._close_client(eio_sid, request)
+
+    async def _close_client(self, eio_sid: str | None, request: web.BaseRequest | None) -> None:
+        client = self._server.eio.sockets.get(eio_sid)
         if client is not None:
             await client.close(wait=False, abort=True)
             self._server.eio.sockets.pop(eio_sid, None)

@@ -8,22 +8,35 @@ from typing import cast, get_args
 from aiohttp import web
 
 from appliance.health import history
+from appliance.identity.roles import May
 from appliance.vitals import Vitals
 from appliance.web import health_text
+from appliance.web.access import Access
+from appliance.web.identify import identify, require
 from appliance.web.page_files import Page
-from appliance.web.report import of_snapshot
+from appliance.web.payloads import Payload
+from appliance.web.report import of_snapshot, state_of
 from appliance.web.respond import Respond, encode
 
 
-def routes(vitals: Vitals, respond: Respond, page: Page) -> list[web.RouteDef]:
+def routes(vitals: Vitals, respond: Respond, page: Page, access: Access) -> list[web.RouteDef]:
     """`/health` and the routes under it. `/health` is the page for browsers, text where that is accepted, else JSON."""
+
+    def sees_all(request: web.Request) -> bool:
+        """Whether the caller sees more than the state. Raises AccessDenied if it may not even see that."""
+        if access.rules.health == "full" or May.STATE in identify(request).may:
+            return True
+        if access.rules.health == "none":
+            require(request, May.STATE)
+        return False
 
     async def report(request: web.Request) -> web.StreamResponse:
         accepted = request.headers.get("Accept", "")
         if "text/html" in accepted:
             return await page.index(request)
         snapshot = vitals.snapshot()
-        payload, status = of_snapshot(snapshot), 503 if snapshot.status == "critical" else 200
+        payload = of_snapshot(snapshot) if sees_all(request) else state_of(snapshot)
+        status = 503 if snapshot.status == "critical" else 200
         if "text/plain" in accepted:
             return web.Response(text=health_text.of_payload(payload), status=status)
         return respond(payload, status)
@@ -33,7 +46,9 @@ def routes(vitals: Vitals, respond: Respond, page: Page) -> list[web.RouteDef]:
 
     async def ready(request: web.Request) -> web.Response:
         snapshot = vitals.snapshot()
-        payload = {"ready": snapshot.ready, "canary": snapshot.canary.message}
+        payload: Payload = {"ready": snapshot.ready}
+        if sees_all(request):
+            payload["canary"] = snapshot.canary.message
         return respond(payload, 200 if snapshot.ready else 503)
 
     async def history_excerpt(request: web.Request) -> web.Response:

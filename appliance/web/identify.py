@@ -1,23 +1,28 @@
 """Who sent a request, and whether it may have what it asks for.
 
-A handler calls `who = require(request, May.OPERATE)`, or `identify(request)` if anyone may call it.
+`policy.py` says what each route requires; a route that it does not list requires an operator. A handler calls
+`identify(request)` for the caller's name, and `require(request, May.VIEW)` where the permission depends on the content.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from appliance.identity.roles import AccessDenied, Identity, May, Role, check, of_role
-from appliance.web.access import Access
-from appliance.web.clients import client_of
-from appliance.web.origins import may_use
+from appliance.identity.roles import AccessDenied, Identity, May, check
+from appliance.web import policy
+from appliance.web.authenticator import Authenticator
 from appliance.web.respond import Respond
 
 _WHO: Any = web.RequestKey("who", Identity) if hasattr(web, "RequestKey") else "appliance.who"  # aiohttp < 3.14
-_STATUS = {"unauthorized": 401, "forbidden": 403}
+STATUS = {"unauthorized": 401, "forbidden": 403, "setup_needed": 403, "too_many_attempts": 429}
+_SETUP = (
+    "this device has no operator yet. On the device itself, run: "
+    "sudo appliance token add NAME --role operator"
+)  # fmt: skip
 
 
 def identify(request: web.Request) -> Identity:
@@ -33,33 +38,37 @@ def require(request: web.Request, permission: May) -> Identity:
     return who
 
 
-def middleware(access: Access, respond: Respond) -> Any:
-    """Identify each caller, and answer requests that are denied."""
+def middleware(authenticator: Authenticator, respond: Respond) -> Any:
+    """Identify each caller, and refuse what it may not do."""
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            request[_WHO] = caller(request, access)
+            who = request[_WHO] = authenticator.of_request(request)
+            if (
+                who.credential is None
+                and request.path not in policy.SETUP_ROUTES
+                and authenticator.needs_setup(request)
+            ):
+                raise AccessDenied(_SETUP, "setup_needed")
+            permission = policy.required(request)
+            if permission is May.METRICS and authenticator.access.rules.metrics == "anyone":
+                permission = None
+            if permission is May.VIEW and May.VIEW not in who.may and "token" in request.query:
+                who = request[_WHO] = authenticator.of_token(request, request.query["token"])
+            if permission is not None:
+                check(who, permission)
             return await handler(request)
         except AccessDenied as error:
             return refuse(error)
 
     def refuse(error: AccessDenied) -> web.Response:
-        status = _STATUS.get(error.code, 403)
-        return respond({"success": False, "error": str(error), "code": error.code, "duration": 0}, status)
+        body = {"success": False, "error": str(error), "code": error.code, "duration": 0}
+        response = respond(body, STATUS.get(error.code, 403))
+        if response.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if error.retry_after_s is not None:
+            response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        return response
 
     return authenticate
-
-
-def caller(request: web.BaseRequest, access: Access) -> Identity:
-    """A program on this device is an operator; anyone else may do all but operate it."""
-    client = client_of(request, access.rules.proxies)
-    if client.local and _own_page(request):
-        return of_role("loopback", Role.OPERATOR, client.address)
-    return Identity("anyone", None, client.address, frozenset(May) - {May.OPERATE})
-
-
-def _own_page(request: web.BaseRequest) -> bool:
-    """Whether the request comes from no web page, or from one that this service has served."""
-    origin = request.headers.get("Origin", "")
-    return not origin or may_use(origin, (request.headers.get("Host", ""),), ())

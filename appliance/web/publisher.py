@@ -102,6 +102,10 @@ class Publisher:
         self._pending.discard(sid)
         return client.camera
 
+    def clients_of(self, camera: str) -> tuple[str, ...]:
+        """The clients that send under this name."""
+        return tuple(self._of_camera.get(camera, ()))
+
     def camera_of(self, sid: str) -> str | None:
         client = self._clients.get(sid)
         return client.camera if client else None

@@ -67,6 +67,16 @@ def of_service(service: ServiceState, wall_s: float) -> Payload:
     }
 
 
+def state_of(snapshot: Snapshot) -> Payload:
+    """What `/health` says to a stranger."""
+    return {
+        "schema": 1,
+        "status": snapshot.status,
+        "timestamp": round(snapshot.wall_s, 3),
+        "timestamp_iso": date(snapshot.wall_s),
+    }
+
+
 def of_findings(findings: tuple[Finding, ...], now_s: float, wall_s: float) -> list[Payload]:
     """Findings with dates. `now_s` (monotonic) and `wall_s` (since 1970) are the same moment on two clocks."""
     return [

@@ -15,17 +15,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import socketio
-
 from appliance import __version__, camera_names
 from appliance.errors import BadFrame, Refused, did_you_mean
 from appliance.events.feed import EventFeed
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
+from appliance.identity.roles import AccessDenied, May
 from appliance.values import CameraLimits, Failed, Receipt, Skipped
 from appliance.web import payloads
-from appliance.web.access import Access, same
+from appliance.web.arrivals import TRY_AGAIN_S, Arrival, Arrivals, default_name
+from appliance.web.authenticator import text_of
 from appliance.web.connections import Connections
 from appliance.web.frame_parser import FrameParser, frame_id_of
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
@@ -36,8 +36,6 @@ from appliance.web.socket_server import SocketOptions
 
 log = logging.getLogger(__name__)
 
-_TRY_AGAIN_S = 10.0
-"""When a client that was refused for lack of capacity, or because of an internal error, may try again."""
 _INTERNAL = Failed(
     "internal_error", "internal error while processing this frame; see the device's log. Send the next frame"
 )
@@ -65,7 +63,7 @@ class SocketEvents:
         server: Any,
         *,
         options: SocketOptions,
-        access: Access,
+        arrivals: Arrivals,
         parser: FrameParser,
         detector: Detector,
         book: CameraBook,
@@ -75,11 +73,10 @@ class SocketEvents:
         refusals: RefusalThrottle,
         feed: EventFeed,
     ) -> None:
-        self._options, self._access, self._parser = options, access, parser
+        self._options, self._arrivals, self._parser = options, arrivals, parser
         self._detector, self._book, self._pace, self._publisher = detector, book, pace, publisher
-        self._may_subscribe: set[str] = set()
         self._numbers = itertools.count(1)
-        self._refusals, self._feed = refusals, feed
+        self._refusals, self._feed, self._connections = refusals, feed, connections
         server.on("connect", self.connect)
         server.on("disconnect", self.disconnect)
         for handler in (self.process_frame, self.subscribe, self.unsubscribe):
@@ -104,32 +101,32 @@ class SocketEvents:
         return run
 
     async def connect(self, sid: str, environ: Mapping[str, Any], auth: Any = None) -> None:
-        auth = auth if isinstance(auth, Mapping) else {}
-        name, token = auth.get("name"), auth.get("token")
-        token = token if isinstance(token, str) else ""
-        address = _address(environ)
+        request = environ["aiohttp.request"]
+        name, address = text_of(auth, "name"), self._arrivals.address_of(request)
         try:
-            camera = self._admit(sid, name, token)
-            self._join(sid, camera, token, named=name is not None)
+            arrival = self._arrivals.admit(sid, request, auth)
+            self._join(sid, arrival)
             self._refusals.accepted(address, name)
-        except socketio.exceptions.ConnectionRefusedError as error:
-            await self._refusals.delay(address, name, error)
-            raise
+            for former in arrival.replaces:
+                why = f"another connection took over the name '{arrival.camera}'"
+                await self._connections.end(former, why)
+        except AccessDenied as error:
+            refused = refusal(error.code, str(error), error.retry_after_s)
+            await self._refusals.delay(address, name, refused)
+            raise refused from None
         except Exception:
             log.exception("event handler failed: event=connect", extra={"kind": "handler"})
-            self._may_subscribe.discard(sid)
+            self._arrivals.forget(sid)
             self._publisher.leave(sid)
             why = "internal error while connecting; see the device's log"
-            raise refusal(_INTERNAL.code, why, _TRY_AGAIN_S) from None
+            raise refusal(_INTERNAL.code, why, TRY_AGAIN_S) from None
 
-    def _join(self, sid: str, camera: str, token: str, *, named: bool) -> None:
+    def _join(self, sid: str, arrival: Arrival) -> None:
         """Register an admitted client and send it `connected`."""
-        viewer = self._access.rules.viewer_token
-        if not viewer or same(token, viewer):
-            self._may_subscribe.add(sid)
+        camera = arrival.camera
         self._publisher.join(sid, camera)
         # A client without a name may be a viewer; it becomes a camera with its first frame.
-        limits = self._pace.join(camera) if named else self._pace.preview()
+        limits = self._pace.join(camera) if arrival.named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
         connected = {
             "status": "connected",
@@ -142,26 +139,8 @@ class SocketEvents:
         self._publisher.post(sid, "connected", connected)
         log.info("%s connected", _described(sid, camera), extra={"camera": camera})
 
-    def _admit(self, sid: str, name: Any, token: str) -> str:
-        """The camera's name. Raises a refusal with its reason."""
-        if len(self._publisher) >= self._access.rules.max_connections:
-            raise refusal("too_many_connections", "too many connections (server.max_connections)", _TRY_AGAIN_S)
-        if name is None:
-            viewer = self._access.rules.viewer_token
-            if self._access.rules.require_token and not (viewer and same(token, viewer)):
-                raise refusal(Refused.code, "unauthorized: give `name` and `token` in auth")
-            return _default_name(sid)
-        normal = camera_names.normal(name)
-        if normal is None:
-            raise refusal("name_invalid", f"invalid camera name: {camera_names.RULE}")
-        policy = self._book.policies.get(normal)
-        expected = policy.token if policy else ""
-        if (self._access.rules.require_token and not expected) or (expected and not same(token, expected)):
-            raise refusal(Refused.code, f"unauthorized: wrong token for camera '{normal}'")
-        return normal
-
     async def disconnect(self, sid: str, reason: str | None = None) -> None:
-        self._may_subscribe.discard(sid)
+        self._arrivals.forget(sid)
         camera = self._publisher.leave(sid)
         if camera is not None:
             self._book.leave(camera)
@@ -174,12 +153,12 @@ class SocketEvents:
         if camera is None:
             return None
         number = next(self._numbers)
-        if camera == _default_name(sid) and self._access.rules.require_token:
+        if not self._arrivals.may(sid, May.SEND):
             return self._refuse(sid, camera, payload, number, _VIEW_ONLY)
         entry = self._book.get(camera)
         if entry is None or entry.announced is None:
             self._pace.join(camera)
-            self._book.enter(camera).unnamed = camera == _default_name(sid)
+            self._book.enter(camera).unnamed = camera == default_name(sid)
         refusal = self._detector.admit(camera)
         try:
             if refusal is None:
@@ -204,7 +183,7 @@ class SocketEvents:
         return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
 
     async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
-        if sid not in self._may_subscribe:
+        if not self._arrivals.may(sid, May.VIEW):
             return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload) if not more else None
         if cameras is None:
@@ -218,6 +197,8 @@ class SocketEvents:
         return {"status": "subscribed", "cameras": sorted(cameras), **resumed}
 
     async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
+        if not self._arrivals.may(sid, May.VIEW):
+            return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
@@ -229,19 +210,9 @@ class SocketEvents:
         return entry.announced if entry is not None and entry.announced is not None else self._pace.preview()
 
 
-def _address(environ: Mapping[str, Any]) -> str:
-    request = environ.get("aiohttp.request")
-    return str(request.remote) if request is not None else "unknown"
-
-
-def _default_name(sid: str) -> str:
-    """The camera name of an unnamed client. A session id may start with `_`, which is reserved for the service."""
-    return sid if camera_names.normal(sid) == sid else f"c{sid}"
-
-
 def _described(sid: str, camera: str) -> str:
     """`camera gate`; a client without a name is usually a viewer."""
-    return "unnamed client" if camera == _default_name(sid) else f"camera {camera}"
+    return "unnamed client" if camera == default_name(sid) else f"camera {camera}"
 
 
 def _cameras(payload: Any) -> set[str] | None:

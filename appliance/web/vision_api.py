@@ -22,10 +22,12 @@ from appliance import __version__
 from appliance.camera_names import HTTP_PREFIX
 from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
 from appliance.flow.detector import Detector
+from appliance.identity.roles import AccessDenied, May, check
 from appliance.values import BIG_BYTES, Detected, Failed, Skipped
-from appliance.web.access import Access, same
+from appliance.web.authenticator import Authenticator
 from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.frame_parser import FrameParser
+from appliance.web.identify import STATUS, identify
 from appliance.web.payloads import Payload
 from appliance.web.respond import Respond
 
@@ -35,8 +37,10 @@ _SLOTS = 8
 _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients rely on."""
 _MAX_FIELD_LENGTH = 200
+_SMALL_FORM = 10_000
+"""Bytes of a form without a picture."""
 _STATUS = {
-    "unauthorized": 401,
+    **STATUS,
     "overloaded": 503,
     "frame_too_large": 413,
     "model_not_here": 404,
@@ -65,7 +69,7 @@ class VisionApi:
     detector: Detector
     parser: FrameParser
     respond: Respond
-    access: Access
+    authenticator: Authenticator
     _free: deque[str] = field(
         default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _SLOTS + 1))
     )
@@ -103,10 +107,12 @@ class VisionApi:
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
         if not request.content_type.startswith("multipart/"):
-            self._check_key(request.query.get("api_key", ""))  # a form has it in a field, often after the picture
+            self._check_key(
+                request, request.query.get("api_key", "")
+            )  # a form has it in a field, often after the picture
         self._check_slots()
         fields = await self._read(request)
-        self._check_key(_text(fields, "api_key"))
+        self._check_key(request, _text(fields, "api_key"))
         image = fields.get("image")
         if image is None:
             raise BadFrame("no image: send it as the multipart field 'image', or as the request body", "frame_empty")
@@ -122,9 +128,17 @@ class VisionApi:
             return self._refuse("overloaded", f"device busy ({outcome.reason.value}); try again", outcome.retry_after_s)
         return self.respond(_payload(outcome, self.detector), 200)
 
-    def _check_key(self, key: str) -> None:
-        if self.access.rules.api_key and not same(key.strip(), self.access.rules.api_key):
-            raise Refused("Incorrect api key")
+    def _check_key(self, request: web.Request, key: str) -> None:
+        """Refuse a request without permission. `key`: from its query or form, where DeepStack's clients send it."""
+        who = identify(request)
+        if May.DETECT in who.may:
+            return
+        try:
+            check(self.authenticator.of_token(request, key.strip()) if key else who, May.DETECT)
+        except AccessDenied as error:
+            if error.code != "unauthorized":
+                raise
+            raise AccessDenied("Incorrect api key") from None  # DeepStack's own words, which its clients show
 
     def _check_slots(self) -> None:
         """Refuse before the body arrives. A slot is occupied only after that, or stalled uploads would occupy all."""
@@ -150,6 +164,10 @@ class VisionApi:
         return response
 
     async def list_models(self, request: web.Request) -> web.Response:
+        key = request.query.get("api_key", "")
+        if not key and request.content_type.startswith("multipart/") and (request.content_length or 0) <= _SMALL_FORM:
+            key = _text(await self._read(request), "api_key")
+        self._check_key(request, key)
         network = self.detector.network
         return self.respond({"success": True, "models": [network.info.name] if network else []}, 200)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -80,6 +81,9 @@ def make_countable(root: Path) -> None:
     subprocess.run(["systemctl", f"--root={root}", "mask", *_NOT_NEEDED], check=True, capture_output=True)
 
 
+_COMMAND = "/opt/appliance/current/venv/bin/appliance"
+
+
 class Machine:
     """A machine that is switched on while its block runs.
 
@@ -103,6 +107,7 @@ class Machine:
             "-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=net,romfile=",
         ]  # fmt: skip
         self._qemu: subprocess.Popen[bytes] | None = None
+        self._token = ""
 
     def __enter__(self) -> Machine:
         self.switch_on()
@@ -153,14 +158,26 @@ class Machine:
     def get(self, path: str) -> tuple[int, Any]:
         """The status and JSON body of the service's response; status 0: no response."""
         try:
-            url = f"https://127.0.0.1:{self._http_port}{path}"  # to the guest, this is another machine
-            with urllib.request.urlopen(url, timeout=30, context=_UNVERIFIED) as answer:
-                return answer.status, json.loads(answer.read())
+            return self._ask(path)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
         except (OSError, ValueError) as error:
             return 0, str(error)
+
+    def _ask(self, path: str) -> tuple[int, Any]:
+        url = f"https://127.0.0.1:{self._http_port}{path}"  # to the guest, this is another machine
+        headers = {"Authorization": f"Bearer {self.token()}"} if path == "/health" else {}
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=30, context=_UNVERIFIED) as answer:
+            return answer.status, json.loads(answer.read())
+
+    def token(self) -> str:
+        """An operator's token, made with the first call."""
+        if not self._token:
+            made = re.search(r"edge_\w+", self.run(f"{_COMMAND} token add tests --role operator"))
+            self._token = made[0] if made else ""
+        return self._token
 
     def answered(self, camera: str) -> int:
         status, report = self.get("/health")

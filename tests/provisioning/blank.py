@@ -93,11 +93,15 @@ class BlankDevice(Container):
                 process.wait()
 
 
-def ask(port: int) -> dict[str, Any]:
-    """Send a frame over the network as a camera does; return the answer."""
+FIRST_TOKEN = "/var/lib/appliance/operator-token"
+"""Where the first start leaves the operator's token."""
+
+
+def ask(port: int, token: str) -> dict[str, Any]:
+    """Send a frame over the network; return the answer."""
     picture, _ = scene.draw(Size(1280, 720))
     with socketio.SimpleClient(ssl_verify=False) as camera:  # the device has made its certificate itself
-        camera.connect(f"https://127.0.0.1:{port}", transports=["websocket"])
+        camera.connect(f"https://127.0.0.1:{port}", transports=["websocket"], auth={"token": token})
         camera.emit("process_frame", encode_jpeg(picture, 90))
         while True:
             event, answer = camera.receive(timeout=_PATIENCE_S)

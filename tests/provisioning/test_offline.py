@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.boot.conftest import Measured
-from tests.provisioning.blank import BlankDevice, ask
+from tests.provisioning.blank import FIRST_TOKEN, BlankDevice, ask
 
 pytestmark = pytest.mark.provision
 
@@ -59,7 +59,7 @@ def test_plugging_in_the_cable_later_shows_the_address_and_allows_frames(
     prepared: BlankDevice, measured: Measured
 ) -> None:
     with prepared.network() as port:
-        answer = ask(port)
+        answer = ask(port, prepared.run("cat", FIRST_TOKEN).strip())
         assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
         issue = "/run/issue.d/appliance.issue"
         prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, may_fail=True))

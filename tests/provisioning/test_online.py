@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.boot.conftest import Measured
-from tests.provisioning.blank import ask, booted
+from tests.provisioning.blank import FIRST_TOKEN, ask, booted
 
 pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ def test_one_command_installs_a_ready_device_on_a_bare_system(
         taken_s = time.monotonic() - started_s
         assert code == 0, output
         assert "is active: https://10.0.2.100:8080/#sha256=" in output.splitlines()[-1]
-        answer = ask(port)
+        answer = ask(port, device.run("cat", FIRST_TOKEN).strip())
         assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
         code, output = device.tried("/usr/local/bin/appliance", "doctor")
         assert code == 0, output

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.provisioning.blank import BlankDevice, ask, booted
+from tests.provisioning.blank import FIRST_TOKEN, BlankDevice, ask, booted
 
 pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
@@ -44,7 +44,7 @@ def test_without_a_gpu_openvino_serves_and_health_reports_it(device: BlankDevice
     device.run("sed", "-i", 's/^kind = .*/kind = "tensorrt"/', "/etc/appliance/appliance.toml")
     device.run("systemctl", "restart", "appliance")
     with device.network() as port:
-        answer = ask(port)
+        answer = ask(port, device.run("cat", FIRST_TOKEN).strip())
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
     (finding,) = [one for one in device.get("/health")[1]["findings"] if one["code"] == "engine_stand_in"]
     assert "no usable NVIDIA GPU" in finding["what"]

@@ -68,7 +68,7 @@ def test_one_command_installs_a_ready_device(vm: Machine, before: Files, measure
 
 
 def test_it_answers_a_frame_over_the_network(vm: Machine) -> None:
-    answer = ask(vm.http_port)
+    answer = ask(vm.http_port, vm.token())
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
 
 
@@ -76,7 +76,7 @@ def test_it_is_ready_by_itself_after_a_power_cut(vm: Machine, measured: Measured
     vm.pull_the_plug()
     vm.switch_on()
     ready_s = vm.wait_until_ready()
-    answer = ask(vm.http_port)
+    answer = ask(vm.http_port, vm.token())
     assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
     output = vm.run("/usr/local/bin/appliance doctor; echo exit code $?")
     assert output.endswith("exit code 0"), output

@@ -274,7 +274,8 @@ async def test_a_reload_changes_tokens_limits_and_the_log_level_and_disconnects_
 ) -> None:
     path = tmp_path / "appliance.toml"
     path.write_text('profile = "realtime"\n[cameras.gate]\ntoken = "old"\n')
-    service = manager.start("--config", str(path), "--set", models, "--set", f"governor.enabled={governor}")
+    sets = (models, f"governor.enabled={governor}", "access.name_taken=share")
+    service = manager.start("--config", str(path), *(word for one in sets for word in ("--set", one)))
     await asyncio.to_thread(manager.until, READY="1")
     client = await connected(manager.url, name="gate", token="old")
     greeting = await event(client, "connected")

@@ -50,7 +50,7 @@ async def first_reading(running: Running) -> None:
 
 
 def last_audit(running: Running) -> AuditEntry:
-    return running.started.parts.audit.latest(1)[0]
+    return running.started.parts.entrance.audit.latest(1)[0]
 
 
 async def test_a_level_is_held_and_released(serve: Serve) -> None:
@@ -160,6 +160,7 @@ async def test_the_log_is_downloaded(serve: Serve) -> None:
 @pytest.mark.parametrize("headers", [JSON | {"X-Forwarded-For": "10.0.0.9"}, JSON | {"Origin": "http://evil.example"}])
 async def test_a_stranger_can_do_nothing_and_is_offered_nothing(serve: Serve, headers: dict[str, str]) -> None:
     async with serve() as running:
+        running.add_token()  # before that, a stranger gets no answer at all
         status, answer = await act(running, "hold", {"state": 1, "for_s": 60}, headers)
         assert status in (401, 403), answer
         assert running.started.parts.governor.held_for_s is None

@@ -45,7 +45,7 @@ async def test_a_drawn_zone_is_in_force_at_once_and_after_a_restart(serve: Serve
         status, _ = await draw(running, "gate", zones={"yard": {"points": EVERYWHERE, "classes": ["person"]}})
         assert status == 200
         assert await zones(running, gate) == [["yard"]]
-        entry = running.started.parts.audit.latest(1)[0]
+        entry = running.started.parts.entrance.audit.latest(1)[0]
         assert (entry.action, entry.ok) == ("camera_areas", True)
     async with serve(toml=toml, **flags) as running, camera(running.url, "gate") as gate:
         assert await zones(running, gate) == [["yard"]]

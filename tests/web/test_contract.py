@@ -323,7 +323,11 @@ async def test_unsubscribing_without_a_subscription_does_no_harm(live: Running) 
 
 
 async def test_two_connections_with_one_name_share_its_limits(serve: Serve) -> None:
-    async with serve() as running, camera(running.url, "gate") as one, camera(running.url, "gate") as two:
+    async with (
+        serve(access__name_taken="share") as running,
+        camera(running.url, "gate") as one,
+        camera(running.url, "gate") as two,
+    ):
         await one.first("connected")
         await two.first("connected")
         running.started.parts.path.detector.apply(Limits(320, 0.0, 1, reason="memory"))

@@ -15,8 +15,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from appliance import __version__
+from appliance.identity.brake import Brake
+from appliance.identity.tokens import TokenStore
 from appliance.values import Limits
+from appliance.web import identify
 from appliance.web.access import Access
+from appliance.web.authenticator import Authenticator
 from appliance.web.frame_parser import FrameParser
 from appliance.web.respond import Respond
 from appliance.web.vision_api import VisionApi
@@ -205,8 +209,9 @@ async def test_an_internal_error_responds_in_the_deepstack_format() -> None:
     parser = FrameParser(max_frame_bytes=200_000, max_pixels=10**7, min_confidence=0.25, clock=FakeClock())
     respond = Respond(compression=False, compression_min_bytes=0)
     detector: Any = Broken()
-    app = web.Application()
-    app.add_routes(VisionApi(detector, parser, respond, Access()).routes())
+    authenticator = Authenticator(Access(), TokenStore(None), Brake(FakeClock()))
+    app = web.Application(middlewares=[identify.middleware(authenticator, respond)])
+    app.add_routes(VisionApi(detector, parser, respond, authenticator).routes())
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
         status, answer = await detect(session, picture(1))
         assert (status, answer["success"], answer["code"]) == (500, False, "internal_error")

@@ -6,10 +6,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from appliance.identity.roles import May
+from appliance.identity.brake import Brake
+from appliance.identity.roles import May, Role
+from appliance.identity.tokens import TokenStore
 from appliance.web import identify
 from appliance.web.access import Access
+from appliance.web.authenticator import Authenticator
 from appliance.web.respond import Respond
+from tests.fakes import FakeClock
 
 
 async def act(request: web.Request) -> web.Response:
@@ -20,7 +24,9 @@ async def act(request: web.Request) -> web.Response:
 @pytest.fixture
 async def device() -> TestClient[web.Request, web.Application]:
     respond = Respond(compression=False, compression_min_bytes=0)
-    app = web.Application(middlewares=[identify.middleware(Access(), respond)])
+    authenticator = Authenticator(Access(), TokenStore(None), Brake(FakeClock()))
+    authenticator.tokens.add("anna", Role.OPERATOR)
+    app = web.Application(middlewares=[identify.middleware(authenticator, respond)])
     app.add_routes([web.post("/act", act)])
     return TestClient(TestServer(app, host="127.0.0.1"))
 

@@ -128,9 +128,7 @@ async def test_a_picture_from_a_foreign_page_is_refused(live: Running) -> None:
 
 @pytest.fixture(scope="module")
 async def proxied(serve: Serve) -> AsyncIterator[Running]:
-    async with serve(
-        server__allowed_hosts="cams.example.com",
-    ) as running:
+    async with serve(server__allowed_hosts="cams.example.com", access__auth="off") as running:
         yield running
 
 
@@ -155,8 +153,9 @@ async def test_a_page_behind_a_proxy_is_served(proxied: Running, headers: dict[s
             assert (await raw.receive_str()).startswith("0{")
 
 
-async def test_a_proxy_that_names_the_device_by_its_address_needs_no_setting(live: Running) -> None:
-    assert (await post(live.url, **PROXIES["own_host"], Origin="https://cams.example.com"))[0] == 200
+async def test_a_proxy_that_names_the_device_by_its_address_needs_no_setting(serve: Serve) -> None:
+    async with serve(access__auth="off") as running:
+        assert (await post(running.url, **PROXIES["own_host"], Origin="https://cams.example.com"))[0] == 200
 
 
 async def test_the_host_of_a_configured_origin_is_accepted(serve: Serve) -> None:

@@ -144,7 +144,7 @@ async def test_require_token_without_a_viewer_token_refuses_unnamed_clients(serv
             assert "unauthorized" in await refused(running.url, token=token)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "../x", "_canary", "x" * 65, "ü", "a\n", "<b>"])
+@pytest.mark.parametrize("name", ["", " ", "..", "_canary", "http-1", "x" * 65, "a\n"])
 async def test_an_invalid_name_is_refused(serve: Serve, name: str) -> None:
     async with serve() as running:
         assert "invalid camera name" in await refused(running.url, name)

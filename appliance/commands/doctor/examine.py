@@ -59,9 +59,9 @@ def find_service(host: str, port: int) -> RunningService | None:
     where = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     try:
         ready = _get(f"http://{where}:{port}/health/ready")
-        findings = _get(f"http://{where}:{port}/health")["findings"]
+        findings = _get(f"http://{where}:{port}/health").get("findings", [])
         stand_in = [str(one["what"]) for one in findings if one["code"] == "engine_stand_in"]
-        return RunningService(bool(ready["ready"]), str(ready["canary"]), stand_in[0] if stand_in else None)
+        return RunningService(bool(ready["ready"]), str(ready.get("canary", "")), stand_in[0] if stand_in else None)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from appliance.settings.schema.access import AccessSettings
 from appliance.settings.schema.agent import AgentSettings
 from appliance.settings.schema.cache import CacheSettings
 from appliance.settings.schema.camera import CameraSettings
@@ -36,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "production"
     server: ServerSettings = ServerSettings()
     tls: TlsSettings = TlsSettings()
+    access: AccessSettings = AccessSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     flow: FlowSettings = FlowSettings()

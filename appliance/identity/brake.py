@@ -1,0 +1,122 @@
+"""Slow down whoever tries tokens.
+
+Rules of this file:
+- After a few wrong tokens, an address has to wait before another one is tried under the same name: twice as long each
+  time, up to a minute. It may try other names at one a second, and so may all addresses together with one name.
+- Waiting is decided before the token is compared, so an attempt during the wait reveals nothing.
+- A token that has worked from this address before is never held up: one camera with an old token does not lock out
+  another one behind the same router.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from appliance.ports import Clock
+
+_FREE = 5
+"""Wrong tokens in a row that cost no wait."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+_FORGET_S = 600.0
+_AT_ONCE, _PER_S = 20.0, 1.0
+"""Wrong tokens of one address under any name, and under one name from any address."""
+_MOST_REMEMBERED = 4096
+_ATTACK = 20
+"""Wrong tokens within ten minutes that are worth a finding."""
+
+
+@dataclass(slots=True)
+class _Attempts:
+    count: int = 0
+    last_s: float = 0.0
+    until_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guessing:
+    """Wrong tokens of the last ten minutes."""
+
+    attempts: int
+    address: str
+    """Where most of them came from."""
+
+
+class Brake:
+    """Remembers wrong tokens by address and name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._pairs: OrderedDict[tuple[str, str], _Attempts] = OrderedDict()
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Debt of each address and each name, and when it was computed."""
+        self._worked: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def wait_s(self, address: str, name: str) -> float:
+        """How long this address has to wait before a token is tried under this name; 0: not at all."""
+        now, address = self._clock(), _network(address)
+        attempts = self._pairs.get((address, name))
+        waits = [attempts.until_s - now if attempts is not None else 0.0, self._debt(f"a{address}", now)]
+        if name:
+            waits.append(self._debt(f"n{name}", now))
+        return max(0.0, *waits)
+
+    def knows(self, address: str, credential: str) -> bool:
+        """Whether this credential has worked from this address before."""
+        return (_network(address), credential) in self._worked
+
+    def failed(self, address: str, name: str) -> None:
+        """Count a wrong token."""
+        now, address = self._clock(), _network(address)
+        attempts = self._pairs.pop((address, name), None)
+        if attempts is None or now - attempts.last_s > _FORGET_S:
+            attempts = _Attempts()
+        attempts.count, attempts.last_s = attempts.count + 1, now
+        if attempts.count >= _FREE:
+            doubled = _FIRST_WAIT_S * 2.0 ** min(attempts.count - _FREE, 10)
+            attempts.until_s = now + min(_LONGEST_WAIT_S, doubled)
+        _remember(self._pairs, (address, name), attempts)
+        for key in (f"a{address}", *([f"n{name}"] if name else [])):
+            level, at_s = self._levels.pop(key, (0.0, now))
+            _remember(self._levels, key, (max(0.0, level - (now - at_s) * _PER_S) + 1, now))
+
+    def worked(self, address: str, name: str, credential: str) -> None:
+        """Forget the wrong tokens of an address that has presented the right one."""
+        address = _network(address)
+        self._pairs.pop((address, name), None)
+        _remember(self._worked, (address, credential), None)
+
+    def guessing(self) -> Guessing | None:
+        """The wrong tokens of the last ten minutes, if there are many."""
+        since_s = self._clock() - _FORGET_S
+        by_address: dict[str, int] = {}
+        for (address, _), attempts in self._pairs.items():
+            if attempts.last_s >= since_s:
+                by_address[address] = by_address.get(address, 0) + attempts.count
+        total = sum(by_address.values())
+        if total < _ATTACK:
+            return None
+        return Guessing(total, max(by_address, key=lambda address: by_address[address]))
+
+    def _debt(self, key: str, now: float) -> float:
+        level, at_s = self._levels.get(key, (0.0, now))
+        return max(0.0, (level - (now - at_s) * _PER_S - _AT_ONCE + 1) / _PER_S)
+
+
+def _network(address: str) -> str:
+    """The address, or the /64 network that one IPv6 client can choose its addresses from."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def _remember(memory: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > _MOST_REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,183 @@
+"""Which Socket.IO clients are let in, as whom, and under which camera name.
+
+Rules of this file:
+- A camera's token is for its own name only, and names the camera if `auth` does not.
+- Where no token is required, one that means nothing is ignored, as it always was. Elsewhere it counts as a guess.
+- A client that asks to be paired brings a token of its own, and waits outside until an operator has approved it.
+- A token that becomes void ends the connections that it has opened: `void` names them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from appliance import camera_names
+from appliance.identity.pairing import SHORTEST_TOKEN, Pairings
+from appliance.identity.roles import AccessDenied, Identity, May, Role
+from appliance.ports import Clock
+from appliance.web.authenticator import Authenticator, text_of
+from appliance.web.publisher import Publisher
+
+TRY_AGAIN_S = 10.0
+"""When a client that was refused for a reason that passes may try again."""
+_PAIRING_S = 5.0
+_CONTEST_S, _CONTESTS = 600.0, 3
+_MOST_CONTESTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A client that is let in."""
+
+    camera: str
+    named: bool
+    who: Identity
+    replaces: tuple[str, ...] = ()
+    """Connections under the same name, which end now."""
+
+
+class Arrivals:
+    """Decides about each CONNECT, and remembers who each client is."""
+
+    def __init__(self, authenticator: Authenticator, publisher: Publisher, pairings: Pairings, clock: Clock) -> None:
+        self._authenticator, self._publisher, self._pairings = authenticator, publisher, pairings
+        self._access, self._clock = authenticator.access, clock
+        self._arrived: dict[str, Arrival] = {}
+        self._contests: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def admit(self, sid: str, request: web.BaseRequest, auth: Any) -> Arrival:
+        """Let a client in. Raises AccessDenied."""
+        rules = self._access.rules
+        if len(self._publisher) >= rules.max_connections:
+            raise AccessDenied("too many connections (server.max_connections)", "too_many_connections", TRY_AGAIN_S)
+        given = auth.get("name") if isinstance(auth, Mapping) else None
+        name = camera_names.normal(given) if given is not None else None
+        if given is not None and name is None:
+            raise AccessDenied(f"invalid camera name: {camera_names.RULE}", "name_invalid")
+        who = self._who(request, auth, name)
+        name = who.camera if name is None else name
+        if name is None:
+            self._check_unnamed(who)
+            arrival = Arrival(default_name(sid), False, who)
+        else:
+            self._check_named(who, name)
+            arrival = Arrival(name, True, who, self._others(name))
+        self._arrived[sid] = arrival
+        return arrival
+
+    def address_of(self, request: web.BaseRequest) -> str:
+        """The client's address, for the log."""
+        return self._authenticator.client_of(request).address or "unknown"
+
+    def forget(self, sid: str) -> None:
+        """A client has left."""
+        self._arrived.pop(sid, None)
+
+    def may(self, sid: str, permission: May) -> bool:
+        """Whether a connected client has this permission."""
+        arrival = self._arrived.get(sid)
+        if arrival is None or permission not in arrival.who.may:
+            return False
+        if permission is not May.SEND or arrival.named or not self._access.rules.require_token:
+            return True
+        return _is_operator(arrival.who)
+
+    def who(self, sid: str) -> Identity | None:
+        """Who a connected client is."""
+        arrival = self._arrived.get(sid)
+        return arrival.who if arrival is not None else None
+
+    def void(self) -> list[str]:
+        """The clients whose token is no longer valid."""
+        return [sid for sid, one in self._arrived.items() if not self._authenticator.is_valid(one.who)]
+
+    def contested(self) -> tuple[str, ...]:
+        """The names that several cameras have claimed again and again in the last ten minutes."""
+        since_s = self._clock() - _CONTEST_S
+        return tuple(
+            sorted(name for name, times in self._contests.items() if sum(at > since_s for at in times) >= _CONTESTS)
+        )
+
+    def _who(self, request: web.BaseRequest, auth: Any, name: str | None) -> Identity:
+        base, token = self._authenticator.of_request(request), text_of(auth, "token")
+        if not token or (self._is_open(base, name) and not self._authenticator.matches(token, name or "")):
+            return base
+        if name is not None and isinstance(auth, Mapping) and auth.get("pair") is True:
+            self._pair(request, name, token)
+        return self._authenticator.of_token(request, token, name or "")
+
+    def _is_open(self, base: Identity, name: str | None) -> bool:
+        """Whether no token is required for this."""
+        rules = self._access.rules
+        if rules.require_token or (name is not None and rules.camera_tokens.get(name)):
+            return False
+        return not base.may.isdisjoint({May.SEND} if name is not None else {May.SEND, May.VIEW})
+
+    def _pair(self, request: web.BaseRequest, name: str, token: str) -> None:
+        """Let a camera that has no valid token wait for approval. Returns if it has one, or may not ask."""
+        if not self._access.rules.pairing or len(token) < SHORTEST_TOKEN:
+            return
+        if self._authenticator.matches(token, name):
+            return
+        waiting = self._pairings.ask(name, token, self._authenticator.client_of(request).address)
+        if waiting is not None:
+            raise AccessDenied(
+                f"camera '{name}' waits for approval with the code {waiting.code}. On the device's page, or with "
+                f"`appliance token approve '{name}'`, an operator compares the code and approves it",
+                "pairing_pending",
+                _PAIRING_S,
+            )
+
+    def _check_unnamed(self, who: Identity) -> None:
+        if who.may.isdisjoint({May.SEND, May.VIEW}) or (self._access.rules.require_token and who.credential is None):
+            raise AccessDenied("unauthorized: give `name` and `token` in auth")
+
+    def _check_named(self, who: Identity, name: str) -> None:
+        if who.camera is not None and who.camera != name:
+            raise AccessDenied(f"forbidden: this token is for the camera '{who.camera}', not for '{name}'", "forbidden")
+        rules = self._access.rules
+        if who.camera is None and not _is_operator(who) and (rules.require_token or rules.camera_tokens.get(name)):
+            raise AccessDenied(f"unauthorized: wrong token for camera '{name}'")
+        if May.SEND in who.may:
+            return
+        if who.credential is None:
+            raise AccessDenied(
+                f"unauthorized: camera '{name}' needs a token. On the device, run: "
+                f"appliance token add '{name}' --role camera"
+            )
+        raise AccessDenied(
+            f"forbidden: the token '{who.name}' may not send frames; connect without `name`", "forbidden"
+        )
+
+    def _others(self, name: str) -> tuple[str, ...]:
+        """The connections that a new one under this name ends. Raises AccessDenied if it may not."""
+        policy = self._access.rules.name_taken
+        others = tuple(sid for sid in self._publisher.clients_of(name) if sid in self._arrived)
+        if not others or policy == "share":
+            return ()
+        times = self._contests.pop(name, None) or deque(maxlen=_CONTESTS)
+        times.append(self._clock())
+        self._contests[name] = times
+        if len(self._contests) > _MOST_CONTESTED:
+            self._contests.popitem(last=False)
+        if policy == "refuse":
+            raise AccessDenied(
+                f"the name '{name}' is in use by another connection; give this camera another name, or end that one",
+                "name_taken",
+                TRY_AGAIN_S,
+            )
+        return others
+
+
+def default_name(sid: str) -> str:
+    """The camera name of an unnamed client. A session id may start with `_`, which is reserved for the service."""
+    return sid if camera_names.normal(sid) == sid else f"c{sid}"
+
+
+def _is_operator(who: Identity) -> bool:
+    return who.role is Role.OPERATOR and who.credential is not None

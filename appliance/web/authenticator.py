@@ -1,0 +1,180 @@
+"""Turn what a caller presents into its identity.
+
+Rules of this file:
+- A token counts for what it is, also on this device. Without one, a program on this device is its operator, and a
+  stranger may do nothing that needs a permission.
+- A request that a proxy passes on is not local. Nor is one from a page of another origin: such a page may use the
+  device if `server.cors_origins` names it, but never operate it.
+- A session's cookie counts only for pages of the device itself: browsers also send it with requests of other pages on
+  the same host.
+- `server.viewer_token`, `server.api_key` and `[cameras.NAME] token` are tokens as well. Where one is set, it is asked
+  of programs on this device too.
+- With `access.auth = "off"` anyone may do all but operate the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from appliance.identity.brake import Brake
+from appliance.identity.roles import AccessDenied, Identity, May, Role, of_role
+from appliance.identity.sessions import Sessions
+from appliance.identity.tokens import TokenStore
+from appliance.web.access import Access, same
+from appliance.web.clients import Client, client_of
+from appliance.web.origins import may_use
+
+COOKIE = "appliance_session"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A token in the settings."""
+
+    name: str
+    role: Role
+    token: str
+    camera: str | None = None
+
+
+class Authenticator:
+    """Identifies callers by the tokens in `tokens` and in the settings."""
+
+    def __init__(self, access: Access, tokens: TokenStore, brake: Brake) -> None:
+        self.access, self.tokens, self.brake = access, tokens, brake
+        self.operator_seen = False
+        """An operator has signed in with a token. Whoever acts on it clears it."""
+        self.sessions = Sessions(lambda: tokens.key, self._binding_of)
+
+    def of_request(self, request: web.BaseRequest) -> Identity:
+        """Who sent a request, by its header, its cookie or its address. Raises AccessDenied."""
+        client = self.client_of(request)
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return self.of_token(request, token.strip())
+        if COOKIE in request.cookies and _from_own_page(request):
+            credential = self.sessions.read(request.cookies[COOKIE])
+            who = self._holder(credential, client.address) if credential is not None else None
+            if who is not None:
+                return who
+        return self.tokenless(request)
+
+    def of_token(self, request: web.BaseRequest, token: str, camera: str = "") -> Identity:
+        """Who presents this token, as a camera of this name or without a name.
+
+        Raises AccessDenied if it is not valid, or if this address has tried too many that are not.
+        """
+        address = self.client_of(request).address
+        credential = self._match(token, camera)
+        if credential is None or not self.brake.knows(address, credential):
+            wait_s = self.brake.wait_s(address, camera)
+            if wait_s > 0:
+                why = f"too many wrong tokens from this address or for this name; try again in {max(1, wait_s):.0f} s"
+                raise AccessDenied(why, "too_many_attempts", max(1.0, wait_s))
+        who = self._holder(credential, address) if credential is not None else None
+        if who is None or credential is None:
+            self.brake.failed(address, camera)
+            for_camera = f" for camera '{camera}'" if camera else ""
+            raise AccessDenied(f"unauthorized: wrong token{for_camera}")
+        self.brake.worked(address, camera, credential)
+        self.operator_seen |= who.role is Role.OPERATOR
+        if self.tokens.get(credential) is not None:
+            return who
+        # A token of the settings adds to what the caller may do without it: it did so before there were roles.
+        base = self.tokenless(request)
+        return replace(who, may=who.may | base.may)
+
+    def tokenless(self, request: web.BaseRequest) -> Identity:
+        """Who sent a request, by its address alone."""
+        client, rules = self.client_of(request), self.access.rules
+        trusted = client.local and rules.trust_loopback
+        if trusted and _same_origin(request):
+            who = of_role("loopback", Role.OPERATOR, client.address)
+        elif trusted or not rules.auth:
+            who = Identity("anyone", None, client.address, frozenset(May) - {May.OPERATE})
+        else:
+            return Identity("anyone", None, client.address)
+        asked = {May.VIEW: rules.viewer_token, May.DETECT: rules.api_key}
+        return replace(who, may=who.may - {permission for permission, token in asked.items() if token})
+
+    def matches(self, token: str, camera: str = "") -> bool:
+        """Whether a token is valid, for callers that need none: it reveals nothing to them."""
+        return self._match(token, camera) is not None
+
+    def is_valid(self, who: Identity) -> bool:
+        """Whether a connected client may stay: its token was not revoked.
+
+        One that connected with a token of the settings stays after a reload, as documented.
+        """
+        return who.credential is None or not who.issued or self.tokens.get(who.credential) is not None
+
+    def needs_setup(self, request: web.BaseRequest) -> bool:
+        """Whether this client has to wait until an operator has a token."""
+        return self.access.rules.auth and not self.client_of(request).local and not self.tokens.has(Role.OPERATOR)
+
+    def client_of(self, request: web.BaseRequest) -> Client:
+        return client_of(request, self.access.rules.proxies)
+
+    def _match(self, token: str, camera: str) -> str | None:
+        """The credential that this token is; None: it is wrong."""
+        record = self.tokens.match(token)
+        found = record.id if record is not None else None
+        for credential, held in self._in_settings().items():
+            if held.camera in (None, camera) and same(token, held.token):
+                found = credential
+        return found
+
+    def _holder(self, credential: str, address: str) -> Identity | None:
+        """Whose credential this is; None: it is void."""
+        record = self.tokens.get(credential)
+        if record is not None:
+            return replace(of_role(record.name, record.role, address, record.id), issued=True)
+        held = self._in_settings().get(credential)
+        return of_role(held.name, held.role, address, credential) if held is not None else None
+
+    def _binding_of(self, credential: str) -> str | None:
+        record = self.tokens.get(credential)
+        if record is not None:
+            return record.digest
+        held = self._in_settings().get(credential)
+        return self.tokens.digest(held.token) if held is not None else None
+
+    def _in_settings(self) -> dict[str, _Held]:
+        """The tokens in the settings by their credential, which changes with the token."""
+        rules = self.access.rules
+        held = [
+            _Held("server.viewer_token", Role.VIEWER, rules.viewer_token),
+            _Held("server.api_key", Role.INTEGRATION, rules.api_key),
+            *(_Held(name, Role.CAMERA, token, name) for name, token in rules.camera_tokens.items()),
+        ]
+        return {f"s{self.tokens.digest(f'{one.name}~{one.token}')[:16]}": one for one in held if one.token}
+
+
+def _same_origin(request: web.BaseRequest) -> bool:
+    """Whether the request comes from no web page, or from one that this service has served."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return False
+    origin = request.headers.get("Origin", "")
+    return not origin or may_use(origin, (request.headers.get("Host", ""),), ())
+
+
+def _from_own_page(request: web.BaseRequest) -> bool:
+    """Whether a cookie counts: a browser names the origin of every request that may change something."""
+    if request.method not in _SAFE_METHODS and "Origin" not in request.headers:
+        return False
+    hosts = (request.headers.get("Host", ""), request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
+    origin = request.headers.get("Origin", "")
+    return (not origin or may_use(origin, hosts, ())) and request.headers.get("Sec-Fetch-Site") not in (
+        "same-site", "cross-site",
+    )  # fmt: skip
+
+
+def text_of(auth: Any, key: str) -> str:
+    """A text field of Socket.IO's `auth`."""
+    value = auth.get(key) if isinstance(auth, Mapping) else None
+    return value if isinstance(value, str) else ""
