@@ -5,13 +5,15 @@ export const CAMERA_STATES = ["silent", "picture", "stalled", "limited", "idle",
 // Reasons for limits that need no attention.
 const ORDINARY_REASONS = ["normal", "fair_share"];
 
-// Findings about silence; the others about a camera are about its picture.
-const SILENCE = ["camera_silent", "cameras_gone"];
+// Findings about a camera's picture.
+const PICTURE = [
+  "camera_covered", "camera_turned", "camera_blurred", "camera_dark", "camera_overexposed", "camera_frozen", "camera_torn",
+];
 
 /** The state of a camera. `isIdle`: no result for some seconds. `findings`: of the whole device. */
 export function cameraState(name, stats, isIdle, findings = []) {
   if (stats.presence === "silent") return "silent";
-  if (findings.some(({ code, values }) => values?.cameras?.includes(name) && !SILENCE.includes(code))) return "picture";
+  if (findings.some(({ code, values }) => values?.cameras?.includes(name) && PICTURE.includes(code))) return "picture";
   if (isIdle) return stats.received_fps > 0 ? "stalled" : "idle";
   return ORDINARY_REASONS.includes(stats.limits?.reason ?? "normal") ? "ok" : "limited";
 }
