@@ -22,8 +22,8 @@ from appliance.readings import CoolingDevice, Power, Reading
 
 _SAME_C = 0.5
 """A stuck sensor stays within this; sensors that work move by a step of theirs, up to 1 °C, as soon as load changes."""
-_BIN_S, _BINS, _SWING = 20.0, 9, 0.3
-"""A change of CPU use within nine means of 20 s, which the last two have kept to. A board that warms by 3 °C at full
+_BIN_S, _BINS, _KEPT, _SWING = 10.0, 18, 4, 0.3
+"""A change of CPU use within 18 means of 10 s, which the last four have kept to. A board that warms by 3 °C at full
 load moves by 0.9 °C with it."""
 _IDLE_S, _IDLE_USE, _HOT_C = 600.0, 0.05, 80.0
 """An idle chip this hot for this long. Detection is stopped then, and no change of load can prove anything; if the
@@ -63,9 +63,7 @@ class Doubt:
     since_s: float = 0.0
     """The temperature has stayed between these two since then."""
     uses: tuple[float, ...] = ()
-    """CPU use, 0-1, in the last three of these minutes: means of 20 s."""
-    most_use: float = 0.0
-    """The highest mean in all of that time."""
+    """CPU use, 0-1, in the last three of these minutes: means of 10 s."""
     sum: float = 0.0
     sum_s: float = 0.0
     """The mean that is not complete yet: use times seconds, and seconds."""
@@ -96,7 +94,7 @@ def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, 
     low_c, high_c = min(doubt.low_c, temp_c), max(doubt.high_c, temp_c)
     if high_c - low_c > _SAME_C or doubt.at_s is None or (slowed and not doubt.stuck):
         return replace(
-            doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s or 0.0, uses=(), most_use=0.0, sum=0.0, sum_s=0.0,
+            doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s or 0.0, uses=(), sum=0.0, sum_s=0.0,
             stuck=False,
         )  # fmt: skip
     since_s = doubt.since_s if doubt.high_c >= doubt.low_c else doubt.at_s
@@ -106,7 +104,7 @@ def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, 
         return replace(doubt, sum=total, sum_s=total_s)
     mean = total / total_s
     doubt = replace(
-        doubt, uses=(*doubt.uses, mean)[-_BINS:], most_use=max(doubt.most_use, mean), sum=0.0, sum_s=0.0
+        doubt, uses=(*doubt.uses, mean)[-_BINS:], sum=0.0, sum_s=0.0
     )  # fmt: skip
     return replace(doubt, stuck=doubt.stuck or _moved(doubt.uses) or _too_hot_to_be_idle(doubt, doubt.at_s or 0.0))
 
@@ -114,12 +112,12 @@ def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, 
 def _moved(uses: tuple[float, ...]) -> bool:
     if len(uses) < _BINS:
         return False
-    earlier, now = uses[:-2], uses[-2:]
+    earlier, now = uses[:-_KEPT], uses[-_KEPT:]
     return max(earlier) - max(now) >= _SWING or min(now) - min(earlier) >= _SWING
 
 
 def _too_hot_to_be_idle(doubt: Doubt, now_s: float) -> bool:
-    return doubt.low_c >= _HOT_C and doubt.most_use <= _IDLE_USE and now_s - doubt.since_s >= _IDLE_S
+    return doubt.low_c >= _HOT_C and max(doubt.uses) <= _IDLE_USE and now_s - doubt.since_s >= _IDLE_S
 
 
 def _follow_speed(doubt: Doubt, reading: Reading, step_s: float) -> Doubt:
