@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, FrameRateLimiter
-from appliance.flow.shares import HEADROOM, USE, Demand, fair_intervals, is_due
+from appliance.flow.shares import USE, Demand, fair_intervals, is_due, with_headroom
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -137,8 +137,10 @@ class Pace:
             due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot)
             if same and not over and not due:
                 continue
-            if hot and limits.min_interval_s > max(self._floor(camera), before.min_interval_s):
-                limits = replace(limits, min_interval_s=round(limits.min_interval_s * HEADROOM, 4))
+            floor_s = self._floor(camera)
+            if hot and limits.min_interval_s > floor_s and self.admits(camera):
+                interval_s = with_headroom(before.min_interval_s, limits.min_interval_s, floor_s)
+                limits = replace(limits, min_interval_s=round(interval_s, 4))
             camera.announced, camera.announced_at_s = limits, now_s
             self._announce(name, limits)
 

@@ -14,8 +14,9 @@ USE = 0.9
 """Largest part of the engine to allocate. The rest absorbs jitter, so that cameras that keep to their limits are never
 skipped."""
 
-HEADROOM = 1.05
-"""While the device is hot, a share is announced as an interval this much longer, so that small changes fit in."""
+_LONGER, _SHORTER = 1.06, 1.12
+"""While the device is hot, a share is announced as an interval this much longer, so that small changes fit in. A share
+that has become shorter becomes longer again once the device is warm."""
 _LEAST_S = 1e-3
 """Shorter differences are never announced, s."""
 
@@ -31,7 +32,7 @@ class _Band:
 
 
 _COOL = _Band(1.2, ((2.0, 5.0), (1.2, 15.0)))
-_HOT = _Band(1.08, ((2.0, 10.0), (1.3, 300.0), (1.1, 600.0)))
+_HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
 """The governor trims the duty continuously; at most twelve announcements an hour follow from that."""
 
 
@@ -83,3 +84,10 @@ def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool) -> bo
     if share_s > announced_s * band.longer + _LEAST_S:
         return True
     return any(announced_s > share_s * factor + _LEAST_S and age_s >= wait_s for factor, wait_s in band.shorter)
+
+
+def with_headroom(announced_s: float, share_s: float, floor_s: float) -> float:
+    """The interval to announce on a hot device for this share, s; never below the camera's minimum."""
+    if share_s > announced_s:
+        return share_s * _LONGER
+    return max(floor_s, min(announced_s, share_s * _SHORTER))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from appliance.flow.shares import HEADROOM, is_due
+from appliance.flow.shares import is_due, with_headroom
 from appliance.governor.ladder import DEFAULT_COSTS
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import Plant
@@ -76,7 +76,7 @@ def live(case: Case, control: Control) -> Day:
         interval_s = 1.0 / max(duty, 0.001)
         due = is_due(told_s, interval_s, second - told_at_s, hot=duty < 1.0)
         if limits.max_side != told_side or due:
-            told_s = interval_s * HEADROOM if told_s < interval_s else interval_s
+            told_s = with_headroom(told_s, interval_s, 1.0) if 0 < duty < 1 else interval_s
             told_side, told_at_s = limits.max_side, second
             day.told.append(second)
         allowed = case.obeying * min(1.0, 1.0 / told_s) + (1.0 - case.obeying) * duty if limits.admit else 0.0
