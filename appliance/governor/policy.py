@@ -129,7 +129,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     elif temp is None:
         state = _decide_blind(state, now, policy)
     else:
-        state = _decide_by_temperature(state, temp, target_c(reading, policy), now, step_s, policy)
+        state = _decide_by_temperature(state, temp, present_target_c(state, reading, policy), now, step_s, policy)
     state = replace(state, decided_s=now)
     return state, limits_of(state, policy.ladder)
 
@@ -154,6 +154,11 @@ def target_c(reading: Reading, policy: Policy) -> float:
     return _by_board(reading.thermal.passive_temp_c, _MARGIN_C, policy.target_temp_c, policy.follow_board)
 
 
+def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
+    """The temperature to stay below now: less than `target_c` after the board was throttled at less."""
+    return min(target_c(reading, policy), state.cap.ceiling_c)
+
+
 def critical_c(reading: Reading, policy: Policy) -> float:
     """The temperature at which inference stops: the setting, or less if the board shuts down earlier; more if the board
     throttles so late that its target is near."""
@@ -175,7 +180,6 @@ def _decide_by_temperature(
     state: State, temp: float, target: float, now: float, step_s: float, policy: Policy
 ) -> State:
     ladder, heat, full = policy.ladder, state.heat, state.demand.use_at_full
-    target = min(target, state.cap.ceiling_c)
     if state.cooling == ladder.last and heat.temp_c > target - _BACK_C:
         return state
     least = ladder.steps[-2].heat

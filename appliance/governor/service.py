@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from appliance.governor import clocks, words
 from appliance.governor.belief import believe
-from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, release, target_c
+from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, present_target_c, release
 from appliance.ports import Clock, ClockCap, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits
@@ -136,7 +136,9 @@ class Governor:
         """The temperature to keep the chip below; None: the governor is off."""
         if self.policy is None:
             return None
-        return target_c(self.reading, self.policy) if self.reading is not None else self.policy.target_temp_c
+        if self.reading is None:
+            return self.policy.target_temp_c
+        return present_target_c(self.state, self.reading, self.policy)
 
     @property
     def _clock_percent(self) -> int:
@@ -165,7 +167,7 @@ class Governor:
             return
         self.state, limits = decide(before, clocks.at_full_clock(read, self._clock_percent), policy)
         limits = self._capped(limits, policy.lowest_clock_percent)
-        line = words.change(before, self.state, reading, policy.ladder, target_c(reading, policy))
+        line = words.change(before, self.state, reading, policy.ladder, present_target_c(self.state, reading, policy))
         if line is not None:
             extra = {"cooling_state": self.state.cooling, "reason": limits.reason}
             log.warning("%s", line, extra=extra)

@@ -34,7 +34,7 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
         cooled = temp is not None and temp < target_c
         return f"the chip overheated and is now at {shown}" if cooled else f"the chip is too hot ({shown})"
     if state.reason == "temperature":
-        return f"chip temperature {shown}, target below {target_c:.0f} °C"
+        return f"chip temperature {shown}, target below {target_c:.0f} °C{_why_target(state, reading, target_c)}"
     if state.reason == "throttled":
         return f"the board is throttling its chip ({shown}); check the cooling and the power supply"
     if state.reason == "under_voltage":
@@ -51,6 +51,15 @@ def cause(state: State, reading: Reading, target_c: float) -> str:
     if state.reason == "recovering":
         return f"recovering to level 0, chip temperature {shown}"
     return f"chip temperature {shown}" if temp is not None else "no problems"
+
+
+def _why_target(state: State, reading: Reading, target_c: float) -> str:
+    passive = reading.thermal.passive_temp_c
+    if state.cap.ceiling_c <= target_c:
+        return " because the board throttled its chip there"
+    if passive is not None and passive > target_c > passive - 3:
+        return f" because the board throttles at {passive:.0f} °C"
+    return ""
 
 
 def shortage(state: State) -> str | None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from appliance.governor.policy import HeldLevel, State, critical_c, decide, release, target_c
+from appliance.governor import words
+from appliance.governor.policy import HeldLevel, State, critical_c, decide, present_target_c, release, target_c
 from appliance.readings import Power, Reading, Thermal
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import BOARDS, Board, Plant
@@ -366,3 +367,13 @@ def test_a_released_level_is_no_longer_reported_as_held() -> None:
 )  # fmt: skip
 def test_the_limits_state_their_reason(temp_c: float, free_mb: int, reason: str) -> None:
     assert walk([(1.0, temp_c, free_mb, Power())] * 2)[-1][2].reason == reason
+
+
+def test_the_reason_for_the_target_is_told() -> None:
+    state = State(cooling=2, reason="temperature")
+    told = words.cause(state, reading(0.0, 93.0, passive_c=95.0), 93.0)
+    assert told == "chip temperature 93 °C, target below 93 °C because the board throttles at 95 °C"
+    assert words.cause(state, reading(0.0, 76.0), 75.0) == "chip temperature 76 °C, target below 75 °C"
+    lowered = replace(state, cap=replace(state.cap, ceiling_c=70.0))
+    assert present_target_c(lowered, reading(0.0), POLICY) == 70.0
+    assert words.cause(lowered, reading(0.0, 71.0), 70.0).endswith("because the board throttled its chip there")
