@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        fuzz bundle install clean
+        fuzz bundle lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -81,11 +81,28 @@ fuzz: .venv/.installed-test ## send a million mutated inputs to every interface 
 bundle: .venv/.installed $(MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
 
+lock: .cache/tools/.installed ## pin all packages of a device with hashes, for every Python and architecture (UPGRADE=1: newest)
+	@$(PYTHON) provisioning/supply_chain.py lock $(if $(UPGRADE),--upgrade)
+
+sbom: .cache/tools/.installed ## write the bill of materials (CycloneDX) of the lock file, or of BUNDLE=FILE, to build/sbom.cdx.json
+	@$(PYTHON) provisioning/supply_chain.py sbom $(if $(BUNDLE),--bundle $(BUNDLE))
+
+audit: .cache/tools/.installed ## look all locked packages up in the database of known vulnerabilities (needs the internet)
+	@$(PYTHON) provisioning/supply_chain.py audit
+
+licences: .venv/.installed-test ## list the licences of all packages in docs/licences.md
+	@$(BIN)/python provisioning/supply_chain.py licences
+
 install: ## install on this machine: /opt/appliance, units, settings, first start (root)
 	@provisioning/install.sh
 
 clean: ## remove everything installed, built and saved, except the models
 	rm -rf .venv .cache .state build *.egg-info
+
+.cache/tools/.installed:
+	@$(PYTHON) -m venv .cache/tools
+	@.cache/tools/bin/python -m pip install --disable-pip-version-check --quiet uv pip-audit cyclonedx-bom
+	@touch $@
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v <= (3, 13))' || \

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import importlib.util
 import platform
 import shutil
 import subprocess
@@ -19,6 +20,9 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
+
+from pip._vendor.packaging.markers import Marker
 
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
@@ -26,6 +30,7 @@ from appliance.workshop.fetch import fetch
 from appliance.workshop.known_models import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "provisioning/requirements.lock"
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 # The manylinux versions that work on Debian 12 and Ubuntu 22.04; pip accepts no range.
 TAGS = ("_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014")
@@ -34,6 +39,19 @@ SUITES = {"3.11": "bookworm", "3.13": "trixie"}
 """The Debian release whose python3-systemd is built for each Python version."""
 JETPACKS = ("3.10", "3.12")
 """Python versions of JetPack 6 and 7. The other versions belong to Debian, which does not run on a Jetson."""
+
+
+def _load_locked() -> ModuleType:
+    """locked.py, which the installer runs with the system's Python."""
+    spec = importlib.util.spec_from_file_location("locked", Path(__file__).with_name("locked.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+locked = _load_locked()
 
 
 def main() -> int:
@@ -69,8 +87,13 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     jetson = for_jetson(arch, python)
     extras = "mdns,tensorrt" if jetson else "mdns"
     tags = [f"--platform=manylinux{tag}_{MACHINES[arch]}" for tag in TAGS]
+    constraints = work / "constraints.txt"
+    constraints.write_text("\n".join(constraints_for(python)) + "\n")
     pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
-        *tags, f"{own}[{extras}]", "pip")  # fmt: skip
+        *tags, "--constraint", str(constraints), f"{own}[{extras}]", "pip")  # fmt: skip
+    constraints.unlink()
+    if wrong := locked.unknown(wheels, locked.read(LOCK)[1], {"edge-detection-appliance", "pip"}):
+        raise ModelError(f"not the files of {LOCK.name}: {', '.join(wrong)}", "model_corrupt")
     journal(wheels, arch, python)
     write_requirements(wheels, work)
     put_model(model, work / "models", onnx=jetson)
@@ -85,6 +108,23 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
         for member in sorted(work.iterdir()):
             archive.add(member, member.name, filter=_owned_by_root)
     return path
+
+
+def constraints_for(python: str) -> list[str]:
+    """The lock file's versions for another Python: pip evaluates markers for the one that runs it."""
+    target = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "sys_platform": "linux",
+    }
+    chosen = []
+    for line in locked.read(LOCK)[0]:
+        requirement, _, marker = line.partition(";")
+        if not marker or Marker(marker.strip()).evaluate(target):
+            chosen.append(requirement.strip())
+    return chosen
 
 
 def for_jetson(arch: str, python: str) -> bool:

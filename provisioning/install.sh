@@ -182,7 +182,15 @@ else
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
     pip=("$release/venv/bin/python" -m pip --disable-pip-version-check)
-    quietly "${pip[@]}" install --no-cache-dir --no-compile "$work/.[mdns${tensorrt:+,tensorrt}]"
+    # The versions of the lock file, and no file that it does not know.
+    lock=$source_dir/provisioning/requirements.lock
+    "$python" -I "$source_dir/provisioning/locked.py" constraints "$lock" >"$work/constraints.txt"
+    quietly "${pip[@]}" wheel --no-cache-dir --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
+      "$work/.[mdns${tensorrt:+,tensorrt}]"
+    quietly "$python" -I "$source_dir/provisioning/locked.py" verify "$lock" "$work/wheels" edge-detection-appliance
+    quietly "${pip[@]}" install --no-index --no-compile --find-links "$work/wheels" \
+      "edge-detection-appliance[mdns${tensorrt:+,tensorrt}]"
+    rm -rf "$work/wheels"
   fi
   # OpenVINO works without it, and the device sends no telemetry.
   quietly "${pip[@]}" uninstall --yes openvino-telemetry

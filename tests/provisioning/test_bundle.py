@@ -92,3 +92,51 @@ def test_the_default_model_gets_the_onnx_file_that_it_was_made_of(models_dir: Pa
     assert made.source == manifest["source"]
     digests = {source.title: source.sha256 for source in known_models.YOLO11N.sources}
     assert made.files["model.onnx"] == digests[made.source]
+
+
+@pytest.mark.parametrize(("python", "numpy"), [("3.10", "2.2.6"), ("3.11", "2.4.6"), ("3.13", "2.5.5")])
+def test_the_lock_file_names_one_version_of_each_package_for_each_python(python: str, numpy: str) -> None:
+    lines = make_bundle.constraints_for(python)
+    names = [line.partition("==")[0] for line in lines]
+    assert len(names) == len(set(names))
+    assert not [line for line in lines if ";" in line]
+    versions = dict(line.split("==") for line in lines)
+    assert versions["numpy"].split(".")[0] == numpy.split(".")[0]
+    assert {"aiohttp", "openvino", "cryptography", "zeroconf"} <= set(versions)
+
+
+def test_a_wheel_that_the_lock_file_does_not_know_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    good, bad = tmp_path / "Good_one-1.0-py3-none-any.whl", tmp_path / "bad-1.0-py3-none-any.whl"
+    for wheel in (good, bad):
+        wheel.write_text(wheel.name)
+    digest = hashlib.sha256(good.name.encode()).hexdigest()
+    lock.write_text(
+        f"good-one==1.0 ; python_version < '4' \\\n    --hash=sha256:{digest}\nbad==1.0 \\\n    --hash=sha256:00\n"
+    )
+    requirements, digests = make_bundle.locked.read(lock)
+    assert requirements == ["good-one==1.0 ; python_version < '4'", "bad==1.0"]
+    assert make_bundle.locked.unknown(tmp_path, digests, set()) == [bad.name]
+    assert make_bundle.locked.unknown(tmp_path, digests, {"bad"}) == []
+    assert make_bundle.locked.main(["verify", str(lock), str(tmp_path)]) == 1
+
+
+def test_every_dependency_is_in_the_lock_file() -> None:
+    """`make lock` brings it up to date."""
+    import re
+    import sys
+
+    if sys.version_info < (3, 11):
+        pytest.skip("reads pyproject.toml with tomllib")
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for name in ("mdns", "camera", "onnx", "tensorrt")
+                                          for one in project["optional-dependencies"][name])]  # fmt: skip
+    locked = set(make_bundle.locked.read(make_bundle.LOCK)[1])
+    assert {make_bundle.locked.plain(re.split(r"[<>=~;\[ ]", one)[0]) for one in wanted} <= locked
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert "http:" not in (text := make_bundle.LOCK.read_text())
+    assert "https:" not in text
