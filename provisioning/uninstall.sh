@@ -34,7 +34,7 @@ if [ $keep = yes ]; then
   echo 'The appliance was removed. Kept: /etc/appliance /opt/appliance/models /var/lib/appliance'
   exit 0
 fi
-rm -rf /opt/appliance /etc/appliance /var/lib/appliance
+rm -rf /opt/appliance /etc/appliance /var/lib/appliance /var/lib/appliance-camera /var/lib/private/appliance-camera
 ! getent passwd appliance >/dev/null || userdel appliance
 ! getent group appliance >/dev/null || groupdel appliance
 echo 'The appliance was removed completely.'

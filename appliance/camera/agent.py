@@ -81,7 +81,10 @@ OnResult = Callable[[FrameResult], None]
 
 
 class Agent:
-    """Sends the pictures of one source to one device. It calls `token` for each connection, so that it can change."""
+    """Sends the pictures of one source to one device. It calls `token` for each connection, so that it can change.
+
+    `pairs`: the token is the camera's own, and the device's operator is asked to approve it.
+    """
 
     def __init__(
         self,
@@ -91,13 +94,14 @@ class Agent:
         name: str,
         on_result: OnResult,
         token: Callable[[], str] = str,
+        pairs: bool = False,
         ca_file: str = "",
         notifier: Notifier | None = None,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
         self._source, self._find, self._name, self._token, self._on_result = source, find, name, token, on_result
-        self._ca_file = ca_file
+        self._pairs, self._ca_file = pairs, ca_file
         self._notifier = notifier or systemd.NoNotifier()
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
@@ -194,7 +198,7 @@ class Agent:
             token = self._last_token = self._token()
         except ConfigError as error:
             raise LinkLost(str(error)) from None
-        auth = {"name": self._name, "token": token}
+        auth = {"name": self._name, "token": token, "pair": self._pairs}
         until_s = self._clock() + (_POLL_FOR_S if self._transport == POLLING else float("inf"))
         auth = {key: value for key, value in auth.items() if value}
         async with connected(url, auth, self._transport, ca_file=self._ca_file) as link:

@@ -17,6 +17,7 @@ import anyio
 from appliance import camera_names
 from appliance.camera.agent import Agent, Find, FrameResult
 from appliance.camera.finder import Finder
+from appliance.camera.own_token import own_token
 from appliance.camera.saved_pictures import SavedPictures
 from appliance.camera.sources import open_source
 from appliance.camera.trigger import Trigger
@@ -43,6 +44,8 @@ class Options:
     token: str = ""
     token_file: str = ""
     """Read for each connection; takes precedence over `token`."""
+    state_dir: str = ""
+    """Where a camera without a token keeps the one that it makes for itself. Empty: nowhere."""
     save_dir: str = ""
     save_max_bytes: int = 1_000_000_000
     on: tuple[str, ...] = ()
@@ -61,7 +64,11 @@ async def run(options: Options, report: ReportLine) -> None:
     name = camera_names.normal(options.name)
     if name is None:
         raise ConfigError(f"{options.name!r} is not a valid camera name: {camera_names.RULE}. Set it with --name")
+    pairs = not (options.token or options.token_file)
     token = functools.partial(_token, options)
+    if pairs:
+        own = own_token(Path(options.state_dir) if options.state_dir else None)
+        token = functools.partial(str, own)
     token()
     pin.verification(None, options.ca_file)
     find = _at(options.url) if options.url else Finder()
@@ -82,7 +89,9 @@ async def run(options: Options, report: ReportLine) -> None:
 
     notifier = systemd.notifier()
     ca = options.ca_file
-    agent = Agent(source, find=find, name=name, token=token, ca_file=ca, on_result=on_result, notifier=notifier)
+    agent = Agent(
+        source, find=find, name=name, token=token, pairs=pairs, ca_file=ca, on_result=on_result, notifier=notifier
+    )
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):

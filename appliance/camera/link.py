@@ -207,7 +207,7 @@ def endpoint(url: str) -> tuple[str, str]:
 
 @contextlib.asynccontextmanager
 async def connected(
-    url: str, auth: Mapping[str, str], transport: str = WEBSOCKET, *, ca_file: str = ""
+    url: str, auth: Mapping[str, object], transport: str = WEBSOCKET, *, ca_file: str = ""
 ) -> AsyncIterator[Link]:
     """Connect and wait for the greeting. Raises LinkLost with the reason from the device or the network.
 

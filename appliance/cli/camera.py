@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, settings_of
-from appliance.device import logs
+from appliance.device import logs, state
 
 
 def add(commands: Any) -> None:
@@ -51,6 +51,7 @@ def _camera(arguments: argparse.Namespace) -> int:
         ca_file=settings.ca_file,
         token=os.environ.get("APPLIANCE_TOKEN", ""),
         token_file=settings.token_file,
+        state_dir=str(state.default_dir(os.environ)),
         save_dir=settings.save_dir,
         save_max_bytes=settings.save_max_bytes,
         on=tuple(arguments.on),

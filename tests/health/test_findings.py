@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.health import words
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
-from appliance.health.facts import CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
+from appliance.health.facts import AccessNotices, CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, FindingValue, Limits, Severity
@@ -61,6 +62,10 @@ def memory(**values: float) -> Facts:
 
 def recent(**values: float) -> Facts:
     return replace(WELL, recent=replace(WELL.recent, **values))  # type: ignore[arg-type]
+
+
+def access(**notices: Any) -> Facts:
+    return replace(WELL, notices=Notices(access=AccessNotices(**notices)))
 
 
 def certificate(problem: str | None = None, expires_in_s: float | None = None) -> Facts:
@@ -140,6 +145,11 @@ APPEARS = {
     "bad_reload": (
         replace(WELL, notices=Notices(config_not_reloaded="line 3: unknown key")), "config_not_reloaded", "degraded"
     ),
+    "open_to_all": (access(open_to_all=True), "auth_off", "degraded"),
+    "no_operator": (access(tokens_problem="no operator has a token"), "tokens_unusable", "critical"),
+    "guesses": (access(guesses=25, guessed_from="192.168.1.66"), "token_guessing", "degraded"),
+    "contested": (access(contested=("gate",)), "name_taken", "degraded"),
+    "waiting": (access(waiting=("gate (123 456)",)), "pairing_waiting", "info"),
     "part_failed": (replace(WELL, notices=Notices(part_failed="watch: OSError: disk")), "part_failed", "degraded"),
     "certificate_missing": (certificate(problem="cannot read a.pem"), "certificate_invalid", "degraded"),
     "certificate_old": (certificate(expires_in_s=86_400.0), "certificate_expires", "info"),
