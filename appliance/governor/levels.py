@@ -4,8 +4,8 @@ Rules of this file:
 - What the cameras ask for is known while they leave a part of the duty unused. Their frames at a size need a part of
   the engine's time; a level is left only when the duty no longer covers what they need.
 - Down (less work, a higher level) at once when another size is worth clearly more at this duty, else after seconds.
-- Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes, so that a
-  device between two levels alternates rarely.
+- Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes. A move up that
+  had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def next_level(
         return replace(ease, down_since_s=None, up_since_s=None), level
     since = now_s if ease.up_since_s is None else ease.up_since_s
     ease = replace(ease, down_since_s=None, up_since_s=since)
-    wait_s = _PATIENT_S
+    wait_s = _PATIENT_S * (1 + ease.failed)
     if _best(ladder, lasts * _ROOM, demand.frames) < level:
         wait_s = _UP_S
     elif surely < level:
-        wait_s = min(_UP_S * float(_BACK_OFF**ease.failed), _PATIENT_S)
+        wait_s = _UP_S * float(_BACK_OFF**ease.failed)
     if now_s - since < _UP_S or now_s - ease.moved_s < wait_s:
         return ease, level
     return Ease(moved_s=now_s, raised_s=now_s, failed=ease.failed), up
