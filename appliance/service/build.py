@@ -67,7 +67,7 @@ from appliance.vitals import Delivery, Vitals
 from appliance.web import actions as page_actions
 from appliance.web import areas as area_routes
 from appliance.web import health as health_routes
-from appliance.web import metrics, session
+from appliance.web import metrics, security_txt, session
 from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.connections import Connections
@@ -528,6 +528,7 @@ def _way_in(
             *page_actions.routes(offered, respond),
             *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
+            *security_txt.routes(server.security_contact),
             *VisionApi(path.detector, parser, respond, authenticator).routes(),
             *session.routes(authenticator, entrance.audit, respond),
         ],

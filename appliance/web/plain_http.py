@@ -5,7 +5,7 @@ Rules of this file:
   says that its own client used HTTP.
 - A browser that asks for a page is sent to HTTPS. Anything else is refused: a redirect would come after a token or a
   picture has already been sent in the clear.
-- `/health/live` answers everybody: it says nothing but that the device is up.
+- `/health/live` answers everybody: it says nothing but that the device is up. So does security.txt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from appliance.web.respond import Respond
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_OPEN = ("/health/live",)
+_OPEN = ("/health/live", "/.well-known/security.txt")
 _NO_REDIRECT = "/socket.io/"
 """Socket.IO clients do not follow a redirect, and report a refusal."""
 

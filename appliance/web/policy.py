@@ -24,6 +24,7 @@ ROUTES: Mapping[str, May | None] = {
     "/actions/support_bundle": May.OPERATE,
     "/actions/{name}": May.OPERATE,
     "/session": None,  # signs in and out, and asks for a token itself
+    "/.well-known/security.txt": None,  # whom to tell about a weakness; made to be read by strangers
     # `/health` gives strangers what `access.health` allows.
     "/health": None,
     "/health/live": None,

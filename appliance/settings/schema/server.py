@@ -52,6 +52,15 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "networks. Empty: none; a client could otherwise claim any address.",
         ),
     ] = ()
+    security_contact: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^(mailto:|https://|tel:)[!-~]{1,250}$",
+            extra={FORM: "empty, or a mailto:, https: or tel: address"},
+            description="Whom to tell about a weakness, for /.well-known/security.txt: mailto:security@example.com, an "
+            "https: page or a tel: number. Empty: no such file.",
+        ),
+    ] = ""
     ping_interval_s: Annotated[
         float, Meta(ge=1, le=300, description="Interval between Socket.IO pings, s. 25 is the Socket.IO default.")
     ] = 25.0
