@@ -198,7 +198,8 @@ class ServiceProcess:
 def service_process(models_dir: Path, state_home: Path) -> Iterator[ServiceProcess]:
     """The service as `make run` starts it, but on a free port and without the demo camera."""
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
-               "--profile", "realtime", "--set", f"model.dir={models_dir}"]  # fmt: skip
+               "--profile", "realtime", "--set", f"model.dir={models_dir}",
+               "--set", f"state.dir={state_home / 'service'}"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:

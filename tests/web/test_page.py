@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import cli
 from tests.conftest import ROOT, ServiceProcess
 from tests.web import chromium
 
@@ -78,3 +81,19 @@ async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo
         assert await tab.evaluate(f"{cpu}.querySelectorAll('.cursor').length") == 1
         await _keep(tab, "history")
         assert _problems(tab) == []
+
+
+async def test_a_stranger_signs_in(demo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await asyncio.to_thread(cli.main, ["token", "add", "anna", "--role", "operator"]) == 0
+    found = re.search(r"edge_\w+", capsys.readouterr().out)
+    assert found is not None
+    async with chromium.tab("about:blank", 390, 844) as tab:
+        await tab.call("Network.enable")
+        await tab.call("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": "10.0.0.9"})
+        await tab.go(demo + "/")
+        await tab.until(f"{STATE}.includes('Sign in to see more.')")
+        await tab.evaluate(f"document.querySelector('#token').value = {found[0]!r}")
+        await tab.evaluate("document.querySelector('#token-form button').click()")
+        await tab.until(f"{STATE}.includes('Signed in as anna (operator).') && {STATE}.includes('yolo11n')")
+        await tab.until("document.querySelector('canvas').width > 100")
+        await tab.until("document.querySelectorAll('#actions > *').length > 4")
