@@ -74,7 +74,7 @@ def device_id(mqtt: MqttSettings, serial: str | None, root: Path = Path("/")) ->
 def device_facts(settings: Settings) -> DeviceFacts:
     """How the device introduces itself to Home Assistant."""
     identity, server = board.identify(), settings.server
-    pages = addresses_from_outside(server.host, server.port) if server.port else []
+    pages = addresses_from_outside(server.host, server.port, tls=settings.tls.enabled) if server.port else []
     return DeviceFacts(
         name=socket.gethostname(),
         version=__version__,

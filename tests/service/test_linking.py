@@ -1,0 +1,57 @@
+"""What the links are told about the device and its cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.service import linking
+from appliance.settings import loader
+from appliance.settings.schema.mqtt import MqttSettings
+from tests.conftest import Serve
+from tests.fakes import FakeEngine
+
+SETTINGS = """
+[cameras.yard]
+classes = ["car", "stop sign"]
+[cameras.gate.zones.door]
+points = [[0, 0], [1, 0], [1, 1]]
+classes = ["person"]
+"""
+
+
+def test_the_devices_name_is_stable_different_and_reveals_no_serial_number(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    by_serial = linking.device_id(MqttSettings(), "10000000abcdef01", tmp_path)
+    by_machine = linking.device_id(MqttSettings(), None, tmp_path)
+    assert by_serial == linking.device_id(MqttSettings(), "10000000abcdef01")
+    assert len({by_serial, by_machine, linking.device_id(MqttSettings(), "10000000abcdef02")}) == 3
+    assert "abcdef01" not in by_serial
+    assert "89abcdef" not in by_machine
+    assert linking.device_id(MqttSettings(device_id="pole-3"), "10000000abcdef01") == "pole-3"
+    assert linking.device_id(MqttSettings(), None, tmp_path / "none")
+
+
+def test_the_page_is_announced_with_its_scheme() -> None:
+    encrypted = loader.load(flags={"server.host": "10.0.0.2", "server.port": "8080"})
+    assert linking.device_facts(encrypted).url == "https://10.0.0.2:8080/"
+    plain = loader.load(flags={"server.host": "10.0.0.2", "server.port": "8080", "tls.enabled": "false"})
+    assert linking.device_facts(plain).url == "http://10.0.0.2:8080/"
+    hidden = loader.load(flags={"server.host": "127.0.0.1", "server.port": "8080"})
+    assert linking.device_facts(hidden).url is None
+
+
+async def test_each_known_camera_is_published_with_the_classes_that_it_reports(serve: Serve, tmp_path: Path) -> None:
+    toml = tmp_path / "appliance.toml"
+    toml.write_text(SETTINGS)
+    async with serve(FakeEngine(), toml=toml) as running:
+        parts = running.started.parts
+        parts.vitals.sample()  # takes the settings' cameras into the roster
+        plans = linking.camera_plans(parts.settings, parts.path.book, parts.vitals.snapshot())
+        assert plans["gate"].classes == ("person", "car")
+        assert plans["gate"].zones == (("door", ("person",)),)
+        assert plans["yard"].classes == ("car",)
+        assert not plans["gate"].picture
+        loaded = loader.load(toml, flags={"mqtt.classes": "cat"})  # the model has no cats: what the camera reports
+        plans = linking.camera_plans(loaded, parts.path.book, parts.vitals.snapshot())
+        assert plans["yard"].classes == ("car", "stop sign")
