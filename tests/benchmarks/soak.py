@@ -55,7 +55,7 @@ async def _camera(
     dice = random.Random(name)
     picture, vanishes = dice.choice(pictures), dice.random() < 0.2
     url = service.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
-    until_s = time.monotonic() + dice.expovariate(1 / stay_s)
+    until_s = time.monotonic() + stay_s
     async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as ws:
         await ws.receive()
         await ws.send_str("40" + json.dumps({"name": name}))
@@ -115,8 +115,9 @@ async def _soak(
         while time.monotonic() - begun_s < seconds:
             tally.cameras += 1
             name = f"gate{dice.randrange(40)}" if dice.random() < 0.5 else f"guest{tally.cameras}"
+            left_s = seconds - (time.monotonic() - begun_s)
             try:
-                await _camera(service, pictures, name, stay_s, fps, tally)
+                await _camera(service, pictures, name, min(dice.expovariate(1 / stay_s), left_s), fps, tally)
             except (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError) as error:
                 print(f"{name}: {error!r}", file=sys.stderr)
             await asyncio.sleep(dice.expovariate(1 / (stay_s / 10)))
