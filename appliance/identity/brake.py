@@ -24,19 +24,22 @@ _AT_ONCE, _PER_S = 20.0, 1.0
 """Wrong tokens of one address under any name, and under one name from any address."""
 _MOST_REMEMBERED = 4096
 _ATTACK = 20
-"""Wrong tokens within ten minutes that are worth a finding."""
+"""Attempts within ten minutes that are worth a finding."""
 
 
 @dataclass(slots=True)
 class _Attempts:
     count: int = 0
+    """Wrong tokens that were compared."""
+    tried: int = 0
+    """These, and tokens that were held up."""
     last_s: float = 0.0
     until_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Guessing:
-    """Wrong tokens of the last ten minutes."""
+    """Wrong tokens of the last ten minutes, and tokens that were held up."""
 
     attempts: int
     address: str
@@ -72,7 +75,7 @@ class Brake:
         attempts = self._pairs.pop((address, name), None)
         if attempts is None or now - attempts.last_s > _FORGET_S:
             attempts = _Attempts()
-        attempts.count, attempts.last_s = attempts.count + 1, now
+        attempts.count, attempts.tried, attempts.last_s = attempts.count + 1, attempts.tried + 1, now
         if attempts.count >= _FREE:
             doubled = _FIRST_WAIT_S * 2.0 ** min(attempts.count - _FREE, 10)
             attempts.until_s = now + min(_LONGEST_WAIT_S, doubled)
@@ -80,6 +83,13 @@ class Brake:
         for key in (f"a{address}", *([f"n{name}"] if name else [])):
             level, at_s = self._levels.pop(key, (0.0, now))
             _remember(self._levels, key, (max(0.0, level - (now - at_s) * _PER_S) + 1, now))
+
+    def held_up(self, address: str, name: str) -> None:
+        """Count a token that was not compared, because its sender has to wait."""
+        address = _network(address)
+        attempts = self._pairs.pop((address, name), None) or _Attempts()
+        attempts.tried, attempts.last_s = attempts.tried + 1, self._clock()
+        _remember(self._pairs, (address, name), attempts)
 
     def worked(self, address: str, name: str, credential: str) -> None:
         """Forget the wrong tokens of an address that has presented the right one."""
@@ -93,7 +103,7 @@ class Brake:
         by_address: dict[str, int] = {}
         for (address, _), attempts in self._pairs.items():
             if attempts.last_s >= since_s:
-                by_address[address] = by_address.get(address, 0) + attempts.count
+                by_address[address] = by_address.get(address, 0) + attempts.tried
         total = sum(by_address.values())
         if total < _ATTACK:
             return None

@@ -74,6 +74,7 @@ class Authenticator:
         if credential is None or not self.brake.knows(address, credential):
             wait_s = self.brake.wait_s(address, camera)
             if wait_s > 0:
+                self.brake.held_up(address, camera)
                 why = f"too many wrong tokens from this address or for this name; try again in {max(1, wait_s):.0f} s"
                 raise AccessDenied(why, "too_many_attempts", max(1.0, wait_s))
         who = self._holder(credential, address) if credential is not None else None

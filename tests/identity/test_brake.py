@@ -92,6 +92,19 @@ def test_many_wrong_tokens_are_reported_with_their_address(clock: FakeClock) -> 
     assert brake.guessing() is None
 
 
+def test_tokens_that_are_held_up_count_as_an_attack(clock: FakeClock) -> None:
+    """An attacker who never pauses has few tokens compared."""
+    brake = Brake(clock)
+    for _ in range(100):
+        if brake.wait_s("192.168.1.66", "") > 0:
+            brake.held_up("192.168.1.66", "")
+        else:
+            brake.failed("192.168.1.66", "")
+    guessing = brake.guessing()
+    assert guessing is not None
+    assert (guessing.attempts, guessing.address) == (100, "192.168.1.66")
+
+
 def test_memory_is_bounded(clock: FakeClock) -> None:
     brake = Brake(clock)
     for number in range(6000):
