@@ -45,6 +45,10 @@ class TokenVerbs:
             "pairing_refuse": Verb(self.refuse, "pairing_refuse", PairingAnswer, _named),
         }
 
+    def waiting(self) -> tuple[PairingRequest, ...]:
+        """The cameras that wait for approval."""
+        return self._pairings.waiting()
+
     async def add(self, request: AddTokenRequest) -> MadeToken:
         role = role_of(request.role)
         return _shown(await _in_thread(lambda: self._tokens.add(request.name, role)))

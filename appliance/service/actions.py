@@ -57,7 +57,8 @@ class Actions:
             **erase_control.verbs(erasure),
             **tokens.verbs(),
         }
-        self._without_a_button = frozenset(tokens.verbs())
+        self._without_a_button = frozenset(name for name in tokens.verbs() if name.startswith("token_"))
+        self._tokens = tokens
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
         self._bundling = asyncio.Lock()
         self._possible: dict[str, Callable[[], bool]] = {
@@ -91,6 +92,7 @@ class Actions:
             "models": models,
             "model": network.info.name if network else None,
             "max_state": self._governor.max_state,
+            "waiting": [{"name": one.name, "code": one.code} for one in self._tokens.waiting()],
         }
 
     def log(self, who: Identity) -> str:

@@ -188,3 +188,20 @@ async def test_every_action_on_offer_has_its_texts(serve: Serve) -> None:
         for name in (await offer(running))["actions"]:
             assert "button" in texts[name]
             assert name in ("log", "support_bundle") or {"question", "confirm", "done"} <= set(texts[name])
+
+
+async def test_a_waiting_camera_is_approved_or_refused(serve: Serve, tmp_path: Path) -> None:
+    async with serve(state__dir=str(tmp_path)) as running:
+        pairings, tokens = running.started.parts.entrance.pairings, running.started.parts.entrance.tokens
+        for name in ("gate", "yard"):
+            pairings.ask(name, f"{name:x<40}", "192.168.1.5")
+        waiting = (await offer(running))["waiting"]
+        assert [one["name"] for one in waiting] == ["gate", "yard"]
+        status, answer = await act(running, "pairing_approve", waiting[0])
+        assert (status, answer["role"]) == (200, "camera")
+        assert (await act(running, "pairing_refuse", waiting[1]))[0] == 200
+        assert (await offer(running))["waiting"] == []
+        assert tokens.match(f"{'gate':x<40}") is not None
+        assert tokens.match(f"{'yard':x<40}") is None
+        status, answer = await act(running, "pairing_approve", waiting[1])
+        assert (status, answer["code"]) == (409, "pairing_unknown")

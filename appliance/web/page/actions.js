@@ -18,6 +18,8 @@ export const DEVICE_ACTIONS = [
 ];
 // Actions that are files to download.
 const DOWNLOADS = ["log", "support_bundle"];
+// About a camera that waits for approval.
+const PAIRING = ["pairing_approve", "pairing_refuse"];
 const DANGEROUS = ["restart", "erase", "remove_camera"];
 
 export class Actions {
@@ -47,7 +49,10 @@ export class Actions {
       return make("a", t(`action.${name}.button`), { href: address(`actions/${name}`), download: "", class: "button" });
     }
     const button = make("button", t(`action.${name}.button`), { type: "button" });
-    button.addEventListener("click", () => this.#ask(name, target));
+    button.addEventListener("click", async () => {
+      if (PAIRING.includes(name)) await this.load(); // others may wait by now
+      this.#ask(name, target);
+    });
     return button;
   }
 
@@ -113,6 +118,7 @@ function request(name, target, data) {
   if (name === "hold") return { state: Number(data.get("level")), for_s: Number(data.get("for_s")) };
   if (name === "benchmark") return { for_s: BENCHMARK_S };
   if (name === "activate") return { name: data.get("model") };
+  if (PAIRING.includes(name)) return JSON.parse(data.get("waiting") ?? '{"name": ""}');
   if (name === "draw_areas") return { name: target, ...JSON.parse(data.get("areas")) };
   if (name === "label_camera") return { name: target, label: data.get("label").trim() };
   return target === null ? {} : { name: target };
@@ -129,6 +135,10 @@ function fields(name, offer, target) {
   if (name === "activate") {
     const models = (offer.models ?? []).map((model) => [model, model === offer.model ? `${model} (${word("in use")})` : model]);
     return [choice("model", t("action.activate.model"), models)];
+  }
+  if (PAIRING.includes(name)) {
+    const waiting = (offer.waiting ?? []).map((one) => [JSON.stringify(one), `${one.name} (${one.code})`]);
+    return [choice("waiting", t("action.pairing_approve.camera"), waiting)];
   }
   if (name === "draw_areas") return [new AreaEditor(target).element];
   if (name === "label_camera") {

@@ -20,6 +20,7 @@ const ACTIONS = {
   model_not_activated: ["activate"],
   state_taken: ["restart"],
   part_failed: ["log"],
+  pairing_waiting: ["pairing_approve", "pairing_refuse"],
 };
 
 /** The findings, worst first. */
