@@ -80,7 +80,10 @@ class ConfigError(ApplianceError):
 
 
 class CameraError(ApplianceError):
-    """Nothing can be done with this camera: camera_unknown, camera_sending, camera_configured, label_invalid."""
+    """Nothing can be done with this camera.
+
+    Codes: camera_unknown, camera_sending, camera_configured, label_invalid, areas_invalid, areas_unsaved.
+    """
 
     code = "camera_unknown"
 
