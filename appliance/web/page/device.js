@@ -8,7 +8,7 @@ const NEARLY_FULL = 0.9;
 const NEVER_ALARMS = "cpu";
 
 /** Facts as [key, value, detail, share]; `share` (0-1) is the used part of a limit and draws a bar. */
-function facts({ device, governor, engine, service, version }) {
+function facts({ device, governor, engine, service, version, tls }) {
   const d = device ?? {};
   const g = governor ?? {};
   const e = engine ?? {};
@@ -36,6 +36,7 @@ function facts({ device, governor, engine, service, version }) {
     ["uptime", duration(d.uptime_s), serviceText(s)],
     ["board", d.board ?? unknown(), ""],
     ["version", version ?? unknown(), ""],
+    ...(tls ? [["certificate", "SHA-256", fingerprintText(tls.fingerprint_sha256)]] : []),
   ];
 }
 
@@ -83,6 +84,11 @@ function serviceText(service) {
   if (known(service.uptime_s)) parts.push(t("device.service_uptime", { for_s: service.uptime_s }));
   if (known(service.restarts)) parts.push(t("device.restarts", { count: service.restarts }));
   return parts.join(", ");
+}
+
+/** In groups of eight bytes, between which the line may break. */
+function fingerprintText(fingerprint) {
+  return fingerprint.match(/.{1,24}/g).map((group) => group.replace(/:$/, "")).join(" ");
 }
 
 function known(...values) {
