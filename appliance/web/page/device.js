@@ -82,7 +82,7 @@ function selfTestText(canary) {
 function serviceText(service) {
   const parts = [];
   if (known(service.uptime_s)) parts.push(t("device.service_uptime", { for_s: service.uptime_s }));
-  if (known(service.restarts)) parts.push(t("device.restarts", { count: service.restarts }));
+  if (service.restarts > 0) parts.push(t("device.restarts", { count: service.restarts }));
   return parts.join(", ");
 }
 
