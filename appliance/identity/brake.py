@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
 
 from appliance.ports import Clock
 
@@ -22,9 +23,14 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _FORGET_S = 600.0
 _AT_ONCE, _PER_S = 20.0, 1.0
 """Wrong tokens of one address under any name, and under one name from any address."""
-_MOST_REMEMBERED = 4096
+_MOST_PAIRS, _MOST_REMEMBERED = 1000, 4096
+"""Pairs are few: all of them are counted for each finding."""
 _ATTACK = 20
 """Attempts within ten minutes that are worth a finding."""
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -79,7 +85,7 @@ class Brake:
         if attempts.count >= _FREE:
             doubled = _FIRST_WAIT_S * 2.0 ** min(attempts.count - _FREE, 10)
             attempts.until_s = now + min(_LONGEST_WAIT_S, doubled)
-        _remember(self._pairs, (address, name), attempts)
+        _remember(self._pairs, (address, name), attempts, _MOST_PAIRS)
         for key in (f"a{address}", *([f"n{name}"] if name else [])):
             level, at_s = self._levels.pop(key, (0.0, now))
             _remember(self._levels, key, (max(0.0, level - (now - at_s) * _PER_S) + 1, now))
@@ -89,7 +95,7 @@ class Brake:
         address = _network(address)
         attempts = self._pairs.pop((address, name), None) or _Attempts()
         attempts.tried, attempts.last_s = attempts.tried + 1, self._clock()
-        _remember(self._pairs, (address, name), attempts)
+        _remember(self._pairs, (address, name), attempts, _MOST_PAIRS)
 
     def worked(self, address: str, name: str, credential: str) -> None:
         """Forget the wrong tokens of an address that has presented the right one."""
@@ -125,8 +131,8 @@ def _network(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def _remember(memory: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
+def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int = _MOST_REMEMBERED) -> None:
     memory.pop(key, None)
     memory[key] = value
-    if len(memory) > _MOST_REMEMBERED:
+    if len(memory) > most:
         memory.popitem(last=False)

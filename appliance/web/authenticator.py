@@ -14,6 +14,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ from appliance.identity.tokens import TokenStore
 from appliance.web.access import Access, same
 from appliance.web.clients import Client, client_of
 from appliance.web.origins import may_use
+
+log = logging.getLogger(__name__)
 
 COOKIE = "appliance_session"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -80,6 +83,10 @@ class Authenticator:
         who = self._holder(credential, address) if credential is not None else None
         if who is None or credential is None:
             self.brake.failed(address, camera)
+            log.warning(
+                "wrong token: address=%s camera=%s", address or "this device", camera or "-",
+                extra={"kind": "wrong_token", "code": "unauthorized", "address": address, "camera": camera},
+            )  # fmt: skip
             for_camera = f" for camera '{camera}'" if camera else ""
             raise AccessDenied(f"unauthorized: wrong token{for_camera}")
         self.brake.worked(address, camera, credential)
