@@ -146,6 +146,16 @@ async def test_the_language_can_be_switched_and_stays(browser: int) -> None:
         assert "61,5\u202f°C" in await tab.evaluate(TEXT), "figures in the form of the language"
 
 
+async def test_a_camera_whose_picture_has_a_fault_says_which(browser: int) -> None:
+    advice = advise(Severity.DEGRADED, "Covered: {cameras}.", "Clean the glass.", cameras=("camera 2",))
+    made_up = MadeUp(healthy(cameras(3), [page_rig.finding("camera_covered", Severity.DEGRADED, advice)]))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
+        await tab.until("document.querySelectorAll('#cameras h3').length === 3")
+        first = await tab.evaluate("document.querySelector('#cameras article').innerText")
+        assert "camera 2" in first
+        assert "Covered" in first
+
+
 async def test_a_finding_without_a_translation_is_shown_in_english(browser: int) -> None:
     unknown = page_rig.finding(
         "found_on_mars", Severity.DEGRADED, advise(Severity.DEGRADED, "Water: {n}.", "Dig.", n=3)

@@ -54,14 +54,14 @@ export class Camera {
     this.stats = stats;
   }
 
-  /** Shows the camera in a state of camera_state.js. */
-  show(state) {
+  /** Shows the camera in a state of camera_state.js; `fault`: the code of the finding about its picture. */
+  show(state, fault) {
     const { stats } = this;
     this.state = state;
     const label = stats.label || this.name;
     this.element.dataset.state = this.row.dataset.state = state;
     setText(this.#part("h3 a"), label);
-    setText(this.#part(".note"), this.#noteText());
+    setText(this.#part(".note"), state === "picture" ? t(`fault.${fault}`) : "");
         const isLimited = state === "limited";
     setText(this.#part(".limits"), isLimited ? limitsText(stats.limits) : "");
     const isAway = ["silent", "idle", "stalled"].includes(state);
@@ -73,10 +73,6 @@ export class Camera {
     setText(this.#row(".name"), label);
     setText(this.#row(".rate"), ["silent", "idle"].includes(state) ? this.#silenceText() : fps(stats.answered_fps));
     setText(this.#row(".visually-hidden"), t(`camera.state.${state}`));
-  }
-
-  #noteText() {
-    return this.state === "picture" ? t("camera.state.picture") : "";
   }
 
   #awayText() {

@@ -10,10 +10,15 @@ const PICTURE = [
   "camera_covered", "camera_turned", "camera_blurred", "camera_dark", "camera_overexposed", "camera_frozen", "camera_torn",
 ];
 
+/** The code of the finding about a camera's picture, if there is one. */
+export function pictureFault(name, findings) {
+  return findings.find(({ code, values }) => PICTURE.includes(code) && values?.cameras?.includes(name))?.code;
+}
+
 /** The state of a camera. `isIdle`: no result for some seconds. `findings`: of the whole device. */
 export function cameraState(name, stats, isIdle, findings = []) {
   if (stats.presence === "silent") return "silent";
-  if (findings.some(({ code, values }) => values?.cameras?.includes(name) && PICTURE.includes(code))) return "picture";
+  if (pictureFault(name, findings)) return "picture";
   if (isIdle) return stats.received_fps > 0 ? "stalled" : "idle";
   return ORDINARY_REASONS.includes(stats.limits?.reason ?? "normal") ? "ok" : "limited";
 }

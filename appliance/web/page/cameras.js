@@ -1,7 +1,7 @@
 // All cameras: the worst first, cards with pictures, and beside them from some number on a list of all.
 
 import { Camera } from "./camera.js";
-import { cameraState, CAMERA_STATES } from "./camera_state.js";
+import { cameraState, CAMERA_STATES, pictureFault } from "./camera_state.js";
 import { naturally, setText } from "./format.js";
 import { t } from "./language.js";
 
@@ -61,7 +61,7 @@ export class Cameras {
       const camera = this.#cameras.get(name);
       camera.note({ ...cameras[name], ...known[name] });
       const state = cameraState(name, camera.stats, camera.isIdle, findings);
-      camera.show(state);
+      camera.show(state, pictureFault(name, findings));
       this.#rank(name, CAMERA_STATES.indexOf(state));
     }
     this.#arrange();
