@@ -27,9 +27,6 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# The programs below run as root, and would otherwise add files to the system's Python.
-export PYTHONDONTWRITEBYTECODE=1
-
 # Commands that undo the steps so far, run in reverse order when a step fails.
 undo=()
 # Not in /tmp, which is in memory on some systems: the bundle is unpacked here.

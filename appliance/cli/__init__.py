@@ -33,14 +33,8 @@ from appliance.errors import ApplianceError, ConfigError, ModelError
 __all__ = ["EXIT_CODES", "main"]
 
 
-_INSTALLED = "/opt/appliance/"
-"""Everything in a release is compiled when it is installed."""
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    if sys.prefix.startswith(_INSTALLED):
-        sys.dont_write_bytecode = True  # as root, it would add files to the system's Python
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
