@@ -271,6 +271,18 @@ class CameraLimits:
     reason: str
 
 
+class PictureFault(str, Enum):
+    """What is wrong with a camera's pictures."""
+
+    COVERED = "covered"
+    TURNED = "turned"
+    BLURRED = "blurred"
+    DARK = "dark"
+    OVEREXPOSED = "overexposed"
+    FROZEN = "frozen"
+    TORN = "torn"
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStats:
     """One camera's counters since the start, and its rates over the last seconds."""
@@ -285,6 +297,8 @@ class CameraStats:
     latency_ms: float | None
     """Time from arrival to result, moving average."""
     limits: CameraLimits
+    picture_faults: tuple[PictureFault, ...] = ()
+    """What is wrong with its pictures now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,11 @@ class Vitals:
                 recent=self._trends.recent(),
                 silent_s=self.roster.absence.silent_s,
                 all_gone=self.roster.absence.all_gone,
+                picture_faults={
+                    name: camera.picture.faults
+                    for name, camera in self._book
+                    if camera.picture is not None and camera.picture.faults
+                },
                 history=self._watch.history_status,
                 notices=self.notices(),
             )

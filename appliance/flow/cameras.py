@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from appliance.flow.cache import Key
 from appliance.flow.inference import LastScene
+from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.tally import Tally
 from appliance.values import (
     FULL_VIEW,
@@ -26,6 +28,8 @@ SENDING_S = 5.0
 _RATE_WINDOW_S = 5.0
 _SMOOTH = 0.1
 _FORGET_S = 60.0
+_MOST_PICTURES = 256
+"""Cameras whose usual view is remembered, 30 kB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class CameraPolicy:
     weight: float = 1.0
     priority: int = 0
     min_interval_s: float = 0.0
+    picture_health: bool = True
+    """Report a covered, turned, blurred … camera."""
 
 
 class FrameRateLimiter:
@@ -108,6 +114,10 @@ class Camera:
     last_frame_s: float | None = None
     cost_s: float | None = None
     """Engine time of one of its frames, moving average, s."""
+    picture: PictureWatch | None = None
+    """Judges its pictures; None: switched off, or one of the service's own."""
+    last_key: Key | None = None
+    """Of its last frame in the exact cache, to notice a frozen picture."""
     last_scene: LastScene | None = None
     """For the scene gate."""
     latency_ms: float | None = None
@@ -173,6 +183,7 @@ class Camera:
             answered_fps=round(self.answered_rate.per_second(now_s), 2),
             latency_ms=None if self.latency_ms is None else round(self.latency_ms, 1),
             limits=limits,
+            picture_faults=self.picture.faults if self.picture is not None else (),
         )
 
 
@@ -187,6 +198,8 @@ class CameraBook:
         self._burst, self._most = burst, most
         self._cameras: dict[str, Camera] = {}
         self._departed: dict[str, float] = {}
+        self._pictures: dict[str, PictureWatch] = {}
+        """What cameras usually show, also while they are away; the one that came last at the end."""
         self.tally = Tally()
         """Counters of all cameras, including disconnected ones, without the service's own."""
 
@@ -216,6 +229,7 @@ class CameraBook:
             camera = Camera(
                 self.policies.get(name, CameraPolicy()), FrameRateLimiter(self._burst), own=own, tally=tally
             )
+            camera.picture = self._picture(name, camera)
             self._cameras[name] = camera
         return camera
 
@@ -224,6 +238,7 @@ class CameraBook:
         self.policies = policies
         for name, camera in self:
             camera.policy = policies.get(name, CameraPolicy())
+            camera.picture = self._picture(name, camera)
 
     def leave(self, name: str) -> None:
         """Unregister one connection of a camera."""
@@ -247,6 +262,15 @@ class CameraBook:
         """Cameras that have left since the last call, and when their last frame came (monotonic)."""
         departed, self._departed = self._departed, {}
         return departed
+
+    def _picture(self, name: str, camera: Camera) -> PictureWatch | None:
+        if camera.own or not camera.policy.picture_health:
+            return None
+        watch = self._pictures.pop(name, None) or PictureWatch()
+        self._pictures[name] = watch
+        if len(self._pictures) > _MOST_PICTURES:
+            del self._pictures[next(iter(self._pictures))]
+        return watch
 
     def _remove(self, name: str) -> None:
         camera = self._cameras.pop(name)

@@ -133,7 +133,10 @@ class Detector:
             else:
                 key = key_of(*arguments)
             shared = self._ledger.share(frame, key)
+            repeats, camera.last_key = camera.last_key == key, key
             if shared is not None:
+                if camera.picture is not None:
+                    camera.picture.repeated(self._clock(), repeats)
                 return shared
         self._put(frame, camera, key)
         if frame in self._ledger:
@@ -275,7 +278,8 @@ class Detector:
     def _infer(self, frame: Frame) -> Answer:
         assert self.inference is not None  # no frame is accepted without it
         camera, limits = self._book.get(frame.camera), self._pace.limits
-        return self.inference.run(frame, limits.max_side, camera.last_scene if camera else None, limits.next_side)
+        last, picture = (camera.last_scene, camera.picture) if camera else (None, None)
+        return self.inference.run(frame, limits.max_side, last, limits.next_side, picture)
 
     def _max_in_flight(self) -> int:
         return self._pace.limits.max_in_flight

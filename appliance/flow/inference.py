@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow import scene_gate
 from appliance.flow.core_boost import CoreBoost
+from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine
 from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
@@ -108,19 +111,27 @@ class Inference:
         """
         return self.network.engine.slots + 1
 
-    def run(self, frame: Frame, max_side: int, last_scene: LastScene | None = None, next_side: int = 0) -> Answer:
+    def run(
+        self,
+        frame: Frame,
+        max_side: int,
+        last_scene: LastScene | None = None,
+        next_side: int = 0,
+        picture: PictureWatch | None = None,
+    ) -> Answer:
         """Return the answer to a frame. Thread-safe.
 
         `max_side`: longest side of the network's input, px. `last_scene`: the scene its camera last showed.
-        `next_side`: the longest side that may be requested next, to be prepared in advance; 0: none.
+        `next_side`: the longest side that may be requested next, to be prepared in advance; 0: none. `picture`: judges
+        the camera's pictures.
 
         Raises BadFrame if the picture cannot be decoded or does not fit in memory; EngineError if the engine fails.
         """
         if self._core_boost is None:
-            return self._run(frame, max_side, last_scene, next_side)
+            return self._run(frame, max_side, last_scene, next_side, picture)
         self._core_boost.begin()
         try:
-            return self._run(frame, max_side, last_scene, next_side)
+            return self._run(frame, max_side, last_scene, next_side, picture)
         finally:
             self._core_boost.end()
 
@@ -128,7 +139,9 @@ class Inference:
         """Release the network once its compilations and running inferences have ended."""
         self.network.close()
 
-    def _run(self, frame: Frame, max_side: int, last: LastScene | None, next_side: int) -> Answer:
+    def _run(
+        self, frame: Frame, max_side: int, last: LastScene | None, next_side: int, picture: PictureWatch | None
+    ) -> Answer:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
@@ -139,6 +152,8 @@ class Inference:
                 cells = view.unmasked(frame.wanted.view, cells)
             if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
+                if picture is not None:
+                    picture.repeated(started_s, bool(np.array_equal(cells, last.cells)))
                 return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
             tensor = self._decoder.load(frame.picture, place)
         decoded_s = self._clock()
@@ -153,6 +168,12 @@ class Inference:
         if alone and self._core_boost is not None:
             self._core_boost.record(size, all_cores, done_s - infer_started_s)
 
+        if picture is not None:
+            rows, columns = (
+                slice(place.top, place.top + place.inner.height),
+                slice(place.left, place.left + place.inner.width),
+            )
+            picture.look(tensor[rows, columns], started_s)
         found = view.apply(frame.wanted.view, found, frame.picture.size)
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
         answer = Detected(found, frame.picture.size, size, network.info.name, timing)

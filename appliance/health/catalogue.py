@@ -3,7 +3,19 @@ web/page/pt-BR.json has the texts in Portuguese."""
 
 from __future__ import annotations
 
-from appliance.health.checks import access, cameras, control, heat, links, memory, power, sight, storage, traffic
+from appliance.health.checks import (
+    access,
+    cameras,
+    control,
+    heat,
+    links,
+    memory,
+    pictures,
+    power,
+    sight,
+    storage,
+    traffic,
+)
 from appliance.health.findings import Check
 from appliance.values import Severity
 
@@ -44,6 +56,13 @@ CATALOGUE = (
     Check(access.token_guessing),
     Check(access.name_taken),
     Check(access.pairing_waiting, severities=(Severity.INFO,)),
+    Check(pictures.camera_covered),
+    Check(pictures.camera_turned),
+    Check(pictures.camera_blurred),
+    Check(pictures.camera_dark),
+    Check(pictures.camera_overexposed),
+    Check(pictures.camera_frozen),
+    Check(pictures.camera_torn),
     Check(control.last_cooling_state, severities=(Severity.DEGRADED, Severity.CRITICAL)),
     Check(control.governor_held, severities=(Severity.INFO,)),
     Check(control.safe_mode, severities=(Severity.CRITICAL,)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appliance.readings import Reading
-from appliance.values import CanaryState, Limits
+from appliance.values import CanaryState, Limits, PictureFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,8 @@ class Facts:
     """Cameras that are silent for longer than usual, and the time since their last frame, s."""
     all_gone: bool = False
     """No camera sends, although some did."""
+    picture_faults: Mapping[str, tuple[PictureFault, ...]] = field(default_factory=dict)
+    """Cameras whose pictures have a fault, and which."""
     history: HistoryStatus = field(default_factory=HistoryStatus)
     notices: Notices = field(default_factory=Notices)
     standing: frozenset[str] = frozenset()

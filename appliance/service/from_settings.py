@@ -91,7 +91,9 @@ def governor_policy(settings: Settings, network: Network | None, known: DevicePr
 def camera_policies(settings: Settings) -> dict[str, CameraPolicy]:
     """The settings of each camera by name."""
     return {
-        camera_names.normal(name) or name: CameraPolicy(camera.weight, camera.priority, camera.min_interval_s)
+        camera_names.normal(name) or name: CameraPolicy(
+            camera.weight, camera.priority, camera.min_interval_s, camera.picture_health
+        )
         for name, camera in settings.cameras.items()
     }
 

@@ -33,7 +33,7 @@ from appliance.flow.tally import LATENCY_BOUNDS_S, Tally
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.recorder import STATUSES
 from appliance.health.roster import KnownCamera
-from appliance.values import CameraStats
+from appliance.values import CameraStats, PictureFault
 from appliance.vitals import Snapshot, Vitals
 
 
@@ -147,6 +147,9 @@ def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
     latency = GaugeMetricFamily(
         "appliance_camera_latency_seconds", "Time from arrival to results, moving average", labels=["camera"]
     )
+    faults = GaugeMetricFamily(
+        "appliance_camera_picture_fault", "1 while a camera's pictures have this fault", labels=["camera", "fault"]
+    )
     for name, camera in cameras.items():
         received.add_metric([name], camera.received)
         answered.add_metric([name], camera.answered)
@@ -154,9 +157,11 @@ def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
         failed.add_metric([name], camera.failed)
         for reason, count in camera.skipped.items():
             skipped.add_metric([name, reason], count)
+        for fault in PictureFault:
+            faults.add_metric([name, fault.value], fault in camera.picture_faults)
         if camera.latency_ms is not None:
             latency.add_metric([name], camera.latency_ms / 1000)
-    yield from (received, answered, cached, failed, skipped, latency)
+    yield from (received, answered, cached, failed, skipped, latency, faults)
 
 
 def _known_cameras(cameras: Mapping[str, KnownCamera]) -> Iterator[Metric]:

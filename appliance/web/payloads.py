@@ -122,5 +122,6 @@ def of_camera(stats: CameraStats) -> Payload:
         "received_fps": stats.received_fps,
         "answered_fps": stats.answered_fps,
         "latency_ms": stats.latency_ms,
+        "picture_faults": [fault.value for fault in stats.picture_faults],
         "limits": of_limits(stats.limits),
     }

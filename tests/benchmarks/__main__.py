@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.benchmarks import (
     agent,
     cable,
+    camera_health,
     decoding,
     fairness,
     gate,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "int8": int8.run,
     "agent": agent.run,
     "cable": cable.run,
+    "camera_health": camera_health.run,
     "decoding": decoding.run,
     "isolation": isolation.run,
     "page": page.run,

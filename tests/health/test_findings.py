@@ -17,7 +17,7 @@ from appliance.health.checks import heat, sight
 from appliance.health.facts import AccessNotices, CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
-from appliance.values import CanaryState, Finding, FindingValue, Limits, Severity
+from appliance.values import CanaryState, Finding, FindingValue, Limits, PictureFault, Severity
 
 GB = 1_000_000_000
 DOCS = Path(__file__).parents[2] / "docs/health.md"
@@ -120,6 +120,12 @@ APPEARS = {
     "too_fast": (recent(received=100, rate_limited=50), "cameras_too_fast", "info"),
     "slow_reader": (recent(results_dropped=10), "results_dropped", "degraded"),
     "silent": (replace(WELL, silent_s={"gate": 120.0}), "camera_silent", "degraded"),
+    **{
+        f"picture_{fault.value}": (
+            replace(WELL, picture_faults={"gate": (fault,)}), f"camera_{fault.value}", "degraded"
+        )
+        for fault in PictureFault
+    },
     "gone": (replace(WELL, silent_s={"gate": 130.0, "yard": 120.0}, all_gone=True), "cameras_gone", "degraded"),
     "closed": (replace(WELL, cooling=6, limits=replace(CLOSED, reason="memory")), "last_cooling_state", "critical"),
     "at_its_least": (replace(WELL, cooling=6), "last_cooling_state", "degraded"),

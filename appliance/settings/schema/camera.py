@@ -93,6 +93,13 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             description="Minimum interval between frames of this camera, s, if longer than flow.min_interval_s.",
         ),
     ] = 0.0
+    picture_health: Annotated[
+        bool,
+        Meta(
+            description="Report a camera that is covered, turned, out of focus, too dark, overexposed, frozen or torn. "
+            "Off: for a camera that is moved or covered on purpose."
+        ),
+    ] = True
     classes: Annotated[
         tuple[str, ...], Meta(max_length=1000, description="Classes to report from this camera. Empty: all.")
     ] = ()

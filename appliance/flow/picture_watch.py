@@ -1,0 +1,254 @@
+"""Judge one camera's pictures over time: covered, turned, blurred, dark, overexposed, frozen, torn.
+
+Rules of this file:
+- A picture is compared with what this camera usually shows, learned from its own pictures. It may change slowly by
+  itself, as from day to night; what changes at once and stays is a fault.
+- Each fault must last before it is reported, and be absent before it clears, so headlights, a passing lorry or one
+  damaged picture is none.
+- A picture without a view (dark, covered, overexposed) says nothing about where the camera points, or its focus.
+- Nothing is learned from pictures that look wrong.
+- Worker threads call it, one at a time for each camera; the event loop reads `faults`.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.values import PictureFault
+from appliance.vision.picture_features import LEAST_SIDE, Grid, PictureFeatures, likeness, measure, same
+
+LOOK_EVERY_S = 0.5
+"""More pictures of one camera say nothing new."""
+
+
+_AFTER_S: Mapping[PictureFault, float] = {
+    PictureFault.COVERED: 6.0,
+    PictureFault.TURNED: 22.0,
+    PictureFault.BLURRED: 7.0,
+    PictureFault.DARK: 6.0,
+    PictureFault.OVEREXPOSED: 6.0,
+    PictureFault.FROZEN: 0.0,  # `_frozen` has a time of its own
+    PictureFault.TORN: 6.0,
+}
+_PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.4, PictureFault.TURNED: 0.7}
+"""Part of the looks that must show the fault; 0.8 for those not listed. A picture tears now and then."""
+_CLEAR_S = 6.0
+_LEAST_LOOKS = 4
+
+_DARK_BRIGHT, _DARK_CONTRAST = 18.0, 4.0
+_WHITE_PART = 0.55
+_COVERED_ENERGY = 0.35
+_FAINT_ENERGY, _FAINT_LIKE = 0.6, 0.3
+_LIKE, _UNLIKE = 0.45, 0.36
+_BLURRED = 0.4
+_IN_PLACE = 0.5
+_TEAR_LEVELS, _TEAR_TIMES = 5.0, 2.5
+_LOST_PART = 0.08
+_FROZEN_S, _FROZEN_TIMES = 7.5, 4.0
+_LEARN_LOOKS = 12
+"""Looks before the camera's usual view is known."""
+_FOLLOW_S = 120.0
+_ADOPT_S = 86_400.0
+"""After this time a new view is the usual one."""
+_GAP_S = 60.0
+"""After a longer pause nothing is concluded from before it."""
+
+
+@dataclass(slots=True)
+class _Spell:
+    """How long one fault has shown."""
+
+    since_s: float | None = None
+    looks: int = 0
+    shown: int = 0
+    absent_s: float | None = None
+    standing: bool = False
+
+    def note(self, shows: bool, now_s: float, after_s: float, part: float) -> None:
+        if self.standing:
+            self.absent_s = None if shows else self.absent_s if self.absent_s is not None else now_s
+            if self.absent_s is not None and now_s - self.absent_s >= _CLEAR_S:
+                self.__init__()  # type: ignore[misc]
+            return
+        if self.since_s is None:
+            if not shows:
+                return
+            self.since_s, self.looks, self.shown = now_s, 0, 0
+        self.looks += 1
+        self.shown += shows
+        if self.looks >= _LEAST_LOOKS and self.shown < part * self.looks:
+            self.since_s = None
+        elif now_s - self.since_s >= after_s and self.looks >= _LEAST_LOOKS:
+            self.standing, self.absent_s = True, None
+
+
+@dataclass(slots=True)
+class _Usual:
+    """What the camera usually shows."""
+
+    edges: Grid
+    energy: float
+    detail: float
+    rows: NDArray[np.float32]
+    looks: int = 1
+
+    def follow(self, seen: PictureFeatures, passed_s: float) -> None:
+        """Move towards a picture: quickly at first, then slowly."""
+        self.looks += 1
+        part = max(1 / self.looks, min(1.0, passed_s / _FOLLOW_S)) if self.looks > 1 else 1.0
+        self.edges = self.edges + np.float32(part) * (seen.edges - self.edges)
+        self.energy += part * (seen.energy - self.energy)
+        if seen.detail == seen.detail:  # not NaN
+            self.detail = (
+                seen.detail if self.detail != self.detail else self.detail + part * (seen.detail - self.detail)
+            )
+        if seen.rows.shape == self.rows.shape:
+            self.rows = self.rows + np.float32(part) * (seen.rows - self.rows)
+        else:
+            self.rows = seen.rows
+
+
+@dataclass(slots=True)
+class PictureWatch:
+    """The pictures of one camera. `faults`: what is wrong now, read by any thread."""
+
+    faults: tuple[PictureFault, ...] = ()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _last_s: float | None = None
+    _usual: _Usual | None = None
+    _size: tuple[int, ...] = ()
+    _sample: NDArray[np.uint8] | None = None
+    _rows: NDArray[np.float32] | None = None
+    _same_since_s: float | None = None
+    _same_looks: int = 0
+    _usual_same_s: float = 0.0
+    """The longest time for which this camera usually repeats a picture: between key frames of a still scene."""
+    _turned_since_s: float | None = None
+    _spells: dict[PictureFault, _Spell] = field(default_factory=lambda: {fault: _Spell() for fault in PictureFault})
+
+    def look(self, pixels: NDArray[np.uint8], now_s: float) -> None:
+        """Judge a picture, (height, width, 3) RGB, unless one was judged just before."""
+        early = self._last_s is not None and now_s - self._last_s < LOOK_EVERY_S * 0.9
+        if early or min(pixels.shape[:2]) < LEAST_SIDE:
+            return
+        with self._lock:
+            self._judge(measure(pixels), pixels.shape, now_s)
+
+    def repeated(self, now_s: float, identical: bool) -> None:
+        """Note a picture that is answered without being decoded; `identical`: to the camera's last one.
+
+        It never waits: while a worker judges another picture of this camera, this one is ignored.
+        """
+        if self._last_s is None or now_s - self._last_s < LOOK_EVERY_S * 0.9 or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._sample is not None:
+                self._note({PictureFault.FROZEN: self._frozen(identical, now_s)}, now_s)
+        finally:
+            self._lock.release()
+
+    def copy(self) -> PictureWatch:
+        """An independent watch that knows the same."""
+        other = copy.copy(self)
+        other._lock, other._usual = threading.Lock(), copy.copy(self._usual)
+        other._spells = {fault: copy.copy(spell) for fault, spell in self._spells.items()}
+        return other
+
+    def _judge(self, seen: PictureFeatures, size: tuple[int, ...], now_s: float) -> None:
+        if self._last_s is not None and now_s - self._last_s > _GAP_S:
+            self._spells = {fault: spell if spell.standing else _Spell() for fault, spell in self._spells.items()}
+            self._same_since_s = None
+        if size != self._size and self._usual is not None:  # another input size has another detail
+            self._usual.detail, self._usual.rows = seen.detail, seen.rows
+        passed_s = 0.0 if self._last_s is None else now_s - self._last_s
+        repeats = self._sample is not None and same(self._sample, seen.sample)
+        shows = {PictureFault.FROZEN: self._frozen(repeats, now_s), **self._shows(seen)}
+        self._size, self._sample, self._rows = size, seen.sample, seen.rows
+        self._note(shows, now_s)
+        suspicious = any(shows.values()) or any(spell.standing for spell in self._spells.values())
+        if self._usual is None:
+            if not any(shows.values()):
+                self._usual = _Usual(seen.edges, seen.energy, seen.detail, seen.rows)
+        elif not suspicious and not repeats:
+            self._usual.follow(seen, passed_s)
+        self._adopt(seen, now_s)
+
+    def _shows(self, seen: PictureFeatures) -> dict[PictureFault, bool]:
+        """Which faults this picture shows, by itself and compared with the usual view."""
+        usual = self._usual
+        dark = seen.bright < _DARK_BRIGHT and seen.contrast < _DARK_CONTRAST
+        white = seen.white > _WHITE_PART
+        known = usual is not None and usual.looks >= _LEARN_LOOKS
+        covered = turned = blurred = torn = False
+        if usual is not None and known and not white:
+            like = likeness(seen.edges, usual.edges)
+            soft = seen.detail < _BLURRED * usual.detail
+            hidden = seen.energy < _COVERED_ENERGY * usual.energy
+            faint = like < _FAINT_LIKE and seen.energy < _FAINT_ENERGY * usual.energy
+            covered = not dark and (faint or (like < _LIKE and (hidden or soft)))
+            turned = like < _UNLIKE and not covered and not dark
+            blurred = not dark and like > _IN_PLACE and soft and not hidden
+            torn = not covered and not dark and self._tears(seen, usual)
+        torn = torn or seen.lost > _LOST_PART
+        return {
+            PictureFault.COVERED: covered and not torn,
+            PictureFault.TURNED: turned and not torn,
+            PictureFault.BLURRED: blurred,
+            PictureFault.DARK: dark,
+            PictureFault.OVEREXPOSED: white,
+            PictureFault.TORN: torn,
+        }
+
+    def _tears(self, seen: PictureFeatures, usual: _Usual) -> bool:
+        """A tear wanders: a line that was in the last picture too belongs to the view."""
+        former = self._rows if self._rows is not None and self._rows.shape == usual.rows.shape else usual.rows
+        return tears(seen.rows, np.maximum(usual.rows, former))
+
+    def _frozen(self, repeats: bool, now_s: float) -> bool:
+        if not repeats:
+            if self._same_since_s is not None and not self._spells[PictureFault.FROZEN].standing:
+                lasted_s = (self._last_s or now_s) - self._same_since_s
+                self._usual_same_s = max(lasted_s, 0.99 * self._usual_same_s)
+            self._same_since_s, self._same_looks = None, 0
+            return False
+        if self._same_since_s is None:
+            self._same_since_s = self._last_s if self._last_s is not None else now_s
+        self._same_looks += 1
+        long_s = max(_FROZEN_S, _FROZEN_TIMES * self._usual_same_s)
+        return now_s - self._same_since_s >= long_s and self._same_looks >= _LEAST_LOOKS
+
+    def _note(self, shows: Mapping[PictureFault, bool], now_s: float) -> None:
+        for fault, shown in shows.items():
+            spell = self._spells[fault]
+            if fault is PictureFault.FROZEN:
+                spell.standing = shown
+            else:
+                spell.note(shown, now_s, _AFTER_S[fault], _PART.get(fault, 0.8))
+        self._last_s = now_s
+        self.faults = tuple(fault for fault, spell in self._spells.items() if spell.standing)
+
+    def _adopt(self, seen: PictureFeatures, now_s: float) -> None:
+        """Take a view that has stayed for a day for the usual one."""
+        if not self._spells[PictureFault.TURNED].standing:
+            self._turned_since_s = None
+        elif self._turned_since_s is None:
+            self._turned_since_s = now_s
+        elif now_s - self._turned_since_s >= _ADOPT_S:
+            self._usual = _Usual(seen.edges, seen.energy, seen.detail, seen.rows)
+
+
+def tears(rows: NDArray[np.float32], usual: NDArray[np.float32]) -> bool:
+    """Whether a line across the picture appears that is not usually there."""
+    if rows.shape != usual.shape or rows.size < 8:
+        return False
+    inner = slice(2, -2)
+    excess = rows[inner] - usual[inner]
+    place = int(excess.argmax())
+    around = float(np.median(rows[inner]))
+    return float(excess[place]) > _TEAR_LEVELS + _TEAR_TIMES * around
