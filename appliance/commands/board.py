@@ -43,8 +43,8 @@ _PI = "the firmware throttles from 80 °C"
 _ORIN = "the kernel throttles at 99 °C, which is too hot for most enclosures"
 BOARDS = (
     BoardFamily("Raspberry Pi 4", r"raspberry pi (4|compute module 4)", "aarch64",
-                416, "the Cortex-A72 computes in single precision only", 77, 84, _PI),
-    BoardFamily("Raspberry Pi 5", r"raspberry pi (5|compute module 5)", "aarch64", 640, _TRAINED, 77, 84, _PI),
+                416, "the Cortex-A72 computes in single precision only", 78, 84, _PI),
+    BoardFamily("Raspberry Pi 5", r"raspberry pi (5|compute module 5)", "aarch64", 640, _TRAINED, 78, 84, _PI),
     BoardFamily("Jetson Orin Nano", r"orin nano", "aarch64", 640, _TRAINED, 85, 95, _ORIN, ("jetson",)),
     BoardFamily("Jetson Orin NX", r"orin nx", "aarch64", 640, _TRAINED, 85, 95, _ORIN, ("jetson",)),
     BoardFamily("Jetson AGX Orin", r"agx orin", "aarch64", 640, _TRAINED, 85, 95, _ORIN, ("jetson",)),
@@ -129,11 +129,11 @@ def recommended(machine: Machine) -> tuple[RecommendedSetting, ...]:
     """The recommended settings for this machine."""
     family = family_of(machine)
     trip_c = machine.reading.thermal.passive_temp_c
-    target_c = min(family.target_temp_c, trip_c - 3) if trip_c is not None else family.target_temp_c
+    target_c = min(family.target_temp_c, trip_c - 2) if trip_c is not None else family.target_temp_c
     why_target = (
         family.why_temp
         if target_c == family.target_temp_c
-        else f"3 °C below this board's trip point of {trip_c:.0f} °C"
+        else f"2 °C below this board's trip point of {trip_c:.0f} °C"
     )
     return (
         RecommendedSetting("profile", "production", "one frame per second and camera, for unattended operation"),

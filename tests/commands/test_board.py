@@ -15,8 +15,8 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("name", "architecture", "title", "side", "target_c", "drop_in"),
     [
-        ("pi4", "aarch64", "Raspberry Pi 4", 416, 77, ()),
-        ("pi5", "aarch64", "Raspberry Pi 5", 640, 77, ()),
+        ("pi4", "aarch64", "Raspberry Pi 4", 416, 78, ()),
+        ("pi5", "aarch64", "Raspberry Pi 5", 640, 78, ()),
         ("orin_nano", "aarch64", "Jetson Orin Nano", 640, 85, ("jetson",)),
         ("nuc", "x86_64", "Intel NUC", 640, 90, ()),
         ("vm", "x86_64", "unknown amd64 machine", 640, 80, ()),
@@ -42,7 +42,7 @@ def test_a_trip_point_below_the_default_target_lowers_it(tmp_path: Path) -> None
         kind.with_name(kind.name.replace("_type", "_temp")).write_text("70000\n")
     machine = board.find(root, "aarch64")
     (setting,) = [setting for setting in board.recommended(machine) if setting.key == "governor.target_temp_c"]
-    assert setting.value == 67
+    assert setting.value == 68
     assert "70 °C" in setting.why
 
 
