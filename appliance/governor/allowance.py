@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from appliance.governor.heat import Heat
 
-_TIERS = ((5.0, 1.5), (20.0, 0.7), (60.0, 0.0))
+_TIERS = ((5.0, 0.8), (20.0, 0.4), (60.0, 0.0))
 """Seconds ahead, and how far above the target the forecast may be then, °C."""
 _DOUBT = 1.0
 _LASTING_S = 900.0
