@@ -16,7 +16,7 @@ from appliance.web.report import date, of_snapshot
 from appliance.web.respond import encode
 
 if TYPE_CHECKING:
-    from appliance.service.build import Parts
+    from appliance.service.parts import Parts
 
 
 def reports(parts: Parts) -> Mapping[str, StateReport]:

@@ -28,9 +28,10 @@ from appliance.models import scratch
 from appliance.ports import Notifier
 from appliance.service import demo_camera, from_settings, loading, mdns
 from appliance.service.addresses import addresses, ipv4_addresses
-from appliance.service.build import Given, Loaded, LoadNetwork, Parts, build, in_safe_mode
+from appliance.service.build import build
 from appliance.service.entrance import FirstToken
 from appliance.service.listening import Port, listen
+from appliance.service.parts import Given, Loaded, LoadNetwork, Parts, in_safe_mode
 from appliance.service.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.service.reports import reports
 from appliance.settings.schema import Settings

@@ -22,7 +22,7 @@ import anyio
 from appliance.device import systemd
 from appliance.ports import Notifier
 from appliance.service import loading, run
-from appliance.service.build import LoadNetwork
+from appliance.service.parts import LoadNetwork
 from appliance.service.signals import Signals
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings

@@ -30,7 +30,7 @@ from appliance.values import Picture, ResultFilter, Size
 from appliance.vision import decode, scene
 
 if TYPE_CHECKING:
-    from appliance.service.build import LoadNetwork
+    from appliance.service.parts import LoadNetwork
 
 IMAGE = Size(1280, 720)
 """The picture size of most cameras."""

@@ -1,0 +1,109 @@
+"""Build the way of a frame: admission, mailboxes, inference, publishing; and the trial of another model on it."""
+
+from __future__ import annotations
+
+from appliance.device.profile import DeviceProfile
+from appliance.errors import ModelError
+from appliance.events.feed import EventFeed
+from appliance.flow.activation import Activation
+from appliance.flow.cameras import CameraBook
+from appliance.flow.detector import Detector
+from appliance.flow.inference import Inference
+from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.pace import Pace
+from appliance.governor.policy import Policy
+from appliance.governor.room import Room
+from appliance.models import active
+from appliance.ports import Publish
+from appliance.service import from_settings, loading
+from appliance.service.parts import FramePath, Given, Loaded, in_safe_mode
+from appliance.values import Frame, Outcome
+from appliance.vision.admission import Admission
+from appliance.web.connections import Connections
+from appliance.web.ingress.limiter import ConnectionLimiter
+from appliance.web.publisher import Publisher
+from appliance.web.socket_server import delivery_through, make_server
+from appliance.web.transport import Transport
+
+
+def build_frame_path(
+    given: Given, loaded: Loaded, limiter: ConnectionLimiter, policy: Policy | None, known: DeviceProfile | None
+) -> FramePath:
+    settings, clock = given.settings, given.clock
+    admission = Admission(Room())
+    book = CameraBook(policies=from_settings.camera_policies(settings), burst=settings.flow.burst)
+    socket_server = make_server(from_settings.socket_options(settings))
+    transport = Transport(socket_server, limiter)
+    emit, backlog = delivery_through(socket_server)
+    publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
+    feed = EventFeed(from_settings.event_rules(settings), pictures_allowed=settings.server.keep_pictures, clock=clock)
+    feed.add(publisher.post_event)
+    pace = Pace(
+        book,
+        limits=from_settings.full_limits(settings) if policy is None else policy.ladder.steps[0].limits,
+        announce=publisher.announce,
+        jpeg_quality=settings.flow.jpeg_quality,
+        clock=clock,
+    )
+    loading.learn_first_cost(settings, loaded.network, known, pace)
+    return FramePath(
+        admission=admission,
+        book=book,
+        socket_server=socket_server,
+        transport=transport,
+        connections=Connections(socket_server),
+        publisher=publisher,
+        feed=feed,
+        pace=pace,
+        detector=_detector(given, loaded, admission, book, pace, _publish_to(publisher, feed)),
+    )
+
+
+def _publish_to(publisher: Publisher, feed: EventFeed) -> Publish:
+    def publish(frame: Frame, outcome: Outcome) -> None:
+        publisher.publish(frame, outcome)
+        feed.note(frame, outcome)  # afterwards: the result does not wait for events
+
+    return publish
+
+
+def _detector(
+    given: Given, loaded: Loaded, admission: Admission, book: CameraBook, pace: Pace, publish: Publish
+) -> Detector:
+    settings, clock, network = given.settings, given.clock, loaded.network
+    return Detector(
+        inference=loading.inference_of(settings, network, clock, admission, given.decoder) if network else None,
+        model_error=loaded.error,
+        mailboxes=Mailboxes(
+            max_cameras=settings.flow.max_waiting,
+            max_bytes=settings.flow.max_waiting_bytes,
+            max_age_s=settings.flow.max_age_s,
+            clock=clock,
+        ),
+        cache=from_settings.answer_cache(settings, clock),
+        book=book,
+        pace=pace,
+        publish=publish,
+        clock=clock,
+        slow_frame_s=settings.flow.slow_frame_s,
+        deadline_s=settings.flow.deadline_s,
+    )
+
+
+def build_activation(given: Given, path: FramePath) -> Activation:
+    settings = given.settings
+
+    def load_other(name: str) -> Inference:
+        """Another model, with the settings that this process started with."""
+        if given.problem is not None:
+            raise ModelError(str(in_safe_mode(given.problem)), active.NOT_ACTIVATED)
+        network = given.load(loading.with_model(settings, name))
+        return loading.inference_of(settings, network, given.clock, path.admission, given.decoder)
+
+    return Activation(
+        detector=path.detector,
+        load=load_other,
+        max_side=settings.flow.max_side,
+        clock=given.clock,
+        room_bytes=Room(),
+    )

@@ -1,0 +1,128 @@
+"""Build what the device knows about itself: governor, self-test, history, and the state behind `/health`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from appliance.device import board
+from appliance.device.clock_cap import ClockHelper
+from appliance.device.sensors.machine import MachineSensors
+from appliance.device.state import StateFolder
+from appliance.flow.activation import Activation
+from appliance.flow.detector import Detector
+from appliance.flow.rebuild import Rebuild
+from appliance.flow.tally import LATENCY_BOUNDS_S
+from appliance.governor.policy import Policy
+from appliance.governor.service import Governor
+from appliance.health import history_file
+from appliance.health.canary import Canary
+from appliance.health.facts import Notices, Thresholds
+from appliance.health.history import History
+from appliance.health.recorder import Recorder
+from appliance.health.roster import Roster
+from appliance.health.watch import Watch
+from appliance.links.links import Links
+from appliance.ports import Clock
+from appliance.service import from_settings
+from appliance.service.drawn_areas import DrawnAreas
+from appliance.service.encryption import Encryption
+from appliance.service.entrance import Entrance
+from appliance.service.parts import FramePath, Given
+from appliance.service.reload import Reload
+from appliance.service.spare import Spare
+from appliance.vitals import Delivery, Vitals
+
+
+def build_governor(given: Given, policy: Policy | None, detector: Detector) -> Governor:
+    settings = given.settings
+    return Governor(
+        sensors=MachineSensors(disk=from_settings.disk(settings), clock=given.clock),
+        policy=policy,
+        full=from_settings.full_limits(settings),
+        apply=detector.apply,
+        clock=given.clock,
+        cap=ClockHelper(clock=given.clock),
+    )
+
+
+def build_canary(given: Given, detector: Detector, failed: Callable[[], Awaitable[None]]) -> Canary:
+    return Canary(
+        ask=detector.ask,
+        idle=lambda: detector.in_flight == 0,
+        classes=lambda: detector.network.info.classes if detector.network else (),
+        clock=given.clock,
+        most=lambda: given.settings.model.max_detections,
+        failed=failed,
+    )
+
+
+def build_watch(folder: StateFolder | None, clock: Clock) -> Watch:
+    past = history_file.load(folder)
+    recorder = Recorder(History(past.rows), latency_bounds_s=LATENCY_BOUNDS_S, clock=_uptime, wall_clock=time.time)
+    return Watch(past, recorder, clock=clock)
+
+
+def build_vitals(
+    given: Given,
+    path: FramePath,
+    governor: Governor,
+    canary: Canary,
+    watch: Watch,
+    roster: Roster,
+    restarts: int | None,
+) -> Vitals:
+    settings, publisher = given.settings, path.publisher
+    return Vitals(
+        detector=path.detector,
+        pace=path.pace,
+        book=path.book,
+        governor=governor,
+        canary=canary,
+        watch=watch,
+        roster=roster,
+        restarts=restarts,
+        board=board.identify(),
+        thresholds=Thresholds(
+            settings.governor.critical_temp_c, settings.governor.min_available_bytes, settings.flow.deadline_s
+        ),
+        clock=given.clock,
+        delivery=lambda: Delivery(len(publisher), publisher.dropped),
+    )
+
+
+def notices(
+    given: Given,
+    reloads: Reload,
+    rebuild: Rebuild,
+    activation: Activation,
+    spare: Spare,
+    encryption: Encryption,
+    links: Links,
+    areas: DrawnAreas,
+    path: FramePath,
+    entrance: Entrance,
+) -> Notices:
+    stays, network = rebuild.problem, path.detector.network
+    classes = network.info.classes if network else None
+    return Notices(
+        safe_mode=str(given.problem) if given.problem else None,
+        config_not_reloaded=reloads.problem,
+        engine_stand_in=rebuild.stand_in,
+        engine_problem=stays.why if stays else None,
+        engine_built=stays.built if stays else False,
+        activation_error=activation.error,
+        part_failed=spare.problem,
+        certificate=encryption.notice(),
+        unknown_classes=()
+        if classes is None
+        else from_settings.unknown_classes(areas.settings, areas.by_camera, classes),
+        mqtt_problem=links.mqtt_problem,
+        webhook_problem=links.webhook_problem,
+        access=entrance.notices(),
+    )
+
+
+def _uptime() -> float:
+    """Seconds since the machine started, including suspend: waking up is no clock change."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,161 @@
+"""Build the ways in: Socket.IO, HTTP, the page and its actions, and what may be ordered over MQTT."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from aiohttp import web
+
+from appliance.control.models import ModelVerbs
+from appliance.control.service import ServiceHandles
+from appliance.device.erasure import Erasure
+from appliance.device.log_tail import LogTail
+from appliance.flow.activation import Activation
+from appliance.flow.detector import Detector
+from appliance.governor.service import Governor
+from appliance.health.canary import Canary
+from appliance.links.mqtt.link import Commands
+from appliance.ports import Clock
+from appliance.service import from_settings
+from appliance.service.actions import Actions
+from appliance.service.changes import Changes
+from appliance.service.drawn_areas import DrawnAreas
+from appliance.service.encryption import Encryption
+from appliance.service.entrance import Entrance
+from appliance.service.parts import FramePath, Given
+from appliance.service.reload import Reload
+from appliance.settings.schema import Settings
+from appliance.vitals import Vitals
+from appliance.web import actions as page_actions
+from appliance.web import areas as area_routes
+from appliance.web import health as health_routes
+from appliance.web import metrics, security_txt, session
+from appliance.web.access import Access
+from appliance.web.app import make_app
+from appliance.web.page_files import Page
+from appliance.web.refusals import RefusalThrottle
+from appliance.web.respond import Respond
+from appliance.web.socket_events import SocketEvents
+from appliance.web.vision_api import VisionApi
+
+
+def build_entrance(settings: Settings, path: FramePath, clock: Clock) -> Entrance:
+    access = Access(from_settings.access_rules(settings))
+    return Entrance(access, from_settings.state_dir(settings), path.publisher, path.connections, clock)
+
+
+def build_app(
+    settings: Settings,
+    clock: Clock,
+    entrance: Entrance,
+    encryption: Encryption,
+    path: FramePath,
+    vitals: Vitals,
+    offered: Actions,
+    areas: DrawnAreas,
+) -> web.Application:
+    """Socket.IO, HTTP and the page."""
+    server, authenticator = settings.server, entrance.authenticator
+    parser = from_settings.frame_parser(settings, clock, path.book.view_of)
+    SocketEvents(
+        path.socket_server,
+        options=from_settings.socket_options(settings),
+        arrivals=entrance.arrivals,
+        parser=parser,
+        detector=path.detector,
+        book=path.book,
+        pace=path.pace,
+        publisher=path.publisher,
+        connections=path.connections,
+        refusals=RefusalThrottle(clock),
+        feed=path.feed,
+    )
+    page = Page()
+    respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
+    return make_app(
+        socket_server=path.socket_server,
+        publisher=path.publisher,
+        event_picture=path.feed.pictures.get,
+        routes=[
+            *page.routes(),
+            *health_routes.routes(vitals, respond, page, authenticator.access),
+            *page_actions.routes(offered, respond),
+            *area_routes.routes(areas.report, respond),
+            *metrics.routes(vitals),
+            *security_txt.routes(server.security_contact),
+            *VisionApi(path.detector, parser, respond, authenticator).routes(),
+            *session.routes(authenticator, entrance.audit, respond),
+        ],
+        respond=respond,
+        authenticator=authenticator,
+        websocket_deflate=server.websocket_deflate,
+        connections=path.connections,
+        door=encryption.door,
+    )
+
+
+def build_actions(
+    given: Given,
+    activation: Activation,
+    service: ServiceHandles,
+    areas: DrawnAreas,
+    path: FramePath,
+    governor: Governor,
+    vitals: Vitals,
+    tail: LogTail,
+    entrance: Entrance,
+) -> Actions:
+    """What the page offers to do."""
+    models = ModelVerbs(activation, Path(given.settings.model.dir), given.written.model.name)
+    return Actions(
+        models,
+        service,
+        areas,
+        entrance.token_verbs,
+        detector=path.detector,
+        governor=governor,
+        vitals=vitals,
+        tail=tail,
+        audit=entrance.audit,
+        erasure=Erasure(from_settings.state_dir(given.settings)),
+    )
+
+
+def service_handles(
+    given: Given,
+    detector: Detector,
+    governor: Governor,
+    canary: Canary,
+    changes: Changes,
+    reloads: Reload,
+    restart: asyncio.Event,
+) -> ServiceHandles:
+    async def reload() -> str | None:
+        if not changes.working.is_set():
+            given.reload.set()  # another try to start
+            return None
+        await reloads.once()
+        return reloads.problem
+
+    return ServiceHandles(
+        prove=canary.prove,
+        ask=detector.ask,
+        reload=reload,
+        working=changes.working.is_set,
+        restart=restart.set,
+        temp_c=lambda: governor.reading.thermal.soc_temp_c if governor.reading else None,
+        clock=given.clock,
+    )
+
+
+def mqtt_commands(governor: Governor, canary: Canary) -> Commands:
+    """What may be ordered over MQTT, where that is allowed."""
+
+    async def release_governor() -> None:
+        governor.release()
+
+    async def self_test() -> None:
+        await canary.prove()
+
+    return {"release_governor": release_governor, "self_test": self_test}
