@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 from aiohttp import web
 
+from appliance import __version__
 from appliance.control import cameras as camera_control
 from appliance.control import erase as erase_control
 from appliance.control import models as model_control
@@ -208,9 +209,8 @@ async def _until_stopped(started: Started, hooks: Hooks, surroundings: Surroundi
     settings, spare = started.parts.settings, started.parts.spare
     async with anyio.create_task_group() as group:
         if settings.server.advertise:
-            presented = started.parts.encryption.tls.state
-            key_pin = presented.facts.key_pin if presented else ""
-            announce = partial(mdns.advertise, started.port, ipv4_addresses(), key_pin=key_pin)
+            facts = partial(announced_facts, started.parts)
+            announce = partial(mdns.advertise, started.port, ipv4_addresses(), facts=facts)
             group.start_soon(spare.keep, "mdns", announce, name="mdns")
         if surroundings.camera_source is not None:
             url = addresses(settings.server.host, started.port)[0]
@@ -220,6 +220,18 @@ async def _until_stopped(started: Started, hooks: Hooks, surroundings: Surroundi
             group.start_soon(spare.keep, "camera", agent, name="camera")
         await hooks.until(started)
         group.cancel_scope.cancel()
+
+
+def announced_facts(parts: Parts) -> dict[str, str]:
+    """What the device says of itself by mDNS. `sha256`: of the key that the port presents over HTTPS."""
+    presented, network = parts.encryption.tls.state, parts.path.detector.network
+    return {
+        "version": __version__,
+        "path": "/",
+        "model": network.info.name if network else "",
+        "fingerprint": presented.facts.fingerprint if presented else "",
+        "sha256": presented.facts.key_pin if presented else "",
+    }
 
 
 async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from appliance.camera.finder import Finder
 from appliance.service import mdns
@@ -37,3 +38,37 @@ async def test_two_devices_with_the_same_name_are_both_advertised() -> None:
                 found.add(await Finder(interfaces=LOOPBACK)())
         assert found == {"http://127.0.0.1:8001", "http://127.0.0.1:8002"}
         group.cancel_scope.cancel()
+
+
+async def test_a_browser_reads_what_the_device_is_and_hears_of_another_model() -> None:
+    facts = {"version": "1.2", "path": "/", "model": "yolo11n", "fingerprint": "ab" * 32, "sha256": "cd" * 32}
+    async with anyio.create_task_group() as group:
+
+        async def advertise() -> None:
+            await mdns.advertise(
+                8124, LOOPBACK, facts=lambda: dict(facts), refresh_s=0.05, name="facts", interfaces=LOOPBACK
+            )
+
+        group.start_soon(advertise)
+        multicast = AsyncZeroconf(interfaces=LOOPBACK)
+        try:
+            await read_until({**facts, "name": "facts"}, multicast)
+            facts["model"] = "another"
+            await read_until({**facts, "name": "facts"}, multicast)
+        finally:
+            await multicast.async_close()
+        group.cancel_scope.cancel()
+
+
+async def read_until(expected: dict[str, str], multicast: AsyncZeroconf) -> None:
+    with anyio.fail_after(30):
+        while True:
+            info = AsyncServiceInfo(mdns.SERVICE, f"facts.{mdns.SERVICE}")
+            if await info.async_request(multicast.zeroconf, 1000) and info.decoded_properties == expected:
+                return
+            await anyio.sleep(0.05)
+
+
+def test_a_long_model_name_is_cut_between_characters_and_an_empty_entry_left_out() -> None:
+    entries = mdns.txt_record({"model": "é" * 200, "fingerprint": ""})
+    assert entries == {"model": ("é" * 124).encode()}

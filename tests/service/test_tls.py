@@ -17,6 +17,7 @@ import pytest
 
 from appliance.camera.link import Rejected, connected
 from appliance.service.listening import listen
+from appliance.service.run import announced_facts
 from appliance.tls import pin
 from appliance.tls.server import ServerTls, TlsRules
 from appliance.web.ingress.limiter import ConnectionLimiter
@@ -48,6 +49,15 @@ async def test_an_agent_that_pins_the_key_gets_results(device: Running) -> None:
     async with connected(pinned(device), {"name": "gate"}) as link:
         event, payload = await link.send({"image": picture(1), "frame_id": 1})
     assert (event, payload["camera"]) == ("detection_results", "gate")
+
+
+async def test_the_announcement_names_the_model_and_the_certificate(device: Running) -> None:
+    tls, network = device.started.parts.encryption.tls.state, device.started.parts.path.detector.network
+    assert tls is not None
+    assert network is not None
+    announced = announced_facts(device.started.parts)
+    assert announced["model"] == network.info.name != ""
+    assert (announced["fingerprint"], announced["sha256"]) == (tls.facts.fingerprint, tls.facts.key_pin)
 
 
 async def test_over_polling_too(device: Running) -> None:
