@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from appliance.health.facts import Facts
-from appliance.health.findings import Advice, advise
+from appliance.health.findings import Advice, Examine, advise
 from appliance.values import PictureFault, Severity
 
 
-def _cameras(facts: Facts, fault: PictureFault) -> tuple[str, ...]:
-    return tuple(sorted(name for name, faults in facts.picture_faults.items() if fault in faults))
+def _of(fault: PictureFault) -> Callable[[Callable[[tuple[str, ...]], Advice]], Examine]:
+    """Make a check of a function that takes the cameras whose pictures have this fault, of which there are some."""
+
+    def decorate(advice_for: Callable[[tuple[str, ...]], Advice]) -> Examine:
+        @functools.wraps(advice_for)
+        def examine(facts: Facts) -> Advice | None:
+            cameras = tuple(sorted(name for name, faults in facts.picture_faults.items() if fault in faults))
+            return advice_for(cameras) if cameras else None
+
+        return examine
+
+    return decorate
 
 
-def camera_covered(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.COVERED)
-    if not cameras:
-        return None
+@_of(PictureFault.COVERED)
+def camera_covered(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Covered: {cameras}. The picture has lost its view.",
@@ -23,10 +34,8 @@ def camera_covered(facts: Facts) -> Advice | None:
     )
 
 
-def camera_turned(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.TURNED)
-    if not cameras:
-        return None
+@_of(PictureFault.TURNED)
+def camera_turned(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Turned away: {cameras}. The view is not the usual one.",
@@ -35,10 +44,8 @@ def camera_turned(facts: Facts) -> Advice | None:
     )
 
 
-def camera_blurred(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.BLURRED)
-    if not cameras:
-        return None
+@_of(PictureFault.BLURRED)
+def camera_blurred(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Out of focus: {cameras}.",
@@ -47,10 +54,8 @@ def camera_blurred(facts: Facts) -> Advice | None:
     )
 
 
-def camera_dark(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.DARK)
-    if not cameras:
-        return None
+@_of(PictureFault.DARK)
+def camera_dark(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Too dark to see anything: {cameras}.",
@@ -59,10 +64,8 @@ def camera_dark(facts: Facts) -> Advice | None:
     )
 
 
-def camera_overexposed(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.OVEREXPOSED)
-    if not cameras:
-        return None
+@_of(PictureFault.OVEREXPOSED)
+def camera_overexposed(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Overexposed: {cameras}. Most of the picture is white.",
@@ -71,10 +74,8 @@ def camera_overexposed(facts: Facts) -> Advice | None:
     )
 
 
-def camera_frozen(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.FROZEN)
-    if not cameras:
-        return None
+@_of(PictureFault.FROZEN)
+def camera_frozen(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Frozen: {cameras} sends the same picture again and again.",
@@ -83,10 +84,8 @@ def camera_frozen(facts: Facts) -> Advice | None:
     )
 
 
-def camera_torn(facts: Facts) -> Advice | None:
-    cameras = _cameras(facts, PictureFault.TORN)
-    if not cameras:
-        return None
+@_of(PictureFault.TORN)
+def camera_torn(cameras: tuple[str, ...]) -> Advice:
     return advise(
         Severity.DEGRADED,
         "Torn or rolling pictures: {cameras}.",
