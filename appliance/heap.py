@@ -14,7 +14,7 @@ def settle() -> None:
     """Keep the heap compact for years; call it before the first thread starts.
 
     glibc gives each thread a heap of its own, and after the first freed picture it keeps pictures inside these heaps:
-    beside longer-lived objects, freed pictures leave holes that grow for hours. With a fixed threshold, which is what
+    among longer-lived objects, freed pictures leave holes that grow for hours. With a fixed threshold, which is what
     setting it means, large blocks are mapped one by one and returned when freed, and two heaps serve all threads.
     """
     with contextlib.suppress(OSError, AttributeError):

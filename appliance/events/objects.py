@@ -127,7 +127,7 @@ Issue = Callable[["_Presence", EventKind, "EndReason | None"], ObjectEvent]
 class ObjectFollower:
     """The objects of one camera. `rules` may change at any time.
 
-    `new_id`, `new_number`: hand out identities. `best`: told the id of an object whose latest sight is its best one.
+    `new_id`, `new_number`: return new identities. `best`: receives the id of an object whose latest sight is its best.
     """
 
     def __init__(

@@ -45,9 +45,9 @@ class Audit:
         """Record an action of this caller. `ok`: False if it was refused or failed."""
         entry = AuditEntry(self._wall_clock(), str(who), who.address, action, ok, fields)
         self._entries.append(entry)
-        told = "".join(f" {name}={value}" for name, value in fields.items())
+        details = "".join(f" {name}={value}" for name, value in fields.items())
         log.warning(
-            "audit: action=%s who=%s address=%s ok=%s%s", action, entry.who, entry.address or "-", ok, told,
+            "audit: action=%s who=%s address=%s ok=%s%s", action, entry.who, entry.address or "-", ok, details,
             extra={"action": action, "who": entry.who, "address": entry.address, "ok": ok},
         )  # fmt: skip
         return entry

@@ -29,7 +29,7 @@ class Rig:
         self.clock.pass_(1)
         return one
 
-    def told(self) -> list[tuple[str, str]]:
+    def received(self) -> list[tuple[str, str]]:
         return [(one.camera, one.kind) for one in self.sent]
 
 
@@ -37,7 +37,7 @@ def test_each_camera_has_objects_of_its_own() -> None:
     rig = Rig()
     rig.see(person())
     rig.see(person(), camera="yard")
-    assert rig.told() == [("gate", "start"), ("yard", "start")]
+    assert rig.received() == [("gate", "start"), ("yard", "start")]
     assert len({one.object_id for one in rig.sent}) == 2
 
 
@@ -66,10 +66,10 @@ def test_switched_off_events_end_and_no_new_ones_start() -> None:
     rig.see(person())
     rig.feed.follow(None)
     rig.see(person())
-    assert rig.told() == [("gate", "start"), ("gate", "end")]
+    assert rig.received() == [("gate", "start"), ("gate", "end")]
     rig.feed.follow(RULES)
     rig.see(person())
-    assert rig.told()[2:] == [("gate", "start")]
+    assert rig.received()[2:] == [("gate", "start")]
 
 
 def test_new_rules_apply_to_known_cameras() -> None:
@@ -77,7 +77,7 @@ def test_new_rules_apply_to_known_cameras() -> None:
     rig.see(person())
     rig.feed.follow(EventRules(on_delay_s=0, off_delay_s=1))
     rig.see()
-    assert rig.told()[-1] == ("gate", "end")
+    assert rig.received()[-1] == ("gate", "end")
 
 
 def test_occupancy_counts_classes_and_zones() -> None:

@@ -99,8 +99,8 @@ def test_zones_are_entered_and_left_with_the_second_sight_in_a_row() -> None:
         ("yard", "door"),
     ]
     events = run(follower(), [sight(t, person(zones=zones)) for t, zones in enumerate(places)])
-    told = [(event.kind, event.zones, event.entered, event.left) for event in events]
-    assert told == [
+    reported = [(event.kind, event.zones, event.entered, event.left) for event in events]
+    assert reported == [
         ("start", ("street",), ("street",), ()),
         ("update", ("yard",), ("yard",), ("street",)),
         ("update", ("yard", "door"), ("door",), ()),

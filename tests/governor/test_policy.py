@@ -371,8 +371,8 @@ def test_the_limits_state_their_reason(temp_c: float, free_mb: int, reason: str)
 
 def test_the_reason_for_the_target_is_told() -> None:
     state = State(cooling=2, reason="temperature")
-    told = words.cause(state, reading(0.0, 93.0, passive_c=95.0), 93.0)
-    assert told == "chip temperature 93 °C, target below 93 °C because the board throttles at 95 °C"
+    cause = words.cause(state, reading(0.0, 93.0, passive_c=95.0), 93.0)
+    assert cause == "chip temperature 93 °C, target below 93 °C because the board throttles at 95 °C"
     assert words.cause(state, reading(0.0, 76.0), 75.0) == "chip temperature 76 °C, target below 75 °C"
     lowered = replace(state, cap=replace(state.cap, ceiling_c=70.0))
     assert present_target_c(lowered, reading(0.0), POLICY) == 70.0

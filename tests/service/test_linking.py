@@ -1,4 +1,4 @@
-"""What the links are told about the device and its cameras."""
+"""What the links receive about the device and its cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zones and masks that are drawn on the page: in force at once, kept across a restart, beside those of the settings."""
+"""Zones and masks that are drawn on the page: in force at once, kept across a restart, next to the settings'."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.web.camera import Camera, camera
 from tests.web.requests import picture
 
 
-def told(one: Camera) -> list[tuple[str, str]]:
+def received(one: Camera) -> list[tuple[str, str]]:
     return [(payload["id"], payload["type"]) for name, payload in one.heard if name == "event"]
 
 
@@ -35,7 +35,7 @@ async def test_a_subscriber_gets_the_start_and_the_end_of_each_object(serve: Ser
         assert start["camera"] == "gate"
         assert start["name"] == "stop sign"
         assert start["image_size"] == {"width": 640, "height": 360}
-        assert not told(gate)  # it did not subscribe
+        assert not received(gate)  # it did not subscribe
 
 
 async def test_a_returning_subscriber_misses_nothing_and_gets_nothing_twice(serve: Serve) -> None:
@@ -50,7 +50,7 @@ async def test_a_returning_subscriber_misses_nothing_and_gets_nothing_twice(serv
             answer = await viewer.call("subscribe", {"cameras": "*", "after": start["cursor"]})
             assert answer == {"status": "subscribed", "cameras": ["*"], "resumed": True}
             await viewer.nth("event", 3)
-            events = told(viewer)
+            events = received(viewer)
             assert events[0] == (start["id"], "end")
             assert [kind for _, kind in events] == ["end", "start", "end"]
             assert len(set(events)) == 3
@@ -66,7 +66,7 @@ async def test_a_new_subscriber_is_told_what_is_present(serve: Serve) -> None:
             await viewer.call("subscribe", {"cameras": "*"})
             await appear(running, gate)
             await viewer.nth("event", 2)
-            assert told(viewer) == [(start["id"], "start"), (start["id"], "end")]
+            assert received(viewer) == [(start["id"], "start"), (start["id"], "end")]
 
 
 async def test_the_best_picture_of_an_event_is_served_where_pictures_are_kept(serve: Serve) -> None:
@@ -95,7 +95,7 @@ async def test_events_stop_when_they_are_switched_off(serve: Serve) -> None:
         await viewer.call("subscribe", {"cameras": ["gate"]})
         await appear(running, gate)
         await viewer.first("detection_results")
-        assert told(viewer) == []
+        assert received(viewer) == []
 
 
 def publisher(emit: Callable[[str, Any, str], Awaitable[None]]) -> Publisher:

@@ -74,7 +74,7 @@ async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo
         await tab.until(f"/[0-9]\\s?%/.test({cpu}.querySelector('.value').innerText)")
         await tab.evaluate("document.querySelector('button[value=day]').click()")
         await tab.until("document.querySelector('button[value=day]').getAttribute('aria-pressed') === 'true'")
-        # Again and again: the plots may be drawn anew with the day's data in between.
+        # Repeatedly: the plots may be redrawn with the day's data in between.
         move = f"{cpu}.querySelector('.area').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"
         await tab.until(f"{move} && {cpu}.querySelector('.value').innerText.includes('No data')")
         assert await tab.evaluate(f"{cpu}.querySelectorAll('.cursor').length") == 1

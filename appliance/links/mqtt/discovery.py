@@ -1,4 +1,4 @@
-"""What Home Assistant is told about the device and its cameras: one retained message each (device-based discovery).
+"""The description of the device and its cameras for Home Assistant: one retained message each (device-based discovery).
 
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 """

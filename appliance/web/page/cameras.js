@@ -1,4 +1,4 @@
-// All cameras: the worst first, cards with pictures, and beside them from some number on a list of all.
+// All cameras, the worst first: cards with pictures, and a list of all once there are several.
 
 import { Camera } from "./camera.js";
 import { cameraState, CAMERA_STATES, pictureFault } from "./camera_state.js";

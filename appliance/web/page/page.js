@@ -77,7 +77,7 @@ function show(health) {
   lastResponse_ms = performance.now();
   header.noteResponse();
   document.body.classList.remove("is-empty");
-  // A stranger is told the state and the time only.
+  // A stranger gets the state and the time only.
   const isStranger = health.cameras === undefined;
   document.body.classList.toggle("is-stranger", isStranger);
   if (isStranger) {

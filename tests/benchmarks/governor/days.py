@@ -30,7 +30,7 @@ class Day:
     """Frames answered, weighted by the worth of their size; 1 is a cool device with cameras that send all they may."""
     demands: list[float] = field(default_factory=list)
     throttled: list[bool] = field(default_factory=list)
-    told: list[int] = field(default_factory=list)
+    announced: list[int] = field(default_factory=list)
     """Seconds at which a camera was sent new limits."""
 
     @property
@@ -43,7 +43,7 @@ class Day:
 
     def told_per_hour(self) -> float:
         """Without the first half hour, in which the governor learns."""
-        return sum(at_s >= 1800 for at_s in self.told) / ((SECONDS - 1800) / 3600)
+        return sum(at_s >= 1800 for at_s in self.announced) / ((SECONDS - 1800) / 3600)
 
 
 def costs_of(case: Case) -> dict[int, float]:
@@ -66,7 +66,7 @@ def advance(plant: Plant, case: Case, second: int) -> tuple[float, float]:
 
 
 def live(case: Case, control: Control) -> Day:
-    """Run the case; cameras obey what they were told, or send as much as the device takes."""
+    """Run the case; cameras obey their limits, or send as much as the device takes."""
     plant, day, costs = start(case), Day(case), costs_of(case)
     told_s, told_side, told_at_s = 1.0, SIDES[0], 0
     for second in range(SECONDS):
@@ -78,7 +78,7 @@ def live(case: Case, control: Control) -> Day:
         if limits.max_side != told_side or due:
             told_s = with_headroom(told_s, interval_s, 1.0) if 0 < duty < 1 else interval_s
             told_side, told_at_s = limits.max_side, second
-            day.told.append(second)
+            day.announced.append(second)
         allowed = case.obeying * min(1.0, 1.0 / told_s) + (1.0 - case.obeying) * duty if limits.admit else 0.0
         demand, cost = case.demand(float(second)), costs[limits.max_side]
         own = min(demand * cost, allowed, 1.0 - others)

@@ -41,7 +41,7 @@ class Case:
     """Time of the event."""
     to_s: float
     obeying: float
-    """Part of the load from cameras that keep to what they were told."""
+    """Part of the load from cameras that obey their limits."""
     cost_errors: tuple[float, ...]
     """True cost of a frame at each smaller size, relative to the ladder's."""
 

@@ -1,4 +1,4 @@
-"""What Home Assistant is told: keys that its documentation allows, and no two parts with one identity."""
+"""The messages for Home Assistant: keys that its documentation allows, and no two parts with one identity."""
 
 from __future__ import annotations
 
