@@ -11,13 +11,53 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
+
+from appliance import files
+
+log = logging.getLogger(__name__)
+
+Content = TypeVar("Content")
 
 MOST_SET_ASIDE = 3
 LOCK = "lock"
+
+
+def load(
+    folder: StateFolder | None,
+    name: str,
+    most_bytes: int,
+    parse: Callable[[bytes], Content],
+    *,
+    unread: str,
+    damaged: str,
+    damage_level: int = logging.WARNING,
+) -> Content | None:
+    """The parsed content of a state file; None: there is none, or it is unreadable. Renames a damaged file.
+
+    `parse`: raises ValueError for a damaged file. `unread`, `damaged`: what the log says about the consequence.
+    """
+    if folder is None or folder.path is None:
+        return None
+    path = folder.path / name
+    try:
+        return parse(files.read_plain(path, most_bytes))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("cannot read %s (%s); %s", path, error.strerror, unread)
+    except ValueError as error:
+        log.log(damage_level, "%s is damaged (%s); renamed it%s", path, error, damaged)
+        try:
+            set_aside(path)
+        except OSError as problem:
+            log.warning("cannot rename %s: %s", path, problem.strerror)
+    return None
 
 
 def default_dir(environ: Mapping[str, str]) -> Path:

@@ -45,22 +45,8 @@ class SavedRoster(Struct, frozen=True, kw_only=True):
 
 def load(folder: StateFolder | None) -> dict[str, RosterEntry]:
     """The cameras of earlier runs. Renames a damaged file and logs that."""
-    if folder is None or folder.path is None:
-        return {}
-    path = folder.path / NAME
-    try:
-        return read(files.read_plain(path, _MOST_BYTES))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        log.warning("cannot read %s (%s); no camera is known", path, error.strerror)
-    except (msgspec.MsgspecError, ValueError) as error:
-        log.warning("%s is damaged (%s); renamed it, and no camera is known", path, error)
-        try:
-            state.set_aside(path)
-        except OSError as problem:
-            log.warning("cannot rename %s: %s", path, problem.strerror)
-    return {}
+    lost = "no camera is known"
+    return state.load(folder, NAME, _MOST_BYTES, read, unread=lost, damaged=f", and {lost}") or {}
 
 
 def read(content: bytes) -> dict[str, RosterEntry]:

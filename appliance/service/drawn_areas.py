@@ -24,8 +24,6 @@ from appliance.errors import CameraError
 from appliance.settings.schema import Settings
 from appliance.vision.view import area_of
 
-log = logging.getLogger(__name__)
-
 NAME = "areas.json"
 MOST_CAMERAS = 1000
 _MOST_BYTES = 20_000_000
@@ -42,23 +40,14 @@ class SavedAreas(Struct, frozen=True, kw_only=True):
 
 def load(folder: StateFolder | None) -> dict[str, CameraAreas]:
     """The areas of earlier runs, by camera."""
-    if folder is None or folder.path is None:
-        return {}
-    path = folder.path / NAME
-    try:
-        saved = msgspec.json.decode(files.read_plain(path, _MOST_BYTES), type=SavedAreas)
-        return {areas.name: areas for areas in saved.cameras}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        log.warning("cannot read %s (%s); no drawn area is in force", path, error.strerror)
-    except (msgspec.MsgspecError, ValueError) as error:
-        log.error("%s is damaged (%s); renamed it. Draw the areas again on the page", path, error)
-        try:
-            state.set_aside(path)
-        except OSError as problem:
-            log.warning("cannot rename %s: %s", path, problem.strerror)
-    return {}
+
+    def parse(content: bytes) -> dict[str, CameraAreas]:
+        return {areas.name: areas for areas in msgspec.json.decode(content, type=SavedAreas).cameras}
+
+    unread, damaged = "no drawn area is in force", ". Draw the areas again on the page"
+    return (
+        state.load(folder, NAME, _MOST_BYTES, parse, unread=unread, damaged=damaged, damage_level=logging.ERROR) or {}
+    )
 
 
 class DrawnAreas:
