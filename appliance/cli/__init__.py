@@ -12,6 +12,7 @@ import sys
 from appliance import __version__
 from appliance.cli import (
     address,
+    backup,
     bench,
     board,
     camera,
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="appliance", description="Detect objects in frames that cameras push.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address, erase):
+    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address, backup, erase):
         command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))

@@ -1,0 +1,181 @@
+"""`appliance backup` and `appliance restore`, between two devices that are not installed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from appliance.cli import main
+from appliance.commands.backup import places, restore, sealed
+from appliance.device import state
+
+PASSPHRASE = "correct horse battery"
+ABOUT = sealed.About(sealed.FORMAT, "1", "host", "board", "2026-01-01T00:00:00Z", {})
+
+
+@pytest.fixture(autouse=True)
+def quick_key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """age with a key instead of a passphrase, whose derivation takes a second each time."""
+    if "passphrase" in request.function.__name__:
+        return
+    key = pyrage.x25519.Identity.generate()
+    monkeypatch.setattr(pyrage.passphrase, "encrypt", lambda data, _: pyrage.encrypt(data, [key.to_public()]))
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", lambda data, _: pyrage.decrypt(data, [key]))
+
+
+class Device:
+    """The folders of one device and the flags of its commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "etc").mkdir(parents=True)
+        self.write("etc/appliance.toml", f'[state]\ndir = "{folder}/state"\n[model]\ndir = "{folder}/models"\n')
+        self.flags = ["--config", str(folder / "etc/appliance.toml"), "--passphrase-file", str(folder / "passphrase")]
+        self.write("passphrase", PASSPHRASE + "\n")
+
+    def write(self, name: str, text: str, mode: int = 0o600) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def files(self, folder: str) -> dict[str, str]:
+        root = self.folder / folder
+        return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Device:
+    device = Device(tmp_path / "old")
+    for name in ("state/tokens.json", "state/tls/key.pem", "state/history", "models/yolo11n/model.bin",
+                 "models/another/model.bin", "models/profile-yolo11n.json", "etc/credentials/mqtt.password",
+                 "state/starts.json"):  # fmt: skip
+        device.write(name, f"old {name}")
+    device.write("models/active.json", json.dumps({"name": "yolo11n", "configured": "yolo11n", "former": []}), 0o644)
+    return device
+
+
+@pytest.fixture
+def backup(old: Device, tmp_path: Path) -> Path:
+    file = tmp_path / "backup.age"
+    assert main(["backup", str(file), *old.flags]) == 0
+    return file
+
+
+@pytest.fixture
+def new(tmp_path: Path, old: Device) -> Device:
+    device = Device(tmp_path / "new")
+    device.write("state/tokens.json", "new")
+    device.write("state/cameras.json", "new")
+    return device
+
+
+def test_another_device_takes_the_place_of_the_first(backup: Path, old: Device, new: Device) -> None:
+    assert main(["restore", str(backup), "--yes", *new.flags]) == 0
+    assert set(new.files("state")) - {"lock"} == {"tokens.json", "tls/key.pem", "history"}
+    assert new.files("state")["tls/key.pem"] == "old state/tls/key.pem"
+    assert new.files("etc") == old.files("etc")
+    assert set(new.files("models")) == {"active.json", "yolo11n/model.bin"}
+    assert (new.folder / "state/tls/key.pem").stat().st_mode & 0o777 == 0o600
+    assert (new.folder / "models/active.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_file_is_encrypted_and_private(backup: Path) -> None:
+    assert b"old state" not in backup.read_bytes()
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_consent_nothing_is_restored(backup: Path, new: Device, capsys: pytest.CaptureFixture[str]) -> None:
+    before = new.files(".")
+    assert main(["restore", str(backup), *new.flags]) == 2
+    assert new.files(".") == before
+    assert "add --yes" in capsys.readouterr().err
+
+
+def test_nothing_is_restored_while_the_service_runs(
+    backup: Path, new: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with state.open_folder(new.folder / "state"):
+        assert main(["restore", str(backup), "--yes", *new.flags]) == 1
+    assert "Stop the service first" in capsys.readouterr().err
+    assert new.files("state")["tokens.json"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[:-100], "damaged"),
+        (lambda data: data[:300] + bytes([data[300] ^ 1]) + data[301:], "damaged"),
+        (lambda data: b"x" + data, "not a backup"),
+        (lambda data: b"", "not a backup"),
+    ],
+    ids=["cut", "flipped", "foreign", "empty"],
+)
+def test_a_damaged_backup_changes_nothing(
+    backup: Path, new: Device, capsys: pytest.CaptureFixture[str], damage: object, said: str
+) -> None:
+    backup.write_bytes(damage(backup.read_bytes()))  # type: ignore[operator]
+    before = new.files(".")
+    assert main(["restore", str(backup), "--yes", *new.flags]) == 1
+    assert said in capsys.readouterr().err
+    assert new.files(".") == before
+
+
+def test_a_wrong_passphrase_is_named(backup: Path, new: Device, capsys: pytest.CaptureFixture[str]) -> None:
+    new.write("passphrase", "wrong horse battery")
+    assert main(["restore", str(backup), "--yes", *new.flags]) == 1
+    assert "the passphrase is wrong" in capsys.readouterr().err
+
+
+def test_a_short_passphrase_is_refused(old: Device, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old.write("passphrase", "secret")
+    assert main(["backup", str(tmp_path / "b.age"), *old.flags]) == 1
+    assert "at least 12 characters" in capsys.readouterr().err
+    assert not (tmp_path / "b.age").exists()
+
+
+def test_settings_that_this_version_refuses_are_not_restored(
+    old: Device, new: Device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (old.folder / "etc/appliance.toml").open("a") as file:
+        file.write("[flow]\nfuture = 1\n")
+    contents = [("settings/appliance.toml", old.folder / "etc/appliance.toml")]
+    data, _ = sealed.seal(contents, ABOUT, PASSPHRASE)
+    (tmp_path / "b.age").write_bytes(data)
+    assert main(["restore", str(tmp_path / "b.age"), "--yes", *new.flags]) == 1
+    assert "flow.future" in capsys.readouterr().err
+    assert new.files("state")["tokens.json"] == "new"
+
+
+@pytest.mark.parametrize("name", ["state/../../etc/x", "/state/x", "state", "../x", "state//x", "state/./x"])
+def test_no_file_is_written_outside_the_places(tmp_path: Path, name: str) -> None:
+    where = places.Places(None, tmp_path / "state", tmp_path / "models")
+    opened = sealed.Opened(ABOUT, {name: b""})
+    with pytest.raises(sealed.BackupError, match="invalid file name"):
+        restore.check(opened, where, lambda _: None)
+
+
+def test_links_are_neither_saved_nor_followed(old: Device, new: Device, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "shadow").write_text("secret")
+    (old.folder / "state/shadow").symlink_to(secret / "shadow")
+    (old.folder / "state/folder").symlink_to(secret)
+    assert main(["backup", str(tmp_path / "b.age"), *old.flags]) == 0
+    opened = sealed.unseal((tmp_path / "b.age").read_bytes(), PASSPHRASE)
+    assert not [name for name in opened.contents if "shadow" in name]
+    (new.folder / "state/tls").symlink_to(secret)
+    assert main(["restore", str(tmp_path / "b.age"), "--yes", *new.flags]) == 0
+    assert os.listdir(secret) == ["shadow"]
+
+
+def test_a_newer_format_is_refused() -> None:
+    newer = sealed.About(sealed.FORMAT + 1, "9.9", "host", "board", "", {})
+    data, _ = sealed.seal([], newer, PASSPHRASE)
+    with pytest.raises(sealed.BackupError, match=r"newer version \(9\.9\)"):
+        sealed.unseal(data, PASSPHRASE)
