@@ -29,10 +29,11 @@ from appliance.settings.schema import Settings
 from appliance.vitals import Vitals
 from appliance.web import actions as page_actions
 from appliance.web import areas as area_routes
+from appliance.web import detect, metrics, security_txt, session
 from appliance.web import health as health_routes
-from appliance.web import metrics, security_txt, session
 from appliance.web.access import Access
 from appliance.web.app import make_app
+from appliance.web.http_frames import HttpFrames
 from appliance.web.page_files import Page
 from appliance.web.refusals import RefusalThrottle
 from appliance.web.respond import Respond
@@ -73,6 +74,7 @@ def build_app(
     )
     page = Page()
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
+    frames = HttpFrames(path.detector, parser, respond)
     return make_app(
         socket_server=path.socket_server,
         publisher=path.publisher,
@@ -84,7 +86,8 @@ def build_app(
             *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
             *security_txt.routes(server.security_contact),
-            *VisionApi(path.detector, parser, respond, authenticator).routes(),
+            *VisionApi(frames, authenticator).routes(),
+            *detect.routes(frames),
             *session.routes(authenticator, entrance.audit, respond),
         ],
         respond=respond,

@@ -35,6 +35,7 @@ ROUTES: Mapping[str, May | None] = {
     "/cameras/{camera}/areas": May.VIEW,
     "/events/{key}/picture.jpg": May.VIEW,
     "/socket.io/": None,  # CONNECT is authenticated, then each event: see EVENTS
+    "/detect": May.DETECT,
     # The API reads its key from the form, so it asks for May.DETECT itself.
     "/v1/vision/detection": None,
     "/v1/vision/custom/{model}": None,

@@ -1,79 +1,41 @@
-"""The HTTP API of DeepStack and CodeProject.AI, for Blue Iris, Agent DVR, Frigate and Home Assistant.
-
-Each request occupies one of a few slots, and each slot is a camera to the rest of the service. When all slots are
-occupied, a request gets 503 with Retry-After at once: these clients handle a quick refusal better than a slow response.
-"""
+"""The HTTP API of DeepStack and CodeProject.AI, for Blue Iris, Agent DVR, Frigate and Home Assistant."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
-import logging
-import math
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage
 
 from appliance import __version__
-from appliance.camera_names import HTTP_PREFIX
-from appliance.errors import ApplianceError, BadFrame, ModelError, Refused
+from appliance.errors import BadFrame, ModelError
 from appliance.flow.detector import Detector
 from appliance.identity.roles import AccessDenied, May, check
-from appliance.values import BIG_BYTES, Detected, Failed, Skipped
+from appliance.values import BIG_BYTES, Detected
 from appliance.web.authenticator import Authenticator
 from appliance.web.form import OVERHEAD_BYTES, read_form
-from appliance.web.frame_parser import FrameParser
-from appliance.web.identify import STATUS, identify
+from appliance.web.http_frames import HttpFrames
+from appliance.web.identify import identify
 from appliance.web.payloads import Payload
-from appliance.web.respond import Respond
 
-log = logging.getLogger(__name__)
-
-_SLOTS = 8
 _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients rely on."""
 _MAX_FIELD_LENGTH = 200
 _SMALL_FORM = 10_000
 """Bytes of a form without a picture."""
-_STATUS = {
-    **STATUS,
-    "overloaded": 503,
-    "frame_too_large": 413,
-    "model_not_here": 404,
-    "not_found": 404,
-    "method_not_allowed": 405,
-}
-_FAILED = {"engine_failed", "internal_error"}
 _GENERAL_MODELS = frozenset({"general", "ipcam-general", "ipcam-combined"})
 """CodeProject.AI's general models, which Blue Iris requests by default: all are served by the active model."""
 _STATUS_PREFIXES = ("/v1", "/v1/server")
 """Where DeepStack and CodeProject.AI have their `status` routes."""
-_UNAVAILABLE = {
-    "model_missing",
-    "model_corrupt",
-    "model_unsupported",
-    "engine_device_missing",
-    "safe_mode",
-    "shutting_down",
-}
 
 
 @dataclass(slots=True)
 class VisionApi:
     """The routes under /v1."""
 
-    detector: Detector
-    parser: FrameParser
-    respond: Respond
+    frames: HttpFrames
     authenticator: Authenticator
-    _free: deque[str] = field(
-        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _SLOTS + 1))
-    )
-    """Camera names of the free slots, the one that has been free the longest first."""
 
     def routes(self) -> list[web.RouteDef]:
         """The routes. Those without a body accept GET and POST, since clients use either."""
@@ -92,17 +54,7 @@ class VisionApi:
         ]
 
     async def detect(self, request: web.Request) -> web.Response:
-        try:
-            return await self._detect(request)
-        except ApplianceError as error:
-            fields = {"code": error.code, "reason": str(error)}
-            log.warning("refused HTTP request: %s", error, extra={"kind": "bad_frame", **fields})
-            return self._refuse(error.code, str(error))
-        except ConnectionError:
-            raise  # the client has disconnected
-        except Exception:
-            log.exception("HTTP request failed", extra={"kind": "handler"})
-            return self._refuse("internal_error", "internal error while processing this picture; see the device's log")
+        return await self.frames.guarded(request, self._detect)
 
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
@@ -110,23 +62,15 @@ class VisionApi:
             self._check_key(
                 request, request.query.get("api_key", "")
             )  # a form has it in a field, often after the picture
-        self._check_slots()
+        self.frames.check_slots()
         fields = await self._read(request)
         self._check_key(request, _text(fields, "api_key"))
         image = fields.get("image")
         if image is None:
             raise BadFrame("no image: send it as the multipart field 'image', or as the request body", "frame_empty")
         confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
-        with self._slot() as slot:
-            frame = await self.parser.parse(
-                {"image": image, "min_confidence": _number(confidence)}, camera=slot, sender=slot, frame_id=0
-            )
-            outcome = await self.detector.ask(frame)
-        if isinstance(outcome, Failed):
-            return self._refuse(outcome.code, outcome.message)
-        if isinstance(outcome, Skipped):
-            return self._refuse("overloaded", f"device busy ({outcome.reason.value}); try again", outcome.retry_after_s)
-        return self.respond(_payload(outcome, self.detector), 200)
+        _, outcome = await self.frames.detect({"image": image, "min_confidence": _number(confidence)})
+        return self.frames.respond(_payload(outcome, self.frames.detector), 200)
 
     def _check_key(self, request: web.Request, key: str) -> None:
         """Refuse a request without permission. `key`: from its query or form, where DeepStack's clients send it."""
@@ -140,13 +84,8 @@ class VisionApi:
                 raise
             raise AccessDenied("Incorrect api key") from None  # DeepStack's own words, which its clients show
 
-    def _check_slots(self) -> None:
-        """Refuse before the body arrives. A slot is occupied only after that, or stalled uploads would occupy all."""
-        if not self._free:
-            raise Refused(f"{_SLOTS} requests are in progress; try again in a moment", "overloaded")
-
     def _check_model(self, model: str | None) -> None:
-        network = self.detector.network
+        network = self.frames.detector.network
         if model is None or network is None or model == network.info.name or model.lower() in _GENERAL_MODELS:
             return
         raise ModelError(
@@ -156,10 +95,10 @@ class VisionApi:
         )
 
     async def not_found(self, request: web.Request) -> web.Response:
-        return self._refuse("not_found", "route not found; object detection is POST /v1/vision/detection")
+        return self.frames.refuse("not_found", "route not found; object detection is POST /v1/vision/detection")
 
     async def wrong_method(self, request: web.Request) -> web.Response:
-        response = self._refuse("method_not_allowed", "use POST, with the picture as the multipart field 'image'")
+        response = self.frames.refuse("method_not_allowed", "use POST, with the picture as the multipart field 'image'")
         response.headers["Allow"] = "POST"
         return response
 
@@ -168,25 +107,27 @@ class VisionApi:
         if not key and request.content_type.startswith("multipart/") and (request.content_length or 0) <= _SMALL_FORM:
             key = _text(await self._read(request), "api_key")
         self._check_key(request, key)
-        network = self.detector.network
-        return self.respond({"success": True, "models": [network.info.name] if network else []}, 200)
+        network = self.frames.detector.network
+        return self.frames.respond({"success": True, "models": [network.info.name] if network else []}, 200)
 
     async def ping(self, request: web.Request) -> web.Response:
-        return self.respond({"success": True, "message": "pong"}, 200)
+        return self.frames.respond({"success": True, "message": "pong"}, 200)
 
     async def version(self, request: web.Request) -> web.Response:
-        return self.respond({"success": True, "message": __version__, "version": __version__}, 200)
+        return self.frames.respond({"success": True, "message": __version__, "version": __version__}, 200)
 
     async def update_available(self, request: web.Request) -> web.Response:
-        return self.respond({"success": True, "updateAvailable": False, "message": "", "version": __version__}, 200)
+        return self.frames.respond(
+            {"success": True, "updateAvailable": False, "message": "", "version": __version__}, 200
+        )
 
     async def _read(self, request: web.Request) -> dict[str, bytes]:
         """The fields of the form, in limited memory: aiohttp's own `post()` would write pictures to disk."""
         fields = {key: value.encode() for key, value in request.query.items() if key != "image"}
-        max_bytes = self.parser.max_frame_bytes
+        max_bytes = self.frames.parser.max_frame_bytes
         if not request.content_type.startswith("multipart/"):
-            return fields | {"image": await self._body(request, max_bytes)}
-        body = await self._body(request, max_bytes + OVERHEAD_BYTES)
+            return fields | {"image": await self.frames.body(request, max_bytes)}
+        body = await self.frames.body(request, max_bytes + OVERHEAD_BYTES)
         content_type = request.headers["Content-Type"]
         if len(body) > BIG_BYTES:
             form = await asyncio.get_running_loop().run_in_executor(None, read_form, body, content_type)
@@ -195,44 +136,6 @@ class VisionApi:
         if "image" not in form and "image1" in form:
             form["image"] = form["image1"]
         return fields | form
-
-    async def _body(self, request: web.Request, max_bytes: int) -> bytes:
-        body = bytearray()
-        try:
-            if (request.content_length or 0) <= max_bytes:
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > max_bytes:
-                        break
-                else:
-                    return bytes(body)
-        except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
-            raise BadFrame(f"cannot read the request body: {error}", "frame_type") from None
-        finally:
-            body.clear()  # aiohttp keeps the error, and through its traceback this frame, until garbage collection
-        raise BadFrame(
-            f"body too large: more than {max_bytes} bytes; send a picture of at most {self.parser.max_frame_bytes} "
-            "bytes (server.max_frame_bytes)",
-            "frame_too_large",
-        )
-
-    @contextlib.contextmanager
-    def _slot(self) -> Iterator[str]:
-        self._check_slots()
-        slot = self._free.popleft()
-        try:
-            yield slot
-        finally:
-            self._free.append(slot)
-
-    def _refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
-        status = _STATUS.get(code) or (503 if code in _UNAVAILABLE else 500 if code in _FAILED else 400)
-        response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
-        if status == 413:
-            response.force_close()  # the rest of the body is not read
-        if status == 503:
-            response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
-        return response
 
 
 def _payload(outcome: Detected, detector: Detector) -> Payload:

@@ -1,0 +1,146 @@
+"""Frames that arrive over HTTP, one in each request: read the body, occupy a slot, wait for the outcome.
+
+Each request occupies one of a few slots, and each slot is a camera to the rest of the service. When all slots are
+occupied, a request gets 503 with Retry-After at once: HTTP clients handle a quick refusal better than a slow response.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+
+from appliance.camera_names import HTTP_PREFIX
+from appliance.errors import ApplianceError, BadFrame, Refused
+from appliance.flow.detector import Detector
+from appliance.values import Detected, Failed, Frame
+from appliance.web.frame_parser import FrameParser
+from appliance.web.identify import STATUS
+from appliance.web.respond import Respond
+
+log = logging.getLogger(__name__)
+
+_SLOTS = 8
+_STATUS = {
+    **STATUS,
+    "overloaded": 503,
+    "frame_too_large": 413,
+    "model_not_here": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+}
+_FAILED = {"engine_failed", "internal_error"}
+_UNAVAILABLE = {
+    "model_missing",
+    "model_corrupt",
+    "model_unsupported",
+    "engine_device_missing",
+    "safe_mode",
+    "shutting_down",
+}
+
+
+class NoResult(ApplianceError):
+    """A frame without a result: the code is that of its `detection_error`, or overloaded."""
+
+    def __init__(self, message: str, code: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.code, self.retry_after_s = code, retry_after_s
+
+
+@dataclass(slots=True)
+class HttpFrames:
+    """The way of all HTTP requests that carry a frame."""
+
+    detector: Detector
+    parser: FrameParser
+    respond: Respond
+    _free: deque[str] = field(
+        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _SLOTS + 1))
+    )
+    """Camera names of the free slots, the one that has been free the longest first."""
+
+    def check_slots(self) -> None:
+        """Refuse before the body arrives. A slot is occupied only after that, or stalled uploads would occupy all."""
+        if not self._free:
+            raise Refused(f"{_SLOTS} requests are in progress; try again in a moment", "overloaded")
+
+    async def body(self, request: web.Request, max_bytes: int) -> bytes:
+        """The whole body. Raises BadFrame with frame_too_large or frame_type."""
+        body = bytearray()
+        try:
+            if (request.content_length or 0) <= max_bytes:
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        break
+                else:
+                    return bytes(body)
+        except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
+            raise BadFrame(f"cannot read the request body: {error}", "frame_type") from None
+        finally:
+            body.clear()  # aiohttp keeps the error, and through its traceback this frame, until garbage collection
+        raise BadFrame(
+            f"body too large: more than {max_bytes} bytes; send a picture of at most {self.parser.max_frame_bytes} "
+            "bytes (server.max_frame_bytes)",
+            "frame_too_large",
+        )
+
+    async def detect(self, payload: object) -> tuple[Frame, Detected]:
+        """The frame of a `process_frame` payload and its result. Raises NoResult, BadFrame or Refused."""
+        with self.slot() as slot:
+            return await self.ask(payload, slot)
+
+    async def ask(self, payload: object, slot: str) -> tuple[Frame, Detected]:
+        """Like `detect`, in a slot that is already occupied."""
+        frame = await self.parser.parse(payload, camera=slot, sender=slot, frame_id=0)
+        outcome = await self.detector.ask(frame)
+        if isinstance(outcome, Detected):
+            return frame, outcome
+        if isinstance(outcome, Failed):
+            raise NoResult(outcome.message, outcome.code)
+        raise NoResult(f"device busy ({outcome.reason.value}); try again", "overloaded", outcome.retry_after_s)
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[str]:
+        """Occupy a slot; its name is the camera's. Raises Refused if there is none."""
+        self.check_slots()
+        slot = self._free.popleft()
+        try:
+            yield slot
+        finally:
+            self._free.append(slot)
+
+    async def guarded(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> web.Response:
+        """The handler's response, or the one for its error."""
+        try:
+            return await handler(request)
+        except NoResult as error:
+            return self.refuse(error.code, str(error), error.retry_after_s)
+        except ApplianceError as error:
+            fields = {"code": error.code, "reason": str(error)}
+            log.warning("refused HTTP request: %s", error, extra={"kind": "bad_frame", **fields})
+            return self.refuse(error.code, str(error))
+        except ConnectionError:
+            raise  # the client has disconnected
+        except Exception:
+            log.exception("HTTP request failed", extra={"kind": "handler"})
+            return self.refuse("internal_error", "internal error while processing this picture; see the device's log")
+
+    def refuse(self, code: str, message: str, retry_after_s: float | None = None) -> web.Response:
+        """The response of all these routes to a request that cannot be answered."""
+        status = _STATUS.get(code) or (503 if code in _UNAVAILABLE else 500 if code in _FAILED else 400)
+        response = self.respond({"success": False, "error": message, "code": code, "duration": 0}, status)
+        if status == 413:
+            response.force_close()  # the rest of the body is not read
+        if status == 503:
+            response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
+        return response
