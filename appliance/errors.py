@@ -26,7 +26,7 @@ class BadFrame(ApplianceError):
     """The sender's fault: the frame is invalid. Nothing else is affected.
 
     Codes: frame_type, frame_empty, frame_too_large, base64_invalid, image_unsupported, image_corrupt,
-    image_too_large, unknown_field, option_invalid.
+    image_too_large, unknown_field, option_invalid; over HTTP also name_invalid, too_many_cameras.
     """
 
     code = "image_corrupt"

@@ -166,6 +166,8 @@ class Frame:
     """Monotonic."""
     captured_at: float | None = None
     """Time by the camera's own clock, seconds since 1970, as it was sent."""
+    lane: int = 0
+    """A newer frame replaces a waiting one of the same camera and lane. Each HTTP request has a lane of its own."""
 
 
 @dataclass(frozen=True, slots=True)

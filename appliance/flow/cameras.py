@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from appliance.camera_names import HTTP_PREFIX
 from appliance.flow.cache import Key
 from appliance.flow.inference import LastScene
 from appliance.flow.picture_watch import PictureWatch
@@ -264,8 +265,8 @@ class CameraBook:
         return departed
 
     def _picture(self, name: str, camera: Camera) -> PictureWatch | None:
-        if camera.own or not camera.policy.picture_health:
-            return None
+        if camera.own or not camera.policy.picture_health or name.startswith(HTTP_PREFIX):
+            return None  # an HTTP client without a camera's name may send the pictures of several
         watch = self._pictures.pop(name, None) or PictureWatch()
         self._pictures[name] = watch
         if len(self._pictures) > _MOST_PICTURES:

@@ -1,7 +1,8 @@
 """The newest waiting frame of each camera, and whose turn it is.
 
 Rules of this file:
-- A camera's new frame replaces its waiting one, because an answer about the past is worth less.
+- A camera's new frame replaces its waiting one, because an answer about the past is worth less. A frame of another lane
+  waits next to it; all lanes of a camera share its account.
 - Higher priorities go first. Within a priority, cameras take turns by weighted engine TIME: each has an account of the
   time it used divided by its weight, and the lowest account is served next (stride scheduling, Waldspurger 1995).
 - An idle camera saves up no credit: when it returns, it starts near the account of the camera being served.
@@ -26,6 +27,8 @@ from appliance.ports import Clock
 from appliance.values import Frame, SkipReason
 
 Lost = tuple[Frame, SkipReason]
+_Box = tuple[str, int]
+"""Camera and lane."""
 
 _SMOOTH = 0.2
 _CREDIT_S = 0.05
@@ -49,7 +52,7 @@ class Mailboxes:
     def __init__(self, *, max_cameras: int, max_bytes: int, max_age_s: float, clock: Clock) -> None:
         self.max_age_s = max_age_s
         self._most, self._most_bytes, self._clock = max_cameras, max_bytes, clock
-        self._waiting: dict[str, Frame] = {}
+        self._waiting: dict[_Box, Frame] = {}
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
         """The account of the camera served last, for each priority: where newcomers start."""
@@ -69,24 +72,25 @@ class Mailboxes:
         `most`: how many frames of this camera may be in flight.
         """
         with self._changed:
-            former = self._waiting.get(frame.camera)
+            box = _box(frame)
+            former = self._waiting.get(box)
             size = len(frame.picture.data)
             others = self.bytes - (len(former.picture.data) if former else 0)
             if (former is None and len(self._waiting) >= self._most) or others + size > self._most_bytes:
                 return [(frame, SkipReason.OVERLOADED)]
             if former is not None:
-                self._take_out(frame.camera)
+                self._take_out(box)
             account = self._accounts.setdefault(frame.camera, _Account())
             account.weight, account.priority, account.most = weight, priority, most
             account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
-            self._waiting[frame.camera] = frame
+            self._waiting[box] = frame
             self.bytes += size
             self._changed.notify()
             return [] if former is None else [(former, SkipReason.SUPERSEDED)]
 
     def holds_newer(self, frame: Frame) -> bool:
-        """Whether a newer frame of the same camera is waiting."""
-        waiting = self._waiting.get(frame.camera)
+        """Whether a newer frame is waiting in this frame's place."""
+        waiting = self._waiting.get(_box(frame))
         return waiting is not None and waiting.received_s >= frame.received_s
 
     def take(self, most: Callable[[], int]) -> Frame | None:
@@ -96,14 +100,14 @@ class Mailboxes:
         """
         with self._changed:
             while not self._closed:
-                camera = self._next() if self.in_flight < most() else None
-                if camera is not None:
-                    account = self._accounts[camera]
+                box = self._next() if self.in_flight < most() else None
+                if box is not None:
+                    account = self._accounts[box[0]]
                     self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
                     account.booked_s.append(account.typical_s)
                     account.used_s += account.typical_s / account.weight
                     self.in_flight += 1
-                    frame = self._take_out(camera)
+                    frame = self._take_out(box)
                     self._large_in_flight |= frame.picture.large
                     return frame
                 self._changed.wait()
@@ -126,8 +130,8 @@ class Mailboxes:
         """Remove frames that have waited too long."""
         with self._changed:
             oldest_s = self._clock() - self.max_age_s
-            old = [camera for camera, frame in self._waiting.items() if frame.received_s < oldest_s]
-            return [(self._take_out(camera), SkipReason.EXPIRED) for camera in old]
+            old = [box for box, frame in self._waiting.items() if frame.received_s < oldest_s]
+            return [(self._take_out(box), SkipReason.EXPIRED) for box in old]
 
     def wake(self) -> None:
         """Make workers check again how many frames may be in flight."""
@@ -137,10 +141,11 @@ class Mailboxes:
     def keep(self, cameras: Container[str]) -> None:
         """Drop all accounts except those of these cameras and of cameras with a frame waiting or in flight."""
         with self._changed:
+            waiting = {camera for camera, _ in self._waiting}
             self._accounts = {
                 camera: account
                 for camera, account in self._accounts.items()
-                if camera in cameras or camera in self._waiting or account.booked_s
+                if camera in cameras or camera in waiting or account.booked_s
             }
 
     def close(self) -> None:
@@ -151,23 +156,27 @@ class Mailboxes:
             self.bytes = 0
             self._changed.notify_all()
 
-    def _next(self) -> str | None:
-        """The camera whose turn it is, among those with a valid frame that have not used their part."""
+    def _next(self) -> _Box | None:
+        """The frame whose turn it is, among the valid ones of cameras that have not used their part."""
         oldest_s = self._clock() - self.max_age_s
         ready = (
-            camera
-            for camera, frame in self._waiting.items()
+            box
+            for box, frame in self._waiting.items()
             if frame.received_s >= oldest_s
-            and len(self._accounts[camera].booked_s) < self._accounts[camera].most
+            and len(self._accounts[box[0]].booked_s) < self._accounts[box[0]].most
             and not (self._large_in_flight and frame.picture.large)
         )
         return min(ready, key=self._turn, default=None)
 
-    def _turn(self, camera: str) -> tuple[int, float, float]:
-        account = self._accounts[camera]
-        return -account.priority, account.used_s, self._waiting[camera].received_s
+    def _turn(self, box: _Box) -> tuple[int, float, float]:
+        account = self._accounts[box[0]]
+        return -account.priority, account.used_s, self._waiting[box].received_s
 
-    def _take_out(self, camera: str) -> Frame:
-        frame = self._waiting.pop(camera)
+    def _take_out(self, box: _Box) -> Frame:
+        frame = self._waiting.pop(box)
         self.bytes -= len(frame.picture.data)
         return frame
+
+
+def _box(frame: Frame) -> _Box:
+    return frame.camera, frame.lane

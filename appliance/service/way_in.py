@@ -33,6 +33,7 @@ from appliance.web import detect, metrics, security_txt, session
 from appliance.web import health as health_routes
 from appliance.web.access import Access
 from appliance.web.app import make_app
+from appliance.web.http_cameras import HttpCameras
 from appliance.web.http_frames import HttpFrames
 from appliance.web.page_files import Page
 from appliance.web.refusals import RefusalThrottle
@@ -74,7 +75,8 @@ def build_app(
     )
     page = Page()
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
-    frames = HttpFrames(path.detector, parser, respond)
+    http_cameras = HttpCameras(authenticator, lambda name: bool(path.publisher.clients_of(name)), clock)
+    frames = HttpFrames(path.detector, parser, respond, http_cameras)
     return make_app(
         socket_server=path.socket_server,
         publisher=path.publisher,
@@ -86,7 +88,7 @@ def build_app(
             *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
             *security_txt.routes(server.security_contact),
-            *VisionApi(frames, authenticator).routes(),
+            *VisionApi(frames).routes(),
             *detect.routes(frames),
             *session.routes(authenticator, entrance.audit, respond),
         ],

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from appliance.errors import BadFrame, did_you_mean
-from appliance.identity.roles import May
 from appliance.web import payloads
+from appliance.web.http_cameras import FIELD
 from appliance.web.http_frames import HttpFrames
-from appliance.web.identify import require
+from appliance.web.identify import identify
 
 
 def _number(text: str) -> object:
@@ -31,11 +31,12 @@ OPTIONS: Mapping[str, Callable[[str], object]] = {
 
 def routes(frames: HttpFrames) -> list[web.RouteDef]:
     async def detect(request: web.Request) -> web.Response:
-        require(request, May.DETECT)
+        given = frames.cameras.given(request)
+        who = frames.cameras.permit(request, identify(request), "", given)
         options = _options(request)
         frames.check_slots()
         image = await frames.body(request, frames.parser.max_frame_bytes)
-        frame, outcome = await frames.detect({"image": image, **options})
+        frame, outcome = await frames.detect({"image": image, **options}, frames.cameras.name_of(who, given))
         return frames.respond(payloads.of_detected(frame, outcome))
 
     async def guarded(request: web.Request) -> web.Response:
@@ -53,8 +54,11 @@ def _options(request: web.Request) -> dict[str, object]:
         )
     options: dict[str, object] = {}
     for name, text in request.query.items():
+        if name == FIELD:
+            continue
         if name not in OPTIONS:
-            hint = did_you_mean(name[:64], OPTIONS) or f"; known options: {', '.join(OPTIONS)}"
+            known = (*OPTIONS, FIELD)
+            hint = did_you_mean(name[:64], known) or f"; known options: {', '.join(known)}"
             raise BadFrame(f"unknown option '{name[:64]}'{hint}", "unknown_field")
         options[name] = OPTIONS[name](text)
     return options

@@ -1,7 +1,8 @@
 """Frames that arrive over HTTP, one in each request: read the body, occupy a slot, wait for the outcome.
 
-Each request occupies one of a few slots, and each slot is a camera to the rest of the service. When all slots are
-occupied, a request gets 503 with Retry-After at once: HTTP clients handle a quick refusal better than a slow response.
+Each request occupies one of a few slots. When all are occupied, a request gets 503 with Retry-After at once: HTTP
+clients handle a quick refusal better than a slow response. All requests of a client count as one camera, see
+`http_cameras.py`; each slot has a mailbox, so that none replaces another.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
@@ -21,6 +22,7 @@ from appliance.errors import ApplianceError, BadFrame, Refused
 from appliance.flow.detector import Detector
 from appliance.values import Detected, Failed, Frame
 from appliance.web.frame_parser import FrameParser
+from appliance.web.http_cameras import HttpCameras
 from appliance.web.identify import STATUS
 from appliance.web.respond import Respond
 
@@ -34,6 +36,8 @@ _STATUS = {
     "model_not_here": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "name_taken": 409,
+    "too_many_cameras": 429,
 }
 _FAILED = {"engine_failed", "internal_error"}
 _UNAVAILABLE = {
@@ -61,10 +65,9 @@ class HttpFrames:
     detector: Detector
     parser: FrameParser
     respond: Respond
-    _free: deque[str] = field(
-        default_factory=lambda: deque(f"{HTTP_PREFIX}{number}" for number in range(1, _SLOTS + 1))
-    )
-    """Camera names of the free slots, the one that has been free the longest first."""
+    cameras: HttpCameras
+    _free: deque[int] = field(default_factory=lambda: deque(range(1, _SLOTS + 1)))
+    """The free slots, the one that has been free the longest first."""
 
     def check_slots(self) -> None:
         """Refuse before the body arrives. A slot is occupied only after that, or stalled uploads would occupy all."""
@@ -92,15 +95,15 @@ class HttpFrames:
             "frame_too_large",
         )
 
-    async def detect(self, payload: object) -> tuple[Frame, Detected]:
+    async def detect(self, payload: object, camera: str) -> tuple[Frame, Detected]:
         """The frame of a `process_frame` payload and its result. Raises NoResult, BadFrame or Refused."""
         with self.slot() as slot:
-            return await self.ask(payload, slot)
+            return await self.ask(payload, camera, slot)
 
-    async def ask(self, payload: object, slot: str) -> tuple[Frame, Detected]:
+    async def ask(self, payload: object, camera: str, slot: int) -> tuple[Frame, Detected]:
         """Like `detect`, in a slot that is already occupied."""
-        frame = await self.parser.parse(payload, camera=slot, sender=slot, frame_id=0)
-        outcome = await self.detector.ask(frame)
+        frame = await self.parser.parse(payload, camera=camera, sender=f"{HTTP_PREFIX}{slot}", frame_id=0)
+        outcome = await self.detector.ask(replace(frame, lane=slot))
         if isinstance(outcome, Detected):
             return frame, outcome
         if isinstance(outcome, Failed):
@@ -108,8 +111,8 @@ class HttpFrames:
         raise NoResult(f"device busy ({outcome.reason.value}); try again", "overloaded", outcome.retry_after_s)
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator[str]:
-        """Occupy a slot; its name is the camera's. Raises Refused if there is none."""
+    def slot(self) -> Iterator[int]:
+        """Occupy a slot. Raises Refused if there is none."""
         self.check_slots()
         slot = self._free.popleft()
         try:

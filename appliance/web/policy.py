@@ -35,8 +35,9 @@ ROUTES: Mapping[str, May | None] = {
     "/cameras/{camera}/areas": May.VIEW,
     "/events/{key}/picture.jpg": May.VIEW,
     "/socket.io/": None,  # CONNECT is authenticated, then each event: see EVENTS
-    "/detect": May.DETECT,
-    # The API reads its key from the form, so it asks for May.DETECT itself.
+    # A camera's token may post under its own name, and the API reads its key from the form, so these ask for May.DETECT
+    # or May.SEND themselves.
+    "/detect": None,
     "/v1/vision/detection": None,
     "/v1/vision/custom/{model}": None,
     "/v1/vision/custom/list": None,

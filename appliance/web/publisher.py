@@ -144,10 +144,11 @@ class Publisher:
         """The latest answered frame of a camera whose pictures are kept."""
         return self._pictures.get(camera)
 
-    def _keeps_picture(self, camera: str) -> bool:
-        """Whether this camera's picture is kept: only while it is connected. HTTP slots always count as connected."""
+    def _keeps_picture(self, camera: str, frame: Frame | None = None) -> bool:
+        """Whether this camera's picture is kept: only while it is connected. One that came by HTTP always may be."""
+        frame = frame or self._pictures.get(camera)
         if camera in self._subscribers or EVERY in self._subscribers:
-            return camera in self._of_camera or camera.startswith(HTTP_PREFIX)
+            return camera in self._of_camera or (frame is not None and frame.sender.startswith(HTTP_PREFIX))
         return self._keep_pictures and camera in self._of_camera
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:
@@ -158,7 +159,7 @@ class Publisher:
         self.post(frame.sender, event, payload)
         if not isinstance(outcome, Detected):
             return
-        if self._keeps_picture(frame.camera):
+        if self._keeps_picture(frame.camera, frame):
             self._pictures.put(frame.camera, frame)
         for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
             if sid != frame.sender:

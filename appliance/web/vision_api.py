@@ -11,9 +11,8 @@ from aiohttp import web
 from appliance import __version__
 from appliance.errors import BadFrame, ModelError
 from appliance.flow.detector import Detector
-from appliance.identity.roles import AccessDenied, May, check
+from appliance.identity.roles import Identity
 from appliance.values import BIG_BYTES, Detected
-from appliance.web.authenticator import Authenticator
 from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.http_frames import HttpFrames
 from appliance.web.identify import identify
@@ -35,7 +34,6 @@ class VisionApi:
     """The routes under /v1."""
 
     frames: HttpFrames
-    authenticator: Authenticator
 
     def routes(self) -> list[web.RouteDef]:
         """The routes. Those without a body accept GET and POST, since clients use either."""
@@ -59,30 +57,22 @@ class VisionApi:
     async def _detect(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info.get("model"))
         if not request.content_type.startswith("multipart/"):
-            self._check_key(
-                request, request.query.get("api_key", "")
-            )  # a form has it in a field, often after the picture
+            self._permit(request, {key: value.encode() for key, value in request.query.items()})
         self.frames.check_slots()
-        fields = await self._read(request)
-        self._check_key(request, _text(fields, "api_key"))
+        fields = await self._read(request)  # a form often has the key after the picture
+        who = self._permit(request, fields)
+        camera = self.frames.cameras.name_of(who, self.frames.cameras.given(request, fields))
         image = fields.get("image")
         if image is None:
             raise BadFrame("no image: send it as the multipart field 'image', or as the request body", "frame_empty")
         confidence = _text(fields, "min_confidence") or _text(fields, "minconfidence")
-        _, outcome = await self.frames.detect({"image": image, "min_confidence": _number(confidence)})
+        _, outcome = await self.frames.detect({"image": image, "min_confidence": _number(confidence)}, camera)
         return self.frames.respond(_payload(outcome, self.frames.detector), 200)
 
-    def _check_key(self, request: web.Request, key: str) -> None:
-        """Refuse a request without permission. `key`: from its query or form, where DeepStack's clients send it."""
-        who = identify(request)
-        if May.DETECT in who.may:
-            return
-        try:
-            check(self.authenticator.of_token(request, key.strip()) if key else who, May.DETECT)
-        except AccessDenied as error:
-            if error.code != "unauthorized":
-                raise
-            raise AccessDenied("Incorrect api key") from None  # DeepStack's own words, which its clients show
+    def _permit(self, request: web.Request, fields: dict[str, bytes]) -> Identity:
+        """Who sends this picture. Raises AccessDenied if it may not."""
+        given = self.frames.cameras.given(request, fields)
+        return self.frames.cameras.permit(request, identify(request), _text(fields, "api_key"), given)
 
     def _check_model(self, model: str | None) -> None:
         network = self.frames.detector.network
@@ -106,7 +96,7 @@ class VisionApi:
         key = request.query.get("api_key", "")
         if not key and request.content_type.startswith("multipart/") and (request.content_length or 0) <= _SMALL_FORM:
             key = _text(await self._read(request), "api_key")
-        self._check_key(request, key)
+        self.frames.cameras.check(request, identify(request), key)
         network = self.frames.detector.network
         return self.frames.respond({"success": True, "models": [network.info.name] if network else []}, 200)
 

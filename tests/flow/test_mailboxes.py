@@ -48,6 +48,19 @@ def test_the_newest_frame_replaces_the_waiting_one() -> None:
     assert mailboxes.bytes == 0
 
 
+def test_frames_in_separate_lanes_wait_side_by_side_and_share_one_turn() -> None:
+    mailboxes = make_mailboxes()
+    lanes = [replace(frame("nvr"), lane=lane) for lane in (1, 2, 3)]
+    for one in (*lanes, frame("gate"), frame("yard")):
+        assert mailboxes.offer(one) == []
+    order = []
+    while len(mailboxes):
+        order.append(take(mailboxes))
+        mailboxes.done(order[-1], 1.0)
+    assert sorted(order[:3]) == ["gate", "nvr", "yard"]
+    assert order[3:] == ["nvr", "nvr"]
+
+
 def test_a_frame_that_waited_too_long_expires_and_is_not_served() -> None:
     clock = FakeClock()
     mailboxes = make_mailboxes(clock)

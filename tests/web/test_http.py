@@ -22,6 +22,7 @@ from appliance.web import identify
 from appliance.web.access import Access
 from appliance.web.authenticator import Authenticator
 from appliance.web.frame_parser import FrameParser
+from appliance.web.http_cameras import HttpCameras
 from appliance.web.http_frames import HttpFrames
 from appliance.web.respond import Respond
 from appliance.web.vision_api import VisionApi
@@ -212,7 +213,8 @@ async def test_an_internal_error_responds_in_the_deepstack_format() -> None:
     detector: Any = Broken()
     authenticator = Authenticator(Access(), TokenStore(None), Brake(FakeClock()))
     app = web.Application(middlewares=[identify.middleware(authenticator, respond)])
-    app.add_routes(VisionApi(HttpFrames(detector, parser, respond), authenticator).routes())
+    cameras = HttpCameras(authenticator, lambda name: False, FakeClock())
+    app.add_routes(VisionApi(HttpFrames(detector, parser, respond, cameras)).routes())
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
         status, answer = await detect(session, picture(1))
         assert (status, answer["success"], answer["code"]) == (500, False, "internal_error")
