@@ -35,6 +35,7 @@ from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.http_cameras import HttpCameras
 from appliance.web.http_frames import HttpFrames
+from appliance.web.kserve import Kserve
 from appliance.web.page_files import Page
 from appliance.web.refusals import RefusalThrottle
 from appliance.web.respond import Respond
@@ -90,6 +91,7 @@ def build_app(
             *security_txt.routes(server.security_contact),
             *VisionApi(frames).routes(),
             *detect.routes(frames),
+            *Kserve(frames, vitals.ready).routes(),
             *session.routes(authenticator, entrance.audit, respond),
         ],
         respond=respond,

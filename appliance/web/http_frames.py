@@ -7,6 +7,7 @@ clients handle a quick refusal better than a slow response. All requests of a cl
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -20,7 +21,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from appliance.camera_names import HTTP_PREFIX
 from appliance.errors import ApplianceError, BadFrame, Refused
 from appliance.flow.detector import Detector
-from appliance.values import Detected, Failed, Frame
+from appliance.values import BIG_BYTES, Detected, Failed, Frame
 from appliance.web.frame_parser import FrameParser
 from appliance.web.http_cameras import HttpCameras
 from appliance.web.identify import STATUS
@@ -76,19 +77,24 @@ class HttpFrames:
 
     async def body(self, request: web.Request, max_bytes: int) -> bytes:
         """The whole body. Raises BadFrame with frame_too_large or frame_type."""
-        body = bytearray()
+        chunks: list[bytes] = []
+        size = 0
         try:
             if (request.content_length or 0) <= max_bytes:
                 async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > max_bytes:
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > max_bytes:
                         break
                 else:
-                    return bytes(body)
+                    if size <= BIG_BYTES:
+                        return b"".join(chunks)
+                    # Copying megabytes takes milliseconds.
+                    return await asyncio.get_running_loop().run_in_executor(None, b"".join, list(chunks))
         except (ValueError, BadHttpMessage, web.RequestPayloadError, ConnectionError) as error:
             raise BadFrame(f"cannot read the request body: {error}", "frame_type") from None
         finally:
-            body.clear()  # aiohttp keeps the error, and through its traceback this frame, until garbage collection
+            chunks.clear()  # aiohttp keeps the error, and through its traceback this frame, until garbage collection
         raise BadFrame(
             f"body too large: more than {max_bytes} bytes; send a picture of at most {self.parser.max_frame_bytes} "
             "bytes (server.max_frame_bytes)",

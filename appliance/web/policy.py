@@ -49,6 +49,14 @@ ROUTES: Mapping[str, May | None] = {
     "/v1/status/updateavailable": None,
     "/v1/server/status/updateavailable": None,
     "/v1{path}": None,  # not found
+    "/v2": May.DETECT,
+    # Like the routes of /health, for which these are other names.
+    "/v2/health/live": None,
+    "/v2/health/ready": None,
+    "/v2/models/{model}": May.DETECT,
+    "/v2/models/{model}/ready": May.DETECT,
+    "/v2/models/{model}/infer": None,  # asks for May.DETECT, or the camera's own token
+    "/v2{path}": None,  # not found
 }
 
 EVENTS: Mapping[str, May] = {

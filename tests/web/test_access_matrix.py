@@ -27,6 +27,7 @@ FROM_ELSEWHERE = {"X-Forwarded-For": "192.168.1.77"}
 """Makes a request from this machine one of a stranger."""
 SELF_CHECKED = {
     "/detect": {May.DETECT, May.SEND},
+    "/v2/models/{model}/infer": {May.DETECT, May.SEND},
     "/v1/vision/detection": {May.DETECT, May.SEND},  # with May.SEND only under the camera's own name
     "/v1/vision/custom/{model}": {May.DETECT, May.SEND},
     "/v1/vision/custom/list": {May.DETECT},

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import gc
+import json
 import threading
 import time
 import urllib.error
@@ -72,10 +73,25 @@ def pictures() -> dict[str, bytes]:
     }
 
 
-def get(url: str, body: bytes | None) -> None:
+def get(url: str, body: bytes | None = None, **headers: str) -> None:
     """The text of any response."""
-    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(url, body, timeout=10) as answer:
+    request = urllib.request.Request(url, body, headers)
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10) as answer:
         answer.read()
+
+
+def infer_all(url: str) -> None:
+    """A megabyte to each route that takes a picture over HTTP, and to KServe in each of its forms."""
+    data = pictures()["1080p, noise"]
+    rgb = np.random.default_rng(1).integers(0, 255, (576, 576, 3), np.uint8)
+    image = {"name": "image", "shape": [1], "datatype": "BYTES"}
+    pixels = {"name": "pixels", "shape": [1, *rgb.shape], "datatype": "UINT8"}
+    get(f"{url}/detect", data)
+    for tensor in (image | {"data": [base64.b64encode(data).decode()]}, pixels | {"data": rgb.tolist()}):
+        get(f"{url}/v2/models/fake/infer", json.dumps({"inputs": [tensor]}).encode())
+    for tensor, binary in ((image, len(data).to_bytes(4, "little") + data), (pixels, rgb.tobytes())):
+        header = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(binary)}}]}).encode()
+        get(f"{url}/v2/models/fake/infer", header + binary, **{"Inference-Header-Content-Length": str(len(header))})
 
 
 async def push_all(url: str) -> dict[str, int]:
@@ -94,6 +110,7 @@ async def push_all(url: str) -> dict[str, int]:
         for path in ("/", "/health", "/metrics", "/v1/vision/detection"):
             await asyncio.to_thread(get, url + path, b"no picture" if "vision" in path else None)
         await gate.answer(59)
+        await asyncio.to_thread(infer_all, url)
     return answers
 
 
