@@ -19,7 +19,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ from appliance.camera.link import (
 from appliance.camera.sources.source import Capture, Source
 from appliance.camera.worker_thread import WorkerThread
 from appliance.device import systemd
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, did_you_mean
 from appliance.ports import Clock, Notifier
 from appliance.redaction import redact
 from appliance.values import CameraLimits
@@ -52,6 +52,7 @@ _POLL_AFTER = 3
 _POLL_FOR_S = 600.0
 """Time to use HTTP polling before trying a WebSocket again."""
 _AFTER_ERROR_S = 1.0
+_MOST_NAMED = 20
 _BEAT_S = 2.0
 _BY_POLLING = " over HTTP polling, because WebSocket connections fail"
 _STUCK_S = 20.0
@@ -84,6 +85,7 @@ class Agent:
     """Sends the pictures of one source to one device. It calls `token` for each connection, so that it can change.
 
     `pairs`: the token is the camera's own, and the device's operator is asked to approve it.
+    `classes`: what the device has to detect.
     """
 
     def __init__(
@@ -96,12 +98,14 @@ class Agent:
         token: Callable[[], str] = str,
         pairs: bool = False,
         ca_file: str = "",
+        classes: Collection[str] = (),
         notifier: Notifier | None = None,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
         self._source, self._find, self._name, self._token, self._on_result = source, find, name, token, on_result
         self._pairs, self._ca_file = pairs, ca_file
+        self._classes = frozenset(classes)
         self._notifier = notifier or systemd.NoNotifier()
         self._clock, self._wall = clock, wall
         self._numbers = itertools.count(1)
@@ -121,7 +125,8 @@ class Agent:
     async def run(self) -> None:
         """Connect, send pictures and reconnect, until cancelled.
 
-        Raises SourceError when the source ends, ConfigError when the device rejects the camera's name.
+        Raises SourceError when the source ends, ConfigError when the device rejects the camera's name or, at the first
+        connection, does not detect one of `classes`.
         """
         thread = WorkerThread("source")
         failures = rejections = 0
@@ -198,17 +203,29 @@ class Agent:
             token = self._last_token = self._token()
         except ConfigError as error:
             raise LinkLost(str(error)) from None
-        auth = {"name": self._name, "token": token, "pair": self._pairs}
+        auth = {"name": self._name, "token": token, "pair": self._pairs, "classes": bool(self._classes)}
         until_s = self._clock() + (_POLL_FOR_S if self._transport == POLLING else float("inf"))
         auth = {key: value for key, value in auth.items() if value}
         async with connected(url, auth, self._transport, ca_file=self._ca_file) as link:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
+            self._check_classes(link.classes)
             while self._clock() < until_s:
                 await self._wait_for_turn(link)
                 capture = await self._take(link.limits, thread)
                 if capture is not None:
                     await self._send(link, capture)
         self._transport = WEBSOCKET
+
+    def _check_classes(self, known: frozenset[str] | None) -> None:
+        """Refuse a class that the device does not detect. Once the agent has worked, a change of model ends nothing."""
+        unknown = min(self._classes - known, default=None) if known is not None else None
+        if unknown is None or known is None:
+            return
+        hint = did_you_mean(unknown, known) or f". It detects: {', '.join(sorted(known)[:_MOST_NAMED])}"
+        what = f"--on {unknown}: the device's model does not detect '{unknown}'{hint}"
+        if not self._answers:
+            raise ConfigError(what)
+        log.warning("%s", what, extra={"kind": "trigger"})
 
     async def _wait_for_turn(self, link: Link) -> None:
         """Wait until the current limits allow the next capture."""

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +64,7 @@ async def run(options: Options, report: ReportLine) -> None:
     name = camera_names.normal(options.name)
     if name is None:
         raise ConfigError(f"{options.name!r} is not a valid camera name: {camera_names.RULE}. Set it with --name")
-    pairs = not (options.token or options.token_file)
-    token = functools.partial(_token, options)
-    if pairs:
-        own = own_token(Path(options.state_dir) if options.state_dir else None)
-        token = functools.partial(str, own)
+    token, pairs = _credential(options)
     token()
     pin.verification(None, options.ca_file)
     find = _at(options.url) if options.url else Finder()
@@ -90,7 +86,15 @@ async def run(options: Options, report: ReportLine) -> None:
     notifier = systemd.notifier()
     ca = options.ca_file
     agent = Agent(
-        source, find=find, name=name, token=token, pairs=pairs, ca_file=ca, on_result=on_result, notifier=notifier
+        source,
+        find=find,
+        name=name,
+        token=token,
+        pairs=pairs,
+        ca_file=ca,
+        classes=options.on,
+        on_result=on_result,
+        notifier=notifier,
     )
     failure: ApplianceError | None = None
     async with anyio.create_task_group() as group:
@@ -166,6 +170,14 @@ def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ)
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise ConfigError(f"{option} {text}: cannot read the file: {reason}") from None
     return text
+
+
+def _credential(options: Options) -> tuple[Callable[[], str], bool]:
+    """The camera's token, and whether it made that itself and asks for approval."""
+    if options.token or options.token_file:
+        return functools.partial(_token, options), False
+    own = own_token(Path(options.state_dir) if options.state_dir else None)
+    return functools.partial(str, own), True
 
 
 def _token(options: Options) -> str:

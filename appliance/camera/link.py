@@ -89,6 +89,8 @@ class Link:
         self.limits = FIRST_LIMITS
         self.greeted = False
         self.camera: object = None
+        self.classes: frozenset[str] | None = None
+        """The classes that the device detects; None: it has not said so."""
         client.on("connected", self._on_connected)
         client.on("limits", self._obey)
         client.on("connect_error", self._on_refused)
@@ -132,6 +134,9 @@ class Link:
         self.greeted = True
         if isinstance(payload, Mapping):
             self.camera = payload.get("camera")
+            classes = payload.get("classes")
+            if isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes):
+                self.classes = frozenset(classes)
             self._obey(payload.get("limits"))
         self._changed.set()
 

@@ -107,6 +107,8 @@ class Camera:
     announced: CameraLimits | None = None
     """The limits that were sent to it last."""
     announced_at_s: float = float("-inf")
+    shown_s: float = float("-inf")
+    """When a picture was last shown that was not processed."""
     fair_s: float | None = None
     """Its present share as an interval, s; None: it is not sending."""
     most_in_flight: int = 1000

@@ -24,7 +24,7 @@ from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
-from appliance.flow.pace import REFUSED_S, Pace
+from appliance.flow.pace import Pace
 from appliance.flow.workers import Report, Workers
 from appliance.ports import Clock, Publish
 from appliance.values import (
@@ -157,7 +157,7 @@ class Detector:
             self._pace.refused()
             return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
         if not self._pace.admits(camera):
-            return Skipped(SkipReason.OVERLOADED, REFUSED_S)
+            return Skipped(SkipReason.OVERLOADED, self._pace.refused_interval_s)
         return self._no_model() if self.network is None else None
 
     def _no_model(self) -> Failed:

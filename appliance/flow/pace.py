@@ -24,21 +24,28 @@ _NO_PROBLEM = ("normal", "fair_share")
 _LENIENCE = 0.8
 """A frame is too early below this part of the interval: clocks and networks are not exact."""
 _MOST_SLACK = 2.0
-REFUSED_S = 10.0
-"""When a camera that is not admitted may try again, s."""
 
 
 class Pace:
     """Computes each camera's limits from the device's limits and the measured cost of a frame."""
 
     def __init__(
-        self, book: CameraBook, *, limits: Limits, announce: Announce, jpeg_quality: int, clock: Clock
+        self,
+        book: CameraBook,
+        *,
+        limits: Limits,
+        announce: Announce,
+        jpeg_quality: int,
+        clock: Clock,
+        refused_interval_s: float = 10.0,
     ) -> None:
         self.limits = limits
         self.use = _FIRST_USE
         """Part of the engine to allocate; adapts to how long frames of obeying cameras wait."""
         self.slack = 1.0
         """Multiple of their share that greedy cameras may send, while no obeying camera has to wait."""
+        self.refused_interval_s = refused_interval_s
+        """The interval of a camera that is not admitted, s."""
         self._longest_wait = 0.0
         self._refused = 0
         self.slots = 1
@@ -72,6 +79,14 @@ class Pace:
             and camera.policy.priority >= self._lowest_priority
             and (limits.new_cameras or camera.answered > 0)
         )
+
+    def may_show(self, camera: Camera) -> bool:
+        """Whether a picture of a camera that is not admitted may be shown without a result now; it counts as shown."""
+        now_s = self._clock()
+        if self.admits(camera) or now_s - camera.shown_s < self.refused_interval_s * _LENIENCE:
+            return False
+        camera.shown_s = now_s
+        return True
 
     def _in_flight(self) -> int:
         return self.usable_slots() + 1  # one is being decoded
@@ -182,7 +197,7 @@ class Pace:
         announced_s = camera.announced.min_interval_s if camera.announced else 0.0
         interval_s = max(floor_s, announced_s if fair_s is None else fair_s)
         if not self.admits(camera):
-            interval_s = max(interval_s, REFUSED_S)
+            interval_s = max(interval_s, self.refused_interval_s)
         reason = self.limits.reason
         if reason == "normal" and interval_s > floor_s:
             reason = "fair_share"

@@ -44,6 +44,7 @@ def build_frame_path(
         announce=publisher.announce,
         jpeg_quality=settings.flow.jpeg_quality,
         clock=clock,
+        refused_interval_s=settings.flow.aiming_interval_s,
     )
     loading.learn_first_cost(settings, loaded.network, known, pace)
     return FramePath(

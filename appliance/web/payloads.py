@@ -60,6 +60,17 @@ def of_detected(frame: Frame, outcome: Detected) -> Payload:
     }
 
 
+def of_picture(frame: Frame, reason: str) -> Payload:
+    """A picture that was not processed, and the reason of the limits that forbid it."""
+    return {
+        "camera": frame.camera,
+        "frame_id": frame.frame_id,
+        "captured_at": frame.captured_at,
+        "image_size": of_size(frame.picture.size),
+        "reason": reason,
+    }
+
+
 def of_detection(detection: Detection) -> Payload:
     """The shape of Ultralytics' `Results.summary()`."""
     box = detection.box_px

@@ -147,7 +147,7 @@ class Publisher:
     def _keeps_picture(self, camera: str, frame: Frame | None = None) -> bool:
         """Whether this camera's picture is kept: only while it is connected. One that came by HTTP always may be."""
         frame = frame or self._pictures.get(camera)
-        if camera in self._subscribers or EVERY in self._subscribers:
+        if self.is_watched(camera):
             return camera in self._of_camera or (frame is not None and frame.sender.startswith(HTTP_PREFIX))
         return self._keep_pictures and camera in self._of_camera
 
@@ -161,6 +161,19 @@ class Publisher:
             return
         if self._keeps_picture(frame.camera, frame):
             self._pictures.put(frame.camera, frame)
+        self._to_subscribers(frame, event, payload)
+
+    def is_watched(self, camera: str) -> bool:
+        """Whether a client is subscribed to this camera."""
+        return camera in self._subscribers or EVERY in self._subscribers
+
+    def show(self, frame: Frame, reason: str) -> None:
+        """Give the subscribers of a camera a picture that was not processed. `reason`: why not."""
+        if self._keeps_picture(frame.camera, frame):
+            self._pictures.put(frame.camera, frame)
+            self._to_subscribers(frame, "picture", payloads.of_picture(frame, reason))
+
+    def _to_subscribers(self, frame: Frame, event: str, payload: Payload) -> None:
         for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
             if sid != frame.sender:
                 self.post(sid, event, payload)

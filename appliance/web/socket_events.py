@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -105,7 +106,7 @@ class SocketEvents:
         name, address = text_of(auth, "name"), self._arrivals.address_of(request)
         try:
             arrival = self._arrivals.admit(sid, request, auth)
-            self._join(sid, arrival)
+            self._join(sid, arrival, wants_classes=isinstance(auth, Mapping) and auth.get("classes") is True)
             self._refusals.accepted(address, name)
             for former in arrival.replaces:
                 why = f"another connection took over the name '{arrival.camera}'"
@@ -121,14 +122,14 @@ class SocketEvents:
             why = "internal error while connecting; see the device's log"
             raise refusal(_INTERNAL.code, why, TRY_AGAIN_S) from None
 
-    def _join(self, sid: str, arrival: Arrival) -> None:
+    def _join(self, sid: str, arrival: Arrival, *, wants_classes: bool) -> None:
         """Register an admitted client and send it `connected`."""
         camera = arrival.camera
         self._publisher.join(sid, camera)
         # A client without a name may be a viewer; it becomes a camera with its first frame.
         limits = self._pace.join(camera) if arrival.named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
-        connected = {
+        connected: Payload = {
             "status": "connected",
             "compression": self._options.compression,
             "camera": camera,
@@ -136,6 +137,8 @@ class SocketEvents:
             "model": info.name if info else None,
             "version": __version__,
         }
+        if wants_classes:
+            connected["classes"] = list(info.classes) if info else None
         self._publisher.post(sid, "connected", connected)
         log.info("%s connected", _described(sid, camera), extra={"camera": camera})
 
@@ -166,12 +169,20 @@ class SocketEvents:
                     raise BadFrame("process_frame takes one argument; put options next to 'image'", "frame_type")
                 frame = await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
                 return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
+            await self._show(sid, camera, payload, number)
         except (BadFrame, Refused) as error:
             refusal = Failed(error.code, str(error))
             fields = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
             log.warning("camera %s sent an invalid frame: %s", camera, error, extra={"kind": "bad_frame", **fields})
             self._book.enter(camera).unusable()
         return self._refuse(sid, camera, payload, number, refusal)
+
+    async def _show(self, sid: str, camera: str, payload: Any, number: int) -> None:
+        """Pass a refused picture to those who watch, now and then, so that a camera can be aimed meanwhile."""
+        if self._publisher.is_watched(camera) and self._pace.may_show(self._book.enter(camera)):
+            with contextlib.suppress(BadFrame, Refused):  # it has its refusal already
+                frame = await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
+                self._publisher.show(frame, self._pace.limits.reason)
 
     def _refuse(self, sid: str, camera: str, payload: Any, number: int, refusal: Failed | Skipped) -> Payload:
         frame_id = frame_id_of(payload)

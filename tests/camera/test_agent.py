@@ -333,3 +333,14 @@ def test_a_rejected_agent_tries_again_after_one_to_five_minutes(rejections: int,
 @given(failures=st.integers(0, 20))
 def test_cameras_of_a_restarted_device_reconnect_at_different_times(failures: int) -> None:
     assert pause_s(failures, 1.0) >= 3 * pause_s(failures, 0.0)
+
+
+async def test_an_agent_ends_when_the_device_does_not_detect_what_it_waits_for(serve: Serve) -> None:
+    async with serve() as running:
+
+        async def find() -> str:
+            return running.url
+
+        agent = Agent(FakeSource(), find=find, name="lens", on_result=lambda _: None, classes=("personn",))
+        with anyio.fail_after(20), pytest.raises(ConfigError, match=r"--on personn: .* did you mean 'person'\?"):
+            await agent.run()

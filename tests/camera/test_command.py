@@ -92,7 +92,7 @@ async def test_pictures_with_detections_are_saved(live: Running, tmp_path: Path)
 async def test_a_command_runs_for_a_detected_class(live: Running, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read())"
-    command = ("--on", "dog", "--on", "stop sign", "--", sys.executable, "-c", program)
+    command = ("--on", "car", "--on", "stop sign", "--", sys.executable, "-c", program)
     async with camera("--to", live.url, "--quiet", *command):
         with anyio.fail_after(20):
             while not seen.exists() or not seen.read_text().endswith("\n"):

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.cameras import CameraBook, CameraPolicy
-from appliance.flow.pace import REFUSED_S, Pace
+from appliance.flow.pace import Pace
 from appliance.flow.shares import USE
 from appliance.values import CameraLimits, Limits
 from tests.fakes import FakeClock
 
 FULL = Limits(640, 0.0, 8)
+REFUSED_S = 5.0
 
 
 class Site:
@@ -30,6 +31,7 @@ class Site:
             announce=lambda name, limits: self.announced.append((name, limits)),
             jpeg_quality=80,
             clock=self.clock,
+            refused_interval_s=REFUSED_S,
         )
 
     def arrive(self, *names: str) -> None:
@@ -236,3 +238,15 @@ def test_a_camera_that_joins_while_inference_is_paused_is_asked_to_wait() -> Non
     assert site.pace.preview().reason == "critical_temperature"
     site.arrive("gate")
     site.pace.update()
+
+
+def test_a_camera_that_is_not_admitted_shows_a_picture_now_and_then() -> None:
+    site = Site()
+    gate = site.book.enter("gate")
+    assert not site.pace.may_show(gate)  # its pictures are shown with their results
+    site.pace.limits = replace(FULL, admit=False)
+    shown = 0
+    for _ in range(100):
+        site.clock.pass_(0.1)
+        shown += site.pace.may_show(gate)
+    assert 2 <= shown <= 3

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import engineio
 import pytest
 import socketio
@@ -17,7 +18,7 @@ from appliance.values import Limits, Size
 from appliance.vision import scene
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
-from tests.web.camera import camera
+from tests.web.camera import Camera, camera
 from tests.web.requests import NUMBER, is_limits, picture
 
 
@@ -155,6 +156,33 @@ async def test_an_overheated_device_answers_overloaded(serve: Serve) -> None:
         assert ack["reason"] == "overloaded"
         assert ack["retry_after"] > 0
         assert (await eye.answer(1))[1]["reason"] == "overloaded"
+
+
+def _of(client: Camera, event: str) -> list[Any]:
+    return [payload for name, payload in client.heard if name == event]
+
+
+async def test_a_camera_can_be_aimed_while_the_device_is_too_hot(serve: Serve) -> None:
+    async with (
+        serve(FakeEngine(CANARY_ROWS), wait_ready=True, flow__burst="100") as running,
+        camera(running.url, "gate") as gate,
+        camera(running.url) as viewer,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        running.started.parts.path.detector.apply(Limits(320, 0.0, 1, admit=False, reason="critical_temperature"))
+        await gate.push({"image": picture(1), "frame_id": 1})
+        assert _of(viewer, "picture") == []  # nobody watches
+        await viewer.call("subscribe", {"cameras": ["gate"]})
+        for number in (2, 3, 4):
+            await gate.push({"image": picture(number), "frame_id": number})
+            assert (await gate.answer(number))[1]["reason"] == "overloaded"
+        shown = await viewer.first("picture")
+        assert (shown["camera"], shown["frame_id"], shown["reason"]) == ("gate", 2, "critical_temperature")
+        assert len(_of(viewer, "picture")) == 1  # one in flow.aiming_interval_s
+        assert _of(gate, "picture") == []
+        async with session.get("/cameras/gate/latest.jpg") as answer:
+            assert (answer.status, answer.headers["X-Frame-Id"]) == (200, "2")
+            assert await answer.read() == picture(2)
 
 
 async def test_new_limits_are_pushed_to_every_camera(serve: Serve) -> None:

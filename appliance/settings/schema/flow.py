@@ -64,6 +64,15 @@ class FlowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "so that a flaw in an image decoder gains an attacker nothing. thread: in the service itself."
         ),
     ] = "process"
+    aiming_interval_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=60,
+            description="While the device is too hot, ask each camera for a picture this often, s. It goes to the page "
+            "without inference, so that a camera can be aimed. At 5 s this warms nothing.",
+        ),
+    ] = 5.0
     deadline_s: Annotated[
         float,
         Meta(

@@ -6,6 +6,7 @@ import { duration, fps, measure, number, t, word } from "./language.js";
 import { LivePicture } from "./picture.js";
 
 const IDLE_AFTER_MS = 10000;
+const IDLE_INTERVALS = 3;
 
 export class Camera {
   #part;
@@ -27,7 +28,8 @@ export class Camera {
   }
 
   get isIdle() {
-    return performance.now() - this.#answeredAt > IDLE_AFTER_MS;
+    const interval_ms = (this.stats.limits?.min_interval ?? 0) * 1000;
+    return performance.now() - this.#answeredAt > Math.max(IDLE_AFTER_MS, IDLE_INTERVALS * interval_ms);
   }
 
   remove() {

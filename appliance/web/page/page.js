@@ -135,7 +135,7 @@ const socket = connectSocket({
     if (message.startsWith("unauthorized")) askForToken();
   },
   onEvent(name, payload) {
-    if (name !== "detection_results") return;
+    if (name !== "detection_results" && name !== "picture") return;
     cameras.get(payload.camera)?.addResult(payload);
     if (cameraPage?.name === payload.camera) cameraPage.addResult(payload);
   },

@@ -55,7 +55,7 @@ export class LivePicture {
     this.fetch();
   }
 
-  /** Adds a `detection_results` event of this camera. */
+  /** Adds a `detection_results` or `picture` event of this camera; the latter has no detections. */
   addResult(result) {
     this.#results.delete(result.frame_id);
     this.#results.set(result.frame_id, result);
@@ -108,14 +108,20 @@ export class LivePicture {
     drawBoxes(canvas, bitmap, detections, width);
     bitmap.close();
     this.#figure.querySelector(".cover").hidden = true;
-    setText(this.#figure.querySelector(".cached"), result.cached ? t(`cached.${result.cached}`) : "");
-    this.#listObjects(detections);
+    const unprocessed = result.detections ? "" : t("picture.unprocessed");
+    setText(this.#figure.querySelector(".cached"), result.cached ? t(`cached.${result.cached}`) : unprocessed);
+    this.#listObjects(result.detections ? detections : null);
   }
 
   // Updated at most twice a second, so that it stays readable.
   #listObjects(detections) {
     if (performance.now() - this.#objectsShownAt < OBJECTS_EVERY_MS) return;
     this.#objectsShownAt = performance.now();
+    if (!detections) {
+      this.#objects.replaceChildren();
+      this.#setLabel(t("picture.unprocessed"));
+      return;
+    }
     const kinds = new Map();
     for (const detection of detections) {
       const kind = kinds.get(detection.name) ?? { count: 0, colour: colourOf(detection) };
