@@ -180,6 +180,11 @@ class Vitals:
         return self._detector.network is not None and self._canary.ready
 
     @property
+    def limits(self) -> Limits:
+        """What the whole device may do now."""
+        return self._governor.limits
+
+    @property
     def stuck(self) -> bool:
         """Whether an inference is past its deadline."""
         return self._detector.stuck

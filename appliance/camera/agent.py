@@ -6,6 +6,7 @@ Rules of this file:
 - New limits apply to the next picture, also when they arrive while the agent waits.
 - The agent reconnects forever with a growing, random pause: fifty cameras must not reconnect to a restarted device at
   the same moment.
+- A camera that is asked to move leaves between two frames and connects again at once.
 - After a permanent rejection of its name or token it tries again after minutes, or as soon as the token changes.
 - Durations are monotonic. The wall clock is only sent to the device (`captured_at`) and can jump.
 """
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 2.5
 _FIRST_AFTER_REJECTION_S, _LONGEST_AFTER_REJECTION_S = 60.0, 300.0
 _CHECK_TOKEN_S = 2.0
+_MOVE_WITHIN_S = 0.3
+"""A site's cameras spread their moves over this time."""
 _POLL_AFTER = 3
 """Consecutive attempts without a WebSocket before polling. Fewer are normal while a device restarts."""
 _POLL_FOR_S = 600.0
@@ -119,6 +122,8 @@ class Agent:
         """Consecutive attempts without a WebSocket."""
         self._last_token = ""
         """The token of the latest connection attempt."""
+        self._moved: str | None = None
+        """Where the last device has sent this camera."""
         self._answers = 0
         self._latency_ms = 0.0
 
@@ -138,6 +143,7 @@ class Agent:
                 try:
                     await self._use_connection(await self._find(), thread)
                 except LinkLost as error:
+                    self._moved = None
                     if isinstance(error, NameRejected):
                         raise ConfigError(
                             f"the device rejects the name {self._name!r}: {error}. Set another with --name, "
@@ -148,7 +154,9 @@ class Agent:
                     self._report(error)
                 failures = 0 if self._answers > answers else failures + 1
                 rejections = rejections + 1 if rejected else 0
-                if rejected:
+                if self._moved is not None:
+                    await asyncio.sleep(random.random() * _MOVE_WITHIN_S)
+                elif rejected:
                     await self._wait_for_new_token(after_rejection_s(rejections, random.random()))
                 else:
                     await asyncio.sleep(max(least_s, pause_s(failures, random.random())))
@@ -206,11 +214,16 @@ class Agent:
         auth = {"name": self._name, "token": token, "pair": self._pairs, "classes": bool(self._classes)}
         until_s = self._clock() + (_POLL_FOR_S if self._transport == POLLING else float("inf"))
         auth = {key: value for key, value in auth.items() if value}
-        async with connected(url, auth, self._transport, ca_file=self._ca_file) as link:
+        place, self._moved = {"camera": self._name, "moved": self._moved}, None
+        async with connected(url, auth, self._transport, ca_file=self._ca_file, place=place) as link:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
             self._check_classes(link.classes)
             while self._clock() < until_s:
                 await self._wait_for_turn(link)
+                if link.moved is not None:
+                    log.info("the device sends this camera to another one of the site", extra={"kind": "link"})
+                    self._moved = link.moved
+                    return
                 capture = await self._take(link.limits, thread)
                 if capture is not None:
                     await self._send(link, capture)
@@ -228,8 +241,8 @@ class Agent:
         log.warning("%s", what, extra={"kind": "trigger"})
 
     async def _wait_for_turn(self, link: Link) -> None:
-        """Wait until the current limits allow the next capture."""
-        while (remaining_s := self._due_s(link.limits) - self._clock()) > 0:
+        """Wait until the current limits allow the next capture, or the camera is asked to move."""
+        while link.moved is None and (remaining_s := self._due_s(link.limits) - self._clock()) > 0:
             await link.wait_for_change(remaining_s)
 
     def _due_s(self, limits: CameraLimits) -> float:

@@ -5,6 +5,7 @@ Rules of this file:
   connection is dead, and this shows long before a ping or TCP times out.
 - Closing takes at most a second, regardless of unsent data. A broken connection is replaced, not repaired.
 - WebSocket comes first. If a proxy or firewall blocks it, HTTP polling follows.
+- The front of a site places a camera by the name in the query of its URL; `moved` says what else to put there.
 - The latest message with limits counts: the greeting, `limits`, or an acknowledgement.
 """
 
@@ -22,6 +23,7 @@ import aiohttp
 import anyio
 import socketio
 
+from appliance.camera.place import place_of, placed
 from appliance.errors import ConfigError
 from appliance.redaction import redact
 from appliance.tls import pin
@@ -45,7 +47,15 @@ WEBSOCKET, POLLING = "websocket", "polling"
 _NAME_INVALID = "name_invalid"
 _STRANGERS = (aiohttp.ServerFingerprintMismatch, aiohttp.ClientConnectorCertificateError)
 """The server could not prove that it is the device."""
-_PERMANENT = ("tls_required", "unauthorized", _NAME_INVALID, "option_invalid", "host_refused", "origin_refused")
+_PERMANENT = (
+    "tls_required",
+    "unauthorized",
+    _NAME_INVALID,
+    "name_mismatch",
+    "option_invalid",
+    "host_refused",
+    "origin_refused",
+)
 """Codes of permanent rejections, for answers without `retry_after`."""
 _LONGEST_LIMIT_S = 3600.0
 _LONGEST_TEXT = 300
@@ -87,12 +97,15 @@ class Link:
         self.refusal: LinkLost | None = None
         """Why the device did not accept the connection."""
         self.limits = FIRST_LIMITS
+        self.moved: str | None = None
+        """What to put into the URL of the next connection: the device asks the camera to go to another one."""
         self.greeted = False
         self.camera: object = None
         self.classes: frozenset[str] | None = None
         """The classes that the device detects; None: it has not said so."""
         client.on("connected", self._on_connected)
         client.on("limits", self._obey)
+        client.on("moved", self._on_moved)
         client.on("connect_error", self._on_refused)
         client.on("disconnect", self._on_disconnect)
         for event in _ANSWERS:
@@ -138,6 +151,10 @@ class Link:
             if isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes):
                 self.classes = frozenset(classes)
             self._obey(payload.get("limits"))
+        self._changed.set()
+
+    def _on_moved(self, payload: Any = None) -> None:
+        self.moved = place_of(payload)
         self._changed.set()
 
     def _on_acknowledged(self, payload: Any = None) -> None:
@@ -212,11 +229,17 @@ def endpoint(url: str) -> tuple[str, str]:
 
 @contextlib.asynccontextmanager
 async def connected(
-    url: str, auth: Mapping[str, object], transport: str = WEBSOCKET, *, ca_file: str = ""
+    url: str,
+    auth: Mapping[str, object],
+    transport: str = WEBSOCKET,
+    *,
+    ca_file: str = "",
+    place: Mapping[str, str | None] | None = None,
 ) -> AsyncIterator[Link]:
     """Connect and wait for the greeting. Raises LinkLost with the reason from the device or the network.
 
     `url` may carry the pin of the device's key (`#sha256=…`). Nothing is sent to a device with another one.
+    `place`: fields of the query, by which a front chooses the device.
     """
     try:
         url, key_pin = pin.split_pin(url)
@@ -230,7 +253,7 @@ async def connected(
     link = Link(client)
     try:
         try:
-            address, path = endpoint(url)
+            address, path = endpoint(placed(url, place or {}))
             with anyio.fail_after(CONNECT_WITHIN_S):
                 await client.connect(
                     address, auth=dict(auth), transports=[transport], socketio_path=path, wait_timeout=CONNECT_WITHIN_S

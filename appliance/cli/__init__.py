@@ -19,6 +19,7 @@ from appliance.cli import (
     cameras,
     detect,
     doctor,
+    drain,
     erase,
     governor,
     health,
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="appliance", description="Detect objects in frames that cameras push.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address, backup, erase):
+    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address, backup, erase, drain):
         command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))

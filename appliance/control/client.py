@@ -30,6 +30,7 @@ from appliance.control.protocol import (
     PairingAnswer,
     PairingLine,
     PairingList,
+    SiteStatus,
     TokenLine,
     TokenList,
     TokenName,
@@ -54,7 +55,7 @@ class Control:
     """The first service that answers on one of these sockets. All methods raise NoService."""
 
     def __init__(self, sockets: Sequence[Path]) -> None:
-        self._sockets = sockets
+        self.sockets = sockets
         self.peer = ""
         """The service that answered last: its process and its socket."""
 
@@ -73,6 +74,18 @@ class Control:
     def release(self) -> GovernorStatus | None:
         """Release a held level."""
         return _status(self._request("POST", "/governor/release"))
+
+    def site(self) -> SiteStatus:
+        """How the device takes part in its site."""
+        return _decode(self._request("GET", "/site"), SiteStatus)
+
+    def drain(self) -> SiteStatus:
+        """Move all cameras to other devices and take no new ones."""
+        return _decode(self._request("POST", "/site/drain"), SiteStatus)
+
+    def undrain(self) -> SiteStatus:
+        """Take cameras again."""
+        return _decode(self._request("POST", "/site/undrain"), SiteStatus)
 
     def model(self) -> ModelLocation:
         """Where the service keeps its models, and which one its settings name."""
@@ -129,7 +142,7 @@ class Control:
 
     def _request(self, method: str, url: str, body: Struct | None = None, timeout_s: float = _TIMEOUT_S) -> bytes:
         forbidden: Path | None = None
-        for path in self._sockets:
+        for path in self.sockets:
             try:
                 pid, content = _exchange(path, method, url, body, timeout_s)
                 self.peer = f"process {pid}, {path}"

@@ -60,6 +60,19 @@ class HoldRequest(Struct, frozen=True, forbid_unknown_fields=True):
     for_s: float
 
 
+class SiteStatus(Struct, frozen=True, kw_only=True):
+    """`GET /site`, and the response to a drain or undrain.
+
+    `enabled`: the device stands behind a front. `cameras`: cameras and viewers that came through it. `moved`: cameras
+    that were asked to move since the start, by reason.
+    """
+
+    enabled: bool
+    drained: bool = False
+    cameras: int = 0
+    moved: dict[str, int] = {}
+
+
 class ModelLocation(Struct, frozen=True):
     """`GET /model`: the folder of the service's models, and its setting `model.name`."""
 

@@ -373,6 +373,10 @@ class Detector:
             return None
         return self._pace.usable_slots() * 1000 / max(self.infer_ms, 0.01)
 
+    def owes(self, sender: str) -> bool:
+        """Whether a frame of this sender still needs an outcome."""
+        return self._ledger.owes(sender)
+
     @property
     def in_flight(self) -> int:
         """Frames that are being processed."""

@@ -38,6 +38,11 @@ class Ledger:
         """The open frames."""
         return [frame for frame, _ in self._open.values()]
 
+    def owes(self, sender: str) -> bool:
+        """Whether a frame of this sender still needs an outcome."""
+        followers = (frame for frames in self._followers.values() for frame in frames)
+        return any(frame.sender == sender for frame in (*self.frames, *followers))
+
     def open(self, frame: Frame, key: Key | None) -> None:
         """Open a frame: it needs an outcome from now on."""
         self._open[id(frame)] = frame, key

@@ -13,6 +13,7 @@ from appliance.health.checks import (
     pictures,
     power,
     sight,
+    site,
     storage,
     traffic,
 )
@@ -73,5 +74,6 @@ CATALOGUE = (
     Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),
     Check(links.mqtt_disconnected, after_s=30),
     Check(links.webhook_failing, after_s=30),
+    Check(site.drained, severities=(Severity.INFO,)),
     Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

@@ -79,6 +79,16 @@ class AccessNotices:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteNotices:
+    """What an operator should know about the device's part in its site."""
+
+    drained: bool = False
+    """It takes no cameras, as an operator has asked."""
+    cameras_left: int = 0
+    """Cameras and viewers that are still connected to a drained device."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notices:
     """Problems that the service's parts report, each as a sentence."""
 
@@ -104,6 +114,7 @@ class Notices:
     webhook_problem: str | None = None
     """Which receivers do not accept events, and why."""
     access: AccessNotices = field(default_factory=AccessNotices)
+    site: SiteNotices = field(default_factory=SiteNotices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from appliance.service.frame_path import build_activation, build_frame_path
 from appliance.service.parts import FramePath, Given, Loaded, Parts
 from appliance.service.reload import Reload
 from appliance.service.self_knowledge import build_canary, build_governor, build_vitals, build_watch, notices
+from appliance.service.site import build_site
 from appliance.service.spare import Spare
 from appliance.service.way_in import build_actions, build_app, build_entrance, mqtt_commands, service_handles
 from appliance.settings.schema import Settings
@@ -63,10 +64,9 @@ def build(given: Given, loaded: Loaded) -> Parts:
     spare, watch = Spare(clock), build_watch(folder, clock)
     vitals = build_vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary), clock)
-    vitals.notices = lambda: notices(
-        given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance
-    )
-    vitals.tls = encryption.state
+    site = build_site(settings, path, vitals, entrance, clock)
+    asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site
+    vitals.notices, vitals.tls = lambda: notices(*asked), encryption.state
     tail, restart = LogTail(), asyncio.Event()
     service = service_handles(given, detector, governor, canary, changes, reloads, restart)
     offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance)
@@ -87,6 +87,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         links=links,
+        site=site,
         entrance=entrance,
         tail=tail,
         restart=restart,

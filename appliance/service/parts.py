@@ -30,6 +30,7 @@ from appliance.service.changes import Changes
 from appliance.service.encryption import Encryption
 from appliance.service.entrance import Entrance
 from appliance.service.reload import Reload
+from appliance.service.site import Site
 from appliance.service.spare import Spare
 from appliance.settings.schema import Settings
 from appliance.vision.admission import Admission
@@ -108,6 +109,7 @@ class Parts:
     roster_keeper: RosterKeeper
     vitals: Vitals
     links: Links
+    site: Site
     entrance: Entrance
     tail: LogTail
     restart: asyncio.Event

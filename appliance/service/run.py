@@ -19,6 +19,7 @@ from appliance.control import cameras as camera_control
 from appliance.control import erase as erase_control
 from appliance.control import models as model_control
 from appliance.control import server as control
+from appliance.control import site as site_control
 from appliance.control import socket_path
 from appliance.control import state as state_control
 from appliance.control import tokens as token_control
@@ -182,6 +183,7 @@ async def _run(
             ("events", path.feed.run),
             ("certificate", parts.encryption.run),
             *parts.links.tasks(),
+            *parts.site.tasks(),
             ("entrance", parts.entrance.run),
             ("reload", lambda: parts.reloads.run(given.reload, pulse, parts.changes.working)),
         ):
@@ -199,6 +201,7 @@ def control_verbs(parts: Parts, configured: str) -> list[web.RouteDef]:
         *model_control.routes(parts.activation, entrance.audit, Path(parts.settings.model.dir), configured),
         *camera_control.routes(vitals.known_cameras, cameras, entrance.audit),
         *state_control.routes(reports(parts)),
+        *site_control.routes(parts.site.mover, entrance.audit),
         *erase_control.routes(Erasure(from_settings.state_dir(parts.settings)), entrance.audit),
         *token_control.routes(entrance.token_verbs, entrance.tokens, entrance.pairings, entrance.audit),
     ]
@@ -244,6 +247,7 @@ async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting
     if keep_waiting:
         port.close()
     path.connections.refuse_new()
+    await parts.site.leave()
     await path.detector.drain(parts.settings.server.drain_s)
     path.feed.close("device_stopped")
     await parts.links.finish(_GOODBYE_S)

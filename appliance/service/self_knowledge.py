@@ -30,6 +30,7 @@ from appliance.service.encryption import Encryption
 from appliance.service.entrance import Entrance
 from appliance.service.parts import FramePath, Given
 from appliance.service.reload import Reload
+from appliance.service.site import Site
 from appliance.service.spare import Spare
 from appliance.vitals import Delivery, Vitals
 
@@ -102,6 +103,7 @@ def notices(
     areas: DrawnAreas,
     path: FramePath,
     entrance: Entrance,
+    site: Site,
 ) -> Notices:
     stays, network = rebuild.problem, path.detector.network
     classes = network.info.classes if network else None
@@ -120,6 +122,7 @@ def notices(
         mqtt_problem=links.mqtt_problem,
         webhook_problem=links.webhook_problem,
         access=entrance.notices(),
+        site=site.notices(),
     )
 
 

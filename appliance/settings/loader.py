@@ -197,6 +197,11 @@ def _contradictions(settings: Settings) -> Iterator[ConfigError]:
             ipaddress.ip_network(text)
         except ValueError as error:
             yield ConfigError(f"server.trusted_proxies: {error}. Write an address, or a network like 10.0.0.0/8")
+    if settings.site.agent_port and not settings.server.trusted_proxies:
+        yield ConfigError(
+            "site.agent_port is set and server.trusted_proxies is empty: name the addresses of the fronts there, or no "
+            "camera can be told from another or be moved"
+        )
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         missing = "tls.key" if settings.tls.certificate else "tls.certificate"
         yield ConfigError(f"{missing} is not set: tls.certificate and tls.key belong together. Set both, or neither")

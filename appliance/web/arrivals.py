@@ -61,6 +61,7 @@ class Arrivals:
             raise AccessDenied(f"invalid camera name: {camera_names.RULE}", "name_invalid")
         who = self._who(request, auth, name)
         name = who.camera if name is None else name
+        _check_query(request, name)
         if name is None:
             self._check_unnamed(who)
             arrival = Arrival(default_name(sid), False, who)
@@ -172,6 +173,17 @@ class Arrivals:
                 TRY_AGAIN_S,
             )
         return others
+
+
+def _check_query(request: web.BaseRequest, name: str | None) -> None:
+    """A front places a client by the name in the query, so it must be the one that the client connects under."""
+    asked = request.query.get("camera")
+    if asked is None or name is None or camera_names.normal(asked) == name:
+        return
+    raise AccessDenied(
+        f"the URL says ?camera={asked[:64]}, but this client connects as '{name}': use one name for both",
+        "name_mismatch",
+    )
 
 
 def default_name(sid: str) -> str:

@@ -47,6 +47,11 @@ def client_of(request: web.BaseRequest, proxies: Networks) -> Client:
     return Client(_plain(address), is_local(peer) and not forwarded, request.secure or scheme == "https")
 
 
+def is_passed_on(request: web.BaseRequest, proxies: Networks) -> bool:
+    """Whether a trusted proxy has passed this request on."""
+    return "X-Forwarded-For" in request.headers and is_trusted(request.remote or "", proxies)
+
+
 def networks(texts: Iterable[str]) -> Networks:
     """Parse `server.trusted_proxies`. Raises ValueError."""
     return tuple(ipaddress.ip_network(text) for text in texts)

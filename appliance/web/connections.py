@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -37,6 +38,8 @@ class Connections:
         self._requests: dict[int, web.BaseRequest] = {}
         """Open requests by their identity: websockets, and polls that wait for an event."""
         self._refuses_new = self._refuses_all = False
+        self.passes_on: Callable[[web.BaseRequest], bool] = lambda request: False
+        """Whether the front of the site is to offer a new connection to another device."""
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -45,6 +48,8 @@ class Connections:
             return await handler(request)
         if self._refuses_all or (self._refuses_new and "sid" not in request.query):
             return _stopping()
+        if "sid" not in request.query and self.passes_on(request):
+            return _try_later("this camera belongs to another device of the site now", "moved")
         if old_clients.is_old(request):
             return await old_clients.refuse(request)
         if request.query.get("transport") == "websocket" and not _asks_for_websocket(request):
@@ -72,13 +77,18 @@ class Connections:
         )  # fmt: skip
         await self._close_client(eio_sid, request)
 
+    def request_of(self, sid: str) -> web.BaseRequest | None:
+        """The request that opened the connection of a Socket.IO client."""
+        eio_sid = self._server.manager.eio_sid_from_sid(sid, "/")
+        request: web.BaseRequest | None = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
+        return request
+
     async def end(self, sid: str, why: str) -> None:
         """Close the connection of a Socket.IO client. It may connect again."""
-        eio_sid = self._server.manager.eio_sid_from_sid(sid, "/")
-        request = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
+        request = self.request_of(sid)
         peer = request.remote if request is not None else "unknown"
         log.warning("closed the connection of %s: %s", peer, why, extra={"kind": "ended", "reason": why})
-        await self._close_client(eio_sid, request)
+        await self._close_client(self._server.manager.eio_sid_from_sid(sid, "/"), request)
 
     async def _close_client(self, eio_sid: str | None, request: web.BaseRequest | None) -> None:
         client = self._server.eio.sockets.get(eio_sid)
@@ -122,8 +132,11 @@ def _asks_for_websocket(request: web.BaseRequest) -> bool:
 
 
 def _stopping() -> web.Response:
-    body = {"error": "the device is stopping or restarting; try again in a few seconds", "code": "shutting_down"}
-    response = web.json_response(body, status=503, headers={"Retry-After": "2"})
+    return _try_later("the device is stopping or restarting; try again in a few seconds", "shutting_down")
+
+
+def _try_later(error: str, code: str) -> web.Response:
+    response = web.json_response({"error": error, "code": code}, status=503, headers={"Retry-After": "2"})
     response.force_close()
     return response
 

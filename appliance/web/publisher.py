@@ -106,6 +106,14 @@ class Publisher:
         """The clients that send under this name."""
         return tuple(self._of_camera.get(camera, ()))
 
+    def clients(self) -> list[tuple[str, str]]:
+        """All clients, each with its camera."""
+        return [(sid, client.camera) for sid, client in self._clients.items()]
+
+    def is_idle(self, sid: str) -> bool:
+        """Whether everything that was posted to a client has left its queues."""
+        return sid not in self._pending and not self._backlog(sid)
+
     def camera_of(self, sid: str) -> str | None:
         client = self._clients.get(sid)
         return client.camera if client else None

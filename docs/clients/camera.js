@@ -3,7 +3,7 @@
 const fs = require("fs"), { io } = require("socket.io-client");
 
 const [url, name, path, token] = process.argv.slice(2);
-const socket = io(url, { transports: ["websocket"], auth: token ? { name, token } : { name } });
+const socket = io(url, { transports: ["websocket"], query: { camera: name }, auth: token ? { name, token } : { name } });
 let limits, sentAt, timer, number = 0;
 
 function sendFrame() {

@@ -3,22 +3,23 @@ python camera.py http://device:8080 gate picture.jpg [token]"""
 
 import sys
 import time
+from urllib.parse import quote
 
 import socketio
 
 url, name, path = sys.argv[1:4]
 token = {"token": sys.argv[4]} if len(sys.argv) > 4 else {}
 client = socketio.SimpleClient()
-client.connect(url, auth={"name": name, **token}, transports=["websocket"])
+client.connect(f"{url}?camera={quote(name)}", auth={"name": name, **token}, transports=["websocket"])
 limits, number = client.receive()[1]["limits"], 0
 while True:
     number, sent_at = number + 1, time.monotonic()
     with open(path, "rb") as file:  # take a picture here, no larger than limits["max_side"]
         client.emit("process_frame", {"image": file.read(), "frame_id": number, "captured_at": time.time()})
     event, payload = "", {}
-    while event not in ("detection_results", "detection_error", "frame_skipped"):
-        event, payload = client.receive()
-        limits = payload if event == "limits" else limits
+    while payload.get("frame_id") != number and event != "connected":
+        event, payload = client.receive()  # `connected` again: the answer was lost with the former connection
+        limits = payload if event == "limits" else payload.get("limits", limits)
     print(event, [(one["name"], round(one["confidence"], 2)) for one in payload.get("detections", [])], flush=True)
     pause = max(limits["min_interval"] - (time.monotonic() - sent_at), payload.get("retry_after") or 0)
     time.sleep(max(0, pause))

@@ -73,7 +73,7 @@ void setup() {
   if (esp_camera_init(&config) != ESP_OK) { Serial.println("no camera"); delay(5000); ESP.restart(); }
   WiFi.begin(SSID, PASSWORD);
   while (WiFi.status() != WL_CONNECTED) delay(200);
-  device.begin(DEVICE, 8080, "/socket.io/?EIO=4");
+  device.begin(DEVICE, 8080, "/socket.io/?EIO=4&camera=gate");  // the same name as in AUTH
   device.setReconnectInterval(500 + random(2000));  // random, so that cameras do not reconnect at the same moment
   device.onEvent(onMessage);
 }

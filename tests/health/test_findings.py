@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from appliance.health import words
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
-from appliance.health.facts import AccessNotices, CertificateNotice, Facts, HistoryStatus, Notices, Recent, Thresholds
+from appliance.health.facts import (
+    AccessNotices,
+    CertificateNotice,
+    Facts,
+    HistoryStatus,
+    Notices,
+    Recent,
+    SiteNotices,
+    Thresholds,
+)
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
 from appliance.values import CanaryState, Finding, FindingValue, Limits, PictureFault, Severity
@@ -167,6 +176,7 @@ APPEARS = {
     "webhook_failing": (
         replace(WELL, notices=Notices(webhook_problem="alarm: no answer")), "webhook_failing", "degraded"
     ),
+    "drained": (replace(WELL, notices=Notices(site=SiteNotices(True, 3))), "drained", "info"),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

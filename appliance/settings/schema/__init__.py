@@ -21,6 +21,7 @@ from appliance.settings.schema.log import LogSettings
 from appliance.settings.schema.model import ModelSettings
 from appliance.settings.schema.mqtt import MqttSettings
 from appliance.settings.schema.server import ServerSettings
+from appliance.settings.schema.site import SiteSettings
 from appliance.settings.schema.state import StateSettings
 from appliance.settings.schema.tls import TlsSettings
 from appliance.settings.schema.webhook import WebhookSettings
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: StateSettings = StateSettings()
     camera: AgentSettings = AgentSettings()
     mqtt: MqttSettings = MqttSettings()
+    site: SiteSettings = SiteSettings()
     webhooks: dict[str, WebhookSettings] = {}
     cameras: dict[str, CameraSettings] = {}
 
