@@ -187,7 +187,7 @@ frontend site
     http-request set-var(txn.key) url_param(camera),url_dec(1)
     http-request set-var(txn.key) path,field(3,/),url_dec if {{ path_beg /cameras/ }}
     acl named var(txn.key) -m found
-    acl single path_beg /v1/ /detect
+    acl single path_beg /v1/ /v2/ /detect
     http-request set-var(txn.key) src if !named !single
     default_backend devices
 
