@@ -205,6 +205,7 @@ else
   quietly "$release/venv/bin/appliance" --version
   sync -f "$release"
   touch "$release/complete"
+  sync -f "$release"
   printf '  %-12s ' ''
   end 'complete'
 fi
@@ -247,7 +248,17 @@ for folder in /etc/appliance /etc/appliance/credentials; do
 done
 [ -d /usr/libexec ] || undo+=('rmdir --ignore-fail-on-non-empty /usr/libexec')
 undo+=(put_units_back)
+# The update guard keeps what it knows here; see docs/update.md.
+guard=$release/systemd/libexec/update-guard
+if [ -d "$base/update" ]; then
+  cp -a "$base/update" "$work/update"
+  undo+=("rm -rf '$base/update' && cp -a '$work/update' '$base/update'")
+else
+  undo+=("rm -rf '$base/update'")
+fi
+quietly "$guard" units-change
 quietly "$release/systemd/install.sh" "${drop_ins[@]}"
+quietly "$guard" units-change "$name"
 [ "$units_before" = "$(units_now)" ] || changed=yes
 end "for this board: $("$appliance" board --drop-ins)"
 
@@ -289,18 +300,20 @@ else
 fi
 chmod -R u=rwX,go=rX "$base/models"
 
-begin current 'Check whether the disk is full.'
+begin current 'If an update is on trial, wait for its end: `appliance update status`. Otherwise check whether the disk is full.'
 if [ "$before" = "releases/$name" ]; then
   end "$name"
 else
   changed=yes
   if [ -n "$before" ]; then
+    # On trial until the service is ready: after a power cut in between, the guard goes back by itself.
     undo+=("ln -sfn '$before' '$base/.current' && mv -T '$base/.current' '$base/current' && systemctl restart appliance")
+    quietly "$guard" try "$name" 0
   else
     undo+=("rm -f '$base/current'")
+    ln -sfn "releases/$name" "$base/.current"
+    mv -T "$base/.current" "$base/current"
   fi
-  ln -sfn "releases/$name" "$base/.current"
-  mv -T "$base/.current" "$base/current"
   end "$name${before:+, previously ${before#releases/}}"
 fi
 link=/usr/local/bin/appliance
@@ -335,6 +348,7 @@ else
   address=$("$appliance" address 2>/dev/null) || address='no network address yet'
   say "appliance $name is $(systemctl is-active appliance): $address"
 fi
+if [ -n "$before" ] && [ "$before" != "releases/$name" ]; then quietly "$guard" commit; else quietly "$guard" adopt; fi
 trap - ERR INT TERM HUP
 # The power may be cut from here on.
 sync

@@ -28,7 +28,7 @@ if [ -d /run/systemd/system ]; then
   systemctl reset-failed 'appliance*' 2>/dev/null || true
 fi
 
-rm -rf /opt/appliance/current /opt/appliance/releases
+rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update
 if [ $keep = yes ]; then
   # Keep the account too: it owns the state.
   echo 'The appliance was removed. Kept: /etc/appliance /opt/appliance/models /var/lib/appliance'

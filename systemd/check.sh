@@ -17,7 +17,7 @@ cp -r /usr/lib/systemd/system "$root/usr/lib/systemd"
 system=$root/usr/lib/systemd/system
 cp "$here"/units/* "$system"
 for program in opt/appliance/current/venv/bin/appliance usr/libexec/appliance/boot-check \
-  usr/libexec/appliance/rescue-answer usr/libexec/appliance/clock-cap opt/appliance/current/provisioning/at_boot.py bin/echo bin/sh \
+  usr/libexec/appliance/update-guard usr/libexec/appliance/update-watch usr/libexec/appliance/rescue-answer usr/libexec/appliance/clock-cap opt/appliance/current/provisioning/at_boot.py bin/echo bin/sh \
   opt/appliance/current/provisioning/erase.py \
   usr/bin/systemctl usr/sbin/agetty; do
   install -D -m 755 /dev/null "$root/$program"
@@ -45,6 +45,7 @@ exposure appliance-console.service 15
 exposure appliance-retry.service 15
 exposure appliance-at-boot.service 20
 exposure appliance-erase.service 20
+exposure appliance-update-guard.service 20
 for board in "$here"/boards/*.conf; do
   mkdir -p "$system/appliance.service.d"
   cp "$board" "$system/appliance.service.d"

@@ -24,17 +24,34 @@ done
 lib=$root/usr/lib
 install -d "$root/etc" "$lib/systemd/system/appliance.service.d" "$lib/sysusers.d" "$lib/tmpfiles.d" "$lib/udev/rules.d" \
   "$root/usr/libexec/appliance"
-install -m 644 "$here"/units/* "$lib/systemd/system"
-install -m 755 "$here"/libexec/* "$root/usr/libexec/appliance"
-install -m 644 "$here/appliance.sysusers.conf" "$lib/sysusers.d/appliance.conf"
-install -m 644 "$here/appliance.tmpfiles.conf" "$lib/tmpfiles.d/appliance.conf"
-install -m 644 "$here/60-appliance.rules" "$lib/udev/rules.d"
-# Remove the drop-ins of earlier runs.
-rm -f "$lib"/systemd/system/appliance.service.d/*.conf
+# Each file is replaced as a whole and is on the disk before the next: a power cut leaves a file old or new, never empty.
+put() { # MODE FOLDER FILE...
+  mode=$1 folder=$2
+  shift 2
+  for file; do
+    new=$folder/.${file##*/}.new
+    install -m "$mode" "$file" "$new"
+    sync "$new"
+    mv -T "$new" "$folder/${file##*/}"
+  done
+}
+put 644 "$lib/systemd/system" "$here"/units/*
+put 755 "$root/usr/libexec/appliance" "$here"/libexec/*
+put 644 "$lib/udev/rules.d" "$here/60-appliance.rules"
+for kind in sysusers tmpfiles; do
+  install -m 644 "$here/appliance.$kind.conf" "$lib/$kind.d/.appliance.new"
+  sync "$lib/$kind.d/.appliance.new"
+  mv -T "$lib/$kind.d/.appliance.new" "$lib/$kind.d/appliance.conf"
+done
 # Do not ask the running systemd: ROOT may contain another version.
 [ ! -e "$root/lib/systemd/libsystemd-shared-249.so" ] || drop_ins="$drop_ins systemd-249"
 for name in $drop_ins; do
-  install -m 644 "$here/boards/$name.conf" "$lib/systemd/system/appliance.service.d"
+  put 644 "$lib/systemd/system/appliance.service.d" "$here/boards/$name.conf"
+done
+# Remove the drop-ins of earlier runs, after the new ones are there: the update guard reads the board from their names.
+for path in "$lib"/systemd/system/appliance.service.d/*.conf; do
+  name=${path##*/}
+  case " $drop_ins " in *" ${name%.conf} "*) ;; *) rm -f "$path" ;; esac
 done
 
 systemd-sysusers ${root:+--root="$root"} appliance.conf
