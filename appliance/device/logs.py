@@ -4,9 +4,9 @@ Without systemd-python, lines for the journal start with their severity.
 
 Rules of this file:
 - `extra={"camera": …, "code": …, "reason": …, "frame_id": …}` becomes journal fields. `"kind"` is for lines that could
-  appear with every frame: one line per kind and camera in ten seconds, at most twenty a minute per kind, and the next
-  line states how many were suppressed. Lines about single events have no kind; each log statement is limited to twenty
-  lines a minute as well.
+  appear with every frame: one line per kind and camera in ten seconds; per kind at most twenty in a row, then twenty a
+  minute; and the next line states how many were suppressed. Lines about single events have no kind; each log statement
+  is limited to twenty lines in a row and twenty a minute as well.
 - All text is escaped here, in every line and field, so that client data cannot forge or colour a line. No other module
   has to escape it. The length of a line is limited.
 - A library's lines have one kind per logger. An exception raised inside a web library is a client's malformed request:
@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +27,12 @@ from typing import Any
 
 from appliance.errors import ApplianceError
 from appliance.ports import Clock
+from appliance.token_bucket import TokenBucket
 
 FIELDS = ("camera", "frame_id", "code", "reason", "cooling_state", "kind", "action", "who", "address", "ok")
 _EVERY_S = 10.0
-_MINUTE_S = 60.0
-_MAX_PER_MINUTE = 20
+_MAX_AT_ONCE, _PER_S = 20, 20 / 60
+"""Lines of one kind that are written in a row, and per second after that."""
 _TRACEBACK_EVERY_S = 600.0
 """Time between two tracebacks of one kind: they are alike."""
 _MAX_TEXT = 1000
@@ -116,45 +118,47 @@ def _place(traceback: TracebackType | None) -> str:
 
 
 class RateLimit(logging.Filter):
-    """Limits the log to one line per kind and camera in ten seconds, and twenty a minute per kind for all cameras."""
+    """Limits the log to one line per kind and camera in ten seconds, and per kind for all cameras to twenty at once and
+    twenty a minute."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
-        self._minutes: dict[str, tuple[float, int, int]] = {}
-        """By kind: start of the current minute, lines written in it, lines suppressed."""
+        self._buckets: dict[str, TokenBucket] = {}
+        """By kind: the lines that may be written."""
+        self._suppressed: Counter[str] = Counter()
+        """By kind: the lines that were suppressed since the last one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = getattr(record, "kind", None)
         if kind is None:
             if record.levelno <= logging.DEBUG:
                 return True
-            return self._within_minute(record, f"{record.pathname}:{record.lineno}", 0)
+            return self._within_limit(record, f"{record.pathname}:{record.lineno}", 0)
         key = (str(kind), str(getattr(record, "camera", "")))
         now = self._clock()
         last, held = self._last.get(key, (float("-inf"), 0))
         if now - last < _EVERY_S:
             self._last[key] = (last, held + 1)
             return False
-        if not self._within_minute(record, key[0], held):
+        if not self._within_limit(record, key[0], held):
             return False
         if len(self._last) > 1000:
             self._last.clear()
         self._last[key] = (now, 0)
         return True
 
-    def _within_minute(self, record: logging.LogRecord, kind: str, held: int) -> bool:
-        now = self._clock()
-        began, written, suppressed = self._minutes.get(kind, (now, 0, 0))
-        if now - began >= _MINUTE_S:
-            began, written = now, 0
-        if written >= _MAX_PER_MINUTE:
-            self._minutes[kind] = began, written, suppressed + 1
+    def _within_limit(self, record: logging.LogRecord, kind: str, held: int) -> bool:
+        bucket = self._buckets.get(kind)
+        if bucket is None:
+            bucket = self._buckets[kind] = TokenBucket(_MAX_AT_ONCE, _PER_S, self._clock)
+        if not bucket.take_if_any():
+            self._suppressed[kind] += 1
             return False
-        self._minutes[kind] = began, written + 1, 0
-        if held + suppressed:
-            record.msg = f"{record.getMessage()} ({held + suppressed} similar lines suppressed)"
+        suppressed = held + self._suppressed.pop(kind, 0)
+        if suppressed:
+            record.msg = f"{record.getMessage()} ({suppressed} similar lines suppressed)"
             record.args = ()
         return True
 

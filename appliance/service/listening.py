@@ -24,8 +24,8 @@ import anyio
 
 from appliance.errors import PortError
 from appliance.service.pending import Pending
+from appliance.token_bucket import TokenBucket
 from appliance.web.ingress.limiter import ConnectionLimiter
-from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

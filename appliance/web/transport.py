@@ -18,11 +18,11 @@ from typing import Any
 import engineio.payload
 from aiohttp import WSMsgType, web
 
+from appliance.token_bucket import TokenBucket
 from appliance.web.ingress.budget import Usage
 from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
 from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES, message_work
-from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

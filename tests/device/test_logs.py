@@ -69,6 +69,20 @@ def test_cameras_with_ever_changing_names_do_not_flood_the_log(
     assert since() == ["an engine that failed", "a bad frame (980 similar lines suppressed)"]
 
 
+def test_a_flood_is_written_evenly_after_its_start(
+    lines: tuple[Log, Callable[[], list[str]]], clock: FakeClock
+) -> None:
+    log, since = lines
+    for _ in range(20):
+        log("a bad frame")
+    since()
+    for _ in range(12):  # a minute
+        for _ in range(50):
+            log("a bad frame")
+            clock.pass_(0.1)
+        assert len(since()) <= 2
+
+
 def test_a_log_statement_without_a_kind_is_limited_too(
     lines: tuple[Log, Callable[[], list[str]]], clock: FakeClock
 ) -> None:

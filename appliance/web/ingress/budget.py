@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.ports import Clock
-from appliance.web.ingress.token_bucket import TokenBucket
+from appliance.token_bucket import TokenBucket
 
 _PACED_SHARE = 1 / 4
 """Part of the budget that must be in use before messages are paced."""

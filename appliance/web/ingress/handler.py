@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.token_bucket import TokenBucket
 from appliance.web.ingress.budget import Usage
 from appliance.web.ingress.frames import FrameMeter
 from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
@@ -26,7 +27,6 @@ from appliance.web.ingress.limits import (
     UNREAD_MESSAGES,
 )
 from appliance.web.ingress.read_control import READ_BYTES, SHORT_READ_BYTES, ReadControl
-from appliance.web.ingress.token_bucket import TokenBucket
 
 _LINGER_S = 2.0
 """If the response is sent before the body has arrived, the rest is discarded for this time, so that the client can read

@@ -16,10 +16,10 @@ from typing import Protocol
 
 from appliance import heap
 from appliance.ports import Clock
+from appliance.token_bucket import TokenBucket
 from appliance.web.ingress.budget import Budget
 from appliance.web.ingress.limits import DISCARDED_AT_ONCE, DISCARDED_PER_S, IngressLimits
 from appliance.web.ingress.peers import Peers
-from appliance.web.ingress.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

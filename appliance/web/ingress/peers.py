@@ -12,7 +12,7 @@ import functools
 import ipaddress
 
 from appliance.ports import Clock
-from appliance.web.ingress.token_bucket import TokenBucket
+from appliance.token_bucket import TokenBucket
 
 _CONNECTIONS_AT_ONCE, _CONNECTIONS_PER_S = 200, 50.0
 """New connections of one address. All cameras behind one router reconnect at once after a restart."""

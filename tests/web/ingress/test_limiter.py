@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
+from appliance.token_bucket import TokenBucket
 from appliance.web.ingress.budget import Budget, Usage
 from appliance.web.ingress.limiter import ConnectionLimiter
-from appliance.web.ingress.token_bucket import TokenBucket
 from tests.web.ingress.peers import LIMITS, Peer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.ports import Clock
+from collections.abc import Callable
 
 
 class TokenBucket:
@@ -10,7 +10,7 @@ class TokenBucket:
 
     __slots__ = ("_burst", "_clock", "_filled_s", "_level", "_per_s")
 
-    def __init__(self, burst: float, per_s: float, clock: Clock) -> None:
+    def __init__(self, burst: float, per_s: float, clock: Callable[[], float]) -> None:
         self._burst, self._per_s, self._clock = burst, per_s, clock
         self._level, self._filled_s = burst, clock()
 
@@ -20,6 +20,13 @@ class TokenBucket:
         self._level = min(self._burst, self._level + (now - self._filled_s) * self._per_s) - count
         self._filled_s = now
         return max(0.0, -self._level / self._per_s)
+
+    def take_if_any(self) -> bool:
+        """Take one token if there is a whole one; returns whether it was taken."""
+        if self._current() < 1:
+            return False
+        self.take()
+        return True
 
     @property
     def wait_s(self) -> float:
