@@ -32,8 +32,8 @@ _PACKETS_PER_BODY = 128
 """A polling client sends everything it has queued in one body. The library's limit of 16 allows eight frames with their
 attachments."""
 _MESSAGES_AT_ONCE, _MESSAGES_PER_S = 2000, 1000.0
-"""Work of the messages read from one client, see `message_work`; a client that sends more has to wait: 500 frames a
-second, or 60 other messages."""
+"""Work of the messages read from one client, see `message_work`; a client that sends more has to wait: 125 frames a
+second, or 60 other messages. No camera comes near."""
 _MESSAGE = "4"
 """The type of Engine.IO packets with a payload; all other types are for control."""
 

@@ -21,8 +21,8 @@ DISCARDED_AT_ONCE, DISCARDED_PER_S = 32_000_000, 8_000_000.0
 a flood of them slowly."""
 
 REQUEST_WORK = 20
-"""Work of an HTTP request. The unit is the work of receiving half a frame over a websocket."""
-_MESSAGE_WORK, _SMALL_MESSAGE_WORK = 1, 16
+"""Work of an HTTP request. A frame over a websocket is two messages."""
+_MESSAGE_WORK, _SMALL_MESSAGE_WORK = 4, 16
 _SMALLEST_FRAME_BYTES = 100
 _ANNOUNCES_FRAME = re.compile(r'45\d+-\d*\["process_frame"')
 

@@ -21,7 +21,7 @@ _LONGEST_WAIT_S = 5.0
 _USUAL_CONNECTIONS = 500
 """The default of server.max_connections_per_address. A larger one, as for a proxy, raises all limits of this file."""
 _WORK_AT_ONCE, _WORK_PER_S = 8000, 4000.0
-"""200 HTTP requests a second, or 2000 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
+"""200 HTTP requests a second, or 500 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
 _VIOLATION = 20
 """New connections that a connection counts for if it is closed for exceeding a limit."""
 _MAX_REMEMBERED = 4096
