@@ -24,6 +24,9 @@ UNKNOWN = "unknown event"
 """The name that every other event gets; its first argument is the original name."""
 _MAX_ATTACHMENTS = 32
 """Binary attachments of one event; a frame has one."""
+_MAX_COMMAS = 4096
+"""In the text of a packet, which bounds the values in it: a base64 frame is long, but it is one value. Creating the
+values of a long list, and looking for attachments in them, takes the event loop tenths of a second."""
 
 
 class Json:
@@ -52,6 +55,8 @@ class Packet(packet.Packet):  # type: ignore[misc]  # the library has no types
     def decode(self, encoded_packet: Any) -> int:
         if not isinstance(encoded_packet, str):
             raise ValueError("binary data without an event")  # noqa: TRY004  # an error of the packet, not of our code
+        if encoded_packet.count(",") > _MAX_COMMAS:
+            raise ValueError(f"more than {_MAX_COMMAS} values in one packet")
         attachments: int = super().decode(encoded_packet) or 0
         if self.packet_type in (packet.BINARY_EVENT, packet.BINARY_ACK):
             if not 1 <= attachments <= _MAX_ATTACHMENTS:

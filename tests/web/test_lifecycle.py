@@ -21,7 +21,7 @@ MALFORMED = (
     "b!!!", "4", "49", "42", "42[]", "42{}", "42[1]", '42[["process_frame"]]', '42[{"a":1}]', "42null", "4[1]",
     '450-["process_frame"]', '4999999999-["process_frame"]', '459999-["process_frame",{"_placeholder":true,"num":0}]',
     '45["process_frame"]', '44"no"', "46", b"binary without an event", "42" + "[" * 100_000, "4\x00",
-    '421-["process_frame"]', "42²[]",
+    '421-["process_frame"]', "42²[]", '451-["process_frame",[' + '{"_placeholder":true,"num":0},' * 5000 + "0]]",
 )  # fmt: skip
 
 
