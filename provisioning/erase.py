@@ -28,7 +28,7 @@ from pathlib import Path
 
 REQUEST = "var/lib/appliance/erase-requested"
 APPLIANCE = "opt/appliance/current/venv/bin/appliance"
-DATA = ("var/lib/appliance", "var/cache/appliance")
+DATA = ("var/lib/appliance", "var/lib/appliance-camera", "var/lib/private/appliance-camera", "var/cache/appliance")
 WIFI = (
     "etc/NetworkManager/system-connections/appliance-wifi.nmconnection",
     "etc/netplan/60-appliance-wifi.yaml",

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,8 @@ def serve() -> Serve:
         **flags: str,
     ) -> AsyncIterator[Running]:
         fake = engine or FakeEngine()
-        settings = loader.load(
+        read = partial(
+            loader.load,
             toml,
             {},
             {
@@ -150,6 +152,7 @@ def serve() -> Serve:
             }
             | {key.replace("__", "."): value for key, value in flags.items()},
         )
+        settings = read()
         opened: asyncio.Future[run.Started] = asyncio.get_running_loop().create_future()
         ready = asyncio.Event()
         stop = asyncio.Event()
@@ -157,6 +160,7 @@ def serve() -> Serve:
             run.serve(
                 settings,
                 run.Hooks(started=opened.set_result, ready=lambda _: ready.set(), until=lambda _: stop.wait()),
+                read=read,
                 load=load or (lambda _: fake_network(fake)),
             )
         )

@@ -160,6 +160,12 @@ class ServiceDone(Struct, frozen=True):
     restarts: bool
 
 
+class SettingsChecked(Struct, frozen=True):
+    """The response to a check of the settings. `problem`: what is wrong with them; None: they are valid."""
+
+    problem: str | None
+
+
 class EraseRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /erase`: erase the device's data; with `factory_reset` also its settings."""
 

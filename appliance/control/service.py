@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from appliance.control.protocol import BenchmarkRequest, BenchmarkResult, SelfTestResult, ServiceDone
+from appliance.control.protocol import BenchmarkRequest, BenchmarkResult, SelfTestResult, ServiceDone, SettingsChecked
 from appliance.control.verbs import NoRequest, Verb, VerbRefused
 from appliance.errors import ConfigError, ModelError
 from appliance.flow import full_load
@@ -20,12 +20,16 @@ _ANSWER_FIRST_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ServiceHandles:
-    """What the verbs use. `reload` returns why the settings were rejected, or None; before there is a model, it is
-    another try to start: `working` says so. `restart`: stops the service and starts it again.
+    """What the verbs use.
+
+    `check` reads the settings and raises ConfigError if they are invalid. `reload` returns why the settings were
+    rejected, or None; before there is a model, it is another try to start: `working` says so. `restart`: stops the
+    service and starts it again.
     """
 
     prove: Callable[[], Awaitable[CanaryState]]
     ask: Callable[[Frame], Awaitable[Outcome]]
+    check: Callable[[], object]
     reload: Callable[[], Awaitable[str | None]]
     working: Callable[[], bool]
     restart: Callable[[], None]
@@ -34,7 +38,7 @@ class ServiceHandles:
 
 
 class ServiceVerbs:
-    """`self_test`, `benchmark`, `reload` and `restart`."""
+    """`self_test`, `benchmark`, `check_settings`, `reload` and `restart`."""
 
     def __init__(self, handles: ServiceHandles) -> None:
         self._handles, self._benchmark_runs = handles, False
@@ -44,6 +48,7 @@ class ServiceVerbs:
         return {
             "self_test": Verb(self._self_test, "self_test"),
             "benchmark": Verb(self._benchmark, "benchmark", BenchmarkRequest, lambda request: {"for_s": request.for_s}),
+            "check_settings": Verb(self._check_settings, "settings_check"),
             "reload": Verb(self._reload, "settings_reload"),
             "restart": Verb(self._restart, "service_restart"),
         }
@@ -71,6 +76,13 @@ class ServiceVerbs:
         if problem is not None:
             raise ConfigError(problem)
         return ServiceDone(restarts=not working)
+
+    async def _check_settings(self, request: NoRequest) -> SettingsChecked:
+        try:
+            await asyncio.to_thread(self._handles.check)
+        except ConfigError as error:
+            return SettingsChecked(str(error))
+        return SettingsChecked(None)
 
     async def _restart(self, request: NoRequest) -> ServiceDone:
         asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._handles.restart)

@@ -100,6 +100,20 @@ class Actions:
         self._audit.record(who, "log_download")
         return self._tail.text()
 
+    def audit(self) -> list[dict[str, Any]]:
+        """Who did what, the newest first."""
+        return [
+            {
+                "at": round(one.wall_s, 3),
+                "who": one.who,
+                "address": one.address,
+                "action": one.action,
+                "ok": one.ok,
+                "fields": dict(one.fields),
+            }
+            for one in self._audit.latest()
+        ]
+
     async def support_bundle(self, who: Identity) -> bytes:
         """The archive that `appliance support-bundle` makes, in its own process; recorded. Raises ProgramFailed."""
         self._audit.record(who, "support_bundle_download")

@@ -148,6 +148,7 @@ def service_handles(
     return ServiceHandles(
         prove=canary.prove,
         ask=detector.ask,
+        check=given.read,
         reload=reload,
         working=changes.working.is_set,
         restart=restart.set,

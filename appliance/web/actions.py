@@ -34,11 +34,13 @@ class PageActions(Protocol):
 
     def log(self, who: Identity) -> str: ...
 
+    def audit(self) -> list[dict[str, Any]]: ...
+
     async def support_bundle(self, who: Identity) -> bytes: ...
 
 
 def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
-    """`GET /actions`, `POST /actions/NAME`, and `GET /actions/log`."""
+    """`GET /actions`, `POST /actions/NAME`, and the log, the audit list and the support bundle."""
 
     async def offered(request: web.Request) -> web.Response:
         if May.OPERATE not in identify(request).may:
@@ -61,6 +63,10 @@ def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
         text = actions.log(require(request, May.OPERATE))
         return web.Response(text=text, headers=_as_file(request, "log"))
 
+    async def audit(request: web.Request) -> web.Response:
+        require(request, May.OPERATE)
+        return respond({"entries": actions.audit()})
+
     async def support_bundle(request: web.Request) -> web.Response:
         try:
             content = await actions.support_bundle(require(request, May.OPERATE))
@@ -71,6 +77,7 @@ def routes(actions: PageActions, respond: Respond) -> list[web.RouteDef]:
     return [
         web.get("/actions", offered),
         web.get("/actions/log", log_tail),
+        web.get("/actions/audit", audit),
         web.get("/actions/support_bundle", support_bundle),
         web.post("/actions/{name}", act),
     ]

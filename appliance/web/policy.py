@@ -21,6 +21,7 @@ ROUTES: Mapping[str, May | None] = {
     "/page/{digest}/{name}": None,
     "/actions": None,  # names what the caller may do; without the permission, nothing
     "/actions/log": May.OPERATE,
+    "/actions/audit": May.OPERATE,
     "/actions/support_bundle": May.OPERATE,
     "/actions/{name}": May.OPERATE,
     "/session": None,  # signs in and out, and asks for a token itself

@@ -27,7 +27,8 @@ def _load() -> ModuleType:
 erase = _load()
 
 STATE = ("var/lib/appliance/history", "var/lib/appliance/tls/key.pem", "var/lib/appliance/tokens.json",
-         "var/cache/appliance/compiled/a.blob")  # fmt: skip
+         "var/cache/appliance/compiled/a.blob",
+         "var/lib/private/appliance-camera/gate/own-token")  # fmt: skip
 WIFI = ("etc/NetworkManager/system-connections/appliance-wifi.nmconnection", "boot/firmware/appliance-wifi.txt")
 SETTINGS = ("etc/appliance/appliance.toml", "etc/appliance/credentials/server.viewer_token",
             "etc/appliance/camera-gate.env", "etc/appliance/tls/privkey.pem")  # fmt: skip

@@ -55,6 +55,7 @@ class MadeUp:
     health: Json = field(default_factory=lambda: healthy(cameras(1)))
     history: Json = field(default_factory=lambda: history(360, 10))
     actions: Json = field(default_factory=lambda: {"actions": []})
+    audit: list[Json] = field(default_factory=list)
     posted: list[tuple[str, Json]] = field(default_factory=list)
     """The actions that were asked for."""
     answer: Json = field(default_factory=dict)
@@ -155,6 +156,9 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
     async def offered(request: web.Request) -> web.Response:
         return web.json_response(made_up.actions)
 
+    async def audited(request: web.Request) -> web.Response:
+        return web.json_response({"entries": made_up.audit})
+
     async def sign_in(request: web.Request) -> web.Response:
         if (await request.json())["token"] != made_up.token:
             return web.json_response({"error": "wrong token", "code": "unauthorized"}, status=401)
@@ -179,6 +183,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
         [
             *page.routes(), web.get("/health", health), web.get("/health/history", past),
             web.get("/cameras/{name}/latest.jpg", latest), web.get("/actions", offered),
+            web.get("/actions/audit", audited),
             web.post("/actions/{name}", act), web.post("/session", sign_in), web.delete("/session", sign_out),
             web.get("/socket.io/", results),
         ]

@@ -205,3 +205,31 @@ async def test_a_waiting_camera_is_approved_or_refused(serve: Serve, tmp_path: P
         assert tokens.match(f"{'yard':x<40}") is None
         status, answer = await act(running, "pairing_approve", waiting[1])
         assert (status, answer["code"]) == (409, "pairing_unknown")
+
+
+async def test_an_operator_reads_who_did_what(serve: Serve) -> None:
+    async with serve() as running, aiohttp.ClientSession(running.url) as session:
+        await first_reading(running)
+        await act(running, "hold", {"state": 1, "for_s": 60})
+        await act(running, "remove_camera", {"name": "never seen"})
+        async with session.get("/actions/audit") as answer:
+            newest, older, *_ = (await answer.json())["entries"]
+        assert (newest["action"], newest["ok"], newest["fields"]["code"]) == ("camera_forget", False, "camera_unknown")
+        assert (older["action"], older["ok"], older["who"]) == ("governor_hold", True, "loopback (operator)")
+        for _ in range(300):
+            await act(running, "remove_camera", {"name": "never seen"})
+        async with session.get("/actions/audit") as answer:
+            assert len((await answer.json())["entries"]) == 200
+
+
+async def test_the_settings_are_checked_without_a_change(serve: Serve, tmp_path: Path) -> None:
+    settings = tmp_path / "appliance.toml"
+    settings.write_text("[flow]\nburst = 3\n")
+    async with serve(toml=settings) as running:
+        assert await act(running, "check_settings") == (200, {"problem": None})
+        settings.write_text("[flow]\nbrust = 3\n")
+        status, answer = await act(running, "check_settings")
+        assert status == 200
+        assert "did you mean 'burst'" in answer["problem"]
+        assert "config_not_reloaded" not in [found["code"] for found in running.report()["findings"]]
+        assert last_audit(running).action == "settings_check"

@@ -29,9 +29,14 @@ HERE = "document.body.dataset.state !== 'waiting'"
 # Width, height, dark, language, part of the normal text size, states.
 LOOKS = {
     "phone": (390, 844, False, "pt-BR", 1.0, tuple(STATES)),
+    "small_phone": (320, 640, False, "pt-BR", 1.0, ("demo", "silent", "hot", "64_cameras", "odd_names")),
     "desk": (1280, 900, True, "en-GB", 1.0, ("demo", "gone", "too_hot", "64_cameras")),
     "large_text": (390, 844, False, "en-GB", 2.0, ("silent", "safe_mode", "odd_names")),
 }
+DEVICE_ACTIONS = [
+    "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart", "log",
+    "support_bundle", "erase",
+]  # fmt: skip
 AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -88,6 +93,51 @@ async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: st
             assert await violations(tab, axe) == [], name
             await keep(tab, f"{look}-{name}")
         assert tab.problems == []
+
+
+@pytest.mark.parametrize("language", ["en-GB", "pt-BR"])
+async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language: str, axe: str) -> None:
+    entry = {
+        "at": 1.8e9, "who": "a-very-long-name-without-a-space-0123456789 (operator)", "address": "fe80::1234:9abc:def0",
+        "action": "model_activate", "ok": False, "fields": {"model": "yolo11n_a_model_with_a_very_long_name_1280x1280"},
+    }  # fmt: skip
+    made_up = MadeUp(
+        STATES["odd_names"].health,
+        actions={"actions": [*DEVICE_ACTIONS, "remove_camera"], "models": ["m" * 64], "model": "m", "max_state": 9},
+        audit=[entry] * 3,
+    )
+    fits = "document.documentElement.scrollWidth <= 320"
+    async with serving(made_up) as url, chromium.tab(url, 320, 640, language=language, port=browser) as tab:
+        await tab.until(f"document.querySelectorAll('#actions button').length >= {len(DEVICE_ACTIONS) - 2}")
+        await tab.evaluate("document.querySelector('#audit').open = true")
+        await tab.until("document.querySelectorAll('#audit li').length === 3")
+        assert await tab.evaluate(fits)
+        assert await violations(tab, axe) == []
+        await keep(tab, f"narrow-{language}")
+        for number in range(len(DEVICE_ACTIONS) - 2):
+            await tab.evaluate(f"document.querySelectorAll('#actions button')[{number}].click()")
+            assert await tab.evaluate(f"document.querySelector('dialog').scrollWidth <= 320 && {fits}"), number
+            await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        await tab.evaluate(f"location.hash = 'camera=' + encodeURIComponent({ODD_NAMES[0]!r})")
+        await tab.until("document.querySelectorAll('.camera-page .line-0').length === 2")
+        assert await tab.evaluate(fits)
+
+
+async def test_erasing_asks_what_and_sends_it(browser: int) -> None:
+    made_up = MadeUp(STATES["demo"].health, actions={"actions": ["erase"]}, answer={"factory_reset": True})
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#actions button').length === 1")
+        for scope in ("data", "all"):
+            await tab.evaluate("document.querySelector('#actions button').click()")
+            await tab.evaluate(f"document.querySelector('dialog select').value = '{scope}'")
+            await tab.evaluate("document.querySelector('dialog .confirm').click()")
+            await tab.until("document.querySelector('dialog .cancel').textContent === 'Fechar'")
+            await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        assert made_up.posted == [("erase", {"factory_reset": False}), ("erase", {"factory_reset": True})]
+        made_up.answer, made_up.answer_status = {"error": "not installed", "code": "erase_unavailable"}, 409
+        await tab.evaluate("document.querySelector('#actions button').click()")
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelector('dialog .result').textContent.includes('nada foi apagado')")
 
 
 async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int, axe: str) -> None:

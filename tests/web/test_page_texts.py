@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import appliance
 import appliance.health.checks
 from appliance.health.catalogue import CATALOGUE
 from appliance.web.page_files import PAGE
@@ -18,7 +19,10 @@ from appliance.web.page_files import PAGE
 ENGLISH = json.loads((PAGE / "en.json").read_text(encoding="utf-8"))
 OTHERS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in PAGE.glob("*.json") if path.stem != "en"}
 # English has none: the service's own texts are English.
-SERVICE_TEXTS = ("findings.", "words.")
+SERVICE_TEXTS = ("findings.", "words.", "refusals.")
+PACKAGE = Path(appliance.__file__).parent
+NO_REFUSALS = frozenset({"not_running", "shutting_down"})
+"""Of the client, and of frames."""
 CODES = {check.code for check in CATALOGUE}
 
 
@@ -97,3 +101,67 @@ def test_every_text_is_asked_for() -> None:
     for key in own_texts(ENGLISH):
         whole = key.removesuffix(".one").removesuffix(".other")
         assert f'"{whole}"' in source or key.startswith(beginnings), key
+
+
+def refusal_codes() -> set[str]:
+    """The codes of errors that an action can end with: classes of errors, and those given to them."""
+    codes = set()
+    for room in ("control", "flow", "health", "identity", "models", "service", "device/erasure.py", "programs.py"):
+        place = PACKAGE / room
+        for path in [place] if place.is_file() else place.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and re.search(r"(Error|Refused|Denied)$", getattr(node.func, "id", "")):
+                    codes |= {one.value for one in node.args[1:2] if isinstance(one, ast.Constant)}
+                if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
+                    codes |= {node.value.value} if isinstance(node.value, ast.Constant) else set()
+    return {str(code) for code in codes if re.fullmatch(r"[a-z_]+", str(code))} - NO_REFUSALS
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_has_every_reason_for_which_an_action_is_refused(language: str) -> None:
+    texts = OTHERS[language]["refusals"]
+    assert refusal_codes() <= set(texts)
+    assert all(places(text) <= {"reason"} for text in texts.values())
+
+
+def test_every_action_in_the_audit_list_has_a_name() -> None:
+    audited = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        audited |= set(re.findall(r'audit\.record\(\w+, "(\w+)"', text))
+        audited |= set(re.findall(r'Verb\(\s*[\w.]+, "(\w+)"', text))
+    assert audited <= set(ENGLISH["audit"]["actions"])
+
+
+COMMAND = re.compile(r"`(sudo )?(appliance|journalctl|systemctl) ")
+FOLLOWED_BY_HAND = {
+    "auth_off": "takes a decision about every client; tokens are shown once, on the console",
+    "tokens_unusable": "without an operator's token nobody can press a button",
+    "name_taken": "rotating a token disconnects its holder, who must be given the new one",
+    "disk_low": "the service may not delete what is not its own",
+}
+"""Findings whose advice is a command that has no button, and why."""
+
+
+def test_every_finding_whose_advice_is_a_command_has_its_button() -> None:
+    source = (PAGE / "findings.js").read_text(encoding="utf-8")
+    table = source[source.index("const ACTIONS = {") : source.index("};")]
+    buttons = {code: re.findall(r'"(\w+)"', names) for code, names in re.findall(r"(\w+): \[(.*?)\]", table)}
+    assert set(buttons) <= CODES
+    assert {name for names in buttons.values() for name in names} <= set(ENGLISH["action"])
+    commanding = set()
+    for path in Path(appliance.health.checks.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        commands = {
+            node.targets[0].id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and COMMAND.search(ast.unparse(node.value))
+        }
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef) and function.name in CODES:
+                body = ast.unparse(function)
+                if COMMAND.search(body) or any(name in body for name in commands):
+                    commanding.add(function.name)
+    assert commanding - set(buttons) == set(FOLLOWED_BY_HAND)

@@ -3,7 +3,7 @@
 
 import { AreaEditor } from "./areas.js";
 import { fromTemplate, make, setText } from "./format.js";
-import { duration, number, t, word } from "./language.js";
+import { duration, has, number, t, word } from "./language.js";
 import { address, readJson } from "./source.js";
 
 const LIST_TIMEOUT_MS = 4000;
@@ -14,7 +14,7 @@ const BENCHMARK_S = 50;
 const LABEL_LENGTH = 64;
 // In the device panel, in this order.
 export const DEVICE_ACTIONS = [
-  "self_test", "benchmark", "hold", "activate", "roll_back", "reload", "restart", "log", "support_bundle", "erase",
+  "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart", "log", "support_bundle", "erase",
 ];
 // Actions that are files to download.
 const DOWNLOADS = ["log", "support_bundle"];
@@ -98,15 +98,21 @@ async function post(name, body) {
     });
     const answer = await response.json();
     if (response.ok) return { isDone: true, text: doneText(name, answer) };
-    return { isDone: false, text: t("action.failed", { reason: answer.error ?? String(response.status) }) };
+    return { isDone: false, text: t("action.failed", { reason: refusalText(answer) ?? String(response.status) }) };
   } catch {
     return { isDone: false, text: t("action.no_answer") };
   }
 }
 
+/** Why an action was refused; the service's own English where the catalogue has no text for the code. */
+function refusalText({ error, code }) {
+  return has(`refusals.${code}`) ? t(`refusals.${code}`, { reason: error ?? "" }) : error;
+}
+
 /** What came of an action, from the service's response. */
 function doneText(name, answer) {
   if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
+  if (name === "check_settings" && answer.problem) return t("action.check_settings.invalid", { reason: answer.problem });
   if (name === "reload" && answer.restarts) return t("action.restart.done");
   const key = answer.kept === false ? "action.unkept" : `action.${name}.done`;
   const values = Object.fromEntries(Object.entries(answer).map(([key, value]) =>
@@ -118,6 +124,7 @@ function request(name, target, data) {
   if (name === "hold") return { state: Number(data.get("level")), for_s: Number(data.get("for_s")) };
   if (name === "benchmark") return { for_s: BENCHMARK_S };
   if (name === "activate") return { name: data.get("model") };
+  if (name === "erase") return { factory_reset: data.get("scope") === "all" };
   if (PAIRING.includes(name)) return JSON.parse(data.get("waiting") ?? '{"name": ""}');
   if (name === "draw_areas") return { name: target, ...JSON.parse(data.get("areas")) };
   if (name === "label_camera") return { name: target, label: data.get("label").trim() };
@@ -135,6 +142,10 @@ function fields(name, offer, target) {
   if (name === "activate") {
     const models = (offer.models ?? []).map((model) => [model, model === offer.model ? `${model} (${word("in use")})` : model]);
     return [choice("model", t("action.activate.model"), models)];
+  }
+  if (name === "erase") {
+    const scopes = ["data", "all"].map((scope) => [scope, t(`action.erase.${scope}`)]);
+    return [choice("scope", t("action.erase.scope"), scopes)];
   }
   if (PAIRING.includes(name)) {
     const waiting = (offer.waiting ?? []).map((one) => [JSON.stringify(one), `${one.name} (${one.code})`]);

@@ -10,18 +10,24 @@ const CAMERAS_LINKED = 6;
 // The action that follows a finding's advice.
 const ACTIONS = {
   governor_held: ["release"],
-  canary_failed: ["self_test", "restart"],
-  engine_failing: ["self_test", "restart"],
-  engine_stuck: ["restart"],
+  canary_failed: ["self_test", "restart", "roll_back", "support_bundle"],
+  engine_failing: ["self_test", "restart", "log"],
+  drained: ["restart"],
+  engine_stuck: ["restart", "log"],
   engine_stand_in: ["restart"],
-  config_not_reloaded: ["reload"],
-  safe_mode: ["reload"],
-  model_missing: ["reload"],
+  camera_silent: ["remove_camera"],
+  cameras_gone: ["remove_camera"],
+  certificate_invalid: ["check_settings"],
+  config_not_reloaded: ["check_settings", "reload"],
+  safe_mode: ["check_settings", "reload"],
+  model_missing: ["roll_back", "activate", "reload"],
   model_not_activated: ["activate"],
   state_taken: ["restart"],
   part_failed: ["log"],
   pairing_waiting: ["pairing_approve", "pairing_refuse"],
 };
+// Actions on one camera.
+const OF_A_CAMERA = ["remove_camera"];
 
 /** The findings, worst first. */
 export function sorted(findings) {
@@ -70,10 +76,16 @@ export class Findings {
     part(".do").hidden = !advice;
     const cameras = (Array.isArray(finding.values?.cameras) ? finding.values.cameras : []).filter((name) => known.has(name));
     const links = (cameras.length > CAMERAS_LINKED ? [] : cameras).map((name) => make("a", name, { href: cameraLink(name) }));
-    const buttons = (ACTIONS[finding.code] ?? []).map(this.#actionButton).filter(Boolean);
+    const buttons = (ACTIONS[finding.code] ?? []).map((name) => this.#button(name, cameras)).filter(Boolean);
     part(".follow").append(...buttons, ...links);
     part(".follow").hidden = buttons.length + links.length === 0;
     return item;
+  }
+
+  // What is done to a camera has a button here if the finding is about one; of several, each has it on its own page.
+  #button(name, cameras) {
+    if (!OF_A_CAMERA.includes(name)) return this.#actionButton(name);
+    return cameras.length === 1 ? this.#actionButton(name, cameras[0]) : null;
   }
 }
 

@@ -2,6 +2,7 @@
 // Data from the network is inserted as text, never as HTML.
 
 import { Actions, DEVICE_ACTIONS } from "./actions.js";
+import { AuditList } from "./audit.js";
 import { CameraPage, chosenCamera } from "./camera_page.js";
 import { Cameras } from "./cameras.js";
 import { showDevice } from "./device.js";
@@ -31,8 +32,9 @@ const header = new Header();
 const signIn = new SignIn(enter);
 const askForToken = () => signIn.ask();
 const cameras = new Cameras($("cameras-section"), askForToken);
-const actions = new Actions(() => poll());
-const findings = new Findings($("findings"), $("notes"), (name) => actions.button(name));
+const actions = new Actions(() => { poll(); audit.refresh(); });
+const findings = new Findings($("findings"), $("notes"), (name, target) => actions.button(name, target));
+const audit = new AuditList($("audit"));
 const plots = new History($("history"), devicePlots(), (span) => `health/history?span=${span}`);
 let cameraPage = null;
 
@@ -101,7 +103,7 @@ async function loadActions() {
   if (!await actions.load()) return;
   const buttons = DEVICE_ACTIONS.map((name) => actions.button(name)).filter(Boolean);
   $("actions").replaceChildren(...buttons);
-  $("actions-section").hidden = buttons.length === 0;
+  $("actions-section").hidden = $("audit").hidden = buttons.length === 0;
   findings.show(latest.findings, cameras.names);
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
 }

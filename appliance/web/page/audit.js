@@ -1,0 +1,36 @@
+// Who did what since the service started, for operators. It is asked for while the list is open, and after each action.
+
+import { make, setText } from "./format.js";
+import { has, moment, t } from "./language.js";
+import { readJson } from "./source.js";
+
+const TIMEOUT_MS = 4000;
+
+export class AuditList {
+  #element;
+
+  /** `element`: a `details` with a list. */
+  constructor(element) {
+    this.#element = element;
+    element.addEventListener("toggle", () => this.refresh());
+  }
+
+  async refresh() {
+    if (!this.#element.open) return;
+    const answer = await readJson("actions/audit", TIMEOUT_MS);
+    const entries = answer?.status === 200 ? answer.body.entries : [];
+    this.#element.querySelector("ul").replaceChildren(...entries.map(item));
+    setText(this.#element.querySelector(".none"), entries.length ? "" : t("audit.none"));
+  }
+}
+
+function item({ at, who, address, action, ok, fields }) {
+  const row = make("li");
+  row.append(
+    make("b", has(`audit.actions.${action}`) ? t(`audit.actions.${action}`) : action),
+    make("span", ok ? "" : t("audit.refused"), { class: "refused" }),
+    make("span", Object.entries(fields).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${value}`).join(", ")),
+    make("span", [moment(new Date(at * 1000)), who, address].filter(Boolean).join(" · "), { class: "by" }),
+  );
+  return row;
+}
