@@ -119,7 +119,7 @@ async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language
             assert await tab.evaluate(f"document.querySelector('dialog').scrollWidth <= 320 && {fits}"), number
             await tab.evaluate("document.querySelector('dialog .cancel').click()")
         await tab.evaluate(f"location.hash = 'camera=' + encodeURIComponent({ODD_NAMES[0]!r})")
-        await tab.until("document.querySelectorAll('.camera-page .line-0').length === 2")
+        await tab.until("Boolean(document.querySelector('.camera-page dl dd'))")
         assert await tab.evaluate(fits)
 
 
