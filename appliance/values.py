@@ -358,3 +358,13 @@ class CanaryState:
     infer_ms: float | None = None
     failures: int = field(default=0)
     """Failures in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateView:
+    """The version in use and the one that could be installed, for other systems."""
+
+    installed: str
+    latest: str
+    notes: str = ""
+    on_trial: bool = False

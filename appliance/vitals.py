@@ -29,7 +29,7 @@ from appliance.health.watch import Watch
 from appliance.ports import Clock
 from appliance.readings import Board, Reading
 from appliance.tls.server import TlsState
-from appliance.values import CameraStats, CanaryState, Finding, Limits, ModelInfo, Size, SkipReason
+from appliance.values import CameraStats, CanaryState, Finding, Limits, ModelInfo, Size, SkipReason, UpdateView
 
 _ENOUGH_FAILURES = 3
 """Self-tests in a row, of a device that has never passed one."""
@@ -108,6 +108,8 @@ class Snapshot:
     delivery: Delivery
     tls: TlsState | None
     """None: no HTTPS."""
+    update: UpdateView | None = None
+    """None: this service is not installed."""
 
     @property
     def status(self) -> str:
@@ -144,6 +146,7 @@ class Vitals:
         self._delivery, self._clock, self._wall_clock = delivery, clock, wall_clock
         self.thresholds, self.notices = thresholds, notices
         self.tls: Callable[[], TlsState | None] = lambda: None
+        self.update: Callable[[], UpdateView | None] = lambda: None
         self._register, self._trends = Register(CATALOGUE), Trends()
         self._camera_history = CameraHistory()
         self.roster = roster
@@ -169,6 +172,7 @@ class Vitals:
             cached_answers=len(detector.cache) if detector.cache is not None else 0,
             delivery=self._delivery(),
             tls=self.tls(),
+            update=self.update(),
         )
 
     def known_cameras(self) -> dict[str, KnownCamera]:

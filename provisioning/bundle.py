@@ -12,6 +12,7 @@ import argparse
 import base64
 import hashlib
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -106,7 +107,7 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     path = out / f"appliance-{version}-{arch}-py{python}.tar"
     with tarfile.open(path, "w") as archive:  # uncompressed: wheels are compressed already
         for member in sorted(work.iterdir()):
-            archive.add(member, member.name, filter=_owned_by_root)
+            archive.add(member, member.name, filter=_plain)
     return path
 
 
@@ -216,9 +217,12 @@ def _urlsafe(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
-def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Nothing that differs between two builds of the same tree; SOURCE_DATE_EPOCH dates all files."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
+    member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH") or member.mtime)
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member
 
 

@@ -88,7 +88,7 @@ machine=$(uname -m)
 case $machine in x86_64 | aarch64) ;; *) fail "OpenVINO does not support $machine" ;; esac
 mkdir -p /opt
 free_mb=$(df --output=avail -m /opt | tail -1)
-need_mb=1200
+need_mb=1400
 if [ "$free_mb" -lt "$need_mb" ]; then
   advice="Free some space, for example with \`sudo apt-get clean\` and \`sudo journalctl --vacuum-size=50M\`."
   fail "/opt has $free_mb MB free; $need_mb MB are required"
@@ -173,10 +173,7 @@ else
   cp -r "$source_dir/systemd" "$source_dir/provisioning" "$release/"
   say "$name"
   if [ -n "$bundle" ]; then
-    quietly "$python" -m venv --without-pip "$release/venv"
-    pip=("$release/venv/bin/python" "$(echo "$source_dir"/wheels/pip-*.whl)/pip")
-    quietly "${pip[@]}" install --no-index --no-compile --find-links "$source_dir/wheels" --require-hashes \
-      -r "$source_dir/requirements.txt" ${tensorrt:+-r "$source_dir/requirements-tensorrt.txt"}
+    quietly "$here/make_release.sh" --bundle "$source_dir" "$release" "$python" "$tensorrt"
   else
     say "               downloading about 150 MB of packages"
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
@@ -190,19 +187,10 @@ else
     quietly "$python" -I "$source_dir/provisioning/locked.py" verify "$lock" "$work/wheels" edge-detection-appliance
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$work/wheels" \
       "edge-detection-appliance[mdns${tensorrt:+,tensorrt}]"
-    rm -rf "$work/wheels"
+    quietly "$here/make_release.sh" "$release" "$python" "$tensorrt"
+    # An update does not fetch these again.
+    mv "$work/wheels" "$release/wheels"
   fi
-  # OpenVINO works without it, and the device sends no telemetry.
-  quietly "${pip[@]}" uninstall --yes openvino-telemetry
-  # Debian builds systemd-python for the system's Python; without it the journal has no fields.
-  journal=/usr/lib/python3/dist-packages/systemd
-  site=$(echo "$release"/venv/lib/python*/site-packages)
-  if [ -d $journal ] && [ ! -e "$site/systemd" ] && [ "$python" = /usr/bin/python3 ]; then
-    ln -s $journal "$site/systemd"
-  fi
-  [ -z "$tensorrt" ] || ln -s "$tensorrt" "$site/tensorrt"
-  quietly "$release/venv/bin/python" -m compileall -q -j 0 "$release/venv/lib"
-  quietly "$release/venv/bin/appliance" --version
   sync -f "$release"
   touch "$release/complete"
   sync -f "$release"
@@ -241,9 +229,9 @@ units_now() { owned | xargs -r -d '\n' -I@ find @ -type f | xargs -r -d '\n' sha
 units_before=$(units_now)
 owned | tar -cf "$work/units.tar" -P --files-from=-
 # What systemd/install.sh creates in addition to the units.
-getent passwd appliance >/dev/null || undo+=('userdel appliance')
+for account in appliance appliance-update; do getent passwd $account >/dev/null || undo+=("userdel $account"); done
 for group in render video; do getent group $group >/dev/null || undo+=("groupdel $group"); done
-for folder in /etc/appliance /etc/appliance/credentials; do
+for folder in /etc/appliance /etc/appliance/credentials /etc/appliance-update /var/lib/appliance-update; do
   if [ -d $folder ]; then remember $folder; else undo+=("rm -rf $folder"); fi
 done
 [ -d /usr/libexec ] || undo+=('rmdir --ignore-fail-on-non-empty /usr/libexec')
@@ -339,7 +327,8 @@ else
     fail 'the service did not become ready'
   fi
   # Do not wait: the console shows the address once there is a network.
-  systemctl start --no-block appliance.target appliance-console.service appliance-erase.path
+  systemctl start --no-block appliance.target appliance-console.service appliance-erase.path \
+    appliance-update-check.timer appliance-update-request.path appliance-update-install.path
   status=$(systemctl show -p StatusText --value appliance)
   case $status in
     'safe mode'*) fail "detection is off: $status" ;;

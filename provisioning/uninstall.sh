@@ -4,7 +4,8 @@
 set -euo pipefail
 
 usage="usage: sudo uninstall.sh [--keep-state]
-  --keep-state  keep settings, secrets, models and state: /etc/appliance, /opt/appliance/models, /var/lib/appliance"
+  --keep-state  keep settings, secrets, models and state: /etc/appliance, /etc/appliance-update, /opt/appliance/models,
+                /var/lib/appliance"
 keep=no
 case ${1:-} in
   '') ;;
@@ -28,13 +29,15 @@ if [ -d /run/systemd/system ]; then
   systemctl reset-failed 'appliance*' 2>/dev/null || true
 fi
 
-rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update
+rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update /var/lib/appliance-update
+! getent passwd appliance-update >/dev/null || userdel appliance-update
+! getent group appliance-update >/dev/null || groupdel appliance-update
 if [ $keep = yes ]; then
   # Keep the account too: it owns the state.
   echo 'The appliance was removed. Kept: /etc/appliance /opt/appliance/models /var/lib/appliance'
   exit 0
 fi
-rm -rf /opt/appliance /etc/appliance /var/lib/appliance /var/lib/appliance-camera /var/lib/private/appliance-camera
+rm -rf /opt/appliance /etc/appliance /etc/appliance-update /var/lib/appliance /var/lib/appliance-camera /var/lib/private/appliance-camera
 ! getent passwd appliance >/dev/null || userdel appliance
 ! getent group appliance >/dev/null || groupdel appliance
 echo 'The appliance was removed completely.'

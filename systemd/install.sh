@@ -58,7 +58,8 @@ systemd-sysusers ${root:+--root="$root"} appliance.conf
 systemd-tmpfiles ${root:+--root="$root"} --create appliance.conf
 systemctl ${root:+--root="$root"} enable \
   appliance.target appliance.socket appliance.service appliance-boot-check.service \
-  appliance-at-boot.service appliance-console.service appliance-erase.path
+  appliance-at-boot.service appliance-console.service appliance-erase.path \
+  appliance-update-check.timer appliance-update-request.path appliance-update-install.path
 if [ -z "$root" ]; then
   systemctl daemon-reload
   udevadm control --reload 2>/dev/null || true # containers have no udev

@@ -29,7 +29,7 @@ def test_the_service_never_loads_packages_for_workstations() -> None:
         "import sys, appliance.service.run, appliance.cli, appliance.commands.doctor.examine, appliance.camera.agent;"
         "import appliance.camera.sources, appliance.engines.openvino, appliance.workshop.fetch;"
         "import openvino, openvino.preprocess;"
-        "print(sorted({'torch', 'ultralytics', 'nncf', 'matplotlib', 'onnx', 'tensorflow'} & set(sys.modules)))"
+        "print(sorted({'torch', 'ultralytics', 'nncf', 'matplotlib', 'onnx', 'tensorflow', 'tuf'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=PACKAGE.parent

@@ -28,6 +28,7 @@ from appliance.cli import (
     settings,
     support_bundle,
     token,
+    update,
 )
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
 from appliance.errors import ApplianceError, ConfigError, ModelError
@@ -65,5 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     cameras.add(commands.add_parser("cameras", help="list and forget the cameras of the running service"))
     token.add(commands.add_parser("token", help="make, list, rotate and revoke tokens; approve cameras"))
     token.add_audit(commands)
+    update.add(commands.add_parser("update", help="look for, install, watch and undo signed updates"))
     model.add(commands.add_parser("model", help="list, get, activate, export and quantize models"))
     return parser

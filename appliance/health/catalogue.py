@@ -16,6 +16,7 @@ from appliance.health.checks import (
     site,
     storage,
     traffic,
+    updates,
 )
 from appliance.health.findings import Check
 from appliance.values import Severity
@@ -74,6 +75,10 @@ CATALOGUE = (
     Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),
     Check(links.mqtt_disconnected, after_s=30),
     Check(links.webhook_failing, after_s=30),
+    Check(updates.update_undone),
+    Check(updates.update_no_root),
+    Check(updates.update_available, severities=(Severity.INFO,)),
+    Check(updates.update_stale, severities=(Severity.INFO,)),
     Check(site.drained, severities=(Severity.INFO,)),
     Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

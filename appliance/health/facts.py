@@ -89,6 +89,20 @@ class SiteNotices:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateNotices:
+    """What an operator should know about updates. Absent texts are empty."""
+
+    available: str = ""
+    """The version that could be installed."""
+    newest_age_days: float | None = None
+    """How old the newest known release is; None: no source is set, or nothing is known."""
+    undone: str = ""
+    why: str = ""
+    no_root: bool = False
+    """A source is set, but nothing to verify it with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notices:
     """Problems that the service's parts report, each as a sentence."""
 
@@ -114,6 +128,7 @@ class Notices:
     webhook_problem: str | None = None
     """Which receivers do not accept events, and why."""
     access: AccessNotices = field(default_factory=AccessNotices)
+    update: UpdateNotices = UpdateNotices()
     site: SiteNotices = field(default_factory=SiteNotices)
 
 

@@ -28,8 +28,10 @@ from appliance.service.reload import Reload
 from appliance.service.self_knowledge import build_canary, build_governor, build_vitals, build_watch, notices
 from appliance.service.site import build_site
 from appliance.service.spare import Spare
+from appliance.service.update_news import UpdateNews
 from appliance.service.way_in import build_actions, build_app, build_entrance, mqtt_commands, service_handles
 from appliance.settings.schema import Settings
+from appliance.update.places import UpdatePlaces
 from appliance.web.ingress.limiter import ConnectionLimiter
 
 
@@ -40,8 +42,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     known = loading.known_costs(settings, loaded.network)
     policy = from_settings.governor_policy(settings, loaded.network, known)
     path = build_frame_path(given, loaded, limiter, policy, known)
-    detector = path.detector
-    governor = build_governor(given, policy, detector)
+    detector, governor = path.detector, build_governor(given, policy, path.detector)
     canary = build_canary(given, detector, failed=lambda: recompile.run())
     folder = from_settings.state_folder(settings)
     roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
@@ -61,13 +62,13 @@ def build(given: Given, loaded: Loaded) -> Parts:
     activation.on_swap(rebuild.network_swapped)
 
     # What it knows about itself, and the way in.
-    spare, watch = Spare(clock), build_watch(folder, clock)
+    spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), LogTail(), asyncio.Event()
     vitals = build_vitals(given, path, governor, canary, watch, roster, starts.count(folder))
-    links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary), clock)
+    news = UpdateNews(settings.update, from_settings.state_dir(settings), time.time, UpdatePlaces())
+    links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary, news), clock)
     site = build_site(settings, path, vitals, entrance, clock)
-    asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site
-    vitals.notices, vitals.tls = lambda: notices(*asked), encryption.state
-    tail, restart = LogTail(), asyncio.Event()
+    asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site, news
+    vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
     service = service_handles(given, detector, governor, canary, changes, reloads, restart)
     offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance)
     return Parts(
@@ -87,6 +88,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         roster_keeper=RosterKeeper(roster, folder, clock=clock, wall_clock=time.time),
         vitals=vitals,
         links=links,
+        news=news,
         site=site,
         entrance=entrance,
         tail=tail,

@@ -32,6 +32,7 @@ from appliance.service.entrance import Entrance
 from appliance.service.reload import Reload
 from appliance.service.site import Site
 from appliance.service.spare import Spare
+from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
@@ -109,6 +110,7 @@ class Parts:
     roster_keeper: RosterKeeper
     vitals: Vitals
     links: Links
+    news: UpdateNews
     site: Site
     entrance: Entrance
     tail: LogTail

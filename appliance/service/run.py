@@ -185,6 +185,7 @@ async def _run(
             *parts.links.tasks(),
             *parts.site.tasks(),
             ("entrance", parts.entrance.run),
+            ("updates", parts.news.run),
             ("reload", lambda: parts.reloads.run(given.reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)

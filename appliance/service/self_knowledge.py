@@ -32,6 +32,7 @@ from appliance.service.parts import FramePath, Given
 from appliance.service.reload import Reload
 from appliance.service.site import Site
 from appliance.service.spare import Spare
+from appliance.service.update_news import UpdateNews
 from appliance.vitals import Delivery, Vitals
 
 
@@ -104,6 +105,7 @@ def notices(
     path: FramePath,
     entrance: Entrance,
     site: Site,
+    news: UpdateNews,
 ) -> Notices:
     stays, network = rebuild.problem, path.detector.network
     classes = network.info.classes if network else None
@@ -122,6 +124,7 @@ def notices(
         mqtt_problem=links.mqtt_problem,
         webhook_problem=links.webhook_problem,
         access=entrance.notices(),
+        update=news.notices(),
         site=site.notices(),
     )
 

@@ -25,6 +25,7 @@ from appliance.service.encryption import Encryption
 from appliance.service.entrance import Entrance
 from appliance.service.parts import FramePath, Given
 from appliance.service.reload import Reload
+from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
 from appliance.vitals import Vitals
 from appliance.web import actions as page_actions
@@ -157,7 +158,7 @@ def service_handles(
     )
 
 
-def mqtt_commands(governor: Governor, canary: Canary) -> Commands:
+def mqtt_commands(governor: Governor, canary: Canary, news: UpdateNews) -> Commands:
     """What may be ordered over MQTT, where that is allowed."""
 
     async def release_governor() -> None:
@@ -166,4 +167,8 @@ def mqtt_commands(governor: Governor, canary: Canary) -> Commands:
     async def self_test() -> None:
         await canary.prove()
 
-    return {"release_governor": release_governor, "self_test": self_test}
+    async def install_update() -> None:
+        news.request()
+
+    installs = {"install_update": install_update} if news.possible else {}
+    return {"release_governor": release_governor, "self_test": self_test, **installs}

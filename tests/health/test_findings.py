@@ -23,6 +23,7 @@ from appliance.health.facts import (
     Recent,
     SiteNotices,
     Thresholds,
+    UpdateNotices,
 )
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
@@ -176,6 +177,16 @@ APPEARS = {
     "webhook_failing": (
         replace(WELL, notices=Notices(webhook_problem="alarm: no answer")), "webhook_failing", "degraded"
     ),
+    "undone": (
+        replace(WELL, notices=Notices(update=UpdateNotices(undone="0.3-1234abcd", why="it sees nothing"))),
+        "update_undone",
+        "degraded",
+    ),
+    "no_root": (replace(WELL, notices=Notices(update=UpdateNotices(no_root=True))), "update_no_root", "degraded"),
+    "available": (
+        replace(WELL, notices=Notices(update=UpdateNotices(available="0.3"))), "update_available", "info"
+    ),
+    "stale": (replace(WELL, notices=Notices(update=UpdateNotices(newest_age_days=61.5))), "update_stale", "info"),
     "drained": (replace(WELL, notices=Notices(site=SiteNotices(True, 3))), "drained", "info"),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"

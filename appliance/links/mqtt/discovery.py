@@ -23,8 +23,14 @@ _MEASUREMENT = {"state_class": "measurement"}
 _PROBLEM = {"platform": "binary_sensor", "device_class": "problem"}
 
 
-def device_config(topics: Topics, facts: DeviceFacts, commands: tuple[str, ...]) -> dict[str, Any]:
-    """The device with its sensors, and a button for each command."""
+INSTALL = "install_update"
+"""The command of the update entity; it has no button."""
+
+
+def device_config(
+    topics: Topics, facts: DeviceFacts, commands: tuple[str, ...], *, updates: bool = False
+) -> dict[str, Any]:
+    """The device with its sensors, and a button for each command. `updates`: also what could be installed."""
     components: Components = {
         "status": _sensor("Status", "status", device_class="enum", options=list(STATUSES)),
         "problem": {
@@ -49,7 +55,9 @@ def device_config(topics: Topics, facts: DeviceFacts, commands: tuple[str, ...])
         ),
         "cameras": _sensor("Cameras sending", "cameras", **_MEASUREMENT),
     }  # fmt: skip
-    for verb in commands:
+    if updates:
+        components["update"] = _update(topics, commands)
+    for verb in (one for one in commands if one != INSTALL):
         components[verb] = {
             "platform": "button",
             "name": verb.replace("_", " ").capitalize(),
@@ -117,6 +125,19 @@ def without_former(config: dict[str, Any], former: bytes) -> dict[str, Any] | No
     except (ValueError, LookupError, TypeError, AttributeError):
         return None  # nothing, or not ours
     return {**config, "components": config["components"] | gone} if gone else None
+
+
+def _update(topics: Topics, commands: tuple[str, ...]) -> dict[str, Any]:
+    """https://www.home-assistant.io/integrations/update.mqtt/"""
+    entity = {
+        "platform": "update",
+        "name": "Update",
+        "device_class": "firmware",
+        "value_template": "{{ value_json.update | to_json if value_json is defined and value_json.update is defined }}",
+    }
+    return entity | (
+        {"command_topic": topics.command(INSTALL), "payload_install": "install"} if INSTALL in commands else {}
+    )
 
 
 def _presence(label: str, counts: str, name: str) -> Components:

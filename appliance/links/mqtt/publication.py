@@ -72,7 +72,9 @@ class Publication:
             self._retained.remove(self._topics.of_camera(gone))
         self._plans = plans
         facts = self._device.facts
-        self._want_config(self._topics.device_config(), discovery.device_config(self._topics, facts, self._commands))
+        updates = snapshot.update is not None
+        config = discovery.device_config(self._topics, facts, self._commands, updates=updates)
+        self._want_config(self._topics.device_config(), config)
         self._retained.want(self._topics.state, encoded(device_state(snapshot)))
         for camera, plan in plans.items():
             await asyncio.sleep(0)

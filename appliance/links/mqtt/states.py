@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from appliance.events.feed import Occupancy
+from appliance.values import UpdateView
 from appliance.vitals import Snapshot
 
 OFFLINE, ONLINE = "offline", "online"
@@ -40,6 +41,17 @@ def device_state(snapshot: Snapshot) -> dict[str, Any]:
         "latency": round(fmean(latencies), 1) if latencies else None,
         "cameras": sum(one.received_fps > 0 for one in snapshot.cameras.values()),
         "model": snapshot.engine.model.name if snapshot.engine.model else None,
+        **({"update": update_state(snapshot.update)} if snapshot.update else {}),
+    }
+
+
+def update_state(update: UpdateView) -> dict[str, Any]:
+    """The state of Home Assistant's update entity; it accepts no other keys."""
+    return {
+        "installed_version": update.installed,
+        "latest_version": update.latest,
+        "release_summary": update.notes[:255],
+        "in_progress": update.on_trial,
     }
 
 

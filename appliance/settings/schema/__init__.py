@@ -24,6 +24,7 @@ from appliance.settings.schema.server import ServerSettings
 from appliance.settings.schema.site import SiteSettings
 from appliance.settings.schema.state import StateSettings
 from appliance.settings.schema.tls import TlsSettings
+from appliance.settings.schema.update import UpdateSettings
 from appliance.settings.schema.webhook import WebhookSettings
 
 ProfileName = Literal["development", "production", "realtime"]
@@ -47,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     governor: GovernorSettings = GovernorSettings()
     log: LogSettings = LogSettings()
     state: StateSettings = StateSettings()
+    update: UpdateSettings = UpdateSettings()
     camera: AgentSettings = AgentSettings()
     mqtt: MqttSettings = MqttSettings()
     site: SiteSettings = SiteSettings()

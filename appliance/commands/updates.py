@@ -1,0 +1,225 @@
+"""What `appliance update` does: look for releases as an unprivileged account, install and watch them as root."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from appliance.device import board
+from appliance.service.linking import device_id
+from appliance.settings.schema import Settings
+from appliance.update import guard_state, last_check, staging, switching, unpack
+from appliance.update.gate import Judgement
+from appliance.update.last_check import LastCheck
+from appliance.update.observing import Observer
+from appliance.update.offer import Offer, Platform
+from appliance.update.places import UpdateError, UpdatePlaces
+from appliance.update.sources import Fetcher
+from appliance.update.staging import Wanted
+
+ACCOUNT = "appliance-update"
+REQUEST = "install-requested"
+"""The file in the updates' folder that `appliance-update-install.path` waits for: the name of a staged release."""
+PROGRAM = Path("/opt/appliance/current/venv/bin/appliance")
+Say = Callable[[str], None]
+
+
+def here() -> Platform:
+    return Platform(platform.machine(), f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def wanted(settings: Settings, source: str, *, by_person: bool, downgrade: bool = False) -> Wanted:
+    """What to look for. `source`: an address or folder in place of the configured one. Raises UpdateError."""
+    place = source or settings.update.source
+    if not place:
+        raise UpdateError("no source: set update.source, or name an address, folder or file", "update_absent")
+    if not place.startswith("https://"):
+        folder = Path(place).absolute()
+        try:
+            found = (folder / "metadata").is_dir()
+        except OSError:
+            raise _unreadable(folder) from None
+        if not found:
+            raise UpdateError(f"{folder} is not a repository: it has no folder `metadata`", "update_unreachable")
+        place = f"file://{folder}"
+    identity = device_id(settings.mqtt, board.identify().serial)
+    return Wanted(place, settings.update.channel, here(), identity, by_person, downgrade)
+
+
+def with_channel(settings: Settings, channel: str) -> Settings:
+    return msgspec.structs.replace(settings, update=msgspec.structs.replace(settings.update, channel=channel))
+
+
+def check(settings: Settings, places: UpdatePlaces, source: str) -> LastCheck:
+    """Find out what is offered. Raises UpdateError."""
+    with opened(places, source) as place:
+        look_for = wanted(settings, place.source, by_person=False)
+        return staging.check(places, look_for, Fetcher(places.work), time.time())
+
+
+def fetch(settings: Settings, places: UpdatePlaces, source: str, say: Say, *, downgrade: bool) -> Offer:
+    """Stage the offered release because a person wants it. Raises UpdateError."""
+    with opened(places, source) as place:
+        look_for = wanted(settings, place.source, by_person=True, downgrade=downgrade)
+        return staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+
+
+def fetch_by_itself(settings: Settings, places: UpdatePlaces, say: Say) -> Offer | None:
+    """What the timer does: check, and in the window also stage a release and ask root for it. Raises UpdateError."""
+    found = check(settings, places, "")
+    offer, update = found.offer, settings.update
+    if offer is None or not found.for_this_device or not update.automatic:
+        return None
+    age_days = (staging.latest_time_s(places, time.time()) - offer.signed_s) / 86_400
+    if not in_window(update.window, datetime.datetime.now()) or age_days < update.postpone_days:
+        return None
+    look_for = wanted(settings, "", by_person=False)
+    staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+    request(places, offer.name)
+    return offer
+
+
+def in_window(window: str, now: datetime.datetime) -> bool:
+    """Whether a time of day is in `HH:MM-HH:MM`, which may go over midnight."""
+    first, last = (datetime.time.fromisoformat(one) for one in window.split("-"))
+    time_of_day = now.time()
+    return first <= time_of_day < last if first <= last else time_of_day >= first or time_of_day < last
+
+
+def _unreadable(path: Path) -> UpdateError:
+    why = f"{path} cannot be read by the account {ACCOUNT}, which fetches updates without root's rights"
+    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the stick for all users", "update_unreachable")
+
+
+class opened:
+    """The source as an address or folder; a file is unpacked until the block ends. Raises UpdateError."""
+
+    def __init__(self, places: UpdatePlaces, source: str) -> None:
+        self.source, self._folder = source, places.work / "file"
+
+    def __enter__(self) -> opened:
+        path = Path(self.source)
+        try:
+            in_one_file = self.source != "" and not self.source.startswith("https://") and path.is_file()
+        except OSError:
+            raise _unreadable(path) from None
+        if in_one_file:
+            unpack_file(path, self._folder)
+            self.source = str(self._folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def unpack_file(path: Path, into: Path) -> None:
+    """Unpack a repository in one file. Its content is not trusted: plain files only. Raises UpdateError."""
+    shutil.rmtree(into, ignore_errors=True)
+    try:
+        staging.require_space(into.parent, path.stat().st_size)
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                parts = member.name.split("/")
+                if not member.isfile() or parts[0] not in ("metadata", "targets") or ".." in parts:
+                    continue
+                target = into / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file = archive.extractfile(member)
+                assert file is not None  # it is a regular file
+                with target.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+    except (tarfile.TarError, OSError) as error:
+        raise UpdateError(f"{path} cannot be unpacked: {error}", "update_unreachable") from None
+
+
+def request(places: UpdatePlaces, name: str) -> None:
+    """Ask root to install a staged release. Raises OSError."""
+    (places.work / REQUEST).write_text(f"{name}\n", encoding="ascii")
+
+
+def as_unprivileged(arguments: Sequence[str]) -> int:
+    """Run this program as the account of the updates; returns the exit code. Raises UpdateError."""
+    try:
+        account = pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        raise UpdateError(f"the account {ACCOUNT} is missing: run the installer again") from None
+    command = [str(PROGRAM), "update", *arguments]
+    done = subprocess.run(
+        command, user=account.pw_uid, group=account.pw_gid, extra_groups=[], cwd="/",
+        env={"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "APPLIANCE_CONFIG": os.devnull},
+    )  # fmt: skip
+    return done.returncode
+
+
+def install_requested(settings: Settings, places: UpdatePlaces) -> Offer:
+    """Install the release whose name was left, and put it on trial: root's part. Raises UpdateError."""
+    path = places.work / REQUEST
+    try:
+        name = unpack.read_name(path)
+    finally:
+        path.unlink(missing_ok=True)
+    offer = unpack.unpack(places, name, here(), time.time(), make_release)
+    baseline = Observer(local(settings)).baseline()
+    switching.begin_trial(places, offer, baseline)
+    return offer
+
+
+def make_release(bundle: Path, release: Path) -> None:
+    """Make the environment with the release's own script, which is signed like the rest."""
+    script = release / "provisioning/make_release.sh"
+    python = Path("/usr/bin/python3")
+    if not (python.exists() and _version(python) == here().python):
+        python = Path(sys.executable).resolve()
+    tensorrt = Path(f"/usr/lib/python{here().python}/dist-packages/tensorrt")
+    has = (tensorrt / "__init__.py").exists() and (bundle / "requirements-tensorrt.txt").exists()
+    command = [str(script), "--bundle", str(bundle), str(release), str(python), str(tensorrt) if has else ""]
+    subprocess.run(command, check=True, capture_output=True, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"})
+
+
+def _version(python: Path) -> str:
+    done = subprocess.run(
+        [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def watch(settings: Settings, places: UpdatePlaces) -> Judgement:
+    """Watch the release on trial."""
+    observer = Observer(local(settings))
+    return switching.watch(places, observer.observe, settings.update.commit_after_s)
+
+
+def local(settings: Settings) -> str:
+    """The service's address on this device."""
+    return f"http://127.0.0.1:{settings.server.port or 8080}"
+
+
+def status(places: UpdatePlaces) -> list[str]:
+    """The state of the updates, for people."""
+    state, found = guard_state.read(places.state), last_check.read(places.last_check)
+    lines = [f"in use:    {state.committed or 'unknown'}"]
+    if state.on_trial:
+        lines.append(f"on trial:  {state.trying}; it is kept when it stays well, or undone")
+    if state.previous:
+        lines.append(f"before:    {state.previous}; to return to it: sudo appliance update rollback")
+    if state.undone:
+        lines.append(f"undone:    {state.undone}, because {state.why}")
+    if found.offer is not None and found.for_this_device:
+        lines.append(f"available: {found.offer.version} ({found.offer.name}); sudo appliance update install")
+    if found.problem:
+        lines.append(f"problem:   {found.problem}")
+    if found.checked_s:
+        date = datetime.datetime.fromtimestamp(found.checked_s).strftime("%Y-%m-%d %H:%M")
+        lines.append(f"checked:   {date}")
+    return lines

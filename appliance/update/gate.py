@@ -1,0 +1,138 @@
+"""Judge a release on trial: keep it, wait, or go back.
+
+Rules of this file:
+- `judge` is pure. What it compares with is what the older release did on this device an hour before, not fixed numbers.
+- The evidence that counts is a frame over the websocket. A service that answers HTTP may still see nothing.
+- One bad observation is none: cameras, networks and disks hiccup. Three in a row are.
+- Heat alone never goes back: the sun may have risen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+READY_WITHIN_S = 600.0
+"""A new OpenVINO compiles its networks again, which takes minutes on a Raspberry Pi 4."""
+IN_A_ROW = 3
+SLOWER_BY = 2.0
+SLOWER_BY_LEAST_MS = 50.0
+HOTTER_BY_C = 10.0
+HOT_AND_SLOWER_BY = 1.5
+HEAT = frozenset({"too_hot", "hot"})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The device at one moment, from outside. Absent is None; `seen`: the classes found in the test picture."""
+
+    ready: bool = False
+    seen: frozenset[str] | None = None
+    """None: no answer, or not allowed to ask."""
+    refused: bool = False
+    """This program may not send frames, so frames are no evidence."""
+    answer_ms: float | None = None
+    temp_c: float | None = None
+    critical: frozenset[str] = frozenset()
+    restarts: int = 0
+    cameras: int = 0
+    gateway: bool | None = None
+    """Whether the network's gateway answers; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the older release did."""
+
+    seen: frozenset[str] | None = None
+    answer_ms: float | None = None
+    temp_c: float | None = None
+    critical: frozenset[str] = frozenset()
+    cameras: int = 0
+    gateway: bool | None = None
+
+
+class Verdict(Enum):
+    WAIT = "wait"
+    KEEP = "keep"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """What has been observed so far. `bad`: consecutive observations for each reason."""
+
+    ready_since_s: float | None = None
+    bad: tuple[tuple[str, int], ...] = ()
+    answers_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    verdict: Verdict
+    why: str = ""
+
+
+_WAIT = Judgement(Verdict.WAIT)
+
+
+def judge(
+    state: TrialState, baseline: Baseline, now: Observation, trial_s: float, commit_after_s: float
+) -> tuple[TrialState, Judgement]:
+    """`trial_s`: since the trial, or the device, was started."""
+    if now.restarts:
+        return state, Judgement(Verdict.UNDO, "it crashed: systemd had to start it again")
+    if not now.ready and state.ready_since_s is None:
+        if trial_s >= READY_WITHIN_S:
+            return state, Judgement(Verdict.UNDO, f"it was not ready {READY_WITHIN_S:.0f} s after its start")
+        return state, _WAIT
+    reasons = _reasons(baseline, now)
+    before = dict(state.bad)
+    bad = tuple((reason, before.get(reason, 0) + 1) for reason in reasons)
+    answers = (*state.answers_ms, now.answer_ms)[-60:] if now.answer_ms is not None else state.answers_ms
+    ready_since_s = trial_s if state.ready_since_s is None else state.ready_since_s
+    state = replace(state, ready_since_s=ready_since_s, bad=bad, answers_ms=tuple(answers))
+    for reason, count in bad:
+        if count >= IN_A_ROW:
+            return state, Judgement(Verdict.UNDO, reason)
+    watched_s = trial_s - ready_since_s
+    if watched_s < commit_after_s or bad:
+        return state, _WAIT
+    if slow := _slower(state.answers_ms, baseline, now):
+        return state, Judgement(Verdict.UNDO, slow)
+    if baseline.cameras and not now.cameras:
+        if watched_s < 2 * commit_after_s:
+            return state, _WAIT
+        return state, Judgement(Verdict.UNDO, f"no camera came back; before, {baseline.cameras} sent frames")
+    return state, Judgement(Verdict.KEEP)
+
+
+def _reasons(baseline: Baseline, now: Observation) -> list[str]:
+    """What is wrong at this moment, as the end of a sentence."""
+    reasons = []
+    if not now.ready:
+        reasons.append("its self-test fails")
+    if not now.refused and baseline.seen is not None:
+        if now.seen is None:
+            reasons.append("it does not answer frames over the websocket")
+        elif baseline.seen and not baseline.seen & now.seen:
+            reasons.append(f"it sees nothing: the test picture shows {', '.join(sorted(baseline.seen))}")
+    if new := now.critical - baseline.critical - HEAT:
+        reasons.append(f"it reports {', '.join(sorted(new))}, and the older release did not")
+    if baseline.gateway and now.gateway is False:
+        reasons.append("the network's gateway can no longer be reached")
+    return reasons
+
+
+def _slower(answers_ms: Sequence[float], baseline: Baseline, now: Observation) -> str:
+    if baseline.answer_ms is None or not answers_ms:
+        return ""
+    median_ms = sorted(answers_ms)[len(answers_ms) // 2]
+    text = f"it is slower: a frame takes {median_ms:.0f} ms instead of {baseline.answer_ms:.0f} ms"
+    if median_ms > SLOWER_BY * baseline.answer_ms + SLOWER_BY_LEAST_MS:
+        return text
+    hotter = None not in (now.temp_c, baseline.temp_c) and (now.temp_c or 0) > (baseline.temp_c or 0) + HOTTER_BY_C
+    if hotter and median_ms > HOT_AND_SLOWER_BY * baseline.answer_ms + SLOWER_BY_LEAST_MS:
+        return f"{text}, and hotter: {now.temp_c:.0f} °C instead of {baseline.temp_c:.0f} °C"
+    return ""

@@ -1,0 +1,172 @@
+"""Look at the running service from outside, as a camera and a technician would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import socketio
+
+from appliance.update.gate import Baseline, Observation
+from appliance.values import Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
+
+_TIMEOUT_S = 20.0
+_MOST_BYTES = 5_000_000
+_PICTURE = Size(1280, 720)
+_UP = 0x2
+"""The flag of a route through a gateway, and of a complete entry of the table of neighbours."""
+
+
+class Observer:
+    """Observes the service at this address. `root`: of the machine's files."""
+
+    def __init__(self, url: str, root: Path = Path("/")) -> None:
+        self._url, self._root = url.rstrip("/"), root
+        picture, _ = scene.draw(_PICTURE)
+        self._jpeg = encode_jpeg(picture, 90)
+
+    def observe(self) -> Observation:
+        """The device now. Never raises: what cannot be seen is absent."""
+        report = self._report()
+        ready = self._status("/health/ready") == 200
+        seen, refused, answer_ms = asyncio.run(self._frame()) if ready else (None, False, None)
+        return Observation(
+            ready=ready,
+            seen=seen,
+            refused=refused,
+            answer_ms=answer_ms,
+            temp_c=_number(report.get("device"), "soc_temp_c"),
+            critical=critical_codes(report),
+            restarts=_restarts(),
+            cameras=sending(report),
+            gateway=gateway_answers(self._root),
+        )
+
+    def baseline(self, tries: int = 5) -> Baseline:
+        """What the release in use does, from several observations."""
+        all_seen = [self.observe() for _ in range(tries)]
+        last = all_seen[-1]
+        answers = sorted(one.answer_ms for one in all_seen if one.answer_ms is not None)
+        return Baseline(
+            seen=last.seen,
+            answer_ms=answers[len(answers) // 2] if answers else None,
+            temp_c=self._hottest() or last.temp_c,
+            critical=last.critical,
+            cameras=last.cameras,
+            gateway=last.gateway,
+        )
+
+    def _hottest(self) -> float | None:
+        """The highest temperature of the last hour."""
+        columns = self._json("/health/history?span=hour").get("columns", {})
+        return max((value for value in columns.get("soc_temp_c", ()) if value is not None), default=None)
+
+    def _report(self) -> Mapping[str, Any]:
+        return self._json("/health")
+
+    def _json(self, path: str) -> Mapping[str, Any]:
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=_TIMEOUT_S) as answer:
+                found = json.loads(answer.read(_MOST_BYTES))
+        except urllib.error.HTTPError as error:
+            with error:
+                try:
+                    found = json.loads(error.read(_MOST_BYTES))
+                except (OSError, ValueError):
+                    return {}
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _status(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=_TIMEOUT_S) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        except OSError:
+            return 0
+
+    async def _frame(self) -> tuple[frozenset[str] | None, bool, float | None]:
+        """The classes found in the test picture, whether frames are refused, and the time that the answer took."""
+        try:
+            async with socketio.AsyncSimpleClient(reconnection=False) as client:
+                await client.connect(self._url, transports=["websocket"], wait_timeout=_TIMEOUT_S)
+                sent_s = time.monotonic()
+                await client.emit("process_frame", self._jpeg)
+                while time.monotonic() < sent_s + _TIMEOUT_S:
+                    event, *answer = await client.receive(timeout=_TIMEOUT_S)
+                    if event == "detection_results":
+                        names = frozenset(str(one["name"]) for one in answer[0]["detections"])
+                        return names, False, 1000 * (time.monotonic() - sent_s)
+                    if event == "detection_error":
+                        return None, answer[0].get("code") == "unauthorized", None
+        except (socketio.exceptions.SocketIOError, OSError, LookupError, TypeError, asyncio.TimeoutError):
+            pass
+        return None, False, None
+
+
+def critical_codes(report: Mapping[str, Any]) -> frozenset[str]:
+    """The codes of the critical findings in a report."""
+    found = report.get("findings")
+    return frozenset(
+        str(one.get("code"))
+        for one in (found if isinstance(found, list) else ())
+        if isinstance(one, dict) and one.get("severity") == "critical"
+    )
+
+
+def sending(report: Mapping[str, Any]) -> int:
+    """How many known cameras send frames."""
+    known = report.get("known_cameras")
+    cameras = known.values() if isinstance(known, dict) else ()
+    return sum(isinstance(one, dict) and one.get("presence") == "sending" for one in cameras)
+
+
+def gateway_answers(root: Path) -> bool | None:
+    """Whether the default gateway is among the neighbours that have answered; None: there is no gateway."""
+    gateway = None
+    for line in _lines(root / "proc/net/route"):
+        fields = line.split()
+        if len(fields) > 3 and fields[1] == "00000000" and int(fields[3], 16) & _UP:
+            gateway = socket.inet_ntoa(struct.pack("<L", int(fields[2], 16)))
+    if gateway is None:
+        return None
+    neighbours = (line.split() for line in _lines(root / "proc/net/arp"))
+    return any(fields[0] == gateway and int(fields[2], 16) & _UP for fields in neighbours if len(fields) > 2)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()[1:]
+    except (OSError, ValueError):
+        return []
+
+
+def _restarts() -> int:
+    """How often systemd has started the service again since it was started on purpose."""
+    try:
+        shown = subprocess.run(
+            ["systemctl", "show", "appliance.service", "--property=NRestarts", "--value"],
+            capture_output=True, text=True, timeout=_TIMEOUT_S,
+        )  # fmt: skip
+        return int(shown.stdout.strip() or 0)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return 0
+
+
+def _number(group: object, key: str) -> float | None:
+    value = group.get(key) if isinstance(group, dict) else None
+    return float(value) if isinstance(value, int | float) else None

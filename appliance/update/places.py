@@ -1,0 +1,63 @@
+"""Where an update keeps its files, and what goes wrong with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ApplianceError
+
+
+class UpdateError(ApplianceError):
+    """Nothing was changed.
+
+    Codes: update_no_root, update_unreachable, update_refused, update_expired, update_absent, update_old,
+    update_undone_before, update_space, update_busy, update_failed.
+    """
+
+    code = "update_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlaces:
+    """The folders of updates on a device. `root`: of the machine's files."""
+
+    root: Path = Path("/")
+
+    @property
+    def base(self) -> Path:
+        """The installed releases; root's."""
+        return self.root / "opt/appliance"
+
+    @property
+    def releases(self) -> Path:
+        return self.base / "releases"
+
+    @property
+    def state(self) -> Path:
+        """What the update guard knows."""
+        return self.base / "update/state"
+
+    @property
+    def trusted(self) -> Path:
+        """The metadata that root has verified."""
+        return self.base / "update/trusted"
+
+    @property
+    def root_key(self) -> Path:
+        """The operator's root of trust: TUF metadata that names the keys."""
+        return self.root / "etc/appliance-update/root.json"
+
+    @property
+    def work(self) -> Path:
+        """The only folder of the unprivileged part: what was fetched."""
+        return self.root / "var/lib/appliance-update"
+
+    @property
+    def staging(self) -> Path:
+        return self.work / "staging"
+
+    @property
+    def last_check(self) -> Path:
+        """What the last check found."""
+        return self.work / "last-check.json"

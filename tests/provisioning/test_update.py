@@ -1,0 +1,206 @@
+"""Signed updates on a device: what is good stays, anything else is undone, and a cut leaves one whole release.
+
+The tests share one device and run in this order (`make update-test`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.boot.conftest import Measured
+from tests.provisioning.blank import BlankDevice, blank_disk, switched_on
+from tests.provisioning.conftest import PREPARED, Bundle
+from tests.provisioning.variants import variant
+from tests.update.operator import Operator
+
+pytestmark = [pytest.mark.provision, pytest.mark.slow]
+
+_APPLIANCE = "/usr/local/bin/appliance"
+_SETTINGS = '[update]\ncommit_after_s = 30\n\n[log]\nlevel = "info"\n'
+_LONG_S = 900.0
+_CUTS = int(os.environ.get("CUTS", "3"))
+"""Random moments at which the power is cut."""
+
+Offer = Callable[[str, Mapping[str, str]], str]
+"""Offers a release with this version and changed modules; returns the path of its repository on the device."""
+
+
+@pytest.fixture(scope="module")
+def published(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the device sees as /media/updates: the bundle, and the repositories."""
+    folder = tmp_path_factory.mktemp("updates")
+    folder.chmod(0o755)  # the account that fetches updates is not root
+    shutil.copy(bundle("amd64", "3.11"), folder / "bundle.tar")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def offer(published: Path) -> Offer:
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    operator = Operator(published / "repository", now)
+    shutil.copy(operator.root_key, published / "root.json")
+    count = iter(range(1, 1000))
+
+    def publish(version: str, more: Mapping[str, str]) -> str:
+        made = variant(published / "bundle.tar", version, more, published)
+        operator.offer(made, version, next(count))
+        made.unlink()
+        shutil.copytree(operator.folder, published / version, copy_function=os.link)
+        return f"/media/updates/{version}"
+
+    return publish
+
+
+@pytest.fixture(scope="module")
+def disk(can_provision: None) -> Iterator[Path]:
+    with blank_disk("bookworm", PREPARED) as root:
+        yield root
+
+
+@pytest.fixture(scope="module")
+def options(published: Path) -> tuple[str, ...]:
+    return (f"--bind-ro={published}:/media/updates",)
+
+
+@pytest.fixture(scope="module")
+def device(disk: Path, offer: Offer, options: tuple[str, ...]) -> Iterator[BlankDevice]:
+    """A device that was installed from the bundle and trusts the operator."""
+    with switched_on(disk, options) as device:
+        code, output = device.install("--bundle", "/media/updates/bundle.tar")
+        assert code == 0, output
+        device.write("/etc/appliance/appliance.toml", _SETTINGS, owner="root:appliance")
+        device.run("cp", "/media/updates/root.json", "/etc/appliance-update/root.json")
+        device.run("systemctl", "restart", "appliance")
+        yield device
+
+
+def _state(device: BlankDevice) -> dict[str, str]:
+    lines = device.run("cat", "/opt/appliance/update/state").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _install(device: BlankDevice, source: str) -> str:
+    code, output = device.tried(_APPLIANCE, "update", "install", source)
+    assert code == 0, output + device.journal("appliance-update-install.service")
+    return output
+
+
+def _ended(device: BlankDevice) -> dict[str, str]:
+    """The state after the trial."""
+    device.wait_until("the end of the trial", lambda: _state(device)["phase"] == "idle", _LONG_S)
+    device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200, _LONG_S)
+    return _state(device)
+
+
+def _version(device: BlankDevice) -> str:
+    return str(device.get("/health")[1]["version"])
+
+
+def test_a_good_release_is_kept_and_fetches_only_its_code(
+    device: BlankDevice, offer: Offer, measured: Measured
+) -> None:
+    source = offer("0.2.0", {})
+    started_s = time.monotonic()
+    output = _install(device, source)
+    installed_s = time.monotonic() - started_s
+    state = _ended(device)
+    assert state["committed"].startswith("0.2.0-"), state
+    assert _version(device) == "0.2.0"
+    fetched = next(line for line in output.splitlines() if line.startswith("fetching"))
+    assert float(fetched.split()[-2]) < 1.0, fetched
+    measured(f"{fetched}; on trial after {installed_s:.0f} s")
+
+
+@pytest.mark.parametrize(
+    ("version", "more", "reason"),
+    [
+        ("0.3.0", {"appliance/service/run.py": "\nraise SystemExit(7)\n"}, ("did not stay up", "it crashed")),
+        (
+            "0.3.1",
+            {
+                "appliance/service/run.py": "\nimport os, threading\n"
+                "_end = threading.Timer(20, lambda: os._exit(3))\n_end.daemon = True\n_end.start()\n"
+            },
+            ("it crashed",),
+        ),
+        (
+            "0.3.2",
+            {
+                "appliance/web/payloads.py": "\n_seeing = of_detected\n\n"
+                "def of_detected(*parts):\n    return {**_seeing(*parts), 'detections': []}\n"
+            },
+            ("it sees nothing: the test picture shows stop sign",),
+        ),
+        (
+            "0.3.3",
+            {
+                "appliance/web/payloads.py": "\nimport time\n_fast = of_detected\n\n"
+                "def of_detected(*parts):\n    time.sleep(0.7)\n    return _fast(*parts)\n"
+            },
+            ("it is slower",),
+        ),
+        ("0.3.4", {"appliance/service/run.py": "\nimport time\ntime.sleep(1e6)\n"}, ("it crashed",)),
+    ],
+    ids=["crashes", "dies after a while", "blind", "slow", "hangs"],
+)
+def test_a_bad_release_is_undone(
+    device: BlankDevice,
+    offer: Offer,
+    measured: Measured,
+    version: str,
+    more: Mapping[str, str],
+    reason: tuple[str, ...],
+) -> None:
+    source = offer(version, more)
+    started_s = time.monotonic()
+    code, output = device.tried(_APPLIANCE, "update", "install", source)
+    assert code == 0, output + device.journal("appliance-update-install.service")
+    state = _ended(device)
+    taken_s = time.monotonic() - started_s
+    assert state["undone"].startswith(f"{version}-"), state
+    assert any(one in state["why"] for one in reason), state
+    assert _version(device) == "0.2.0"
+    measured(f"undone {taken_s:.0f} s after the command: {state['why']}")
+
+
+def test_a_person_returns_to_the_release_before(device: BlankDevice) -> None:
+    device.run(_APPLIANCE, "update", "rollback")
+    device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200)
+    assert _version(device) != "0.2.0"
+
+
+def test_of_three_releases_in_a_row_two_stay(device: BlankDevice, offer: Offer, measured: Measured) -> None:
+    for version in ("0.4.0", "0.4.1"):
+        _install(device, offer(version, {}))
+        assert _ended(device)["committed"].startswith(f"{version}-")
+    releases = device.run("ls", "/opt/appliance/releases").split()
+    assert [name.split("-")[0] for name in sorted(releases)] == ["0.4.0", "0.4.1"]
+    measured(f"left: {', '.join(releases)}; {device.run('du', '-sm', '/opt/appliance').split()[0]} MB")
+
+
+def test_a_killed_update_leaves_one_whole_release(device: BlankDevice, offer: Offer, measured: Measured) -> None:
+    source = offer("0.5.0", {})
+    chance, outcomes = random.Random(5), []
+    for _ in range(_CUTS):
+        moment_s = chance.uniform(0.5, 60)
+        with device.background(_APPLIANCE, "update", "install", source):
+            time.sleep(moment_s)
+            for unit in ("appliance-update-install.service", "background-1.service"):
+                device.run("systemctl", "kill", "--signal=KILL", unit, may_fail=True)
+        state = _ended(device)
+        linked = device.run("readlink", "/opt/appliance/current").removeprefix("releases/")
+        assert linked == state["committed"]
+        assert device.run("test", "-e", f"/opt/appliance/releases/{linked}/complete") == ""
+        outcomes.append(f"{moment_s:.0f} s: {_version(device)}")
+        if _version(device) == "0.5.0":
+            device.run(_APPLIANCE, "update", "rollback")
+            device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200)
+    measured("; ".join(outcomes))
