@@ -9,7 +9,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia home-assistant node-red boot-test boot-test-full provision-test \
+.PHONY: help run setup model test check lint nvidia api-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
         fuzz bundle release update-test lock sbom audit licences install clean
 
@@ -46,6 +46,10 @@ home-assistant: .venv/.installed-test ## test against Home Assistant's own MQTT 
 node-red: .venv/.installed-test ## test that Node-RED receives events (needs npm, 100 MB)
 	@[ -e .cache/node-red/node_modules/node-red ] || npm install --no-audit --no-fund --silent --prefix .cache/node-red node-red
 	@$(BIN)/python -m pytest tests/links/test_node_red.py
+
+api-test: .venv/.installed-test ## send generated requests (schemathesis) to every HTTP route, and hold the answers to /openapi.json (API_EXAMPLES=50)
+	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q 'schemathesis>=4,<5'
+	@API_EXAMPLES=$(or $(API_EXAMPLES),50) $(BIN)/python -m pytest tests/web/test_schemathesis.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot

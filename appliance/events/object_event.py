@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypedDict
+
+from msgspec import Meta
 
 from appliance.values import Box, Size
 
@@ -57,10 +59,41 @@ class ObjectEvent:
         return f"{self.run}-{self.number}"
 
 
-def payload_of(event: ObjectEvent) -> dict[str, Any]:
+_Event = TypedDict(
+    "_Event",
+    {
+        "type": EventKind,
+        "id": Annotated[str, Meta(description="The same in all events of an object, and never used again")],
+        "camera": str,
+        "name": Annotated[str, Meta(description="The object's class")],
+        "class": Annotated[int, Meta(description="Number of the class")],
+        "confidence": Annotated[float, Meta(ge=0, le=1, description="Median over its life")],
+        "top_confidence": Annotated[float, Meta(ge=0, le=1)],
+        "box": Annotated[dict[str, float], Meta(description="x1, y1, x2, y2: where it was seen last, px")],
+        "image_size": dict[str, int],
+        "zones": Annotated[list[str], Meta(description="Where it is now")],
+        "entered": Annotated[list[str], Meta(description="Zones entered since its previous event")],
+        "left": list[str],
+        "dwell": Annotated[dict[str, float], Meta(description="Seconds in each zone so far")],
+        "start_time": Annotated[str, Meta(description="ISO 8601")],
+        "time": Annotated[str, Meta(description="When it was seen last, ISO 8601")],
+        "duration": Annotated[float, Meta(description="s")],
+        "picture": Annotated[str | None, Meta(description="Path of its best picture")],
+        "cursor": Annotated[str, Meta(description="The place of this event in the order of all")],
+    },
+)
+
+
+class EventPayload(_Event, total=False):
+    """An object appeared, moved between zones, or is gone."""
+
+    reason: EndReason
+
+
+def payload_of(event: ObjectEvent) -> EventPayload:
     """The event as it is sent."""
     box, size = event.box_px, event.image_size
-    payload = {
+    payload: EventPayload = {
         "type": event.kind,
         "id": event.object_id,
         "camera": event.camera,

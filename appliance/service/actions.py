@@ -69,6 +69,10 @@ class Actions:
             "erase": lambda: erasure.possible,
         }
 
+    def requests(self) -> dict[str, type[Struct]]:
+        """The type of each action's request."""
+        return {name: verb.request for name, verb in self._verbs.items()}
+
     async def perform(self, name: str, body: bytes, who: Identity) -> Struct:
         """Do an action. Raises ApplianceError."""
         verb = self._verbs.get(name)

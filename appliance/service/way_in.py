@@ -15,6 +15,7 @@ from appliance.flow.activation import Activation
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.health.canary import Canary
+from appliance.links.mqtt import documented
 from appliance.links.mqtt.link import Commands
 from appliance.ports import Clock
 from appliance.service import from_settings
@@ -29,11 +30,12 @@ from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
 from appliance.vitals import Vitals
 from appliance.web import actions as page_actions
+from appliance.web import api_documents, detect, metrics, security_txt, session
 from appliance.web import areas as area_routes
-from appliance.web import detect, metrics, security_txt, session
 from appliance.web import health as health_routes
 from appliance.web.access import Access
 from appliance.web.app import make_app
+from appliance.web.asyncapi import Topic
 from appliance.web.http_cameras import HttpCameras
 from appliance.web.http_frames import HttpFrames
 from appliance.web.kserve import Kserve
@@ -42,6 +44,9 @@ from appliance.web.refusals import RefusalThrottle
 from appliance.web.respond import Respond
 from appliance.web.socket_events import SocketEvents
 from appliance.web.vision_api import VisionApi
+
+MQTT_COMMANDS = ("release_governor", "self_test", "install_update")
+"""The last one only where updates can be installed."""
 
 
 def build_entrance(settings: Settings, path: FramePath, clock: Clock) -> Entrance:
@@ -94,6 +99,7 @@ def build_app(
             *detect.routes(frames),
             *Kserve(frames, vitals.ready).routes(),
             *session.routes(authenticator, entrance.audit, respond),
+            *api_documents.routes(offered.requests(), _topics(), respond),
         ],
         respond=respond,
         authenticator=authenticator,
@@ -101,6 +107,11 @@ def build_app(
         connections=path.connections,
         door=encryption.door,
     )
+
+
+def _topics() -> list[Topic]:
+    """The topics of MQTT, whether or not a broker is set."""
+    return [Topic(*one) for one in documented.described(MQTT_COMMANDS)]
 
 
 def build_actions(

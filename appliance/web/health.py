@@ -14,7 +14,7 @@ from appliance.web import health_text
 from appliance.web.access import Access
 from appliance.web.identify import identify, require
 from appliance.web.page_files import Page
-from appliance.web.payloads import Payload
+from appliance.web.payload_types import LivePayload, ReadyPayload
 from appliance.web.report import of_snapshot, state_of
 from appliance.web.respond import Respond, encode
 
@@ -42,11 +42,12 @@ def routes(vitals: Vitals, respond: Respond, page: Page, access: Access) -> list
         return respond(payload, status)
 
     async def live(request: web.Request) -> web.Response:
-        return respond({"live": True}, 200)
+        payload: LivePayload = {"live": True}
+        return respond(payload)
 
     async def ready(request: web.Request) -> web.Response:
         snapshot = vitals.snapshot()
-        payload: Payload = {"ready": snapshot.ready}
+        payload: ReadyPayload = {"ready": snapshot.ready}
         if sees_all(request):
             payload["canary"] = snapshot.canary.message
         return respond(payload, 200 if snapshot.ready else 503)

@@ -19,6 +19,13 @@ from appliance.web import kserve_tensors
 from appliance.web.form import OVERHEAD_BYTES
 from appliance.web.http_frames import HttpFrames, NoResult
 from appliance.web.identify import identify
+from appliance.web.payload_types import (
+    KserveModelPayload,
+    KserveReadyPayload,
+    KserveServerPayload,
+    LivePayload,
+    ReadyPayload,
+)
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -45,19 +52,21 @@ class Kserve:
         ]
 
     async def server(self, request: web.Request) -> web.Response:
-        about = {"name": "appliance", "version": __version__, "extensions": ["binary_tensor_data"]}
+        about: KserveServerPayload = {"name": "appliance", "version": __version__, "extensions": ["binary_tensor_data"]}
         return self.frames.respond(about)
 
     async def live(self, request: web.Request) -> web.Response:
-        return self.frames.respond({"live": True})
+        about: LivePayload = {"live": True}
+        return self.frames.respond(about)
 
     async def server_ready(self, request: web.Request) -> web.Response:
         ready = self.ready()
-        return self.frames.respond({"ready": ready}, 200 if ready else 503)
+        about: ReadyPayload = {"ready": ready}
+        return self.frames.respond(about, 200 if ready else 503)
 
     async def model(self, request: web.Request) -> web.Response:
         info = self._model(request)
-        about = {
+        about: KserveModelPayload = {
             "name": info.name,
             "platform": info.engine,
             "inputs": list(kserve_tensors.INPUTS),
@@ -67,7 +76,8 @@ class Kserve:
 
     async def model_ready(self, request: web.Request) -> web.Response:
         info, ready = self._model(request), self.ready()
-        return self.frames.respond({"name": info.name, "ready": ready}, 200 if ready else 503)
+        about: KserveReadyPayload = {"name": info.name, "ready": ready}
+        return self.frames.respond(about, 200 if ready else 503)
 
     async def infer(self, request: web.Request) -> web.Response:
         cameras = self.frames.cameras
@@ -89,7 +99,16 @@ class Kserve:
         return web.Response(body=answer, content_type="application/octet-stream", headers=headers)
 
     async def not_found(self, request: web.Request) -> web.Response:
-        return self.frames.refuse("not_found", "route not found; inference is POST /v2/models/MODEL/infer")
+        allowed: set[str] = set()
+        for resource in request.app.router.resources():
+            if resource is not request.match_info.route.resource:
+                allowed |= (await resource.resolve(request))[1]
+        if not allowed:
+            return self.frames.refuse("not_found", "route not found; inference is POST /v2/models/MODEL/infer")
+        methods = ", ".join(sorted(allowed))
+        response = self.frames.refuse("method_not_allowed", f"use {methods}")
+        response.headers["Allow"] = methods
+        return response
 
     def _model(self, request: web.Request) -> ModelInfo:
         """The active model, if the route names it."""

@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadFrame, did_you_mean
 from appliance.values import Detected, Size
+from appliance.web.payload_types import KserveAnswerPayload, KserveOutputPayload, KserveTensorPayload
 
 Parameters: TypeAlias = dict[str, bool | int | float | str]
-JsonObject: TypeAlias = dict[str, Any]
 
-INPUTS: tuple[JsonObject, ...] = (
+INPUTS: tuple[KserveTensorPayload, ...] = (
     {"name": "image", "datatype": "BYTES", "shape": [1]},
     {"name": "pixels", "datatype": "UINT8", "shape": [1, -1, -1, 3]},
 )
 """A request has one of these."""
-OUTPUTS: tuple[JsonObject, ...] = (
+OUTPUTS: tuple[KserveTensorPayload, ...] = (
     {"name": "boxes", "datatype": "FP32", "shape": [-1, 4]},
     {"name": "scores", "datatype": "FP32", "shape": [-1]},
     {"name": "class_ids", "datatype": "INT32", "shape": [-1]},
@@ -52,7 +52,7 @@ class InputTensor(msgspec.Struct):
     shape: list[int]
     datatype: str
     parameters: Parameters = {}
-    data: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class WantedOutput(msgspec.Struct):
@@ -195,12 +195,13 @@ def _outputs(request: InferRequest) -> tuple[tuple[str, bool], ...]:
 
 def write(asked: Asked, outcome: Detected) -> tuple[bytes, int | None]:
     """The body of a response, and the length of its JSON if binary data follows it."""
-    outputs, tail = [], b""
+    outputs: list[KserveOutputPayload] = []
+    tail = b""
     for name, binary in asked.outputs:
         values = _values(name, outcome)
         described = next(one for one in OUTPUTS if one["name"] == name)
         shape = [len(outcome.detections), *described["shape"][1:]]
-        output: JsonObject = {"name": name, "datatype": described["datatype"], "shape": shape}
+        output: KserveOutputPayload = {"name": name, "datatype": described["datatype"], "shape": shape}
         if binary:
             data = _as_bytes(described["datatype"], values)
             output["parameters"] = {"binary_data_size": len(data)}
@@ -208,7 +209,7 @@ def write(asked: Asked, outcome: Detected) -> tuple[bytes, int | None]:
         else:
             output["data"] = values
         outputs.append(output)
-    answer: JsonObject = {"model_name": outcome.model, "outputs": outputs}
+    answer: KserveAnswerPayload = {"model_name": outcome.model, "outputs": outputs}
     if asked.id:
         answer["id"] = asked.id
     header = msgspec.json.encode(answer)

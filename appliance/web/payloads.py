@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from appliance.values import (
@@ -19,27 +19,44 @@ from appliance.values import (
     Size,
     Skipped,
 )
+from appliance.web.payload_types import (
+    ColumnsPayload,
+    DetectionErrorPayload,
+    DetectionPayload,
+    LimitsPayload,
+    PicturePayload,
+    ReceiptPayload,
+    ResultsPayload,
+    SizePayload,
+    SkippedPayload,
+)
 
 Payload: TypeAlias = dict[str, Any]
+AnyPayload: TypeAlias = Mapping[str, Any]
+"""One of `payload_types`, or one without a type of its own."""
 
 
-def of_outcome(frame: Frame, outcome: Outcome) -> tuple[str, Payload]:
+def of_outcome(frame: Frame, outcome: Outcome) -> tuple[str, AnyPayload]:
     """The event for the outcome of a frame, and its payload."""
     if isinstance(outcome, Detected):
         return "detection_results", of_detected(frame, outcome)
     return of_refusal(frame.frame_id, outcome)
 
 
-def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str, Payload]:
+def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str, AnyPayload]:
     """The event for a frame without results, and its payload."""
     if isinstance(outcome, Failed):
-        return "detection_error", {"error": outcome.message, "code": outcome.code, "frame_id": frame_id}
-    return "frame_skipped", {
-        "frame_id": frame_id, "reason": outcome.reason.value, "retry_after": outcome.retry_after_s
-    }  # fmt: skip
+        error: DetectionErrorPayload = {"error": outcome.message, "code": outcome.code, "frame_id": frame_id}
+        return "detection_error", error
+    skipped: SkippedPayload = {
+        "frame_id": frame_id,
+        "reason": outcome.reason.value,
+        "retry_after": outcome.retry_after_s,
+    }
+    return "frame_skipped", skipped
 
 
-def of_detected(frame: Frame, outcome: Detected) -> Payload:
+def of_detected(frame: Frame, outcome: Detected) -> ResultsPayload:
     timing = outcome.timing
     return {
         "detections": [of_detection(detection) for detection in outcome.detections],
@@ -60,7 +77,7 @@ def of_detected(frame: Frame, outcome: Detected) -> Payload:
     }
 
 
-def of_picture(frame: Frame, reason: str) -> Payload:
+def of_picture(frame: Frame, reason: str) -> PicturePayload:
     """A picture that was not processed, and the reason of the limits that forbid it."""
     return {
         "camera": frame.camera,
@@ -71,11 +88,11 @@ def of_picture(frame: Frame, reason: str) -> Payload:
     }
 
 
-def of_detection(detection: Detection) -> Payload:
+def of_detection(detection: Detection) -> DetectionPayload:
     """The shape of Ultralytics' `Results.summary()`."""
     box = detection.box_px
     corners = detection.corners_px or ((box.x1, box.y1), (box.x2, box.y2))
-    payload: Payload = {
+    payload: DetectionPayload = {
         "name": detection.name,
         "class": detection.class_id,
         "confidence": round(detection.confidence, 5),
@@ -97,15 +114,15 @@ def of_detection(detection: Detection) -> Payload:
     return payload
 
 
-def _columns(points: Sequence[Point]) -> Payload:
+def _columns(points: Sequence[Point]) -> ColumnsPayload:
     return {"x": [round(x, 2) for x, _ in points], "y": [round(y, 2) for _, y in points]}
 
 
-def of_size(size: Size) -> Payload:
+def of_size(size: Size) -> SizePayload:
     return {"width": size.width, "height": size.height}
 
 
-def of_limits(limits: CameraLimits) -> Payload:
+def of_limits(limits: CameraLimits) -> LimitsPayload:
     return {
         "min_interval": limits.min_interval_s,
         "max_side": limits.max_side,
@@ -114,8 +131,8 @@ def of_limits(limits: CameraLimits) -> Payload:
     }
 
 
-def of_receipt(receipt: Receipt, limits: CameraLimits) -> Payload:
-    payload: Payload = {"status": receipt.status, "limits": of_limits(limits)}
+def of_receipt(receipt: Receipt, limits: CameraLimits) -> ReceiptPayload:
+    payload: ReceiptPayload = {"status": receipt.status, "limits": of_limits(limits)}
     if receipt.reason is not None:
         payload["reason"] = receipt.reason
     if receipt.retry_after_s is not None:

@@ -25,6 +25,9 @@ ROUTES: Mapping[str, May | None] = {
     "/actions/support_bundle": May.OPERATE,
     "/actions/{name}": May.OPERATE,
     "/session": None,  # signs in and out, and asks for a token itself
+    # The same on every device of a version.
+    "/openapi.json": None,
+    "/asyncapi.json": None,
     "/.well-known/security.txt": None,  # whom to tell about a weakness; made to be read by strangers
     # `/health` gives strangers what `access.health` allows.
     "/health": None,
@@ -59,6 +62,15 @@ ROUTES: Mapping[str, May | None] = {
     "/v2/models/{model}/infer": None,  # asks for May.DETECT, or the camera's own token
     "/v2{path}": None,  # not found
 }
+
+SELF_CHECKED: Mapping[str, frozenset[May]] = {
+    "/detect": frozenset({May.DETECT, May.SEND}),
+    "/v1/vision/detection": frozenset({May.DETECT, May.SEND}),
+    "/v1/vision/custom/{model}": frozenset({May.DETECT, May.SEND}),
+    "/v1/vision/custom/list": frozenset({May.DETECT}),
+    "/v2/models/{model}/infer": frozenset({May.DETECT, May.SEND}),
+}
+"""Routes that check the permission themselves: one of these, with May.SEND only under the camera's own name."""
 
 EVENTS: Mapping[str, May] = {
     "process_frame": May.SEND,

@@ -24,11 +24,11 @@ from appliance.events.outbox import EventOutbox
 from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
 from appliance.vision.pictures import Pictures
 from appliance.web import payloads
-from appliance.web.payloads import Payload
+from appliance.web.payloads import AnyPayload
 
 log = logging.getLogger(__name__)
 
-Emit = Callable[[str, Payload, str], Awaitable[None]]
+Emit = Callable[[str, AnyPayload, str], Awaitable[None]]
 """Passes an event and its payload to the transport of a client (its sid)."""
 
 Backlog = Callable[[str], int]
@@ -50,10 +50,10 @@ _RETRY_S = 0.02
 @dataclass(slots=True)
 class _Client:
     camera: str
-    outbox: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
-    skips: deque[tuple[str, Payload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    outbox: deque[tuple[str, AnyPayload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
+    skips: deque[tuple[str, AnyPayload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
     """Sent after everything else, so that the skips of a flooding camera do not push its results out of the outbox."""
-    limits: Payload | None = None
+    limits: AnyPayload | None = None
     """A state, not an event: only the latest is sent, before other events, and it is never dropped."""
     events: EventOutbox = field(default_factory=lambda: EventOutbox(_EVENTS_IN_OUTBOX))
     """Events of its subscriptions, sent before results, so that results never push them out."""
@@ -181,7 +181,7 @@ class Publisher:
             self._pictures.put(frame.camera, frame)
             self._to_subscribers(frame, "picture", payloads.of_picture(frame, reason))
 
-    def _to_subscribers(self, frame: Frame, event: str, payload: Payload) -> None:
+    def _to_subscribers(self, frame: Frame, event: str, payload: AnyPayload) -> None:
         for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
             if sid != frame.sender:
                 self.post(sid, event, payload)
@@ -217,7 +217,7 @@ class Publisher:
         self._pending.add(sid)
         self._posted.set()
 
-    def post(self, sid: str, event: str, payload: Payload) -> None:
+    def post(self, sid: str, event: str, payload: AnyPayload) -> None:
         """Put an event into a client's outbox. Does nothing if the client is not connected."""
         client = self._clients.get(sid)
         if client is None:
@@ -281,7 +281,7 @@ class Publisher:
         self._pending.discard(sid)
 
 
-def _take_next(client: _Client) -> tuple[str, Payload] | None:
+def _take_next(client: _Client) -> tuple[str, AnyPayload] | None:
     """Remove and return what a client gets next; None: nothing waits."""
     if not _greets_next(client):
         if client.limits is not None:

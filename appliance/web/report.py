@@ -1,4 +1,4 @@
-"""Convert a snapshot of the device's state to the JSON of `/health` (docs/health.schema.json)."""
+"""Convert a snapshot of the device's state to the JSON of `/health` (schemas/health.schema.json)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.web.payloads import Payload
+from appliance.web.payloads import AnyPayload
 
 
 class Respond:
@@ -16,7 +16,7 @@ class Respond:
     def __init__(self, *, compression: bool, compression_min_bytes: int) -> None:
         self._compression, self._min_bytes = compression, compression_min_bytes
 
-    def __call__(self, payload: Payload, status: int = 200) -> web.Response:
+    def __call__(self, payload: AnyPayload, status: int = 200) -> web.Response:
         return self.encoded(encode(payload), status)
 
     def encoded(self, body: bytes, status: int = 200) -> web.Response:

@@ -10,7 +10,7 @@ from appliance.identity.roles import Identity
 from appliance.identity.sessions import LONGEST_S
 from appliance.web.authenticator import COOKIE, Authenticator
 from appliance.web.identify import identify
-from appliance.web.payloads import Payload
+from appliance.web.payload_types import SessionPayload, SignedOutPayload
 from appliance.web.respond import Respond
 
 _MOST_BYTES = 2000
@@ -52,14 +52,15 @@ def routes(authenticator: Authenticator, audit: Audit, respond: Respond) -> list
 
     async def sign_out(request: web.Request) -> web.Response:
         authenticator.sessions.close(request.cookies.get(COOKIE, ""))
-        response = respond({"status": "signed_out"}, 200)
+        answer: SignedOutPayload = {"status": "signed_out"}
+        response = respond(answer)
         response.del_cookie(COOKIE, httponly=True, samesite="Strict")
         return response
 
     return [web.get("/session", show), web.post("/session", sign_in), web.delete("/session", sign_out)]
 
 
-def _of(who: Identity) -> Payload:
+def _of(who: Identity) -> SessionPayload:
     return {
         "name": who.name,
         "role": who.role.value if who.role else None,

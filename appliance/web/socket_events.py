@@ -30,7 +30,8 @@ from appliance.web.authenticator import text_of
 from appliance.web.connections import Connections
 from appliance.web.frame_parser import FrameParser, frame_id_of
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
-from appliance.web.payloads import Payload
+from appliance.web.payload_types import ConnectedPayload, SubscribeReceiptPayload
+from appliance.web.payloads import AnyPayload
 from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
 from appliance.web.refusals import RefusalThrottle, refusal
 from appliance.web.socket_server import SocketOptions
@@ -47,13 +48,13 @@ _TOO_MANY_SUBSCRIPTIONS = (
     f"at most {MAX_SUBSCRIPTIONS} cameras per client, and {MAX_SUBSCRIPTIONS_IN_TOTAL} for all clients together; "
     "subscribe to '*'"
 )
-_BAD_CAMERAS: Payload = {
+_BAD_CAMERAS: SubscribeReceiptPayload = {
     "status": "error",
     "reason": 'option_invalid: send {"cameras": ["gate", …]} or {"cameras": "*"}',
 }
 
 
-EventHandler = Callable[..., Awaitable[Payload | None]]
+EventHandler = Callable[..., Awaitable[AnyPayload | None]]
 
 
 class SocketEvents:
@@ -88,7 +89,7 @@ class SocketEvents:
     def _guarded(self, handler: EventHandler) -> EventHandler:
         """Wrap a handler: its failure is logged and answered, and the connection stays open."""
 
-        async def run(sid: str, *arguments: Any) -> Payload | None:
+        async def run(sid: str, *arguments: Any) -> AnyPayload | None:
             try:
                 return await handler(sid, *arguments)
             except Exception:
@@ -129,7 +130,7 @@ class SocketEvents:
         # A client without a name may be a viewer; it becomes a camera with its first frame.
         limits = self._pace.join(camera) if arrival.named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
-        connected: Payload = {
+        connected: ConnectedPayload = {
             "status": "connected",
             "compression": self._options.compression,
             "camera": camera,
@@ -150,7 +151,7 @@ class SocketEvents:
             reason = reason or "no reason given"
             log.info("%s disconnected (%s)", _described(sid, camera), reason, extra={"camera": camera})
 
-    async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> Payload | None:
+    async def process_frame(self, sid: str, payload: Any = None, *more: Any) -> AnyPayload | None:
         await self._publisher.wait_until_read(sid)
         camera = self._publisher.camera_of(sid)
         if camera is None:
@@ -184,16 +185,16 @@ class SocketEvents:
                 frame = await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
                 self._publisher.show(frame, self._pace.limits.reason)
 
-    def _refuse(self, sid: str, camera: str, payload: Any, number: int, refusal: Failed | Skipped) -> Payload:
+    def _refuse(self, sid: str, camera: str, payload: Any, number: int, refusal: Failed | Skipped) -> AnyPayload:
         frame_id = frame_id_of(payload)
         self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
-    async def unknown(self, sid: str, name: str, *_: Any) -> Payload:
+    async def unknown(self, sid: str, name: str, *_: Any) -> AnyPayload:
         hint = did_you_mean(name[:64], EVENTS) or f"; known events: {', '.join(EVENTS)}"
         return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
 
-    async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
+    async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> SubscribeReceiptPayload:
         if not self._arrivals.may(sid, May.VIEW):
             return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload) if not more else None
@@ -204,10 +205,12 @@ class SocketEvents:
         after = payload.get("after") if isinstance(payload, Mapping) else None
         recall = self._feed.recall(lambda camera: EVERY in cameras or camera in cameras, after)
         self._publisher.catch_up(sid, recall)
-        resumed = {} if after is None else {"resumed": recall.resumed}
-        return {"status": "subscribed", "cameras": sorted(cameras), **resumed}
+        receipt: SubscribeReceiptPayload = {"status": "subscribed", "cameras": sorted(cameras)}
+        if after is not None:
+            receipt["resumed"] = recall.resumed
+        return receipt
 
-    async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> Payload:
+    async def unsubscribe(self, sid: str, payload: Any = None, *more: Any) -> SubscribeReceiptPayload:
         if not self._arrivals.may(sid, May.VIEW):
             return {"status": "error", "reason": "unauthorized"}
         cameras = _cameras(payload) if not more else None

@@ -8,7 +8,7 @@ from typing import Any
 import socketio
 
 from appliance.web.packets import Json, packet_class
-from appliance.web.payloads import Payload
+from appliance.web.payloads import AnyPayload
 
 TRANSPORT_FACTOR = 3
 """The transport accepts messages this many times larger than the largest frame. A frame that is slightly too large
@@ -47,7 +47,7 @@ def make_server(options: SocketOptions) -> Any:
 def delivery_through(server: Any) -> tuple[Any, Any]:
     """The functions that the publisher sends with: (emit, backlog)."""
 
-    async def emit(event: str, payload: Payload, sid: str) -> None:
+    async def emit(event: str, payload: AnyPayload, sid: str) -> None:
         await server.emit(event, payload, to=sid)
 
     def backlog(sid: str) -> int:

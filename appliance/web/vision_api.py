@@ -16,7 +16,7 @@ from appliance.values import BIG_BYTES, Detected
 from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.http_frames import HttpFrames
 from appliance.web.identify import identify
-from appliance.web.payloads import Payload
+from appliance.web.payload_types import DeepStackPayload, DeepStackStatusPayload, PredictionPayload
 
 _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients rely on."""
@@ -93,18 +93,24 @@ class VisionApi:
         return response
 
     async def list_models(self, request: web.Request) -> web.Response:
+        return await self.frames.guarded(request, self._list_models)
+
+    async def _list_models(self, request: web.Request) -> web.Response:
         key = request.query.get("api_key", "")
         if not key and request.content_type.startswith("multipart/") and (request.content_length or 0) <= _SMALL_FORM:
             key = _text(await self._read(request), "api_key")
         self.frames.cameras.check(request, identify(request), key)
         network = self.frames.detector.network
-        return self.frames.respond({"success": True, "models": [network.info.name] if network else []}, 200)
+        answer: DeepStackStatusPayload = {"success": True, "models": [network.info.name] if network else []}
+        return self.frames.respond(answer)
 
     async def ping(self, request: web.Request) -> web.Response:
-        return self.frames.respond({"success": True, "message": "pong"}, 200)
+        answer: DeepStackStatusPayload = {"success": True, "message": "pong"}
+        return self.frames.respond(answer)
 
     async def version(self, request: web.Request) -> web.Response:
-        return self.frames.respond({"success": True, "message": __version__, "version": __version__}, 200)
+        answer: DeepStackStatusPayload = {"success": True, "message": __version__, "version": __version__}
+        return self.frames.respond(answer)
 
     async def update_available(self, request: web.Request) -> web.Response:
         return self.frames.respond(
@@ -128,8 +134,8 @@ class VisionApi:
         return fields | form
 
 
-def _payload(outcome: Detected, detector: Detector) -> Payload:
-    predictions = [
+def _payload(outcome: Detected, detector: Detector) -> DeepStackPayload:
+    predictions: list[PredictionPayload] = [
         {
             "confidence": round(detection.confidence, 5),
             "label": detection.name,

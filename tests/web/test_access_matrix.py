@@ -25,14 +25,7 @@ from tests.web.requests import picture
 
 FROM_ELSEWHERE = {"X-Forwarded-For": "192.168.1.77"}
 """Makes a request from this machine one of a stranger."""
-SELF_CHECKED = {
-    "/detect": {May.DETECT, May.SEND},
-    "/v2/models/{model}/infer": {May.DETECT, May.SEND},
-    "/v1/vision/detection": {May.DETECT, May.SEND},  # with May.SEND only under the camera's own name
-    "/v1/vision/custom/{model}": {May.DETECT, May.SEND},
-    "/v1/vision/custom/list": {May.DETECT},
-}
-"""Routes that check the permission themselves, and which: any of these."""
+SELF_CHECKED = policy.SELF_CHECKED
 CALLERS = (*Role, None)
 
 

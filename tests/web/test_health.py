@@ -8,6 +8,7 @@ import json
 import re
 import time
 import tracemalloc
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.web.camera import camera
 from tests.web.health_rig import EVERYTHING, WALL_S, HealthRig
 from tests.web.requests import get, is_limits, picture
 
-DOCS = Path(__file__).parents[2] / "docs"
+SCHEMAS = files("appliance.web") / "schemas"
 
 
 def strict(schema: Any) -> Any:
@@ -40,7 +41,7 @@ def strict(schema: Any) -> Any:
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
-    schema = strict(json.loads((DOCS / name).read_text(encoding="utf-8")))
+    schema = strict(json.loads((SCHEMAS / name).read_text(encoding="utf-8")))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 

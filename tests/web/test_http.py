@@ -93,6 +93,15 @@ async def test_without_the_api_key_nothing_is_detected(serve: Serve, given: dict
         assert (status, answer["success"]) == (200, True)
 
 
+async def test_a_malformed_form_for_the_list_of_models_is_refused(live: Running) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    async with (
+        aiohttp.ClientSession(live.url, headers=headers) as session,
+        session.post("/v1/vision/custom/list") as answer,
+    ):
+        assert (answer.status, (await answer.json())["code"]) == (400, "frame_type")
+
+
 async def test_models_are_listed_and_have_their_own_route(live: Running) -> None:
     async with aiohttp.ClientSession(live.url) as session:
         async with session.post("/v1/vision/custom/list") as listed:

@@ -186,10 +186,16 @@ async def test_a_body_beyond_the_limit_is_refused(infers: Running) -> None:
         assert (answer.status, (await answer.json())["code"]) == (413, "frame_too_large")
 
 
-@pytest.mark.parametrize("path", ["/v2/", "/v2/models", "/v2/models/fake/versions/1", "/v2/models/fake/infer"])
+@pytest.mark.parametrize("path", ["/v2/", "/v2/models", "/v2/models/fake/versions/1"])
 async def test_an_unknown_route_says_how_to_infer(infers: Running, path: str) -> None:
     async with aiohttp.ClientSession(infers.url) as session, session.get(path) as answer:
         assert (answer.status, (await answer.json())["code"]) == (404, "not_found")
+
+
+async def test_a_wrong_method_is_refused_with_the_right_one(infers: Running) -> None:
+    async with aiohttp.ClientSession(infers.url) as session, session.get("/v2/models/fake/infer") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert (await answer.json())["code"] == "method_not_allowed"
 
 
 def test_a_long_array_of_numbers_is_read_without_a_loss() -> None:

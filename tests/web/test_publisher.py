@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ class Transport:
         self.stuck: set[str] = set()
         self.unread: Counter[str] = Counter()
 
-    async def emit(self, event: str, payload: dict[str, Any], sid: str) -> None:
+    async def emit(self, event: str, payload: Mapping[str, Any], sid: str) -> None:
         self.sent.append((sid, event, payload))
         if sid in self.stuck:
             self.unread[sid] += 1
@@ -253,7 +253,7 @@ async def test_a_camera_that_disconnects_during_inference_leaves_no_picture() ->
 async def test_a_failing_transport_affects_only_its_own_client() -> None:
     transport = Transport()
 
-    async def emit(event: str, payload: dict[str, Any], sid: str) -> None:
+    async def emit(event: str, payload: Mapping[str, Any], sid: str) -> None:
         if sid == "bad":
             raise ConnectionResetError("gone in the middle")
         await transport.emit(event, payload, sid)

@@ -6,7 +6,9 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from appliance.events.feed import Occupancy
 from appliance.values import UpdateView
@@ -26,11 +28,50 @@ class CameraPlan:
     label: str = ""
 
 
-def device_state(snapshot: Snapshot) -> dict[str, Any]:
+class UpdateState(TypedDict):
+    """The state of Home Assistant's update entity; it accepts no other keys."""
+
+    installed_version: str
+    latest_version: str
+    release_summary: str
+    in_progress: bool
+
+
+class _DeviceState(TypedDict):
+    status: Annotated[str, Meta(description="ok, degraded or critical")]
+    findings: list[str]
+    temperature: Annotated[float | None, Meta(description="Of the SoC, °C")]
+    throttled: bool
+    cooling_state: int
+    memory_available: Annotated[int | None, Meta(description="bytes")]
+    rate: Annotated[float, Meta(description="Frames per second of all cameras")]
+    latency: Annotated[float | None, Meta(description="ms")]
+    cameras: Annotated[int, Meta(description="Cameras that are sending")]
+    model: str | None
+
+
+class DeviceState(_DeviceState, total=False):
+    """The state of the device; unknown values are null."""
+
+    update: Annotated[UpdateState, Meta(description="Where updates can be installed")]
+
+
+class CameraState(TypedDict):
+    """The state of a camera."""
+
+    last_seen: Annotated[str | None, Meta(description="ISO 8601")]
+    problem: Annotated[bool, Meta(description="It is silent for longer than usual")]
+    rate: float
+    min_interval: Annotated[float | None, Meta(description="The limit that it was given, s")]
+    classes: Annotated[dict[str, int], Meta(description="Objects that are present, by class")]
+    zones: dict[str, dict[str, int]]
+
+
+def device_state(snapshot: Snapshot) -> DeviceState:
     """The state of the device; unknown values are null."""
     reading, power = snapshot.reading, snapshot.reading.power
     latencies = [one.latency_ms for one in snapshot.cameras.values() if one.latency_ms is not None]
-    return {
+    state: DeviceState = {
         "status": snapshot.status,
         "findings": [finding.what for finding in snapshot.findings],
         "temperature": reading.thermal.soc_temp_c,
@@ -41,12 +82,13 @@ def device_state(snapshot: Snapshot) -> dict[str, Any]:
         "latency": round(fmean(latencies), 1) if latencies else None,
         "cameras": sum(one.received_fps > 0 for one in snapshot.cameras.values()),
         "model": snapshot.engine.model.name if snapshot.engine.model else None,
-        **({"update": update_state(snapshot.update)} if snapshot.update else {}),
     }
+    if snapshot.update:
+        state["update"] = update_state(snapshot.update)
+    return state
 
 
-def update_state(update: UpdateView) -> dict[str, Any]:
-    """The state of Home Assistant's update entity; it accepts no other keys."""
+def update_state(update: UpdateView) -> UpdateState:
     return {
         "installed_version": update.installed,
         "latest_version": update.latest,
@@ -55,7 +97,7 @@ def update_state(update: UpdateView) -> dict[str, Any]:
     }
 
 
-def camera_state(plan: CameraPlan, snapshot: Snapshot, occupancy: Occupancy) -> dict[str, Any]:
+def camera_state(plan: CameraPlan, snapshot: Snapshot, occupancy: Occupancy) -> CameraState:
     """The state of a camera. `classes` and `zones` count the objects in front of it now."""
     known, stats = snapshot.known_cameras.get(plan.name), snapshot.cameras.get(plan.name)
     last_at_s = known.last_at_s if known else None
