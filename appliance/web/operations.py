@@ -31,8 +31,8 @@ from appliance.web.session import SignIn
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 _BINARY = "application/octet-stream"
-Areas = Annotated[dict[str, dict[str, Any]], Meta(description="`zones` and `masks`, each by name")]
-Offer = Annotated[dict[str, Any], Meta(description="`actions`: the names of those that the caller may do now")]
+AreasByKind = Annotated[dict[str, dict[str, Any]], Meta(description="`zones` and `masks`, each by name")]
+OfferedActions = Annotated[dict[str, Any], Meta(description="`actions`: the names of those that the caller may do now")]
 _Number01 = Annotated[float, Meta(ge=0, le=1)]
 _CAMERA: Mapping[str, Any] = {"camera": Annotated[str, Meta(description="Which camera this is; also X-Camera")]}
 
@@ -104,7 +104,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/metrics"): Operation("Metrics for Prometheus", media=("text/plain",)),
     ("GET", "/cameras/{key}/latest.jpg"): Operation("The latest picture of a camera", media=PICTURES[:3]),
-    ("GET", "/cameras/{camera}/areas"): Operation("The zones and masks of a camera", Areas),
+    ("GET", "/cameras/{camera}/areas"): Operation("The zones and masks of a camera", AreasByKind),
     ("GET", "/events/{key}/picture.jpg"): Operation("The best picture of an event", media=PICTURES[:3]),
     ("POST", "/detect"): Operation(
         "Detect objects in one picture",
@@ -142,7 +142,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/session"): Operation("Who the caller is", SessionPayload),
     ("POST", "/session"): Operation("Sign in: sets a cookie", SessionPayload, body=SignIn),
     ("DELETE", "/session"): Operation("Sign out", SignedOutPayload),
-    ("GET", "/actions"): Operation("What the caller may do", Offer),
+    ("GET", "/actions"): Operation("What the caller may do", OfferedActions),
     ("POST", "/actions/{name}"): Operation("Do it", dict[str, Any], body=ACTION),
     ("GET", "/actions/log"): Operation("The last lines of the log", media=("text/plain",)),
     ("GET", "/actions/audit"): Operation("What was done, and by whom", AuditPayload),
