@@ -17,6 +17,7 @@ GROUP = "appliance.engines"
 _INCLUDED = {
     "openvino": "appliance.engines.openvino:OpenVINOEngine",
     "onnxruntime": "appliance.engines.onnxruntime:OnnxRuntimeEngine",
+    "mnn": "appliance.engines.mnn.engine:MnnEngine",
     "tensorrt": "appliance.engines.tensorrt.engine:TensorRTEngine",
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.errors import ModelError
+from appliance.engines.mnn import convert as mnn
+from appliance.errors import EngineError, ModelError
 from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
@@ -25,7 +28,8 @@ def build(
     """Write an ONNX file as a bundle: OpenVINO IR with FP16 weights, and a manifest.
 
     `keep_source`: also store the file as source.onnx. `keep_onnx`: also store it as model.onnx, for engines that read
-    ONNX. `dynamic`: reject a network with a fixed input size. The folder appears complete or not at all.
+    ONNX, and as model.mnn where MNN is installed. `dynamic`: reject a network with a fixed input size. The folder
+    appears complete or not at all.
     """
     import openvino
 
@@ -43,6 +47,14 @@ def build(
             shutil.copyfile(onnx, fresh / "source.onnx")
         if keep_onnx:
             shutil.copyfile(onnx, fresh / "model.onnx")
+            _add_mnn(onnx, fresh / f"model{mnn.SUFFIX}")
         tools = {"openvino": openvino.get_version()}
         bundles.write_manifest(replace(draft, network=fresh / "model.xml", source=source, tools=tools))
     return bundles.read(folder)
+
+
+def _add_mnn(onnx: Path, target: Path) -> None:
+    """Convert the network for MNN if that is installed and supports it; otherwise leave it to other engines."""
+    if importlib.util.find_spec("MNN") is not None:
+        with contextlib.suppress(EngineError):
+            mnn.convert(onnx, target)

@@ -30,6 +30,19 @@ class TestOnnxRuntime(EngineContract):
         return registry.create("onnxruntime", network, hint=self.hint)
 
 
+@pytest.mark.parametrize("hint", ["throughput", "latency"], scope="class")
+class TestMnn(EngineContract):
+    hint = "throughput"
+
+    @pytest.fixture(autouse=True)
+    def _hint(self, hint: str) -> None:
+        self.hint = hint
+
+    def make(self, network: Path) -> Engine:
+        pytest.importorskip("MNN", reason="NOT TESTED: the extra `mnn` is not installed")
+        return registry.create("mnn", network, precision="f32", hint=self.hint)
+
+
 class TestFake(EngineContract):
     computes = False
 

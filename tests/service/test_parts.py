@@ -57,11 +57,11 @@ def test_without_a_driver_openvino_is_used(models: Path, monkeypatch: pytest.Mon
     assert network.lacks.code == "engine_device_missing"
 
 
-@pytest.mark.parametrize("kind", ["onnxruntime", "tensorrt"])
-def test_for_a_model_without_an_onnx_file_openvino_is_used(models: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "files"), [("onnxruntime", ".onnx"), ("mnn", ".mnn or .onnx"), ("tensorrt", ".onnx")])
+def test_for_a_model_without_an_onnx_file_openvino_is_used(models: Path, kind: str, files: str) -> None:
     network = loading.load_to_serve(settings(models, "yard", kind))
     assert network.info.engine == "openvino"
-    assert "yard has no .onnx file" in str(network.lacks)
+    assert f"yard has no {files} file" in str(network.lacks)
 
 
 def test_the_failed_engine_is_not_kept_in_memory(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

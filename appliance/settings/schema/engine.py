@@ -17,7 +17,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             pattern=r"^[a-z][a-z0-9_-]*$",
             extra={FORM: "the name of an engine in lower case, such as openvino"},
-            description="Inference engine: openvino, onnxruntime, tensorrt, or one that another package provides.",
+            description="Inference engine: openvino, onnxruntime, mnn, tensorrt, or one that another package provides.",
         ),
     ] = "openvino"
     device: Annotated[
