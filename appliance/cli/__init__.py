@@ -7,6 +7,8 @@ do about them.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 
 from appliance import __version__
@@ -37,7 +39,25 @@ __all__ = ["EXIT_CODES", "main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. Whatever fails ends it with one line."""
+    _open_closed_streams()
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()  # what cannot be written shows here, not after the exit code is fixed
+    except BrokenPipeError:
+        _discard_output()
+        return OK
+    except OSError as error:
+        _discard_output()
+        where = f"{error.filename}: " if error.filename else "cannot write the output: "
+        return complain(f"{where}{error.strerror or error}", FAILED)
+    except KeyboardInterrupt:
+        return OK
+
+
+def _run(argv: list[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -48,11 +68,21 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f"{error}{hint}", NO_MODEL)
     except ApplianceError as error:
         return complain(error, FAILED)
-    except KeyboardInterrupt:
-        return OK
-    except BrokenPipeError:
-        sys.stderr.close()
-        return OK
+
+
+def _open_closed_streams() -> None:
+    """Replace streams that were closed before the start (`>&-`): Python has None in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
+
+
+def _discard_output() -> None:
+    """Drop what nobody reads, or Python complains about it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _parser() -> argparse.ArgumentParser:
