@@ -70,6 +70,8 @@ class Detection:
     """The corners of a rotated bounding box, in order around it; `box_px` is the upright box that encloses it."""
     zones: tuple[str, ...] | None = None
     """The zones that the object stands in; None: its camera has none."""
+    age_s: float = 0.0
+    """Time since it was found, if this frame's inference did not cover its place."""
 
 
 Outline: TypeAlias = tuple[Point, ...]
@@ -190,6 +192,8 @@ class Detected:
     model: str
     timing: Timing
     cached: Cached = False
+    regions: tuple[Box, ...] = ()
+    """The parts of the picture that inference ran on, in its pixels; empty: the whole picture, once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow import scene_gate
 from appliance.flow.core_boost import CoreBoost
+from appliance.flow.crops.crops import Crops, Views
 from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.sizes import Sizes
-from appliance.ports import Clock, Engine
-from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
+from appliance.ports import Clock, Engine, Raw, Tensor
+from appliance.values import Box, Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
 from appliance.vision import letterbox, view
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
 from appliance.vision.heads import Reader
-from appliance.vision.letterbox import Placing
+from appliance.vision.letterbox import Letterbox, Placing
 from appliance.vision.thumbnail import Cells
+from appliance.vision.window import PicturePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class Inference:
 
     `refresh_s`: how long the scene gate may repeat an answer; None: no scene gate. `core_boost`: decides which frames
     get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
-    limit. `decoder`: where they are decoded; None: on the calling thread.
+    limit. `decoder`: where they are decoded; None: on the calling thread. `crops`: decides where to look at a picture's
+    own detail; None: every frame runs as a whole.
     """
 
     def __init__(
@@ -93,8 +97,10 @@ class Inference:
         core_boost: CoreBoost | None = None,
         admission: Admission | None = None,
         decoder: Decoder | None = None,
+        crops: Crops | None = None,
     ) -> None:
         self.network = network
+        self._crops = crops
         self._decoder = decoder or OwnThread()
         self._core_boost = core_boost
         self._admission = admission or Admission()
@@ -146,39 +152,76 @@ class Inference:
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
         place = letterbox.fit(frame.picture.size, size, network.placing)
-        with self._admission.admitted(frame.picture, place.inner):
-            cells = self._decoder.mean_colours(frame.picture) if self._refresh_s is not None else None
-            if cells is not None:
-                cells = view.unmasked(frame.wanted.view, cells)
+        crop = self._crop_size(frame, size, max_side)
+        with self._admission.admitted(frame.picture, frame.picture.size if crop else place.inner):
+            thumb = self._decoder.mean_colours(frame.picture) if self._refresh_s is not None or crop else None
+            cells = view.unmasked(frame.wanted.view, thumb) if thumb is not None and self._refresh_s else None
             if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
                 timing = _timing(frame, started_s, self._clock(), 0.0)
                 if picture is not None:
                     picture.repeated(started_s, bool(np.array_equal(cells, last.cells)))
                 return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
-            tensor = self._decoder.load(frame.picture, place)
+            views = self._views(frame, thumb, size, crop, max_side)
+            windows = views.windows if views is not None else (PicturePart(0, 0, place),)
+            tensors = self._load(frame, windows)
         decoded_s = self._clock()
         with self._slot:
             infer_started_s = self._clock()
-            alone = self._core_boost is not None and self._core_boost.alone()
-            all_cores = alone and self._gets_all_cores(size)
-            found = network.engine.infer(
-                tensor, lambda raw: network.reader.read(raw, place, frame.wanted), all_cores=all_cores
-            )
+            found = self._infer(tensors, windows, frame.wanted)
         done_s = self._clock()
-        if alone and self._core_boost is not None:
-            self._core_boost.record(size, all_cores, done_s - infer_started_s)
 
-        if picture is not None:
+        if picture is not None and windows[0].place == place:
             rows, columns = (
                 slice(place.top, place.top + place.inner.height),
                 slice(place.left, place.left + place.inner.width),
             )
-            picture.look(tensor[rows, columns], started_s)
-        found = view.apply(frame.wanted.view, found, frame.picture.size)
+            picture.look(tensors[0][rows, columns], started_s)
+        merged: tuple[Detection, ...] = found[0]
+        regions: tuple[Box, ...] = ()
+        if views is not None and self._crops is not None:
+            merged, regions = self._crops.conclude(frame, views, found), views.regions
+        merged = view.apply(frame.wanted.view, merged, frame.picture.size)
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
-        answer = Detected(found, frame.picture.size, size, network.info.name, timing)
+        answer = Detected(
+            merged, frame.picture.size, windows[0].place.outer, network.info.name, timing, regions=regions
+        )  # fmt: skip
         scene = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
         return Answer(answer, done_s - infer_started_s, scene)
+
+    def _crop_size(self, frame: Frame, whole: Size, max_side: int) -> Size | None:
+        """The input size of crops of this frame; None: it runs as a whole."""
+        sizes = self.network.sizes
+        if self._crops is None or sizes.scarce:
+            return None
+        crop = sizes.best(frame.picture.size, max_side // 2)
+        return crop if self._crops.applies(frame, whole, crop) else None
+
+    def _views(self, frame: Frame, thumb: Cells | None, whole: Size, crop: Size | None, max_side: int) -> Views | None:
+        """What to look at in this frame; None: the whole picture."""
+        if self._crops is None or crop is None or thumb is None:
+            return None
+        self.network.sizes.choose(frame.picture.size, max_side // 2)
+        return self._crops.plan(frame, thumb, whole, crop, audits=not self.sparing)
+
+    def _load(self, frame: Frame, windows: tuple[PicturePart, ...]) -> list[Tensor]:
+        if len(windows) == 1 and windows[0].is_whole(frame.picture.size):
+            return [self._decoder.load(frame.picture, windows[0].place)]
+        return self._decoder.load_windows(frame.picture, windows)
+
+    def _infer(
+        self, tensors: list[Tensor], windows: tuple[PicturePart, ...], wanted: ResultFilter
+    ) -> list[tuple[Detection, ...]]:
+        """Infer each window's tensor, one after the other: a frame never takes more than one slot of the engine."""
+        network, found = self.network, []
+        for tensor, window in zip(tensors, windows, strict=True):
+            started_s, size, place = self._clock(), window.place.outer, window.place
+            alone = self._core_boost is not None and self._core_boost.alone()
+            all_cores = alone and self._gets_all_cores(size)
+            read = partial(_read, network.reader, place, wanted)
+            found.append(network.engine.infer(tensor, read, all_cores=all_cores))
+            if alone and self._core_boost is not None:
+                self._core_boost.record(size, all_cores, self._clock() - started_s)
+        return found
 
     def _gets_all_cores(self, size: Size) -> bool:
         """Whether a frame that is alone gets all cores; starts the compilation this needs in the background."""
@@ -193,12 +236,17 @@ class Inference:
     def _unchanged(self, last: LastScene, frame: Frame, size: Size, cells: Cells, now_s: float) -> bool:
         """Whether the last answer applies to this frame too: same request, and no change in the scene."""
         answer = last.answer
-        request = (last.wanted, answer.input_size, answer.image_size)
+        input_size = size if answer.regions else answer.input_size
+        request = (last.wanted, input_size, answer.image_size)
         if request != (frame.wanted, size, frame.picture.size) or last.model is not self.network.info:
             return False
         if self._refresh_s is None or now_s - last.at_s >= self._refresh_s:
             return False
         return scene_gate.compare(last.cells, cells).strongest < 1
+
+
+def _read(reader: Reader, place: Letterbox, wanted: ResultFilter, raw: Raw) -> tuple[Detection, ...]:
+    return reader.read(raw, place, wanted)
 
 
 def _timing(frame: Frame, started_s: float, decoded_s: float, infer_s: float) -> Timing:

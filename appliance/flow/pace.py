@@ -27,7 +27,10 @@ _MOST_SLACK = 2.0
 
 
 class Pace:
-    """Computes each camera's limits from the device's limits and the measured cost of a frame."""
+    """Computes each camera's limits from the device's limits and the measured cost of a frame.
+
+    `detail`: longest useful side of a picture, relative to the network's input.
+    """
 
     def __init__(
         self,
@@ -38,8 +41,10 @@ class Pace:
         jpeg_quality: int,
         clock: Clock,
         refused_interval_s: float = 10.0,
+        detail: int = 1,
     ) -> None:
         self.limits = limits
+        self._detail = detail
         self.use = _FIRST_USE
         """Part of the engine to allocate; adapts to how long frames of obeying cameras wait."""
         self.slack = 1.0
@@ -201,7 +206,7 @@ class Pace:
         reason = self.limits.reason
         if reason == "normal" and interval_s > floor_s:
             reason = "fair_share"
-        return CameraLimits(round(interval_s, 4), self.limits.max_side, self._jpeg_quality, reason)
+        return CameraLimits(round(interval_s, 4), self.limits.max_side * self._detail, self._jpeg_quality, reason)
 
     def _floor(self, camera: Camera) -> float:
         return max(self.limits.min_interval_s, camera.policy.min_interval_s)

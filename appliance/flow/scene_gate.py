@@ -97,3 +97,16 @@ def _light_from_halves(reference: Cells, now: Cells) -> tuple[float, float]:
         return 1.0, float(np.median(now - reference))
     gain = (high_now - low_now) / (high - low)
     return gain, low_now - gain * low
+
+
+def relit(reference: Cells, now: Cells) -> Cells | None:
+    """The reference in the light of another picture of the same camera; None: they cannot be compared."""
+    if reference.shape != now.shape:
+        return None
+    lit = np.empty_like(now)
+    for colour in range(3):
+        gain, offset = _light(reference[..., colour].ravel(), now[..., colour].ravel())
+        if abs(gain - 1) > MOST_GAIN or abs(offset) > 255 * MOST_GAIN:
+            return None
+        lit[..., colour] = _lit(reference[..., colour], gain, offset)
+    return lit

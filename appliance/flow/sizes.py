@@ -48,6 +48,11 @@ class Sizes:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    @property
+    def scarce(self) -> bool:
+        """Whether memory is scarce."""
+        return self._scarce
+
     def best(self, image: Size, max_side: int) -> Size:
         """The best input size for images of this size."""
         return self._fixed or letterbox.input_size(image, max_side, self._stride)

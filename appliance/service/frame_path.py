@@ -45,6 +45,7 @@ def build_frame_path(
         jpeg_quality=settings.flow.jpeg_quality,
         clock=clock,
         refused_interval_s=settings.flow.aiming_interval_s,
+        detail=from_settings.useful_detail(settings),
     )
     loading.learn_first_cost(settings, loaded.network, known, pace)
     return FramePath(

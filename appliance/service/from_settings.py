@@ -68,6 +68,11 @@ def full_limits(settings: Settings) -> Limits:
     return Limits(settings.flow.max_side, settings.flow.min_interval_s, max_in_flight=8)
 
 
+def useful_detail(settings: Settings) -> int:
+    """Longest useful side of a picture, relative to the network's input: 1920 px at 640 where crops show it."""
+    return 3 if settings.flow.crops == "auto" else 1
+
+
 def governor_policy(settings: Settings, network: Network | None, known: DeviceProfile | None) -> Policy | None:
     """Targets and ladder; None: the governor is switched off."""
     governor = settings.governor

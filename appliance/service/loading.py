@@ -16,6 +16,7 @@ from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.core_boost import CoreBoost
+from appliance.flow.crops.crops import Crops
 from appliance.flow.inference import Inference, Network
 from appliance.flow.pace import Pace
 from appliance.flow.sizes import Sizes
@@ -66,7 +67,8 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     mark("engine")
     reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
-    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes)
+    crops = settings.flow.crops == "auto"
+    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes + crops)
     network = Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
     if prepare:
         compiled = engine.prepare(sizes.best(USUAL_IMAGE, settings.flow.max_side))
@@ -126,6 +128,7 @@ def inference_of(
         core_boost=core_boost,
         admission=admission or Admission(Room()),
         decoder=decoder,
+        crops=Crops(network.placing) if settings.flow.crops == "auto" else None,
     )
 
 

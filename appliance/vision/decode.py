@@ -13,7 +13,9 @@ Rules of this file:
 from __future__ import annotations
 
 import io
+import math
 import struct
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -27,6 +29,7 @@ from appliance.values import Picture, Size
 from appliance.vision.containers import PNG_SIGNATURE, jpeg_segments, png_chunks, webp_bitstream
 from appliance.vision.header import read_header as read_header
 from appliance.vision.letterbox import GREY, Letterbox
+from appliance.vision.window import PicturePart
 
 Image.MAX_IMAGE_PIXELS = None  # our limit is stricter, configurable, and an error instead of a warning
 
@@ -67,6 +70,31 @@ def load(picture: Picture, place: Letterbox) -> Tensor:
         )  # fmt: skip
     window[:] = _upright(pixels, picture.orientation)
     return tensor
+
+
+def load_windows(picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
+    """Decode parts of an image into network inputs, from one decoding at the finest detail that they need.
+
+    Raises BadFrame like `load`.
+    """
+    scale = min(1.0, max(window.scale for window in windows))
+    least = Size(math.ceil(picture.size.width * scale), math.ceil(picture.size.height * scale))
+    pixels = _upright(_decode(picture, _as_coded(least, picture)), picture.orientation)
+    down, across = pixels.shape[0] / picture.size.height, pixels.shape[1] / picture.size.width
+    tensors = []
+    for window in windows:
+        place, area = window.place, window.box_px
+        part = pixels[round(area.y1 * down) : round(area.y2 * down), round(area.x1 * across) : round(area.x2 * across)]
+        inner = (place.inner.width, place.inner.height)
+        if part.shape[1::-1] != inner:
+            finer = part.shape[1] >= 2 * inner[0]
+            part = cv2.resize(
+                np.ascontiguousarray(part), inner, interpolation=cv2.INTER_AREA if finer else cv2.INTER_LINEAR
+            )  # fmt: skip
+        tensor = np.full((place.outer.height, place.outer.width, 3), GREY, np.uint8)
+        tensor[place.top : place.top + place.inner.height, place.left : place.left + place.inner.width] = part
+        tensors.append(tensor)
+    return tensors
 
 
 def decode(picture: Picture) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from appliance.ports import Tensor
@@ -9,6 +10,7 @@ from appliance.values import Picture
 from appliance.vision import decode, thumbnail
 from appliance.vision.letterbox import Letterbox
 from appliance.vision.thumbnail import Cells
+from appliance.vision.window import PicturePart
 
 
 class Decoder(Protocol):
@@ -16,6 +18,9 @@ class Decoder(Protocol):
 
     def load(self, picture: Picture, place: Letterbox) -> Tensor:
         """See `decode.load`. Raises BadFrame."""
+
+    def load_windows(self, picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
+        """See `decode.load_windows`. Raises BadFrame."""
 
     def mean_colours(self, picture: Picture) -> Cells | None:
         """See `thumbnail.mean_colours`."""
@@ -29,6 +34,9 @@ class OwnThread:
 
     def load(self, picture: Picture, place: Letterbox) -> Tensor:
         return decode.load(picture, place)
+
+    def load_windows(self, picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
+        return decode.load_windows(picture, windows)
 
     def mean_colours(self, picture: Picture) -> Cells | None:
         return thumbnail.mean_colours(picture)

@@ -79,14 +79,19 @@ def unmasked(view: View, cells: NDArray[np.float32]) -> NDArray[np.float32] | No
     """The cells of a thumbnail (rows, columns, 3) outside the masks, as one row; None: the masks cover all of them."""
     if not view.masks:
         return cells
-    height, width = cells.shape[:2]
-    covered = np.zeros((height, width), np.uint8)
+    open_cells = cells[~covered(view, cells.shape[:2])]
+    return open_cells[np.newaxis] if len(open_cells) else None
+
+
+def covered(view: View, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which cells of a thumbnail (rows, columns) the masks cover."""
+    height, width = shape
+    drawn = np.zeros((height, width), np.uint8)
     scale = np.array([width, height], np.float64) * (1 << _SHIFT)
     for outline in view.masks:
         corners = np.round(np.asarray(outline) * scale - (1 << _SHIFT) / 2).astype(np.int32)  # a cell is at its middle
-        cv2.fillPoly(covered, [corners], (1,), shift=_SHIFT)
-    open_cells = cells[covered == 0]
-    return open_cells[np.newaxis] if len(open_cells) else None
+        cv2.fillPoly(drawn, [corners], (1,), shift=_SHIFT)
+    return np.asarray(drawn, np.bool_)
 
 
 def _passes(detection: Detection, view: View, filters: Mapping[str, ClassFilter], size: Size) -> bool:

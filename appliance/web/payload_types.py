@@ -55,6 +55,7 @@ class DetectionPayload(_Detection, total=False):
     segments: ColumnsPayload
     keypoints: KeypointsPayload
     zones: Annotated[list[str], Meta(description="The zones that it stands in, if the camera has zones")]
+    age: Annotated[float, Meta(description="Seconds since it was found, if not in this frame")]
 
 
 class TimingPayload(TypedDict):
@@ -66,9 +67,7 @@ class TimingPayload(TypedDict):
     total_ms: float
 
 
-class ResultsPayload(TypedDict):
-    """The result of a frame, as the event `detection_results`."""
-
+class _Results(TypedDict):
     detections: Annotated[list[DetectionPayload], Meta(description="Highest confidence first")]
     processing_time: Annotated[float, Meta(description="s")]
     frame_id: str | int | float
@@ -79,6 +78,14 @@ class ResultsPayload(TypedDict):
     image_size: SizePayload
     input_size: SizePayload
     timing: TimingPayload
+
+
+class ResultsPayload(_Results, total=False):
+    """The result of a frame, as the event `detection_results`."""
+
+    regions: Annotated[
+        list[BoxPx], Meta(description="The parts of the picture that inference ran on, if not on the whole, once")
+    ]
 
 
 class DetectionErrorPayload(TypedDict):

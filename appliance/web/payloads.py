@@ -58,7 +58,7 @@ def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str
 
 def of_detected(frame: Frame, outcome: Detected) -> ResultsPayload:
     timing = outcome.timing
-    return {
+    payload: ResultsPayload = {
         "detections": [of_detection(detection) for detection in outcome.detections],
         "processing_time": round(timing.total_ms / 1000, 4),
         "frame_id": frame.frame_id,
@@ -75,6 +75,9 @@ def of_detected(frame: Frame, outcome: Detected) -> ResultsPayload:
             "total_ms": timing.total_ms,
         },
     }
+    if outcome.regions:
+        payload["regions"] = [{"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in outcome.regions]
+    return payload
 
 
 def of_picture(frame: Frame, reason: str) -> PicturePayload:
@@ -111,6 +114,8 @@ def of_detection(detection: Detection) -> DetectionPayload:
         }
     if detection.zones is not None:
         payload["zones"] = list(detection.zones)
+    if detection.age_s:
+        payload["age"] = detection.age_s
     return payload
 
 

@@ -92,6 +92,14 @@ class FlowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         float,
         Meta(gt=0, le=3600, description="With scene_gate: maximum time between inferences of an unchanged scene, s."),
     ] = 10.0
+    crops: Annotated[
+        Literal["off", "auto"],
+        Meta(
+            description="Inference on parts of the picture at the camera's own detail, where its scene moves. auto: "
+            "for each camera, while measurements on it show that crops find more objects than they miss. It needs "
+            "about 50 MB more memory, and baseline JPEGs larger than max_side. off: every frame runs as a whole."
+        ),
+    ] = "off"
     jpeg_quality: Annotated[
         int,
         Meta(

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -24,7 +25,7 @@ from PIL import Image
 
 from appliance import heap
 from appliance.errors import BadFrame
-from appliance.values import Size
+from appliance.values import Picture, Size
 from appliance.vision import decode, thumbnail
 from appliance.vision.isolation import messages
 from appliance.vision.isolation.confine import confine
@@ -71,15 +72,27 @@ def _serve(link: socket.socket, shared: int, pixels_at: int, memory_bytes: int) 
 def _answer(request: messages.Request, view: memoryview, pixels_at: int) -> bytes:
     picture = replace(request.picture, data=bytes(view[: request.size]))
     try:
-        found = decode.load(picture, request.place) if request.place else thumbnail.mean_colours(picture)
-        if found is None:
+        found = _decode(picture, request.place)
+        if not found:
             return messages.no_thumbnail()
-        view[pixels_at : pixels_at + found.nbytes] = np.ascontiguousarray(found).view(np.uint8).reshape(-1).data
-        return messages.pixels(found.shape[1], found.shape[0])
+        at = pixels_at
+        for pixels in found:
+            view[at : at + pixels.nbytes] = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1).data
+            at += pixels.nbytes
+        return messages.pixels(found[0].shape[1], found[0].shape[0])
     except BadFrame as error:
         return messages.refused(error)
     except MemoryError:
         return messages.refused(BadFrame("not enough memory to decode this image", "image_too_large"))
+
+
+def _decode(picture: Picture, place: messages.Place) -> Sequence[np.ndarray]:
+    if isinstance(place, tuple):
+        return decode.load_windows(picture, place)
+    if place is not None:
+        return [decode.load(picture, place)]
+    thumb = thumbnail.mean_colours(picture)
+    return [] if thumb is None else [thumb]
 
 
 def _warm_up() -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from appliance.errors import BadFrame
 from appliance.values import Picture
 from appliance.vision.letterbox import Letterbox
 from appliance.vision.thumbnail import CELLS_WIDE
+from appliance.vision.window import PicturePart
 
 MOST_BYTES = 4096
 _ANSWER = struct.Struct("<BHH")
@@ -23,19 +25,24 @@ _PIXELS, _NONE, _REFUSED = 0, 1, 2
 _CODES = ("image_corrupt", "image_too_large")
 _LONGEST_TEXT = 1000
 
+Place: TypeAlias = Letterbox | tuple[PicturePart, ...] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Decode the image in the shared memory. `place`: into a network's input; None: a thumbnail."""
+    """Decode the image in the shared memory.
+
+    `place`: into a network's input, or parts of it into several, one after the other; None: a thumbnail.
+    """
 
     picture: Picture
     """Without its data."""
     size: int
     """Bytes of the image."""
-    place: Letterbox | None
+    place: Place
 
 
-def request(picture: Picture, place: Letterbox | None) -> bytes:
+def request(picture: Picture, place: Place) -> bytes:
     return pickle.dumps(Request(replace(picture, data=b""), len(picture.data), place))
 
 
@@ -45,7 +52,7 @@ def read_request(message: bytes) -> Request:
 
 
 def pixels(width: int, height: int) -> bytes:
-    """The answer: this many pixels are in the shared memory."""
+    """The answer: this many pixels are in the shared memory; of several inputs, the first's."""
     return _ANSWER.pack(_PIXELS, width, height)
 
 

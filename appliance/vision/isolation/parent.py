@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import logging
+import math
 import mmap
 import os
 import signal
@@ -20,7 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -30,11 +32,14 @@ from appliance.values import Picture
 from appliance.vision.isolation import messages
 from appliance.vision.letterbox import Letterbox
 from appliance.vision.thumbnail import Cells
+from appliance.vision.window import PicturePart
 
 log = logging.getLogger(__name__)
 
 _STARTS_WITHIN_S = 60.0
 _SPARE_BYTES = 128_000_000
+_INPUTS = 2
+"""Inputs of the largest size that one image may fill: the whole picture and its crops. Unused memory costs nothing."""
 _BYTES_PER_PIXEL = 8
 """The most that decoding takes: see `decode.peak_bytes`."""
 
@@ -48,7 +53,7 @@ class IsolatedDecoder:
     def __init__(self, *, max_frame_bytes: int, max_side: int, max_pixels: int, decodes_within_s: float) -> None:
         page = mmap.PAGESIZE
         self._pixels_at = -(-max_frame_bytes // page) * page
-        self._shared_bytes = self._pixels_at + -(-max(max_side**2 * 3, 100_000) // page) * page
+        self._shared_bytes = self._pixels_at + -(-max(_INPUTS * max_side**2 * 3, 100_000) // page) * page
         self._decodes_within_s = decodes_within_s
         self._idle: list[_Process] = []
         self._lock = threading.Lock()
@@ -65,6 +70,16 @@ class IsolatedDecoder:
             if found != (place.outer.width, place.outer.height):
                 raise process.nonsense(found)
             return process.copy(shape, np.dtype(np.uint8))
+
+    def load_windows(self, picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
+        """See `decode.load_windows`. Raises BadFrame."""
+        shapes = [(window.place.outer.height, window.place.outer.width, 3) for window in windows]
+        with self._process() as process:
+            found = process.ask(picture, tuple(windows))
+            if found != (shapes[0][1], shapes[0][0]):
+                raise process.nonsense(found)
+            starts = itertools.accumulate((math.prod(shape) for shape in shapes), initial=0)
+            return [process.copy(shape, np.dtype(np.uint8), at) for shape, at in zip(shapes, starts, strict=False)]
 
     def mean_colours(self, picture: Picture) -> Cells | None:
         """See `thumbnail.mean_colours`."""
@@ -194,7 +209,7 @@ class _Process:
         self._link, self._memory, self._pixels_at, self.number = link, memory, pixels_at, number
         link.settimeout(within_s)
 
-    def ask(self, picture: Picture, place: Letterbox | None) -> tuple[int, int] | None:
+    def ask(self, picture: Picture, place: messages.Place) -> tuple[int, int] | None:
         """Width and height of the pixels; None: no thumbnail. Raises BadFrame, _Ended."""
         size = len(picture.data)
         if size > self._pixels_at:
@@ -214,10 +229,10 @@ class _Process:
         except ValueError as error:
             raise _Ended(str(error)) from None
 
-    def copy(self, shape: tuple[int, int, int], kind: np.dtype) -> np.ndarray:
-        """The pixels, copied from the shared memory."""
+    def copy(self, shape: tuple[int, int, int], kind: np.dtype, at: int = 0) -> np.ndarray:
+        """The pixels, copied from the shared memory. `at`: bytes of other pixels before them."""
         count = shape[0] * shape[1] * shape[2]
-        return np.frombuffer(self._memory, kind, count, self._pixels_at).reshape(shape).copy()
+        return np.frombuffer(self._memory, kind, count, self._pixels_at + at).reshape(shape).copy()
 
     def nonsense(self, found: object) -> _Ended:
         return _Ended(f"an answer of the wrong size ({found})")

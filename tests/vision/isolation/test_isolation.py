@@ -21,6 +21,7 @@ from appliance.vision import decode, scene, thumbnail
 from appliance.vision.isolation import messages
 from appliance.vision.isolation.parent import IsolatedDecoder
 from appliance.vision.letterbox import Letterbox, fit
+from appliance.vision.window import PicturePart
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
@@ -64,6 +65,15 @@ def test_the_pixels_are_those_of_the_service_itself(decoder: IsolatedDecoder, ki
     here, there = thumbnail.mean_colours(one), decoder.mean_colours(one)
     assert (here is None) == (there is None)
     assert here is None or there is None or np.array_equal(here, there)
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_windows_are_those_of_the_service_itself(decoder: IsolatedDecoder, kind: str) -> None:
+    one = picture(size=Size(1280, 720), **PICTURES[kind])  # type: ignore[arg-type]
+    crop = Size(320, 192)
+    windows = [PicturePart(0, 0, fit(one.size, Size(640, 384))), PicturePart(900, 500, fit(crop, crop))]
+    for here, there in zip(decode.load_windows(one, windows), decoder.load_windows(one, windows), strict=True):
+        assert np.array_equal(here, there)
 
 
 def test_a_damaged_image_is_refused_with_the_same_words(decoder: IsolatedDecoder) -> None:
