@@ -9,7 +9,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia api-test home-assistant node-red boot-test boot-test-full provision-test \
+.PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
         fuzz bundle release update-test lock sbom audit licences install clean
 
@@ -50,6 +50,12 @@ node-red: .venv/.installed-test ## test that Node-RED receives events (needs npm
 api-test: .venv/.installed-test ## send generated requests (schemathesis) to every HTTP route, and hold the answers to /openapi.json (API_EXAMPLES=50)
 	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q 'schemathesis>=4,<5'
 	@API_EXAMPLES=$(or $(API_EXAMPLES),50) $(BIN)/python -m pytest tests/web/test_schemathesis.py
+
+monitoring-test: .venv/.installed-test ## check the alert rules with promtool, and scrape a live service with Prometheus (Debian's package prometheus)
+	@command -v prometheus promtool >/dev/null || { echo "Prometheus is missing. Install it with: sudo apt install prometheus"; exit 1; }
+	@promtool check rules provisioning/monitoring/appliance.rules.yml
+	@promtool test rules provisioning/monitoring/appliance.rules.test.yml
+	@PROMETHEUS=1 $(BIN)/python -m pytest tests/web/test_prometheus.py tests/web/test_monitoring.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot

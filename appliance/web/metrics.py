@@ -7,13 +7,17 @@ Rules of this file:
 - Series with the label `camera` exist while the camera is connected, or while it is known (`appliance_camera_silent`,
   `appliance_camera_last_frame_timestamp_seconds`); `appliance_frames_total` counts the frames of all cameras since the
   start.
+- At most MOST_CAMERAS cameras have series, those of the settings and those known longest: names that a client makes up
+  displace none, and do not fill the memory of Prometheus.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from heapq import nsmallest
 from itertools import accumulate
+from math import inf
 from typing import cast
 
 from aiohttp import web
@@ -36,6 +40,8 @@ from appliance.health.roster import KnownCamera
 from appliance.values import CameraStats, PictureFault
 from appliance.vitals import Snapshot, Vitals
 
+MOST_CAMERAS = 256
+
 
 def routes(vitals: Vitals) -> list[web.RouteDef]:
     async def metrics(request: web.Request) -> web.Response:
@@ -55,8 +61,27 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _gauges(snapshot)
     yield from _counters(snapshot)
     yield _latency(snapshot.tally)
-    yield from _cameras(snapshot.cameras)
-    yield from _known_cameras(snapshot.known_cameras)
+    listed = listed_cameras(snapshot)
+    yield from _cameras({name: stats for name, stats in snapshot.cameras.items() if name in listed})
+    yield from _known_cameras({name: known for name, known in snapshot.known_cameras.items() if name in listed})
+    unlisted = len(snapshot.cameras.keys() | snapshot.known_cameras.keys()) - len(listed)
+    yield GaugeMetricFamily(
+        "appliance_cameras_unlisted", f"Cameras without series, beyond the first {MOST_CAMERAS}", value=unlisted
+    )
+
+
+def listed_cameras(snapshot: Snapshot) -> set[str]:
+    """The cameras that have series."""
+    names = snapshot.cameras.keys() | snapshot.known_cameras.keys()
+    if len(names) <= MOST_CAMERAS:
+        return names
+
+    def rank(name: str) -> tuple[bool, float, str]:
+        known = snapshot.known_cameras.get(name)
+        since_s = known.first_at_s if known is not None else None
+        return not (known is not None and known.configured), inf if since_s is None else since_s, name
+
+    return set(nsmallest(MOST_CAMERAS, names, key=rank))
 
 
 def _findings(snapshot: Snapshot) -> Iterator[Metric]:
