@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import aiohttp
 import anyio
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from appliance.camera.finder import Finder
 from appliance.service import mdns
+from appliance.service.run import announced_facts
+from tests.conftest import Serve
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -72,3 +78,12 @@ async def read_until(expected: dict[str, str], multicast: AsyncZeroconf) -> None
 def test_a_long_model_name_is_cut_between_characters_and_an_empty_entry_left_out() -> None:
     entries = mdns.txt_record({"model": "é" * 200, "fingerprint": ""})
     assert entries == {"model": ("é" * 124).encode()}
+
+
+async def test_links_md_lists_what_the_service_announces_and_the_path_is_that_of_the_page(serve: Serve) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "links.md").read_text(encoding="utf-8").split("\n## mDNS\n")[1]
+    async with serve() as running:
+        facts = announced_facts(running.started.parts)
+        assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == {"name", *facts}
+        async with aiohttp.ClientSession(running.url) as session, session.get(facts["path"]) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
