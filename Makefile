@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        fuzz bundle release update-test lock sbom audit licences install clean
+        fuzz bundle release release-twice update-test lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ bundle: .venv/.installed $(MODEL) ## make one file that installs a device withou
 release: .venv/.installed $(MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13")
 	@$(BIN)/python provisioning/release.py build $(if $(NUMBER),--number $(NUMBER)) $(if $(KEYS),--keys $(KEYS)) \
 	  $(if $(ARCHS),--archs $(ARCHS)) $(if $(PYTHONS),--pythons $(PYTHONS))
+
+release-twice: .venv/.installed $(MODEL) ## build and sign a release twice, and compare the bytes
+	@provisioning/reproducible.sh $(BIN)/python
 
 update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut (root, half an hour)
 	@$(BIN)/python -m pytest tests/provisioning/test_update.py -m provision

