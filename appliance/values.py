@@ -290,6 +290,26 @@ class PictureFault(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class GateStats:
+    """What the scene gate does for one camera, and what its audits have shown."""
+
+    held: int
+    """Frames answered without inference."""
+    audits: int
+    """Frames that could have been held and were inferred."""
+    missed: int
+    """Audits in which the answer that would have been repeated lacked an object."""
+    recall: float | None
+    """Part of the objects that repeated answers have, 0-1, recent audits; None: no audit yet."""
+    recall_at_least: float | None
+    """Its lower bound, 95 %."""
+    tolerance: float
+    """How much change is tolerated; 1: as at the start."""
+    rests: bool
+    """It missed too much, and holds nothing for a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class CameraStats:
     """One camera's counters since the start, and its rates over the last seconds."""
 
@@ -305,6 +325,8 @@ class CameraStats:
     limits: CameraLimits
     picture_faults: tuple[PictureFault, ...] = ()
     """What is wrong with its pictures now."""
+    gate: GateStats | None = None
+    """Of the scene gate; None: switched off, or no frame yet."""
 
 
 @dataclass(frozen=True, slots=True)

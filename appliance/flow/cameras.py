@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from appliance.camera_names import HTTP_PREFIX
 from appliance.flow.cache import Key
-from appliance.flow.inference import LastScene
 from appliance.flow.picture_watch import PictureWatch
+from appliance.flow.scene_gate import LastScene
 from appliance.flow.tally import Tally
 from appliance.values import (
     FULL_VIEW,
@@ -29,6 +29,8 @@ SENDING_S = 5.0
 _RATE_WINDOW_S = 5.0
 _SMOOTH = 0.1
 _FORGET_S = 60.0
+_MOST_SCENES = 64
+"""Absent cameras of which the scene gate remembers what it has learned, 90 kB each."""
 _MOST_PICTURES = 256
 """Cameras whose usual view is remembered, 30 kB each."""
 
@@ -123,6 +125,8 @@ class Camera:
     """Of its last frame in the exact cache, to notice a frozen picture."""
     last_scene: LastScene | None = None
     """For the scene gate."""
+    one_view: bool = True
+    """Its pictures are of one scene, so that the scene gate may compare them."""
     latency_ms: float | None = None
     received: int = 0
     answered: int = 0
@@ -187,6 +191,7 @@ class Camera:
             latency_ms=None if self.latency_ms is None else round(self.latency_ms, 1),
             limits=limits,
             picture_faults=self.picture.faults if self.picture is not None else (),
+            gate=self.last_scene.evidence.stats(now_s) if self.one_view and self.last_scene is not None else None,
         )
 
 
@@ -203,6 +208,8 @@ class CameraBook:
         self._departed: dict[str, float] = {}
         self._pictures: dict[str, PictureWatch] = {}
         """What cameras usually show, also while they are away; the one that came last at the end."""
+        self._scenes: dict[str, LastScene] = {}
+        """What the scene gate has learned of cameras that are away; the one that left last at the end."""
         self.tally = Tally()
         """Counters of all cameras, including disconnected ones, without the service's own."""
 
@@ -233,6 +240,8 @@ class CameraBook:
                 self.policies.get(name, CameraPolicy()), FrameRateLimiter(self._burst), own=own, tally=tally
             )
             camera.picture = self._picture(name, camera)
+            camera.one_view = not own and not name.startswith(HTTP_PREFIX)
+            camera.last_scene = self._scenes.pop(name, None)
             self._cameras[name] = camera
         return camera
 
@@ -277,6 +286,10 @@ class CameraBook:
 
     def _remove(self, name: str) -> None:
         camera = self._cameras.pop(name)
+        if camera.last_scene is not None and camera.one_view and not camera.unnamed:
+            self._scenes[name] = camera.last_scene
+            if len(self._scenes) > _MOST_SCENES:
+                del self._scenes[next(iter(self._scenes))]
         if camera.received and camera.last_frame_s is not None and not camera.own and not camera.unnamed:
             self._departed[name] = camera.last_frame_s
             if len(self._departed) > self._most:

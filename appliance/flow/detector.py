@@ -278,7 +278,8 @@ class Detector:
     def _infer(self, frame: Frame) -> Answer:
         assert self.inference is not None  # no frame is accepted without it
         camera, limits = self._book.get(frame.camera), self._pace.limits
-        last, picture = (camera.last_scene, camera.picture) if camera else (None, None)
+        last = camera.last_scene if camera and camera.one_view else None
+        picture = camera.picture if camera else None
         return self.inference.run(frame, limits.max_side, last, limits.next_side, picture)
 
     def _max_in_flight(self) -> int:
@@ -299,7 +300,7 @@ class Detector:
         camera = self._book.get(frame.camera)
         timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
         if camera is not None:
-            camera.last_scene = answer.scene
+            camera.last_scene = answer.scene or camera.last_scene  # a picture without cells says nothing
             self._pace.waited(camera, timing.wait_ms / 1000)
         self._learn(frame, camera, answer, timing)
         self._conclude(frame, replace(answer.detected, timing=timing))

@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from appliance.errors import EngineError, ModelError, NotBuilt
-from appliance.flow import scene_gate
 from appliance.flow.core_boost import CoreBoost
 from appliance.flow.crops.crops import Crops, Views
 from appliance.flow.picture_watch import PictureWatch
+from appliance.flow.scene_gate import LastScene, Look, SceneGate, SceneRequest
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine, Raw, Tensor
 from appliance.values import Box, Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
@@ -59,18 +59,6 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class LastScene:
-    """A camera's last inferred scene and its answer, which the scene gate repeats while nothing changes."""
-
-    cells: Cells
-    wanted: ResultFilter
-    answer: Detected
-    at_s: float
-    model: ModelInfo
-    """The network that answered, compared by identity: a swap may keep the name."""
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """A frame's result, its engine time (s), and the scene to keep for the scene gate."""
 
@@ -82,8 +70,7 @@ class Answer:
 class Inference:
     """Runs frames through one network.
 
-    `refresh_s`: how long the scene gate may repeat an answer; None: no scene gate. `core_boost`: decides which frames
-    get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
+    `gate`: repeats answers of unchanged scenes; None: none does. `core_boost`: decides which frames get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
     limit. `decoder`: where they are decoded; None: on the calling thread. `crops`: decides where to look at a picture's
     own detail; None: every frame runs as a whole.
     """
@@ -93,7 +80,7 @@ class Inference:
         network: Network,
         *,
         clock: Clock,
-        refresh_s: float | None = None,
+        gate: SceneGate | None = None,
         core_boost: CoreBoost | None = None,
         admission: Admission | None = None,
         decoder: Decoder | None = None,
@@ -106,7 +93,7 @@ class Inference:
         self._admission = admission or Admission()
         self.sparing = False
         """The governor limits heat: no frame gets all cores."""
-        self._clock, self._refresh_s = clock, refresh_s
+        self._clock, self._gate = clock, gate
         self._slot = threading.Semaphore(network.engine.slots)
 
     @property
@@ -154,13 +141,15 @@ class Inference:
         place = letterbox.fit(frame.picture.size, size, network.placing)
         crop = self._crop_size(frame, size, max_side)
         with self._admission.admitted(frame.picture, frame.picture.size if crop else place.inner):
-            thumb = self._decoder.mean_colours(frame.picture) if self._refresh_s is not None or crop else None
-            cells = view.unmasked(frame.wanted.view, thumb) if thumb is not None and self._refresh_s else None
-            if cells is not None and last is not None and self._unchanged(last, frame, size, cells, started_s):
+            thumb = self._decoder.mean_colours(frame.picture) if self._gate is not None or crop else None
+            request = SceneRequest(frame.wanted, frame.picture.size, size)
+            look = self._look(last, thumb, request, started_s)
+            if self._gate is not None and look is not None and last is not None and look.holds:
                 timing = _timing(frame, started_s, self._clock(), 0.0)
                 if picture is not None:
-                    picture.repeated(started_s, bool(np.array_equal(cells, last.cells)))
-                return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, last)
+                    picture.repeated(started_s, bool(np.array_equal(look.cells, last.cells)))
+                held = replace(last.answer, cached="unchanged", timing=timing)
+                return Answer(held, 0.0, self._gate.held(last, look))
             views = self._views(frame, thumb, size, crop, max_side)
             windows = views.windows if views is not None else (PicturePart(0, 0, place),)
             tensors = self._load(frame, windows)
@@ -185,8 +174,16 @@ class Inference:
         answer = Detected(
             merged, frame.picture.size, windows[0].place.outer, network.info.name, timing, regions=regions
         )  # fmt: skip
-        scene = LastScene(cells, frame.wanted, answer, started_s, network.info) if cells is not None else None
+        scene = None
+        if self._gate is not None and look is not None:
+            scene = self._gate.inferred(last, look, request, network.info, answer, started_s)
         return Answer(answer, done_s - infer_started_s, scene)
+
+    def _look(self, last: LastScene | None, cells: Cells | None, request: SceneRequest, now_s: float) -> Look | None:
+        """Compare a frame with its camera's last scene; None: no scene gate, or nothing to compare."""
+        if self._gate is None or cells is None:
+            return None
+        return self._gate.look(last, cells, request, self.network.info, now_s)
 
     def _crop_size(self, frame: Frame, whole: Size, max_side: int) -> Size | None:
         """The input size of crops of this frame; None: it runs as a whole."""
@@ -232,17 +229,6 @@ class Inference:
             self.network.sizes.prepare_any()
             return False
         return True
-
-    def _unchanged(self, last: LastScene, frame: Frame, size: Size, cells: Cells, now_s: float) -> bool:
-        """Whether the last answer applies to this frame too: same request, and no change in the scene."""
-        answer = last.answer
-        input_size = size if answer.regions else answer.input_size
-        request = (last.wanted, input_size, answer.image_size)
-        if request != (frame.wanted, size, frame.picture.size) or last.model is not self.network.info:
-            return False
-        if self._refresh_s is None or now_s - last.at_s >= self._refresh_s:
-            return False
-        return scene_gate.compare(last.cells, cells).strongest < 1
 
 
 def _read(reader: Reader, place: Letterbox, wanted: ResultFilter, raw: Raw) -> tuple[Detection, ...]:

@@ -1,112 +1,165 @@
-"""Detect whether a camera's scene has changed since its last inferred frame, from a small thumbnail.
+"""The scene gate: repeat a camera's last answer while its scene has not changed.
 
 Rules of this file:
-- The reference is always the frame whose answer would be repeated, so slow changes add up and are detected.
-- A change of light is no change of the scene: a common gain and offset per colour are removed first (clouds, flickering
-  lamps, automatic exposure and white balance).
-- Noise is no change as long as it is too weak to alter the network's detections.
-- In case of doubt the scene has changed: stronger noise, a different size, too large a change of light.
-
-The constants were measured on photographs; tests/benchmarks/gate.py checks the resulting accuracy.
+- An answer is repeated for the same request, input size and network only, and for a limited time.
+- The first answer is not repeated: a second one has to agree with it.
+- An answer that lacks an object of the answers before it, although nothing changed in its place, is not repeated: the
+  network lost it by chance, and the next inference decides.
+- A small part of the frames that could be held is inferred anyway, and so is the one at the end of the limited time.
+  Both are audits (`gate_audit.py`).
+- Nothing here is changed in place: a frame's outcome is the next `LastScene`, which the caller keeps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from appliance.flow import gate_audit
+from appliance.flow.gate_audit import Evidence
+from appliance.flow.scene_change import Change, Usual, compare, follow, nothing_known
+from appliance.values import Detected, Detection, ModelInfo, ResultFilter, Size
+from appliance.vision import view
 from appliance.vision.thumbnail import Cells
 
-LEAST_STEP = 2.5
-"""Smallest difference in a cell's brightness that counts, levels of 255. Tolerated noise stays below 2.2. Of 234 faint
-objects pasted into photographs and detected by YOLO11n, the faintest reached 4.5."""
-LEAST_TINT = 6.0
-"""The same for the difference of red or blue from green. Tolerated noise stays below 5.8."""
-MOST_NOISE = 0.38
-"""Largest mean difference of the cells' brightness in a still scene, levels. In 1280x720 photographs it is 0.20, 0.29
-and 0.36 for sensor noise of 2, 4 and 6 levels, where YOLO11n repeats 99.7 % of its detections from one frame to the
-next; at 8 levels (0.42) it repeats 99.2 %. Coarse noise, with grains of several pixels, affects the network less but
-counts the same here."""
-MOST_NOISE_PART = 0.013
-"""The same limit relative to the scene's contrast (standard deviation of its cells), for dark pictures. At 0.3 of the
-light and noise of 2, 3 and 5 levels it is 0.012, 0.014 and 0.019, and the network repeats 99.7, 99.4 and 98.6 %."""
-MOST_GAIN = 0.2
-"""Largest relative change of light that is compensated; up to it YOLO11n repeats 99.8 % of its detections."""
+AUDITED = 0.01
+"""Part of the frames that could be held and are inferred."""
+_EXPECTED_AGAIN = 3
+"""Inferences for which a lost object is expected again."""
+_RELIABLE = 0.1
+"""Confidence above the sender's minimum from which an object is expected again."""
+_MOVES = 0.15
+"""Confidence above the sender's minimum from which an object's place is not learned from."""
+_STAYED = 0.8
+"""IoU of an object that has not moved."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Difference of two grids. `strongest`: the largest step as a multiple of its limit; 1 or more means a change."""
+class SceneRequest:
+    """What must be equal for an answer to be repeated."""
 
-    strongest: float
-    noise: float
-
-
-def compare(reference: Cells, now: Cells) -> Change:
-    """Compare the cells of two pictures of one camera; `strongest` is inf if they cannot be compared."""
-    if reference.shape != now.shape:
-        return Change(float("inf"), 0.0)
-    difference = np.empty_like(now)
-    for colour in range(3):
-        gain, offset = _light(reference[..., colour].ravel(), now[..., colour].ravel())
-        if abs(gain - 1) > MOST_GAIN or abs(offset) > 255 * MOST_GAIN:
-            return Change(float("inf"), 0.0)
-        difference[..., colour] = now[..., colour] - _lit(reference[..., colour], gain, offset)
-    brightness = np.abs(difference.mean(axis=2))
-    noise = float(brightness.mean())
-    if noise > min(MOST_NOISE, MOST_NOISE_PART * float(now.mean(axis=2).std())):
-        return Change(float("inf"), noise)
-    tint = np.abs(difference[..., ::2] - difference[..., 1:2])
-    return Change(max(float(brightness.max()) / LEAST_STEP, float(tint.max()) / LEAST_TINT), noise)
+    wanted: ResultFilter
+    image_size: Size
+    input_size: Size
 
 
-def _lit(reference: Cells, gain: float, offset: float) -> Cells:
-    lit: Cells = np.clip(reference * np.float32(gain) + np.float32(offset), 0, 255)  # pixels saturate at white
-    return lit
+@dataclass(frozen=True, slots=True)
+class LastScene:
+    """A camera's last inferred scene and its answer, and what is known about the camera."""
+
+    cells: Cells
+    request: SceneRequest
+    answer: Detected
+    at_s: float
+    model: ModelInfo
+    """The network that answered, compared by identity: a swap may keep the name."""
+    usual: Usual
+    evidence: Evidence = field(default_factory=Evidence)
+    expected: tuple[tuple[Detection, int], ...] = ()
+    """Objects of earlier answers, and for how many more inferences they are expected."""
+    settled: bool = True
+    """Whether the answer has all that is expected."""
 
 
-def _light(reference: Cells, now: Cells) -> tuple[float, float]:
-    """Fit the gain and offset of one colour: first from medians, then by least squares over the cells that agree.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A frame's cells, compared with the last scene. `holds`: the last answer is repeated."""
 
-    The medians are robust against a changed part of the scene but only as precise as one level. Every third cell is
-    enough for this first estimate.
+    cells: Cells
+    change: Change
+    holds: bool
+    audit: bool
+    """The last answer could be repeated, but is to be checked."""
+
+
+class SceneGate:
+    """Decides for frames of all cameras; keeps nothing of them.
+
+    `refresh_s`: how long an answer may be repeated. `audited`: part of the frames to audit, 0-1.
     """
-    gain, offset = _light_from_halves(reference[::3], now[::3])
-    agree = np.abs(now - _lit(reference, gain, offset)) < LEAST_TINT
-    if 2 * np.count_nonzero(agree) < agree.size:
-        return gain, offset
-    x, y = reference[agree], now[agree]
-    from_mean = x - x.mean()
-    spread = float(np.dot(from_mean, from_mean))
-    if spread < x.size:
-        return gain, offset
-    gain = float(np.dot(from_mean, y)) / spread
-    return gain, float(y.mean() - gain * x.mean())
 
+    def __init__(self, refresh_s: float, audited: float = AUDITED, seed: int | None = None) -> None:
+        self._refresh_s, self._audited = refresh_s, audited
+        self._random = random.Random(seed)
 
-def _light_from_halves(reference: Cells, now: Cells) -> tuple[float, float]:
-    """Estimate the gain and offset from the medians of the reference's darker and brighter halves."""
-    middle = float(np.median(reference))
-    dark = reference <= middle
-    if dark.all() or not dark.any():
-        return 1.0, float(np.median(now - reference))
-    low, high = float(np.median(reference[dark])), float(np.median(reference[~dark]))
-    low_now, high_now = float(np.median(now[dark])), float(np.median(now[~dark]))
-    if high - low < 8:
-        return 1.0, float(np.median(now - reference))
-    gain = (high_now - low_now) / (high - low)
-    return gain, low_now - gain * low
-
-
-def relit(reference: Cells, now: Cells) -> Cells | None:
-    """The reference in the light of another picture of the same camera; None: they cannot be compared."""
-    if reference.shape != now.shape:
-        return None
-    lit = np.empty_like(now)
-    for colour in range(3):
-        gain, offset = _light(reference[..., colour].ravel(), now[..., colour].ravel())
-        if abs(gain - 1) > MOST_GAIN or abs(offset) > 255 * MOST_GAIN:
+    def look(
+        self, last: LastScene | None, cells: Cells, request: SceneRequest, model: ModelInfo, now_s: float
+    ) -> Look | None:
+        """Compare a frame's cells with the last scene; None: masks cover everything."""
+        shown = request.wanted.view
+        covered = view.covered(shown, cells.shape[:2]) if shown.masks else None
+        if covered is not None and covered.all():
             return None
-        lit[..., colour] = _lit(reference[..., colour], gain, offset)
-    return lit
+        if last is None or last.request != request:
+            return Look(cells, Change(float("inf")), holds=False, audit=False)
+        change = compare(last.cells, cells, last.usual, covered)
+        same = (
+            last.model is model
+            and last.settled
+            and change.strongest < last.evidence.tolerance
+            and now_s >= last.evidence.rests_until_s
+        )
+        due = now_s - last.at_s >= self._refresh_s
+        audit = same and (due or self._random.random() < self._audited)
+        return Look(cells, change, holds=same and not audit, audit=audit)
+
+    def held(self, last: LastScene, look: Look) -> LastScene:
+        """The scene after a frame that was answered with the last answer."""
+        evidence = replace(last.evidence, held=last.evidence.held + 1)
+        return replace(last, usual=follow(last.usual, look.change), evidence=evidence)
+
+    def inferred(
+        self,
+        last: LastScene | None,
+        look: Look,
+        request: SceneRequest,
+        model: ModelInfo,
+        answer: Detected,
+        now_s: float,
+    ) -> LastScene:
+        """The scene after a frame that was inferred."""
+        found, least = answer.detections, request.wanted.min_confidence
+        reliable = tuple((one, _EXPECTED_AGAIN) for one in found if one.confidence >= least + _RELIABLE)
+        if last is None:
+            usual = nothing_known(look.cells)
+            return LastScene(look.cells, request, answer, now_s, model, usual, expected=reliable, settled=False)
+        evidence = last.evidence if last.model is model else replace(Evidence(), held=last.evidence.held)
+        if look.audit:
+            share = gate_audit.part_found(found, last.answer.detections, least)
+            evidence = gate_audit.learn(evidence, share, look.change.strongest, now_s)
+        usual = last.usual if last.usual.steps.shape == look.cells.shape else nothing_known(look.cells)
+        moved = [one.box_px for one in _moved(last.answer.detections, found) if one.confidence >= least + _MOVES]
+        expected = _expected(last, look.change, request, found) if last.model is model else ()
+        kept = gate_audit.missing([one for one, _ in expected], found)
+        return LastScene(
+            look.cells,
+            request,
+            answer,
+            now_s,
+            model,
+            follow(usual, look.change, moved, request.image_size),
+            evidence,
+            (*reliable, *((one, left) for one, left in expected if one in kept)),
+            settled=not kept,
+        )
+
+
+def _moved(before: tuple[Detection, ...], now: tuple[Detection, ...]) -> list[Detection]:
+    """The objects that are in one of two answers only, or in different places."""
+    return gate_audit.missing(before, now, _STAYED) + gate_audit.missing(now, before, _STAYED)
+
+
+def _expected(
+    last: LastScene, change: Change, request: SceneRequest, found: tuple[Detection, ...]
+) -> list[tuple[Detection, int]]:
+    """The objects that this answer should have: nothing has changed in their place."""
+    if last.request != request or not np.isfinite(change.strongest):
+        return []
+    tolerance = last.evidence.tolerance
+    return [
+        (one, left - 1)
+        for one, left in last.expected
+        if left > 1 and not change.in_place(one.box_px, request.image_size, tolerance)
+    ]

@@ -19,6 +19,7 @@ from appliance.flow.core_boost import CoreBoost
 from appliance.flow.crops.crops import Crops
 from appliance.flow.inference import Inference, Network
 from appliance.flow.pace import Pace
+from appliance.flow.scene_gate import SceneGate
 from appliance.flow.sizes import Sizes
 from appliance.governor.ladder import make_ladder
 from appliance.governor.room import Room
@@ -119,12 +120,13 @@ def inference_of(
 
     `admission`, `decoder`: the process's, shared by all its networks.
     """
-    refresh_s = settings.flow.refresh_s if settings.flow.scene_gate else None
+    flow = settings.flow
+    gate = SceneGate(flow.refresh_s, flow.gate_audits) if flow.scene_gate else None
     core_boost = CoreBoost(clock) if settings.engine.hint == "auto" else None
     return Inference(
         network,
         clock=clock,
-        refresh_s=refresh_s,
+        gate=gate,
         core_boost=core_boost,
         admission=admission or Admission(Room()),
         decoder=decoder,

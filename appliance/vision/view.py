@@ -75,14 +75,6 @@ def foot_of(detection: Detection, size: Size) -> Point:
     return (box.x1 + box.x2) / 2 / size.width, box.y2 / size.height
 
 
-def unmasked(view: View, cells: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The cells of a thumbnail (rows, columns, 3) outside the masks, as one row; None: the masks cover all of them."""
-    if not view.masks:
-        return cells
-    open_cells = cells[~covered(view, cells.shape[:2])]
-    return open_cells[np.newaxis] if len(open_cells) else None
-
-
 def covered(view: View, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which cells of a thumbnail (rows, columns) the masks cover."""
     height, width = shape

@@ -37,7 +37,7 @@ from appliance.flow.tally import LATENCY_BOUNDS_S, Tally
 from appliance.health.catalogue import CATALOGUE
 from appliance.health.recorder import STATUSES
 from appliance.health.roster import KnownCamera
-from appliance.values import CameraStats, PictureFault
+from appliance.values import CameraStats, GateStats, PictureFault
 from appliance.vitals import Snapshot, Vitals
 
 MOST_CAMERAS = 256
@@ -187,6 +187,25 @@ def _cameras(cameras: Mapping[str, CameraStats]) -> Iterator[Metric]:
         if camera.latency_ms is not None:
             latency.add_metric([name], camera.latency_ms / 1000)
     yield from (received, answered, cached, failed, skipped, latency, faults)
+    yield from _gates({name: camera.gate for name, camera in cameras.items() if camera.gate is not None})
+
+
+def _gates(gates: Mapping[str, GateStats]) -> Iterator[Metric]:
+    held = CounterMetricFamily("appliance_gate_held", "Frames held by the scene gate", labels=["camera"])
+    audits = CounterMetricFamily("appliance_gate_audits", "Frames inferred to audit the scene gate", labels=["camera"])
+    missed = CounterMetricFamily("appliance_gate_missed", "Audits that found a missing object", labels=["camera"])
+    recall = GaugeMetricFamily("appliance_gate_recall_ratio", "Measured recall of held frames", labels=["camera"])
+    least = GaugeMetricFamily(
+        "appliance_gate_recall_lower_ratio", "Its lower bound with 95 % confidence", labels=["camera"]
+    )
+    for name, gate in gates.items():
+        held.add_metric([name], gate.held)
+        audits.add_metric([name], gate.audits)
+        missed.add_metric([name], gate.missed)
+        if gate.recall is not None and gate.recall_at_least is not None:
+            recall.add_metric([name], gate.recall)
+            least.add_metric([name], gate.recall_at_least)
+    yield from (held, audits, missed, recall, least)
 
 
 def _known_cameras(cameras: Mapping[str, KnownCamera]) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from appliance.values import (
     Failed,
     Frame,
     FrameId,
+    GateStats,
     Outcome,
     Point,
     Receipt,
@@ -156,5 +157,19 @@ def of_camera(stats: CameraStats) -> Payload:
         "answered_fps": stats.answered_fps,
         "latency_ms": stats.latency_ms,
         "picture_faults": [fault.value for fault in stats.picture_faults],
+        "scene_gate": None if stats.gate is None else of_gate(stats.gate),
         "limits": of_limits(stats.limits),
+    }
+
+
+def of_gate(gate: GateStats) -> Payload:
+    recall, at_least = gate.recall, gate.recall_at_least
+    return {
+        "held": gate.held,
+        "audits": gate.audits,
+        "missed": gate.missed,
+        "recall": None if recall is None else round(recall, 4),
+        "recall_at_least": None if at_least is None else round(at_least, 4),
+        "tolerance": round(gate.tolerance, 3),
+        "rests": gate.rests,
     }

@@ -14,6 +14,7 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.pace import Pace
+from appliance.flow.scene_gate import SceneGate
 from appliance.values import CameraLimits, Frame, Limits, Outcome
 from appliance.vision.admission import Admission
 from tests.fakes import FakeClock, FakeEngine, fake_network
@@ -30,7 +31,7 @@ class Rig:
         *,
         limits: Limits = FULL,
         cached: bool = True,
-        refresh_s: float | None = None,
+        gate: SceneGate | None = None,
         most_waiting: int = 100,
         burst: int = 3,
         policies: dict[str, CameraPolicy] | None = None,
@@ -51,7 +52,7 @@ class Rig:
         )
         self.cache = Cache(entries=100, max_bytes=10**6, ttl_s=60, clock=self.clock) if cached else None
         self.detector = Detector(
-            inference=Inference(fake_network(self.engine), clock=self.clock, refresh_s=refresh_s, admission=admission),
+            inference=Inference(fake_network(self.engine), clock=self.clock, gate=gate, admission=admission),
             mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
             cache=self.cache,
             book=self.book,

@@ -16,6 +16,7 @@ import pytest
 from appliance.errors import EngineError, ModelError
 from appliance.flow.activation import BUSY, Activation
 from appliance.flow.inference import Inference
+from appliance.flow.scene_gate import SceneGate
 from appliance.flow.sizes import Sizes
 from appliance.flow.trial import ModelTrial, TrialBounds
 from appliance.models import active
@@ -37,8 +38,8 @@ def people(count: int) -> list[tuple[float, ...]]:
     return [(40.0 * n, 240.0, 40.0 * n + 30, 300.0, 0.9, 0) for n in range(count)]
 
 
-def inference(rig: Rig, engine: FakeEngine, name: str = "other", refresh_s: float | None = None) -> Inference:
-    return Inference(fake_network(engine, name), clock=rig.clock, refresh_s=refresh_s)
+def inference(rig: Rig, engine: FakeEngine, name: str = "other", gate: SceneGate | None = None) -> Inference:
+    return Inference(fake_network(engine, name), clock=rig.clock, gate=gate)
 
 
 async def test_a_frame_finishes_on_the_network_it_started_on() -> None:
@@ -113,14 +114,15 @@ async def test_cached_answers_of_the_previous_network_are_not_reused(name: str) 
 
 
 async def test_the_scene_gate_does_not_repeat_answers_of_the_previous_network() -> None:
-    async with running(Rig(cached=False, refresh_s=1000.0)) as rig:
-        for _ in range(2):
+    gate = SceneGate(1000.0, audited=0.0)
+    async with running(Rig(cached=False, gate=gate)) as rig:
+        for _ in range(3):
             one = frame(seed=1)
             await rig.detector.offer(one)
             outcome = await rig.outcome(one)
         assert isinstance(outcome, Detected)
         assert outcome.cached == "unchanged"
-        rig.detector.swap(inference(rig, FakeEngine(ELSEWHERE), "fake", refresh_s=1000.0))
+        rig.detector.swap(inference(rig, FakeEngine(ELSEWHERE), "fake", gate=gate))
         one = frame(seed=1)
         await rig.detector.offer(one)
         outcome = await rig.outcome(one)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from appliance.errors import ModelError
 from appliance.flow.cameras import CameraPolicy
+from appliance.flow.scene_gate import SceneGate
 from appliance.values import Detected, Failed, Limits, ResultFilter, Size, Skipped, SkipReason, View
 from appliance.vision import decode, scene
 from appliance.vision.admission import Admission
@@ -424,13 +425,13 @@ async def test_frames_in_flight_never_exceed_the_limit() -> None:
 
 async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_is_due() -> None:
     def scenery(seed: int, at: float = 0.5) -> bytes:
-        # In a smaller picture the drawn grain would exceed the noise limit of the gate.
         return decode.encode_jpeg(scene.draw(Size(1920, 1080), at, seed=seed)[0], 80)
 
-    async with running(Rig(refresh_s=10.0)) as rig:
+    async with running(Rig(gate=SceneGate(10.0, audited=0.0))) as rig:
         answers = []
         for data, seconds in (
             (scenery(1), 0.0),  # inferred
+            (scenery(6), 1.0),  # a second answer has to agree with the first
             (scenery(2), 1.0),  # the same scene with different noise
             (scenery(3, at=0.1), 1.0),  # the sign moved
             (scenery(4, at=0.1), 1.0),
@@ -442,17 +443,18 @@ async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_i
             outcome = await rig.outcome(one)
             assert isinstance(outcome, Detected)
             answers.append(outcome.cached)
-        assert answers == [False, "unchanged", False, "unchanged", False]
-        assert rig.engine.started == 3
+        assert answers == [False, False, "unchanged", False, "unchanged", False]
+        assert rig.engine.started == 4
 
 
 async def test_a_change_behind_a_mask_is_not_a_change_of_the_scene() -> None:
     masked = ResultFilter(0.25, view=make_view(masks=[((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))]))
     half = ResultFilter(0.25, view=make_view(masks=[((0.3, 0.0), (1.0, 0.0), (1.0, 1.0), (0.3, 1.0))]))
-    for wanted, expected in ((ResultFilter(0.25), [False, False]), (half, [False, "unchanged"]), (masked, [False] * 2)):
-        async with running(Rig(refresh_s=10.0)) as rig:
+    unmasked, never = ResultFilter(0.25), [False] * 3
+    for wanted, expected in ((unmasked, never), (half, [False, False, "unchanged"]), (masked, never)):
+        async with running(Rig(gate=SceneGate(10.0, audited=0.0))) as rig:
             answers = []
-            for seed, at in ((1, 0.5), (2, 0.8)):
+            for seed, at in ((1, 0.5), (3, 0.5), (2, 0.8)):
                 picture = decode.encode_jpeg(scene.draw(Size(1920, 1080), at, seed=seed)[0], 80)
                 one = frame(data=picture, at_s=rig.clock(), wanted=wanted)
                 await rig.detector.offer(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from appliance.flow import scene_gate
+from appliance.flow import scene_change
 from appliance.vision.picture_features import Grid
 from appliance.vision.thumbnail import Cells
 
@@ -23,7 +23,7 @@ def changes(reference: Cells, now: Cells) -> Grid:
     """
     lit: Cells | None = reference
     if reference.shape != now.shape or np.abs(np.median((now - reference)[::2, ::2], axis=(0, 1))).max() > _SAME_LIGHT:
-        lit = scene_gate.relit(reference, now)
+        lit = scene_change.relit(reference, now)
     if lit is None:
         return np.ones(now.shape[:2], np.float32)
     strongest = np.abs(now - lit).max(axis=2)
