@@ -55,6 +55,17 @@ class Keypoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """One object, followed from frame to frame."""
+
+    track_id: int
+    """Never used for another object of any camera while the service runs."""
+    stationary: bool
+    first_seen: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """One detected object: `confidence` 0-1, all coordinates in pixels of the frame as it was sent."""
 
@@ -72,6 +83,8 @@ class Detection:
     """The zones that the object stands in; None: its camera has none."""
     age_s: float = 0.0
     """Time since it was found, if this frame's inference did not cover its place."""
+    track: Track | None = None
+    """Which object it is; None: tracks are off, or there are too many."""
 
 
 Outline: TypeAlias = tuple[Point, ...]

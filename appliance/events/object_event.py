@@ -52,6 +52,8 @@ class ObjectEvent:
     """Whether its best picture is kept."""
     reason: EndReason | None = None
     """Why it ended."""
+    track_id: int | None = None
+    """Its track; None: tracks are off."""
 
     @property
     def cursor(self) -> str:
@@ -88,6 +90,7 @@ class EventPayload(_Event, total=False):
     """An object appeared, moved between zones, or is gone."""
 
     reason: EndReason
+    track_id: Annotated[int, Meta(description="The track of its detections, where tracks are on")]
 
 
 def payload_of(event: ObjectEvent) -> EventPayload:
@@ -115,6 +118,8 @@ def payload_of(event: ObjectEvent) -> EventPayload:
     }
     if event.reason is not None:
         payload["reason"] = event.reason
+    if event.track_id is not None:
+        payload["track_id"] = event.track_id
     return payload
 
 

@@ -2,8 +2,8 @@
 
 Rules of this file:
 - No clock, no I/O: the caller passes each frame's detections and its time. The same input gives the same events.
-- An object is followed by class and place: a detection continues the nearest object of its class that it can have
-  reached since. Two objects of a class that pass close to each other may be exchanged.
+- An object is followed by its track where tracks are on, otherwise by class and place (`vision/association.py`). Two
+  objects of a class that pass close to each other may be exchanged.
 - Each object that starts ends, exactly once. One that is seen too briefly or too uncertainly never starts.
 - A zone is entered or left with the second sight in a row, so that a box that trembles on the edge is no event.
 - Only frames count: while a camera sends nothing, nothing leaves. After `silent_s` its objects end.
@@ -11,26 +11,16 @@ Rules of this file:
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
-
-import numpy as np
 
 from appliance.events.object_event import EndReason, EventKind, ObjectEvent
 from appliance.values import Detection, Size
+from appliance.vision.association import Course, course_of, pairs
 
 MOST_OBJECTS = 64
 """Of one camera at a time. Further detections, the least certain ones, start no object."""
-_REACH = 0.5
-"""How far the middle of a box may jump from one frame to the next, in diagonals of the box."""
-_REACH_PER_S = 1.5
-"""The same for each second between the frames: a walker covers 0.8, a car at 30 km/h 1.8."""
-_MOST_REACH = 3.0
-_MOST_GROWTH = 3.0
-"""Ratio of the diagonals of two boxes of one object."""
 _SILENT_S = 30.0
 _BINS = 100
 """Of the histogram that the median confidence comes from."""
@@ -60,17 +50,13 @@ class Sight:
     wall_s: float
 
 
-Place: TypeAlias = tuple[float, float, float]
-"""The middle of a box and its diagonal, in picture heights, so that a change of resolution is no movement."""
-
-
 @dataclass(slots=True, eq=False)
 class _Presence:
     """One object, started or not yet."""
 
     last: Detection
     size: Size
-    place: Place
+    course: Course
     first_s: float
     last_s: float
     began: float
@@ -103,7 +89,7 @@ class _Presence:
             self.zones = tuple(zone for zone in dict.fromkeys((*zones, *self.zones)) if zone in now)
         self.maybe_zones = zones
         self.last, self.size, self.last_s, self.at = detection, sight.size, sight.at_s, sight.wall_s
-        self.place = _place(detection, sight.size)
+        self.course = self.course.after(detection, sight.size, sight.at_s)
         self.sightings += 1
         self.histogram[min(_BINS, max(0, round(detection.confidence * _BINS)))] += 1
         best = detection.confidence > self.top_confidence
@@ -195,36 +181,30 @@ class ObjectFollower:
     def _matched(self, sight: Sight) -> list[tuple[_Presence, Detection]]:
         """Each detection with the object that it continues, or with a new one."""
         detections = list(sight.detections[:MOST_OBJECTS])
-        matched: dict[int, _Presence] = {}
-        taken: set[int] = set()
-        for known, number in self._reachable(detections, sight):
-            if number not in matched and known not in taken:
-                matched[number] = self._objects[known]
-                taken.add(known)
+        matched = self._by_track(detections)
+        free = [one for one in self._objects if one.last.track is None]
+        loose = [number for number, one in enumerate(detections) if one.track is None]
+        for known, place in pairs(
+            [one.course for one in free], [detections[number] for number in loose], sight.size, sight.at_s
+        ):
+            matched[loose[place]] = free[known]
         for number, detection in enumerate(detections):
             if number not in matched and len(self._objects) < MOST_OBJECTS:
                 at_s, wall_s = sight.at_s, sight.wall_s
-                presence = _Presence(detection, sight.size, (0.0, 0.0, 0.0), at_s, at_s, wall_s, wall_s)
+                course = course_of(detection, sight.size, at_s)
+                presence = _Presence(detection, sight.size, course, at_s, at_s, wall_s, wall_s)
                 self._objects.append(presence)
                 matched[number] = presence
-        return [(presence, detections[number]) for number, presence in matched.items()]
+        return [(presence, detections[number]) for number, presence in sorted(matched.items())]
 
-    def _reachable(self, detections: Sequence[Detection], sight: Sight) -> list[tuple[int, int]]:
-        """Pairs of an object and a detection that may be the same one, by their numbers, the nearest pair first."""
-        if not detections or not self._objects:
-            return []
-        before = np.array([one.place for one in self._objects])[:, np.newaxis]
-        now = np.array([_place(one, sight.size) for one in detections])[np.newaxis]
-        classes = np.array([one.last.class_id for one in self._objects])[:, np.newaxis]
-        since_s = np.array([sight.at_s - one.last_s for one in self._objects])[:, np.newaxis]
-        larger = np.maximum(np.maximum(before[..., 2], now[..., 2]), 1e-6)
-        moved = np.hypot(before[..., 0] - now[..., 0], before[..., 1] - now[..., 1]) / larger
-        alike = (classes == np.array([one.class_id for one in detections])) & (
-            larger <= _MOST_GROWTH * np.minimum(before[..., 2], now[..., 2])
-        )
-        knowns, numbers = np.nonzero(alike & (moved <= np.minimum(_MOST_REACH, _REACH + _REACH_PER_S * since_s)))
-        nearest = np.argsort(moved[knowns, numbers], kind="stable")
-        return list(zip(knowns[nearest].tolist(), numbers[nearest].tolist(), strict=True))
+    def _by_track(self, detections: Sequence[Detection]) -> dict[int, _Presence]:
+        """The objects of detections by their tracks, which have been told apart already."""
+        known = {one.last.track.track_id: one for one in self._objects if one.last.track is not None}
+        return {
+            number: known[one.track.track_id]
+            for number, one in enumerate(detections)
+            if one.track is not None and one.track.track_id in known
+        }
 
     def _starts(self, presence: _Presence) -> bool:
         seen_s = presence.last_s - presence.first_s
@@ -276,14 +256,9 @@ class ObjectFollower:
             duration_s=presence.last_s - presence.first_s,
             picture=presence.object_id in self._pictured,
             reason=reason,
+            track_id=presence.last.track.track_id if presence.last.track is not None else None,
         )
         presence.entered, presence.left = [], []
         if kind == "end":
             self._pictured.discard(presence.object_id)
         return event
-
-
-def _place(detection: Detection, size: Size) -> Place:
-    box, scale = detection.box_px, 1 / max(1, size.height)
-    diagonal = math.hypot(box.x2 - box.x1, box.y2 - box.y1)
-    return (box.x1 + box.x2) / 2 * scale, (box.y1 + box.y2) / 2 * scale, diagonal * scale

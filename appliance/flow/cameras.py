@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from appliance.camera_names import HTTP_PREFIX
 from appliance.flow.cache import Key
@@ -96,6 +97,16 @@ class Rate:
             self._count, self._since_s = 0, now_s
 
 
+class Follower(Protocol):
+    """Follows the objects of one camera."""
+
+    def follow(self, answer: Detected, at_s: float) -> Detected:
+        """The answer to a frame that came at `at_s`, with the track of each detection."""
+
+    def close(self) -> None:
+        """Forget all objects: the camera has left."""
+
+
 @dataclass(slots=True)
 class Camera:
     """One camera's state. Only the event loop uses it."""
@@ -125,6 +136,8 @@ class Camera:
     """Of its last frame in the exact cache, to notice a frozen picture."""
     last_scene: LastScene | None = None
     """For the scene gate."""
+    tracks: Follower | None = None
+    """Follows its objects; None: tracks are off, or its pictures are of several scenes."""
     one_view: bool = True
     """Its pictures are of one scene, so that the scene gate may compare them."""
     latency_ms: float | None = None
@@ -198,12 +211,19 @@ class Camera:
 class CameraBook:
     """All cameras by name: connected ones, and for a minute those that only used HTTP."""
 
-    def __init__(self, *, policies: Mapping[str, CameraPolicy], burst: int, most: int = 5000) -> None:
+    def __init__(
+        self,
+        *,
+        policies: Mapping[str, CameraPolicy],
+        burst: int,
+        most: int = 5000,
+        new_tracks: Callable[[], Follower] | None = None,
+    ) -> None:
         self.policies = policies
         """The policies of the cameras that the settings name."""
         self.views: Mapping[str, View] = {}
         """What is reported of the cameras' pictures, where that is not everything."""
-        self._burst, self._most = burst, most
+        self._burst, self._most, self._new_tracks = burst, most, new_tracks
         self._cameras: dict[str, Camera] = {}
         self._departed: dict[str, float] = {}
         self._pictures: dict[str, PictureWatch] = {}
@@ -242,6 +262,8 @@ class CameraBook:
             camera.picture = self._picture(name, camera)
             camera.one_view = not own and not name.startswith(HTTP_PREFIX)
             camera.last_scene = self._scenes.pop(name, None)
+            if self._new_tracks is not None and camera.one_view:
+                camera.tracks = self._new_tracks()
             self._cameras[name] = camera
         return camera
 
@@ -286,6 +308,8 @@ class CameraBook:
 
     def _remove(self, name: str) -> None:
         camera = self._cameras.pop(name)
+        if camera.tracks is not None:
+            camera.tracks.close()
         if camera.last_scene is not None and camera.one_view and not camera.unnamed:
             self._scenes[name] = camera.last_scene
             if len(self._scenes) > _MOST_SCENES:

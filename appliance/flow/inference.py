@@ -70,9 +70,10 @@ class Answer:
 class Inference:
     """Runs frames through one network.
 
-    `gate`: repeats answers of unchanged scenes; None: none does. `core_boost`: decides which frames get all cores; None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size
-    limit. `decoder`: where they are decoded; None: on the calling thread. `crops`: decides where to look at a picture's
-    own detail; None: every frame runs as a whole.
+    `gate`: repeats answers of unchanged scenes; None: none does. `core_boost`: decides which frames get all cores;
+    None: no frame does. `admission`: decides which pictures may be decoded; None: all within the size limit. `decoder`:
+    where they are decoded; None: on the calling thread. `crops`: decides where to look at a picture's own detail; None:
+    every frame runs as a whole.
     """
 
     def __init__(

@@ -91,6 +91,8 @@ class Ledger:
         camera = self._book.get(frame.camera)
         if camera is not None:
             camera.outcome(outcome, self._clock())
+            if camera.tracks is not None and isinstance(outcome, Detected):  # never cached: tracks are the camera's own
+                outcome = camera.tracks.follow(outcome, frame.received_s)
         self.publish(frame, outcome)
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:

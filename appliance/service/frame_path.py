@@ -31,7 +31,11 @@ def build_frame_path(
 ) -> FramePath:
     settings, clock = given.settings, given.clock
     admission = Admission(Room())
-    book = CameraBook(policies=from_settings.camera_policies(settings), burst=settings.flow.burst)
+    book = CameraBook(
+        policies=from_settings.camera_policies(settings),
+        burst=settings.flow.burst,
+        new_tracks=from_settings.new_tracks(settings, clock),
+    )
     socket_server = make_server(from_settings.socket_options(settings))
     transport = Transport(socket_server, limiter)
     emit, backlog = delivery_through(socket_server)

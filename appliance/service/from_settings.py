@@ -14,7 +14,7 @@ from appliance.device import state
 from appliance.device.profile import DeviceProfile
 from appliance.events.objects import EventRules
 from appliance.flow.cache import Cache
-from appliance.flow.cameras import CameraPolicy
+from appliance.flow.cameras import CameraPolicy, Follower
 from appliance.flow.inference import Network
 from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy
@@ -141,6 +141,15 @@ def event_rules(settings: Settings) -> EventRules | None:
     if not events.enabled:
         return None
     return EventRules(events.on_delay_s, events.off_delay_s, events.update_s, events.min_confidence)
+
+
+def new_tracks(settings: Settings, clock: Clock) -> Callable[[], Follower] | None:
+    """Makes what follows the objects of a camera; None: tracks are off, and their code is not loaded."""
+    if not settings.flow.tracks:
+        return None
+    from appliance.flow.tracks import Tracks
+
+    return Tracks(settings.flow.track_memory_s, clock=clock).camera
 
 
 def access_rules(settings: Settings) -> AccessRules:

@@ -56,6 +56,9 @@ class DetectionPayload(_Detection, total=False):
     keypoints: KeypointsPayload
     zones: Annotated[list[str], Meta(description="The zones that it stands in, if the camera has zones")]
     age: Annotated[float, Meta(description="Seconds since it was found, if not in this frame")]
+    track_id: Annotated[int, Meta(description="Which object it is, where tracks are on")]
+    stationary: Annotated[bool, Meta(description="Whether it has not moved for 5 s, where tracks are on")]
+    first_seen: Annotated[float, Meta(description="Seconds since 1970, where tracks are on")]
 
 
 class TimingPayload(TypedDict):

@@ -117,6 +117,10 @@ def of_detection(detection: Detection) -> DetectionPayload:
         payload["zones"] = list(detection.zones)
     if detection.age_s:
         payload["age"] = detection.age_s
+    if detection.track is not None:
+        payload["track_id"] = detection.track.track_id
+        payload["stationary"] = detection.track.stationary
+        payload["first_seen"] = round(detection.track.first_seen, 3)
     return payload
 
 

@@ -29,6 +29,7 @@ from tests.benchmarks import (
     overload,
     page,
     report,
+    tracks,
 )
 from tests.benchmarks.governor import faults, proof, real
 from tests.benchmarks.service import ROOT
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "decoding": decoding.run,
     "isolation": isolation.run,
     "page": page.run,
+    "tracks": tracks.run,
     "governor": proof.run,
     "governor_service": real.run,
     "governor_faults": faults.run,

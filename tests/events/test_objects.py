@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.events.object_event import ObjectEvent
 from appliance.events.objects import MOST_OBJECTS
-from appliance.values import Box, Size
+from appliance.values import Box, Detection, Size, Track
 from tests.events.sights import RULES, follower, person, run, sight
 
 
@@ -194,3 +194,14 @@ def test_whatever_is_seen_each_start_has_one_end_and_zones_add_up(lives: list[Li
         assert inside == set(event.zones)
     assert not any(zones.values())
     assert [event.number for event in events] == list(range(1, len(events) + 1))
+
+
+def test_an_object_with_a_track_is_followed_by_it() -> None:
+    def tracked(x: float, number: int) -> Detection:
+        return replace(person(x), track=Track(number, False, 0.0))
+
+    frames = [sight(t, tracked(100, 1 if t < 5 else 2), tracked(900 - 800 * (t % 2), 3)) for t in range(10)]
+    events = run(follower(), [*frames, *(sight(10 + t) for t in range(10))])
+    assert Counter(event.kind for event in events) == {"start": 3, "end": 3}
+    assert {event.track_id for event in events if event.kind == "start"} == {1, 2, 3}
+    assert len({event.object_id for event in events}) == 3

@@ -36,13 +36,14 @@ class Rig:
         burst: int = 3,
         policies: dict[str, CameraPolicy] | None = None,
         admission: Admission | None = None,
+        book: CameraBook | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.engine = engine or FakeEngine()
         self.published: list[tuple[Frame, Outcome]] = []
         self.announced: list[tuple[str, CameraLimits]] = []
         self._news = asyncio.Event()
-        self.book = CameraBook(policies=policies or {}, burst=burst)
+        self.book = book or CameraBook(policies=policies or {}, burst=burst)
         self.pace = Pace(
             self.book,
             limits=limits,

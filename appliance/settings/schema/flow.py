@@ -114,6 +114,19 @@ class FlowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "about 50 MB more memory, and baseline JPEGs larger than max_side. off: every frame runs as a whole."
         ),
     ] = "off"
+    tracks: Annotated[
+        bool,
+        Meta(description="Follow objects from frame to frame: each detection says which object it is, and since when."),
+    ] = False
+    track_memory_s: Annotated[
+        float,
+        Meta(
+            ge=0.5,
+            le=600,
+            description="With tracks: an object that is not found for this long is forgotten, s. "
+            "5 bridges a person who walks behind a car, as events.off_delay_s does.",
+        ),
+    ] = 5.0
     jpeg_quality: Annotated[
         int,
         Meta(

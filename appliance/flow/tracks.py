@@ -1,0 +1,124 @@
+"""Follow the objects of each camera, so that a detection says which object it is, for how long, and whether it stands.
+
+Rules of this file:
+- Answers pass in the order in which they are published, whether they were inferred, held or cached. A frame that was
+  overtaken counts as seen at the same time as the other.
+- An object that is not found for `memory_s` is forgotten. It is not found only in frames that came: a silent camera
+  forgets nothing.
+- Memory is bounded: objects of one camera, and of all. Beyond that detections have no track.
+- Only the event loop uses it; an answer with 64 objects takes less than a millisecond.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from appliance.ports import Clock
+from appliance.values import Detected, Detection, Size, Track
+from appliance.vision.association import Course, Place, course_of, pairs, place_of
+
+MOST_TRACKS = 64
+"""Of one camera."""
+MOST_OF_ALL = 4096
+_STANDS_S = 5.0
+"""An object is stationary when it has not moved for this long."""
+_MOVES = 0.2
+"""How far it moves without having moved, in diagonals of its box: boxes tremble, and people shift their weight."""
+_CALM = 0.3
+"""Part by which the smoothed place follows the box."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One object."""
+
+    track_id: int
+    course: Course
+    first_seen: float
+    smooth: Place
+    anchor: Place
+    """Where it stands, since `stands_since_s`."""
+    stands_since_s: float
+
+    def see(self, detection: Detection, size: Size, at_s: float) -> None:
+        self.course = self.course.after(detection, size, at_s)
+        place = place_of(detection, size)
+        x, y, diagonal = (old + _CALM * (new - old) for old, new in zip(self.smooth, place, strict=True))
+        self.smooth = x, y, diagonal
+        if math.hypot(x - self.anchor[0], y - self.anchor[1]) > _MOVES * max(diagonal, 1e-6):
+            self.anchor, self.stands_since_s = self.smooth, at_s
+
+    def track(self, at_s: float) -> Track:
+        return Track(self.track_id, at_s - self.stands_since_s >= _STANDS_S, self.first_seen)
+
+
+class Tracks:
+    """The objects of all cameras. `memory_s`: how long an object that is not found is remembered."""
+
+    def __init__(self, memory_s: float, *, clock: Clock, wall_clock: Clock = time.time) -> None:
+        self._memory_s, self._clock, self._wall_clock = memory_s, clock, wall_clock
+        self._numbers = itertools.count(1)
+        self.living = 0
+        """Objects of all cameras."""
+
+    def camera(self) -> CameraTracks:
+        """The objects of another camera, none yet."""
+        return CameraTracks(self, self._memory_s, self._new)
+
+    def _new(self, detection: Detection, size: Size, at_s: float) -> _Followed | None:
+        """A new object; None: there are too many."""
+        if self.living >= MOST_OF_ALL:
+            return None
+        self.living += 1
+        course = course_of(detection, size, at_s)
+        first_seen = self._wall_clock() - (self._clock() - at_s)
+        return _Followed(next(self._numbers), course, first_seen, course.place, course.place, at_s)
+
+
+class CameraTracks:
+    """The objects of one camera."""
+
+    def __init__(
+        self, tracks: Tracks, memory_s: float, new: Callable[[Detection, Size, float], _Followed | None]
+    ) -> None:
+        self._tracks, self._memory_s, self._new = tracks, memory_s, new
+        self._followed: list[_Followed] = []
+        self._at_s = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._followed)
+
+    def follow(self, answer: Detected, at_s: float) -> Detected:
+        """The answer to a frame that came at `at_s`, with the track of each detection."""
+        self._at_s = at_s = max(at_s, self._at_s)
+        detections, size = answer.detections[:MOST_TRACKS], answer.image_size
+        seen: dict[int, _Followed] = {}
+        for known, number in pairs([one.course for one in self._followed], detections, size, at_s):
+            seen[number] = self._followed[known]
+            seen[number].see(detections[number], size, at_s)
+        self._forget(at_s)
+        for number, detection in enumerate(detections):
+            if number not in seen and len(self._followed) < MOST_TRACKS:
+                new = self._new(detection, size, at_s)
+                if new is not None:
+                    self._followed.append(new)
+                    seen[number] = new
+        tracked = (
+            replace(one, track=seen[number].track(at_s)) if number in seen else one
+            for number, one in enumerate(answer.detections)
+        )
+        return replace(answer, detections=tuple(tracked))
+
+    def close(self) -> None:
+        """Forget all objects: the camera has left."""
+        self._tracks.living -= len(self._followed)
+        self._followed.clear()
+
+    def _forget(self, at_s: float) -> None:
+        kept = [one for one in self._followed if at_s - one.course.at_s < self._memory_s]
+        self._tracks.living -= len(self._followed) - len(kept)
+        self._followed = kept
