@@ -35,7 +35,7 @@ _Z = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class GateEvidence:
     """What the audits of one camera have shown. `weight`, `found`: audits and their shares, old ones faded."""
 
     tolerance: float = 1.0
@@ -65,7 +65,7 @@ class Evidence:
         )
 
 
-def learn(evidence: Evidence, found: float, strongest: float, now_s: float) -> Evidence:
+def learn(evidence: GateEvidence, found: float, strongest: float, now_s: float) -> GateEvidence:
     """Take the result of an audit. `found`: 0-1; `strongest`: the change of the scene that the gate had measured."""
     fade = 1 - 1 / _REMEMBERED
     weight, total = evidence.weight * fade + 1, evidence.found * fade + found

@@ -16,7 +16,7 @@ from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.core_boost import CoreBoost
 from appliance.flow.crops.crops import Crops, Views
 from appliance.flow.picture_watch import PictureWatch
-from appliance.flow.scene_gate import LastScene, Look, SceneGate, SceneRequest
+from appliance.flow.scene_gate import GateLook, GateRequest, LastScene, SceneGate
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine, Raw, Tensor
 from appliance.values import Box, Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
@@ -143,7 +143,7 @@ class Inference:
         crop = self._crop_size(frame, size, max_side)
         with self._admission.admitted(frame.picture, frame.picture.size if crop else place.inner):
             thumb = self._decoder.mean_colours(frame.picture) if self._gate is not None or crop else None
-            request = SceneRequest(frame.wanted, frame.picture.size, size)
+            request = GateRequest(frame.wanted, frame.picture.size, size)
             look = self._look(last, thumb, request, started_s)
             if self._gate is not None and look is not None and last is not None and look.holds:
                 timing = _timing(frame, started_s, self._clock(), 0.0)
@@ -180,7 +180,7 @@ class Inference:
             scene = self._gate.inferred(last, look, request, network.info, answer, started_s)
         return Answer(answer, done_s - infer_started_s, scene)
 
-    def _look(self, last: LastScene | None, cells: Cells | None, request: SceneRequest, now_s: float) -> Look | None:
+    def _look(self, last: LastScene | None, cells: Cells | None, request: GateRequest, now_s: float) -> GateLook | None:
         """Compare a frame with its camera's last scene; None: no scene gate, or nothing to compare."""
         if self._gate is None or cells is None:
             return None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from appliance.flow import gate_audit
-from appliance.flow.gate_audit import Evidence
+from appliance.flow.gate_audit import GateEvidence
 from appliance.flow.scene_change import Change, Usual, compare, follow, nothing_known
 from appliance.values import Detected, Detection, ModelInfo, ResultFilter, Size
 from appliance.vision import view
@@ -37,7 +37,7 @@ _STAYED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class SceneRequest:
+class GateRequest:
     """What must be equal for an answer to be repeated."""
 
     wanted: ResultFilter
@@ -50,13 +50,13 @@ class LastScene:
     """A camera's last inferred scene and its answer, and what is known about the camera."""
 
     cells: Cells
-    request: SceneRequest
+    request: GateRequest
     answer: Detected
     at_s: float
     model: ModelInfo
     """The network that answered, compared by identity: a swap may keep the name."""
     usual: Usual
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: GateEvidence = field(default_factory=GateEvidence)
     expected: tuple[tuple[Detection, int], ...] = ()
     """Objects of earlier answers, and for how many more inferences they are expected."""
     settled: bool = True
@@ -64,7 +64,7 @@ class LastScene:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class GateLook:
     """A frame's cells, compared with the last scene. `holds`: the last answer is repeated."""
 
     cells: Cells
@@ -85,15 +85,15 @@ class SceneGate:
         self._random = random.Random(seed)
 
     def look(
-        self, last: LastScene | None, cells: Cells, request: SceneRequest, model: ModelInfo, now_s: float
-    ) -> Look | None:
+        self, last: LastScene | None, cells: Cells, request: GateRequest, model: ModelInfo, now_s: float
+    ) -> GateLook | None:
         """Compare a frame's cells with the last scene; None: masks cover everything."""
         shown = request.wanted.view
         covered = view.covered(shown, cells.shape[:2]) if shown.masks else None
         if covered is not None and covered.all():
             return None
         if last is None or last.request != request:
-            return Look(cells, Change(float("inf")), holds=False, audit=False)
+            return GateLook(cells, Change(float("inf")), holds=False, audit=False)
         change = compare(last.cells, cells, last.usual, covered)
         same = (
             last.model is model
@@ -103,9 +103,9 @@ class SceneGate:
         )
         due = now_s - last.at_s >= self._refresh_s
         audit = same and (due or self._random.random() < self._audited)
-        return Look(cells, change, holds=same and not audit, audit=audit)
+        return GateLook(cells, change, holds=same and not audit, audit=audit)
 
-    def held(self, last: LastScene, look: Look) -> LastScene:
+    def held(self, last: LastScene, look: GateLook) -> LastScene:
         """The scene after a frame that was answered with the last answer."""
         evidence = replace(last.evidence, held=last.evidence.held + 1)
         return replace(last, usual=follow(last.usual, look.change), evidence=evidence)
@@ -113,8 +113,8 @@ class SceneGate:
     def inferred(
         self,
         last: LastScene | None,
-        look: Look,
-        request: SceneRequest,
+        look: GateLook,
+        request: GateRequest,
         model: ModelInfo,
         answer: Detected,
         now_s: float,
@@ -125,7 +125,7 @@ class SceneGate:
         if last is None:
             usual = nothing_known(look.cells)
             return LastScene(look.cells, request, answer, now_s, model, usual, expected=reliable, settled=False)
-        evidence = last.evidence if last.model is model else replace(Evidence(), held=last.evidence.held)
+        evidence = last.evidence if last.model is model else replace(GateEvidence(), held=last.evidence.held)
         if look.audit:
             share = gate_audit.part_found(found, last.answer.detections, least)
             evidence = gate_audit.learn(evidence, share, look.change.strongest, now_s)
@@ -152,7 +152,7 @@ def _moved(before: tuple[Detection, ...], now: tuple[Detection, ...]) -> list[De
 
 
 def _expected(
-    last: LastScene, change: Change, request: SceneRequest, found: tuple[Detection, ...]
+    last: LastScene, change: Change, request: GateRequest, found: tuple[Detection, ...]
 ) -> list[tuple[Detection, int]]:
     """The objects that this answer should have: nothing has changed in their place."""
     if last.request != request or not np.isfinite(change.strongest):

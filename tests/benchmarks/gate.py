@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.flow.gate_audit import Evidence, bounds
+from appliance.flow.gate_audit import GateEvidence, bounds
 from appliance.flow.inference import Inference, Network
 from appliance.flow.scene_gate import SceneGate
 from appliance.service.loading import load_network
@@ -58,7 +58,7 @@ class Tally:
     """The same down to FAINT."""
     late: tuple[int, ...]
     """For each new object: the consecutive frames in which full inference found it and the gated answer did not."""
-    evidence: Evidence
+    evidence: GateEvidence
     gate_ms: tuple[float, ...]
     infer_ms: tuple[float, ...]
     """CPU time of an inferred frame, on all threads; `gate_ms`: of a held frame, on its thread."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.gate_audit import GOAL, LOOSEST, TIGHTEST, Evidence, bounds, learn, part_found
+from appliance.flow.gate_audit import GOAL, LOOSEST, TIGHTEST, GateEvidence, bounds, learn, part_found
 from appliance.values import Box, Detection
 
 
@@ -16,8 +16,10 @@ def person(x: float, confidence: float = 0.9) -> Detection:
     return Detection("person", 0, confidence, Box(x, 0, x + 50, 100))
 
 
-def audited(times: int, evidence: Evidence | None = None, found: float = 1.0, strongest: float = 0.5) -> Evidence:
-    evidence = evidence or Evidence()
+def audited(
+    times: int, evidence: GateEvidence | None = None, found: float = 1.0, strongest: float = 0.5
+) -> GateEvidence:
+    evidence = evidence or GateEvidence()
     for _ in range(times):
         evidence = learn(evidence, found, strongest, 0.0)
     return evidence
@@ -29,19 +31,19 @@ def test_audits_without_a_miss_loosen_the_gate_up_to_its_limit() -> None:
 
 
 def test_a_miss_tightens_the_gate_so_that_the_same_change_is_noticed() -> None:
-    loose = replace(Evidence(), tolerance=1.5)
+    loose = replace(GateEvidence(), tolerance=1.5)
     missed = learn(loose, 0.5, 0.9, 0.0)
     assert missed.tolerance < 0.9
     assert missed.missed == 1
 
 
 def test_a_miss_without_a_change_tightens_a_little_only() -> None:
-    assert learn(Evidence(), 0.0, 0.1, 0.0).tolerance == pytest.approx(0.8)
+    assert learn(GateEvidence(), 0.0, 0.1, 0.0).tolerance == pytest.approx(0.8)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 2)), max_size=200))
 def test_the_tolerance_stays_within_its_bounds(audits: list[tuple[float, float]]) -> None:
-    evidence = Evidence()
+    evidence = GateEvidence()
     for number, (found, strongest) in enumerate(audits):
         evidence = learn(evidence, found, strongest, float(number))
     assert TIGHTEST <= evidence.tolerance <= LOOSEST

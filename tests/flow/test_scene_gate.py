@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from appliance.flow.scene_gate import LastScene, SceneGate, SceneRequest
+from appliance.flow.scene_gate import GateRequest, LastScene, SceneGate
 from appliance.values import Box, Detected, Detection, ModelInfo, ResultFilter, Size, Timing
 from appliance.vision.thumbnail import Cells
 
 MODEL = ModelInfo("m", "fake", "CPU", "fp32", ("person",))
-REQUEST = SceneRequest(ResultFilter(0.25), Size(1280, 720), Size(640, 384))
+REQUEST = GateRequest(ResultFilter(0.25), Size(1280, 720), Size(640, 384))
 EMPTY: Cells = np.random.default_rng(0).uniform(40, 200, (45, 80, 3)).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ class Camera:
         self.last: LastScene | None = None
         self.now_s = 0.0
 
-    def shows(self, cells: Cells, *found: Detection, model: ModelInfo = MODEL, request: SceneRequest = REQUEST) -> bool:
+    def shows(self, cells: Cells, *found: Detection, model: ModelInfo = MODEL, request: GateRequest = REQUEST) -> bool:
         """Whether the frame was held; otherwise the network finds `found`."""
         self.now_s += 1.0
         look = self.gate.look(self.last, cells, request, model, self.now_s)
