@@ -112,6 +112,7 @@ def _install_release(root: Path, extras: Sequence[str]) -> None:
     command.chmod(0o755)
     (root / "opt/appliance/current").symlink_to(Path("releases") / RELEASE.name)
     shutil.copytree(REPOSITORY / "appliance", packages / "appliance")
+    shutil.copytree(REPOSITORY / "provisioning", root / RELEASE / "provisioning")
     for distribution in _needed("edge-detection-appliance", set(extras)):
         for file in distribution.files or ():
             source = Path(str(distribution.locate_file(file))).resolve()
