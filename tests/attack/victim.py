@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.tls import make_certificate
+from appliance.tls.made_here import files_in
+
 ROOT = Path(__file__).parents[2]
 _READY_WITHIN_S = 120
 _WATCHDOG_S = 1.0
@@ -74,7 +77,10 @@ def running(folder: Path, *settings: str) -> Iterator[Victim]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
         environment |= {"NOTIFY_SOCKET": notifications.getsockname(), "WATCHDOG_USEC": f"{_WATCHDOG_S * 1e6:.0f}",
                         "APPLIANCE_CONFIG": os.devnull, "APPLIANCE_CONTROL": str(folder / "control.sock")}  # fmt: skip
-        (folder / "victim.toml").write_text(_SETTINGS)
+        certificate = files_in(folder / "tls")
+        make_certificate.main(folder / "tls", time.time())
+        tls = f'\n[tls]\ncertificate = "{certificate.certificate}"\nkey = "{certificate.key}"\n'
+        (folder / "victim.toml").write_text(_SETTINGS + tls)
         command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0", "--config",
                    str(folder / "victim.toml"), "--profile", "realtime", "--set", f"state.dir={folder}"]  # fmt: skip
         for setting in settings:
@@ -101,7 +107,8 @@ def _url(process: subprocess.Popen[str]) -> str:
     timer = threading.Timer(_READY_WITHIN_S, process.kill)
     timer.start()
     lines = iter(process.stdout.readline, "")
-    url = next((line.split()[-1] for line in lines if "http://" in line), "").rstrip("/")
+    shown = next((line.split()[-1] for line in lines if "://" in line), "")
+    url = shown.partition("#")[0].replace("https://", "http://").rstrip("/")  # the port serves both
     ready = next((line for line in lines if "ready after" in line), None)
     timer.cancel()
     assert ready is not None, "the service did not become ready; see its log"

@@ -67,10 +67,14 @@ class Target:
     def host(self) -> str:
         return urlsplit(self.url).netloc
 
+    def next_address(self) -> str:
+        """The attacker's next address."""
+        return f"127.0.66.{1 + next(self._next) % self.addresses}"
+
     @contextlib.asynccontextmanager
     async def dial(self) -> AsyncIterator[Wire]:
         """A connection from the attacker's next address."""
-        address = f"127.0.66.{1 + next(self._next) % self.addresses}"
+        address = self.next_address()
         parts = urlsplit(self.url)
         connecting = asyncio.open_connection(parts.hostname, parts.port, local_addr=(address, 0))
         reader, writer = await asyncio.wait_for(connecting, 10)
