@@ -138,6 +138,9 @@ FOLLOWED_BY_HAND = {
     "auth_off": "takes a decision about every client; tokens are shown once, on the console",
     "tokens_unusable": "without an operator's token nobody can press a button",
     "name_taken": "rotating a token disconnects its holder, who must be given the new one",
+    "update_available": "an update is installed by a program of its own as root, not by the service",
+    "update_stale": "as update_available",
+    "update_undone": "as update_available",
     "disk_low": "the service may not delete what is not its own",
 }
 """Findings whose advice is a command that has no button, and why."""
