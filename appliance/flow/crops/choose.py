@@ -22,7 +22,7 @@ from appliance.flow.crops.knowledge import Knowledge
 from appliance.values import Size
 from appliance.vision.picture_features import Grid
 
-_BUDGET, _PER_MEGAPIXEL = 0.53, 0.07
+_BUDGET, _PER_MEGAPIXEL = 0.48, 0.07
 """Engine time on average, relative to the whole picture, and what each million pixels takes away: the remainder up to
 0.7 is decoding at full detail."""
 MOST_CROPS = 3
