@@ -7,7 +7,8 @@ on overlapping tiles at its own size; in `four views` four parts of it are one p
 where the reference has nothing of that class.
 
 Both sides use the product's own code with a simulated clock, ten frames a second (the video: five). The first forty
-frames are not counted: meanwhile the device measures whether crops pay. Photographs and video are not part of the project; without them, only the drawn sequences run.
+frames are not counted: meanwhile the device measures whether crops pay. Photographs and video are not part of the
+project; without them, only the drawn sequences run.
 """
 
 from __future__ import annotations
