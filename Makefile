@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        fuzz bundle release release-twice update-test lock sbom audit licences install clean
+        site-test fuzz bundle release release-twice update-test lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,9 @@ soak: .venv/.installed-test $(MODEL) ## watch the memory while cameras come and 
 
 attack: .venv/.installed-test $(MODEL) ## attack the running service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
 	@$(BIN)/python -m tests.attack $(ATTACK)
+
+site-test: .venv/.installed-test ## test three devices behind HAProxy that die, hang, get hot and move (haproxy, nats-server; 10 minutes; SITE="--full")
+	@$(BIN)/python -m tests.site.trial $(SITE)
 
 fuzz: .venv/.installed-test ## send a million mutated inputs to every interface (N=1000000 SECONDS=300 SEED=1 ONLY="decode form" FIRST=0)
 	@$(BIN)/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \

@@ -189,6 +189,11 @@ class Vitals:
         return self._governor.limits
 
     @property
+    def temp_c(self) -> float | None:
+        """Temperature of the chip; None: unknown."""
+        return self._reading.thermal.soc_temp_c
+
+    @property
     def stuck(self) -> bool:
         """Whether an inference is past its deadline."""
         return self._detector.stuck

@@ -77,7 +77,7 @@ class Control:
 
     def site(self) -> SiteStatus:
         """How the device takes part in its site."""
-        return _decode(self._request("GET", "/site"), SiteStatus)
+        return _decode(self._request("GET", "/site/status"), SiteStatus)
 
     def drain(self) -> SiteStatus:
         """Move all cameras to other devices and take no new ones."""

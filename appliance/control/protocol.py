@@ -61,7 +61,7 @@ class HoldRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SiteStatus(Struct, frozen=True, kw_only=True):
-    """`GET /site`, and the response to a drain or undrain.
+    """`GET /site/status`, and the response to a drain or undrain.
 
     `enabled`: the device stands behind a front. `cameras`: cameras and viewers that came through it. `moved`: cameras
     that were asked to move since the start, by reason.

@@ -34,14 +34,14 @@ def verbs(mover: Mover | None) -> Mapping[str, Verb]:
 
 
 def routes(mover: Mover | None, audit: Audit) -> list[web.RouteDef]:
-    """`GET /site`, `POST /site/drain` and `POST /site/undrain`."""
+    """`GET /site/status`, `POST /site/drain` and `POST /site/undrain`."""
     known = verbs(mover)
 
     async def show(request: web.Request) -> web.Response:
         return json_response(status_of(mover))
 
     return [
-        web.get("/site", show),
+        web.get("/site/status", show),
         web.post("/site/drain", handler(known["drain"], audit)),
         web.post("/site/undrain", handler(known["undrain"], audit)),
     ]

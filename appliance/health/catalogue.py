@@ -79,6 +79,7 @@ CATALOGUE = (
     Check(updates.update_no_root),
     Check(updates.update_available, severities=(Severity.INFO,)),
     Check(updates.update_stale, severities=(Severity.INFO,)),
+    Check(site.site_bus_away, after_s=10),
     Check(site.drained, severities=(Severity.INFO,)),
     Check(control.clock_not_synchronised, after_s=300, severities=(Severity.INFO,)),
 )

@@ -86,6 +86,8 @@ class SiteNotices:
     """It takes no cameras, as an operator has asked."""
     cameras_left: int = 0
     """Cameras and viewers that are still connected to a drained device."""
+    bus_problem: str | None = None
+    """Why results of other devices are missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         entrance=entrance,
         tail=tail,
         restart=restart,
-        app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas),
+        app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas, site),
     )
 
 

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+import socket
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from appliance import __version__
 from appliance.health.facts import SiteNotices
+from appliance.health.findings import status_of
 from appliance.ports import Clock
+from appliance.service.addresses import addresses_from_outside
 from appliance.service.entrance import Entrance
 from appliance.settings.schema import Settings
 from appliance.site.agent_check import AgentCheck
+from appliance.site.bus import Subjects
+from appliance.site.exchange import Exchange
 from appliance.site.headroom import Condition, answer
 from appliance.site.mover import Mover
-from appliance.site.moves import MoveRules
+from appliance.site.moves import MoveRules, OtherDevice
+from appliance.site.nats_bus import NatsBus, NatsOptions
+from appliance.site.presence import Neighbours, Presence, wanted_of
 from appliance.vitals import Vitals
 from appliance.web.handover import Handover
 
 if TYPE_CHECKING:
     from appliance.service.parts import FramePath
 
+_MOST_CAMERAS = 500
 _LEAVE_S = 3.0
 """At a stop, for cameras to go to another device."""
 
@@ -32,6 +44,8 @@ class Site:
 
     mover: Mover | None = None
     agent_check: AgentCheck | None = None
+    exchange: Exchange | None = None
+    bus: NatsBus | None = None
 
     def tasks(self) -> list[Task]:
         """What has to run, by name."""
@@ -40,7 +54,27 @@ class Site:
             tasks.append(("moves", self.mover.run))
         if self.agent_check is not None:
             tasks.append(("agent check", self.agent_check.run))
+        if self.exchange is not None and self.bus is not None:
+            tasks += [("bus", self.bus.run), ("exchange", self.exchange.run)]
         return tasks
+
+    def report(self) -> dict[str, Any]:
+        """The site as this device sees it, for `GET /site`; this device comes first."""
+        if self.exchange is None or self.bus is None:
+            return {"enabled": self.mover is not None, "devices": []}
+        exchange = self.exchange
+        devices = [exchange.own(), *exchange.neighbours.present().values()]
+        return {
+            "enabled": True,
+            "device": exchange.neighbours.device,
+            "devices": [msgspec.to_builtins(one) for one in devices],
+            "bus": {
+                "problem": self.bus.problem,
+                "dropped": self.bus.dropped,
+                "late": exchange.late,
+                "invalid": exchange.invalid,
+            },
+        }
 
     async def leave(self) -> None:
         """Send all cameras to other devices, before the service stops."""
@@ -49,16 +83,57 @@ class Site:
 
     def notices(self) -> SiteNotices:
         """What an operator should know."""
-        if self.mover is None or not self.mover.drained:
-            return SiteNotices()
-        return SiteNotices(drained=True, cameras_left=self.mover.cameras)
+        drained = self.mover is not None and self.mover.drained
+        return SiteNotices(
+            drained=drained,
+            cameras_left=self.mover.cameras if self.mover is not None and drained else 0,
+            bus_problem=self.bus.problem if self.bus is not None else None,
+        )
 
 
 def build_site(settings: Settings, path: FramePath, vitals: Vitals, entrance: Entrance, clock: Clock) -> Site:
     """The parts that the settings ask for."""
+    mover = _mover(settings, path, vitals, entrance, clock) if settings.site.agent_port else None
+
+    def condition() -> Condition:
+        limits = vitals.limits
+        return Condition(
+            ready=vitals.ready(),
+            stuck=vitals.stuck,
+            closing=mover is not None and (mover.drained or mover.leaving),
+            admits=limits.admit and limits.new_cameras,
+            duty=limits.duty,
+        )
+
+    check = None
+    if mover is not None:
+        mover.condition = condition
+        check = AgentCheck(lambda: answer(condition()), settings.server.host, settings.site.agent_port)
+    if not settings.site.bus_servers:
+        return Site(mover, check)
+    device = settings.site.device or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "device"
+    neighbours = Neighbours(device, clock)
+    exchange = Exchange(
+        subjects=Subjects(settings.site.bus_name),
+        viewers=path.publisher,
+        describe=lambda: _presence(settings, path, vitals, mover, condition(), device),
+        neighbours=neighbours,
+        clock=clock,
+    )
+    path.publisher.elsewhere = exchange.publish
     site = settings.site
-    if not site.agent_port:
-        return Site()
+    bus = NatsBus(NatsOptions(site.bus_servers, device, site.bus_key_file, site.bus_ca_file), exchange.receive)
+    exchange.bus = bus
+
+    def others() -> Mapping[str, OtherDevice]:
+        return neighbours.for_moves() if bus.problem is None else {}
+
+    if mover is not None:
+        mover.others = others
+    return Site(mover, check, exchange, bus)
+
+
+def _mover(settings: Settings, path: FramePath, vitals: Vitals, entrance: Entrance, clock: Clock) -> Mover:
     visitors = Handover(
         connections=path.connections,
         publisher=path.publisher,
@@ -67,23 +142,38 @@ def build_site(settings: Settings, path: FramePath, vitals: Vitals, entrance: En
         owes=path.detector.owes,
         clock=clock,
     )
-
-    def condition() -> Condition:
-        limits = vitals.limits
-        return Condition(
-            ready=vitals.ready(),
-            stuck=vitals.stuck,
-            closing=mover.drained or mover.leaving,
-            admits=limits.admit and limits.new_cameras,
-            duty=limits.duty,
-        )
-
     mover = Mover(
         visitors=visitors,
-        condition=condition,
-        rules=MoveRules(settle_s=site.settle_s),
+        rules=MoveRules(settle_s=settings.site.settle_s),
         clock=clock,
-        capacity=lambda: path.detector.capacity_fps() or 1.0,
+        capacity=lambda: _capacity(path),
     )
     visitors.refuses = mover.refuses
-    return Site(mover, AgentCheck(lambda: answer(condition()), settings.server.host, site.agent_port))
+    return mover
+
+
+def _capacity(path: FramePath) -> float:
+    """Frames/s; 1 before the first inference."""
+    return max(0.01, path.detector.capacity_fps() or 1.0)
+
+
+def _presence(
+    settings: Settings, path: FramePath, vitals: Vitals, mover: Mover | None, condition: Condition, device: str
+) -> Presence:
+    """What this device says about itself."""
+    server = settings.server
+    pages = addresses_from_outside(server.host, server.port, tls=settings.tls.enabled) if server.port else []
+    cameras = [name for name, camera in path.book if camera.received and not camera.own]
+    return Presence(
+        device=device,
+        version=__version__,
+        state=status_of(vitals.findings()),
+        url=pages[0] if pages else None,
+        drained=mover is not None and mover.drained,
+        headroom=min(1.0, max(0.0, condition.headroom)),
+        capacity=_capacity(path),
+        temp_c=vitals.temp_c,
+        moving=mover.sending if mover is not None else 0,
+        cameras=tuple(cameras[:_MOST_CAMERAS]),
+        wants=wanted_of(path.publisher.subscribed()),
+    )

@@ -26,6 +26,7 @@ from appliance.service.encryption import Encryption
 from appliance.service.entrance import Entrance
 from appliance.service.parts import FramePath, Given
 from appliance.service.reload import Reload
+from appliance.service.site import Site
 from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
 from appliance.vitals import Vitals
@@ -33,6 +34,7 @@ from appliance.web import actions as page_actions
 from appliance.web import api_documents, detect, metrics, security_txt, session
 from appliance.web import areas as area_routes
 from appliance.web import health as health_routes
+from appliance.web import site as site_routes
 from appliance.web.access import Access
 from appliance.web.app import make_app
 from appliance.web.asyncapi import Topic
@@ -63,6 +65,7 @@ def build_app(
     vitals: Vitals,
     offered: Actions,
     areas: DrawnAreas,
+    site: Site,
 ) -> web.Application:
     """Socket.IO, HTTP and the page."""
     server, authenticator = settings.server, entrance.authenticator
@@ -98,6 +101,7 @@ def build_app(
             *VisionApi(frames).routes(),
             *detect.routes(frames),
             *Kserve(frames, vitals.ready).routes(),
+            *site_routes.routes(site.report, respond),
             *session.routes(authenticator, entrance.audit, respond),
             *api_documents.routes(offered.requests(), _topics(), respond),
         ],

@@ -59,15 +59,15 @@ class Mover:
         self,
         *,
         visitors: Visitors,
-        condition: Callable[[], Condition],
         rules: MoveRules,
         clock: Clock,
         capacity: Callable[[], float] = lambda: 1.0,
         others: Callable[[], Mapping[str, OtherDevice]] = dict,
     ) -> None:
-        self._visitors, self._condition, self._rules, self._clock = visitors, condition, rules, clock
+        self._visitors, self._rules, self._clock = visitors, rules, clock
         self._capacity = capacity
         self.others = others
+        self.condition: Callable[[], Condition] = lambda: Condition(ready=True)
         self._state = MoveState()
         self._asked: dict[str, _Asked] = {}
         self._away: dict[str, float] = {}
@@ -93,7 +93,7 @@ class Mover:
         residents = [one for one in self._visitors.residents() if one.name not in self._asked]
         seen = Situation(
             now_s=now_s,
-            headroom=self._condition().headroom,
+            headroom=self.condition().headroom,
             residents=residents,
             capacity=self._capacity(),
             leaving=self.leaving,
@@ -145,6 +145,11 @@ class Mover:
     def cameras(self) -> int:
         """Cameras and viewers that came through the front."""
         return len(self._visitors.residents())
+
+    @property
+    def sending(self) -> int:
+        """Cameras that came through the front and send frames."""
+        return sum(one.sends for one in self._visitors.residents())
 
     def _ask(self, move: Move) -> None:
         now_s = self._clock()

@@ -34,6 +34,7 @@ ROUTES: Mapping[str, May | None] = {
     "/health/live": None,
     "/health/ready": None,
     "/health/history": May.STATE,
+    "/site": May.STATE,
     "/metrics": May.METRICS,
     "/cameras/{key}/latest.jpg": May.VIEW,
     "/cameras/{camera}/areas": May.VIEW,

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 
 import anyio
 
 from appliance.camera_names import HTTP_PREFIX
 from appliance.events.feed import Recall
-from appliance.events.object_event import ObjectEvent, payload_of
-from appliance.events.outbox import EventOutbox
+from appliance.events.object_event import ObjectEvent
 from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
 from appliance.vision.pictures import Pictures
 from appliance.web import payloads
+from appliance.web.client_outbox import IN_OUTBOX, ClientOutbox, take_next
 from appliance.web.payloads import AnyPayload
 
 log = logging.getLogger(__name__)
@@ -40,25 +38,9 @@ MAX_SUBSCRIPTIONS = 1000
 MAX_SUBSCRIPTIONS_IN_TOTAL = 20_000
 """Subscriptions of all clients together, about 10 MB: without it 2000 clients could fill a small device's memory."""
 _IN_TRANSPORT = 8
-_IN_OUTBOX = 32
-_EVENTS_IN_OUTBOX = 128
 _MAX_UNREAD = 64
 """Acknowledgements bypass the outbox. A client with this many unread packets is not served until it has read them."""
 _RETRY_S = 0.02
-
-
-@dataclass(slots=True)
-class _Client:
-    camera: str
-    outbox: deque[tuple[str, AnyPayload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
-    skips: deque[tuple[str, AnyPayload]] = field(default_factory=lambda: deque(maxlen=_IN_OUTBOX))
-    """Sent after everything else, so that the skips of a flooding camera do not push its results out of the outbox."""
-    limits: AnyPayload | None = None
-    """A state, not an event: only the latest is sent, before other events, and it is never dropped."""
-    events: EventOutbox = field(default_factory=lambda: EventOutbox(_EVENTS_IN_OUTBOX))
-    """Events of its subscriptions, sent before results, so that results never push them out."""
-    subscriptions: set[str] = field(default_factory=set)
-    """Camera names, or EVERY."""
 
 
 class Publisher:
@@ -66,7 +48,7 @@ class Publisher:
 
     def __init__(self, *, emit: Emit, backlog: Backlog, keep_pictures: bool = False) -> None:
         self._emit, self._backlog, self._keep_pictures = emit, backlog, keep_pictures
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, ClientOutbox] = {}
         self._of_camera: dict[str, set[str]] = {}
         self._subscribers: dict[str, set[str]] = {}
         self._subscribed = 0
@@ -75,6 +57,8 @@ class Publisher:
         """Clients with events to send."""
         self._posted = asyncio.Event()
         self._pictures = Pictures()
+        self.elsewhere: Callable[[str, AnyPayload], None] | None = None
+        """Offers each result to other devices; returns at once."""
         self.dropped = 0
         """Events dropped because a client read too slowly."""
 
@@ -85,7 +69,7 @@ class Publisher:
         """Add a client. If it is known already, nothing changes: it keeps its first camera."""
         if sid in self._clients:
             return
-        self._clients[sid] = _Client(camera)
+        self._clients[sid] = ClientOutbox(camera)
         self._of_camera.setdefault(camera, set()).add(sid)
 
     def leave(self, sid: str) -> str | None:
@@ -135,7 +119,7 @@ class Publisher:
             self._subscribers.setdefault(camera, set()).add(sid)
         return True
 
-    def unsubscribe(self, sid: str, cameras: Iterable[str], client: _Client | None = None) -> None:
+    def unsubscribe(self, sid: str, cameras: Iterable[str], client: ClientOutbox | None = None) -> None:
         client = client or self._clients.get(sid)
         if client is None:
             return
@@ -170,6 +154,8 @@ class Publisher:
         if self._keeps_picture(frame.camera, frame):
             self._pictures.put(frame.camera, frame)
         self._to_subscribers(frame, event, payload)
+        if self.elsewhere is not None:
+            self.elsewhere(frame.camera, payload)
 
     def is_watched(self, camera: str) -> bool:
         """Whether a client is subscribed to this camera."""
@@ -182,9 +168,21 @@ class Publisher:
             self._to_subscribers(frame, "picture", payloads.of_picture(frame, reason))
 
     def _to_subscribers(self, frame: Frame, event: str, payload: AnyPayload) -> None:
-        for sid in self._subscribers.get(frame.camera, set()) | self._subscribers.get(EVERY, set()):
+        for sid in self._subscribers_of(frame.camera):
             if sid != frame.sender:
                 self.post(sid, event, payload)
+
+    def subscribed(self) -> frozenset[str]:
+        """The cameras that clients are subscribed to, or EVERY."""
+        return frozenset(self._subscribers)
+
+    def deliver(self, camera: str, payload: AnyPayload) -> None:
+        """Send a result of another device to the subscribers of its camera."""
+        for sid in self._subscribers_of(camera):
+            self.post(sid, "detection_results", payload)
+
+    def _subscribers_of(self, camera: str) -> set[str]:
+        return self._subscribers.get(camera, set()) | self._subscribers.get(EVERY, set())
 
     def announce(self, camera: str, limits: CameraLimits) -> None:
         """Send new limits to every client of this camera."""
@@ -197,7 +195,7 @@ class Publisher:
 
     def post_event(self, event: ObjectEvent) -> None:
         """Send an event to the subscribers of its camera."""
-        for sid in self._subscribers.get(event.camera, set()) | self._subscribers.get(EVERY, set()):
+        for sid in self._subscribers_of(event.camera):
             self._put_event(sid, event)
 
     def catch_up(self, sid: str, recall: Recall) -> None:
@@ -223,7 +221,7 @@ class Publisher:
         if client is None:
             return
         queue = client.skips if event == "frame_skipped" else client.outbox
-        if len(queue) == _IN_OUTBOX:
+        if len(queue) == IN_OUTBOX:
             self.dropped += 1
         queue.append((event, payload))
         self._pending.add(sid)
@@ -274,26 +272,8 @@ class Publisher:
         while (client := self._clients.get(sid)) is not None:
             if self._backlog(sid) >= _IN_TRANSPORT:
                 return
-            next_ = _take_next(client)
+            next_ = take_next(client)
             if next_ is None:
                 break
             await self._emit(*next_, sid)
         self._pending.discard(sid)
-
-
-def _take_next(client: _Client) -> tuple[str, AnyPayload] | None:
-    """Remove and return what a client gets next; None: nothing waits."""
-    if not _greets_next(client):
-        if client.limits is not None:
-            limits, client.limits = client.limits, None
-            return "limits", limits
-        event = client.events.take()
-        if event is not None:
-            return "event", payload_of(event)
-    queue = client.outbox or client.skips
-    return queue.popleft() if queue else None
-
-
-def _greets_next(client: _Client) -> bool:
-    """Whether `connected`, which must be the first event, has not been sent yet."""
-    return bool(client.outbox) and client.outbox[0][0] == "connected"

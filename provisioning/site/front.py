@@ -169,7 +169,7 @@ defaults
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout tunnel 1h
-    timeout check 1s
+    timeout check 800ms
 
 peers fronts
     # The table of cameras survives a reload, and a second front knows it too.
@@ -230,8 +230,8 @@ backend devices
 """
 
 SERVERS = """\
-    # A frozen device is down after at most 3 s; its cameras are then cut off, because they would wait 45 s for a ping.
-    default-server check inter 500ms fastinter 300ms fall 2 rise 2 on-marked-down shutdown-sessions
+    # A frozen device is down after at most 2.5 s, and its cameras are cut off: they would wait 45 s for a ping.
+    default-server check inter 500ms fastinter 200ms fall 2 rise 2 on-marked-down shutdown-sessions
     default-server agent-check agent-inter 1s
 """
 
@@ -279,7 +279,7 @@ def settings(site: Site) -> str:
         lines += [f"# {one.name}: /etc/appliance/appliance.toml", "[server]", f"trusted_proxies = [{proxies}]"]
         lines += [f'allowed_hosts = ["{site.front.host}"]'] if site.front.host else []
         lines += ["max_connections_per_address = 5000   # the front connects for everybody", ""]
-        lines += ["[site]", f"agent_port = {one.agent_port}", ""]
+        lines += ["[site]", f"agent_port = {one.agent_port}", f'device = "{one.name}"', ""]
     return "\n".join(lines)
 
 

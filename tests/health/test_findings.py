@@ -187,6 +187,9 @@ APPEARS = {
         replace(WELL, notices=Notices(update=UpdateNotices(available="0.3"))), "update_available", "info"
     ),
     "stale": (replace(WELL, notices=Notices(update=UpdateNotices(newest_age_days=61.5))), "update_stale", "info"),
+    "site_bus_away": (
+        replace(WELL, notices=Notices(site=SiteNotices(bus_problem="no servers"))), "site_bus_away", "degraded"
+    ),
     "drained": (replace(WELL, notices=Notices(site=SiteNotices(True, 3))), "drained", "info"),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"

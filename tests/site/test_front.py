@@ -9,9 +9,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
+from appliance.settings.schema import Settings
 from tests.conftest import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib as tomli
+else:
+    import tomli
 
 COMMAND = ROOT / "provisioning/site/front.py"
 TWO_FRONTS = """
@@ -93,7 +100,11 @@ def test_each_device_has_its_server_line(front: ModuleType) -> None:
 
 
 def test_the_settings_of_the_devices_name_the_fronts(front: ModuleType) -> None:
-    assert 'trusted_proxies = ["10.0.0.8", "10.0.0.9"]' in front.settings(front.read(TWO_FRONTS))
+    text = front.settings(front.read(TWO_FRONTS))
+    assert 'trusted_proxies = ["10.0.0.8", "10.0.0.9"]' in text
+    for part in text.split("\n\n# "):  # each device's is a valid file of settings
+        settings = msgspec.convert(tomli.loads(part.removeprefix("box2: /etc/appliance/appliance.toml")), Settings)
+        assert settings.site.device in ("box1", "box2")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appliance.site.headroom import Condition
 from appliance.site.mover import Mover
 from appliance.site.moves import Move, MoveReason, MoveRules, Resident
 from tests.fakes import FakeClock
@@ -36,7 +35,7 @@ class FakeVisitors:
 
 
 def mover(visitors: FakeVisitors, clock: FakeClock) -> Mover:
-    return Mover(visitors=visitors, condition=lambda: Condition(ready=True), rules=MoveRules(), clock=clock)
+    return Mover(visitors=visitors, rules=MoveRules(), clock=clock)
 
 
 async def test_a_drain_asks_each_camera_once_and_closes_only_those_that_stay() -> None:

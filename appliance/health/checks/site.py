@@ -17,3 +17,15 @@ def drained(facts: Facts) -> Advice | None:
         "When the maintenance is done, run `appliance undrain`. A restart of the service does the same.",
         count=site.cameras_left,
     )
+
+
+def site_bus_away(facts: Facts) -> Advice | None:
+    if facts.notices.site.bus_problem is None:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "No connection to the bus of the site: {problem}",
+        "Check that a NATS server of site.bus_servers runs and accepts this device's key. Detection continues; results "
+        "of other devices are missing here, and this device's are missing there.",
+        problem=facts.notices.site.bus_problem,
+    )

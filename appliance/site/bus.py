@@ -1,0 +1,41 @@
+"""The port through which devices of a site tell each other something, and the names of what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import quote
+
+TakeMessage = Callable[[str, bytes], None]
+"""Takes a subject and a message; returns at once and never raises."""
+
+
+class Bus(Protocol):
+    """Carries messages to whoever wants them now; nothing is kept for later."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is carried now; None: it is."""
+
+    def publish(self, subject: str, message: bytes) -> None:
+        """Send a message. Returns at once; drops it while the bus is away."""
+
+    def want(self, subjects: frozenset[str]) -> None:
+        """TakeMessage these subjects from now on, and no others. Returns at once."""
+
+
+class Subjects:
+    """Subjects under the name of a site, which separates sites that share a bus."""
+
+    def __init__(self, site: str) -> None:
+        self.presence = f"{site}.presence"
+        self.all_results = f"{site}.results.>"
+        self._results = f"{site}.results."
+
+    def results_of(self, camera: str) -> str:
+        """Of one camera. A name may hold what separates or matches subjects, so it is escaped."""
+        return self._results + quote(camera, safe="").replace(".", "%2E")
+
+    def is_result(self, subject: str) -> bool:
+        """Whether this is the subject of a camera's results."""
+        return subject.startswith(self._results)

@@ -1,0 +1,164 @@
+"""The bus over NATS. The package `nats` is imported when it runs first (extra `site`).
+
+Rules of this file:
+- Publishing puts a message into a bounded queue; a task of its own sends. Nobody who publishes waits for a server.
+- While no server is connected, messages are dropped: a result is worthless when it is old.
+- Any of the servers will do, each device's own first. The library changes to another one by itself, and pings every
+  2 s: a server that hangs is noticed within 6 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.site.bus import TakeMessage
+
+log = logging.getLogger(__name__)
+
+_QUEUE = 1000
+_PENDING_BYTES = 262_144
+_PENDING_MESSAGES, _PENDING_RECEIVED_BYTES = 4096, 8_000_000
+_PING_S, _MISSED_PINGS = 2, 2
+_CONNECT_S, _RETRY_S = 2, 0.5
+_TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NatsOptions:
+    """How to reach the servers. `key_file`: the device's nkey seed; `ca_file`: certificates to trust. Empty: none."""
+
+    servers: Sequence[str]
+    device: str
+    key_file: str = ""
+    ca_file: str = ""
+
+
+class NatsBus:
+    """Implements `Bus`; `receive` gets what arrives."""
+
+    def __init__(self, options: NatsOptions, receive: TakeMessage) -> None:
+        self._options, self._receive = options, receive
+        self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
+        self._news = asyncio.Event()
+        self._wanted: frozenset[str] = frozenset()
+        self._subscriptions: dict[str, Any] = {}
+        self._client: Any = None
+        self._why = "not connected yet"
+        self.dropped = 0
+        """Messages that were published while no server was connected, or too fast."""
+
+    @property
+    def problem(self) -> str | None:
+        return None if self._client is not None and self._client.is_connected else self._why
+
+    def publish(self, subject: str, message: bytes) -> None:
+        if self.problem is not None or len(self._queue) == _QUEUE:
+            self.dropped += 1
+        if self.problem is None:
+            self._queue.append((subject, message))
+            self._news.set()
+
+    def want(self, subjects: frozenset[str]) -> None:
+        if subjects != self._wanted:
+            self._wanted = subjects
+            self._news.set()
+
+    async def run(self) -> None:
+        """Connect, and send and receive until cancelled."""
+        from nats.aio.client import Client
+        from nats.errors import Error
+
+        while True:
+            client = Client()
+            try:
+                await self._connect(client)
+                self._client = client
+                await self._serve(client)
+            except (Error, OSError, asyncio.TimeoutError, ValueError) as error:
+                self._why = _reason(error)
+            finally:
+                self._client, self._subscriptions = None, {}
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(client.close(), _CONNECT_S)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _connect(self, client: Any) -> None:
+        options = self._options
+        keys = {"nkeys_seed": options.key_file} if options.key_file else {}
+        await client.connect(
+            servers=list(options.servers),
+            name=options.device,
+            tls=self._tls(),
+            no_echo=True,
+            dont_randomize=True,
+            ping_interval=_PING_S,
+            max_outstanding_pings=_MISSED_PINGS,
+            connect_timeout=_CONNECT_S,
+            reconnect_time_wait=_RETRY_S,
+            max_reconnect_attempts=-1,
+            pending_size=_PENDING_BYTES,
+            error_cb=self._failed,
+            disconnected_cb=self._lost,
+            reconnected_cb=self._back,
+            **keys,
+        )
+        log.info("connected to the bus of the site", extra={"kind": "bus"})
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not any(server.startswith("tls://") for server in self._options.servers):
+            return None
+        return ssl.create_default_context(cafile=self._options.ca_file or None)
+
+    async def _serve(self, client: Any) -> None:
+        """Send what is queued, and subscribe to what is wanted, until the connection is closed for good."""
+        while not client.is_closed:
+            await self._follow(client)
+            while self._queue:
+                subject, message = self._queue.popleft()
+                if client.is_connected:
+                    await client.publish(subject, message)
+                else:
+                    self.dropped += 1
+            self._news.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _TICK_S)
+
+    async def _follow(self, client: Any) -> None:
+        if not client.is_connected:
+            return
+        for subject in self._wanted - self._subscriptions.keys():
+            self._subscriptions[subject] = await client.subscribe(
+                subject,
+                cb=self._arrived,
+                pending_msgs_limit=_PENDING_MESSAGES,
+                pending_bytes_limit=_PENDING_RECEIVED_BYTES,
+            )
+        for subject in self._subscriptions.keys() - self._wanted:
+            await self._subscriptions.pop(subject).unsubscribe()
+
+    async def _arrived(self, message: Any) -> None:
+        self._receive(message.subject, message.data)
+
+    async def _failed(self, error: Exception) -> None:
+        if self.problem is not None:
+            self._why = _reason(error)
+
+    async def _lost(self) -> None:
+        self._queue.clear()
+        self._why = "the connection was lost"
+        log.warning("no connection to the bus of the site; results of other devices are missing",
+                    extra={"kind": "bus"})  # fmt: skip
+
+    async def _back(self) -> None:
+        log.info("connected to the bus of the site again", extra={"kind": "bus"})
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:200]

@@ -1,0 +1,96 @@
+"""What the devices of a site say about themselves, every two seconds.
+
+A device that has said nothing for `GONE_S` counts as gone. What arrives is checked: the bus is another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from appliance.ports import Clock
+from appliance.site.moves import OtherDevice
+
+EVERY_S = 2.0
+GONE_S = 7.0
+EVERY_CAMERA = "*"
+_MOST_DEVICES = 200
+_MOST_CAMERAS = 1000
+_ANY_WANTED = 200
+"""A device whose viewers want more cameras gets the results of all."""
+
+_Text = Annotated[str, Meta(max_length=256)]
+DeviceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class Presence(Struct, frozen=True, kw_only=True):
+    """One device's state. `headroom`: 0-1. `wants`: cameras whose results its viewers need; `*`: all."""
+
+    device: DeviceName
+    version: _Text
+    state: _Text
+    url: _Text | None = None
+    drained: bool = False
+    headroom: Annotated[float, Meta(ge=0, le=1)]
+    capacity: Annotated[float, Meta(gt=0, le=1_000_000)]
+    temp_c: Annotated[float, Meta(ge=-100, le=300)] | None = None
+    moving: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Cameras that sit here through the front: those that may be moved."""
+    cameras: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
+    wants: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
+
+
+def wanted_of(subscribed: frozenset[str]) -> tuple[str, ...]:
+    """What to ask other devices for."""
+    if EVERY_CAMERA in subscribed or len(subscribed) > _ANY_WANTED:
+        return (EVERY_CAMERA,)
+    return tuple(sorted(subscribed))
+
+
+class Neighbours:
+    """The other devices, as they have described themselves last."""
+
+    def __init__(self, device: str, clock: Clock) -> None:
+        self.device, self._clock = device, clock
+        self._heard: dict[str, tuple[float, Presence]] = {}
+        self._wanted: frozenset[str] = frozenset()
+
+    def hear(self, message: bytes) -> bool:
+        """Take one message; False: it is invalid, or its sender claims to be this device."""
+        try:
+            one = msgspec.json.decode(message, type=Presence)
+        except msgspec.MsgspecError:
+            return False
+        if one.device == self.device or (one.device not in self._heard and len(self._heard) >= _MOST_DEVICES):
+            return False
+        self._heard[one.device] = self._clock(), one
+        self._sum_up()
+        return True
+
+    def present(self) -> dict[str, Presence]:
+        """The devices that have been heard of lately, by name."""
+        before, oldest_s = len(self._heard), self._clock() - GONE_S
+        self._heard = {name: said for name, said in self._heard.items() if said[0] > oldest_s}
+        if len(self._heard) < before:
+            self._sum_up()
+        return {name: one for name, (_, one) in sorted(self._heard.items())}
+
+    def want(self, camera: str) -> bool:
+        """Whether a viewer of another device needs this camera's results. Called for each result."""
+        return camera in self._wanted or EVERY_CAMERA in self._wanted
+
+    def for_moves(self) -> dict[str, OtherDevice]:
+        """What the decision about moves needs to know."""
+        return {
+            name: OtherDevice(0.0 if one.drained else one.headroom, one.capacity, one.moving)
+            for name, one in self.present().items()
+        }
+
+    def _sum_up(self) -> None:
+        self._wanted = frozenset(camera for _, one in self._heard.values() for camera in one.wants)
+
+
+Describe = Callable[[], Presence]

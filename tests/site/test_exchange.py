@@ -1,0 +1,160 @@
+"""Results and presence between devices, on a bus in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.site.bus import Subjects
+from appliance.site.exchange import Exchange, Lateness, SharedResult
+from appliance.site.presence import GONE_S, Neighbours, Presence, wanted_of
+from tests.fakes import FakeClock
+
+SUBJECTS = Subjects("site")
+
+
+class FakeBus:
+    """Keeps what is published."""
+
+    problem: str | None = None
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.wanted: frozenset[str] = frozenset()
+
+    def publish(self, subject: str, message: bytes) -> None:
+        self.sent.append((subject, message))
+
+    def want(self, subjects: frozenset[str]) -> None:
+        self.wanted = subjects
+
+
+class FakeViewers:
+    """Keeps what is delivered."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, Any]]] = []
+
+    def subscribed(self) -> frozenset[str]:
+        return frozenset({"gate"})
+
+    def deliver(self, camera: str, payload: dict[str, Any]) -> None:
+        self.got.append((camera, payload))
+
+
+def presence(device: str = "box2", **fields: Any) -> Presence:
+    return Presence(**{"device": device, "version": "1", "state": "ok", "headroom": 1.0, "capacity": 10.0, **fields})
+
+
+def told(device: str = "box2", **fields: Any) -> bytes:
+    return msgspec.json.encode(presence(device, **fields))
+
+
+class Rig:
+    """One device on a fake bus."""
+
+    def __init__(self) -> None:
+        self.clock, self.bus, self.viewers = FakeClock(), FakeBus(), FakeViewers()
+        self.exchange = Exchange(
+            subjects=SUBJECTS,
+            viewers=self.viewers,
+            describe=lambda: presence("box1"),
+            neighbours=Neighbours("box1", self.clock),
+            clock=self.clock,
+            wall_clock=self.clock,
+        )
+        self.exchange.bus = self.bus
+
+    def result(self, camera: str = "gate", device: str = "box2", at_s: float | None = None) -> bytes:
+        at = self.clock() if at_s is None else at_s
+        return msgspec.json.encode(SharedResult(device, at, camera, {"camera": camera, "detections": []}))
+
+
+def test_a_result_leaves_only_while_another_device_wants_its_camera() -> None:
+    rig = Rig()
+    rig.exchange.publish("gate", {"camera": "gate"})
+    assert rig.bus.sent == []
+    rig.exchange.receive(SUBJECTS.presence, told(wants=("gate",)))
+    rig.exchange.publish("gate", {"camera": "gate"})
+    rig.exchange.publish("yard", {"camera": "yard"})
+    assert [subject for subject, _ in rig.bus.sent] == ["site.results.gate"]
+    rig.clock.pass_(GONE_S + 1)
+    rig.exchange.neighbours.present()
+    rig.exchange.publish("gate", {"camera": "gate"})
+    assert len(rig.bus.sent) == 1
+
+
+def test_results_of_other_devices_reach_the_viewers() -> None:
+    rig = Rig()
+    rig.exchange.receive("site.results.gate", rig.result())
+    assert rig.viewers.got == [("gate", {"camera": "gate", "detections": []})]
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        ("site.results.yard", SharedResult("box2", 1.0, "gate", {})),  # under the subject of another camera
+        ("site.results.gate", SharedResult("box1", 1.0, "gate", {})),  # in this device's name
+        ("site.results.gate", {"device": "box2"}),
+        ("site.presence", {"device": "box2"}),
+        ("site.presence", {"device": "a b", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0}),
+        ("site.presence", {"device": "box2", "version": "1", "state": "ok", "headroom": 2.0, "capacity": 1.0}),
+        ("site.presence", {"device": "box1", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0}),
+    ],
+)
+def test_what_is_invalid_is_counted_and_changes_nothing(subject: str, message: object) -> None:
+    rig = Rig()
+    rig.exchange.receive(subject, msgspec.json.encode(message))
+    assert (rig.exchange.invalid, rig.viewers.got, rig.exchange.neighbours.present()) == (1, [], {})
+
+
+@given(st.binary(max_size=200), st.sampled_from(["site.results.gate", "site.presence"]))
+def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
+    rig = Rig()
+    rig.exchange.receive(subject, message)
+    assert rig.viewers.got == []
+
+
+def test_a_late_result_is_dropped_although_the_clocks_differ() -> None:
+    rig = Rig()
+    rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5000))
+    rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5010))  # 10 s later than the one before
+    assert (len(rig.viewers.got), rig.exchange.late) == (1, 1)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.floats(-1e6, 1e6))
+def test_lateness_is_never_negative_and_does_not_depend_on_the_clocks(delays: list[float], offset: float) -> None:
+    one, other, now = Lateness(), Lateness(), 1000.0
+    for delay in delays:
+        now += 1
+        late = one.of("box", now - delay, now)
+        assert late >= -1e-6
+        assert late == pytest.approx(other.of("box", now - delay + offset, now), abs=1e-6)
+
+
+def test_a_device_that_says_nothing_is_gone() -> None:
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, told(moving=7, headroom=0.5))
+    (other,) = rig.exchange.neighbours.for_moves().values()
+    assert (other.cameras, other.headroom) == (7, 0.5)
+    rig.exchange.receive(SUBJECTS.presence, told(drained=True))
+    assert rig.exchange.neighbours.for_moves()["box2"].headroom == 0
+    rig.clock.pass_(GONE_S + 0.1)
+    assert rig.exchange.neighbours.for_moves() == {}
+
+
+@given(st.text(min_size=1, max_size=64).filter(lambda name: name.isprintable()))
+def test_each_camera_has_a_subject_of_its_own_without_wildcards(name: str) -> None:
+    subject = SUBJECTS.results_of(name)
+    assert subject.count(".") == 2
+    assert not set(subject) & set("*> \t")
+
+
+def test_many_subscriptions_ask_for_all_cameras() -> None:
+    assert wanted_of(frozenset({"b", "a"})) == ("a", "b")
+    assert wanted_of(frozenset({"*", "a"})) == ("*",)
+    assert wanted_of(frozenset(map(str, range(500)))) == ("*",)

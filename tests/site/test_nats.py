@@ -1,0 +1,123 @@
+"""The bus over a real NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from appliance.site.nats_bus import NatsBus, NatsOptions
+from tests.conftest import Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.camera import camera
+from tests.web.requests import picture
+
+SERVER = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+pytestmark = pytest.mark.skipif(SERVER is None, reason="nats-server is not installed: apt install nats-server")
+
+
+class Server:
+    """A NATS server on a port of its own."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert SERVER is not None
+        self.process = subprocess.Popen([SERVER, "-a", "127.0.0.1", "-p", str(self.port)], stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    one.start()
+    yield one
+    one.stop()
+
+
+@asynccontextmanager
+async def bus(server: Server, name: str, receive: Callable[[str, bytes], None]) -> AsyncIterator[NatsBus]:
+    one = NatsBus(NatsOptions((server.url,), name), receive)
+    task = asyncio.create_task(one.run())
+    try:
+        yield one
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(holds: Callable[[], object], within_s: float = 20) -> None:
+    with anyio.fail_after(within_s):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_messages_reach_who_wants_them_and_again_after_the_server_was_away(server: Server) -> None:
+    got: list[tuple[str, bytes]] = []
+    async with bus(server, "box1", lambda *_: None) as one, bus(server, "box2", lambda *it: got.append(it)) as two:
+        two.want(frozenset({"site.results.gate"}))
+
+        def sent() -> bool:
+            one.publish("site.results.gate", b"seen")
+            one.publish("site.results.yard", b"not asked for")
+            return bool(got)
+
+        await until(sent)
+        server.stop()
+        await until(lambda: one.problem is not None and two.problem is not None)
+        for _ in range(1000):
+            one.publish("site.results.gate", b"lost")
+        assert one.dropped >= 1000
+        got.clear()
+        server.start()
+        await until(sent)
+        assert set(got) == {("site.results.gate", b"seen")}
+
+
+async def test_a_viewer_of_any_device_sees_the_cameras_of_all(server: Server, serve: Serve) -> None:
+    flags = {"site__bus_servers": server.url}
+    async with (
+        serve(FakeEngine(CANARY_ROWS), wait_ready=True, site__device="box1", **flags) as one,
+        serve(FakeEngine(CANARY_ROWS), wait_ready=True, site__device="box2", **flags) as two,
+        camera(one.url) as viewer,
+        camera(two.url, "gate") as gate,
+    ):
+        await viewer.call("subscribe", {"cameras": "*"})
+        reports = one.started.parts.site.report, two.started.parts.site.report
+        await until(lambda: all(len(report()["devices"]) == 2 for report in reports))
+        await until(lambda: "*" in reports[1]()["devices"][1]["wants"])
+        await gate.push({"image": picture(1), "frame_id": 7})
+        result = await viewer.first("detection_results")
+        assert (result["camera"], result["frame_id"]) == ("gate", 7)
+        await gate.first("detection_results")
+        assert [one for one, _ in gate.heard].count("detection_results") == 1
+        assert reports[0]()["bus"]["problem"] is None
+        server.stop()
+        await until(lambda: two.started.parts.vitals.notices().site.bus_problem is not None)
+        await gate.push({"image": picture(2), "frame_id": 8})  # its own work goes on
+        assert (await gate.answer(8))[0] == "detection_results"
+
+
+def test_nothing_of_nats_is_imported_without_a_bus() -> None:
+    program = "import sys, appliance.service.run; print(sorted({'nats', 'nkeys', 'nacl'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
