@@ -26,6 +26,7 @@ from tests.benchmarks import (
     links,
     literal,
     memory,
+    obeying,
     overload,
     page,
     report,
@@ -37,6 +38,7 @@ from tests.benchmarks.service import ROOT
 BENCHMARKS = {
     "goodput": goodput.run,
     "overload": overload.run,
+    "obeying": obeying.run,
     "fairness": fairness.run,
     "health": health.run,
     "gate": gate.run,

@@ -2,6 +2,7 @@
 
 `python -m tests.benchmarks.load --url … --cameras 4 --picture p.jpg --seconds 10` prints one JSON object.
 `--mode closed`: a fixed number of frames in flight. `rate`: a fixed rate, whatever the limits. `obey`: obey the limits.
+`post`: HTTP requests to `/detect`, one after the other.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class LoadCamera:
     def __init__(
         self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int, text: bool = False
     ) -> None:
+        self.http_url = f"{url}/detect"
         self.url = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
         self.name, self.pictures, self.mode, self.rate, self.in_flight = name, pictures, mode, rate, in_flight
         self.text = text
@@ -53,6 +55,9 @@ class LoadCamera:
         self._connected = asyncio.Event()
 
     async def run(self, session: aiohttp.ClientSession, until: asyncio.Event) -> None:
+        if self.mode == "post":
+            await self._post(session, until)
+            return
         async with session.ws_connect(self.url, max_msg_size=0, compress=0) as ws:
             await ws.receive()
             await ws.send_str("40" + json.dumps({"name": self.name}))
@@ -63,6 +68,21 @@ class LoadCamera:
             await asyncio.sleep(0.3)
             reader.cancel()
             await asyncio.gather(reader, sender, return_exceptions=True)
+
+    async def _post(self, session: aiohttp.ClientSession, until: asyncio.Event) -> None:
+        while not until.is_set():
+            self._number += 1
+            picture, sent_s = self._picture(), time.monotonic()
+            async with session.post(self.http_url, data=picture, params={"camera": self.name}) as response:
+                event = "detection_results" if response.status == 200 else "detection_error"
+                payload = await response.json()
+            self._sent_s[self._number] = sent_s
+            if sent_s >= self.started_s:
+                self.tally.sent += 1
+            self._take(event, payload | {"frame_id": self._number})
+
+    def _picture(self) -> bytes:
+        return self.pictures[self._number % len(self.pictures)] + f"{self.name}{self._number:09d}".encode()
 
     async def _send(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         await self._connected.wait()
@@ -82,7 +102,7 @@ class LoadCamera:
 
     async def _send_one(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self._number += 1
-        picture = self.pictures[self._number % len(self.pictures)] + f"{self.name}{self._number:09d}".encode()
+        picture = self._picture()
         now = time.monotonic()
         if now >= self.started_s:
             self.tally.sent += 1
@@ -156,7 +176,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--picture", type=Path, nargs="+", required=True)
     parser.add_argument("--cameras", type=int, default=1)
-    parser.add_argument("--mode", choices=("closed", "rate", "obey"), default="closed")
+    parser.add_argument("--mode", choices=("closed", "rate", "obey", "post"), default="closed")
     parser.add_argument(
         "--rate", type=float, nargs="+", default=[1000.0], help="frames per second, one value for each camera"
     )
