@@ -3,6 +3,7 @@
 
     python3 front.py site.toml                     haproxy.cfg, for HAProxy 2.6 (Debian 12) and 3.0 (Debian 13)
     python3 front.py site.toml --settings          what each device needs in its appliance.toml
+    python3 front.py site.toml --prometheus        the devices as targets for Prometheus (file_sd)
     python3 front.py site.toml --keepalived NAME   keepalived.conf for the front NAME, where there are two
 
 site.toml is explained in docs/site.md. The command needs Python 3.11 and nothing else.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -283,6 +285,16 @@ def settings(site: Site) -> str:
     return "\n".join(lines)
 
 
+def prometheus(site: Site) -> str:
+    """The devices as targets for `file_sd_configs`, with the label `site`."""
+    name = site.front.host or "site"
+    targets = [
+        {"targets": [f"{_bracketed(one.address)}:{one.port}"], "labels": {"site": name, "device": one.name}}
+        for one in site.devices
+    ]
+    return json.dumps(targets, indent=2) + "\n"
+
+
 def keepalived(site: Site, me: str) -> str:
     """keepalived.conf of one of two fronts: the virtual address moves when HAProxy or the machine dies."""
     front = site.front
@@ -333,12 +345,15 @@ def main() -> int:
     parser.add_argument("site", type=Path, help="site.toml: the list of devices")
     parser.add_argument("--front", default="", metavar="NAME", help="which of two fronts this is")
     parser.add_argument("--settings", action="store_true", help="print what the devices need in appliance.toml")
+    parser.add_argument("--prometheus", action="store_true", help="print the devices as targets for Prometheus")
     parser.add_argument("--keepalived", metavar="NAME", help="print keepalived.conf for the front NAME")
     arguments = parser.parse_args()
     try:
         site = read(arguments.site.read_text(encoding="utf-8"))
         if arguments.keepalived:
             print(keepalived(site, arguments.keepalived), end="")
+        elif arguments.prometheus:
+            print(prometheus(site), end="")
         elif arguments.settings:
             print(settings(site), end="")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,22 @@ def test_each_device_has_its_server_line(front: ModuleType) -> None:
     assert "    server box1 10.0.0.1:8080 weight 100 agent-port 8081\n" in text
     assert "    server box2 [fd00::2]:8080 weight 25 agent-port 8081 ssl verify required" in text
     assert "localpeer two" in text
+
+
+def test_prometheus_gets_each_device_with_its_site(front: ModuleType) -> None:
+    assert json.loads(front.prometheus(front.read(TWO_FRONTS))) == [
+        {"targets": ["10.0.0.1:8080"], "labels": {"site": "site", "device": "box1"}},
+        {"targets": ["[fd00::2]:8080"], "labels": {"site": "site", "device": "box2"}},
+    ]
+
+
+def test_the_rules_for_sites_raise_their_alerts() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: apt install prometheus")
+    rules = ROOT / "provisioning/fleet/site.rules.test.yml"
+    done = subprocess.run([promtool, "test", "rules", rules], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_settings_of_the_devices_name_the_fronts(front: ModuleType) -> None:
