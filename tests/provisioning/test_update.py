@@ -191,6 +191,28 @@ def test_of_three_releases_in_a_row_two_stay(device: BlankDevice, offer: Offer, 
     measured(f"left: {', '.join(releases)}; {device.run('du', '-sm', '/opt/appliance').split()[0]} MB")
 
 
+def test_a_device_updates_itself_in_its_window(device: BlankDevice, offer: Offer, measured: Measured) -> None:
+    automatic = f'source = "{offer("0.6.0", {})}"\nautomatic = true\nwindow = "00:00-23:59"\n'
+    device.write("/etc/appliance/appliance.toml", _SETTINGS.replace("\n\n", f"\n{automatic}\n", 1), "root:appliance")
+    device.run("systemctl", "start", "appliance-update-fetch@check.service")
+    device.wait_until("on trial or kept", lambda: "0.6.0-" in "".join(_state(device).values()), _LONG_S)
+    state = _ended(device)
+    assert state["committed"].startswith("0.6.0-"), state
+    assert device.is_in_state("appliance-update-check.timer", "active")
+    device.write("/etc/appliance/appliance.toml", _SETTINGS, "root:appliance")
+    measured(device.journal("appliance-update-fetch@check.service").splitlines()[-2])
+
+
+def test_a_service_has_its_update_installed_on_request(device: BlankDevice, offer: Offer) -> None:
+    source = offer("0.6.1", {})
+    settings = _SETTINGS.replace("\n\n", f'\nsource = "{source}"\n\n', 1)
+    device.write("/etc/appliance/appliance.toml", settings, "root:appliance")
+    device.write("/var/lib/appliance/update-requested", "install\n", "appliance:appliance")
+    device.wait_until("on trial or kept", lambda: "0.6.1-" in "".join(_state(device).values()), _LONG_S)
+    assert _ended(device)["committed"].startswith("0.6.1-")
+    device.write("/etc/appliance/appliance.toml", _SETTINGS, "root:appliance")
+
+
 def test_a_killed_update_leaves_one_whole_release(device: BlankDevice, offer: Offer, measured: Measured) -> None:
     source = offer("0.5.0", {})
     chance, outcomes = random.Random(5), []
