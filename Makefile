@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        site-test fuzz bundle release release-twice update-test lock sbom audit licences install clean
+        site-test fuzz bundle deb image image-test release release-twice update-test lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -103,6 +103,20 @@ release-twice: .venv/.installed $(MODEL) ## build and sign a release twice, and 
 
 update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut (root, half an hour)
 	@$(BIN)/python -m pytest tests/provisioning/test_update.py -m provision
+
+deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd64|arm64 PYTHON_VERSION=3.11 VERSION= MAINTAINER=)
+	@$(MAKE) --no-print-directory bundle
+	@$(BIN)/python provisioning/deb.py $$(ls -t .cache/bundle/*.tar | head -1) \
+	  $(if $(VERSION),--version $(VERSION)) $(if $(MAINTAINER),--maintainer "$(MAINTAINER)")
+
+image: .venv/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY=)
+	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle >/dev/null
+	@$(BIN)/python provisioning/image/build.py --bundle $$(ls -t .cache/image/bundle/*.tar | head -1) \
+	  $(if $(BOARD),--board $(BOARD)) $(if $(KEYRING),--keyring $(KEYRING)) \
+	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE)) $(if $(KEY),--key $(KEY)) $(if $(SSH_KEY),--ssh-key $(SSH_KEY))
+
+image-test: .venv/.installed-systemd $(MODEL) ## make an image, boot it by UEFI, update it, cut its power, undo a blind update (root, half an hour)
+	@$(BIN)/python -m pytest tests/provisioning/test_image.py -m image
 
 lock: .cache/tools/.installed ## pin all packages of a device with hashes, for every Python and architecture (UPGRADE=1: newest)
 	@$(PYTHON) provisioning/supply_chain.py lock $(if $(UPGRADE),--upgrade)

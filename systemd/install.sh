@@ -60,7 +60,7 @@ systemctl ${root:+--root="$root"} enable \
   appliance.target appliance.socket appliance.service appliance-boot-check.service \
   appliance-at-boot.service appliance-console.service appliance-erase.path \
   appliance-update-check.timer appliance-update-request.path appliance-update-install.path
-if [ -z "$root" ]; then
+if [ -z "$root" ] && [ -d /run/systemd/system ]; then # there is none while an image is made
   systemctl daemon-reload
   udevadm control --reload 2>/dev/null || true # containers have no udev
 fi

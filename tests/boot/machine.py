@@ -25,7 +25,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Own = TypeVar("Own", bound="Machine")
 
 _PATIENCE_S = 900.0
 _DISK_BYTES = 2_000_000_000
@@ -52,6 +54,7 @@ _UNVERIFIED = ssl.create_default_context()
 _UNVERIFIED.check_hostname, _UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 _KERNEL = "root=/dev/nvme0n1 rw console=ttyS0 quiet systemd.show_status=no audit=0 apparmor=0 mitigations=off"
 _CUT = "now"
+_FIRMWARE = Path("/usr/share/OVMF")
 
 
 def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
@@ -96,20 +99,23 @@ class Machine:
         chip = ["-cpu", "max", "-smp", "2", "-initrd", str(initrd)]
         if counted:
             chip = ["-cpu", "Nehalem", "-smp", "1", "-icount", "shift=0,sleep=on"]
+        self._switch_on_with([*chip, "-kernel", str(kernel), "-append", _KERNEL], disk)
+
+    def _switch_on_with(self, parts: list[str], disk: Path) -> None:
+        """Prepare the machine. `parts`: its processor and how it starts."""
         self._shell_port, self._http_port = _free_port(), _free_port()
         forward = f"hostfwd=tcp:127.0.0.1:{self._shell_port}-:2222,hostfwd=tcp:127.0.0.1:{self._http_port}-:8080"
         self._command = [
-            "setpriv", "--pdeathsig=KILL", "qemu-system-x86_64", "-M", "q35,accel=tcg", *chip, "-m", "2048",
+            "setpriv", "--pdeathsig=KILL", "qemu-system-x86_64", "-M", "q35,accel=tcg", *parts, "-m", "2048",
             "-nographic", "-monitor", "none",
-            "-serial", f"file:{disk.with_suffix('.console')}", "-kernel", str(kernel),
-            "-append", _KERNEL, "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe",
-            "-device", "nvme,drive=disk,serial=1",
+            "-serial", f"file:{disk.with_suffix('.console')}",
+            "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "nvme,drive=disk,serial=1",
             "-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=net,romfile=",
         ]  # fmt: skip
         self._qemu: subprocess.Popen[bytes] | None = None
         self._token = ""
 
-    def __enter__(self) -> Machine:
+    def __enter__(self: Own) -> Own:
         self.switch_on()
         return self
 
@@ -214,6 +220,22 @@ class Machine:
             while not enough(output.decode(errors="replace")) and (part := connection.recv(65536)):
                 output += part
         return output.decode(errors="replace")
+
+
+class FirmwareMachine(Machine):
+    """A machine that starts from its disk by UEFI, like a PC, with a memory stick plugged in."""
+
+    def __init__(self, disk: Path, stick: Path) -> None:
+        variables = disk.with_suffix(".vars")
+        shutil.copy(_FIRMWARE / "OVMF_VARS.fd", variables)
+        flash = "if=pflash,format=raw"
+        self._switch_on_with(
+            ["-cpu", "max", "-smp", "2",
+             "-drive", f"{flash},readonly=on,file={_FIRMWARE / 'OVMF_CODE.fd'}", "-drive", f"{flash},file={variables}",
+             "-drive", f"file={stick},format=raw,if=none,id=stick,readonly=on",
+             "-device", "virtio-blk-pci,drive=stick"],
+            disk,
+        )  # fmt: skip
 
 
 def why_not() -> str | None:

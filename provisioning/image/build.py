@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Make a disk image that boots to a working device, and the bundle that updates it: `make image`.
+
+The disk has four partitions: `esp` (GRUB and the files that a technician puts there), the systems `root-a` and
+`root-b`, of which one runs, and `state`. Needs root, Debian or a system with its packages, and the tools listed in
+TOOLS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BOARDS = {"generic-amd64": "x86_64"}
+NOT_YET = {
+    "rpi": "Debian has no kernel and firmware for a Raspberry Pi. Use Raspberry Pi OS and provisioning/install.sh",
+    "arm64": "This image is made for UEFI on amd64 only. Use the system of the board and provisioning/install.sh",
+    "jetson": "A Jetson boots NVIDIA's own system. Use provisioning/install.sh on JetPack",
+}
+TOOLS = {
+    "mmdebstrap": "mmdebstrap", "grub-mkstandalone": "grub-efi-amd64-bin grub-common", "mkfs.vfat": "dosfstools",
+    "mcopy": "mtools", "sfdisk": "fdisk", "mke2fs": "e2fsprogs", "rauc": "rauc", "mksquashfs": "squashfs-tools",
+    "zstd": "zstd",
+}  # fmt: skip
+SUITE, PYTHON = "bookworm", "3.11"
+PACKAGES = (
+    "systemd", "systemd-sysv", "systemd-timesyncd", "dbus", "libnss-systemd", "udev", "kmod", "iproute2", "python3",
+    "python3-systemd", "libgomp1", "ca-certificates", "linux-image-amd64", "initramfs-tools", "zstd", "e2fsprogs",
+    "fdisk", "network-manager", "rauc-service", "grub-common", "less", "nano-tiny",
+)  # fmt: skip
+LEFT_OUT = ("doc", "man", "info", "locale", "lintian")
+MIB = 2**20
+ESP_BYTES, SLOT_BYTES, STATE_BYTES = 128 * MIB, 2048 * MIB, 1024 * MIB
+MODULES = "part_gpt fat ext2 search search_fs_file loadenv test regexp normal configfile linux echo serial terminal"
+
+
+class CannotBuild(Exception):
+    """The image cannot be made here; the text says why."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--board", default="generic-amd64", metavar="BOARD", help="generic-amd64")
+    parser.add_argument("--bundle", type=Path, required=True, help="what `make bundle PYTHON_VERSION=3.11` has made")
+    parser.add_argument("--keyring", type=Path, help="PEM certificates whose updates the image accepts")
+    parser.add_argument("--certificate", type=Path, help="certificate that signs the update bundle")
+    parser.add_argument("--key", type=Path, help="its private key")
+    parser.add_argument("--ssh-key", type=Path, help="public key of the person who may sign in as root by SSH")
+    parser.add_argument("--version", default="", help="of the update bundle (default: that of the appliance)")
+    parser.add_argument("--out", type=Path, default=ROOT / ".cache/image")
+    options = parser.parse_args()
+    try:
+        check(options)
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=options.out, prefix=".work-") as work:
+            build(Path(work), options)
+    except CannotBuild as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"image: `{Path(error.cmd[0]).name}` failed with exit code {error.returncode}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise CannotBuild if anything is missing, before minutes are spent."""
+    if options.board in NOT_YET:
+        raise CannotBuild(f"no image for {options.board} can be made. {NOT_YET[options.board]}")
+    if options.board not in BOARDS:
+        raise CannotBuild(f"unknown board {options.board}; known: {', '.join(BOARDS)}")
+    if os.geteuid() != 0:
+        raise CannotBuild("making an image needs root: use sudo")
+    if platform.machine() != BOARDS[options.board]:
+        raise CannotBuild(f"this machine is {platform.machine()}; the image is for {BOARDS[options.board]}")
+    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    if missing:
+        raise CannotBuild(f"tools are missing: apt-get install {' '.join(missing)}")
+    for path in (options.bundle, options.keyring, options.certificate, options.key, options.ssh_key):
+        if path is not None and not path.is_file():
+            raise CannotBuild(f"{path} does not exist")
+    if (options.certificate is None) != (options.key is None):
+        raise CannotBuild("--certificate and --key belong together")
+
+
+def build(work: Path, options: argparse.Namespace) -> None:
+    """Write the image, and with a key also the update bundle."""
+    say("system: Debian's packages, and the appliance from the bundle (minutes)")
+    system = work / "root"
+    make_system(work, system, options)
+    version = options.version or release_version(system)
+    slot = work / "root.img"
+    make_ext4(slot, SLOT_BYTES, "root", system)
+    say("disk")
+    disk = options.out / f"appliance-{version}-{options.board}.img"
+    make_disk(work, slot, disk)
+    shutil.copy2(slot, work / "update.img")
+    run("zstd", "-q", "-f", "-T0", "-10", disk, "-o", f"{disk}.zst")
+    say(f"{disk}.zst  {Path(f'{disk}.zst').stat().st_size / 1e6:.0f} MB")
+    say(f"write it to a disk:  zstdcat {disk.name}.zst | sudo dd of=/dev/DISK bs=4M oflag=direct status=progress")
+    if options.key is not None:
+        bundle = options.out / f"appliance-{version}-{options.board}.raucb"
+        make_update(work, bundle, version, options)
+        say(f"{bundle}  {bundle.stat().st_size / 1e6:.0f} MB")
+
+
+def make_system(work: Path, system: Path, options: argparse.Namespace) -> None:
+    """The root file system of both slots."""
+    unpacked = work / "bundle"
+    unpacked.mkdir()
+    run("tar", "-xf", options.bundle, "-C", unpacked, "provisioning")
+    packages = (*PACKAGES, *(("openssh-server",) if options.ssh_key else ()))
+    run(
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
+        "--customize-hook=mkdir -p $1/media $1/state $1/boot/firmware",
+        f"--customize-hook=upload {options.bundle} /media/bundle.tar",
+        f"--customize-hook=copy-in {unpacked / 'provisioning'} /media",
+        "--customize-hook=chroot $1 /media/provisioning/install.sh --bundle /media/bundle.tar --no-start",
+        "--customize-hook=rm -rf $1/media/bundle.tar $1/media/provisioning",
+        SUITE, system, *mirror(),
+    )  # fmt: skip
+    adapt(system, options)
+
+
+def adapt(system: Path, options: argparse.Namespace) -> None:
+    """What makes an installed system an image: nothing of this machine in it, and the parts for A and B."""
+    for path in (system / "usr/lib/systemd/system/appliance.service.d").glob("*.conf"):
+        path.unlink()  # limits for the memory of the machine that builds
+    (system / "etc/appliance/appliance.toml").unlink(missing_ok=True)
+    for name in ("etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id"):
+        (system / name).unlink(missing_ok=True)
+    (system / "etc/hostname").write_text("debian\n")  # named after the machine at its first boot
+    (system / "etc/machine-id").write_text("")  # systemd makes one; "uninitialized" would also enable its presets
+    # For /etc/network/interfaces, which there is not; it fails at each connection.
+    (system / "etc/NetworkManager/dispatcher.d/01-ifupdown").unlink(missing_ok=True)
+    for key in (system / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    shutil.rmtree(system / "var/cache/apt", ignore_errors=True)
+    shutil.rmtree(system / "var/lib/apt/lists", ignore_errors=True)
+    install(HERE / "fstab", system / "etc/fstab", 0o644)
+    programs = system / "usr/libexec/appliance-image"
+    programs.mkdir(parents=True)
+    for name in ("init", "first-boot", "slot-check"):
+        install(HERE / name, programs / name, 0o755)
+    for name in ("appliance-image-first-boot.service", "appliance-slot.service"):
+        install(HERE / name, system / "usr/lib/systemd/system" / name, 0o644)
+    install(HERE / "system.conf", system / "etc/rauc/system.conf", 0o644)
+    keyring = system / "etc/rauc/keyring.pem"
+    # An empty keyring refuses every update.
+    keyring.write_bytes(options.keyring.read_bytes() if options.keyring else b"")
+    repart = system / "usr/share/appliance-image/repart.d"
+    repart.mkdir(parents=True)
+    for index, kind in enumerate(("esp", "root", "root", "linux-generic")):
+        grows = "" if index == 3 else f"SizeMaxBytes={(ESP_BYTES, SLOT_BYTES, SLOT_BYTES)[index]}\n"
+        (repart / f"{index}0.conf").write_text(f"[Partition]\nType={kind}\n{grows}")
+    if options.ssh_key:
+        folder = system / "root/.ssh"
+        folder.mkdir(mode=0o700)
+        install(options.ssh_key, folder / "authorized_keys", 0o600)
+    enabled = ["appliance-image-first-boot.service", "appliance-slot.service", "NetworkManager.service"]
+    run("systemctl", "--quiet", f"--root={system}", "enable", *enabled)
+    run("systemctl", "--quiet", f"--root={system}", "mask", "rauc-mark-good.service", "apt-daily.timer",
+        "apt-daily-upgrade.timer", "e2scrub_all.timer", "systemd-repart.service")  # fmt: skip
+
+
+def make_disk(work: Path, slot: Path, disk: Path) -> None:
+    """Write the partitioned disk. Slot B starts empty."""
+    esp, state = work / "esp.img", work / "state.img"
+    make_esp(work, esp)
+    empty = work / "empty"
+    empty.mkdir()
+    make_ext4(state, STATE_BYTES, "state", empty)
+    starts = [MIB, MIB + ESP_BYTES, MIB + ESP_BYTES + SLOT_BYTES, MIB + ESP_BYTES + 2 * SLOT_BYTES]
+    table = "label: gpt\n" + "".join(
+        f'start={start // 512}, size={size // 512}, type={kind}, name="{name}"\n'
+        for start, size, kind, name in (
+            (starts[0], ESP_BYTES, "uefi", "esp"),
+            # "Linux root (x86-64)": systemd-repart counts partitions by their type.
+            (starts[1], SLOT_BYTES, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "root-a"),
+            (starts[2], SLOT_BYTES, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "root-b"),
+            (starts[3], STATE_BYTES, "linux", "state"),
+        )
+    )
+    disk.unlink(missing_ok=True)
+    with disk.open("wb") as file:
+        file.truncate(starts[3] + STATE_BYTES + MIB)
+    subprocess.run(["sfdisk", "--quiet", disk], input=table, text=True, check=True)
+    for image, start in ((esp, starts[0]), (slot, starts[1]), (state, starts[3])):
+        run("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start // MIB}", "conv=notrunc,sparse", "status=none")
+
+
+def make_esp(work: Path, esp: Path) -> None:
+    """The EFI system partition: GRUB, its menu, and which system is good."""
+    with esp.open("wb") as file:
+        file.truncate(ESP_BYTES)
+    run("mkfs.vfat", "-F", "32", "-n", "APPLIANCE", esp, quiet=True)
+    loader, environment = work / "BOOTX64.EFI", work / "grubenv"
+    run("grub-mkstandalone", "-O", "x86_64-efi", f"--modules={MODULES}", "-o", loader,
+        f"boot/grub/grub.cfg={HERE / 'grub-embedded.cfg'}")  # fmt: skip
+    run("grub-editenv", environment, "create")
+    run("grub-editenv", environment, "set", "ORDER=A B", "A_OK=1", "A_TRY=0", "B_OK=0", "B_TRY=0")
+    run("mmd", "-i", esp, "::EFI", "::EFI/BOOT", "::grub")
+    for source, target in ((loader, "EFI/BOOT/BOOTX64.EFI"), (environment, "grub/grubenv"),
+                           (HERE / "grub.cfg", "appliance.grub.cfg")):  # fmt: skip
+        run("mcopy", "-i", esp, source, f"::{target}")
+
+
+def make_update(work: Path, bundle: Path, version: str, options: argparse.Namespace) -> None:
+    """The signed bundle that RAUC installs into the other slot."""
+    folder = work / "update"
+    folder.mkdir()
+    (work / "update.img").rename(folder / "root.img")
+    (folder / "manifest.raucm").write_text(
+        f"[update]\ncompatible=appliance-{options.board}\nversion={version}\n\n"
+        "[bundle]\nformat=verity\n\n[image.rootfs]\nfilename=root.img\n"
+    )
+    bundle.unlink(missing_ok=True)
+    keyring = options.keyring or options.certificate
+    run("rauc", f"--cert={options.certificate}", f"--key={options.key}", f"--keyring={keyring}", "bundle",
+        "--mksquashfs-args=-comp zstd -Xcompression-level 10", folder, bundle, quiet=True)  # fmt: skip
+
+
+def make_ext4(image: Path, size: int, label: str, content: Path) -> None:
+    """An ext4 file system with these files; the same files give the same names and owners."""
+    image.unlink(missing_ok=True)
+    with image.open("wb") as file:
+        file.truncate(size)
+    run("mke2fs", "-q", "-t", "ext4", "-L", label, "-m", "0", "-E", "lazy_itable_init=0", "-d", content, image)
+
+
+def release_version(system: Path) -> str:
+    """The name of the installed release."""
+    return Path(os.readlink(system / "opt/appliance/current")).name
+
+
+def mirror() -> list[str]:
+    """The URL from which this machine's apt gets that release of Debian; empty: mmdebstrap's own choice."""
+    done = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Component: main",
+         "Origin: Debian"], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return sorted(set(done.stdout.split()))[:1]
+
+
+def install(source: Path, target: Path, mode: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(mode)
+
+
+def run(*command: Sequence[object] | object, quiet: bool = False) -> None:
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL if quiet else None)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
