@@ -39,13 +39,13 @@ def routes_of(table: Iterable[Any]) -> list[tuple[str, str]]:
 def document(table: Iterable[Any], actions: Mapping[str, type[msgspec.Struct]]) -> Json:
     """The document of an application's routes. `actions`: the request of each."""
     routes = routes_of(table)
-    types = [*_types(OPERATIONS[route] for route in routes), *actions.values(), ErrorPayload]
+    types = [*_types(_described(*route) for route in routes), *actions.values(), ErrorPayload]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     schema_of = {id(one): schema for one, schema in zip(types, schemas, strict=True)}
     schema_of[id(ACTION)] = {"anyOf": [schema_of[id(one)] for one in dict.fromkeys(actions.values())]}
     paths: Json = {}
     for method, path in routes:
-        described = _operation(method, path, OPERATIONS[method, path], schema_of)
+        described = _operation(method, path, _described(method, path), schema_of)
         if path == "/actions/{name}":
             described["parameters"][0]["schema"]["enum"] = sorted(actions)
         paths.setdefault(path, {})[method.lower()] = described
@@ -58,6 +58,11 @@ def document(table: Iterable[Any], actions: Mapping[str, type[msgspec.Struct]]) 
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SECURITY},
     }  # fmt: skip
+
+
+def _described(method: str, path: str) -> Operation:
+    """What is written about a route. One that was forgotten fails a test, not the document."""
+    return OPERATIONS.get((method, path)) or Operation(f"{method} {path}", media=("*/*",))
 
 
 def _types(operations: Iterable[Operation]) -> list[Any]:

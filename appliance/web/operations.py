@@ -139,6 +139,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body_media=(_BINARY,),
         query=_CAMERA,
     ),
+    ("GET", "/site"): Operation("The devices of the site, as each describes itself", dict[str, Any]),
     ("GET", "/session"): Operation("Who the caller is", SessionPayload),
     ("POST", "/session"): Operation("Sign in: sets a cookie", SessionPayload, body=SignIn),
     ("DELETE", "/session"): Operation("Sign out", SignedOutPayload),

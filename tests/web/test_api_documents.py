@@ -99,7 +99,7 @@ REQUESTS: list[tuple[str, str, int, dict[str, Any]]] = [
         "/health/history", "/health/history?span=day", "/health/history?camera=gate", "/metrics",
         "/cameras/gate/areas", "/v2", "/v2/health/live",
         "/v2/health/ready", "/v2/models/fake", "/v2/models/fake/ready", "/session", "/actions", "/actions/log",
-        "/actions/audit", "/v1/vision/custom/list", "/v1/status/ping", "/v1/server/status/version",
+        "/site", "/actions/audit", "/v1/vision/custom/list", "/v1/status/ping", "/v1/server/status/version",
         "/v1/status/updateavailable",
     )),
     ("GET", "/.well-known/security.txt", 404, {}),
