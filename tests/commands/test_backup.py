@@ -174,6 +174,16 @@ def test_links_are_neither_saved_nor_followed(old: Device, new: Device, tmp_path
     assert os.listdir(secret) == ["shadow"]
 
 
+def test_each_part_of_an_installed_device_has_its_place(tmp_path: Path) -> None:
+    device = places.Places(*(tmp_path / name for name in ("etc", "state", "models", "agents", "update")))
+    for name in ("etc/appliance.toml", "state/a", "agents/gate/b", "update/root.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = dict(places.content(device, "yolo11n"))
+    assert found == {name: places.target(device, name) for name in found}
+    assert set(found) == {"settings/appliance.toml", "state/a", "agents/gate/b", "update/root.json"}
+
+
 def test_a_newer_format_is_refused() -> None:
     newer = sealed.About(sealed.FORMAT + 1, "9.9", "host", "board", "", {})
     data, _ = sealed.seal([], newer, PASSPHRASE)

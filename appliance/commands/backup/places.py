@@ -24,6 +24,7 @@ CONFIG = Path("/etc/appliance")
 STATE = Path("/var/lib/appliance")
 AGENTS = Path("/var/lib/private/appliance-camera")
 MODELS = Path("/opt/appliance/models")
+UPDATE = Path("/etc/appliance-update")
 
 SETTINGS_FILE = "appliance.toml"
 _LEFT_OUT = frozenset({state.LOCK, "starts.json", "erase-requested"})
@@ -39,10 +40,15 @@ class Places:
     models: Path
     agents: Path | None = None
     """State of the camera agents; None: they keep none here."""
+    update: Path | None = None
+    """Whose releases this device accepts; None: it is not updated that way."""
 
     def folder(self, part: str) -> Path | None:
         """The folder of a part; None: this device has no such part."""
-        folders = {"settings": self.settings, "state": self.state, "models": self.models, "agents": self.agents}
+        folders = {
+            "settings": self.settings, "state": self.state, "agents": self.agents, "update": self.update,
+            "models": self.models,
+        }  # fmt: skip
         return folders.get(part)
 
 
@@ -53,7 +59,7 @@ def is_device() -> bool:
 
 def of_device() -> Places:
     """The folders of an installed device."""
-    return Places(CONFIG, STATE, MODELS, AGENTS)
+    return Places(CONFIG, STATE, MODELS, AGENTS, UPDATE)
 
 
 def of_checkout(settings: Settings, config: Path | None) -> Places:
@@ -67,8 +73,9 @@ def content(places: Places, configured_model: str) -> Iterator[tuple[str, Path]]
     if places.settings is not None:
         yield from _below("settings", places.settings)
     yield from _below("state", places.state)
-    if places.agents is not None:
-        yield from _below("agents", places.agents)
+    for part, folder in (("agents", places.agents), ("update", places.update)):
+        if folder is not None:
+            yield from _below(part, folder)
     choice = places.models / active.FILE
     if choice.is_file():
         yield f"models/{active.FILE}", choice

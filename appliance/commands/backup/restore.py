@@ -71,7 +71,7 @@ def stopped_service(places: Places, *, installed: bool) -> Iterator[None]:
 
 def put(opened: Opened, places: Places) -> Iterator[str]:
     """Write the files; yield what was restored. The service must not run. Raises BackupError."""
-    for part in ("settings", "state", "agents", "models"):
+    for part in ("settings", "state", "agents", "update", "models"):
         names = [name for name in opened.contents if name.startswith(f"{part}/")]
         folder = places.folder(part)
         if not names or folder is None:
