@@ -30,6 +30,7 @@ from appliance.cli import (
     settings,
     support_bundle,
     token,
+    tune,
     update,
 )
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
@@ -89,7 +90,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="appliance", description="Detect objects in frames that cameras push.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, camera, detect, health, support_bundle, bench, doctor, board, address, backup, erase, drain):
+    for command in (
+        serve,
+        camera,
+        detect,
+        health,
+        support_bundle,
+        bench,
+        tune,
+        doctor,
+        board,
+        address,
+        backup,
+        erase,
+        drain,
+    ):
         command.add(commands)
     settings.add(commands.add_parser("config", help="show or check the settings"))
     governor.add(commands.add_parser("governor", help="show or hold the throttle level of the running service"))

@@ -25,6 +25,7 @@ COMMANDS = [
     "health",
     "support-bundle",
     "bench",
+    "tune",
     "doctor",
     "board",
     "address",

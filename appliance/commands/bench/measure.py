@@ -76,6 +76,19 @@ def measure(
     return report
 
 
+def measure_one(
+    settings: Settings,
+    name: str,
+    kind: str,
+    plan: Plan,
+    progress: Progress,
+    load: LoadNetwork = partial(load_network, prepare=False),
+) -> DeviceProfile:
+    """Measure one model on one engine, and save nothing. Raises ModelError and EngineError."""
+    bench = _Bench(plan, _picture(settings), ResultFilter(settings.model.min_confidence), MachineSensors(), progress)
+    return bench.profile(load(_with_model(settings, name, plan, kind)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Bench:
     """Runs one picture through networks, as the plan says."""
