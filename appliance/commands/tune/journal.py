@@ -39,7 +39,7 @@ class Journal:
         self._content, self.finished = _Content(self._content.subject), False
 
     def once(self, step: str, act: Callable[[], T], kind: type[T]) -> T:
-        """The result of `act`, which runs unless the result of this step is known. Raises ApplianceError not_tuned, and act's."""
+        """The result of this step: `act` runs unless it is known. Raises ApplianceError not_tuned, and act's."""
         if step in self._content.done:
             return msgspec.convert(self._content.done[step], kind)
         result = act()
