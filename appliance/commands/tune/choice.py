@@ -8,8 +8,8 @@ from dataclasses import dataclass
 LEAST_GAIN = 0.05
 """A smaller gain is within the error of the measurement, and not worth a change."""
 LEAST_AGREEMENT = 90.0
-"""Percent of the boxes that have to be the same. A guess, well below what the accuracy check accepts: a lower value means
-that something else is wrong."""
+"""Percent of the boxes that have to be the same. A guess, well below what the accuracy check accepts: a lower value
+means that something else is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
