@@ -45,9 +45,9 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(os.environ["XDG_STATE_HOME"])
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
-    """Let a test set up logging, and restore it afterwards."""
+    """Let a test set up logging, as every command does, and restore it afterwards."""
     root, own = logging.getLogger(), logging.getLogger("appliance")
     before = root.handlers[:], root.level, own.level
     yield

@@ -49,9 +49,6 @@ COMMANDS = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("own_logging")
-
-
 @pytest.fixture
 def red(tmp_path: Path) -> Path:
     """A red picture of 640x384 pixels."""

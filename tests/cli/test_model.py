@@ -13,8 +13,6 @@ from appliance.models import active
 from tests.models import networks
 from tests.models.bundles import export_folder
 
-pytestmark = pytest.mark.usefixtures("own_logging")
-
 
 def run(two_models: Path, *arguments: str) -> int:
     settings = [f"model.dir={two_models}", "model.name=first"]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 
-import pytest
-
 from appliance.device import logs
 from appliance.device.log_tail import LogTail
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_the_tail_has_what_the_log_has() -> None:
     logs.set_up("info", {})
     log, tail = logging.getLogger("appliance.test"), LogTail(kept=25)
@@ -26,7 +23,6 @@ def test_the_tail_has_what_the_log_has() -> None:
     assert "afterwards" not in tail.text()
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_flood_is_one_line_and_cannot_forge_another() -> None:
     logs.set_up("info", {})
     tail = LogTail()

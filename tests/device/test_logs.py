@@ -221,7 +221,7 @@ class TestExceptions:
 
 
 def test_on_a_terminal_a_line_has_time_and_level(
-    own_logging: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     logs.set_up("info")
@@ -234,7 +234,7 @@ def test_on_a_terminal_a_line_has_time_and_level(
 
 
 def test_if_stderr_does_not_belong_to_the_journal_the_terminal_format_is_used(
-    own_logging: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell inside a unit inherits the variable."""
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
@@ -243,7 +243,7 @@ def test_if_stderr_does_not_belong_to_the_journal_the_terminal_format_is_used(
     assert capsys.readouterr().err.endswith("INFO    here I am\n")
 
 
-def test_the_level_can_change_at_run_time(own_logging: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_level_can_change_at_run_time(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("error")
     logging.getLogger("appliance").warning("not yet")
     logs.set_level("warning")

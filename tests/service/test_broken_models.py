@@ -16,8 +16,6 @@ from appliance.service import loading
 from tests.conftest import Serve
 from tests.models.bundles import make_bundles
 
-pytestmark = pytest.mark.usefixtures("own_logging")
-
 NESTED = "[" * 100_000
 
 

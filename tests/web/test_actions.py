@@ -147,7 +147,6 @@ async def test_a_model_is_activated_kept_and_rolled_back(serve: Serve, tmp_path:
         assert (await act(running, "activate", {"name": "../a"}))[0] == 409
 
 
-@pytest.mark.usefixtures("own_logging")
 async def test_the_log_is_downloaded(serve: Serve) -> None:
     logs.set_up("info", {})
     async with serve() as running:

@@ -63,7 +63,7 @@ async def poll(session: aiohttp.ClientSession, url: str, packet: str) -> None:
 
 @pytest.mark.parametrize("level", ["warning", "info"])
 async def test_a_flood_of_invalid_requests_logs_few_lines_and_no_traceback(
-    serve: Serve, capsys: pytest.CaptureFixture[str], own_logging: None, level: str
+    serve: Serve, capsys: pytest.CaptureFixture[str], level: str
 ) -> None:
     logs.set_up(level, {})
     async with serve() as running, aiohttp.ClientSession() as session:

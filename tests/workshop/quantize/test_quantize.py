@@ -28,8 +28,6 @@ from tests.models import networks
 from tests.models.bundles import make_bundles
 from tests.workshop.fakes import make_pictures
 
-pytestmark = pytest.mark.usefixtures("own_logging")
-
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
