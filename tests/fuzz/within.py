@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,7 +169,7 @@ def _reading_settings() -> Iterator[Take]:
         def take(data: bytes) -> str:
             flags: dict[str, str] = {}
             if data.startswith(b"="):
-                key, _, value = data[1:].decode().partition("=")
+                key, _, value = os.fsdecode(data[1:]).partition("=")
                 flags[key] = value
                 path.unlink(missing_ok=True)
             else:
