@@ -39,6 +39,7 @@ def device(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.provision
+@pytest.mark.slow
 def test_apt_installs_upgrades_removes_and_purges(device: BlankDevice, measured: Measured) -> None:
     before = device.files()
     assert _apt(device, "install", "/media/deb/edge-detection-appliance_0.1.0_amd64.deb") == 0
