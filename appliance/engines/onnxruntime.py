@@ -48,11 +48,7 @@ class OnnxRuntimeEngine:
         self._slots = Slots(self.slots)
 
     def prepare(self, size: Size | None) -> bool:
-        """Check with one inference that the network accepts this size; nothing is compiled."""
-        if size is not None and size not in self.ready():
-            self._run(np.zeros((size.height, size.width, 3), np.uint8), lambda raw: None)
-        self._slots.mark_ready(size)
-        return False
+        return self._slots.prepare(size, lambda blank: self._run(blank, lambda raw: None))
 
     def ready(self) -> tuple[Size | None, ...]:
         return self._slots.ready()

@@ -7,9 +7,13 @@ remains. Every method may be called from any thread.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
+import numpy as np
+
 from appliance.errors import EngineError
+from appliance.ports import Tensor
 from appliance.values import Size
 
 
@@ -36,6 +40,16 @@ class Slots:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._free.release()
+
+    def prepare(self, size: Size | None, run: Callable[[Tensor], None]) -> bool:
+        """Check with one inference of a blank tensor that the network accepts this size, and record it.
+
+        Returns whether something was compiled: never. Raises what `run` raises.
+        """
+        if size is not None and size not in self.ready():
+            run(np.zeros((size.height, size.width, 3), np.uint8))
+        self.mark_ready(size)
+        return False
 
     def mark_ready(self, size: Size | None) -> None:
         """Record that this size is prepared, or any size (None)."""
