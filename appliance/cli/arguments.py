@@ -88,6 +88,11 @@ def running_service() -> Control:
     return Control(socket_path.control_sockets(os.environ, os.getuid()))
 
 
+def confirmed(question: str, word: str) -> bool:
+    """Whether a person on the terminal types this word; False without a terminal."""
+    return sys.stdin.isatty() and input(f"{question} Type {word} to continue: ").strip() == word
+
+
 def complain(error: object, code: int) -> int:
     """Print an error and return the exit code."""
     logging.getLogger(__name__).debug("exit code %d", code)

@@ -12,8 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__, files
-from appliance.cli.arguments import FAILED, OK, USAGE, add_command, add_settings, complain, config_path, settings_of
+from appliance.cli.arguments import (
+    FAILED,
+    OK,
+    USAGE,
+    add_command,
+    add_settings,
+    complain,
+    config_path,
+    confirmed,
+    settings_of,
+)
 
+_REPLACED = "This device's settings, tokens, keys and history are replaced."
 _LEAST_PASSPHRASE = 12
 _MOST_PASSPHRASE_BYTES = 1000
 
@@ -38,14 +49,15 @@ def add(commands: Any) -> None:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
+    from appliance.commands import installed
     from appliance.commands.backup import places, sealed
     from appliance.device.board import board_name
 
     settings = settings_of(arguments)
-    installed = places.is_device() and arguments.config is None
-    if installed and os.geteuid() != 0:
+    on_device = installed.is_device() and arguments.config is None
+    if on_device and os.geteuid() != 0:
         return complain("a backup contains keys and passwords, which only root may read: use sudo", FAILED)
-    where = places.of_device() if installed else places.of_checkout(settings, config_path(arguments))
+    where = places.of_device() if on_device else places.of_checkout(settings, config_path(arguments))
     passphrase = _passphrase(arguments, new=True)
     host = socket.gethostname().partition(".")[0]
     made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -61,45 +73,34 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
+    from appliance.commands import installed
     from appliance.commands.backup import places, restore, sealed
     from appliance.device.board import board_name
     from appliance.settings import loader
 
-    installed = places.is_device() and arguments.config is None
-    if installed and os.geteuid() != 0:
+    on_device = installed.is_device() and arguments.config is None
+    if on_device and os.geteuid() != 0:
         return complain("restoring needs root: use sudo", FAILED)
     try:
         data = files.read_plain(arguments.file, sealed.MOST_BYTES)
     except OSError as error:
         return complain(f"{arguments.file} cannot be read: {error.strerror}", USAGE)
     opened = sealed.unseal(data, _passphrase(arguments, new=False))
-    where = places.of_device() if installed else places.of_checkout(settings_of(arguments), config_path(arguments))
-    restore.check(opened, where, lambda file: _settings_are_valid(file, loader))
+    where = places.of_device() if on_device else places.of_checkout(settings_of(arguments), config_path(arguments))
+    restore.check(opened, where, lambda file: loader.load(file, {}))
     about = opened.about
     print(
         f"made on {about.host} ({about.board}) at {about.made_at} by version {about.version}: {len(about.files)} files"
     )
     if about.board != (board_name() or "unknown"):
         print("This is another kind of board. `appliance board` shows which settings suit it.")
-    if not arguments.yes and not _confirmed():
+    if not arguments.yes and not confirmed(_REPLACED, "restore"):
         return complain("nothing restored. To restore without a question, add --yes", USAGE)
-    with restore.stopped_service(where, installed=installed):
+    with restore.stopped_service(where, installed=on_device):
         for line in restore.put(opened, where):
             print(line)
     print("Restored. Do not let both devices run: they have the same tokens and the same certificate.")
     return OK
-
-
-def _settings_are_valid(file: Path, loader: Any) -> None:
-    loader.load(file, {})
-
-
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return (
-        input("This device's settings, tokens, keys and history are replaced. Type restore to continue: ") == "restore"
-    )
 
 
 def _passphrase(arguments: argparse.Namespace, *, new: bool) -> str:

@@ -5,28 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.camera.saved_pictures import saved_in
+from appliance.commands import installed
 from appliance.device import state
 from appliance.errors import ApplianceError
 from appliance.service.from_settings import state_dir
 from appliance.settings.schema import Settings
 
-PROGRAM = Path("/opt/appliance/current/provisioning/erase.py")
+PROGRAM = installed.PROGRAMS / "erase.py"
 
 
 class CannotErase(ApplianceError):
     """The data cannot be erased now: erase_unavailable."""
 
     code = "erase_unavailable"
-
-
-def is_device() -> bool:
-    """Whether the appliance is installed on this machine."""
-    return PROGRAM.exists()
 
 
 def erase_device(*, factory_reset: bool) -> int:
@@ -74,10 +69,3 @@ def _overwrite(path: Path) -> None:
             file.write(b"\0" * path.stat().st_size)
             file.flush()
             os.fsync(file.fileno())
-
-
-def confirmed(what: str) -> bool:
-    """Ask on the terminal; False without one."""
-    if not sys.stdin.isatty():
-        return False
-    return input(f"{what} Type erase to continue: ").strip() == "erase"

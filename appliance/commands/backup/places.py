@@ -19,7 +19,6 @@ from appliance.models.names import is_plain
 from appliance.service.from_settings import state_dir
 from appliance.settings.schema import Settings
 
-INSTALLED = Path("/opt/appliance/current")
 CONFIG = Path("/etc/appliance")
 STATE = Path("/var/lib/appliance")
 AGENTS = Path("/var/lib/private/appliance-camera")
@@ -50,11 +49,6 @@ class Places:
             "models": self.models,
         }  # fmt: skip
         return folders.get(part)
-
-
-def is_device() -> bool:
-    """Whether the appliance is installed on this machine."""
-    return INSTALLED.exists()
 
 
 def of_device() -> Places:

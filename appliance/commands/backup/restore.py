@@ -27,7 +27,7 @@ from appliance.errors import ConfigError
 _PRIVATE = 0o700
 
 
-def check(opened: Opened, places: Places, check_settings: Callable[[Path], None]) -> None:
+def check(opened: Opened, places: Places, check_settings: Callable[[Path], object]) -> None:
     """Whether everything in the backup can be restored here.
 
     `check_settings`: raises ConfigError for a settings file that this version refuses. Raises BackupError.
