@@ -31,7 +31,7 @@ Own = TypeVar("Own", bound="Machine")
 
 _PATIENCE_S = 900.0
 _DISK_BYTES = 2_000_000_000
-_SHELL = {
+SHELL = {
     "shell.socket": "[Socket]\nListenStream=2222\nAccept=yes\n[Install]\nWantedBy=sockets.target\n",
     "shell@.service": "[Service]\nExecStart=/bin/sh\nStandardInput=socket\nStandardError=inherit\n",
 }
@@ -60,7 +60,7 @@ _FIRMWARE = Path("/usr/share/OVMF")
 def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
     """Make a disk image from this root file system, after adding the test's shell and network to it."""
     units = root / "etc/systemd/system"
-    for name, text in _SHELL.items():
+    for name, text in SHELL.items():
         (units / name).write_text(text)
     (root / "etc/systemd/network/80-test.network").write_text(_NETWORK)
     fstab = root / "etc/fstab"
@@ -99,9 +99,9 @@ class Machine:
         chip = ["-cpu", "max", "-smp", "2", "-initrd", str(initrd)]
         if counted:
             chip = ["-cpu", "Nehalem", "-smp", "1", "-icount", "shift=0,sleep=on"]
-        self._switch_on_with([*chip, "-kernel", str(kernel), "-append", _KERNEL], disk)
+        self._assemble([*chip, "-kernel", str(kernel), "-append", _KERNEL], disk)
 
-    def _switch_on_with(self, parts: list[str], disk: Path) -> None:
+    def _assemble(self, parts: list[str], disk: Path) -> None:
         """Prepare the machine. `parts`: its processor and how it starts."""
         self._shell_port, self._http_port = _free_port(), _free_port()
         forward = f"hostfwd=tcp:127.0.0.1:{self._shell_port}-:2222,hostfwd=tcp:127.0.0.1:{self._http_port}-:8080"
@@ -229,7 +229,7 @@ class FirmwareMachine(Machine):
         variables = disk.with_suffix(".vars")
         shutil.copy(_FIRMWARE / "OVMF_VARS.fd", variables)
         flash = "if=pflash,format=raw"
-        self._switch_on_with(
+        self._assemble(
             ["-cpu", "max", "-smp", "2",
              "-drive", f"{flash},readonly=on,file={_FIRMWARE / 'OVMF_CODE.fd'}", "-drive", f"{flash},file={variables}",
              "-drive", f"file={stick},format=raw,if=none,id=stick,readonly=on",

@@ -32,11 +32,7 @@ _STATE_MIB = 1024
 # An emulated CPU takes minutes for what a board does in 0.1 s.
 _SETTINGS = 'profile = "production"\n[model]\ndir = "/opt/appliance/models"\n[flow]\nmax_side = 320\ndeadline_s = 120\n'
 _LONG_TIMEOUTS = "[Service]\nWatchdogSec=2min\nTimeoutStartSec=10min\n"
-_SHELL = {
-    "shell.socket": "[Socket]\nListenStream=2222\nAccept=yes\n",
-    "shell@.service": "[Service]\nExecStart=/bin/sh\nStandardInput=socket\nStandardError=inherit\n",
-    "appliance.service.d/90-test.conf": _LONG_TIMEOUTS,
-}
+_UNITS = machine.SHELL | {"appliance.service.d/90-test.conf": _LONG_TIMEOUTS}
 """A root shell for the test, on the state partition. The image does not have it."""
 
 
@@ -177,7 +173,7 @@ def _boot_choice(vm: FirmwareMachine) -> set[str]:
 def _prepare_state(work: Path, disk: Path, image_bytes: int) -> None:
     """Put the test's shell on the state partition, the last one of the image."""
     units = work / "state/etc/upper/systemd/system"
-    for name, text in _SHELL.items():
+    for name, text in _UNITS.items():
         (units / name).parent.mkdir(parents=True, exist_ok=True)
         (units / name).write_text(text)
     (units / "sockets.target.wants").mkdir()
