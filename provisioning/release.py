@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_key(options: argparse.Namespace) -> int:
-    """Write a private key, encrypted, and the public one beside it."""
+    """Write a private key, encrypted, and the public one next to it."""
     private = Ed25519PrivateKey.generate()
     secret = _passphrase(f"Passphrase for {options.file}: ")
     encryption = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()

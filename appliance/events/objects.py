@@ -198,7 +198,7 @@ class ObjectFollower:
         return [(presence, detections[number]) for number, presence in sorted(matched.items())]
 
     def _by_track(self, detections: Sequence[Detection]) -> dict[int, _Presence]:
-        """The objects of detections by their tracks, which have been told apart already."""
+        """The objects of detections by their tracks, which are distinguished already."""
         known = {one.last.track.track_id: one for one in self._objects if one.last.track is not None}
         return {
             number: known[one.track.track_id]

@@ -1,1 +1,1 @@
-"""One device of several: what the front is told, which cameras move, and what the devices tell each other."""
+"""One device of several: what it reports to the front, which cameras move, and what devices send each other."""

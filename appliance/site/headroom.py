@@ -1,4 +1,4 @@
-"""What HAProxy is told about this device, as its agent-check reads it.
+"""What this device reports to HAProxy, as its agent-check reads it.
 
 Rules of this file:
 - A device that works answers with 1 to 100 %. HAProxy takes 0 % for a drain.

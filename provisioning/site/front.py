@@ -45,7 +45,7 @@ class Device:
     port: int = 8080
     agent_port: int = 8081
     weight: int = 100
-    """Relative to other devices: 25 for a Pi beside a NUC with 100."""
+    """Relative to other devices: 25 for a Pi where a NUC has 100."""
     tls: bool = True
     """Whether the front speaks HTTPS with it."""
 

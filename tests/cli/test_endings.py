@@ -111,7 +111,7 @@ def test_every_report_ends_with_one_line_on_a_full_disk(
     "arguments",
     [
         ("detect", "no-such.jpg"),
-        ("detect", "/root/no such folder/"),
+        ("detect", "/no such folder/"),
         ("camera", "--source", "no-such.mp4", "--to", "http://x"),
     ],
     ids=" ".join,

@@ -50,7 +50,7 @@ def presence(device: str = "box2", **fields: Any) -> Presence:
     return Presence(**{"device": device, "version": "1", "state": "ok", "headroom": 1.0, "capacity": 10.0, **fields})
 
 
-def told(device: str = "box2", **fields: Any) -> bytes:
+def presence_message(device: str = "box2", **fields: Any) -> bytes:
     return msgspec.json.encode(presence(device, **fields))
 
 
@@ -78,7 +78,7 @@ def test_a_result_leaves_only_while_another_device_wants_its_camera() -> None:
     rig = Rig()
     rig.exchange.publish("gate", {"camera": "gate"})
     assert rig.bus.sent == []
-    rig.exchange.receive(SUBJECTS.presence, told(wants=("gate",)))
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
     rig.exchange.publish("gate", {"camera": "gate"})
     rig.exchange.publish("yard", {"camera": "yard"})
     assert [subject for subject, _ in rig.bus.sent] == ["site.results.gate"]
@@ -138,10 +138,10 @@ def test_lateness_is_never_negative_and_does_not_depend_on_the_clocks(delays: li
 
 def test_a_device_that_says_nothing_is_gone() -> None:
     rig = Rig()
-    rig.exchange.receive(SUBJECTS.presence, told(moving=7, headroom=0.5))
+    rig.exchange.receive(SUBJECTS.presence, presence_message(moving=7, headroom=0.5))
     (other,) = rig.exchange.neighbours.for_moves().values()
     assert (other.cameras, other.headroom) == (7, 0.5)
-    rig.exchange.receive(SUBJECTS.presence, told(drained=True))
+    rig.exchange.receive(SUBJECTS.presence, presence_message(drained=True))
     assert rig.exchange.neighbours.for_moves()["box2"].headroom == 0
     rig.clock.pass_(GONE_S + 0.1)
     assert rig.exchange.neighbours.for_moves() == {}

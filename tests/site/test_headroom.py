@@ -1,4 +1,4 @@
-"""What HAProxy is told about a device."""
+"""What a device reports to HAProxy."""
 
 from __future__ import annotations
 
