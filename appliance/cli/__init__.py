@@ -65,10 +65,16 @@ def _run(argv: list[str] | None) -> int:
     except ConfigError as error:
         return complain(error, USAGE)
     except ModelError as error:
-        hint = "" if error.code == "model_fetch_failed" else ". Run `appliance model fetch --force`, or set model.name"
-        return complain(f"{error}{hint}", NO_MODEL)
+        return complain(f"{error}{_advice(error, arguments)}", NO_MODEL)
     except ApplianceError as error:
         return complain(error, FAILED)
+
+
+def _advice(error: ModelError, arguments: argparse.Namespace) -> str:
+    """How to get a usable model; nothing where the command makes or manages models, whose errors say what to do."""
+    if "manages_models" in arguments or error.code not in {"model_missing", "model_corrupt", "model_unsupported"}:
+        return ""
+    return ". Run `appliance model fetch --force`, or set model.name"
 
 
 def _open_closed_streams() -> None:

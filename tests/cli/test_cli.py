@@ -202,7 +202,9 @@ def test_an_invalid_picture_is_exit_code_1_and_the_others_are_still_processed(
 
 def test_without_a_model_the_exit_code_is_3(tmp_path: Path, red: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("detect", "--set", f"model.dir={tmp_path}", str(red)) == 3
-    assert capsys.readouterr().err.startswith("appliance: ")
+    line = capsys.readouterr().err
+    assert line.startswith("appliance: ")
+    assert line.endswith(". Run `appliance model fetch --force`, or set model.name\n")
 
 
 @pytest.mark.parametrize(
