@@ -24,17 +24,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.camera.link import (
-    POLLING,
-    WEBSOCKET,
-    Link,
-    LinkLost,
-    NameRejected,
-    Rejected,
-    WebSocketBlocked,
-    bounded_s,
-    connected,
-)
+from appliance.camera.failures import LinkLost, NameRejected, Rejected, WebSocketBlocked, bounded_s
+from appliance.camera.link import POLLING, WEBSOCKET, Link, connected
 from appliance.camera.sources.source import Capture, Source
 from appliance.camera.worker_thread import WorkerThread
 from appliance.device import systemd

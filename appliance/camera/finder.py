@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from appliance.camera.link import LinkLost
+from appliance.camera.failures import LinkLost
 from appliance.errors import ConfigError
 from appliance.ports import Clock
 from appliance.tls import pin

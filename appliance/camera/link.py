@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
 import anyio
 import socketio
 
+from appliance.camera.failures import FAILURES, LinkLost, Rejected, bounded_s, lost, read_refusal, why
 from appliance.camera.place import place_of, placed
 from appliance.errors import ConfigError
 from appliance.redaction import redact
@@ -40,47 +40,7 @@ _CLOSE_WITHIN_S = 1.0
 FIRST_LIMITS = CameraLimits(0.0, 640, 80, "not received yet")
 
 _ANSWERS = ("detection_results", "detection_error", "frame_skipped")
-
-
 WEBSOCKET, POLLING = "websocket", "polling"
-
-_NAME_INVALID = "name_invalid"
-_STRANGERS = (aiohttp.ServerFingerprintMismatch, aiohttp.ClientConnectorCertificateError)
-"""The server could not prove that it is the device."""
-_PERMANENT = (
-    "tls_required",
-    "unauthorized",
-    _NAME_INVALID,
-    "name_mismatch",
-    "option_invalid",
-    "host_refused",
-    "origin_refused",
-)
-"""Codes of permanent rejections, for answers without `retry_after`."""
-_LONGEST_LIMIT_S = 3600.0
-_LONGEST_TEXT = 300
-
-
-class LinkLost(Exception):
-    """The connection failed or ended; the text gives the reason."""
-
-    retry_after_s = 0.0
-    """Delay before the next attempt that the device requests."""
-
-
-class WebSocketBlocked(LinkLost):
-    """The server answered but did not open a WebSocket."""
-
-    certain = True
-    """False if the device may be starting or stopping: HTTP 503, or no answer on an open connection."""
-
-
-class Rejected(LinkLost):
-    """The device rejects this name, token or address until the settings of the device or the camera change."""
-
-
-class NameRejected(Rejected):
-    """The device accepts no camera of this name, whatever its settings: another attempt can never succeed."""
 
 
 class Link:
@@ -196,29 +156,6 @@ def read_limits(payload: Any) -> CameraLimits | None:
         return None
 
 
-def bounded_s(seconds: Any) -> float:
-    """Limit a time from the device to 0 to 3600 s; None is 0. Raises TypeError or ValueError if it is not a number."""
-    return min(_LONGEST_LIMIT_S, max(0.0, float(seconds or 0.0)))
-
-
-def read_refusal(payload: Mapping[str, Any]) -> LinkLost:
-    """Parse a `connect_error`. Its `data` holds `code` and `retry_after`, which is null for a permanent rejection.
-
-    Over polling it can be the JSON body of an HTTP error, with `error`.
-    """
-    text = str(payload.get("message") or payload.get("error") or "rejected without a reason")[:_LONGEST_TEXT]
-    data = payload.get("data")
-    if isinstance(data, Mapping) and "code" in data:
-        if data.get("retry_after") is None:
-            return NameRejected(text) if data["code"] == _NAME_INVALID else Rejected(text)
-        error = LinkLost(text)
-        with contextlib.suppress(TypeError, ValueError):
-            error.retry_after_s = bounded_s(data["retry_after"])
-        return error
-    permanent = text.startswith(_PERMANENT) or payload.get("code") in _PERMANENT
-    return Rejected(text) if permanent else LinkLost(text)
-
-
 def endpoint(url: str) -> tuple[str, str]:
     """The URL and path for Socket.IO. A device behind a reverse proxy can have a path prefix."""
     prefix = urllib.parse.urlsplit(url).path.strip("/")
@@ -258,65 +195,15 @@ async def connected(
                 await client.connect(
                     address, auth=dict(auth), transports=[transport], socketio_path=path, wait_timeout=CONNECT_WITHIN_S
                 )
-        except _FAILURES as error:
-            raise link.refusal or _lost(error, f"{redact(url)}: {_why(error)}", transport) from None
+        except FAILURES as error:
+            what = f"{redact(url)}: {why(error)}"
+            raise link.refusal or lost(error, what, websocket=transport == WEBSOCKET) from None
         await link.greeting()
         yield link
     finally:
         with anyio.CancelScope(shield=True):
             await _close(client)
             await session.close()
-
-
-_FAILURES = (socketio.exceptions.SocketIOError, OSError, ValueError, LookupError, TypeError, AttributeError)
-"""Exceptions of the library. It raises the last ones when the server is not a device but answers similarly."""
-
-
-def _lost(error: BaseException, text: str, transport: str) -> LinkLost:
-    """Distinguish a blocked WebSocket, with a working TCP connection, from an unreachable device."""
-    causes = list(_causes(error))
-    if any(isinstance(one, _STRANGERS) for one in causes):
-        return Rejected(text)
-    unreached = any(isinstance(one, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) for one in causes)
-    late = any(isinstance(one, (TimeoutError, asyncio.TimeoutError)) for one in causes)
-    busy = any(isinstance(one, aiohttp.WSServerHandshakeError) and one.status >= 500 for one in causes)
-    answered = late or any(isinstance(one, (aiohttp.ClientError, ConnectionError)) for one in causes)
-    if transport != WEBSOCKET or unreached or not answered:
-        return LinkLost(text)
-    blocked = WebSocketBlocked(text)
-    blocked.certain = not (late or busy)
-    return blocked
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _why(error: BaseException) -> str:
-    """The cause of a failed connection. The library only reports "Connection error"."""
-    for cause in _causes(error):
-        if isinstance(cause, aiohttp.ServerFingerprintMismatch):
-            return "another device answers: its key is not the one after #sha256="
-        if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-            return (
-                f"its certificate is not trusted ({_reason(cause)}). Use the URL with #sha256= that "
-                "`appliance address` prints on the device, or set camera.ca_file"
-            )
-        if isinstance(cause, aiohttp.ClientConnectorSSLError):
-            return "it does not answer over HTTPS"
-        if isinstance(cause, aiohttp.WSServerHandshakeError):
-            return f"the server is not a detection device (HTTP status {cause.status})"
-        if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
-            return "no answer"
-        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, aiohttp.ClientError):
-            return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-    return str(error)[:_LONGEST_TEXT] or type(error).__name__
-
-
-def _reason(error: aiohttp.ClientConnectorCertificateError) -> str:
-    return str(getattr(error.certificate_error, "verify_message", "") or error.certificate_error)
 
 
 async def _close(client: Any) -> None:

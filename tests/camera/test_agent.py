@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.camera.agent import Agent, FrameResult, after_rejection_s, pause_s
-from appliance.camera.link import LinkLost
+from appliance.camera.failures import LinkLost
 from appliance.errors import ConfigError, SourceError
 from appliance.values import CameraLimits, CameraStats, Limits
 from tests.camera.agents import FakeSource, pushing, until

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from appliance.camera.failures import LinkLost
 from appliance.camera.finder import SERVICE, Finder, url_of
-from appliance.camera.link import LinkLost
 
 LOOPBACK = ["127.0.0.1"]
 

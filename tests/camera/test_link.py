@@ -11,16 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from appliance.camera.agent import pause_s
-from appliance.camera.link import (
-    REACH_WITHIN_S,
-    LinkLost,
-    Rejected,
-    bounded_s,
-    connected,
-    endpoint,
-    read_limits,
-    read_refusal,
-)
+from appliance.camera.failures import LinkLost, Rejected, bounded_s, read_refusal
+from appliance.camera.link import REACH_WITHIN_S, connected, endpoint, read_limits
 from appliance.values import CameraLimits
 
 

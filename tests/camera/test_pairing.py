@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.camera.link import LinkLost, Rejected, connected
+from appliance.camera.failures import LinkLost, Rejected
+from appliance.camera.link import connected
 from appliance.camera.own_token import own_token
 from appliance.control.protocol import PairingAnswer
 from appliance.identity.pairing import code_of

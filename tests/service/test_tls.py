@@ -15,7 +15,8 @@ import aiohttp
 import anyio
 import pytest
 
-from appliance.camera.link import Rejected, connected
+from appliance.camera.failures import Rejected
+from appliance.camera.link import connected
 from appliance.service.listening import listen
 from appliance.service.run import announced_facts
 from appliance.tls import pin
