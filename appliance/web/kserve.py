@@ -16,13 +16,11 @@ from appliance import __version__
 from appliance.errors import BadFrame, ModelError
 from appliance.values import ModelInfo
 from appliance.web import kserve_tensors
+from appliance.web.foreign_payload_types import KserveModelPayload, KserveReadyPayload, KserveServerPayload
 from appliance.web.form import OVERHEAD_BYTES
 from appliance.web.http_frames import HttpFrames, NoResult
 from appliance.web.identify import identify
 from appliance.web.payload_types import (
-    KserveModelPayload,
-    KserveReadyPayload,
-    KserveServerPayload,
     LivePayload,
     ReadyPayload,
 )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadFrame, did_you_mean
 from appliance.values import Detected, Size
-from appliance.web.payload_types import KserveAnswerPayload, KserveOutputPayload, KserveTensorPayload
+from appliance.web.foreign_payload_types import KserveAnswerPayload, KserveOutputPayload, KserveTensorPayload
 
 Parameters: TypeAlias = dict[str, bool | int | float | str]
 

@@ -11,16 +11,18 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from appliance.web.kserve_tensors import InferRequest
-from appliance.web.payload_types import (
-    AuditPayload,
-    CameraHistoryPayload,
+from appliance.web.foreign_payload_types import (
     DeepStackPayload,
     DeepStackStatusPayload,
     KserveAnswerPayload,
     KserveModelPayload,
     KserveReadyPayload,
     KserveServerPayload,
+)
+from appliance.web.kserve_tensors import InferRequest
+from appliance.web.payload_types import (
+    AuditPayload,
+    CameraHistoryPayload,
     LivePayload,
     ReadyPayload,
     ResultsPayload,

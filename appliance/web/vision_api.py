@@ -13,10 +13,10 @@ from appliance.errors import BadFrame, ModelError
 from appliance.flow.detector import Detector
 from appliance.identity.roles import Identity
 from appliance.values import BIG_BYTES, Detected
+from appliance.web.foreign_payload_types import DeepStackPayload, DeepStackStatusPayload, PredictionPayload
 from appliance.web.form import OVERHEAD_BYTES, read_form
 from appliance.web.http_frames import HttpFrames
 from appliance.web.identify import identify
-from appliance.web.payload_types import DeepStackPayload, DeepStackStatusPayload, PredictionPayload
 
 _MIN_CONFIDENCE = 0.40
 """DeepStack's default, which its clients rely on."""
