@@ -61,13 +61,14 @@ class Site:
     def report(self) -> dict[str, Any]:
         """The site as this device sees it, for `GET /site`; this device comes first."""
         if self.exchange is None or self.bus is None:
-            return {"enabled": self.mover is not None, "devices": []}
+            return {"enabled": self.mover is not None, "devices": [], "gone": []}
         exchange = self.exchange
         devices = [exchange.own(), *exchange.neighbours.present().values()]
         return {
             "enabled": True,
             "device": exchange.neighbours.device,
             "devices": [msgspec.to_builtins(one) for one in devices],
+            "gone": [msgspec.to_builtins(one) for one in exchange.neighbours.gone()],
             "bus": {
                 "problem": self.bus.problem,
                 "dropped": self.bus.dropped,

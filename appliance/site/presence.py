@@ -1,6 +1,7 @@
 """What the devices of a site say about themselves, every two seconds.
 
-A device that has said nothing for `GONE_S` counts as gone. What arrives is checked: the bus is another machine.
+A device that has said nothing for `GONE_S` counts as gone, and is remembered for a day so that people miss it. What
+arrives is checked: the bus is another machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from appliance.site.moves import OtherDevice
 
 EVERY_S = 2.0
 GONE_S = 7.0
+_FORGET_S = 86400.0
 EVERY_CAMERA = "*"
 _MOST_DEVICES = 200
 _MOST_CAMERAS = 1000
@@ -23,6 +25,8 @@ _ANY_WANTED = 200
 """A device whose viewers want more cameras gets the results of all."""
 
 _Text = Annotated[str, Meta(max_length=256)]
+_Url = Annotated[str, Meta(max_length=256, pattern=r"^https?://")]
+"""The page makes a link of it."""
 DeviceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -32,7 +36,7 @@ class Presence(Struct, frozen=True, kw_only=True):
     device: DeviceName
     version: _Text
     state: _Text
-    url: _Text | None = None
+    url: _Url | None = None
     drained: bool = False
     headroom: Annotated[float, Meta(ge=0, le=1)]
     capacity: Annotated[float, Meta(gt=0, le=1_000_000)]
@@ -41,6 +45,14 @@ class Presence(Struct, frozen=True, kw_only=True):
     """Cameras that sit here through the front: those that may be moved."""
     cameras: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
     wants: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
+
+
+class Gone(Struct, frozen=True):
+    """A device that has said nothing for a while."""
+
+    device: DeviceName
+    silent_s: float
+    url: _Url | None = None
 
 
 def wanted_of(subscribed: frozenset[str]) -> tuple[str, ...]:
@@ -56,6 +68,7 @@ class Neighbours:
     def __init__(self, device: str, clock: Clock) -> None:
         self.device, self._clock = device, clock
         self._heard: dict[str, tuple[float, Presence]] = {}
+        self._gone: dict[str, tuple[float, Presence]] = {}
         self._wanted: frozenset[str] = frozenset()
 
     def hear(self, message: bytes) -> bool:
@@ -67,16 +80,26 @@ class Neighbours:
         if one.device == self.device or (one.device not in self._heard and len(self._heard) >= _MOST_DEVICES):
             return False
         self._heard[one.device] = self._clock(), one
+        self._gone.pop(one.device, None)
         self._sum_up()
         return True
 
     def present(self) -> dict[str, Presence]:
         """The devices that have been heard of lately, by name."""
-        before, oldest_s = len(self._heard), self._clock() - GONE_S
-        self._heard = {name: said for name, said in self._heard.items() if said[0] > oldest_s}
-        if len(self._heard) < before:
+        oldest_s = self._clock() - GONE_S
+        gone = {name: said for name, said in self._heard.items() if said[0] <= oldest_s}
+        if gone:
+            self._heard = {name: said for name, said in self._heard.items() if name not in gone}
+            self._gone = dict([*self._gone.items(), *gone.items()][-_MOST_DEVICES:])
             self._sum_up()
         return {name: one for name, (_, one) in sorted(self._heard.items())}
+
+    def gone(self) -> list[Gone]:
+        """The devices that were here within the last day and are not."""
+        self.present()
+        now_s = self._clock()
+        self._gone = {name: said for name, said in self._gone.items() if now_s - said[0] < _FORGET_S}
+        return [Gone(name, now_s - at_s, one.url) for name, (at_s, one) in sorted(self._gone.items())]
 
     def want(self, camera: str) -> bool:
         """Whether a viewer of another device needs this camera's results. Called for each result."""

@@ -27,6 +27,8 @@ class ClientOutbox:
     """Events of its subscriptions, sent before results, so that results never push them out."""
     subscriptions: set[str] = field(default_factory=set)
     """Camera names, or EVERY."""
+    of_site: bool = True
+    """Whether it wants the results of other devices too."""
 
 
 def take_next(client: ClientOutbox) -> tuple[str, AnyPayload] | None:

@@ -238,3 +238,4 @@ class SubscribePayload(_Subscribe, total=False):
     """Which cameras to hear of."""
 
     after: Annotated[str, Meta(description="The cursor of the last event, to continue after it")]
+    site: Annotated[bool, Meta(description="False: only cameras of this device, not of the site's others")]

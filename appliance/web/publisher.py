@@ -51,6 +51,8 @@ class Publisher:
         self._clients: dict[str, ClientOutbox] = {}
         self._of_camera: dict[str, set[str]] = {}
         self._subscribers: dict[str, set[str]] = {}
+        self._of_site: frozenset[str] | None = frozenset()
+        """What `subscribed` returns; None: it has changed."""
         self._subscribed = 0
         """Total number of subscriptions."""
         self._pending: set[str] = set()
@@ -102,8 +104,11 @@ class Publisher:
         client = self._clients.get(sid)
         return client.camera if client else None
 
-    def subscribe(self, sid: str, cameras: Iterable[str]) -> bool:
-        """Send the results of these cameras to this client. False if they exceed a limit; then nothing changes."""
+    def subscribe(self, sid: str, cameras: Iterable[str], *, of_site: bool = True) -> bool:
+        """Send the results of these cameras to this client. False if they exceed a limit; then nothing changes.
+
+        `of_site` False: from now on it gets nothing of other devices.
+        """
         cameras, client = set(cameras), self._clients.get(sid)
         if client is None:
             return False
@@ -114,6 +119,7 @@ class Publisher:
         ):
             return False
         self._subscribed += len(new)
+        client.of_site, self._of_site = of_site, None
         for camera in new:
             client.subscriptions.add(camera)
             self._subscribers.setdefault(camera, set()).add(sid)
@@ -123,6 +129,7 @@ class Publisher:
         client = client or self._clients.get(sid)
         if client is None:
             return
+        self._of_site = None
         for camera in cameras:
             self._subscribed -= camera in client.subscriptions
             client.subscriptions.discard(camera)
@@ -173,13 +180,18 @@ class Publisher:
                 self.post(sid, event, payload)
 
     def subscribed(self) -> frozenset[str]:
-        """The cameras that clients are subscribed to, or EVERY."""
-        return frozenset(self._subscribers)
+        """The cameras whose results are wanted also if another device has them; EVERY: all."""
+        if self._of_site is None:
+            clients = self._clients
+            of_site = (name for name, sids in self._subscribers.items() if any(clients[sid].of_site for sid in sids))
+            self._of_site = frozenset(of_site)
+        return self._of_site
 
     def deliver(self, camera: str, payload: AnyPayload) -> None:
         """Send a result of another device to the subscribers of its camera."""
         for sid in self._subscribers_of(camera):
-            self.post(sid, "detection_results", payload)
+            if self._clients[sid].of_site:
+                self.post(sid, "detection_results", payload)
 
     def _subscribers_of(self, camera: str) -> set[str]:
         return self._subscribers.get(camera, set()) | self._subscribers.get(EVERY, set())

@@ -200,7 +200,7 @@ class SocketEvents:
         cameras = _cameras(payload) if not more else None
         if cameras is None:
             return _BAD_CAMERAS
-        if not self._publisher.subscribe(sid, cameras):
+        if not self._publisher.subscribe(sid, cameras, of_site=payload.get("site") is not False):
             return {"status": "error", "reason": f"option_invalid: {_TOO_MANY_SUBSCRIPTIONS}"}
         after = payload.get("after") if isinstance(payload, Mapping) else None
         recall = self._feed.recall(lambda camera: EVERY in cameras or camera in cameras, after)

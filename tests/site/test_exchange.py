@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.site.bus import Subjects
 from appliance.site.exchange import Exchange, Lateness, SharedResult
-from appliance.site.presence import GONE_S, Neighbours, Presence, wanted_of
+from appliance.site.presence import GONE_S, Gone, Neighbours, Presence, wanted_of
 from tests.fakes import FakeClock
 
 SUBJECTS = Subjects("site")
@@ -88,6 +88,19 @@ def test_a_result_leaves_only_while_another_device_wants_its_camera() -> None:
     assert len(rig.bus.sent) == 1
 
 
+def test_a_device_that_has_gone_is_remembered_for_a_day() -> None:
+    rig = Rig()
+    neighbours = rig.exchange.neighbours
+    rig.exchange.receive(SUBJECTS.presence, presence_message(url="http://10.0.0.2:8080/"))
+    assert neighbours.gone() == []
+    rig.clock.pass_(GONE_S + 1)
+    assert (neighbours.present(), neighbours.gone()) == ({}, [Gone("box2", GONE_S + 1, "http://10.0.0.2:8080/")])
+    rig.exchange.receive(SUBJECTS.presence, presence_message())
+    assert neighbours.gone() == []
+    rig.clock.pass_(86_401)
+    assert neighbours.gone() == []
+
+
 def test_results_of_other_devices_reach_the_viewers() -> None:
     rig = Rig()
     rig.exchange.receive("site.results.gate", rig.result())
@@ -103,6 +116,10 @@ def test_results_of_other_devices_reach_the_viewers() -> None:
         ("site.presence", {"device": "box2"}),
         ("site.presence", {"device": "a b", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0}),
         ("site.presence", {"device": "box2", "version": "1", "state": "ok", "headroom": 2.0, "capacity": 1.0}),
+        (
+            "site.presence",
+            {"device": "box2", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0, "url": "js:"},
+        ),
         ("site.presence", {"device": "box1", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0}),
     ],
 )

@@ -63,6 +63,7 @@ class MadeUp:
     answer_status: int = 200
     token: str | None = None
     """What a stranger needs to sign in with; None: everybody is at home."""
+    site: Json = field(default_factory=lambda: {"enabled": False, "devices": [], "gone": []})
     down: bool = False
     results_every_s: float = 0.5
     paths: list[str] = field(default_factory=list)
@@ -147,6 +148,9 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
             return web.json_response({"schema": 1, "status": made_up.health["status"], "timestamp": 0.0})
         return web.json_response(made_up.health)
 
+    async def site(request: web.Request) -> web.Response:
+        return web.json_response(made_up.site)
+
     async def past(request: web.Request) -> web.Response:
         return web.json_response(made_up.history)
 
@@ -181,7 +185,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
     app = web.Application(middlewares=[note])
     app.add_routes(
         [
-            *page.routes(), web.get("/health", health), web.get("/health/history", past),
+            *page.routes(), web.get("/health", health), web.get("/health/history", past), web.get("/site", site),
             web.get("/cameras/{name}/latest.jpg", latest), web.get("/actions", offered),
             web.get("/actions/audit", audited),
             web.post("/actions/{name}", act), web.post("/session", sign_in), web.delete("/session", sign_out),
@@ -190,8 +194,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
     )  # fmt: skip
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:

@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appliance.commands.support_bundle import static_page
 from appliance.health.findings import advise
 from appliance.values import Severity
-from tests.clients import nodejs
-from tests.conftest import ROOT
 from tests.web import chromium, page_rig
+from tests.web.page_checks import keep, violations
 from tests.web.page_rig import MadeUp, cameras, healthy, serving
 from tests.web.page_states import ODD_NAMES, STATES
 
@@ -37,7 +34,6 @@ DEVICE_ACTIONS = [
     "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart", "log",
     "support_bundle", "erase",
 ]  # fmt: skip
-AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 @pytest.fixture(scope="module")
@@ -46,34 +42,8 @@ async def browser() -> AsyncIterator[int]:
         yield port
 
 
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core."""
-    folder = ROOT / ".cache" / "axe"
-    nodejs.install(folder, "axe-core", "4")
-    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-
-
-async def violations(tab: chromium.Tab, axe: str) -> list[Any]:
-    """What axe finds on the open page, at level AA."""
-    if not await tab.evaluate("Boolean(window.axe)"):
-        await tab.evaluate(axe)
-    found = await tab.evaluate(
-        f"axe.run(document, {{ runOnly: {AA}, resultTypes: ['violations'] }}).then(({{ violations }}) =>"
-        " violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ target, failureSummary }) =>"
-        " [target, failureSummary])]))"
-    )
-    assert isinstance(found, list)
-    return found
-
-
-async def keep(tab: chromium.Tab, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS"):
-        await tab.screenshot(Path(folder, f"{name}.png"))
-
-
 @pytest.mark.parametrize("look", LOOKS)
-async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: str, axe: str) -> None:
+async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: str) -> None:
     width, height, dark, language, scale, names = LOOKS[look]
     made_up = MadeUp()
     async with (
@@ -90,13 +60,13 @@ async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: st
             said = state.portuguese if language == "pt-BR" else state.english
             assert said in (await tab.evaluate(TEXT)).replace("\n", " "), name
             assert await tab.evaluate(f"document.documentElement.scrollWidth <= {width}"), f"{name} scrolls sideways"
-            assert await violations(tab, axe) == [], name
+            assert await violations(tab) == [], name
             await keep(tab, f"{look}-{name}")
         assert tab.problems == []
 
 
 @pytest.mark.parametrize("language", ["en-GB", "pt-BR"])
-async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language: str, axe: str) -> None:
+async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language: str) -> None:
     entry = {
         "at": 1.8e9, "who": "a-very-long-name-without-a-space-0123456789 (operator)", "address": "fe80::1234:9abc:def0",
         "action": "model_activate", "ok": False, "fields": {"model": "yolo11n_a_model_with_a_very_long_name_1280x1280"},
@@ -112,7 +82,7 @@ async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language
         await tab.evaluate("document.querySelector('#audit').open = true")
         await tab.until("document.querySelectorAll('#audit li').length === 3")
         assert await tab.evaluate(fits)
-        assert await violations(tab, axe) == []
+        assert await violations(tab) == []
         await keep(tab, f"narrow-{language}")
         for number in range(len(DEVICE_ACTIONS) - 2):
             await tab.evaluate(f"document.querySelectorAll('#actions button')[{number}].click()")
@@ -140,7 +110,7 @@ async def test_erasing_asks_what_and_sends_it(browser: int) -> None:
         await tab.until("document.querySelector('dialog .result').textContent.includes('nada foi apagado')")
 
 
-async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int, axe: str) -> None:
+async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int) -> None:
     made_up = MadeUp(STATES["odd_names"].health, actions={"actions": ["remove_camera"]})
     async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until(HERE)
@@ -157,7 +127,7 @@ async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int, axe: s
             await tab.until("document.querySelector('.camera-page') === null")
         await tab.evaluate(f"location.hash = 'camera=' + encodeURIComponent({ODD_NAMES[0]!r})")
         await tab.until("document.querySelectorAll('.camera-page .line-0').length === 2")
-        assert await violations(tab, axe) == []
+        assert await violations(tab) == []
         await keep(tab, "camera")
         await tab.evaluate("location.hash = 'camera=nobody'")
         await tab.until(f"{TEXT}.includes('does not know this camera')")
@@ -253,7 +223,7 @@ async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) 
         await tab.until(f"{TEXT}.includes('1 camera active')")
 
 
-async def test_an_action_asks_once_and_says_what_came_of_it(browser: int, axe: str) -> None:
+async def test_an_action_asks_once_and_says_what_came_of_it(browser: int) -> None:
     made_up = MadeUp(
         STATES["silent"].health,
         actions={
@@ -268,7 +238,7 @@ async def test_an_action_asks_once_and_says_what_came_of_it(browser: int, axe: s
         assert await tab.evaluate("document.querySelector('#notes button').textContent") == "Release throttle level"
         hold = "[...document.querySelectorAll('#actions button')].find((one) => one.textContent.startsWith('Hold'))"
         await tab.evaluate(f"{hold}.click()")
-        assert await violations(tab, axe) == []
+        assert await violations(tab) == []
         await keep(tab, "action")
         await tab.evaluate("document.querySelector('dialog .cancel').click()")
         assert made_up.posted == []
@@ -283,7 +253,7 @@ async def test_an_action_asks_once_and_says_what_came_of_it(browser: int, axe: s
         change = "[...document.querySelectorAll('#actions button')].find((one) => one.textContent === 'Change model')"
         await tab.evaluate(f"{change}.click(); document.querySelector('dialog .confirm').click()")
         await tab.until("document.querySelector('dialog .result').textContent === 'Not done: b is broken'")
-        assert await violations(tab, axe) == []
+        assert await violations(tab) == []
 
 
 async def test_nobody_is_shown_what_he_may_not_do(browser: int) -> None:
@@ -293,7 +263,7 @@ async def test_nobody_is_shown_what_he_may_not_do(browser: int) -> None:
         assert await tab.evaluate("document.querySelector('#actions-section').hidden") is True
 
 
-async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int, axe: str) -> None:
+async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int) -> None:
     made_up = MadeUp(STATES["hot"].health, token="s3cret")
     async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until(f"{TEXT}.includes('Sign in to see more.')")
@@ -301,7 +271,7 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int, axe:
         assert "Degraded" in text
         assert "This device" not in text
         await tab.until("document.querySelector('#token').checkVisibility()")
-        assert await violations(tab, axe) == []
+        assert await violations(tab) == []
         await keep(tab, "stranger")
         for token, said in (("wrong", "The token was rejected"), ("s3cret", "The chip is hot")):
             await tab.evaluate(f"document.querySelector('#token').value = {token!r}")

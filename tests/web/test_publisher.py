@@ -313,3 +313,22 @@ async def test_the_total_of_subscriptions_is_limited() -> None:
         publisher.leave(f"{number}")
     assert publisher._subscribed == 0
     assert not publisher._subscribers
+
+
+async def test_a_client_may_want_the_results_of_this_device_only() -> None:
+    transport, publisher = made()
+    for sid in ("page", "wall"):
+        publisher.join(sid, sid)
+    publisher.subscribe("page", [EVERY], of_site=False)
+    assert publisher.subscribed() == frozenset()
+    publisher.subscribe("wall", ["gate"])
+    assert publisher.subscribed() == {"gate"}
+    publisher.subscribe("wall", [EVERY])
+    async with working(publisher):
+        publisher.deliver("gate", {"camera": "gate"})
+        publisher.publish(frame("yard"), FOUND)
+        await until_sent(transport, 3)
+    assert [one["camera"] for one in transport.to("wall")] == ["gate", "yard"]
+    assert [one["camera"] for one in transport.to("page")] == ["yard"]
+    publisher.leave("wall")
+    assert publisher.subscribed() == frozenset()

@@ -12,6 +12,7 @@ import { Header, summary } from "./header.js";
 import { devicePlots, History } from "./history.js";
 import { choose, current, LANGUAGES, loadLanguage, t } from "./language.js";
 import { SignIn } from "./sign_in.js";
+import { Site } from "./site.js";
 import { connectSocket } from "./socket.js";
 import { address, BASE, keptToken, readFile, readJson } from "./source.js";
 
@@ -36,6 +37,7 @@ const actions = new Actions(() => { poll(); audit.refresh(); });
 const findings = new Findings($("findings"), $("notes"), (name, target) => actions.button(name, target));
 const audit = new AuditList($("audit"));
 const plots = new History($("history"), devicePlots(), (span) => `health/history?span=${span}`);
+const site = new Site($("site"), $("site-link"));
 let cameraPage = null;
 
 // A camera's own page
@@ -96,6 +98,13 @@ function show(health) {
   const state = STATES.includes(health.status) ? health.status : "degraded";
   header.show(state, summary(latest.findings, cameras.counts, health.frames?.received > 0));
   if (wasDown) loadActions();
+  if (wasDown || site.isOne) loadSite();
+}
+
+// Only a restart makes a device part of a site, so one that stands alone is asked once.
+async function loadSite() {
+  const answer = await readJson("site", HEALTH_TIMEOUT_MS);
+  if (Array.isArray(answer?.body?.devices)) site.show(answer.body);
 }
 
 // Asked again when the device returns: another release may offer others.
@@ -113,6 +122,7 @@ function enter() {
   socket.restart();
   poll();
   loadActions();
+  loadSite();
   plots.refresh();
 }
 
@@ -123,7 +133,7 @@ const socket = connectSocket({
   auth: () => (keptToken() ? { token: keptToken() } : {}),
   onUp() {
     $("socket-note").hidden = true;
-    socket.emit("subscribe", { cameras: "*" }, (ack) => {
+    socket.emit("subscribe", { cameras: "*", site: false }, (ack) => {
       const isRefused = ack?.status === "error" && ack.reason === "unauthorized";
       if (isRefused) askForToken();
       else if (!document.body.classList.contains("is-stranger")) signIn.accepted();
