@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -54,6 +55,15 @@ def open_plain(path: Path | str, *, dir_fd: int | None = None, links: bool = Tru
     except BaseException:
         os.close(file)
         raise
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a regular file of any size, in hexadecimal. Raises OSError."""
+    hasher = hashlib.sha256()
+    with open_plain(path) as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
 
 
 def read_plain(path: Path, most_bytes: int) -> bytes:

@@ -6,7 +6,6 @@ Ultralytics' `yolo export format=openvino` is used unchanged; its `metadata.yaml
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,7 @@ from typing import Any, cast
 from msgspec import structs
 
 from appliance.errors import ModelError
-from appliance.files import open_plain
+from appliance.files import sha256
 from appliance.models import engine_file, manifest, metadata
 from appliance.models.engine_file import BuiltFor
 from appliance.models.manifest import SCHEMA
@@ -195,15 +194,6 @@ def _extra_values(network: Path, parsed: Metadata, opened: OpenedNetwork) -> int
     if parsed.keypoints is not None:
         return parsed.keypoints[0] * parsed.keypoints[1]
     return 1 if parsed.task == "obb" else 0
-
-
-def sha256(path: Path) -> str:
-    """The hex digest of a regular file."""
-    with open_plain(path) as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _from_manifest(folder: Path) -> Bundle:

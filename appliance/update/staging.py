@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tuf.api.metadata import TargetFile
 
+from appliance import files
 from appliance.update import guard_state, last_check
 from appliance.update.installed import built_s, number_of
 from appliance.update.last_check import LastCheck
@@ -154,7 +154,7 @@ def have(places: UpdatePlaces, path: str, target: TargetFile) -> Path | None:
     """An intact copy of a file, of an installed release."""
     name = path.rpartition("/")[2]
     for copy in sorted(places.releases.glob(f"*/wheels/{name}")) if path.startswith("wheels/") else ():
-        if copy.stat().st_size == target.length and digest(copy) == sha256_of(target):
+        if copy.stat().st_size == target.length and files.sha256(copy) == sha256_of(target):
             return copy
     return None
 
@@ -187,12 +187,3 @@ def require_space(folder: Path, size: int) -> None:
 def sweep(places: UpdatePlaces) -> None:
     """Remove what an earlier attempt has left."""
     shutil.rmtree(places.staging, ignore_errors=True)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    return hasher.hexdigest()

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance import programs
+from appliance import files, programs
 from appliance.errors import last_line
-from appliance.models import bundle as bundles
 
 _MOST_BYTES = 200_000_000
 """Upper bound for a download; the known files have 5 to 30 MB."""
@@ -38,7 +37,7 @@ class DownloadSource:
 
 def check(path: Path, expected: str) -> None:
     """Compare a file's sha256 with the expected one. Raises OSError."""
-    actual = bundles.sha256(path)
+    actual = files.sha256(path)
     if actual != expected:
         raise OSError(f"unexpected file (sha256 {actual[:12]}… instead of {expected[:12]}…)")
 

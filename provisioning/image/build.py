@@ -18,6 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.workshop.debian_mirror import mirror
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BOARDS = {"generic-amd64": "x86_64"}
@@ -127,7 +129,7 @@ def make_system(work: Path, system: Path, options: argparse.Namespace) -> None:
         f"--customize-hook=copy-in {unpacked / 'provisioning'} /media",
         "--customize-hook=chroot $1 /media/provisioning/install.sh --bundle /media/bundle.tar --no-start",
         "--customize-hook=rm -rf $1/media/bundle.tar $1/media/provisioning",
-        SUITE, system, *mirror(),
+        SUITE, system, *mirror(SUITE),
     )  # fmt: skip
     adapt(system, options)
 
@@ -241,15 +243,6 @@ def make_ext4(image: Path, size: int, label: str, content: Path) -> None:
 def release_version(system: Path) -> str:
     """The name of the installed release."""
     return Path(os.readlink(system / "opt/appliance/current")).name
-
-
-def mirror() -> list[str]:
-    """The URL from which this machine's apt gets that release of Debian; empty: mmdebstrap's own choice."""
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Component: main",
-         "Origin: Debian"], capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return sorted(set(done.stdout.split()))[:1]
 
 
 def install(source: Path, target: Path, mode: int) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from appliance.workshop.debian_mirror import mirror
+
 REPOSITORY = Path(__file__).parents[2]
 CACHE = REPOSITORY / ".cache/boot"
 RELEASE = Path("opt/appliance/releases/under-test")
@@ -70,7 +72,7 @@ def debian(packages: Sequence[str], suite: str, foreign: str | None = None) -> P
         options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
         subprocess.run(
             ["mmdebstrap", *variant, "--quiet", f"--include={','.join(packages)}", *options,
-             suite, str(fresh), *_mirror(_own_suite())],
+             suite, str(fresh), *mirror(_own_suite())],
             check=True,
         )  # fmt: skip
         fresh.rename(kept)
@@ -84,16 +86,6 @@ def _suite() -> str:
 
 def _own_suite() -> str:
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
-
-
-def _mirror(suite: str) -> list[str]:
-    """The URL from which this machine's apt gets that release; empty if apt does not know."""
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)",
-         f"Codename: {suite}", "Component: main", "Origin: Debian"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    return sorted(set(done.stdout.split()))[:1]
 
 
 def _install_release(root: Path, extras: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance import files
 from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
@@ -68,7 +69,7 @@ def test_every_entry_survives_the_manifest(tmp_path: Path, fixed_size: Size | No
     )
     bundles.write_manifest(written)
     read = bundles.read(tmp_path)
-    assert read.files == {"net.xml": bundles.sha256(network)}
+    assert read.files == {"net.xml": files.sha256(network)}
     assert replace(read, files={}) == written
 
 

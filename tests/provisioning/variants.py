@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import shutil
@@ -10,6 +9,9 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from appliance import files
+from tests.bundles import pack
 
 _OWN = "edge_detection_appliance"
 
@@ -24,19 +26,13 @@ def variant(bundle: Path, version: str, more: Mapping[str, str], into: Path) -> 
     new = old.with_name(old.name.replace(f"-{former}-", f"-{version}-"))
     new.write_bytes(_changed(old, former, version, more))
     old.unlink()
-    digest = hashlib.sha256(new.read_bytes()).hexdigest()
+    digest = files.sha256(new)
     requirements = content / "requirements.txt"
     line = f"{_OWN}=={version} --hash=sha256:{digest}"
     requirements.write_text(re.sub(rf"^{_OWN}==.*$", line, requirements.read_text(), flags=re.MULTILINE))
     about = content / "BUNDLE"
     about.write_text(re.sub(r"^version=.*$", f"version={version}", about.read_text(), flags=re.MULTILINE))
-    files = sorted(path for path in content.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
-    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(content)}\n" for path in files)
-    (content / "SHA256SUMS").write_text("".join(sums))
-    made = into / f"appliance-{version}.tar"
-    with tarfile.open(made, "w") as archive:
-        for member in sorted(content.iterdir()):
-            archive.add(member, member.name)
+    made = pack(content, into / f"appliance-{version}.tar")
     shutil.rmtree(content)
     return made
 

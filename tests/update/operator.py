@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from securesystemslib.signer import CryptoSigner
 from appliance.update.offer import Offer, Platform
 from appliance.workshop import repository
 from appliance.workshop.repository import Terms
+from tests.bundles import pack
 
 PLATFORM = Platform("x86_64", "3.11")
 SIGNED_AT = datetime.datetime(2026, 6, 1, tzinfo=datetime.timezone.utc)
@@ -37,6 +37,13 @@ class Operator:
     @property
     def root_key(self) -> Path:
         return self.folder / "metadata/1.root.json"
+
+    def write_keys(self, folder: Path) -> Path:
+        """Write the keys that sign releases, as `release.py key` does without a passphrase; returns the folder."""
+        folder.mkdir()
+        for role, signer in self.signers.items():
+            (folder / f"{role}.pem").write_bytes(signer.private_bytes)
+        return folder
 
     def rotate(self, **new: CryptoSigner) -> None:
         """Sign a new root, with new keys for these roles."""
@@ -74,14 +81,7 @@ def make_bundle(folder: Path, version: str, size: int) -> Path:
         (content / path).parent.mkdir(parents=True, exist_ok=True)
         (content / path).write_text(text)
         (content / path).chmod(0o755 if path.endswith(".sh") else 0o644)
-    files = sorted(path for path in content.rglob("*") if path.is_file())
-    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(content)}\n" for path in files)
-    (content / "SHA256SUMS").write_text("".join(sums))
-    bundle = folder / f"{version}.tar"
-    with tarfile.open(bundle, "w") as archive:
-        for member in sorted(content.iterdir()):
-            archive.add(member, member.name)
-    return bundle
+    return pack(content, folder / f"{version}.tar")
 
 
 def _wheel(path: Path, data: bytes) -> None:

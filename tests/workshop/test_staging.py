@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance import files
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.workshop import importing
@@ -57,7 +58,7 @@ def test_a_manifest_cannot_write_outside_its_folder(source: Path, models_dir: Pa
     if name == "../../../outside":
         target = models_dir.parent / "outside"
         target.write_bytes(b"unchanged")
-    edit_manifest(source, files={"model.xml": bundles.sha256(source / "model.xml"), name: "0" * 64})
+    edit_manifest(source, files={"model.xml": files.sha256(source / "model.xml"), name: "0" * 64})
     assert "outside its own folder" in rejected(source, models_dir)
 
 
@@ -252,9 +253,9 @@ def test_changes_after_the_copy_are_not_imported(source: Path, models_dir: Path)
             path.unlink()
             path.symlink_to("/etc/passwd")
 
-    digest = bundles.sha256(source / "model.bin")
+    digest = files.sha256(source / "model.bin")
     found = importing.import_model(source, models_dir, "new", check_runs=changes)
-    assert bundles.sha256(models_dir / "new" / "model.bin") == digest == found.files["model.bin"]
+    assert files.sha256(models_dir / "new" / "model.bin") == digest == found.files["model.bin"]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
