@@ -11,7 +11,7 @@ MODEL  := models/yolo11n/manifest.json
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        site-test fuzz bundle deb image image-test release release-twice update-test lock sbom audit licences install clean
+        site-test fuzz bundle deb image image-test release release-twice update-test update-cut-test lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -55,7 +55,7 @@ monitoring-test: .venv/.installed-test ## check the alert rules with promtool, a
 	@command -v prometheus promtool >/dev/null || { echo "Prometheus is missing. Install it with: sudo apt install prometheus"; exit 1; }
 	@promtool check rules provisioning/monitoring/appliance.rules.yml
 	@promtool test rules provisioning/monitoring/appliance.rules.test.yml
-	@PROMETHEUS=1 $(BIN)/python -m pytest tests/web/test_prometheus.py tests/web/test_monitoring.py
+	@PROMETHEUS=1 $(BIN)/python -m pytest tests/web/test_prometheus.py tests/web/test_monitoring.py tests/workshop/test_waves.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot
@@ -104,13 +104,17 @@ release-twice: .venv/.installed $(MODEL) ## build and sign a release twice, and 
 update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut (root, half an hour)
 	@$(BIN)/python -m pytest tests/provisioning/test_update.py -m provision
 
+update-cut-test: .venv/.installed-systemd $(MODEL) ## cut the power after each step of an update and at CUTS=30 random moments, with a disk that loses what was not synced (root, an hour)
+	@$(BIN)/python -m pytest tests/provisioning/test_power_cuts.py -m provision
+
 deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd64|arm64 PYTHON_VERSION=3.11 VERSION= MAINTAINER=)
 	@$(MAKE) --no-print-directory bundle
 	@$(BIN)/python provisioning/deb.py $$(ls -t .cache/bundle/*.tar | head -1) \
 	  $(if $(VERSION),--version $(VERSION)) $(if $(MAINTAINER),--maintainer "$(MAINTAINER)")
 
 image: .venv/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY=)
-	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle >/dev/null
+	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle \
+	  --also $(notdir $(patsubst %/manifest.json,%,$(wildcard models/yolo11n-int8/manifest.json))) >/dev/null
 	@$(BIN)/python provisioning/image/build.py --bundle $$(ls -t .cache/image/bundle/*.tar | head -1) \
 	  $(if $(BOARD),--board $(BOARD)) $(if $(KEYRING),--keyring $(KEYRING)) \
 	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE)) $(if $(KEY),--key $(KEY)) $(if $(SSH_KEY),--ssh-key $(SSH_KEY))

@@ -5,6 +5,7 @@
     release.py build [--number N --keys DIR] wheel, sdist, bundles, bill of materials, checksums; with keys also sign
     release.py add --repository DIR …        offer bundles as a release
     release.py share --repository DIR …      offer the release to more devices
+    release.py wave --prometheus URL …       the same, if Prometheus says that those who have it are well
     release.py renew --repository DIR …      sign again, before the signatures expire
 
 docs/release.md describes the ceremony. The build is reproducible: SOURCE_DATE_EPOCH is the date of the last commit.
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import getpass
-import hashlib
 import os
 import shutil
 import subprocess
@@ -29,9 +29,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import Metadata, Root
 
+from appliance import files
+from appliance.errors import ApplianceError
 from appliance.update.places import UpdateError
-from appliance.workshop import repository
+from appliance.workshop import repository, waves
 from appliance.workshop.repository import Terms
+from appliance.workshop.waves import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build/release"
@@ -61,9 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add.set_defaults(command=add_bundles)
     share = commands.add_parser("share")
     share.set_defaults(command=set_share)
+    wave = commands.add_parser("wave")
+    wave.add_argument("--prometheus", required=True, metavar="URL", help="for example http://127.0.0.1:9090")
+    wave.add_argument("--token-file", type=Path, help="bearer token for Prometheus")
+    wave.add_argument("--job", default="appliance", help="of the devices in Prometheus")
+    wave.add_argument("--steps", type=int, nargs="+", default=list(waves.STEPS), help="shares in percent, in order")
+    wave.add_argument("--hours", type=float, default=24.0, help="how long a device must have run it")
+    wave.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    wave.set_defaults(command=next_wave)
     renew = commands.add_parser("renew")
     renew.set_defaults(command=sign_again)
-    for one in (root, build, add, share, renew):
+    for one in (root, build, add, share, wave, renew):
         one.add_argument("--keys", type=Path, help=f"folder with {', '.join(role + '.pem' for role in ROLES)}")
         one.add_argument("--repository", type=Path, default=OUT / "repository")
         one.add_argument("--channel", default="stable")
@@ -73,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
-    except (UpdateError, OSError, ValueError) as error:
+    except (ApplianceError, OSError, ValueError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
 
@@ -135,9 +146,9 @@ def build_release(options: argparse.Namespace) -> int:
     if options.keys is not None:
         options.bundles = bundles
         add_bundles(options)
-    files = sorted(path for path in out.iterdir() if path.is_file() and path.name != "SHA256SUMS")
-    (out / "SHA256SUMS").write_text("".join(f"{_digest(path)}  {path.name}\n" for path in files))
-    print(f"{out}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.0f} MB")
+    made = sorted(path for path in out.iterdir() if path.is_file() and path.name != "SHA256SUMS")
+    (out / "SHA256SUMS").write_text("".join(f"{files.sha256(path)}  {path.name}\n" for path in made))
+    print(f"{out}: {len(made)} files, {sum(path.stat().st_size for path in made) / 1e6:.0f} MB")
     return 0
 
 
@@ -176,6 +187,19 @@ def set_share(options: argparse.Namespace) -> int:
     for offer in repository.set_share(options.repository, options.channel, options.share, _signers(options), _now()):
         print(f"{offer.name}: {offer.share} % of the devices")
     return 0
+
+
+def next_wave(options: argparse.Namespace) -> int:
+    """Offer the newest release to more devices if it is well. Exit code 3: it is not, and a person must look."""
+    token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else ""
+    newest = max(repository.offered(options.repository, options.channel), key=lambda offer: offer.number)
+    fleet = waves.Prometheus(options.prometheus, token, options.job).fleet(newest, options.hours)
+    decision = waves.decide(newest.share, sorted(options.steps), fleet)
+    print(f"{newest.version} for {newest.share} %: {decision.verdict.value}: {decision.why}")
+    if decision.verdict is Verdict.RAISE and not options.dry_run:
+        options.share = decision.share
+        set_share(options)
+    return 3 if decision.verdict is Verdict.STOP else 0
 
 
 def sign_again(options: argparse.Namespace) -> int:
@@ -226,14 +250,6 @@ def _public(path: Path) -> SSlibKey:
 def _passphrase(question: str) -> bytes:
     given = os.environ.get(PASSPHRASE)
     return (given if given is not None else getpass.getpass(question)).encode()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        hasher = hashlib.sha256()
-        while block := file.read(1 << 20):
-            hasher.update(block)
-        return hasher.hexdigest()
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -106,6 +106,18 @@ def add(folder: Path, bundle: Path, terms: Terms, signers: Mapping[str, Signer])
     return offer
 
 
+def offered(folder: Path, channel: str) -> list[Offer]:
+    """The releases of a channel, one for each kind of device. Raises UpdateError."""
+    found = [
+        msgspec.convert(target.unrecognized_fields["custom"], Offer)
+        for path, target in current_targets(folder).targets.items()
+        if path.startswith(f"{channel}/")
+    ]
+    if not found:
+        raise UpdateError(f"the repository has no channel {channel}", "update_absent")
+    return found
+
+
 def set_share(
     folder: Path, channel: str, share: int, signers: Mapping[str, Signer], signed_at: datetime.datetime
 ) -> list[Offer]:
