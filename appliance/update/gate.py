@@ -1,7 +1,8 @@
 """Judge a release on trial: keep it, wait, or go back.
 
 Rules of this file:
-- `judge` is pure. What it compares with is what the older release did on this device an hour before, not fixed numbers.
+- `judge` is pure. It compares with what the older release did on this device in its last hour, not with fixed numbers.
+- The cameras' own frames say how fast a release is; the test picture does where no camera sends.
 - The evidence that counts is a frame over the websocket. A service that answers HTTP may still see nothing.
 - One bad observation is none: cameras, networks and disks hiccup. Three in a row are.
 - Heat alone never goes back: the sun may have risen.
@@ -9,13 +10,16 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
 from dataclasses import dataclass, replace
 from enum import Enum
 
 READY_WITHIN_S = 600.0
 """A new OpenVINO compiles its networks again, which takes minutes on a Raspberry Pi 4."""
 IN_A_ROW = 3
+SETTLED_AFTER_S = 20.0
+"""The history's rows of ten seconds before this belong to the start, or to the older release."""
+LEAST_ROWS = 3
 SLOWER_BY = 2.0
 SLOWER_BY_LEAST_MS = 50.0
 HOTTER_BY_C = 10.0
@@ -33,6 +37,9 @@ class Observation:
     refused: bool = False
     """This program may not send frames, so frames are no evidence."""
     answer_ms: float | None = None
+    """What the answer to the test picture took."""
+    frames_ms: float | None = None
+    """The median latency of the cameras' frames in the last ten seconds; None: there were none."""
     temp_c: float | None = None
     critical: frozenset[str] = frozenset()
     restarts: int = 0
@@ -43,10 +50,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the older release did."""
+    """What the older release did: in its last hour, or at its end."""
 
     seen: frozenset[str] | None = None
     answer_ms: float | None = None
+    hour_ms: float | None = None
+    """The median latency of the cameras' frames in the last hour; None: too few of them."""
     temp_c: float | None = None
     critical: frozenset[str] = frozenset()
     cameras: int = 0
@@ -66,6 +75,7 @@ class TrialState:
     ready_since_s: float | None = None
     bad: tuple[tuple[str, int], ...] = ()
     answers_ms: tuple[float, ...] = ()
+    frames_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +100,21 @@ def judge(
     reasons = _reasons(baseline, now)
     before = dict(state.bad)
     bad = tuple((reason, before.get(reason, 0) + 1) for reason in reasons)
-    answers = (*state.answers_ms, now.answer_ms)[-60:] if now.answer_ms is not None else state.answers_ms
     ready_since_s = trial_s if state.ready_since_s is None else state.ready_since_s
-    state = replace(state, ready_since_s=ready_since_s, bad=bad, answers_ms=tuple(answers))
+    watched_s = trial_s - ready_since_s
+    state = replace(
+        state,
+        ready_since_s=ready_since_s,
+        bad=bad,
+        answers_ms=_added(state.answers_ms, now.answer_ms),
+        frames_ms=_added(state.frames_ms, now.frames_ms if watched_s >= SETTLED_AFTER_S else None),
+    )
     for reason, count in bad:
         if count >= IN_A_ROW:
             return state, Judgement(Verdict.UNDO, reason)
-    watched_s = trial_s - ready_since_s
     if watched_s < commit_after_s or bad:
         return state, _WAIT
-    if slow := _slower(state.answers_ms, baseline, now):
+    if slow := _slower(state, baseline, now):
         return state, Judgement(Verdict.UNDO, slow)
     if baseline.cameras and not now.cameras:
         if watched_s < 2 * commit_after_s:
@@ -125,14 +140,23 @@ def _reasons(baseline: Baseline, now: Observation) -> list[str]:
     return reasons
 
 
-def _slower(answers_ms: Sequence[float], baseline: Baseline, now: Observation) -> str:
-    if baseline.answer_ms is None or not answers_ms:
+def _added(values: tuple[float, ...], value: float | None) -> tuple[float, ...]:
+    return (*values, value)[-60:] if value is not None else values
+
+
+def _slower(state: TrialState, baseline: Baseline, now: Observation) -> str:
+    """Why the release is too slow; empty: it is not."""
+    if baseline.hour_ms is not None and len(state.frames_ms) >= LEAST_ROWS:
+        before_ms, of, values_ms = baseline.hour_ms, "a camera's frame takes {} ms instead of {} ms", state.frames_ms
+    elif baseline.answer_ms is not None and state.answers_ms:
+        before_ms, of, values_ms = baseline.answer_ms, "a frame takes {} ms instead of {} ms", state.answers_ms
+    else:
         return ""
-    median_ms = sorted(answers_ms)[len(answers_ms) // 2]
-    text = f"it is slower: a frame takes {median_ms:.0f} ms instead of {baseline.answer_ms:.0f} ms"
-    if median_ms > SLOWER_BY * baseline.answer_ms + SLOWER_BY_LEAST_MS:
+    median_ms = statistics.median(values_ms)
+    text = f"it is slower: {of.format(round(median_ms), round(before_ms))}"
+    if median_ms > SLOWER_BY * before_ms + SLOWER_BY_LEAST_MS:
         return text
     hotter = None not in (now.temp_c, baseline.temp_c) and (now.temp_c or 0) > (baseline.temp_c or 0) + HOTTER_BY_C
-    if hotter and median_ms > HOT_AND_SLOWER_BY * baseline.answer_ms + SLOWER_BY_LEAST_MS:
+    if hotter and median_ms > HOT_AND_SLOWER_BY * before_ms + SLOWER_BY_LEAST_MS:
         return f"{text}, and hotter: {now.temp_c:.0f} °C instead of {baseline.temp_c:.0f} °C"
     return ""

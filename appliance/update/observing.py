@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import statistics
 import struct
 import subprocess
 import time
@@ -24,6 +25,7 @@ from appliance.vision.decode import encode_jpeg
 _TIMEOUT_S = 20.0
 _MOST_BYTES = 5_000_000
 _PICTURE = Size(1280, 720)
+_LEAST_ROWS = 6
 _UP = 0x2
 """The flag of a route through a gateway, and of a complete entry of the table of neighbours."""
 
@@ -46,6 +48,7 @@ class Observer:
             seen=seen,
             refused=refused,
             answer_ms=answer_ms,
+            frames_ms=latest(self._last_hour().get("latency_p50_ms")) if ready else None,
             temp_c=_number(report.get("device"), "soc_temp_c"),
             critical=critical_codes(report),
             restarts=_restarts(),
@@ -57,20 +60,26 @@ class Observer:
         """What the release in use does, from several observations."""
         all_seen = [self.observe() for _ in range(tries)]
         last = all_seen[-1]
-        answers = sorted(one.answer_ms for one in all_seen if one.answer_ms is not None)
+        answers = [one.answer_ms for one in all_seen if one.answer_ms is not None]
+        hour = self._last_hour()
         return Baseline(
             seen=last.seen,
-            answer_ms=answers[len(answers) // 2] if answers else None,
-            temp_c=self._hottest() or last.temp_c,
+            answer_ms=statistics.median(answers) if answers else None,
+            hour_ms=usual(hour.get("latency_p50_ms")),
+            temp_c=max(known(hour.get("soc_temp_c")), default=last.temp_c),
             critical=last.critical,
             cameras=last.cameras,
             gateway=last.gateway,
         )
 
-    def _hottest(self) -> float | None:
-        """The highest temperature of the last hour."""
-        columns = self._json("/health/history?span=hour").get("columns", {})
-        return max((value for value in columns.get("soc_temp_c", ()) if value is not None), default=None)
+    def cooling(self) -> bool:
+        """Whether the service runs slower than it could, because the device is hot."""
+        return bool(_number(self._report().get("governor"), "cur_state"))
+
+    def _last_hour(self) -> Mapping[str, Any]:
+        """The columns of the history, one value for each ten seconds."""
+        columns = self._json("/health/history?span=hour").get("columns")
+        return columns if isinstance(columns, dict) else {}
 
     def _report(self) -> Mapping[str, Any]:
         return self._json("/health")
@@ -133,6 +142,24 @@ def sending(report: Mapping[str, Any]) -> int:
     known = report.get("known_cameras")
     cameras = known.values() if isinstance(known, dict) else ()
     return sum(isinstance(one, dict) and one.get("presence") == "sending" for one in cameras)
+
+
+def known(column: object) -> list[float]:
+    """The known values of a column of the history."""
+    values = column if isinstance(column, list) else []
+    return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def usual(column: object) -> float | None:
+    """The median of a column; None: it has less than a minute."""
+    values = known(column)
+    return statistics.median(values) if len(values) >= _LEAST_ROWS else None
+
+
+def latest(column: object) -> float | None:
+    """The value of the last ten seconds that are complete."""
+    values = known(column[-1:] if isinstance(column, list) else None)
+    return values[0] if values else None
 
 
 def gateway_answers(root: Path) -> bool | None:

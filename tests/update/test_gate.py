@@ -80,6 +80,25 @@ def test_a_slow_one_goes_back_with_both_figures() -> None:
     assert _run(replace(_GOOD, answer_ms=190.0))[0].verdict is Verdict.KEEP
 
 
+def test_cameras_frames_are_compared_with_those_of_the_last_hour() -> None:
+    before = replace(_BEFORE, hour_ms=100.0)
+    slow = replace(_GOOD, frames_ms=300.0)
+    assert _run(slow, baseline=before)[0].why == "it is slower: a camera's frame takes 300 ms instead of 100 ms"
+    # The test picture is slower, but the cameras' frames are not.
+    assert _run(replace(slow, answer_ms=300.0, frames_ms=110.0), baseline=before)[0].verdict is Verdict.KEEP
+    # The older release's hour was busy, and so is this one.
+    assert _run(slow, baseline=replace(before, hour_ms=280.0))[0].verdict is Verdict.KEEP
+    # No camera sends any more: the test picture decides.
+    judgement, _ = _run(replace(_GOOD, answer_ms=300.0), baseline=before)
+    assert judgement.why == "it is slower: a frame takes 300 ms instead of 80 ms"
+
+
+def test_the_rows_of_the_older_release_do_not_count() -> None:
+    before = replace(_BEFORE, hour_ms=100.0, answer_ms=None)
+    late = replace(_GOOD, frames_ms=900.0)
+    assert _run(late, late, replace(_GOOD, frames_ms=100.0), baseline=before)[0].verdict is Verdict.KEEP
+
+
 def test_heat_alone_never_goes_back() -> None:
     hot = replace(_GOOD, temp_c=84.0, critical=frozenset({"too_hot"}))
     assert _run(hot)[0].verdict is Verdict.KEEP
@@ -105,6 +124,7 @@ _OBSERVATIONS = st.builds(
     ready=st.booleans(),
     seen=st.sampled_from([None, frozenset[str](), _SIGN]),
     answer_ms=st.none() | st.floats(1, 1000),
+    frames_ms=st.none() | st.floats(1, 1000),
     temp_c=st.none() | st.floats(-20, 110),
     critical=st.sampled_from([frozenset[str](), frozenset({"engine_failing"})]),
     restarts=st.integers(0, 1),

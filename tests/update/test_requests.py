@@ -15,7 +15,7 @@ from appliance.service.update_news import UNIT, UpdateNews
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import last_check, unpack
 from appliance.update.last_check import LastCheck
-from appliance.update.observing import critical_codes, gateway_answers, sending
+from appliance.update.observing import critical_codes, gateway_answers, latest, sending, usual
 from appliance.update.offer import Offer
 from appliance.update.places import UpdateError, UpdatePlaces
 
@@ -125,6 +125,14 @@ def test_what_is_seen_of_a_device_is_what_its_report_says(tmp_path: Path) -> Non
     assert critical_codes(report) == {"a"}
     assert sending(report) == 1
     assert (critical_codes({}), sending({})) == (frozenset(), 0)
+
+
+def test_an_hour_is_its_median_and_its_last_value() -> None:
+    column = [None, 3, 5.0, 4, None, 9, 4, 1000, None]
+    assert (usual(column), latest(column)) == (4.5, None)
+    assert latest(column[:-1]) == 1000
+    assert usual([1.0] * 5) is None  # less than a minute
+    assert (usual(None), latest(None), latest([])) == (None, None, None)
 
 
 @pytest.mark.parametrize(("flags", "answers"), [("0x2", True), ("0x0", False)])
