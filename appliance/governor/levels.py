@@ -18,9 +18,11 @@ from appliance.governor.ladder import Ladder, Step
 _SATURATED, _FULLY = 0.65, 0.93
 """Cameras that use this part of the duty might use more: those that keep to their limits leave a part unused."""
 _SETTLE_S = 60.0
-_KNOWN_S = 1800.0
+_KNOWN_S = 12 * 3600.0
 _AVERAGE_S = 20.0
 _LEAST, _LEAST_DUTY = 0.1, 0.04
+_VARIED, _FOLLOWED, _SAME_SIZE = 0.12, 0.04, 0.1
+"""Use that follows a duty that changed by the first part, to within the second, is limited by it."""
 _ABOVE, _NOISE = 1.1, 0.08
 """More use than this at a duty shows at once that the engine uses more than was known."""
 _DOWN_S, _UP_S, _PATIENT_S = 10.0, 20.0, 600.0
@@ -44,6 +46,9 @@ class CameraDemand:
     own: float = 0.0
     duty: float = 0.0
     """CPU use by this service, and the duty, both smoothed; 0-1."""
+    mark: tuple[float, float] | None = None
+    """Both, at an earlier time at this size."""
+    cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,17 @@ def next_demand(demand: CameraDemand, own: float, duty: float, cost: float, step
     """Update the demand: CPU use by this service (0-1), the duty that was allowed, and the engine time of a frame."""
     own_avg, duty_avg = towards(demand.own, own, step_s, _AVERAGE_S), towards(demand.duty, duty, step_s, _AVERAGE_S)
     full, ratio = demand.use_at_full, own_avg / max(duty_avg, 0.001)
+    mark, limited = demand.mark if abs(cost / demand.cost - 1) < _SAME_SIZE else None, False
+    if abs(duty - duty_avg) < _VARIED / 2 * duty_avg and abs(own - own_avg) < _VARIED * own_avg:
+        mark, limited = _compared(mark, own_avg, duty_avg)
     if own > _ABOVE * full * max(duty, duty_avg) + _NOISE:
         full = min(1.0, own / max(duty, duty_avg))
     elif duty_avg < _LEAST_DUTY:
         pass
+    elif limited:
+        full = min(1.0, max(_LEAST, ratio))
     elif ratio >= _FULLY * full:
-        full = min(1.0, towards(full, ratio, step_s, _SETTLE_S))
+        full = min(1.0, max(full, towards(full, ratio, step_s, _SETTLE_S)))
     else:
         full = max(_LEAST, towards(full, ratio, step_s, _KNOWN_S))
     sent = min(1.0, own_avg / full / cost)
@@ -77,7 +87,18 @@ def next_demand(demand: CameraDemand, own: float, duty: float, cost: float, step
         sent = max(sent, min(1.0, demand.frames + step_s / _DOWN_S))
     else:
         sent = max(sent, towards(demand.frames, sent, step_s, _SETTLE_S))
-    return CameraDemand(sent, full, own_avg, duty_avg)
+    return CameraDemand(sent, full, own_avg, duty_avg, mark, cost)
+
+
+def _compared(mark: tuple[float, float] | None, own: float, duty: float) -> tuple[tuple[float, float], bool]:
+    """Compare use and duty with what they were; return what to compare with next, and whether the duty limits the use:
+    cameras that send less use the same at any duty."""
+    if mark is None or min(mark) < _LEAST_DUTY or duty < _LEAST_DUTY:
+        return (own, duty), False
+    change = duty / mark[1]
+    if abs(change - 1) < _VARIED:
+        return mark, False
+    return (own, duty), abs(own / mark[0] - change) < _FOLLOWED
 
 
 def next_level(
