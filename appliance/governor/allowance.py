@@ -4,6 +4,7 @@ Rules of this file:
 - The duty that is allowed now is the largest that keeps the forecast below the target in a minute. Within seconds the
   forecast may exceed the target a little: what a burst of frames heats, the next seconds cool.
 - More than now costs what the model doubts: on an unknown board the duty rises carefully. Less than now costs nothing.
+- On a busy machine more use by this service takes the place of others', which heats no more.
 - At the target the forecast and the present agree, so the duty settles there without an error that remains.
 """
 
@@ -13,6 +14,7 @@ from appliance.governor.heat import Heat
 
 _TIERS = ((5.0, 0.8), (20.0, 0.4), (60.0, 0.0))
 """Seconds ahead, and how far above the target the forecast may be then, °C."""
+_SPARE = 0.02
 _DOUBT = 1.0
 _LASTING_S = 900.0
 _LASTING_C = 1.0
@@ -32,5 +34,8 @@ def lasting_duty(heat: Heat, target_c: float, use_at_full: float) -> float:
 def _duty(heat: Heat, limit_c: float, after_s: float, use_at_full: float) -> float:
     room_c = limit_c - heat.temp_c - heat.rise_c(after_s)
     effect_c = heat.effect_c(after_s, _DOUBT if room_c > 0 else 0.0)
-    own = heat.own + room_c / max(effect_c, 0.5)
+    more = room_c / max(effect_c, 0.5)
+    if more >= heat.idle + _SPARE:
+        return 1.0
+    own = heat.own + more
     return min(max(own / use_at_full, 0.0), 1.0)

@@ -61,6 +61,8 @@ class Load:
     own: float
     """CPU use of this service, 0-1."""
     in_watts: bool = False
+    idle: float = 1.0
+    """CPU time that nobody uses, 0-1. More than that by this service takes the place of others', and heats no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Heat:
     drive: float = 0.0
     own: float = 0.0
     """Load, smoothed over 2 s."""
+    idle: float = 1.0
     lags: Vector = (0.0,) * len(LAGS_S)
     """Load, smoothed over LAGS_S."""
     gains: Vector = (0.0, *_PRIOR)
@@ -162,7 +165,8 @@ def learn(heat: Heat, at_s: float, temp_c: float, load: Load) -> Heat:
     )
     return replace(
         heat, at_s=at_s, temp_c=now_c, residue_c=residue_c, trail_c=towards(heat.trail_c, now_c, step_s, _TRAIL_S),
-        drive=drive, own=own, lags=lags, gains=gains, spread=spread,
+        drive=drive, own=own, idle=towards(heat.idle, load.idle, step_s, _SMOOTH_S), lags=lags, gains=gains,
+        spread=spread,
         drift_c_s=towards(heat.drift_c_s, drift, step_s, _DRIFT_S),
         surge_c_s=towards(heat.surge_c_s, surge, step_s, _SURGE_S), trails=trails, moments=moments,
     )  # fmt: skip
@@ -185,7 +189,7 @@ def _first(at_s: float, temp_c: float, load: Load) -> Heat:
         spread[0][number] = spread[number][0] = -load.drive * variance
     return Heat(
         at_s=at_s, in_watts=load.in_watts, temp_c=temp_c, trail_c=temp_c, drive=load.drive, own=load.own,
-        lags=(load.drive,) * len(LAGS_S), gains=(temp_c - load.drive * sum(gains), *gains),
+        idle=load.idle, lags=(load.drive,) * len(LAGS_S), gains=(temp_c - load.drive * sum(gains), *gains),
         spread=tuple(tuple(row) for row in spread), trails=(load.drive, load.own),
     )  # fmt: skip
 

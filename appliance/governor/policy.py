@@ -256,8 +256,10 @@ def _load(reading: Reading, duty: float) -> Load:
     total = cpu.percent if cpu.percent is not None else cpu.own_percent
     own = cpu.own_percent if cpu.own_percent is not None else total
     if total is None or own is None:
-        own = total = 100 * duty
+        own, total, idle = 100 * duty, 100 * duty, 1.0
+    else:
+        idle = max(0.0, 1.0 - max(own, total) / 100)
     watts = max(reading.power.watts.values(), default=0.0)  # the input's rail is the largest: it feeds all others
     if watts > 0:
-        return Load(watts, min(own, total) / 100, in_watts=True)
-    return Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100)
+        return Load(watts, min(own, total) / 100, True, idle)
+    return Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100, idle=idle)

@@ -52,3 +52,10 @@ def test_an_unknown_board_is_given_more_work_carefully() -> None:
 def test_a_fan_that_fails_counts_before_the_target_is_reached() -> None:
     heat = replace(settled(70.0, 0.5), surge_c_s=0.5)
     assert duty_now(heat, 76.0, 1.0) < duty_now(replace(heat, surge_c_s=0.0), 76.0, 1.0)
+
+
+def test_on_a_busy_machine_more_work_only_takes_the_place_of_others() -> None:
+    busy = replace(settled(70.0, 0.5, others=0.5), idle=0.0)
+    assert duty_now(busy, 74.0, 1.0) == 1.0
+    assert duty_now(busy, 69.0, 1.0) < 0.5
+    assert duty_now(replace(busy, idle=0.5), 74.0, 1.0) < 1.0

@@ -165,8 +165,8 @@ def test_the_heat_of_others_is_not_punished() -> None:
     during = live(plant, before, 600, others=0.4)
     assert min(state.duty for state in during) < before.duty - 0.2
     after = live(plant, during[-1], 300)[-1]
-    assert after.duty > before.duty - 0.1
     assert after.cooling <= before.cooling
+    assert after.duty >= LADDER.steps[after.cooling].cost, "all frames are processed again"
 
 
 def test_after_the_cause_has_ended_full_performance_returns_within_two_minutes() -> None:
