@@ -186,6 +186,9 @@ class Reading:
     system: System = field(default_factory=System)
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Why a value is None, by "group.field": `thermal.soc_temp_c`: "no temperature sensor found for the chip"."""
+    frame_ms: Mapping[int, float] = field(default_factory=dict)
+    """Engine time of a frame, ms, by the longest side of the input, px: what the service measured lately. Empty: not
+    known."""
     doubts: Doubts = field(default_factory=Doubts)
 
 

@@ -21,6 +21,7 @@ import anyio
 from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError, ModelError, did_you_mean
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
+from appliance.flow.frame_costs import FrameCosts
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
@@ -81,6 +82,7 @@ class Detector:
         self._most_sizes: int | None = None
         self._keeping = threading.Lock()
         self.infer_ms: float | None = None
+        self.frame_costs = FrameCosts()
         self.engine_failures = 0
         """Consecutive failures."""
         self.returned = 0
@@ -205,6 +207,7 @@ class Detector:
         self._networks += 1
         self._swapped_s = self._clock()
         self.model_error, self.infer_ms, self.engine_failures = None, None, 0
+        self.frame_costs.forget()
         if self._most_sizes is not None:
             self._keep_sizes(self._most_sizes)
         self._start_workers()
@@ -337,6 +340,8 @@ class Detector:
         self.engine_failures = 0
         if answer.detected.cached:
             return
+        if not answer.detected.regions and self._pace.limits.duty < 1:  # else a frame may have all cores
+            self.frame_costs.record(answer.detected.input_size, answer.engine_s)
         infer_ms = answer.engine_s * 1000
         self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
         self._pace.learn(self.network.engine.slots if self.network else 1, self.infer_ms / 1000)

@@ -10,8 +10,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from appliance.device.profile import DeviceProfile
@@ -30,6 +31,8 @@ _BAND = 0.8
 """Each level of fewer frames allows this part of the frames of the level before."""
 _LEAST_FRAMES = 0.06
 _STRIDE, _MIN_SIDE = 32, 64
+_MOST_WRONG = 2.0
+"""Measured costs are believed up to this factor; more is a measurement that went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,37 @@ def make_ladder(
         ),
         measured=profile is not None,
     )
+
+
+def with_costs(ladder: Ladder, frame_ms: Mapping[int, float]) -> Ladder:
+    """Return the ladder with the costs that the service measured while it ran: engine time of a frame, ms, by input
+    side, px. A ladder that was measured by `appliance bench` is returned as it is."""
+    if ladder.measured or len(frame_ms) < 2:
+        return ladder
+    sides = [step.limits.max_side for step in ladder.steps[: ladder.sizes]]
+    found = {side: value for side, value in frame_ms.items() if side in sides and value > 0}
+    if len(found) < 2:
+        return ladder
+    first = max(found)
+    believed = {step.limits.max_side: step.cost for step in ladder.steps[: ladder.sizes]}
+    errors = ((side, value / found[first] * believed[first] / believed[side]) for side, value in found.items())
+    return _corrected(
+        ladder, tuple((side, round(min(max(one, 1 / _MOST_WRONG), _MOST_WRONG), 2)) for side, one in errors)
+    )
+
+
+@lru_cache(maxsize=16)
+def _corrected(ladder: Ladder, errors: tuple[tuple[int, float], ...]) -> Ladder:
+    """Multiply the costs of these sides; costs that are not known are at most the next larger size's."""
+    factors, costs, before = dict(errors), [], 1.0
+    for step in ladder.steps[: ladder.sizes]:
+        before = min(step.cost * factors.get(step.limits.max_side, 1.0), before)
+        costs.append(before)
+    steps = [
+        replace(step, heat=cost * step.heat / step.cost, cost=cost)
+        for step, cost in zip(ladder.steps, [*costs, *[before] * len(ladder.steps)], strict=False)
+    ]
+    return replace(ladder, steps=tuple(steps))
 
 
 def worth(part: float) -> float:

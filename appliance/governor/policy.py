@@ -18,7 +18,7 @@ from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
 from appliance.governor.cap import Cap, complaint_of, next_cap
 from appliance.governor.heat import Heat, Load, learn, towards
-from appliance.governor.ladder import Ladder
+from appliance.governor.ladder import Ladder, with_costs
 from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
 from appliance.governor.memory import Shortage
 from appliance.readings import Reading
@@ -96,6 +96,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
     belief, reading = believe(state.belief, reading)
     state = replace(state, belief=belief)
+    policy = replace(policy, ladder=with_costs(policy.ladder, reading.frame_ms))
     now, temp = reading.at_s, _temperature(reading)
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
     load = _load(reading, state.duty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appliance.governor import clocks, words
@@ -23,6 +23,7 @@ class Governor:
 
     `reading` is what is believed of the last reading of the sensors: one bad sample never appears in it.
 
+    `frame_ms`: what a frame costs now at each input size (`Reading.frame_ms`).
     `hung_s`: the longest wait for the sensors. After that the last reading stays in use, ages, and the policy sees
     its age.
     """
@@ -36,6 +37,7 @@ class Governor:
         apply: Callable[[Limits], None],
         clock: Clock = time.monotonic,
         cap: ClockCap | None = None,
+        frame_ms: Callable[[], Mapping[int, float]] = dict,
         hung_s: float = 5.0,
     ) -> None:
         self._sensors, self._apply, self._clock, self._hung_s = sensors, apply, clock, hung_s
@@ -45,6 +47,7 @@ class Governor:
         self.limits = limits_of(self.state, policy.ladder) if policy is not None else full
         self.reading: Reading | None = None
         self._read: Reading | None = None
+        self._frame_ms = frame_ms
         self._cap, self._clock_choice = cap, clocks.ClockChoice()
 
     async def run(self, period_s: float = 1.0) -> None:
@@ -160,6 +163,7 @@ class Governor:
     def _decide(self, read: Reading) -> None:
         """Make one decision from what the sensors returned; log and apply it if anything changes."""
         policy, before = self.policy, self.state
+        read = replace(read, frame_ms=self._frame_ms())
         belief, reading = believe(before.belief, read)
         self._read, self.reading = read, reading
         if policy is None:

@@ -45,6 +45,7 @@ def build_governor(given: Given, policy: Policy | None, detector: Detector) -> G
         apply=detector.apply,
         clock=given.clock,
         cap=ClockHelper(clock=given.clock),
+        frame_ms=detector.frame_costs.ms,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.device.profile import DeviceProfile, Rung, Subject
-from appliance.governor.ladder import Ladder, make_ladder, worth
+from appliance.governor.ladder import Ladder, make_ladder, with_costs, worth
 from appliance.values import Limits, Size
 
 FULL = Limits(640, 0.0, 8)
@@ -115,3 +117,27 @@ def test_with_priorities_the_last_cameras_served_are_those_with_a_priority() -> 
     assert (before.limits.lowest_priority, only.limits.lowest_priority) == (0, 1)
     assert only.limits.admit
     assert not none.limits.admit
+
+
+def test_costs_measured_while_the_service_runs_correct_the_ladder() -> None:
+    ladder = make_ladder(Limits(640, 0.0, 8))
+    found = with_costs(ladder, {640: 40.0, 512: 38.0, 320: 5.0})
+    costs = {step.limits.max_side: step.cost for step in found.steps[: found.sizes]}
+    assert costs[512] == pytest.approx(0.95, abs=0.01)
+    assert costs[416] == pytest.approx(12.0 / 27.2)
+    assert costs[320] == pytest.approx(0.5 * 7.6 / 27.2), "not more than a factor of two"
+    assert costs[256] == costs[320], "a smaller size costs no more than the next larger one"
+    assert found.steps[-2].heat == pytest.approx(ladder.steps[-2].heat * costs[256] / (5.3 / 27.2))
+    assert [step.limits for step in found.steps] == [step.limits for step in ladder.steps]
+
+
+def test_one_measured_size_or_none_says_nothing() -> None:
+    ladder = make_ladder(Limits(640, 0.0, 8))
+    assert with_costs(ladder, {}) is ladder
+    assert with_costs(ladder, {640: 40.0}) is ladder
+    assert with_costs(ladder, {640: 40.0, 333: 9.0}) is ladder
+
+
+def test_a_ladder_that_was_measured_keeps_its_costs() -> None:
+    ladder = replace(make_ladder(Limits(640, 0.0, 8)), measured=True)
+    assert with_costs(ladder, {640: 40.0, 512: 38.0}) is ladder

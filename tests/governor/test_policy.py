@@ -377,3 +377,15 @@ def test_the_reason_for_the_target_is_told() -> None:
     lowered = replace(state, cap=replace(state.cap, ceiling_c=70.0))
     assert present_target_c(lowered, reading(0.0), POLICY) == 70.0
     assert words.cause(lowered, reading(0.0, 71.0), 70.0).endswith("because the board throttled its chip there")
+
+
+def test_a_size_that_turns_out_to_be_expensive_is_not_used_in_the_heat() -> None:
+    """Frames at 512 px cost as much as at 640, which the ladder does not know."""
+    levels = {}
+    for frame_ms in ({}, {640: 40.0, 512: 39.0, 416: 18.0}):
+        plant, state = Plant(BARE_PI, 17.0, 1), State()
+        for _ in range(1800):
+            state, limits = decide(state, replace(plant.read(), frame_ms=frame_ms), POLICY)
+            plant.work(limits.duty)
+        levels[bool(frame_ms)] = LADDER.steps[state.cooling].limits.max_side
+    assert levels == {False: 512, True: 416}

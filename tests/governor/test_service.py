@@ -221,3 +221,20 @@ async def test_a_stuck_sensor_is_logged_as_such(caplog: pytest.LogCaptureFixture
                 await asyncio.sleep(0)
     assert "the temperature sensor is stuck at 95 °C, so the load is reduced" in caplog.text
     assert applied.governor.limits.admit
+
+
+async def test_what_frames_cost_is_part_of_each_decision() -> None:
+    clock = FakeClock()
+    sensors = FakeSensors([60.0], clock)
+    governor = Governor(
+        sensors=sensors, policy=POLICY, full=FULL, apply=lambda limits: None, clock=clock,
+        frame_ms=lambda: {640: 40.0, 512: 30.0},
+    )  # fmt: skip
+    task = asyncio.create_task(governor.run(period_s=0))
+    with anyio.fail_after(20):
+        while sensors.reads < 3:
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert governor.reading is not None
+    assert governor.reading.frame_ms == {640: 40.0, 512: 30.0}

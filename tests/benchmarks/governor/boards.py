@@ -119,6 +119,8 @@ class Plant:
         self.use = 0.0
         self.others = 0.0
         self.gpu = 0.0
+        self.frame_ms: dict[int, float] = {}
+        """Engine time of a frame by input side, as the service has measured it so far."""
         self._random = random.Random(seed)
         self._silent_s = 0
         self._recent = 0.0
@@ -200,4 +202,5 @@ class Plant:
             Power(self._throttle_seen[0], throttled=self._throttle_seen[1], watts=rails),
             Memory(self.at_s, 2_000_000_000),
             Cpu(self.at_s, min(100.0, own + others), own, gpu_percent=100 * self.gpu if habits.gpu_w else None),
+            frame_ms=dict(self.frame_ms),
         )
