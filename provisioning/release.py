@@ -34,7 +34,7 @@ from appliance.errors import ApplianceError
 from appliance.update.places import UpdateError
 from appliance.workshop import repository, waves
 from appliance.workshop.repository import Terms
-from appliance.workshop.waves import Verdict
+from appliance.workshop.waves import WaveStep
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build/release"
@@ -195,11 +195,11 @@ def next_wave(options: argparse.Namespace) -> int:
     newest = max(repository.offered(options.repository, options.channel), key=lambda offer: offer.number)
     fleet = waves.Prometheus(options.prometheus, token, options.job).fleet(newest, options.hours)
     decision = waves.decide(newest.share, sorted(options.steps), fleet)
-    print(f"{newest.version} for {newest.share} %: {decision.verdict.value}: {decision.why}")
-    if decision.verdict is Verdict.RAISE and not options.dry_run:
+    print(f"{newest.version} for {newest.share} %: {decision.step.value}: {decision.why}")
+    if decision.step is WaveStep.RAISE and not options.dry_run:
         options.share = decision.share
         set_share(options)
-    return 3 if decision.verdict is Verdict.STOP else 0
+    return 3 if decision.step is WaveStep.STOP else 0
 
 
 def sign_again(options: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ class Fleet:
     """They undid an update since the release was signed."""
 
 
-class Verdict(Enum):
+class WaveStep(Enum):
     RAISE = "raise"
     WAIT = "wait"
     STOP = "stop"
@@ -58,30 +58,30 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class NextWave:
     """`share`: to offer the release to from now on, in percent."""
 
-    verdict: Verdict
+    step: WaveStep
     share: int
     why: str
 
 
-def decide(share: int, steps: Sequence[int], fleet: Fleet) -> Decision:
+def decide(share: int, steps: Sequence[int], fleet: Fleet) -> NextWave:
     """`share`: of the devices to which the release is offered now; `steps`: the shares in order."""
     if fleet.went_back:
-        return Decision(Verdict.STOP, share, f"{_named(fleet.went_back)} went back to the older release")
+        return NextWave(WaveStep.STOP, share, f"{_named(fleet.went_back)} went back to the older release")
     if fleet.unwell:
         reasons = "; ".join(f"{device}: {why}" for device, why in sorted(fleet.unwell.items())[:3])
         of = len(fleet.running | fleet.unwell.keys())
-        return Decision(Verdict.STOP, share, f"{len(fleet.unwell)} of {of} are not well: {reasons}")
+        return NextWave(WaveStep.STOP, share, f"{len(fleet.unwell)} of {of} are not well: {reasons}")
     following = next((step for step in steps if step > share), None)
     if following is None:
-        return Decision(Verdict.DONE, share, f"{len(fleet.running)} of {len(fleet.devices)} devices run it")
+        return NextWave(WaveStep.DONE, share, f"{len(fleet.running)} of {len(fleet.devices)} devices run it")
     wanted = max(1, math.ceil(_PART * share / 100 * len(fleet.devices)))
     if len(fleet.settled) < wanted:
         why = f"{len(fleet.settled)} devices have run it long enough, {wanted} are wanted; {len(fleet.running)} run it"
-        return Decision(Verdict.WAIT, share, why)
-    return Decision(Verdict.RAISE, following, f"{len(fleet.settled)} devices have run it long enough and are well")
+        return NextWave(WaveStep.WAIT, share, why)
+    return NextWave(WaveStep.RAISE, following, f"{len(fleet.settled)} devices have run it long enough and are well")
 
 
 def _named(devices: frozenset[str]) -> str:

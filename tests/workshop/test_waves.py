@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -23,9 +24,8 @@ from hypothesis import strategies as st
 
 from appliance.update.offer import Offer
 from appliance.workshop import repository
-from appliance.workshop.waves import STEPS, Fleet, Prometheus, Verdict, WavesError, decide
+from appliance.workshop.waves import STEPS, Fleet, Prometheus, WavesError, WaveStep, decide
 from tests.update.operator import Operator
-from tests.web.test_prometheus import free_port
 from tests.workshop.release_program import release
 
 _ALL = frozenset(f"device-{number}" for number in range(40))
@@ -35,23 +35,23 @@ _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1000, share=10)
 
 
 def test_a_wave_that_is_well_is_followed_by_the_next() -> None:
-    assert (decide(10, STEPS, _WELL).verdict, decide(10, STEPS, _WELL).share) == (Verdict.RAISE, 30)
+    assert (decide(10, STEPS, _WELL).step, decide(10, STEPS, _WELL).share) == (WaveStep.RAISE, 30)
     assert decide(15, STEPS, _WELL).share == 30  # a person chose 15
     enough = replace(_WELL, running=_ALL, settled=_ALL)
     assert decide(30, STEPS, enough).share == 100
-    assert decide(100, STEPS, enough).verdict is Verdict.DONE
+    assert decide(100, STEPS, enough).step is WaveStep.DONE
 
 
 def test_too_few_or_too_new_devices_are_waited_for() -> None:
     new = replace(_WELL, settled=frozenset(sorted(_FIRST)[:1]))
-    assert decide(10, STEPS, new).verdict is Verdict.WAIT
+    assert decide(10, STEPS, new).step is WaveStep.WAIT
     assert "1 devices have run it long enough, 2 are wanted; 4 run it" in decide(10, STEPS, new).why
-    assert decide(30, STEPS, _WELL).verdict is Verdict.WAIT  # 6 of 40
+    assert decide(30, STEPS, _WELL).step is WaveStep.WAIT  # 6 of 40
 
 
 def test_no_data_is_no_good_news() -> None:
     nothing = Fleet(frozenset(), frozenset(), frozenset(), {}, frozenset())
-    assert decide(10, STEPS, nothing).verdict is Verdict.WAIT
+    assert decide(10, STEPS, nothing).step is WaveStep.WAIT
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_no_data_is_no_good_news() -> None:
 )
 def test_one_device_that_is_not_well_stops_the_wave(change: Mapping[str, Any], why: str) -> None:
     decision = decide(10, STEPS, replace(_WELL, **change))
-    assert (decision.verdict, decision.share, decision.why) == (Verdict.STOP, 10, why)
+    assert (decision.step, decision.share, decision.why) == (WaveStep.STOP, 10, why)
 
 
 _SETS = st.frozensets(st.sampled_from(sorted(_ALL)))
@@ -211,7 +211,8 @@ def _prometheus(data: Path, series: str) -> Iterator[str]:
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", data / "series", data / "tsdb"],
         check=True, capture_output=True,
     )  # fmt: skip
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     server = subprocess.Popen(
         ["prometheus", f"--config.file={data}/prometheus.yml", f"--storage.tsdb.path={data}/tsdb",
          f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=10y"],
