@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Wait for running inferences, then release the device."""
+
+
+@runtime_checkable
+class Offloads(Protocol):
+    """Part of an engine that runs the network on another machine, and here while that is away."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it runs here now, as a sentence; None: it does not."""
 
 
 class Sensors(Protocol):

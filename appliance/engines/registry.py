@@ -18,6 +18,7 @@ _INCLUDED = {
     "openvino": "appliance.engines.openvino:OpenVINOEngine",
     "onnxruntime": "appliance.engines.onnxruntime:OnnxRuntimeEngine",
     "mnn": "appliance.engines.mnn.engine:MnnEngine",
+    "kserve": "appliance.engines.kserve.engine:KserveEngine",
     "tensorrt": "appliance.engines.tensorrt.engine:TensorRTEngine",
 }
 
@@ -33,8 +34,9 @@ class Kind(Protocol):
     def __call__(self, network: Path, **options: Any) -> Engine:
         """Create an engine that runs this network.
 
-        `options` are keywords from EngineSettings: device, precision, threads, hint, cache (a folder) and sizes (the
-        usual input sizes, largest first). An engine ignores the options it has no use for.
+        `options` are keywords from EngineSettings: device, precision, threads, hint, cache (a folder), sizes (the
+        usual input sizes, largest first), and those of an inference server. An engine ignores the options it has no
+        use for.
 
         Raises EngineError: engine_device_missing, or engine_failed when the network cannot be loaded; NotBuilt when an
         engine has to be built for this device first.

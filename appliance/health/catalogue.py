@@ -26,6 +26,7 @@ CATALOGUE = (
     Check(sight.model_missing, severities=(Severity.CRITICAL,)),
     Check(sight.model_not_activated),
     Check(sight.engine_stand_in),
+    Check(sight.engine_server_away),
     Check(sight.canary_failed, severities=(Severity.DEGRADED, Severity.CRITICAL)),
     Check(sight.engine_failing, severities=(Severity.CRITICAL,)),
     Check(sight.engine_stuck, severities=(Severity.CRITICAL,)),

@@ -118,6 +118,8 @@ class Notices:
     """Why the stand-in stays. None: the configured engine is being built."""
     engine_built: bool = False
     """The configured engine has been built; a restart loads it."""
+    server_away: str | None = None
+    """Why the inference server is not used, as a sentence."""
     activation_error: str | None = None
     """Which model failed to activate, and why."""
     part_failed: str | None = None

@@ -64,6 +64,10 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
         threads=settings.engine.threads or cpus.restricted_to(),
         hint="throughput" if settings.engine.hint == "auto" else settings.engine.hint,
         cache=_compiled(settings),
+        server=settings.engine.server,
+        server_model=settings.engine.server_model,
+        server_ca_file=settings.engine.server_ca_file,
+        server_timeout_s=settings.engine.server_timeout_s,
     )
     mark("engine")
     reader = found.reader(settings.model.iou, settings.model.max_detections)

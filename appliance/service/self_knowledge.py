@@ -23,7 +23,7 @@ from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
 from appliance.health.watch import Watch
 from appliance.links.links import Links
-from appliance.ports import Clock
+from appliance.ports import Clock, Offloads
 from appliance.service import from_settings
 from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.encryption import Encryption
@@ -116,6 +116,7 @@ def notices(
         engine_stand_in=rebuild.stand_in,
         engine_problem=stays.why if stays else None,
         engine_built=stays.built if stays else False,
+        server_away=network.engine.problem if network and isinstance(network.engine, Offloads) else None,
         activation_error=activation.error,
         part_failed=spare.problem,
         certificate=encryption.notice(),

@@ -202,6 +202,14 @@ def _contradictions(settings: Settings) -> Iterator[ConfigError]:
             "site.agent_port is set and server.trusted_proxies is empty: name the addresses of the fronts there, or no "
             "camera can be told from another or be moved"
         )
+    if settings.engine.kind == "kserve" and not settings.engine.server:
+        yield ConfigError("engine.kind is kserve and engine.server is empty: set it to the inference server's address, "
+                          "such as grpc://10.0.0.9:9000")  # fmt: skip
+    if settings.engine.kind == "kserve" and settings.engine.server_timeout_s > settings.flow.deadline_s / 2:
+        yield ConfigError(
+            f"engine.server_timeout_s = {settings.engine.server_timeout_s:g} must be at most half of flow.deadline_s = "
+            f"{settings.flow.deadline_s:g}, so that this device can still infer a frame that the server did not answer"
+        )
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         missing = "tls.key" if settings.tls.certificate else "tls.certificate"
         yield ConfigError(f"{missing} is not set: tls.certificate and tls.key belong together. Set both, or neither")

@@ -51,7 +51,7 @@ def test_an_engine_of_another_package_is_found_by_its_entry_point(tmp_path: Path
         timeout=60,
     )
     names, name, reads, built_ahead = done.stdout.splitlines()
-    assert names == "['openvino', 'onnxruntime', 'mnn', 'tensorrt', 'abacus', 'broken', 'plain']"
+    assert names == "['openvino', 'onnxruntime', 'mnn', 'kserve', 'tensorrt', 'abacus', 'broken', 'plain']"
     assert (name, reads) == ("abacus", "('.beads',)")
     assert built_ahead == "True False False"
     assert "EngineError: engine 'broken' cannot be loaded" in done.stderr

@@ -142,6 +142,11 @@ APPEARS = {
     "held": (replace(WELL, held_for_s=600.0), "governor_held", "info"),
     "safe_mode": (replace(WELL, notices=Notices(safe_mode="line 3: unknown key")), "safe_mode", "critical"),
     "was_hot": (replace(WELL, reading=cool_but(60), limits=HOT, target_temp_c=77.0), "hot", "degraded"),
+    "the inference server is away": (
+        replace(WELL, notices=Notices(server_away="The inference server 10.0.0.9:9000 cannot be reached")),
+        "engine_server_away",
+        "degraded",
+    ),
     "builds": (
         replace(WELL, notices=Notices(engine_stand_in="TensorRT cannot run gate yet")), "engine_stand_in", "degraded"
     ),

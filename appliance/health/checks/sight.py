@@ -61,6 +61,18 @@ def engine_stand_in(facts: Facts) -> Advice | None:
     )
 
 
+def engine_server_away(facts: Facts) -> Advice | None:
+    if facts.notices.server_away is None:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "{reason}. This device infers the frames itself, which is slower.",
+        "Check the inference server (engine.server, engine.server_model) and the network to it. This device uses it "
+        "again by itself.",
+        reason=facts.notices.server_away,
+    )
+
+
 def canary_failed(facts: Facts) -> Advice | None:
     canary = facts.canary
     if facts.model_error is not None or canary.at_s is None or canary.failures == 0:

@@ -17,7 +17,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             pattern=r"^[a-z][a-z0-9_-]*$",
             extra={FORM: "the name of an engine in lower case, such as openvino"},
-            description="Inference engine: openvino, onnxruntime, mnn, tensorrt, or one that another package provides.",
+            description="Inference engine: openvino, onnxruntime, mnn, tensorrt, kserve, or one that another package "
+            "provides.",
         ),
     ] = "openvino"
     device: Annotated[
@@ -54,3 +55,28 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache: Annotated[
         bool, Meta(description="Cache compiled models on disk (.compiled in model.dir, 100 MB) for a faster start.")
     ] = True
+    server: Annotated[
+        str,
+        Meta(
+            pattern=r"^(grpcs?://[A-Za-z0-9_.:\[\]-]{1,250}:[0-9]{1,5})?$",
+            extra={FORM: "a server such as grpc://10.0.0.9:9000, or grpcs:// for TLS"},
+            description="Inference server of the engine kserve (KServe v2 over gRPC). With grpc:// pictures travel "
+            "unencrypted: use it in a closed network only.",
+        ),
+    ] = ""
+    server_model: Annotated[
+        str, Meta(max_length=256, description="The model's name on the inference server. Empty: model.name.")
+    ] = ""
+    server_ca_file: Annotated[
+        str, Meta(description="Certificates to trust for grpcs://. Empty: those of the system.")
+    ] = ""
+    server_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0.05,
+            le=10,
+            description="After this time without an answer of the inference server, frames are inferred on this device "
+            "until it answers again, s. 1 is many times what a server in the same network takes. Below "
+            "flow.deadline_s, so that no frame is lost.",
+        ),
+    ] = 1.0
