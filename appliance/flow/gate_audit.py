@@ -5,6 +5,8 @@ Rules of this file:
   objects was in it, 0-1; 1 if there are none.
 - A miss tightens the gate at once, so that the same change would have been noticed if it can be. Each audit without a
   miss loosens it a little, up to a limit. At one miss in a hundred audits the two balance.
+- A false alarm, an inference because of a small change that found nothing new, shows that a looser gate would have been
+  right. It loosens more: eleven of them weigh as much as one miss.
 - If even the tightest gate provably misses too much, the camera's gate rests, and tries again later.
 - Old audits fade, so that a camera that was moved is not judged by its former place.
 """
@@ -22,6 +24,7 @@ GOAL = 0.99
 TIGHTEST, LOOSEST = 0.6, 1.6
 """Bounds of the tolerance; 1: what was measured on many sequences. At 0.6 a camera's own noise still passes."""
 _LOOSEN, _TIGHTEN = 1.002, 0.8
+_LOOSEN_AFTER_ALARM = 1.02
 _REST_S = 600.0
 _REMEMBERED = 2000
 """Audits after which an old one has faded to a third."""
@@ -87,6 +90,13 @@ def learn(evidence: GateEvidence, found: float, strongest: float, now_s: float) 
     )
 
 
+def false_alarm(evidence: GateEvidence, strongest: float) -> GateEvidence:
+    """Take the result of an inference because of a change of the scene, if it found nothing new."""
+    if strongest >= LOOSEST:  # no gate would have held it
+        return evidence
+    return replace(evidence, tolerance=min(LOOSEST, evidence.tolerance * _LOOSEN_AFTER_ALARM))
+
+
 def bounds(part: float, count: float) -> tuple[float, float]:
     """Wilson's bounds of a proportion, 95 %."""
     spread = _Z * math.sqrt(part * (1 - part) / count + _Z * _Z / (4 * count * count))
@@ -102,10 +112,12 @@ def part_found(truth: Sequence[Detection], answer: Sequence[Detection], min_conf
 
 def missing(wanted: Sequence[Detection], answer: Sequence[Detection], least: float = _SAME_PLACE) -> list[Detection]:
     """The objects that an answer does not have in the same place."""
-    return [
-        one for one in wanted
-        if not any(one.class_id == other.class_id and iou(one.box_px, other.box_px) >= least for other in answer)
-    ]  # fmt: skip
+    return [one for one in wanted if not any(same_object(one, other, least) for other in answer)]
+
+
+def same_object(one: Detection, other: Detection, least: float = _SAME_PLACE) -> bool:
+    """Whether two detections have one class, and the same place."""
+    return one.class_id == other.class_id and iou(one.box_px, other.box_px) >= least
 
 
 def iou(a: Box, b: Box) -> float:

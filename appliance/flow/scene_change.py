@@ -4,8 +4,9 @@ Rules of this file:
 - The reference is always the frame whose answer would be repeated, so slow changes add up and are detected.
 - A change of light is no change of the scene: a common gain and offset for each colour, and a gain for each row (lamps
   on mains seen by a rolling shutter), are removed first.
-- What a cell does all the time is no change: sensor noise, compression, leaves, rain, the clock in the picture. It is
-  learned for each cell, and never from a place where a detected object came, moved or left.
+- What a cell does all the time is no change: sensor noise, compression, leaves, rain. It is learned for each cell, and
+  never from a place where a detected object came, moved or left.
+- Nor is what keeps changing a few cells while inference finds nothing new there: the clock in the picture, a lamp.
 - In case of doubt the scene has changed: a different size, too large a change of light.
 
 The constants were chosen on sequences drawn at random; tests/benchmarks/gate.py checks them on others.
@@ -46,6 +47,10 @@ _FOLLOW = 1 / 50
 """Part of the usual step that one frame may change."""
 _RESTLESS, _MOST_RESTLESS = 2.5, 0.3
 """A scene in which more than this part of the cells usually changes by more than so many levels is never still."""
+_MOST_ALARMED = 0.01
+"""A clock changes no more than this part of the cells; a car's headlights and a small object's way do."""
+_FROM_ALARM, _MARGIN, _FORGET = 1 / 3, 1.3, 1 / 1000
+"""How quickly a false alarm raises what counts in its cells, to this multiple of its step, and how quickly it falls."""
 _ANOTHER_VIEW = 3.0
 """Above this median strength the camera has turned: nothing is learned from that."""
 _DARK = np.float32(8.0)
@@ -55,9 +60,10 @@ _AGREE = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """The mean step of each cell while nothing happens, from `frames` frames."""
+    """The mean step of each cell while nothing happens, from `frames` frames; `alarms`: what false alarms reached."""
 
     steps: Steps
+    alarms: Steps
     frames: int = 0
 
 
@@ -81,7 +87,7 @@ class Change:
 
 def nothing_known(cells: Cells) -> Usual:
     """What is usual before the first comparison."""
-    return Usual(np.full(cells.shape, _FIRST_USUAL, np.float32))
+    return Usual(np.full(cells.shape, _FIRST_USUAL, np.float32), np.zeros(cells.shape, np.float32))
 
 
 def compare(reference: Cells, now: Cells, usual: Usual | None = None, covered: CellMask | None = None) -> Change:
@@ -95,15 +101,20 @@ def compare(reference: Cells, now: Cells, usual: Usual | None = None, covered: C
         usual = nothing_known(now)
     typical = np.median(usual.steps.reshape(-1, 3)[::3], axis=0)
     counts = np.clip(np.maximum(usual.steps, typical) * np.float32(_TIMES_USUAL), _LEAST_STEPS, np.float32(_MOST_STEP))
-    relative = (steps / counts).max(axis=2)
+    relative = (steps / np.maximum(counts, usual.alarms)).max(axis=2)
     strength = cv2.boxFilter(relative, -1, (2, 2), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     strength = np.maximum(strength, relative / np.float32(_LONE), dtype=np.float32)
     restless = np.mean(usual.steps[..., 0] > _RESTLESS) > _MOST_RESTLESS
     return Change(float("inf") if restless else float(strength.max()), steps, strength)
 
 
-def follow(usual: Usual, change: Change, moved_px: Iterable[Box] = (), size: Size | None = None) -> Usual:
-    """Learn from one comparison. `moved_px`: where objects came, moved or left; nothing is learned there."""
+def follow(
+    usual: Usual, change: Change, moved_px: Iterable[Box] = (), size: Size | None = None, *, alarm: float | None = None
+) -> Usual:
+    """Learn from one comparison. `moved_px`: where objects came, moved or left; nothing is learned there.
+
+    `alarm`: the strength of change above which the scene was inferred; None: it was not inferred because of a change.
+    """
     if change.steps is None or change.strength is None or change.steps.shape != usual.steps.shape:
         return usual
     if np.median(change.strength) > _ANOTHER_VIEW:
@@ -111,11 +122,24 @@ def follow(usual: Usual, change: Change, moved_px: Iterable[Box] = (), size: Siz
     part = np.float32(max(_FOLLOW, 1 / (usual.frames + 6)))
     limited = np.minimum(change.steps, 4 * usual.steps + np.float32(0.5))  # one headlight is not usual
     steps = usual.steps + part * (limited - usual.steps)
+    alarms = usual.alarms * np.float32(1 - _FORGET)
+    if alarm is not None:
+        alarms = _alarmed(alarms, change.steps, change.strength >= alarm)
     for box in moved_px:
         if size is not None:
             window = _window(box, size, steps.shape)
-            steps[window] = usual.steps[window]
-    return Usual(steps, usual.frames + 1)
+            steps[window], alarms[window] = usual.steps[window], usual.alarms[window]
+    return Usual(steps, alarms, usual.frames + 1)
+
+
+def _alarmed(alarms: Steps, steps: Steps, where: CellMask) -> Steps:
+    """Raise what counts in the cells that caused a false alarm, if they are few."""
+    if np.count_nonzero(where) > _MOST_ALARMED * where.size:
+        return alarms
+    cells = cv2.dilate(where.astype(np.uint8), np.ones((2, 2), np.uint8), anchor=(1, 1)).astype(bool)
+    reached = np.where(cells[..., None], steps * np.float32(_MARGIN), 0)
+    raised: Steps = alarms + np.float32(_FROM_ALARM) * np.maximum(reached - alarms, 0)
+    return raised
 
 
 def _window(box: Box, size: Size, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -2,9 +2,9 @@
 
 Rules of this file:
 - An answer is repeated for the same request, input size and network only, and for a limited time.
-- The first answer is not repeated: a second one has to agree with it.
-- An answer that lacks an object of the answers before it, although nothing changed in its place, is not repeated: the
-  network lost it by chance, and the next inference decides.
+- What is repeated is what several inferences of the unchanged scene have found (`gate_memory.py`). The first answer is
+  not repeated: a second one has to agree with it.
+- The limited time is short after a change and doubles with each inference that agrees.
 - A small part of the frames that could be held is inferred anyway, and so is the one at the end of the limited time.
   Both are audits (`gate_audit.py`).
 - Nothing here is changed in place: a frame's outcome is the next `LastScene`, which the caller keeps.
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from appliance.flow import gate_audit
+from appliance.flow import gate_audit, gate_memory
 from appliance.flow.gate_audit import GateEvidence
+from appliance.flow.gate_memory import Remembered
 from appliance.flow.scene_change import Change, Usual, compare, follow, nothing_known
 from appliance.values import Detected, Detection, ModelInfo, ResultFilter, Size
 from appliance.vision import view
@@ -26,10 +27,8 @@ from appliance.vision.thumbnail import Cells
 
 AUDITED = 0.01
 """Part of the frames that could be held and are inferred."""
-_EXPECTED_AGAIN = 3
-"""Inferences for which a lost object is expected again."""
-_RELIABLE = 0.1
-"""Confidence above the sender's minimum from which an object is expected again."""
+_FIRST_CHECK_S = 2.0
+"""Time for which an answer may be repeated after a change, before any other one has agreed with it."""
 _MOVES = 0.15
 """Confidence above the sender's minimum from which an object's place is not learned from."""
 _STAYED = 0.8
@@ -52,15 +51,17 @@ class LastScene:
     cells: Cells
     request: GateRequest
     answer: Detected
+    """The answer to repeat: the last one, with the detections that are remembered."""
     at_s: float
     model: ModelInfo
     """The network that answered, compared by identity: a swap may keep the name."""
     usual: Usual
     evidence: GateEvidence = field(default_factory=GateEvidence)
-    expected: tuple[tuple[Detection, int], ...] = ()
-    """Objects of earlier answers, and for how many more inferences they are expected."""
+    memory: tuple[Remembered, ...] = ()
     settled: bool = True
-    """Whether the answer has all that is expected."""
+    """Whether it is certain what the scene shows."""
+    agreed: int = 0
+    """Inferences of the unchanged scene that agreed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class SceneGate:
             and change.strongest < last.evidence.tolerance
             and now_s >= last.evidence.rests_until_s
         )
-        due = now_s - last.at_s >= self._refresh_s
+        due = now_s - last.at_s >= min(self._refresh_s, _FIRST_CHECK_S * 2.0 ** min(last.agreed, 16))
         audit = same and (due or self._random.random() < self._audited)
         return GateLook(cells, change, holds=same and not audit, audit=audit)
 
@@ -120,46 +121,43 @@ class SceneGate:
         now_s: float,
     ) -> LastScene:
         """The scene after a frame that was inferred."""
-        found, least = answer.detections, request.wanted.min_confidence
-        reliable = tuple((one, _EXPECTED_AGAIN) for one in found if one.confidence >= least + _RELIABLE)
+        least = request.wanted.min_confidence
         if last is None:
-            usual = nothing_known(look.cells)
-            return LastScene(look.cells, request, answer, now_s, model, usual, expected=reliable, settled=False)
+            memory = gate_memory.look((), answer.detections, lambda _: True)
+            return LastScene(
+                look.cells, request, answer, now_s, model, nothing_known(look.cells), memory=memory, settled=False
+            )
+        same_scene = last.model is model and last.request == request and np.isfinite(look.change.strongest)
+        tolerance = last.evidence.tolerance
+        memory = gate_memory.look(
+            last.memory if same_scene else (),
+            answer.detections,
+            lambda box: look.change.in_place(box, request.image_size, tolerance),
+        )
+        there, settled = gate_memory.conclude(memory, least)
         evidence = last.evidence if last.model is model else replace(GateEvidence(), held=last.evidence.held)
         if look.audit:
-            share = gate_audit.part_found(found, last.answer.detections, least)
+            share = gate_audit.part_found(answer.detections, last.answer.detections, least)
             evidence = gate_audit.learn(evidence, share, look.change.strongest, now_s)
         usual = last.usual if last.usual.steps.shape == look.cells.shape else nothing_known(look.cells)
-        moved = [one.box_px for one in _moved(last.answer.detections, found) if one.confidence >= least + _MOVES]
-        expected = _expected(last, look.change, request, found) if last.model is model else ()
-        kept = gate_audit.missing([one for one, _ in expected], found)
+        moved = [one.box_px for one in _moved(last.answer.detections, there) if one.confidence >= least + _MOVES]
+        unchanged = same_scene and look.change.strongest < tolerance
+        if same_scene and not unchanged and not moved and last.settled:
+            evidence = gate_audit.false_alarm(evidence, look.change.strongest)
         return LastScene(
             look.cells,
             request,
-            answer,
+            replace(answer, detections=there),
             now_s,
             model,
-            follow(usual, look.change, moved, request.image_size),
+            follow(usual, look.change, moved, request.image_size, alarm=None if unchanged else tolerance),
             evidence,
-            (*reliable, *((one, left) for one, left in expected if one in kept)),
-            settled=not kept,
+            memory,
+            settled,
+            last.agreed + settled if unchanged else 0,
         )
 
 
 def _moved(before: tuple[Detection, ...], now: tuple[Detection, ...]) -> list[Detection]:
     """The objects that are in one of two answers only, or in different places."""
     return gate_audit.missing(before, now, _STAYED) + gate_audit.missing(now, before, _STAYED)
-
-
-def _expected(
-    last: LastScene, change: Change, request: GateRequest, found: tuple[Detection, ...]
-) -> list[tuple[Detection, int]]:
-    """The objects that this answer should have: nothing has changed in their place."""
-    if last.request != request or not np.isfinite(change.strongest):
-        return []
-    tolerance = last.evidence.tolerance
-    return [
-        (one, left - 1)
-        for one, left in last.expected
-        if left > 1 and not change.in_place(one.box_px, request.image_size, tolerance)
-    ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.gate_audit import GOAL, LOOSEST, TIGHTEST, GateEvidence, bounds, learn, part_found
+from appliance.flow.gate_audit import GOAL, LOOSEST, TIGHTEST, GateEvidence, bounds, false_alarm, learn, part_found
 from appliance.values import Box, Detection
 
 
@@ -83,3 +83,15 @@ def test_an_object_counts_if_it_is_sure_and_in_its_place() -> None:
     assert part_found([person(0)], [person(40)], 0.25) == 0.0
     assert part_found([person(0, confidence=0.3)], [], 0.25) == 1.0
     assert part_found([], [person(0)], 0.25) == 1.0
+
+
+def test_false_alarms_loosen_the_gate_up_to_its_limit() -> None:
+    evidence = GateEvidence()
+    for _ in range(100):
+        evidence = false_alarm(evidence, 1.1)
+    assert evidence.tolerance == LOOSEST
+    assert evidence.audits == 0
+
+
+def test_a_large_change_says_nothing_about_the_limit() -> None:
+    assert false_alarm(GateEvidence(), 5.0) == GateEvidence()
