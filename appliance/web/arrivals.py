@@ -27,6 +27,8 @@ TRY_AGAIN_S = 10.0
 """When a client that was refused for a reason that passes may try again."""
 _PAIRING_S = 5.0
 _CONTEST_S, _CONTESTS = 600.0, 3
+_TAKEOVERS, _TAKEOVERS_S = 10, 20.0
+"""A name changes hands at most so often in so many seconds: a camera with a bad network needs less, and each costs."""
 _MOST_CONTESTED = 100
 
 
@@ -161,12 +163,15 @@ class Arrivals:
         others = tuple(sid for sid in self._publisher.clients_of(name) if sid in self._arrived)
         if not others or policy == "share":
             return ()
-        times = self._contests.pop(name, None) or deque(maxlen=_CONTESTS)
-        times.append(self._clock())
+        now = self._clock()
+        times = self._contests.pop(name, None) or deque(maxlen=_TAKEOVERS)
         self._contests[name] = times
         if len(self._contests) > _MOST_CONTESTED:
             self._contests.popitem(last=False)
-        if policy == "refuse":
+        too_often = len(times) == _TAKEOVERS and now - times[0] < _TAKEOVERS_S
+        if not too_often:
+            times.append(now)
+        if policy == "refuse" or too_often:
             raise AccessDenied(
                 f"the name '{name}' is in use by another connection; give this camera another name, or end that one",
                 "name_taken",

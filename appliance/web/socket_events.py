@@ -29,6 +29,7 @@ from appliance.web.arrivals import TRY_AGAIN_S, Arrival, Arrivals, default_name
 from appliance.web.authenticator import text_of
 from appliance.web.connections import Connections
 from appliance.web.frame_parser import FrameParser, frame_id_of
+from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payload_types import ConnectedPayload, SubscribeReceiptPayload
 from appliance.web.payloads import AnyPayload
@@ -113,6 +114,8 @@ class SocketEvents:
                 why = f"another connection took over the name '{arrival.camera}'"
                 await self._connections.end(former, why)
         except AccessDenied as error:
+            if isinstance(request.protocol, GuardedHandler):
+                request.protocol.refuse()
             refused = refusal(error.code, str(error), error.retry_after_s)
             await self._refusals.delay(address, name, refused)
             raise refused from None

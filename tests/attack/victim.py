@@ -17,6 +17,7 @@ from pathlib import Path
 
 from appliance.tls import make_certificate
 from appliance.tls.made_here import files_in
+from tests.attack.wire import GUARDED_TOKEN
 
 ROOT = Path(__file__).parents[2]
 _READY_WITHIN_S = 120
@@ -27,12 +28,12 @@ The unit has 8 s; the goal is gaps below 2 s.
 """
 _NOFILE = 8192
 """LimitNOFILE= of the unit."""
-_SETTINGS = """
+_SETTINGS = f"""
 [flow]
 min_interval_s = 0.5
 
 [cameras.guarded]
-token = "a token that nobody guesses"
+token = "{GUARDED_TOKEN}"
 """
 
 

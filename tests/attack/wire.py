@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 SOCKETS = "/socket.io/?EIO=4&transport=websocket"
 POLLING = "/socket.io/?EIO=4&transport=polling"
 DETECT = "/v1/vision/detection"
+GUARDED_TOKEN = "a token that nobody guesses"
+"""Of the one camera in the victim's settings."""
 
 _HANDSHAKE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 _HANDSHAKE += "Sec-WebSocket-Version: 13\r\n"

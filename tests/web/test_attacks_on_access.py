@@ -287,6 +287,19 @@ async def test_a_name_in_use_is_taken_over_or_refused(serve: Serve, policy: str)
         await first.disconnect()
 
 
+async def test_a_name_that_is_taken_again_and_again_stays_with_its_last_holder_for_a_while(serve: Serve) -> None:
+    async with serve() as running:
+        holders = []
+        for _ in range(11):  # the first takes it from nobody
+            holders.append(socketio.AsyncClient(reconnection=False))
+            await holders[-1].connect(running.url, auth={"name": "gate"}, transports=["websocket"])
+        refused = await refusal_of(running.url, headers={"X-Test": "local"}, name="gate")
+        assert (refused["code"], refused["retry_after"]) == ("name_taken", 10.0)
+        assert holders[-1].connected
+        assert await refusal_of(running.url, headers={"X-Test": "local"}, name="yard") == {}
+        await holders[-1].disconnect()
+
+
 async def test_with_auth_off_strangers_use_the_device_and_do_not_operate_it(serve: Serve, scene_jpeg: bytes) -> None:
     async with serve(access__auth="off") as running, aiohttp.ClientSession(running.url, headers=ELSEWHERE) as far:
         assert await refusal_of(running.url, name="gate") == {}

@@ -169,6 +169,10 @@ class GuardedHandler(web.RequestHandler):
             self.stage = Stage.MESSAGES
             self._limiter.mark_active(self)
 
+    def refuse(self) -> None:
+        """The client of this websocket, or of this poll, has been refused."""
+        self._limiter.peers.refused(self.address)
+
     def message_read(self) -> None:
         """The application has read one websocket message."""
         self.delivered += 1

@@ -24,6 +24,10 @@ _WORK_AT_ONCE, _WORK_PER_S = 8000, 4000.0
 """200 HTTP requests a second, or 500 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
 _VIOLATION = 20
 """New connections that a connection counts for if it is closed for exceeding a limit."""
+_REFUSALS_AT_ONCE, _REFUSALS_PER_S = 60, 10.0
+"""Refused Socket.IO clients of all addresses together; each has cost milliseconds of the event loop by then."""
+_REFUSAL = 250
+"""New connections that one refused beyond that counts for: its address may connect again after seconds."""
 _MAX_REMEMBERED = 4096
 """Addresses without an open connection that are remembered."""
 
@@ -52,10 +56,10 @@ class Peer:
         """Count a new connection; returns the seconds to wait before its data is read."""
         return self._connections.take()
 
-    def penalize(self) -> None:
+    def penalize(self, connections: int = _VIOLATION) -> None:
         """Count a connection that was closed for exceeding a limit. The wait stays within seconds."""
         if self.may_connect:
-            self._connections.take(_VIOLATION)
+            self._connections.take(connections)
 
 
 class Peers:
@@ -64,6 +68,7 @@ class Peers:
     def __init__(self, clock: Clock, max_per_address: int = _USUAL_CONNECTIONS) -> None:
         self._clock, self._scale = clock, max(1.0, max_per_address / _USUAL_CONNECTIONS)
         self._known: dict[str, Peer] = {}
+        self._refusals = TokenBucket(_REFUSALS_AT_ONCE, _REFUSALS_PER_S, clock)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -76,6 +81,12 @@ class Peers:
         if peer is None:
             peer = self._known[address] = Peer(self._clock, self._scale)
         return peer
+
+    def refused(self, address: str) -> None:
+        """Count a client that was not let in. While there are too many, their addresses are slowed down."""
+        peer = self.get(address)
+        if peer is not None and not self._refusals.take_if_any():
+            peer.penalize(_REFUSAL)
 
     def forget_idle(self) -> None:
         """Forget addresses whose buckets have refilled, and the oldest closed ones beyond the maximum."""

@@ -1,4 +1,4 @@
-"""Attacks on who gets in: guesses over HTTP, tokens that were revoked, and the work of TLS handshakes."""
+"""Attacks on who gets in: guesses over HTTP, tokens that were revoked or stolen, and the work of TLS handshakes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import ssl
 
 from tests.attack.pictures import camera_picture
 from tests.attack.table import attack
-from tests.attack.wire import DETECT, Target, Vulnerable, text
+from tests.attack.wire import DETECT, GUARDED_TOKEN, Target, Vulnerable, picture_event, text
 
 _numbers = itertools.count()
 _ANSWERED_WITHIN_S = 10
+_HELD_S = 5
 _REVOKED = "edge_0123456789abcdef_" + "x" * 43
 """In the form of a token that the device has made, and no longer valid."""
 
@@ -40,6 +41,20 @@ async def revoked_tokens(target: Target) -> None:
         answer = await asyncio.wait_for(wire.message(), _ANSWERED_WITHIN_S)
         if answer.startswith(b"40"):
             raise Vulnerable("a revoked token is accepted")
+
+
+@attack("a camera's name taken in turns by 50 connections that hold its token", at_once=50, addresses=20)
+async def name_taken(target: Target) -> None:
+    """Somebody has the token of one camera: each connection replaces the one before, sends a frame and is replaced."""
+    async with target.websocket() as wire:
+        await wire.message()
+        await wire.send(text("40" + json.dumps({"name": "guarded", "token": GUARDED_TOKEN})))
+        answer = await asyncio.wait_for(wire.message(), _ANSWERED_WITHIN_S)
+        if not answer.startswith(b"40"):
+            raise ConnectionError("refused")
+        await wire.send(picture_event(camera_picture()))
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wire.until_closed(), _HELD_S)
 
 
 def _trusting() -> ssl.SSLContext:

@@ -60,6 +60,24 @@ def test_violations_slow_an_address_down_for_seconds_and_not_for_minutes() -> No
     assert peer.may_connect
 
 
+def test_refused_clients_slow_their_address_down_only_while_there_are_too_many_of_all() -> None:
+    clock = Clock()
+    peers = Peers(clock)
+    few, many = peers.get("10.0.0.1"), peers.get("10.0.0.2")
+    assert few is not None
+    assert many is not None
+    for _ in range(60):
+        peers.refused("10.0.0.1")
+    assert few.connect() == 0, "a site whose cameras wait for approval"
+    for _ in range(100):
+        peers.refused("10.0.0.2")
+    assert not many.may_connect
+    assert few.connect() == 0
+    clock.now = 6
+    assert many.may_connect
+    peers.refused("127.0.0.1")  # has no limits
+
+
 def test_reconnecting_does_not_reset_limits_and_an_idle_address_is_forgotten() -> None:
     clock = Clock()
     peers = Peers(clock)
