@@ -9,7 +9,7 @@ BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
+.PHONY: help run setup model test check lint nvidia first-start api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
         site-test fuzz bundle deb image image-test release release-twice update-test update-cut-test lock sbom audit licences install clean
 
@@ -46,6 +46,9 @@ home-assistant: .venv/.installed-test ## test against Home Assistant's own MQTT 
 node-red: .venv/.installed-test ## test that Node-RED receives events (needs npm, 100 MB)
 	@[ -e .cache/node-red/node_modules/node-red ] || npm install --no-audit --no-fund --silent --prefix .cache/node-red node-red
 	@$(BIN)/python -m pytest tests/links/test_node_red.py
+
+first-start: .venv/.installed-test $(MODEL) ## try the first start as a new user would: console, QR code, phone (Chromium), pairing a camera
+	@$(BIN)/python -m pytest tests/service/test_first_start.py -m first_start
 
 api-test: .venv/.installed-test ## send generated requests (schemathesis) to every HTTP route, and hold the answers to /openapi.json (API_EXAMPLES=50)
 	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q 'schemathesis>=4,<5'
@@ -94,11 +97,11 @@ fuzz: .venv/.installed-test ## send a million mutated inputs to every interface 
 bundle: .venv/.installed $(MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
 
-release: .venv/.installed $(MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13")
+release: .venv/.installed .cache/tools/.installed $(MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13")
 	@$(BIN)/python provisioning/release.py build $(if $(NUMBER),--number $(NUMBER)) $(if $(KEYS),--keys $(KEYS)) \
 	  $(if $(ARCHS),--archs $(ARCHS)) $(if $(PYTHONS),--pythons $(PYTHONS))
 
-release-twice: .venv/.installed $(MODEL) ## build and sign a release twice, and compare the bytes
+release-twice: .venv/.installed .cache/tools/.installed $(MODEL) ## build and sign a release twice, and compare the bytes
 	@provisioning/reproducible.sh $(BIN)/python
 
 update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut (root, half an hour)
@@ -112,7 +115,7 @@ deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd6
 	@$(BIN)/python provisioning/deb.py $$(ls -t .cache/bundle/*.tar | head -1) \
 	  $(if $(VERSION),--version $(VERSION)) $(if $(MAINTAINER),--maintainer "$(MAINTAINER)")
 
-image: .venv/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY=)
+image: .venv/.installed .cache/tools/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY=)
 	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle \
 	  --also $(notdir $(patsubst %/manifest.json,%,$(wildcard models/yolo11n-int8/manifest.json))) >/dev/null
 	@$(BIN)/python provisioning/image/build.py --bundle $$(ls -t .cache/image/bundle/*.tar | head -1) \
@@ -125,8 +128,8 @@ image-test: .venv/.installed-systemd $(MODEL) ## make an image, boot it by UEFI,
 lock: .cache/tools/.installed ## pin all packages of a device with hashes, for every Python and architecture (UPGRADE=1: newest)
 	@$(PYTHON) provisioning/supply_chain.py lock $(if $(UPGRADE),--upgrade)
 
-sbom: .cache/tools/.installed ## write the bill of materials (CycloneDX) of the lock file, or of BUNDLE=FILE, to build/sbom.cdx.json
-	@$(PYTHON) provisioning/supply_chain.py sbom $(if $(BUNDLE),--bundle $(BUNDLE))
+sbom: .cache/tools/.installed ## write the bill of materials (CycloneDX) of the lock file, of BUNDLE=FILE or of IMAGE=FILE.img, to build/sbom.cdx.json
+	@$(PYTHON) provisioning/supply_chain.py sbom $(if $(BUNDLE),--bundle $(BUNDLE)) $(if $(IMAGE),--image $(IMAGE))
 
 audit: .cache/tools/.installed ## look all locked packages up in the database of known vulnerabilities (needs the internet)
 	@$(PYTHON) provisioning/supply_chain.py audit

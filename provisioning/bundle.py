@@ -82,7 +82,8 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     """Write the bundle to the folder `out` and return its path."""
     wheels = work / "wheels"
     wheels.mkdir()
-    pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT))
+    tools = locked_installer(work)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT), tools=tools)
     own = next(wheels.glob("edge_detection_appliance-*.whl"))
     version = own.name.split("-")[1]
     jetson = for_jetson(arch, python)
@@ -91,9 +92,10 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     constraints = work / "constraints.txt"
     constraints.write_text("\n".join(constraints_for(python)) + "\n")
     pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
-        *tags, "--constraint", str(constraints), f"{own}[{extras}]", "pip")  # fmt: skip
+        *tags, "--constraint", str(constraints), f"{own}[{extras}]", "pip", tools=tools)  # fmt: skip
     constraints.unlink()
-    if wrong := locked.unknown(wheels, locked.read(LOCK)[1], {"edge-detection-appliance", "pip"}):
+    shutil.rmtree(tools)
+    if wrong := locked.unknown(wheels, locked.read(LOCK)[1], {"edge-detection-appliance"}):
         raise ModelError(f"not the files of {LOCK.name}: {', '.join(wrong)}", "model_corrupt")
     journal(wheels, arch, python)
     write_requirements(wheels, work)
@@ -109,6 +111,24 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
         for member in sorted(work.iterdir()):
             archive.add(member, member.name, filter=_plain)
     return path
+
+
+def locked_installer(work: Path) -> Path:
+    """A folder with the lock file's pip and setuptools, which this machine's own pip fetches by their hashes."""
+    requirements, tools = work / "installer.txt", work / "installer"
+    requirements.write_text("\n".join(locked.select(LOCK, ["pip", "setuptools"])) + "\n")
+    pip(
+        "install",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--target",
+        str(tools),
+        "-r",
+        str(requirements),
+    )
+    requirements.unlink()
+    return tools
 
 
 def constraints_for(python: str) -> list[str]:
@@ -201,8 +221,11 @@ def _from_debian(wheels: Path, arch: str, python: str) -> None:
                 archive.writestr(name, data)
 
 
-def pip(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+def pip(*arguments: str, tools: Path | None = None) -> None:
+    """Run pip: this machine's own, or the one in `tools`."""
+    environment = os.environ | ({"PYTHONPATH": str(tools)} if tools else {})
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, env=environment)
 
 
 def digest(path: Path) -> str:

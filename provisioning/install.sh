@@ -182,7 +182,10 @@ else
     # The versions of the lock file, and no file that it does not know.
     lock=$source_dir/provisioning/requirements.lock
     "$python" -I "$source_dir/provisioning/locked.py" constraints "$lock" >"$work/constraints.txt"
-    quietly "${pip[@]}" wheel --no-cache-dir --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
+    # So are pip and setuptools: the first pip, which comes with the system's Python, fetches nothing but them.
+    "$python" -I "$source_dir/provisioning/locked.py" select "$lock" pip setuptools >"$work/installer.txt"
+    quietly "${pip[@]}" install --no-compile --no-deps --only-binary=:all: --require-hashes -r "$work/installer.txt"
+    quietly "${pip[@]}" wheel --no-cache-dir --no-build-isolation --only-binary=:all: --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
       "$work/.[mdns${tensorrt:+,tensorrt}]"
     quietly "$python" -I "$source_dir/provisioning/locked.py" verify "$lock" "$work/wheels" edge-detection-appliance
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$work/wheels" \
@@ -327,7 +330,7 @@ else
     fail 'the service did not become ready'
   fi
   # Do not wait: the console shows the address once there is a network.
-  systemctl start --no-block appliance.target appliance-console.service appliance-erase.path \
+  systemctl start --no-block appliance.target appliance-console.service appliance-console.path appliance-erase.path \
     appliance-update-check.timer appliance-update-request.path appliance-update-install.path
   status=$(systemctl show -p StatusText --value appliance)
   case $status in

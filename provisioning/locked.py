@@ -1,8 +1,10 @@
 #!/usr/bin/env -S python3 -I
-"""Hold packages to the lock file: locked.py constraints LOCK, or locked.py verify LOCK FOLDER.
+"""Hold packages to the lock file: locked.py constraints LOCK, select LOCK NAME..., or verify LOCK FOLDER.
 
-`constraints` prints the pinned versions for pip's --constraint. `verify` checks that each wheel in a folder is a file
-that the lock file knows, except the names given after it. It uses the system's Python only.
+`constraints` prints the pinned versions for pip's --constraint. `select` prints the requirements of these packages with
+their hashes, for pip's --require-hashes: what installs and builds is held to the lock file too. `verify` checks that
+each wheel in a folder is a file that the lock file knows, except the names given after it. It uses the system's Python
+only.
 """
 
 import hashlib
@@ -24,6 +26,16 @@ def read(lock: Path) -> "tuple[list[str], dict[str, set[str]]]":
     return requirements, digests
 
 
+def select(lock: Path, names: "list[str]") -> "list[str]":
+    """The requirements of these packages, with the hashes of their files."""
+    requirements, digests = read(lock)
+    chosen = [line for line in requirements if plain(line.partition("==")[0]) in names]
+    return [
+        f"{line} {' '.join(f'--hash=sha256:{digest}' for digest in sorted(digests[plain(line.partition('==')[0])]))}"
+        for line in chosen
+    ]
+
+
 def plain(name: str) -> str:
     """The name of a package in its normal form."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -42,6 +54,9 @@ def unknown(folder: Path, digests: "dict[str, set[str]]", exempt: "set[str]") ->
 
 def main(arguments: "list[str]") -> int:
     requirements, digests = read(Path(arguments[1]))
+    if arguments[0] == "select":
+        print("\n".join(select(Path(arguments[1]), [plain(name) for name in arguments[2:]])))
+        return 0
     if arguments[0] == "constraints":
         print("\n".join(requirements))
         return 0
@@ -55,6 +70,6 @@ def main(arguments: "list[str]") -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] not in ("constraints", "verify"):
-        sys.exit("usage: locked.py constraints LOCK | locked.py verify LOCK FOLDER [EXEMPT]...")
+    if len(sys.argv) < 3 or sys.argv[1] not in ("constraints", "select", "verify"):
+        sys.exit("usage: locked.py constraints LOCK | select LOCK NAME... | verify LOCK FOLDER [EXEMPT]...")
     sys.exit(main(sys.argv[1:]))

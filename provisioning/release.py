@@ -125,12 +125,11 @@ def build_release(options: argparse.Namespace) -> int:
     """Build everything that is published; sign it if there are keys."""
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
+    if not (ROOT / ".cache/tools/bin/cyclonedx-py").exists():
+        raise UpdateError(
+            "a release needs its bill of materials, and its tool is missing: make .cache/tools/.installed"
+        )
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch()), "PYTHONHASHSEED": "0"}
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps", "-w", str(out),
-         str(ROOT)],
-        check=True, env=environment,
-    )  # fmt: skip
     make_sdist(out)
     bundles = []
     for arch in options.archs:
@@ -138,11 +137,9 @@ def build_release(options: argparse.Namespace) -> int:
             command = [sys.executable, str(ROOT / "provisioning/bundle.py"), "--arch", arch, "--python", python]
             subprocess.run([*command, "--out", str(out)], check=True, env=environment)
             bundles += sorted(out.glob(f"appliance-*-{arch}-py{python}.tar"))
-    if (ROOT / ".cache/tools/bin/cyclonedx-py").exists():
-        subprocess.run(
-            [sys.executable, str(ROOT / "provisioning/supply_chain.py"), "sbom"], check=True, env=environment
-        )
-        shutil.copy(ROOT / "build/sbom.cdx.json", out / "sbom.cdx.json")
+    take_wheel(bundles[0], out)
+    subprocess.run([sys.executable, str(ROOT / "provisioning/supply_chain.py"), "sbom"], check=True, env=environment)
+    shutil.copy(ROOT / "build/sbom.cdx.json", out / "sbom.cdx.json")
     if options.keys is not None:
         options.bundles = bundles
         add_bundles(options)
@@ -150,6 +147,15 @@ def build_release(options: argparse.Namespace) -> int:
     (out / "SHA256SUMS").write_text("".join(f"{files.sha256(path)}  {path.name}\n" for path in made))
     print(f"{out}: {len(made)} files, {sum(path.stat().st_size for path in made) / 1e6:.0f} MB")
     return 0
+
+
+def take_wheel(bundle: Path, out: Path) -> None:
+    """The appliance's own wheel, as the bundle has it: built with the setuptools of the lock file."""
+    with tarfile.open(bundle) as archive:
+        name = next(one for one in archive.getnames() if one.startswith("wheels/edge_detection_appliance-"))
+        content = archive.extractfile(name)
+        assert content is not None
+        (out / Path(name).name).write_bytes(content.read())
 
 
 def make_sdist(out: Path) -> Path:

@@ -1,7 +1,7 @@
 """What the device is made of: lock file, software bill of materials, known vulnerabilities, licences.
 
-Run as `make lock`, `make sbom [BUNDLE=FILE]`, `make audit` and `make licences`. The tools (uv, cyclonedx-py, pip-audit)
-run in an environment of their own, .cache/tools, since nothing on a device needs them.
+Run as `make lock`, `make sbom [BUNDLE=FILE | IMAGE=FILE.img]`, `make audit` and `make licences`. The tools
+(uv, cyclonedx-py, pip-audit) run in an environment of their own, .cache/tools, since nothing on a device needs them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import image_packages
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "provisioning/requirements.lock"
 TOOLS = ROOT / ".cache/tools/bin"
 LICENCES = ROOT / "docs/licences.md"
 SBOM = ROOT / "build/sbom.cdx.json"
-EXTRAS = ("mdns", "camera", "onnx", "mnn", "tensorrt")
+EXTRAS = ("installer", "mdns", "camera", "onnx", "mnn", "tensorrt")
 """What a device may have installed. `systemd-python` comes from Debian, `picamera2` from Raspberry Pi OS."""
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 _SHOWN = 20
@@ -32,12 +34,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("lock", "sbom", "audit", "licences"))
     parser.add_argument("--bundle", type=Path, help="for sbom: a bundle instead of the lock file")
+    parser.add_argument("--image", type=Path, help="for sbom: a disk image (.img), with Debian's packages")
+    parser.add_argument("--out", type=Path, default=SBOM, help="for sbom (default: %(default)s)")
     parser.add_argument("--upgrade", action="store_true", help="for lock: take the newest versions that are allowed")
     options = parser.parse_args()
     if options.what == "lock":
         return lock(upgrade=options.upgrade)
     if options.what == "sbom":
-        return sbom(options.bundle)
+        return sbom(options.bundle, options.image, options.out)
     return audit() if options.what == "audit" else write_licences()
 
 
@@ -52,21 +56,48 @@ def lock(*, upgrade: bool) -> int:
     return status
 
 
-def sbom(bundle: Path | None) -> int:
-    """Write a CycloneDX bill of materials of a bundle, or of everything in the lock file."""
-    SBOM.parent.mkdir(exist_ok=True)
+def sbom(bundle: Path | None, image: Path | None, out: Path) -> int:
+    """Write a CycloneDX bill of materials of a bundle, of an image, or of everything in the lock file."""
+    if not (TOOLS / "cyclonedx-py").exists():
+        print(
+            "NO BILL OF MATERIALS: cyclonedx-py is missing. Install it with: make .cache/tools/.installed",
+            file=sys.stderr,
+        )
+        return 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        contents = image_packages.contents(image) if image is not None else None
+    except image_packages.NoImage as error:
+        print(f"NO BILL OF MATERIALS: {error}", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         requirements = LOCK
-        if bundle is not None:
+        if contents is not None or bundle is not None:
             requirements = Path(folder, "requirements.txt")
-            requirements.write_text(_requirements_of(bundle))
+            requirements.write_text("\n".join(contents.wheels) if contents else _requirements_of(bundle or Path()))
         command = ["cyclonedx-py", "requirements", str(requirements), "--pyproject", str(ROOT / "pyproject.toml")]
-        done = run([*command, "--output-format=JSON", "--output-reproducible", "--output-file", str(SBOM)])
+        done = run([*command, "--output-format=JSON", "--output-reproducible", "--output-file", str(out)])
     if done.returncode:
         return done.returncode
-    count = len(json.loads(SBOM.read_text())["components"])
-    print(f"{SBOM.relative_to(ROOT)}: CycloneDX, {count} components of {bundle or LOCK.relative_to(ROOT)}")
+    made = json.loads(out.read_text())
+    if contents is not None:
+        made["components"] += [one.component(contents.distribution) for one in contents.debian]
+        out.write_text(json.dumps(made, indent=2) + "\n")
+    if run(["python", "-c", _VALIDATE, str(out)]).returncode:
+        return 1
+    print(f"{out}: CycloneDX, {len(made['components'])} components of {image or bundle or LOCK.relative_to(ROOT)}")
     return 0
+
+
+_VALIDATE = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = open(sys.argv[1]).read()
+version = text.split('"specVersion": "')[1].split('"')[0]
+sys.exit(str(JsonStrictValidator(SchemaVersion.from_version(version)).validate_str(text) or "") or 0)
+"""
+"""Run by the tool's own Python."""
 
 
 def _requirements_of(bundle: Path) -> str:

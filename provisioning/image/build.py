@@ -109,6 +109,11 @@ def build(work: Path, options: argparse.Namespace) -> None:
     run("zstd", "-q", "-f", "-T0", "-10", disk, "-o", f"{disk}.zst")
     say(f"{disk}.zst  {Path(f'{disk}.zst').stat().st_size / 1e6:.0f} MB")
     say(f"write it to a disk:  zstdcat {disk.name}.zst | sudo dd of=/dev/DISK bs=4M oflag=direct status=progress")
+    # Read from the image itself. Without its tool it says so, and the image is made nevertheless.
+    bill = Path(f"{disk}.cdx.json")
+    bill.unlink(missing_ok=True)
+    program = ROOT / "provisioning/supply_chain.py"
+    subprocess.run([sys.executable, str(program), "sbom", "--image", str(disk), "--out", str(bill)], check=False)
     if options.key is not None:
         bundle = options.out / f"appliance-{version}-{options.board}.raucb"
         make_update(work, bundle, version, options)
