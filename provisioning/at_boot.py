@@ -1,6 +1,8 @@
 #!/usr/bin/env -S python3 -I
 """Prepare the device at boot: give it its own host name and SSH keys, and apply files from the boot partition.
 
+`at_boot.py first-start-file` writes the operator's first token to that partition, and wipes it once it has been used.
+
 Rules of this file:
 - It uses the system's Python only: it runs at each boot, before any release is known to work.
 - It does nothing twice: a device that already has its own name or keys keeps them.
@@ -22,6 +24,11 @@ from pathlib import Path
 
 BOOT = ("boot/firmware", "boot")
 DEFAULT_NAMES = ("", "localhost", "debian", "raspberrypi", "ubuntu", "nvidia-desktop", "tegra-ubuntu")
+FIRST_START = "appliance-first-start.txt"
+TOKEN = "run/issue.d/.token"
+"""The operator's first token, until it is used; the unit of the console copies it there."""
+CONSOLE = "run/issue.d/appliance.issue"
+"""What the console shows: the address, also as a QR code."""
 APPLIANCE = "opt/appliance/current/venv/bin/appliance"
 
 
@@ -134,6 +141,42 @@ def _bytes_of(ssid: str) -> str:
     return "".join(f"{byte};" for byte in ssid.encode())
 
 
+def first_start_file(root: Path = Path("/")) -> int:
+    """Write the file with the operator's first token if there is one, otherwise wipe it. It changes nothing twice."""
+    token = read(root / TOKEN).strip()
+    into = readable_elsewhere(root) if re.fullmatch(r"[\w-]{16,200}", token, re.ASCII) else None
+    for path in (root / folder / name for folder in BOOT for name in (FIRST_START, f".{FIRST_START}.new")):
+        if path.is_file() and path.parent != into:
+            wipe(path)
+            print(f"wiped {path}: the token has been used")
+    if into is None:
+        return 0
+    text = (
+        "The first token of this device's operator. Enter it on the device's page, or scan the code.\n"
+        f"The device removes this file when the token has been used.\n\n{token}\n\n{read(root / CONSOLE)}"
+    )
+    path = into / FIRST_START
+    if read(path) != text:
+        new = into / f".{FIRST_START}.new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            wipe(path)
+        new.replace(path)
+        print(f"the operator's first token is in {path}, until it is used")
+    return 0
+
+
+def readable_elsewhere(root: Path) -> Path | None:
+    """The boot partition, if any computer can read it; None: it is a folder or a partition of this system only."""
+    if (root / BOOT[0]).is_dir():
+        return root / BOOT[0]
+    mounts = (line.split() for line in read(root / "proc/self/mounts").splitlines())
+    return root / BOOT[1] if any(len(mount) > 2 and mount[1:3] == ["/boot", "vfat"] for mount in mounts) else None
+
+
 def read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -173,6 +216,8 @@ def wipe(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["first-start-file"]:
+        sys.exit(first_start_file())
     if len(sys.argv) > 1:
-        sys.exit("usage: at_boot.py (as root, at each boot; it changes the machine's name, keys and settings)")
+        sys.exit("usage: at_boot.py [first-start-file] (root, at boot; it changes name, keys and settings)")
     sys.exit(main())

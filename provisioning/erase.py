@@ -37,7 +37,10 @@ WIFI = (
     "boot/firmware/appliance-wifi.txt.error.txt",
     "boot/appliance-wifi.txt",
     "boot/appliance-wifi.txt.error.txt",
+    "boot/firmware/appliance-first-start.txt",
+    "boot/appliance-first-start.txt",
     "run/issue.d/appliance.issue",
+    "run/issue.d/.token",
 )
 SETTINGS = ("etc/appliance", "boot/firmware/appliance.toml", "boot/firmware/appliance.toml.error.txt",
             "boot/appliance.toml", "boot/appliance.toml.error.txt", "opt/appliance/models/active.json")  # fmt: skip

@@ -20,7 +20,8 @@ fi
 find /usr/lib/systemd/system /etc/systemd/system -name 'appliance*' -prune -exec rm -rf {} +
 rm -rf /usr/libexec/appliance /run/appliance /var/cache/appliance
 rm -f /usr/lib/sysusers.d/appliance.conf /usr/lib/tmpfiles.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
-  /run/issue.d/appliance.issue /usr/local/bin/appliance
+  /run/issue.d/appliance.issue /run/issue.d/.token /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt \
+  /usr/local/bin/appliance
 for folder in /etc/systemd/system/boot-complete.target.requires /usr/libexec; do
   [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder"
 done

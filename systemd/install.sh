@@ -58,7 +58,7 @@ systemd-sysusers ${root:+--root="$root"} appliance.conf
 systemd-tmpfiles ${root:+--root="$root"} --create appliance.conf
 systemctl ${root:+--root="$root"} enable \
   appliance.target appliance.socket appliance.service appliance-boot-check.service \
-  appliance-at-boot.service appliance-console.service appliance-erase.path \
+  appliance-at-boot.service appliance-console.service appliance-console.path appliance-erase.path \
   appliance-update-check.timer appliance-update-request.path appliance-update-install.path
 if [ -z "$root" ] && [ -d /run/systemd/system ]; then # there is none while an image is made
   systemctl daemon-reload

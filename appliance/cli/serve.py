@@ -110,12 +110,12 @@ def _banner(settings: Settings, started: run.Started) -> Iterator[str]:
 
 def _first_token(first: FirstToken, url: str) -> Iterator[str]:
     """The operator's token, for a terminal; a log would keep it."""
-    from appliance.commands.qr_code import qr_code
+    from appliance.commands.qr_code import qr_code, sign_in_url
 
     if not sys.stdout.isatty():
         yield f"  the operator's token is in {first.path} until it is used"
         return
-    sign_in = f"{url.partition('#')[0]}#token={first.token}"
+    sign_in = sign_in_url(url, first.token)
     yield f"  operator's token, shown only this once: {first.token}"
     yield f"  or open {sign_in}"
     yield from qr_code(sign_in)

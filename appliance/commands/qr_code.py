@@ -14,14 +14,21 @@ _QUIET_MODULES = 4
 """The light border around a code that ISO/IEC 18004 requires."""
 
 
-def urls_with_qr_code(urls: Sequence[str], certificate: CertificateFacts | None = None) -> str:
+def urls_with_qr_code(urls: Sequence[str], certificate: CertificateFacts | None = None, token: str = "") -> str:
     """The URLs, the first one as a QR code, and the certificate's fingerprint to compare with what a browser shows.
 
-    The pin of a URL is only in the QR code: nobody types it.
+    The pin of a URL is only in the QR code: nobody types it. With the operator's first `token`, the code signs in.
     """
     typed = " or ".join(url.partition("#")[0] for url in urls)
     compared = [f"Certificate SHA-256: {certificate.fingerprint_in_pairs}"] if certificate else []
-    return "\n".join([f"Appliance: {typed}", *compared, *qr_code(urls[0])])
+    shown = [f"Operator's token, until it is used: {token}"] if token else []
+    code = qr_code(sign_in_url(urls[0], token) if token else urls[0])
+    return "\n".join([f"Appliance: {typed}", *compared, *shown, *code])
+
+
+def sign_in_url(url: str, token: str) -> str:
+    """The page's address that signs in. The token is in the fragment, which a browser never sends."""
+    return f"{url.partition('#')[0]}#token={token}"
 
 
 def qr_code(text: str) -> list[str]:

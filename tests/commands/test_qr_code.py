@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from appliance.cli.address import token_in
 from appliance.commands import qr_code
 from appliance.service import addresses
 
@@ -20,6 +23,22 @@ def test_the_qr_code_on_the_screen_can_be_decoded(address: str) -> None:
     screen = np.kron(np.array(rows, np.uint8), np.ones((8, 8), np.uint8))
     read, *_ = cv2.QRCodeDetector().detectAndDecode(screen)
     assert read == address
+
+
+def test_the_qr_code_signs_in_while_the_first_token_is_unused() -> None:
+    shown = qr_code.urls_with_qr_code(["https://10.0.0.1:8080/#sha256=abc"], token="edge_first")
+    assert "Operator's token, until it is used: edge_first" in shown.splitlines()
+    assert qr_code.qr_code("https://10.0.0.1:8080/#token=edge_first") == shown.splitlines()[2:]
+
+
+def test_a_console_shows_no_token_that_could_be_anything_else(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    assert token_in(None) == token_in(file) == ""
+    file.write_text("edge_0123456789abcdef_x\n")
+    assert token_in(file) == "edge_0123456789abcdef_x"
+    for other in ("\\e[2J" + "x" * 20, "short", "x" * 201, "näh" * 10):
+        file.write_text(other)
+        assert token_in(file) == ""
 
 
 def test_a_service_on_loopback_has_no_url_for_other_machines() -> None:

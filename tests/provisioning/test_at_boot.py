@@ -170,6 +170,63 @@ def test_the_connection_preserves_every_byte_of_the_ssid(ssid: str) -> None:
     assert bytes(int(number) for number in written.split(";")[:-1]).decode() == ssid
 
 
+TOKEN = "edge_0123456789abcdef_" + "x" * 43
+
+
+def first_start(root: Path, token: str = TOKEN) -> Path:
+    """A device whose operator has not signed in yet; the path of its file on the boot partition."""
+    (root / at_boot.TOKEN).parent.mkdir(parents=True, exist_ok=True)
+    (root / at_boot.TOKEN).write_text(f"{token}\n")
+    return root / "boot/firmware/appliance-first-start.txt"
+
+
+def test_the_operators_first_token_is_on_the_boot_partition_until_it_is_used(root: Path) -> None:
+    file = first_start(root)
+    at_boot.first_start_file(root)
+    assert TOKEN in file.read_text().splitlines()
+    assert mode(file) == 0o600
+    (root / at_boot.CONSOLE).write_text("Appliance: https://192.168.1.20:8080/\n█▀▄\n")
+    at_boot.first_start_file(root)
+    assert file.read_text().endswith("Appliance: https://192.168.1.20:8080/\n█▀▄\n")
+    (root / at_boot.TOKEN).unlink()
+    at_boot.first_start_file(root)
+    assert not list((root / "boot/firmware").iterdir())
+
+
+def test_the_file_of_the_first_start_is_written_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = first_start(root)
+    at_boot.first_start_file(root)
+    written = file.stat().st_ino
+    capsys.readouterr()
+    at_boot.first_start_file(root)
+    assert file.stat().st_ino == written, "a power cut in the middle of a write costs more than the write is worth"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_boot_folder_that_only_this_system_reads_gets_no_token(root: Path) -> None:
+    first_start(root)
+    (root / "boot/firmware").rmdir()
+    at_boot.first_start_file(root)
+    assert not list((root / "boot").iterdir())
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mounts").write_text("/dev/mmcblk0p1 /boot vfat rw,relatime 0 0\n")
+    at_boot.first_start_file(root)
+    assert TOKEN in (root / "boot/appliance-first-start.txt").read_text()
+
+
+def test_what_is_no_token_is_not_shown(root: Path) -> None:
+    file = first_start(root, "root:$6$hash:19000:\\e[2J")
+    at_boot.first_start_file(root)
+    assert not file.exists()
+
+
+def test_a_token_that_a_power_cut_left_half_written_is_wiped(root: Path) -> None:
+    left = root / "boot/firmware/.appliance-first-start.txt.new"
+    left.write_text(TOKEN)
+    at_boot.first_start_file(root)
+    assert not left.exists()
+
+
 def test_asking_for_help_changes_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-I", ROOT / "provisioning/at_boot.py", "--help"], capture_output=True, text=True

@@ -29,7 +29,8 @@ erase = _load()
 STATE = ("var/lib/appliance/history", "var/lib/appliance/tls/key.pem", "var/lib/appliance/tokens.json",
          "var/cache/appliance/compiled/a.blob",
          "var/lib/private/appliance-camera/gate/own-token")  # fmt: skip
-WIFI = ("etc/NetworkManager/system-connections/appliance-wifi.nmconnection", "boot/firmware/appliance-wifi.txt")
+WIFI = ("etc/NetworkManager/system-connections/appliance-wifi.nmconnection", "boot/firmware/appliance-wifi.txt",
+        "boot/firmware/appliance-first-start.txt", "run/issue.d/.token")  # fmt: skip
 SETTINGS = ("etc/appliance/appliance.toml", "etc/appliance/credentials/server.viewer_token",
             "etc/appliance/camera-gate.env", "etc/appliance/tls/privkey.pem")  # fmt: skip
 OTHERS = ("etc/NetworkManager/system-connections/office.nmconnection", "etc/ssh/ssh_host_ed25519_key",

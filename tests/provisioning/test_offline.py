@@ -16,6 +16,7 @@ pytestmark = pytest.mark.provision
 
 _BUNDLE = ("--bundle", "/media/bundle.tar")
 _APPLIANCE = "/usr/local/bin/appliance"
+_BOOT = "/boot/firmware"
 _UNINSTALL = "/opt/appliance/current/provisioning/uninstall.sh"
 
 
@@ -59,13 +60,22 @@ def test_a_second_run_changes_nothing(prepared: BlankDevice, measured: Measured)
 def test_plugging_in_the_cable_later_shows_the_address_and_allows_frames(
     prepared: BlankDevice, measured: Measured
 ) -> None:
+    prepared.run("mkdir", "-p", _BOOT)
+    prepared.run("systemctl", "restart", "--no-block", "appliance-console")
+    prepared.wait_until("the token on the boot partition", lambda: prepared.run("ls", _BOOT))
+    token = prepared.run("cat", FIRST_TOKEN).strip()
+    assert token in prepared.run("cat", f"{_BOOT}/appliance-first-start.txt"), "needs no network"
     with prepared.network() as port:
-        answer = ask(port, prepared.run("cat", FIRST_TOKEN).strip())
-        assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
         issue = "/run/issue.d/appliance.issue"
         prepared.wait_until("the address on the console", lambda: prepared.run("cat", issue, may_fail=True))
         shown = prepared.run("cat", issue)
-    assert shown.startswith("Appliance: https://10.0.2.100:8080/\n")
+        assert shown.startswith("Appliance: https://10.0.2.100:8080/\n")
+        assert token in shown
+        answer = ask(port, token)
+        assert [found["name"] for found in answer["detections"]] == ["stop sign"], answer
+        prepared.wait_until("the used token wiped", lambda: not prepared.run("ls", _BOOT), patience_s=150)
+        prepared.wait_until("the console without it", lambda: token not in prepared.run("cat", issue, may_fail=True))
+    prepared.run("rmdir", _BOOT)
     measured(f"frame answered in {answer['timing']['total_ms']:.0f} ms; address and code on the console")
 
 

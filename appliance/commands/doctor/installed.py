@@ -19,6 +19,7 @@ UNITS = (
     "appliance-boot-check.service",
     "appliance-at-boot.service",
     "appliance-console.service",
+    "appliance-console.path",
 )
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_ALL = stat.S_IRWXO
