@@ -77,13 +77,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[int]:
-    """A browser; yields the port of its DevTools."""
+async def running(*flags: str) -> AsyncIterator[int]:
+    """A browser; yields the port of its DevTools. `flags`: in addition to ours."""
     browser = find()
     assert browser is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            browser, *FLAGS, f"--user-data-dir={profile}", "about:blank",
+            browser, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
