@@ -9,6 +9,8 @@ from typing import Protocol
 
 from appliance.camera_names import HTTP_PREFIX
 from appliance.flow.cache import Key
+from appliance.flow.camera_cost import CameraCost
+from appliance.flow.obedience import Obedience
 from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.scene_gate import LastScene
 from appliance.flow.tally import Tally
@@ -120,6 +122,8 @@ class Camera:
     announced: CameraLimits | None = None
     """The limits that were sent to it last."""
     announced_at_s: float = float("-inf")
+    obedience: Obedience = field(default_factory=Obedience)
+    """How its frames compare with the limits that were sent to it."""
     shown_s: float = float("-inf")
     """When a picture was last shown that was not processed."""
     fair_s: float | None = None
@@ -128,8 +132,7 @@ class Camera:
     """Frames of this camera that may be in flight."""
     connections: int = 0
     last_frame_s: float | None = None
-    cost_s: float | None = None
-    """Engine time of one of its frames, moving average, s."""
+    cost: CameraCost = field(default_factory=CameraCost)
     picture: PictureWatch | None = None
     """Judges its pictures; None: switched off, or one of the service's own."""
     last_key: Key | None = None
@@ -156,6 +159,16 @@ class Camera:
         self.tally.received += 1
         self.last_frame_s = now_s
         self.received_rate.tick(now_s)
+        self.obedience.frame(now_s)
+
+    def tell(self, limits: CameraLimits, now_s: float) -> None:
+        """Record that these limits are being sent to it."""
+        self.announced, self.announced_at_s = limits, now_s
+        self.obedience.tell(limits.min_interval_s, now_s)
+
+    def obeys(self, now_s: float) -> bool:
+        """Whether it was sent limits, and keeps to them."""
+        return self.announced is not None and self.obedience.holds(now_s)
 
     def sending(self, now_s: float) -> bool:
         """Whether it counts when shares are computed."""
@@ -163,13 +176,6 @@ class Camera:
             return False
         interval = self.announced.min_interval_s if self.announced else 0.0
         return now_s - self.last_frame_s < max(SENDING_S, 3 * interval)
-
-    def obeys(self, now_s: float) -> bool:
-        """Whether it keeps to its limits, within a quarter."""
-        return self.announced is None or self.received_rate.per_second(now_s) * self.announced.min_interval_s < 1.25
-
-    def cost(self, engine_s: float) -> None:
-        self.cost_s = engine_s if self.cost_s is None else self.cost_s + _SMOOTH * (engine_s - self.cost_s)
 
     def unusable(self) -> None:
         """Count an invalid frame."""

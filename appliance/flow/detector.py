@@ -174,11 +174,11 @@ class Detector:
         """Put the frame into its camera's mailbox; it is then open, or already answered."""
         self._ledger.open(frame, key)
         policy = camera.policy
-        self._drop(
-            self._mailboxes.offer(
-                frame, weight=policy.weight, priority=policy.priority, most=camera.most_in_flight
-            )
+        lost = self._mailboxes.offer(
+            frame, weight=policy.weight, priority=policy.priority, most=camera.most_in_flight,
+            places=self._pace.places(camera),
         )  # fmt: skip
+        self._drop(lost)
 
     async def run(self) -> None:
         """Serve frames until cancelled, then answer every frame that is still open."""
@@ -234,6 +234,7 @@ class Detector:
     def _tidy(self) -> None:
         """Do the periodic work: send the cameras their limits, expire waiting frames, fail overdue ones."""
         now = self._clock()
+        self._pace.used(self._mailboxes.take_usage(self._pace.usable_slots()))
         self._pace.update()
         self._book.forget_silent(now)
         self._mailboxes.keep(self._book)
@@ -344,9 +345,11 @@ class Detector:
             self.frame_costs.record(answer.detected.input_size, answer.engine_s)
         infer_ms = answer.engine_s * 1000
         self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
-        self._pace.learn(self.network.engine.slots if self.network else 1, self.infer_ms / 1000)
+        if frame.received_s < self._pace.applied_s:
+            return
+        self._pace.learn(self.network.engine.slots if self.network else 1, answer.engine_s)
         if camera is not None:
-            camera.cost(answer.engine_s)
+            camera.cost.note(self._pace.limits.max_side, answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
         """Close an open frame; if it was skipped, queue an identical frame of another camera in its place."""

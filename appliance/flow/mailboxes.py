@@ -3,6 +3,8 @@
 Rules of this file:
 - A camera's new frame replaces its waiting one, because an answer about the past is worth less. A frame of another lane
   waits next to it; all lanes of a camera share its account.
+- Frames of a camera that keeps to its limits wait in a short line instead (`places`): a moment in which the device is
+  slower than its limits promise delays them, and none is lost.
 - Higher priorities go first. Within a priority, cameras take turns by weighted engine TIME: each has an account of the
   time it used divided by its weight, and the lowest account is served next (stride scheduling, Waldspurger 1995).
 - An idle camera saves up no credit: when it returns, it starts near the account of the camera being served.
@@ -27,8 +29,11 @@ from appliance.ports import Clock
 from appliance.values import Frame, SkipReason
 
 Lost = tuple[Frame, SkipReason]
-_Box = tuple[str, int]
-"""Camera and lane."""
+_Box = tuple[str, int, int]
+"""Camera, lane, and place in it."""
+
+MOST_PLACES = 24
+"""Frames of one lane that may wait: until a standing queue is noticed, and the camera has heard of longer intervals."""
 
 _SMOOTH = 0.2
 _CREDIT_S = 0.05
@@ -46,6 +51,41 @@ class _Account:
     """The charge of each of its frames in flight."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineUsage:
+    """How the engine was used during some time, as parts of what its slots could do."""
+
+    idle: float
+    """Without a frame, 0-1."""
+    spent: float
+    """Engine time of the frames that were finished."""
+
+
+class BusyTime:
+    """Sums up the time with each number of frames in flight, and the engine time of finished frames."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._since_s = clock, clock()
+        self._spent_s: dict[int, float] = {}
+        self._engine_s = 0.0
+
+    def count(self, in_flight: int, engine_s: float = 0.0) -> None:
+        """Add the time since the last call, during which so many frames were in flight; the last took `engine_s`."""
+        now_s = self._clock()
+        self._spent_s[in_flight] = self._spent_s.get(in_flight, 0.0) + now_s - self._since_s
+        self._since_s = now_s
+        self._engine_s += engine_s
+
+    def take(self, slots: int) -> EngineUsage | None:
+        """The usage since the last call; None: no time has passed."""
+        spent_s, engine_s, self._spent_s, self._engine_s = self._spent_s, self._engine_s, {}, 0.0
+        total_s = slots * sum(spent_s.values())
+        if total_s <= 0:
+            return None
+        idle_s = sum(max(0, slots - count) * time_s for count, time_s in spent_s.items())
+        return EngineUsage(idle_s / total_s, engine_s / total_s)
+
+
 class Mailboxes:
     """The waiting frames of all cameras. Every method may be called from any thread."""
 
@@ -56,6 +96,7 @@ class Mailboxes:
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
         """The account of the camera served last, for each priority: where newcomers start."""
+        self._busy = BusyTime(clock)
         self._changed = threading.Condition()
         self._closed = False
         self.bytes = 0
@@ -66,32 +107,45 @@ class Mailboxes:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def offer(self, frame: Frame, *, weight: float = 1.0, priority: int = 0, most: int = 1000) -> list[Lost]:
+    def offer(
+        self, frame: Frame, *, weight: float = 1.0, priority: int = 0, most: int = 1000, places: int = 1
+    ) -> list[Lost]:
         """Put a frame into its camera's mailbox; return the frames that are dropped for it, which may be this one.
 
-        `most`: how many frames of this camera may be in flight.
+        `most`: how many frames of this camera may be in flight. `places`: how many of its lane may wait.
         """
         with self._changed:
-            box = _box(frame)
-            former = self._waiting.get(box)
+            line = self._line(frame)
             size = len(frame.picture.data)
-            others = self.bytes - (len(former.picture.data) if former else 0)
-            if (former is None and len(self._waiting) >= self._most) or others + size > self._most_bytes:
+            # One frame may always wait in place of those before it; another one only while there is room for all.
+            full = len(self._waiting) >= self._most or self.bytes + size > self._most_bytes
+            kept = 0 if full or not line else min(places, MOST_PLACES) - 1
+            former = line[: max(0, len(line) - kept)]
+            less = sum(len(self._waiting[box].picture.data) for box in former)
+            if (not line and len(self._waiting) >= self._most) or self.bytes - less + size > self._most_bytes:
                 return [(frame, SkipReason.OVERLOADED)]
-            if former is not None:
-                self._take_out(box)
+            lost = [(self._take_out(box), SkipReason.SUPERSEDED) for box in former]
             account = self._accounts.setdefault(frame.camera, _Account())
             account.weight, account.priority, account.most = weight, priority, most
             account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
-            self._waiting[box] = frame
+            self._waiting[self._free_place(frame)] = frame
             self.bytes += size
             self._changed.notify()
-            return [] if former is None else [(former, SkipReason.SUPERSEDED)]
+            return lost
+
+    def _line(self, frame: Frame) -> list[_Box]:
+        """Where frames of this camera and lane wait, the oldest first."""
+        boxes = ((frame.camera, frame.lane, place) for place in range(MOST_PLACES))
+        return sorted((box for box in boxes if box in self._waiting), key=lambda box: self._waiting[box].received_s)
+
+    def _free_place(self, frame: Frame) -> _Box:
+        boxes = ((frame.camera, frame.lane, place) for place in range(MOST_PLACES))
+        return next(box for box in boxes if box not in self._waiting)
 
     def holds_newer(self, frame: Frame) -> bool:
         """Whether a newer frame is waiting in this frame's place."""
-        waiting = self._waiting.get(_box(frame))
-        return waiting is not None and waiting.received_s >= frame.received_s
+        with self._changed:
+            return any(self._waiting[box].received_s >= frame.received_s for box in self._line(frame))
 
     def take(self, most: Callable[[], int]) -> Frame | None:
         """Wait for the next frame while fewer than `most` are in flight; None once closed.
@@ -106,6 +160,7 @@ class Mailboxes:
                     self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
                     account.booked_s.append(account.typical_s)
                     account.used_s += account.typical_s / account.weight
+                    self._busy.count(self.in_flight)
                     self.in_flight += 1
                     frame = self._take_out(box)
                     self._large_in_flight |= frame.picture.large
@@ -116,6 +171,7 @@ class Mailboxes:
     def done(self, camera: str, engine_s: float, *, large: bool = False) -> None:
         """Charge the real engine time of a finished frame. `large`: its picture was large."""
         with self._changed:
+            self._busy.count(self.in_flight, engine_s)
             self.in_flight -= 1  # no notification: the calling thread takes the next frame itself
             if large:
                 self._large_in_flight = False
@@ -125,6 +181,12 @@ class Mailboxes:
             account.used_s += (engine_s - account.booked_s.popleft()) / account.weight
             if engine_s > 0:
                 account.typical_s += (engine_s - account.typical_s) * (_SMOOTH if account.typical_s else 1.0)
+
+    def take_usage(self, slots: int) -> EngineUsage | None:
+        """How `slots` inferences in parallel were used since the last call; None: no time has passed."""
+        with self._changed:
+            self._busy.count(self.in_flight)
+            return self._busy.take(slots)
 
     def expire(self) -> list[Lost]:
         """Remove frames that have waited too long."""
@@ -141,7 +203,7 @@ class Mailboxes:
     def keep(self, cameras: Container[str]) -> None:
         """Drop all accounts except those of these cameras and of cameras with a frame waiting or in flight."""
         with self._changed:
-            waiting = {camera for camera, _ in self._waiting}
+            waiting = {camera for camera, _, _ in self._waiting}
             self._accounts = {
                 camera: account
                 for camera, account in self._accounts.items()
@@ -176,7 +238,3 @@ class Mailboxes:
         frame = self._waiting.pop(box)
         self.bytes -= len(frame.picture.data)
         return frame
-
-
-def _box(frame: Frame) -> _Box:
-    return frame.camera, frame.lane

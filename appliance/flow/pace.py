@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import ceil
 
+from appliance.flow.camera_cost import CameraCost
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, FrameRateLimiter
-from appliance.flow.shares import USE, Demand, fair_intervals, is_due, with_headroom
+from appliance.flow.capacity import EngineCapacity, LoadEvidence, adapt, restarted
+from appliance.flow.mailboxes import MOST_PLACES, EngineUsage
+from appliance.flow.shares import Demand, InFlightClaim, in_flight_parts, is_due, shared, with_headroom
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -15,9 +17,15 @@ Announce = Callable[[str, CameraLimits], None]
 """Sends a camera its new limits; returns at once."""
 
 _NEWCOMER = ""
-_FIRST_USE, _LEAST_USE = 0.7, 0.2
-_TOO_LONG = 0.5
-"""Part of its interval that a frame may wait."""
+_LAG = 1.15
+"""A camera that was not yet given this part of its share proves nothing by what it leaves idle."""
+_USUAL_COST_S = 0.05
+_GENTLE = 0.25
+"""Part of its interval that a frame may wait before greedy cameras get less."""
+_ENOUGH, _WINDOW_S = 8, 0.5
+"""Frames of obeying cameras, and time, from which their shortest wait is judged."""
+_URGENT, _URGENT_S = 2.0, 0.1
+"""A frame that waits for this many intervals changes the limits at once, unless they were changed just before, s."""
 _SHORTEST_S = 0.02
 """Shorter intervals count as this long when waits are judged, because of jitter, s."""
 _NO_PROBLEM = ("normal", "fair_share")
@@ -43,34 +51,60 @@ class Pace:
         refused_interval_s: float = 10.0,
         detail: int = 1,
     ) -> None:
-        self.limits = limits
+        self.limits = self._applied = limits
         self._detail = detail
-        self.use = _FIRST_USE
-        """Part of the engine to allocate; adapts to how long frames of obeying cameras wait."""
+        self.capacity = EngineCapacity()
+        """Part of the engine to allocate."""
         self.slack = 1.0
         """Multiple of their share that greedy cameras may send, while no obeying camera has to wait."""
         self.refused_interval_s = refused_interval_s
         """The interval of a camera that is not admitted, s."""
+        self._waits: list[float] = []
+        """Since a standing queue was looked for last, as parts of the intervals of the cameras."""
         self._longest_wait = 0.0
+        self._usage: EngineUsage | None = None
+        self._mixed = False
+        """Whether the next usage includes a time before a change."""
+        self._judged_s = self._updated_s = clock()
+        self._stale = False
+        self.applied_s = float("-inf")
+        """When the device's limits changed last: what was received before says nothing of them."""
         self._refused = 0
         self.slots = 1
         """Inferences that the engine runs in parallel."""
         self._lowest_priority = 0
-        self._cost_s = 0.05
+        self._cost = CameraCost()
+        """Of all cameras, for those that did not send yet."""
+        self._longest_cost_s = 0.0
+        """Of a frame of a sending camera: others wait for it now and then, at any load."""
+        self._sending: frozenset[str] = frozenset()
         self._book, self._announce, self._jpeg_quality, self._clock = book, announce, jpeg_quality, clock
 
     def learn(self, slots: int, cost_s: float) -> None:
         """Use the measured cost of a frame."""
-        self.slots, self._cost_s = slots, cost_s
+        self.slots = slots
+        self._cost.note(self.limits.max_side, cost_s)
 
     def waited(self, camera: Camera, wait_s: float) -> None:
-        """Record how long a frame waited for its turn, or in vain.
+        """Record how long a frame waited for its turn, or in vain."""
+        now_s = self._clock()
+        if camera.announced is None or not camera.obeys(now_s):
+            return
+        wait = wait_s / max(camera.announced.min_interval_s, self._longest_cost_s, _SHORTEST_S)
+        self._waits.append(wait)
+        self._longest_wait = max(self._longest_wait, wait)
+        self._stale |= wait > _URGENT
+        self._update_soon()
 
-        Engine time alone does not determine the capacity, because decoding and inference share the cores. A frame that
-        waits for half its camera's interval shows that too much was allocated, before any has to be skipped.
-        """
-        if camera.announced is not None and camera.obeys(self._clock()):
-            self._longest_wait = max(self._longest_wait, wait_s / max(camera.announced.min_interval_s, _SHORTEST_S))
+    def _update_soon(self) -> None:
+        """Do not wait for the next regular update if limits may be wrong."""
+        if self._stale and self._clock() - self._updated_s > _URGENT_S:
+            self.update()
+
+    def used(self, usage: EngineUsage | None) -> None:
+        """Record how the engine was used since the last update."""
+        self._usage = None if self._mixed else usage
+        self._mixed = False
 
     def refused(self) -> None:
         """Record that a frame came too early: there is more demand than was allocated."""
@@ -96,14 +130,22 @@ class Pace:
     def _in_flight(self) -> int:
         return self.usable_slots() + 1  # one is being decoded
 
-    def _parts(self, sending: Collection[str]) -> dict[str, int]:
-        """How many frames each sending camera may have in flight: its part by weight, rounded up."""
-        policies = {name: camera.policy for name, camera in self._book if name in sending}
-        parts = {}
-        for name, policy in policies.items():
-            rivals = sum(other.weight for other in policies.values() if other.priority >= policy.priority)
-            parts[name] = ceil(self._in_flight() * policy.weight / rivals)
-        return parts
+    def _parts(self, fair: Mapping[str, float], now_s: float) -> dict[str, int]:
+        """How many frames each sending camera may have in flight."""
+        sending = {name: camera for name, camera in self._book if name in fair}
+        needs = self._needs(sending)
+        claims = {
+            name: InFlightClaim(
+                camera.policy.weight, camera.policy.priority,
+                min(1.0, fair[name] / needs[name]) if name in needs else 1.0, camera.obeys(now_s),
+            )
+            for name, camera in sending.items()
+        }  # fmt: skip
+        return in_flight_parts(claims, self._in_flight())
+
+    def places(self, camera: Camera) -> int:
+        """How many frames of this camera may wait, instead of the newest one."""
+        return MOST_PLACES if camera.obeys(self._clock()) else 1
 
     def usable_slots(self) -> int:
         return max(1, min(self.slots, self.limits.max_in_flight))
@@ -115,8 +157,11 @@ class Pace:
         if camera.last_frame_s is None:
             camera.last_frame_s = self._clock()  # it will send, and counts for the next camera that joins
         fair = self._fair(self._clock(), camera)  # as if it were sending already
-        camera.announced, camera.announced_at_s = self._limits_of(camera, fair.get(_NEWCOMER)), self._clock()
-        return camera.announced
+        limits = self._limits_of(camera, fair.get(_NEWCOMER))
+        camera.tell(limits, self._clock())
+        self._stale = True  # there is less for the others
+        self._update_soon()
+        return camera.announced or limits
 
     def preview(self) -> CameraLimits:
         """The limits of a camera that started to send now."""
@@ -126,23 +171,30 @@ class Pace:
     def enforced_interval(self, camera: Camera) -> float:
         """The interval below which a frame of this camera is too early, s."""
         floor_s = self._floor(camera)
-        if camera.announced is None:
+        announced_s = camera.obedience.interval_s(self._clock())
+        if announced_s is None:
             return floor_s
         # Never stricter than what was announced: a floor that has just risen applies once the camera knows it. The
         # share is the present one, because announced intervals are damped.
-        announced_s = camera.announced.min_interval_s
         share_s = announced_s if camera.fair_s is None else min(camera.fair_s, announced_s / _LENIENCE)
         return max(min(floor_s, announced_s), min(share_s * _LENIENCE, announced_s) / self.slack)
 
     def update(self) -> None:
         """Recompute the shares and announce limits that have changed noticeably."""
-        self._adjust()
         now_s = self._clock()
+        if self.limits != self._applied:
+            self._applied, self.applied_s = self.limits, now_s
+            self._restart(now_s)
+        trend, self._stale = self._adjust(now_s), False
         lowest = self.limits.lowest_priority
         high = any(camera.policy.priority >= lowest and camera.sending(now_s) for _, camera in self._book)
         self._lowest_priority = lowest if high else 0
         fair = self._fair(now_s)
-        parts = self._parts(fair)
+        if fair.keys() != self._sending:
+            trend = -1 if fair.keys() - self._sending else trend  # there is less for each
+            self._restart(now_s)
+        self._sending = frozenset(fair)
+        parts = self._parts(fair, now_s)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_in_flight = parts.get(name, self._in_flight())
@@ -154,14 +206,14 @@ class Pace:
             same = replace(limits, min_interval_s=before.min_interval_s, reason=before.reason) == before
             over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
             age_s, hot = now_s - camera.announced_at_s, self.limits.duty < 1
-            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot)
+            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot, trend=trend)
             if same and not over and not due:
                 continue
             floor_s = self._floor(camera)
             if hot and limits.min_interval_s > floor_s and self.admits(camera):
                 interval_s = with_headroom(before.min_interval_s, limits.min_interval_s, floor_s)
                 limits = replace(limits, min_interval_s=round(interval_s, 4))
-            camera.announced, camera.announced_at_s = limits, now_s
+            camera.tell(limits, now_s)
             self._announce(name, limits)
 
     def stats(self) -> dict[str, CameraStats]:
@@ -173,15 +225,51 @@ class Pace:
             if not camera.own
         }
 
-    def _adjust(self) -> None:
-        if self._longest_wait > _TOO_LONG:
-            self.use, self.slack = max(_LEAST_USE, self.use * 0.92), 1.0
-        elif self._longest_wait < _TOO_LONG / 2:
-            self.use = min(USE, self.use * 1.02)
+    def _restart(self, now_s: float) -> None:
+        """Judge the capacity anew: what was seen so far belongs to other limits, or to other cameras."""
+        self.capacity, self._mixed = restarted(self.capacity, now_s), True
+        self._waits, self._longest_wait, self._judged_s = [], 0.0, now_s
+
+    def _adjust(self, now_s: float) -> int:
+        """Adapt the part of the engine to allocate; return 1 if it grew, -1 if it shrank, otherwise 0."""
+        if self._longest_wait > 2 * _GENTLE:
+            self.slack = 1.0
+        elif self._longest_wait < _GENTLE:
             self.slack = min(_MOST_SLACK, self.slack * 1.2) if self._refused else max(1.0, self.slack / 1.2)
         if self.limits.duty < 1:
             self.slack = 1.0  # the rest must stay unused, to produce less heat
-        self._longest_wait, self._refused = 0.0, 0
+        shortest_wait = None
+        if len(self._waits) >= _ENOUGH and now_s - self._judged_s >= _WINDOW_S:
+            shortest_wait, self._waits, self._judged_s = min(self._waits), [], now_s
+        seen = LoadEvidence(shortest_wait, self._longest_wait, wanted=self._is_wanted(), duty=self.limits.duty)
+        if self._usage is not None:
+            seen = replace(seen, idle=self._usage.idle, spent=self._usage.spent)
+        former, adapted = self.capacity.use, adapt(self.capacity, seen, now_s)
+        more = adapted.use > former
+        # What is idle because shares were not announced yet is not more capacity, but a reason to announce them.
+        self.capacity = replace(adapted, use=former) if more and self._lags() else adapted
+        self._longest_wait, self._refused, self._usage, self._updated_s = 0.0, 0, None, now_s
+        return more - (self.capacity.use < former)
+
+    def _lags(self) -> bool:
+        """Whether a camera that wants more was announced noticeably less than its share."""
+        return any(
+            camera.obedience.wants_more
+            and camera.announced is not None
+            and camera.fair_s is not None
+            and camera.announced.min_interval_s > max(camera.fair_s, self._floor(camera)) * _LAG
+            for _, camera in self._book
+        )
+
+    def _is_wanted(self) -> bool:
+        """Whether a camera sends as often as its share allows, and could send more often."""
+        return any(
+            camera.obedience.wants_more
+            and camera.announced is not None
+            and camera.announced.min_interval_s > self._floor(camera)
+            for _, camera in self._book
+            if not camera.own and self.admits(camera)
+        )
 
     def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
         sending = {
@@ -191,11 +279,19 @@ class Pace:
         }
         if newcomer is not None:
             sending[_NEWCOMER] = newcomer
+        side = self.limits.max_side
+        usual_s = self._cost.at(side) or _USUAL_COST_S
         demands = {
-            name: Demand(camera.cost_s or self._cost_s, camera.policy.weight, self._floor(camera))
+            name: Demand(camera.cost.at(side) or usual_s, camera.policy.weight, self._floor(camera))
             for name, camera in sending.items()
         }
-        return fair_intervals(demands, self.usable_slots(), self.use * self.limits.duty)
+        self._longest_cost_s = max((demand.cost_s for demand in demands.values()), default=0.0)
+        return shared(demands, self._needs(sending), self.usable_slots(), self.capacity.use * self.limits.duty)
+
+    def _needs(self, sending: Mapping[str, Camera]) -> dict[str, float]:
+        """The interval that cameras need which send less often than they may, s."""
+        needs = {name: camera.obedience.needed_s for name, camera in sending.items()}
+        return {name: need_s for name, need_s in needs.items() if need_s is not None}
 
     def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
         floor_s = self._floor(camera)

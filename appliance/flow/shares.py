@@ -2,21 +2,21 @@
 
 A frame of a camera costs `cost_s` of one engine slot. With `slots` slots there are `slots` seconds of engine a second;
 a camera of weight w among the active ones gets w / sum(weights) of them, so its frames may come every
-cost_s * sum(weights) / (w * slots * USE).
+cost_s * sum(weights) / (w * slots * use).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-USE = 0.9
-"""Largest part of the engine to allocate. The rest absorbs jitter, so that cameras that keep to their limits are never
-skipped."""
+from dataclasses import dataclass, replace
+from math import ceil
 
 _LONGER, _SHORTER = 1.06, 1.12
 """While the device is hot, a share is announced as an interval this much longer, so that small changes fit in. A share
 that has become shorter becomes longer again once the device is warm."""
+_PROVEN = 1.02
+"""Once waits or idle time have changed the capacity, a share is announced from this change on."""
+_ROUNDING = 1e-9
 _LEAST_S = 1e-3
 """Shorter differences are never announced, s."""
 
@@ -31,7 +31,7 @@ class _Band:
     """A share that is shorter by this factor is announced after so many seconds."""
 
 
-_COOL = _Band(1.2, ((2.0, 5.0), (1.2, 15.0)))
+_COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0)))
 _HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
 """The governor trims the duty continuously; at most twelve announcements an hour follow from that."""
 
@@ -46,10 +46,10 @@ class Demand:
     """The camera never sends faster than this, s."""
 
 
-def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) -> dict[str, float]:
+def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float) -> dict[str, float]:
     """The interval of each camera, s. What a slow camera leaves unused is shared among the others.
 
-    `use`: part of the engine that is given away, 0-1; of nothing there are no shares.
+    `use`: part of the engine that is given away; of nothing there are no shares.
     """
     budget = slots * use
     if budget <= 0:
@@ -74,12 +74,65 @@ def fair_intervals(demands: Mapping[str, Demand], slots: int, use: float = USE) 
     return intervals
 
 
-def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class InFlightClaim:
+    """What one sending camera claims of the frames in flight."""
+
+    weight: float = 1.0
+    priority: int = 0
+    need: float = 1.0
+    """Part of its share that it uses, 0-1."""
+    obeys: bool = True
+
+
+def in_flight_parts(claims: Mapping[str, InFlightClaim], in_flight: int) -> dict[str, int]:
+    """How many frames each camera may have in flight: its part by weight, rounded up.
+
+    Cameras of a higher priority do not share with the lower ones. What others do not need is there for a camera that
+    keeps to its limits; one that floods would make their frames wait.
+    """
+    parts = {}
+    all_weights: dict[int, float] = {}
+    needed: dict[int, float] = {}
+    for claim in claims.values():
+        all_weights[claim.priority] = all_weights.get(claim.priority, 0.0) + claim.weight
+        needed[claim.priority] = needed.get(claim.priority, 0.0) + claim.weight * claim.need
+    for name, claim in claims.items():
+        weights = needed if claim.obeys else all_weights
+        rivals = sum(weight for priority, weight in weights.items() if priority >= claim.priority)
+        if claim.obeys:
+            rivals += claim.weight * (1 - claim.need)
+        parts[name] = ceil(in_flight * claim.weight / rivals - _ROUNDING)
+    return parts
+
+
+def shared(demands: Mapping[str, Demand], needed_s: Mapping[str, float], slots: int, use: float) -> dict[str, float]:
+    """The interval of each camera, where the cameras of `needed_s` send only so often, s.
+
+    The others get what those leave. Those keep their fair share, so that they may send more often at any time.
+    """
+    fair = fair_intervals(demands, slots, use)
+    slower = {
+        name: replace(demands[name], floor_s=max(demands[name].floor_s, need_s))
+        for name, need_s in needed_s.items()
+        if need_s > fair.get(name, need_s)
+    }
+    if not slower or len(slower) == len(demands):
+        return fair
+    others = fair_intervals({**demands, **slower}, slots, use)
+    return {name: fair[name] if name in slower else interval_s for name, interval_s in others.items()}
+
+
+def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool, trend: int = 0) -> bool:
     """Whether the share has left the band around the interval that was announced `age_s` seconds ago.
 
     Longer intervals are announced at once, because a camera that keeps to its limits is never skipped; shorter ones
-    later, so that limits do not flutter.
+    later, so that limits do not flutter. `trend`: 1 if more, -1 if less capacity than before has just been found.
     """
+    if trend < 0 and share_s > announced_s * _PROVEN:
+        return True
+    if trend > 0 and not hot and announced_s > share_s * _PROVEN:
+        return True
     band = _HOT if hot else _COOL
     if share_s > announced_s * band.longer + _LEAST_S:
         return True

@@ -144,6 +144,20 @@ async def test_a_waiting_frame_is_superseded_by_a_newer_one() -> None:
         assert rig.engine.started == 2
 
 
+async def test_no_frame_of_a_camera_that_keeps_to_its_limits_is_superseded() -> None:
+    async with running(Rig(FakeEngine(slots=1), limits=Limits(64, 0.0, 1))) as rig:
+        interval_s = rig.pace.join("gate").min_interval_s
+        rig.engine.hold()
+        sent = []
+        for _ in range(4):
+            rig.clock.pass_(interval_s)
+            sent.append(frame(at_s=rig.clock()))
+            await rig.detector.offer(sent[-1])
+        rig.engine.release()
+        for one in sent:
+            assert isinstance(await rig.outcome(one), Detected)
+
+
 async def test_a_frame_that_waited_too_long_is_expired_and_never_inferred() -> None:
     async with running(Rig(limits=Limits(64, 0.0, 1))) as rig:
         rig.engine.hold()

@@ -48,6 +48,50 @@ def test_the_newest_frame_replaces_the_waiting_one() -> None:
     assert mailboxes.bytes == 0
 
 
+def test_frames_of_a_camera_that_keeps_to_its_limits_wait_in_a_line_and_leave_it_in_order() -> None:
+    mailboxes = make_mailboxes()
+    line = [frame(at_s=1000.0 + number) for number in range(5)]
+    for one in line[:4]:
+        assert mailboxes.offer(one, places=4) == []
+    assert mailboxes.offer(line[4], places=4) == [(line[0], SkipReason.SUPERSEDED)]
+    assert mailboxes.holds_newer(line[0])
+    assert [mailboxes.take(lambda: 9) for _ in range(4)] == line[1:]
+    assert mailboxes.bytes == 0
+
+
+def test_the_line_of_a_camera_that_floods_is_replaced_by_its_newest_frame() -> None:
+    mailboxes = make_mailboxes()
+    line = [frame(at_s=1000.0 + number) for number in range(4)]
+    for one in line[:3]:
+        mailboxes.offer(one, places=4)
+    assert [lost for lost, _ in mailboxes.offer(line[3])] == line[:3]
+    assert len(mailboxes) == 1
+
+
+def test_a_line_takes_no_place_from_another_camera() -> None:
+    mailboxes = make_mailboxes(max_cameras=3)
+    line = [frame("a", at_s=1000.0 + number) for number in range(4)]
+    for one in line[:3]:
+        assert mailboxes.offer(one, places=4) == []
+    assert [lost for lost, _ in mailboxes.offer(line[3], places=4)] == line[:3]
+    assert mailboxes.offer(frame("b")) == []
+
+
+def test_the_idle_time_of_the_engine_and_the_time_it_worked_are_measured() -> None:
+    clock = FakeClock()
+    mailboxes = make_mailboxes(clock)
+    assert mailboxes.take_usage(2) is None
+    mailboxes.offer(frame("a", at_s=clock()))
+    take(mailboxes)
+    clock.pass_(1.0)
+    mailboxes.done("a", 0.8)
+    clock.pass_(1.0)
+    used = mailboxes.take_usage(2)
+    assert used is not None
+    assert used.idle == pytest.approx(0.75)
+    assert used.spent == pytest.approx(0.2)
+
+
 def test_frames_in_separate_lanes_wait_side_by_side_and_share_one_turn() -> None:
     mailboxes = make_mailboxes()
     lanes = [replace(frame("nvr"), lane=lane) for lane in (1, 2, 3)]

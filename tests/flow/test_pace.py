@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.capacity import MOST
+from appliance.flow.obedience import HEARD_S
 from appliance.flow.pace import Pace
-from appliance.flow.shares import USE
 from appliance.values import CameraLimits, Limits
 from tests.fakes import FakeClock
 
@@ -56,7 +57,7 @@ def test_a_single_camera_gets_the_whole_capacity() -> None:
     site = Site()
     site.pace.learn(2, 0.1)
     limits = site.pace.join("gate")
-    assert 0.1 / 2 / USE <= limits.min_interval_s <= 0.1 / 2 / 0.2
+    assert 0.1 / 2 / MOST <= limits.min_interval_s <= 0.1 / 2 / 0.2
     assert (limits.max_side, limits.jpeg_quality, limits.reason) == (640, 80, "fair_share")
     assert site.announced == []  # the greeting contains them
 
@@ -161,6 +162,7 @@ def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
         site.pace.update()
     assert site.interval("gate") == pytest.approx(2 * full_s, rel=0.2)
     assert site.pace.slack == 1
+    site.clock.pass_(HEARD_S)
     assert site.pace.enforced_interval(camera) > full_s
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.shares import USE, Demand, fair_intervals, is_due, with_headroom
+from appliance.flow.shares import Demand, fair_intervals, is_due, with_headroom
+
+USE = 0.9
 
 demands = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=3),
@@ -25,7 +27,7 @@ demands = st.dictionaries(
 
 @given(demands, st.integers(1, 16))
 def test_the_shares_never_exceed_the_capacity(cameras: dict[str, Demand], slots: int) -> None:
-    intervals = fair_intervals(cameras, slots)
+    intervals = fair_intervals(cameras, slots, USE)
     assert intervals.keys() == cameras.keys()
     used = sum(cameras[name].cost_s / interval for name, interval in intervals.items())
     assert used <= slots * USE * (1 + 1e-6)
@@ -33,7 +35,7 @@ def test_the_shares_never_exceed_the_capacity(cameras: dict[str, Demand], slots:
 
 @given(demands, st.integers(1, 16))
 def test_the_whole_capacity_is_shared_while_a_camera_can_use_more(cameras: dict[str, Demand], slots: int) -> None:
-    intervals = fair_intervals(cameras, slots)
+    intervals = fair_intervals(cameras, slots, USE)
     if any(interval > cameras[name].floor_s for name, interval in intervals.items()):
         used = sum(cameras[name].cost_s / interval for name, interval in intervals.items())
         assert used == pytest.approx(slots * USE, rel=1e-6)
@@ -41,13 +43,13 @@ def test_the_whole_capacity_is_shared_while_a_camera_can_use_more(cameras: dict[
 
 @given(demands, st.integers(1, 16))
 def test_no_interval_is_shorter_than_the_cameras_minimum(cameras: dict[str, Demand], slots: int) -> None:
-    for name, interval in fair_intervals(cameras, slots).items():
+    for name, interval in fair_intervals(cameras, slots, USE).items():
         assert interval >= cameras[name].floor_s * (1 - 1e-9)
 
 
 @given(demands, st.integers(1, 16))
 def test_cameras_above_their_minimum_interval_share_by_weight(cameras: dict[str, Demand], slots: int) -> None:
-    intervals = fair_intervals(cameras, slots)
+    intervals = fair_intervals(cameras, slots, USE)
     by_weight = [
         cameras[name].cost_s / interval / cameras[name].weight
         for name, interval in intervals.items()
@@ -61,12 +63,12 @@ def test_cameras_above_their_minimum_interval_share_by_weight(cameras: dict[str,
 
 
 def test_two_equal_cameras_get_half_each() -> None:
-    intervals = fair_intervals({"a": Demand(0.09), "b": Demand(0.09)}, 1)
+    intervals = fair_intervals({"a": Demand(0.09), "b": Demand(0.09)}, 1, USE)
     assert intervals == {"a": pytest.approx(0.2), "b": pytest.approx(0.2)}
 
 
 def test_the_unused_share_of_a_slow_camera_goes_to_the_other() -> None:
-    intervals = fair_intervals({"slow": Demand(0.09, floor_s=1.0), "fast": Demand(0.09)}, 1)
+    intervals = fair_intervals({"slow": Demand(0.09, floor_s=1.0), "fast": Demand(0.09)}, 1, USE)
     assert intervals == {"slow": 1.0, "fast": pytest.approx(0.09 / (0.9 - 0.09))}
 
 
