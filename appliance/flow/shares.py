@@ -31,7 +31,7 @@ class _Band:
     """A share that is shorter by this factor is announced after so many seconds."""
 
 
-_COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0)))
+_COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0), (1.03, 300.0)))
 _HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
 """The governor trims the duty continuously; at most twelve announcements an hour follow from that."""
 

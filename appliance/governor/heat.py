@@ -8,7 +8,7 @@ Rules of this file:
   power.
 - A Kalman filter (Kalman 1960) estimates base and gains: the base drifts with the weather, the gains barely change.
 - The model forecasts changes of temperature. The temperature itself comes from the sensor; the model only fills the
-  seconds that smoothing the sensor would cost.
+  seconds that smoothing the sensor would cost, and those in which the sensor does not respond.
 """
 
 from __future__ import annotations
@@ -141,15 +141,19 @@ def _shares(after_s: float) -> Vector:
     return tuple(1 - exp(-after_s / lag_s) for lag_s in LAGS_S)
 
 
-def learn(heat: Heat, at_s: float, temp_c: float, load: Load) -> Heat:
-    """Update the model with a reading."""
+def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
+    """Update the model with a reading; without a temperature (None) it goes on by the load alone."""
     if heat.at_s is None or heat.in_watts != load.in_watts:
-        return _first(at_s, temp_c, load)
+        return heat if temp_c is None else _first(at_s, temp_c, load)
     step_s = min(max(at_s - heat.at_s, 0.0), _LONGEST_STEP_S)
     lags = tuple(towards(lag, load.drive, step_s, lag_s) for lag, lag_s in zip(heat.lags, LAGS_S, strict=True))
     inputs = (1.0, *lags)
-    gains, spread = _correct(heat.gains, _aged(heat.spread, step_s, heat.in_watts), inputs, temp_c)
+    gains, spread = heat.gains, _aged(heat.spread, step_s, heat.in_watts)
+    if temp_c is not None:
+        gains, spread = _correct(gains, spread, inputs, temp_c)
     expected_c = sum(gain * part for gain, part in zip(gains, inputs, strict=True))
+    if temp_c is None:
+        temp_c = expected_c + heat.residue_c
     wrong_c = min(max(temp_c - expected_c - heat.residue_c, -_MAX_WRONG_C), _MAX_WRONG_C)
     over_s = _RESIDUE_S if abs(wrong_c) < _QUICK_C else _QUICK_S
     residue_c = towards(heat.residue_c, heat.residue_c + wrong_c, step_s, over_s)
@@ -194,17 +198,17 @@ def _first(at_s: float, temp_c: float, load: Load) -> Heat:
     )  # fmt: skip
 
 
-def _aged(spread: Matrix, step_s: float, in_watts: bool) -> list[list[float]]:
+def _aged(spread: Matrix, step_s: float, in_watts: bool) -> Matrix:
     """Increase the uncertainty with time: quickly for the base, slowly for the gains."""
     scale = 1 / _FULL_W if in_watts else 1.0
     aged = [list(row) for row in spread]
     aged[0][0] += _DRIFT_C2_S * step_s
     for number, sd in enumerate(_PRIOR_SD, 1):
         aged[number][number] += _AGEING_2_S * (sd * scale) ** 2 * step_s
-    return aged
+    return tuple(tuple(row) for row in aged)
 
 
-def _correct(gains: Vector, spread: list[list[float]], inputs: Vector, temp_c: float) -> tuple[Vector, Matrix]:
+def _correct(gains: Vector, spread: Matrix, inputs: Vector, temp_c: float) -> tuple[Vector, Matrix]:
     """Apply one Kalman correction."""
     every = range(_N)
     weights = [sum(row[column] * inputs[column] for column in every) for row in spread]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from statistics import geometric_mean
 
 from appliance.device.profile import DeviceProfile
 from appliance.values import Limits
@@ -120,9 +121,10 @@ def with_costs(ladder: Ladder, frame_ms: Mapping[int, float]) -> Ladder:
     found = {side: value for side, value in frame_ms.items() if side in sides and value > 0}
     if len(found) < 2:
         return ladder
-    first = max(found)
     believed = {step.limits.max_side: step.cost for step in ladder.steps[: ladder.sizes]}
-    errors = ((side, value / found[first] * believed[first] / believed[side]) for side, value in found.items())
+    ratios = {side: value / believed[side] for side, value in found.items()}
+    scale = ratios.get(sides[0]) or geometric_mean(ratios.values())  # without the full size none is the reference
+    errors = ((side, ratio / scale) for side, ratio in ratios.items())
     return _corrected(
         ladder, tuple((side, round(min(max(one, 1 / _MOST_WRONG), _MOST_WRONG), 2)) for side, one in errors)
     )

@@ -94,20 +94,22 @@ class State:
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
-    belief, reading = believe(state.belief, reading)
+    before, (belief, reading) = state.belief, believe(state.belief, reading)
     state = replace(state, belief=belief)
     policy = replace(policy, ladder=with_costs(policy.ladder, reading.frame_ms))
     now, temp = reading.at_s, _temperature(reading)
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
     load = _load(reading, state.duty)
+    fresh = belief.samples != before.samples
+    state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load))
     if temp is not None:
-        state = replace(state, heat=learn(state.heat, now, temp, load), temp_at_s=now, blind=None)
+        state = replace(state, temp_at_s=now, blind=None)
     applied = 0.0 if state.cooling == policy.ladder.last else state.duty
     state = replace(
         state,
         demand=next_demand(
             state.demand,
-            state.heat.own if temp is not None else load.own,
+            state.heat.own if state.heat.at_s == now else load.own,
             applied,
             policy.ladder.steps[state.cooling].cost,
             step_s,
@@ -128,7 +130,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     elif reading.doubts.stuck_temp_c is not None:
         state = _decide_disbelieving(state, now, policy)
     elif temp is None:
-        state = _decide_blind(state, now, policy)
+        state = _decide_blind(state, reading, now, step_s, policy)
     else:
         state = _decide_by_temperature(state, temp, present_target_c(state, reading, policy), now, step_s, policy)
     state = replace(state, decided_s=now)
@@ -198,8 +200,9 @@ def _decide_by_temperature(
     return _move(replace(state, ease=ease), level, now, reason)
 
 
-def _decide_blind(state: State, now: float, policy: Policy) -> State:
-    """Decide without a temperature: at full performance if there never was one, cautious if it was lost."""
+def _decide_blind(state: State, reading: Reading, now: float, step_s: float, policy: Policy) -> State:
+    """Decide without a temperature: at full performance if there never was one, by the model for a short time, cautious
+    once the sensor counts as lost."""
     ladder = policy.ladder
     if state.temp_at_s is None:
         duty = state.cap.duty
@@ -207,7 +210,9 @@ def _decide_blind(state: State, now: float, policy: Policy) -> State:
         state = replace(state, blind="no_sensor", ease=ease, duty=max(duty, ladder.steps[-2].heat))
         return _move(state, level, now, state.cap.reason or state.reason)
     if now - state.temp_at_s < _SILENT_S:
-        return state
+        target = present_target_c(state, reading, policy)
+        decided = _decide_by_temperature(state, state.heat.temp_c, target, now, step_s, policy)
+        return state if decided.duty > state.duty or decided.cooling < state.cooling else decided
     careful = max(ladder.cautious(), state.cooling if state.blind else state.cooling + 1)
     careful = max(state.cooling, min(careful, ladder.last - 1))
     duty = min(state.duty, state.cap.duty, ladder.steps[careful].heat)

@@ -99,3 +99,9 @@ def test_a_trimmed_duty_in_steady_weather_causes_few_announcements() -> None:
 
 def test_without_capacity_there_are_no_shares() -> None:
     assert fair_intervals({"gate": Demand(0.1)}, 2, 0.0) == {}
+
+
+def test_a_cool_device_gives_back_the_headroom_that_was_announced_while_it_was_hot() -> None:
+    announced_s = with_headroom(1.0, 1.05, 0.1)
+    assert not is_due(announced_s, 1.0, 299.0, hot=False)
+    assert is_due(announced_s, 1.0, 301.0, hot=False)

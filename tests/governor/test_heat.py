@@ -79,3 +79,14 @@ def test_the_model_bridges_a_gap_in_the_readings() -> None:
     heat = learn(learn(Heat(), 0.0, 70.0, Load(1.0, 1.0)), 5000.0, 30.0, Load(0.0, 0.0))
     assert max(heat.lags) < 0.4
     assert heat.temp_c < 60.0
+
+
+def test_while_the_sensor_does_not_respond_the_model_goes_on_by_the_load() -> None:
+    heat, plant = train(BOARDS[0], 3600)
+    before_c = plant.chip_c
+    for _ in range(25):
+        plant.work(1.0)
+        heat = learn(heat, plant.at_s, None, Load(1.0, 1.0))
+    assert plant.chip_c > before_c + 5.0
+    assert heat.temp_c == pytest.approx(plant.chip_c, abs=2.5)
+    assert learn(Heat(), 0.0, None, Load(1.0, 1.0)) == Heat()

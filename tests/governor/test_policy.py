@@ -100,7 +100,7 @@ def test_limits_stay_within_their_bounds(steps: list[Step]) -> None:
 @given(steps, temps, st.floats(0, 60))
 def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | None, hotter_c: float) -> None:
     state, at_s = end_of(steps)
-    if temp_c is not None:
+    if temp_c and temp_c + hotter_c:  # 0 is what a sensor without power reports
         cool, hot = walk(steady(temp_c, 2), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 2), state, at_s)
         assert hot[-1][1].duty <= cool[-1][1].duty + 0.02
 
@@ -389,3 +389,24 @@ def test_a_size_that_turns_out_to_be_expensive_is_not_used_in_the_heat() -> None
             plant.work(limits.duty)
         levels[bool(frame_ms)] = LADDER.steps[state.cooling].limits.max_side
     assert levels == {False: 512, True: 416}
+
+
+def test_a_program_that_starts_while_the_sensor_drops_out_is_made_up_for() -> None:
+    plant = Plant(BARE_PI, 25.0, 1)
+    before = state = live(plant, State(), 1800)[-1]
+    for _ in range(25):
+        state, limits = decide(state, replace(plant.read(), thermal=Thermal(plant.at_s, None)), POLICY)
+        plant.work(limits.duty, 0.4)
+        assert state.cooling >= before.cooling
+        assert state.blind is None
+    assert plant.chip_c < BARE_PI.throttle_c
+    assert state.duty < before.duty - 0.1
+
+
+def test_a_drop_out_that_lasts_never_raises_the_duty() -> None:
+    plant = Plant(BARE_PI, 36.0, 1)
+    state, duties = live(plant, State(), 900)[-1], []
+    for second in range(25):
+        state, _ = decide(state, reading(plant.at_s + second, None, use=0.05), POLICY)
+        duties.append(state.duty)
+    assert duties[6:] == sorted(duties[6:], reverse=True)

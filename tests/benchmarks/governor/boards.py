@@ -121,6 +121,7 @@ class Plant:
         self.gpu = 0.0
         self.frame_ms: dict[int, float] = {}
         """Engine time of a frame by input side, as the service has measured it so far."""
+        self.used_s: dict[int, int] = {}
         self._random = random.Random(seed)
         self._silent_s = 0
         self._recent = 0.0

@@ -16,7 +16,7 @@ SIDES = (640, 512, 416, 320, 256)
 WORTH = {640: 1.00, 512: 0.93, 416: 0.86, 320: 0.75, 256: 0.62}
 """mAP50-95 relative to 640 px: two sets of 64 pictures pooled; 256 px extrapolated from one. Half a set's pictures move
 a figure by up to 0.06."""
-_FULL_MS, _MEASURED_S, _MEASURED_PART = 40.0, 10, 0.03
+_FULL_MS, _MEASURED_S, _MEASURED_PART = 40.0, 5, 0.03
 Control = Callable[[Plant, Case], Limits]
 
 
@@ -83,7 +83,8 @@ def live(case: Case, control: Control) -> Day:
             day.announced.append(second)
         allowed = case.obeying * min(1.0, 1.0 / told_s) + (1.0 - case.obeying) * duty if limits.admit else 0.0
         demand, cost = case.demand(float(second)), costs[limits.max_side]
-        measure(plant, limits.max_side, cost, second)
+        if duty < 1.0:
+            measure(plant, limits.max_side, cost, second)
         own = min(demand * cost, allowed, 1.0 - others)
         day.values.append(own / cost * WORTH[limits.max_side] * plant.speed)
         day.demands.append(demand)
@@ -96,8 +97,9 @@ def live(case: Case, control: Control) -> Day:
 
 
 def measure(plant: Plant, side: int, cost: float, second: int) -> None:
-    """Let the service measure the frames of this second: within a few percent, after the first ones."""
-    if second >= _MEASURED_S:
+    """Let the service measure the frames of this second: within a few percent, once a size was used for some time."""
+    plant.used_s[side] = plant.used_s.get(side, 0) + 1
+    if plant.used_s[side] > _MEASURED_S:
         found_ms = _FULL_MS * cost * (1.0 + _MEASURED_PART * sin(second / 37.0))
         plant.frame_ms[side] = plant.frame_ms.get(side, found_ms) * 0.9 + found_ms * 0.1
 
