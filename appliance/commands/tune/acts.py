@@ -13,6 +13,7 @@ from appliance.commands.bench.measure import measure_one
 from appliance.commands.bench.plan import Plan
 from appliance.commands.bench.progress import Progress
 from appliance.commands.detect_files import detect_files
+from appliance.commands.tune.choice import LEAST_GAIN
 from appliance.commands.tune.journal import FILE, Journal
 from appliance.commands.tune.run import Acts, Measured, TuneSubject
 from appliance.control.client import Control, NoService
@@ -66,7 +67,7 @@ def acts_of(
         if pictures is None:
             raise ModelError("pass pictures of this site's cameras: --pictures FOLDER", "calibration_pictures")
         quantize(settings, subject.model, pictures=pictures, labels=None, out=subject.int8, max_drop=_MAX_DROP,
-                 most=_MOST_PICTURES, report=progress.line)  # fmt: skip
+                 most=_MOST_PICTURES, report=progress.line, least_gain=LEAST_GAIN)  # fmt: skip
         return f"made {subject.int8}"
 
     def measure(engine: str, model: str) -> Measured:

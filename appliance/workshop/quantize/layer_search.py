@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from appliance.errors import ModelError
 from appliance.ports import ReportLine
 from appliance.workshop.quantize import layer_times, layers
 from appliance.workshop.quantize.judge import Judge
@@ -17,8 +18,13 @@ _MOST = 3
 _FASTER = 0.995
 """A smaller gain is within the measurement error."""
 
-MeasureTimes = Callable[[Sequence[Path]], list[dict[str, float]]]
-"""Measures the time of each group of layers in each network, ms."""
+
+class Timer(Protocol):
+    """Measures networks; layer_times.py, or a fake in tests. Times are in ms."""
+
+    def by_group(self, networks: Sequence[Path]) -> list[dict[str, float]]: ...
+
+    def of_inference(self, networks: Sequence[Path]) -> list[float]: ...
 
 
 class Quantizer(Protocol):
@@ -38,25 +44,39 @@ class LayerSearch:
         self._groups = layers.groups(quantizer.operations)
         self._made = 0
 
-    def run(self, original: Path, times: MeasureTimes, max_drop: float) -> QuantizationTrial:
-        """The network that loses at most `max_drop` points with few groups in floating point, or else the best one."""
-        best = layers.search(self._groups, self._attempt, self._measure, max_drop)
+    def run(self, original: Path, timer: Timer, max_drop: float, least_gain: float | None) -> QuantizationTrial:
+        """The network that loses at most `max_drop` points with few groups in floating point, or else the best one.
+
+        `least_gain`: the part of the original's time that all layers in INT8 have to save here; None: any time will do.
+        Raises ModelError not_faster.
+        """
+        complete = self._attempt(())
+        if least_gain is not None:
+            self._check_faster(original, complete, timer, least_gain)
+        best = layers.search(self._groups, complete, self._attempt, self._measure, max_drop)
         if best.drop is None or best.drop > max_drop:
             return best
-        return self._faster(best, original, times, max_drop)
+        return self._faster(best, original, timer, max_drop)
 
-    def _faster(
-        self, best: QuantizationTrial, original: Path, times: MeasureTimes, max_drop: float
-    ) -> QuantizationTrial:
+    def _check_faster(self, original: Path, complete: QuantizationTrial, timer: Timer, least_gain: float) -> None:
+        before, now = timer.of_inference([original, complete.network])
+        self._report(f"  one inference: {now:.1f} ms, and {before:.1f} of the original")
+        if now > before * (1 - least_gain):
+            raise ModelError(
+                f"INT8 is not faster on this device: {now:.1f} ms instead of {before:.1f} for one inference",
+                "not_faster",
+            )
+
+    def _faster(self, best: QuantizationTrial, original: Path, timer: Timer, max_drop: float) -> QuantizationTrial:
         """Also keep groups in floating point that INT8 made slower, if the network gets faster and no less accurate."""
-        before, now = times([original, best.network])
+        before, now = timer.by_group([original, best.network])
         for group in layer_times.slower(before, now, [one for one in self._groups if one not in best.floating])[:_MOST]:
             self._report(
                 f"  {group.name} is slower in INT8: {now[group.name]:.2f} ms instead of {before[group.name]:.2f}"
             )
             tried = self._attempt((*best.floating, group))
-            first, second = (sum(found.values()) for found in times([best.network, tried.network]))
-            self._report(f"  with it in floating point: {second:.2f} ms instead of {first:.2f}")
+            first, second = timer.of_inference([best.network, tried.network])
+            self._report(f"  with it in floating point: {second:.2f} ms an inference instead of {first:.2f}")
             if second < _FASTER * first and tried.closeness >= best.closeness:
                 tried = self._measure(tried)
                 best = tried if tried.drop is not None and tried.drop <= max_drop else best

@@ -25,11 +25,12 @@ from appliance.vision import decode
 from appliance.vision.letterbox import Letterbox
 from appliance.vision.likeness import DetectionsByImage
 from appliance.workshop.environment import python_of
-from appliance.workshop.quantize import calibration, layer_times, nncf_process, quantized
+from appliance.workshop.quantize import calibration, nncf_process, quantized
 from appliance.workshop.quantize.accuracy import LEAST_CONFIDENCE, Label
 from appliance.workshop.quantize.calibration import CalibrationSample
 from appliance.workshop.quantize.judge import Judge
-from appliance.workshop.quantize.layer_search import LayerSearch, MeasureTimes, Quantizer
+from appliance.workshop.quantize.layer_search import LayerSearch, Quantizer
+from appliance.workshop.quantize.layer_times import LayerTimer
 from appliance.workshop.quantize.layers import QuantizationTrial
 
 StartQuantizer = Callable[[Path, Path, ReportLine], AbstractContextManager[Quantizer]]
@@ -52,13 +53,15 @@ def quantize(
     max_drop: float,
     most: int,
     report: ReportLine,
+    least_gain: float | None = None,
     start: StartQuantizer = start_nncf,
 ) -> Bundle:
     """Write the model `name` as the INT8 bundle `out`.
 
     `pictures`: a folder of at least eight pictures; at most `most` are used, half of them for evaluation only.
-    `max_drop`: the accuracy that it may lose, in points. Raises ModelError: the codes of bundle.read,
-    calibration_pictures, calibration_labels, quantize_failed, model_accuracy.
+    `max_drop`: the accuracy that it may lose, in points. `least_gain`: the part of the time that INT8 has to save on
+    this device; None: it is made for another one too. Raises ModelError: the codes of bundle.read,
+    calibration_pictures, calibration_labels, quantize_failed, model_accuracy, not_faster.
     """
     models = Path(settings.model.dir)
     original = bundles.read(models / name)
@@ -83,7 +86,8 @@ def quantize(
                 report(f"  {name}: {judge.points_before:.1f} points")
                 usual = Counter(map(size_of, held_out)).most_common(1)[0][0]
                 search = LayerSearch(worker, judge, Path(scratch), report)
-                best = search.run(original.network, _timer(settings, usual), max_drop)
+                timer = LayerTimer(usual, settings.engine.device, settings.engine.threads)
+                best = search.run(original.network, timer, max_drop, least_gain)
             facts = _facts(name, judge, best, calibrated_by=len(ours), judged_by=len(held_out))
             quantized.check(facts, max_drop)
             tools = {"openvino": version("openvino"), "nncf": nncf_process.NNCF}
@@ -115,11 +119,6 @@ def _facts(name: str, judge: Judge, best: QuantizationTrial, *, calibrated_by: i
         calibrated_by=calibrated_by,
         floating=tuple(group.name for group in best.floating),
     )
-
-
-def _timer(settings: Settings, size: Size) -> MeasureTimes:
-    device, threads = settings.engine.device, settings.engine.threads
-    return lambda networks: layer_times.measure(networks, size, device, threads)
 
 
 def _predictor(

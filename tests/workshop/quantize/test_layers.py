@@ -71,7 +71,7 @@ class Lossy:
         return QuantizationTrial(trial.network, trial.floating, trial.closeness, drop=1000 * (1 - trial.closeness))
 
     def search(self, max_drop: float = 1.0) -> QuantizationTrial:
-        return layers.search(self.groups, self.attempt, self.judge, max_drop)
+        return layers.search(self.groups, self.attempt(()), self.attempt, self.judge, max_drop)
 
 
 def test_a_network_that_loses_nothing_is_quantized_completely() -> None:
@@ -85,6 +85,15 @@ def test_a_single_group_that_loses_accuracy_is_found() -> None:
     network = Lossy(**lost)
     assert [group.name for group in network.search().floating] == ["g17"]
     assert network.attempts <= 14
+
+
+def test_the_output_of_the_head_is_tried_first_and_stays_in_int8_if_it_does_not_help() -> None:
+    lost = {f"g{number}": 0.0 for number in range(30)}
+    network = Lossy(**lost, **{"/model.23/output": 20.0})
+    assert [group.name for group in network.search().floating] == ["/model.23/output"]
+    assert network.attempts == 2
+    found = Lossy(**(lost | {"g17": 20.0}), **{"/model.23/output": 0.0}).search()
+    assert [group.name for group in found.floating] == ["g17"]
 
 
 def test_groups_return_to_floating_point_one_by_one_worst_first() -> None:
