@@ -175,6 +175,10 @@ class OpenVINOEngine:
     def _compile_or_load(self, model: Any, size: Size | None) -> Any:
         """Load the compiled network from the cache when it is there and intact, else compile. Raises RuntimeError."""
         options = {**self._options, "PERFORMANCE_HINT": self._hint if size is not None else "LATENCY"}
+        if size is None and self.device == "CPU":
+            # It keeps code and buffers of each size it has seen: 434 MB after 29 sizes, 276 without, at the same speed
+            # while a few sizes alternate.
+            options["CPU_RUNTIME_CACHE_CAPACITY"] = 0
         if self._compiled_files is None:
             return self._core.compile_model(model, self.device, options)
         shown = "any size" if size is None else f"{size.width}x{size.height}"

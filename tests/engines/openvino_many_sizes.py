@@ -1,0 +1,27 @@
+"""Print the MB that a network grows by for more shapes, once it has run some: `openvino_many_sizes.py NETWORK`."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from appliance import heap
+from appliance.engines import registry
+from appliance.values import Size
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096 / 1e6
+
+
+heap.settle()
+engine = registry.create("openvino", Path(sys.argv[1]))
+sizes = [Size(320, 32 * number) for number in range(10, 2, -1)] + [Size(32 * number, 320) for number in range(9, 2, -1)]
+before = 0.0
+for size in sizes:
+    engine.infer(np.zeros((size.height, size.width, 3), np.uint8), lambda _: None)
+    if size == sizes[4]:
+        before = resident_mb()
+heap.trim()
+print(resident_mb() - before)
+engine.close()
