@@ -29,6 +29,8 @@ from pathlib import Path
 REQUEST = "var/lib/appliance/erase-requested"
 APPLIANCE = "opt/appliance/current/venv/bin/appliance"
 DATA = ("var/lib/appliance", "var/lib/appliance-camera", "var/lib/private/appliance-camera", "var/cache/appliance")
+COPIES = ("opt/appliance/update/state-before-*", "opt/appliance/update/.state-copy", "var/lib/.appliance.*")
+"""Copies of the state that an update keeps until it has ended."""
 WIFI = (
     "etc/NetworkManager/system-connections/appliance-wifi.nmconnection",
     "etc/netplan/60-appliance-wifi.yaml",
@@ -54,7 +56,7 @@ def main(root: Path, *, factory_reset: bool) -> int:
     try:
         pictures = picture_folder(root)
         groups: list[tuple[str, Iterable[Path]]] = [
-            ("state, tokens, keys and caches", contents(root, DATA)),
+            ("state, tokens, keys and caches", [*contents(root, DATA), *copies(root)]),
             ("saved pictures", saved_pictures(pictures)),
             ("Wi-Fi", existing(root, WIFI)),
         ]
@@ -120,6 +122,10 @@ def contents(root: Path, folders: Iterable[str]) -> Iterator[Path]:
         path = root / folder
         if path.is_dir() and not path.is_symlink():
             yield from sorted(path.iterdir())
+
+
+def copies(root: Path) -> list[Path]:
+    return sorted(path for pattern in COPIES for path in root.glob(pattern))
 
 
 def existing(root: Path, files: Iterable[str]) -> list[Path]:

@@ -28,6 +28,8 @@ fi
 [ -z "$tensorrt" ] || ln -s "$tensorrt" "$site/tensorrt"
 "$release/venv/bin/python" -m compileall -q -j 0 "$release/venv/lib"
 "$release/venv/bin/appliance" --version
+# For the update guard: what the files were like before a power cut, and before the disk grew old.
+(cd "$release" && find venv systemd provisioning -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) >"$release/SHA256SUMS"
 # An update does not fetch these again. Links: the bundle is thrown away, or is on another disk.
 if [ -n "$bundle" ]; then
   mkdir -p "$release/wheels"

@@ -18,7 +18,7 @@ system=$root/usr/lib/systemd/system
 cp "$here"/units/* "$system"
 for program in opt/appliance/current/venv/bin/appliance usr/libexec/appliance/boot-check \
   usr/libexec/appliance/update-guard usr/libexec/appliance/update-watch usr/libexec/appliance/rescue-answer usr/libexec/appliance/clock-cap opt/appliance/current/provisioning/at_boot.py bin/echo bin/sh \
-  opt/appliance/current/provisioning/erase.py \
+  opt/appliance/current/provisioning/erase.py opt/appliance/releases/x/venv/bin/appliance \
   bin/rm usr/bin/systemctl usr/sbin/agetty; do
   install -D -m 755 /dev/null "$root/$program"
 done
@@ -49,6 +49,7 @@ exposure appliance-update-guard.service 20
 exposure appliance-update-fetch@x.service 15
 exposure appliance-update-install.service 20
 exposure appliance-update-watch.service 20
+exposure appliance-update-warm@x.service 11
 for board in "$here"/boards/*.conf; do
   mkdir -p "$system/appliance.service.d"
   cp "$board" "$system/appliance.service.d"

@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_command(commands, "commit", _commit, "keep the release on trial without waiting")
     add_command(commands, "rollback", _rollback, "go back to the release before the one in use")
     # For the units and for the commands above; each runs with no more rights than it needs.
-    for name, function in (("fetch", _fetch), ("apply", _apply), ("watch", _watch)):
+    for name, function in (("fetch", _fetch), ("apply", _apply), ("watch", _watch), ("warm", _warm)):
         inner = commands.add_parser(name)
         inner.set_defaults(command=function)
         inner.add_argument("--source", default="")
@@ -117,6 +117,13 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     judgement = updates.watch(settings_of(arguments), _places())
     print(f"{judgement.verdict.value}: {judgement.why or 'it is as well as the release before'}")
+    return OK
+
+
+def _warm(arguments: argparse.Namespace) -> int:
+    from appliance.commands import updates
+
+    print(updates.compile_networks(settings_of(arguments)))
     return OK
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.device import board
+from appliance.service import loading
 from appliance.service.linking import device_id
 from appliance.settings.schema import Settings
 from appliance.update import guard_state, last_check, staging, switching, unpack
@@ -170,9 +171,19 @@ def install_requested(settings: Settings, places: UpdatePlaces) -> Offer:
     finally:
         path.unlink(missing_ok=True)
     offer = unpack.unpack(places, name, here(), time.time(), make_release)
-    baseline = Observer(local(settings)).baseline()
-    switching.begin_trial(places, offer, baseline)
+    observer = Observer(local(settings))
+    switching.warm(offer.name, observer.cooling)
+    switching.begin_trial(places, offer, observer.baseline())
     return offer
+
+
+def compile_networks(settings: Settings) -> str:
+    """What the release does before it is used; returns what was done. Raises ModelError or EngineError."""
+    started_s = time.monotonic()
+    count = loading.compile_ahead(loading.in_force(settings))
+    return (
+        f"{count} networks are compiled, after {time.monotonic() - started_s:.0f} s" if count else "nothing to compile"
+    )
 
 
 def make_release(bundle: Path, release: Path) -> None:

@@ -61,6 +61,14 @@ class CompiledFiles:
         finally:
             os.close(lock)
 
+    def uses(self) -> list[str]:
+        """What the files are used for; nothing, if they cannot be read."""
+        try:
+            checksums = [_read_checksum(path) for path in sorted(self._files())]
+        except OSError:
+            return []
+        return list(dict.fromkeys(use for _, use in filter(None, checksums)))
+
     def clear(self) -> None:
         """Remove all compiled networks, so that the next start compiles from scratch."""
         lock = self._acquire()

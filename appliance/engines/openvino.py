@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _BLOCKED: Any = None
 """The value in `sys.modules` that makes Python refuse to import a module."""
+_ANY_SIZE = "any size"
 _MAX_SLOTS = 8
 """Parallel inferences. Small devices are fastest with one to four."""
 
@@ -91,6 +92,20 @@ class OpenVINOEngine:
     def ready(self) -> tuple[Size | None, ...]:
         with self._lock:
             return tuple(self._prepared)
+
+    def prepare_as_before(self) -> int:
+        """Compile for each size that is on disk compiled, perhaps by another version; returns for how many.
+
+        Raises EngineError.
+        """
+        if self._compiled_files is None:
+            return 0
+        known = self._compiled_files.uses()
+        network = self._use("")
+        sizes = [_size_shown(use.removeprefix(network)) for use in known if use.startswith(network)]
+        for size in sizes:
+            self.prepare(size)
+        return len(sizes)
 
     def drop(self, size: Size | None) -> None:
         with self._lock:
@@ -169,8 +184,13 @@ class OpenVINOEngine:
             self.precision = _precision(compiled) or self.precision
             return _Prepared(compiled, slots, _from_cache(compiled))
         except RuntimeError as error:
-            shown = "any size" if size is None else f"{size.width}x{size.height}"
-            raise EngineError(f"cannot compile the model for {self.device} at {shown}: {last_line(error)}") from None
+            raise EngineError(
+                f"cannot compile the model for {self.device} at {_shown(size)}: {last_line(error)}"
+            ) from None
+
+    def _use(self, shown: str) -> str:
+        """What a compiled file is used for: this network at a size."""
+        return f"{self._network.parent.name}/{self._network.name} {shown}".replace("\n", " ")
 
     def _compile_or_load(self, model: Any, size: Size | None) -> Any:
         """Load the compiled network from the cache when it is there and intact, else compile. Raises RuntimeError."""
@@ -181,15 +201,23 @@ class OpenVINOEngine:
             options["CPU_RUNTIME_CACHE_CAPACITY"] = 0
         if self._compiled_files is None:
             return self._core.compile_model(model, self.device, options)
-        shown = "any size" if size is None else f"{size.width}x{size.height}"
-        use = f"{self._network.parent.name}/{self._network.name} {shown}".replace("\n", " ")
         try:
-            with self._compiled_files.open(use) as folder:
+            with self._compiled_files.open(self._use(_shown(size))) as folder:
                 cached = {**options, "CACHE_DIR": str(folder)} if folder is not None else options
                 return self._core.compile_model(model, self.device, cached)
         except RuntimeError as error:  # possibly caused by the cache; if not, the next attempt shows it
             log.warning("compiling without the cache: %s", last_line(error), extra={"kind": "compiled_files"})
             return self._core.compile_model(model, self.device, options)
+
+
+def _shown(size: Size | None) -> str:
+    return _ANY_SIZE if size is None else f"{size.width}x{size.height}"
+
+
+def _size_shown(text: str) -> Size | None:
+    """The size that `_shown` has written."""
+    width, _, height = text.partition("x")
+    return Size(int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
 
 
 def _import_openvino() -> Any:

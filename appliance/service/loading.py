@@ -14,6 +14,7 @@ from appliance.device import cpus, profile
 from appliance.device.profile import DeviceProfile
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
+from appliance.engines.openvino import OpenVINOEngine
 from appliance.errors import ApplianceError, EngineError, ModelError
 from appliance.flow.core_boost import CoreBoost
 from appliance.flow.crops.crops import Crops
@@ -93,6 +94,21 @@ def load_to_serve(settings: Settings, prepare: bool = True, mark: Mark = unmarke
         stand_in = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
         network = load_network(structs.replace(settings, engine=stand_in), prepare, mark)
         return replace(network, lacks=error.with_traceback(None))  # a traceback would keep the other engine's memory
+
+
+def compile_ahead(settings: Settings) -> int:
+    """Compile the networks that a start of the service needs, and those of sizes that cameras used before.
+
+    Returns how many; 0: the engine keeps none. Raises ModelError or EngineError.
+    """
+    engine = load_network(settings).engine
+    try:
+        if not isinstance(engine, OpenVINOEngine):
+            return 0
+        engine.prepare(None)
+        return engine.prepare_as_before()
+    finally:
+        engine.close()
 
 
 def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:

@@ -26,10 +26,10 @@ from appliance.update.places import UpdateError, UpdatePlaces
 log = logging.getLogger(__name__)
 
 GUARD = Path("/usr/libexec/appliance/update-guard")
-STATE = Path("/var/lib/appliance")
 _MOST_BYTES = 100_000
 _EVERY_S = 10.0
-_SYSTEMCTL_S = 900.0
+_SYSTEMCTL_S = 1000.0
+_COOL_WITHIN_S = 600.0
 
 Run = Callable[..., None]
 """Runs a command. Raises UpdateError with the end of its output."""
@@ -46,22 +46,40 @@ def run(*command: str) -> None:
         raise UpdateError(f"{' '.join(command[:2])}: {lines[-1] if lines else f'exit code {done.returncode}'}")
 
 
-def begin_trial(places: UpdatePlaces, offer: Offer, baseline: Baseline, run: Run = run, state: Path = STATE) -> None:
+def begin_trial(places: UpdatePlaces, offer: Offer, baseline: Baseline, run: Run = run) -> None:
     """Switch to an installed release and start it. Raises UpdateError; then the older one runs."""
     files.write(_baseline(places), msgspec.json.encode(baseline))
+    run(str(GUARD), "check", offer.name)
     run(str(GUARD), "try", offer.name, str(offer.number))
     try:
-        # Clients that connect now wait at the socket. The state must not change while it is copied.
-        run("systemctl", "stop", "appliance.service")
-        copy = _copy(places)
-        shutil.rmtree(copy, ignore_errors=True)
-        if state.exists():
-            run("cp", "-a", str(state), str(copy))
-        run("systemctl", "start", "--no-block", "appliance.service")
+        # Clients that connect now wait at the socket. The guard copies the state while the service is down.
+        run("systemctl", "restart", "--no-block", "appliance.service")
         run("systemctl", "start", "--no-block", "appliance-update-watch.service")
     except BaseException as error:
         go_back(f"it could not be started: {error}", run)
         raise
+
+
+def warm(name: str, cooling: Callable[[], bool], run: Run = run, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Have the networks of a release compiled before it is used, once the device is cool. Without it the first start
+    takes longer, so nothing that goes wrong here ends the update.
+    """
+    for _ in range(int(_COOL_WITHIN_S / _EVERY_S)):
+        if not cooling():
+            break
+        sleep(_EVERY_S)
+    else:
+        log.warning("the device is too hot to compile networks ahead: the first start of %s takes longer", name)
+        return
+    try:
+        run("systemctl", "start", f"appliance-update-warm@{_escaped(name)}.service")
+    except UpdateError as error:
+        log.warning("networks are not compiled ahead (%s): the first start of %s takes longer", error, name)
+
+
+def _escaped(name: str) -> str:
+    """The name of a release as the instance of a unit: systemd takes `-` for `/`."""
+    return "".join(one if one.isalnum() or one == "." else f"\\x{ord(one):02x}" for one in name)
 
 
 def go_back(why: str, run: Run = run) -> None:
@@ -104,7 +122,6 @@ def watch(
 def keep(places: UpdatePlaces, run: Run = run) -> None:
     """Keep the release on trial. Raises UpdateError."""
     run(str(GUARD), "commit")
-    shutil.rmtree(_copy(places), ignore_errors=True)
     for gone in superseded(places):
         log.warning("removing the older release %s", gone.name)
         shutil.rmtree(gone, ignore_errors=True)
@@ -129,7 +146,3 @@ def read_baseline(places: UpdatePlaces) -> Baseline:
 
 def _baseline(places: UpdatePlaces) -> Path:
     return places.base / "update/baseline.json"
-
-
-def _copy(places: UpdatePlaces) -> Path:
-    return places.base / "update/state-before"

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
+from appliance.engines.openvino import OpenVINOEngine
 from appliance.values import Size
 from tests.engines.openvino_start import start
 from tests.models import networks
@@ -35,6 +36,29 @@ def test_a_damaged_cache_costs_one_compilation(network: Path, tmp_path: Path, co
     kept.chmod(0o600)
     kept.write_bytes(kept.read_bytes()[:-100] if content is None else content)
     assert start(network, cache=tmp_path / "compiled")
+
+
+def test_a_newer_version_compiles_for_the_sizes_that_an_older_one_was_used_with(network: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "compiled"
+    older = OpenVINOEngine(network, cache=cache)
+    for size in (Size(32, 32), Size(64, 32), None):
+        older.prepare(size)
+    older.close()
+    for kept in cache.glob("*.blob"):
+        kept.rename(kept.with_stem(f"{kept.stem}-older"))  # a newer version of OpenVINO names them in another way
+        checksum = kept.with_name(f"{kept.name}.sha256")
+        checksum.rename(kept.with_name(f"{kept.stem}-older.blob.sha256"))
+    newer = OpenVINOEngine(network, cache=cache)
+    assert newer.prepare_as_before() == 3
+    assert set(newer.ready()) == {Size(32, 32), Size(64, 32), None}
+    newer.close()
+    assert len(list(cache.glob("*.blob"))) == 6
+    started = OpenVINOEngine(network, cache=cache)
+    assert not started.prepare(Size(64, 32))
+    started.close()
+    without = OpenVINOEngine(network)
+    assert without.prepare_as_before() == 0
+    without.close()
 
 
 def test_the_cache_is_bounded(network: Path, tmp_path: Path) -> None:

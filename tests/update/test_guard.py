@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 from collections.abc import Callable
@@ -33,7 +34,7 @@ def _cutting(folder: Path, at: int) -> str:
     """A folder of programs that cut the power before the given step."""
     folder.mkdir()
     (folder / "count").write_text("0\n")
-    for name in ("sync", "mv", "ln"):
+    for name in ("sync", "mv", "ln", "cp", "rm"):
         program = folder / name
         program.write_text(_CUT.format(name=name, folder=folder, at=at, real=shutil.which(name)))
         program.chmod(0o755)
@@ -121,6 +122,137 @@ def test_without_a_state_nothing_is_changed(tree: Tree) -> None:
     assert not (tree.base / "update").exists()
 
 
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _with_state(tree: Tree) -> Path:
+    """The older release's state; returns the folder."""
+    _write(tree.base / "state/history", "old rows")
+    _write(tree.base / "state/tokens.json", "two tokens")
+    return tree.base / "state"
+
+
+def _as_the_newer_release_writes_it(state: Path) -> None:
+    _write(state / "history", "rows of a new kind")
+    _write(state / "new-kind", "more")
+    _write(state / "tokens.json", "one token: the other was revoked")
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+_BACK = {"history": "old rows", "tokens.json": "one token: the other was revoked"}
+
+
+def test_an_undone_release_leaves_the_state_as_it_was_but_no_revoked_token(tree: Tree) -> None:
+    state = _with_state(tree)
+    tree.guard("try", "new", "7")
+    tree.guard("start")
+    _as_the_newer_release_writes_it(state)
+    tree.guard("undo", "it is slow")
+    assert (state / "new-kind").exists()  # the service still runs
+    assert tree.state["phase"] == "undoing"
+    tree.guard("start")
+    assert _contents(state) == _BACK
+    assert (tree.linked, tree.state["phase"], tree.state["undone"]) == ("old", "idle", "new")
+    assert not list(tree.base.glob("update/state-before*"))
+    assert not list(tree.base.glob(".state*"))
+
+
+def test_a_release_that_crashes_leaves_the_state_as_it_was(tree: Tree) -> None:
+    state = _with_state(tree)
+    tree.guard("try", "new", "7")
+    for _ in range(4):
+        tree.guard("start")
+        if tree.linked == "new":
+            _as_the_newer_release_writes_it(state)
+    assert _contents(state) == _BACK
+
+
+def test_a_kept_release_keeps_its_state(tree: Tree) -> None:
+    state = _with_state(tree)
+    tree.guard("try", "new", "7")
+    tree.guard("start")
+    _as_the_newer_release_writes_it(state)
+    tree.guard("commit")
+    assert not list(tree.base.glob("update/state-before*"))
+    tree.guard("rollback")
+    tree.guard("start")
+    assert (state / "new-kind").exists()
+
+
+def test_a_release_is_not_started_without_a_copy_of_the_state(tree: Tree, tmp_path: Path) -> None:
+    _with_state(tree)
+    tree.guard("try", "new", "7")
+    failing = tmp_path / "bin"
+    failing.mkdir()
+    (failing / "cp").write_text("#!/bin/sh\nexit 1\n")
+    (failing / "cp").chmod(0o755)
+    tree.guard("start", path=str(failing))
+    assert tree.linked == "old"
+    assert "cannot be copied" in tree.state["why"]
+
+
+_CODE = "venv/lib/python3.11/site-packages/appliance/run.py"
+_LIBRARY = "venv/lib/python3.11/site-packages/openvino/large.so"
+
+
+def _with_hashes(tree: Tree, name: str) -> Path:
+    release = tree.base / "releases" / name
+    for path in (_CODE, _LIBRARY):
+        _write(release / path, f"{name} {path}")
+    sums = "".join(
+        f"{hashlib.sha256((release / path).read_bytes()).hexdigest()}  {path}\n" for path in (_CODE, _LIBRARY)
+    )
+    (release / "SHA256SUMS").write_text(sums)
+    return release
+
+
+@pytest.mark.parametrize("damage", ["rotten", "cut short", "gone", "no hashes"])
+def test_damaged_code_is_not_started_and_not_trusted_again(tree: Tree, damage: str) -> None:
+    release = _with_hashes(tree, "new")
+    tree.guard("try", "new", "7")
+    tree.guard("commit")
+    tree.guard("start")
+    assert tree.linked == "new"
+    if damage == "gone":
+        (release / _CODE).unlink()
+    else:
+        file = release / ("SHA256SUMS" if damage == "no hashes" else _CODE)
+        file.write_text({"rotten": file.read_text().replace("new", "nev"), "cut short": "new", "no hashes": ""}[damage])
+    tree.guard("start")
+    assert tree.linked == "old"
+    assert (tree.state["committed"], tree.state["undone"]) == ("old", "new")
+    assert "the disk may be failing" in tree.state["why"]
+    assert not (release / "complete").exists()
+
+
+def test_the_only_release_is_started_even_if_it_is_damaged(tree: Tree) -> None:
+    release = _with_hashes(tree, "old")
+    tree.guard("adopt")
+    shutil.rmtree(tree.base / "releases/new")
+    (release / _CODE).write_text("rotten")
+    tree.guard("start")
+    assert tree.linked == "old"
+    assert (release / "complete").exists()
+
+
+def test_all_files_of_a_release_on_trial_are_checked_after_a_restart_of_the_device(tree: Tree) -> None:
+    release = _with_hashes(tree, "new")
+    assert tree.guard("check", "new").returncode == 0
+    tree.guard("try", "new", "7")
+    (release / _LIBRARY).write_text("rotten")
+    tree.guard("start")
+    assert tree.linked == "new"  # it was checked a moment ago, and the service waits
+    (tree.base / "checked").unlink()  # as after a boot
+    tree.guard("start")
+    assert tree.linked == "old"
+    assert tree.guard("check", "new").returncode == 1
+
+
 def _prepare_commit(tree: Tree) -> None:
     tree.guard("try", "new", "7")
     tree.guard("start")
@@ -130,6 +262,14 @@ def _prepare_crashed(tree: Tree) -> None:
     tree.guard("try", "new", "7")
     for _ in range(3):
         tree.guard("start")
+
+
+def _prepare_undo(tree: Tree) -> None:
+    state = _with_state(tree)
+    tree.guard("try", "new", "7")
+    tree.guard("start")
+    _as_the_newer_release_writes_it(state)
+    tree.guard("undo", "it is slow")
 
 
 def _prepare_rollback(tree: Tree) -> None:
@@ -145,8 +285,9 @@ def _prepare_rollback(tree: Tree) -> None:
         (_prepare_commit, ("undo", "it sees nothing"), {"old", "new"}),
         (_prepare_crashed, ("start",), {"old"}),
         (_prepare_rollback, ("rollback",), {"old", "new"}),
+        (_prepare_undo, ("start",), {"old"}),
     ],
-    ids=["try", "commit", "undo", "crashed", "rollback"],
+    ids=["try", "commit", "undo", "crashed", "rollback", "state"],
 )
 def test_a_cut_after_each_step_leaves_one_whole_release(
     tree: Tree, tmp_path: Path, prepare: Callable[[Tree], object], step: tuple[str, ...], either: set[str]
@@ -161,6 +302,8 @@ def test_a_cut_after_each_step_leaves_one_whole_release(
         assert (tree.base / "releases" / tree.linked / "complete").exists()
         assert tree.guard("start").returncode == 0
         assert tree.linked in either
+        if prepare is _prepare_undo:
+            assert _contents(tree.base / "state") == _BACK
         state = tree.state
         assert tree.linked == (state["trying"] if state["phase"] == "trying" else state["committed"])
         if outcome == 0:

@@ -43,7 +43,7 @@ class _System:
         self.now_s += seconds
 
     def begin(self) -> None:
-        switching.begin_trial(self.places, _OFFER, Baseline(seen=_SIGN), self.run, self.places.root / "none")
+        switching.begin_trial(self.places, _OFFER, Baseline(seen=_SIGN), self.run)
 
     def watch(self, observe: Callable[[], Observation]) -> Verdict:
         clock = lambda: self.now_s  # noqa: E731
@@ -85,7 +85,7 @@ def test_a_watch_that_fails_undoes(tmp_path: Path) -> None:
     assert "the eye is broken" in system.tree.state["why"]
 
 
-@pytest.mark.parametrize("step", ["stop appliance.service", "start --no-block appliance.service"])
+@pytest.mark.parametrize("step", ["restart --no-block", "start --no-block"])
 def test_a_trial_that_cannot_begin_is_undone(tmp_path: Path, step: str) -> None:
     system = _System(tmp_path, fail=step)
     with pytest.raises(UpdateError, match="it fails"):
@@ -104,6 +104,21 @@ def test_a_person_who_ends_the_trial_ends_the_watch(tmp_path: Path) -> None:
 
     assert system.watch(undone_meanwhile) is Verdict.WAIT
     assert system.tree.state["why"] == "a person wanted it"
+
+
+def test_networks_are_compiled_ahead_once_the_device_is_cool(tmp_path: Path) -> None:
+    system, hot = _System(tmp_path), [True, True, False]
+    switching.warm("2.0-a+b", lambda: hot.pop(0), system.run, system.sleep)
+    assert system.ran == [r"systemctl start appliance-update-warm@2.0\x2da\x2bb.service"]
+    assert system.now_s == 20
+
+
+def test_a_device_that_stays_hot_or_cannot_compile_is_updated_all_the_same(tmp_path: Path) -> None:
+    system = _System(tmp_path, fail="appliance-update-warm@")
+    switching.warm("2.0-a", lambda: True, system.run, system.sleep)
+    assert system.ran == []
+    switching.warm("2.0-a", lambda: False, system.run, system.sleep)
+    assert len(system.ran) == 1
 
 
 def test_the_baseline_survives_a_restart_of_the_watch(tmp_path: Path) -> None:
