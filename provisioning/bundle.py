@@ -20,11 +20,13 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from pip._vendor.packaging.markers import Marker
 
+from appliance import files
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.workshop.fetch import fetch
@@ -38,6 +40,8 @@ TAGS = ("_2_35", "_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
 """The Debian release whose python3-systemd is built for each Python version."""
+NOT_ON_DEVICES = ("requirements.lock", "image", "fleet", "site", "monitoring")
+"""Of `provisioning`: a bundle has its own hashes, and updates over LTE stay small."""
 JETPACKS = ("3.10", "3.12")
 """Python versions of JetPack 6 and 7. The other versions belong to Debian, which does not run on a Jetson."""
 
@@ -61,15 +65,17 @@ def main() -> int:
     parser.add_argument("--arch", choices=MACHINES, default=here)
     parser.add_argument("--python", choices=("3.10", "3.11", "3.12", "3.13"), default=HERE)
     parser.add_argument("--model", default="yolo11n", help="a folder under models/ (default: %(default)s)")
+    parser.add_argument("--also", nargs="*", default=[], metavar="MODEL", help="more models, not used at first")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bundle")
     options = parser.parse_args()
-    model = ROOT / "models" / options.model
-    if not (model / "manifest.json").exists():
-        print(f"bundle: model not found: {model}. Download the default model with: make model", file=sys.stderr)
-        return 1
+    models = [ROOT / "models" / name for name in (options.model, *options.also)]
+    for model in models:
+        if not (model / "manifest.json").exists():
+            print(f"bundle: model not found: {model}. Download the default model with: make model", file=sys.stderr)
+            return 1
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = build(Path(folder), options.arch, options.python, model, options.out)
+            path = build(Path(folder), options.arch, options.python, models, options.out)
     except ModelError as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
@@ -78,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
+def build(work: Path, arch: str, python: str, models: Sequence[Path], out: Path) -> Path:
     """Write the bundle to the folder `out` and return its path."""
     wheels = work / "wheels"
     wheels.mkdir()
@@ -99,12 +105,14 @@ def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
         raise ModelError(f"not the files of {LOCK.name}: {', '.join(wrong)}", "model_corrupt")
     journal(wheels, arch, python)
     write_requirements(wheels, work)
-    put_model(model, work / "models", onnx=jetson)
+    for number, model in enumerate(models):
+        put_model(model, work / "models", onnx=jetson and number == 0)
     for part in ("systemd", "provisioning"):
-        shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__", *NOT_ON_DEVICES))
     (work / "BUNDLE").write_text(f"version={version}\narchitecture={MACHINES[arch]}\npython={python}\n")
-    files = sorted(path for path in work.rglob("*") if path.is_file())
-    (work / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.relative_to(work)}\n" for path in files))
+    content = sorted(path for path in work.rglob("*") if path.is_file())
+    sums = (f"{files.sha256(path)}  {path.relative_to(work)}\n" for path in content)
+    (work / "SHA256SUMS").write_text("".join(sums))
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"appliance-{version}-{arch}-py{python}.tar"
     with tarfile.open(path, "w") as archive:  # uncompressed: wheels are compressed already
@@ -159,7 +167,7 @@ def write_requirements(wheels: Path, into: Path) -> None:
     for path in sorted(wheels.glob("*.whl")):
         name, number = path.name.split("-")[:2]
         file = "requirements-tensorrt.txt" if name.startswith("cuda_") else "requirements.txt"
-        lines.setdefault(file, []).append(f"{name}=={number} --hash=sha256:{digest(path)}\n")
+        lines.setdefault(file, []).append(f"{name}=={number} --hash=sha256:{files.sha256(path)}\n")
     for file, requirements in lines.items():
         (into / file).write_text("".join(requirements))
 
@@ -226,14 +234,6 @@ def pip(*arguments: str, tools: Path | None = None) -> None:
     environment = os.environ | ({"PYTHONPATH": str(tools)} if tools else {})
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     subprocess.run(command, check=True, env=environment)
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        hasher = hashlib.sha256()
-        while block := file.read(1 << 20):
-            hasher.update(block)
-        return hasher.hexdigest()
 
 
 def _urlsafe(data: bytes) -> str:

@@ -289,6 +289,14 @@ else
     end "$model"
   fi
 fi
+# More models of the bundle, for example in INT8: a person, or `appliance tune`, chooses one later.
+for path in "$source_dir"/models/*/; do
+  name_=$(basename "$path")
+  [ -n "$bundle" ] && [ -e "$path/manifest.json" ] && [ ! -e "$base/models/$name_/manifest.json" ] || continue
+  changed=yes
+  undo+=("rm -rf '$base/models/$name_'")
+  cp -r "$path" "$base/models/$name_"
+done
 chmod -R u=rwX,go=rX "$base/models"
 
 begin current 'If an update is on trial, wait for its end: `appliance update status`. Otherwise check whether the disk is full.'
