@@ -141,19 +141,22 @@ def booted(suite: str, packages: Sequence[str] = (), options: Sequence[str] = ()
 
 
 @contextmanager
-def blank_disk(suite: str, packages: Sequence[str] = ()) -> Iterator[Path]:
-    """The disk of a device that has never booted."""
+def blank_disk(suite: str, packages: Sequence[str] = (), root: Path | None = None) -> Iterator[Path]:
+    """The disk of a device that has never booted. `root`: an empty folder to make it in, which stays."""
     make = ubuntu.root if suite in ubuntu.SUITES else rootfs.debian
     base = make((*PACKAGES, *packages), suite)
     CACHE.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE))
+    own = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=CACHE)) if root is None else None
+    root = root or own
+    assert root is not None
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", root], check=True)
         _copy_source(root / "media/source")
         _use_our_mirrors(root)
         yield root
     finally:
-        shutil.rmtree(root)
+        if own is not None:
+            shutil.rmtree(own)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 from tests.boot.conftest import Measured, measured, no_containers, write_table
 from tests.conftest import ROOT
 from tests.provisioning.blank import BlankDevice, booted
+from tests.provisioning.offers import Offers
 
 __all__ = ["Measured", "measured"]
 
@@ -45,6 +46,12 @@ def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bun
         return found[0]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def offers(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Offers:
+    """An operator who offers variants of the bundle."""
+    return Offers(tmp_path_factory.mktemp("updates"), bundle("amd64", "3.11"))
 
 
 @pytest.fixture(scope="module")

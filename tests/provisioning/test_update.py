@@ -5,10 +5,8 @@ The tests share one device and run in this order (`make update-test`).
 
 from __future__ import annotations
 
-import datetime
 import os
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,68 +15,38 @@ import pytest
 
 from tests.boot.conftest import Measured
 from tests.provisioning.blank import BlankDevice, blank_disk, switched_on
-from tests.provisioning.conftest import PREPARED, Bundle
-from tests.provisioning.variants import variant
-from tests.update.operator import Operator
+from tests.provisioning.cameras import sending
+from tests.provisioning.conftest import PREPARED
+from tests.provisioning.offers import Offers
 
 pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
 _APPLIANCE = "/usr/local/bin/appliance"
+_GUARD = "/usr/libexec/appliance/update-guard"
 _SETTINGS = '[update]\ncommit_after_s = 30\n\n[log]\nlevel = "info"\n'
 _LONG_S = 900.0
 _CUTS = int(os.environ.get("CUTS", "3"))
 """Random moments at which the power is cut."""
+
+_SLOW = {
+    "appliance/web/payloads.py": "\nimport time\n_fast = of_detected\n\n"
+    "def of_detected(*parts):\n    time.sleep(0.7)\n    return _fast(*parts)\n"
+}
 
 Offer = Callable[[str, Mapping[str, str]], str]
 """Offers a release with this version and changed modules; returns the path of its repository on the device."""
 
 
 @pytest.fixture(scope="module")
-def published(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the device sees as /media/updates: the bundle, and the repositories."""
-    folder = tmp_path_factory.mktemp("updates")
-    folder.chmod(0o755)  # the account that fetches updates is not root
-    shutil.copy(bundle("amd64", "3.11"), folder / "bundle.tar")
-    return folder
+def offer(offers: Offers) -> Offer:
+    return offers.offer
 
 
 @pytest.fixture(scope="module")
-def offer(published: Path) -> Offer:
-    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    operator = Operator(published / "repository", now)
-    shutil.copy(operator.root_key, published / "root.json")
-    count = iter(range(1, 1000))
-
-    def publish(version: str, more: Mapping[str, str]) -> str:
-        made = variant(published / "bundle.tar", version, more, published)
-        operator.offer(made, version, next(count))
-        made.unlink()
-        shutil.copytree(operator.folder, published / version, copy_function=os.link)
-        return f"/media/updates/{version}"
-
-    return publish
-
-
-@pytest.fixture(scope="module")
-def disk(can_provision: None) -> Iterator[Path]:
-    with blank_disk("bookworm", PREPARED) as root:
-        yield root
-
-
-@pytest.fixture(scope="module")
-def options(published: Path) -> tuple[str, ...]:
-    return (f"--bind-ro={published}:/media/updates",)
-
-
-@pytest.fixture(scope="module")
-def device(disk: Path, offer: Offer, options: tuple[str, ...]) -> Iterator[BlankDevice]:
+def device(can_provision: None, offers: Offers) -> Iterator[BlankDevice]:
     """A device that was installed from the bundle and trusts the operator."""
-    with switched_on(disk, options) as device:
-        code, output = device.install("--bundle", "/media/updates/bundle.tar")
-        assert code == 0, output
-        device.write("/etc/appliance/appliance.toml", _SETTINGS, owner="root:appliance")
-        device.run("cp", "/media/updates/root.json", "/etc/appliance-update/root.json")
-        device.run("systemctl", "restart", "appliance")
+    with blank_disk("bookworm", PREPARED) as disk, switched_on(disk, offers.options) as device:
+        offers.install(device, _SETTINGS)
         yield device
 
 
@@ -109,6 +77,12 @@ def _version(device: BlankDevice) -> str:
     return str(device.get("/health")[1]["version"])
 
 
+def _taken_s(act: Callable[[], object]) -> float:
+    started_s = time.monotonic()
+    act()
+    return time.monotonic() - started_s
+
+
 def test_a_good_release_is_kept_and_fetches_only_its_code(
     device: BlankDevice, offer: Offer, measured: Measured
 ) -> None:
@@ -121,7 +95,11 @@ def test_a_good_release_is_kept_and_fetches_only_its_code(
     assert _version(device) == "0.2.0"
     fetched = next(line for line in output.splitlines() if line.startswith("fetching"))
     assert float(fetched.split()[-2]) < 1.0, fetched
-    measured(f"{fetched}; on trial after {installed_s:.0f} s")
+    check_s = _taken_s(lambda: device.run(_GUARD, "check", state["committed"]))
+    start_s = _taken_s(lambda: device.run(_GUARD, "start"))
+    measured(
+        f"{fetched}; on trial after {installed_s:.0f} s; guard: {start_s:.2f} s at a start, {check_s:.1f} s all files"
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,10 +124,7 @@ def test_a_good_release_is_kept_and_fetches_only_its_code(
         ),
         (
             "0.3.3",
-            {
-                "appliance/web/payloads.py": "\nimport time\n_fast = of_detected\n\n"
-                "def of_detected(*parts):\n    time.sleep(0.7)\n    return _fast(*parts)\n"
-            },
+            _SLOW,
             ("it is slower",),
         ),
         ("0.3.4", {"appliance/service/run.py": "\nimport time\ntime.sleep(1e6)\n"}, ("it crashed",)),
@@ -176,10 +151,66 @@ def test_a_bad_release_is_undone(
     measured(f"undone {taken_s:.0f} s after the command: {state['why']}")
 
 
+def _switched(device: BlankDevice, version: str) -> tuple[float, float]:
+    """Wait for the switch to this version; returns when the link was set and when the device was ready again."""
+    link = device.root / "opt/appliance/current"
+    deadline_s = time.monotonic() + _LONG_S
+    while not os.readlink(link).startswith(f"releases/{version}-"):
+        assert time.monotonic() < deadline_s, "no switch"
+        time.sleep(0.02)
+    flipped_s = time.monotonic()
+    device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200 and _version(device) == version, _LONG_S)
+    return flipped_s, time.monotonic()
+
+
+def test_cameras_send_again_by_themselves(
+    device: BlankDevice, offer: Offer, measured: Measured, tmp_path: Path
+) -> None:
+    source = offer("0.2.1", {})
+    with sending(device, tmp_path) as cameras:
+        device.wait_until("cameras send", lambda: cameras.answering(0.0))
+        with device.background(_APPLIANCE, "update", "install", source):
+            flipped_s, ready_s = _switched(device, "0.2.1")
+            device.wait_until("cameras send again", lambda: cameras.answering(ready_s))
+            assert _ended(device)["committed"].startswith("0.2.1-")
+            gaps = (f"{name} {cameras.longest_gap_s(name, flipped_s - 5):.1f} s" for name in cameras.answered_s)
+            measured(
+                f"ready {ready_s - flipped_s:.1f} s after the flip; longest time without answers: {', '.join(gaps)}"
+            )
+        compiled = device.journal("appliance-update-warm@*")
+        assert "networks are compiled" in compiled, compiled
+
+
+def _rows(device: BlankDevice) -> int:
+    """For how many ten seconds of the last hour the latency of frames is known."""
+    columns = device.get("/health/history?span=hour")[1]["columns"]
+    return sum(one is not None for one in columns["latency_p50_ms"])
+
+
+def test_a_release_that_is_slow_for_cameras_is_undone_and_so_is_its_state(
+    device: BlankDevice, offer: Offer, measured: Measured, tmp_path: Path
+) -> None:
+    source = offer("0.2.2", _SLOW)
+    with sending(device, tmp_path) as cameras:
+        device.wait_until("cameras send", lambda: cameras.answering(0.0))
+        device.wait_until("a minute of history", lambda: _rows(device) >= 8, _LONG_S)
+        before = device.run("ls", "-A", "/var/lib/appliance")
+        _install(device, source)
+        device.wait_until("it runs", lambda: device.get("/health")[0] == 200 and _version(device) == "0.2.2", _LONG_S)
+        device.write("/var/lib/appliance/new-kind", "of state\n", "appliance:appliance")
+        state = _ended(device)
+        undone_s = time.monotonic()
+        device.wait_until("cameras send again", lambda: cameras.answering(undone_s))
+    assert "a camera's frame takes" in state["why"], state
+    assert _version(device) == "0.2.1"
+    assert device.run("ls", "-A", "/var/lib/appliance") == before
+    measured(f"undone: {state['why']}; the state of the service is as before, cameras send again")
+
+
 def test_a_person_returns_to_the_release_before(device: BlankDevice) -> None:
     device.run(_APPLIANCE, "update", "rollback")
     device.wait_until("ready", lambda: device.get("/health/ready")[0] == 200)
-    assert _version(device) != "0.2.0"
+    assert _version(device) != "0.2.1"
 
 
 def test_of_three_releases_in_a_row_two_stay(device: BlankDevice, offer: Offer, measured: Measured) -> None:
