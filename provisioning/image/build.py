@@ -57,6 +57,10 @@ def main() -> int:
     parser.add_argument("--certificate", type=Path, help="certificate that signs the update bundle")
     parser.add_argument("--key", type=Path, help="its private key")
     parser.add_argument("--ssh-key", type=Path, help="public key of the person who may sign in as root by SSH")
+    parser.add_argument(
+        "--firmware", nargs="*", default=["firmware-iwlwifi"], metavar="PACKAGE",
+        help="Debian packages with firmware, of its section non-free-firmware (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--version", default="", help="of the update bundle (default: that of the appliance)")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache/image")
     options = parser.parse_args()
@@ -125,9 +129,10 @@ def make_system(work: Path, system: Path, options: argparse.Namespace) -> None:
     unpacked = work / "bundle"
     unpacked.mkdir()
     run("tar", "-xf", options.bundle, "-C", unpacked, "provisioning")
-    packages = (*PACKAGES, *(("openssh-server",) if options.ssh_key else ()))
+    packages = (*PACKAGES, *(("openssh-server",) if options.ssh_key else ()), *options.firmware)
+    components = "main,non-free-firmware" if options.firmware else "main"
     run(
-        "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--components={components}", f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
         "--customize-hook=mkdir -p $1/media $1/state $1/boot/firmware",
         f"--customize-hook=upload {options.bundle} /media/bundle.tar",
