@@ -19,7 +19,7 @@ READY_WITHIN_S = 600.0
 IN_A_ROW = 3
 SETTLED_AFTER_S = 20.0
 """The history's rows of ten seconds before this belong to the start, or to the older release."""
-LEAST_ROWS = 3
+LEAST_ROWS = 2
 SLOWER_BY = 2.0
 SLOWER_BY_LEAST_MS = 50.0
 HOTTER_BY_C = 10.0

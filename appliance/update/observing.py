@@ -36,7 +36,7 @@ class Observer:
     def __init__(self, url: str, root: Path = Path("/")) -> None:
         self._url, self._root = url.rstrip("/"), root
         picture, _ = scene.draw(_PICTURE)
-        self._jpeg = encode_jpeg(picture, 90)
+        self._jpeg, self._sent = encode_jpeg(picture, 90), 0
 
     def observe(self) -> Observation:
         """The device now. Never raises: what cannot be seen is absent."""
@@ -108,13 +108,18 @@ class Observer:
         except OSError:
             return 0
 
+    def _picture(self) -> bytes:
+        """The test picture with a comment of its own: an answer from the cache says nothing about the release."""
+        self._sent += 1
+        return commented(self._jpeg, f"{time.time_ns()} {self._sent}".encode())
+
     async def _frame(self) -> tuple[frozenset[str] | None, bool, float | None]:
         """The classes found in the test picture, whether frames are refused, and the time that the answer took."""
         try:
             async with socketio.AsyncSimpleClient(reconnection=False) as client:
                 await client.connect(self._url, transports=["websocket"], wait_timeout=_TIMEOUT_S)
                 sent_s = time.monotonic()
-                await client.emit("process_frame", self._jpeg)
+                await client.emit("process_frame", self._picture())
                 while time.monotonic() < sent_s + _TIMEOUT_S:
                     event, *answer = await client.receive(timeout=_TIMEOUT_S)
                     if event == "detection_results":
@@ -125,6 +130,11 @@ class Observer:
         except (socketio.exceptions.SocketIOError, OSError, LookupError, TypeError, asyncio.TimeoutError):
             pass
         return None, False, None
+
+
+def commented(jpeg: bytes, text: bytes) -> bytes:
+    """A JPEG file with a comment after its first marker."""
+    return jpeg[:2] + b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text + jpeg[2:]
 
 
 def critical_codes(report: Mapping[str, Any]) -> frozenset[str]:

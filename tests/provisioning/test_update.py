@@ -194,6 +194,8 @@ def test_a_release_that_is_slow_for_cameras_is_undone_and_so_is_its_state(
     with sending(device, tmp_path) as cameras:
         device.wait_until("cameras send", lambda: cameras.answering(0.0))
         device.wait_until("a minute of history", lambda: _rows(device) >= 8, _LONG_S)
+        # Longer, so that the history of the new release has rows.
+        device.write("/etc/appliance/appliance.toml", _SETTINGS.replace("30", "60"), "root:appliance")
         before = device.run("ls", "-A", "/var/lib/appliance")
         _install(device, source)
         device.wait_until("it runs", lambda: device.get("/health")[0] == 200 and _version(device) == "0.2.2", _LONG_S)
@@ -201,6 +203,7 @@ def test_a_release_that_is_slow_for_cameras_is_undone_and_so_is_its_state(
         state = _ended(device)
         undone_s = time.monotonic()
         device.wait_until("cameras send again", lambda: cameras.answering(undone_s))
+    device.write("/etc/appliance/appliance.toml", _SETTINGS, "root:appliance")
     assert "a camera's frame takes" in state["why"], state
     assert _version(device) == "0.2.1"
     assert device.run("ls", "-A", "/var/lib/appliance") == before

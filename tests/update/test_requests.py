@@ -8,6 +8,8 @@ import os
 import tarfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from appliance.commands import updates
@@ -15,9 +17,12 @@ from appliance.service.update_news import UNIT, UpdateNews
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import last_check, unpack
 from appliance.update.last_check import LastCheck
-from appliance.update.observing import critical_codes, gateway_answers, latest, sending, usual
+from appliance.update.observing import commented, critical_codes, gateway_answers, latest, sending, usual
 from appliance.update.offer import Offer
 from appliance.update.places import UpdateError, UpdatePlaces
+from appliance.values import Size
+from appliance.vision import scene
+from appliance.vision.decode import encode_jpeg
 
 _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
 
@@ -125,6 +130,17 @@ def test_what_is_seen_of_a_device_is_what_its_report_says(tmp_path: Path) -> Non
     assert critical_codes(report) == {"a"}
     assert sending(report) == 1
     assert (critical_codes({}), sending({})) == (frozenset(), 0)
+
+
+def test_a_commented_picture_is_the_same_picture_in_other_bytes() -> None:
+    pixels, _ = scene.draw(Size(64, 48))
+    jpeg = encode_jpeg(pixels, 90)
+    first, second = commented(jpeg, b"1"), commented(jpeg, b"2")
+    assert first != second
+    decoded, with_comment = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (jpeg, first))
+    assert decoded is not None
+    assert with_comment is not None
+    assert np.array_equal(decoded, with_comment)
 
 
 def test_an_hour_is_its_median_and_its_last_value() -> None:
