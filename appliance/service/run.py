@@ -245,10 +245,12 @@ async def _stop(parts: Parts, runner: web.AppRunner, port: Port, *, keep_waiting
     """
     log.info("stopping")
     path = parts.path
-    if keep_waiting:
+    if keep_waiting and not parts.site.stands_behind_a_front:
         port.close()
     path.connections.refuse_new()
-    await parts.site.leave()
+    await parts.site.leave()  # the front takes a refused connection to another device at once, a waiting one late
+    if keep_waiting:
+        port.close()
     await path.detector.drain(parts.settings.server.drain_s)
     path.feed.close("device_stopped")
     await parts.links.finish(_GOODBYE_S)

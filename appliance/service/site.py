@@ -77,6 +77,10 @@ class Site:
             },
         }
 
+    @property
+    def stands_behind_a_front(self) -> bool:
+        return self.mover is not None
+
     async def leave(self) -> None:
         """Send all cameras to other devices, before the service stops."""
         if self.mover is not None:

@@ -1,9 +1,10 @@
 """Move cameras to other devices: ask them with `moved`, and close the connection of those that do not go by themselves.
 
 Rules of this file:
-- A client that knows `moved` connects again by itself. Any other is cut off after `_GRACE_S`, between two frames, once
-  it has all its answers; every Socket.IO client comes back from that by itself.
-- Until then it is served as always. Until `_AWAY_S` after the request this device refuses it: the front then passes it
+- A client that knows `moved` connects again by itself. Any other is served as always for `_GRACE_S` and then held:
+  nothing more is read from it. Once it has all its answers it is cut off, so no frame is accepted and left without
+  one; every Socket.IO client comes back from that by itself. A device that stops holds sooner.
+- Until `_AWAY_S` after the request this device refuses it: the front then passes it
   to another device, also where its table or its hash would send it here. If there is none, it comes back.
 """
 
@@ -22,6 +23,7 @@ from appliance.site.moves import Move, MoveReason, MoveRules, MoveState, OtherDe
 log = logging.getLogger(__name__)
 
 _GRACE_S = 2.0
+_LEAVING_GRACE_S = 0.5
 _PATIENCE_S = 5.0
 """For the answers of a camera that is to be cut off."""
 _AWAY_S = 15.0
@@ -40,6 +42,9 @@ class Visitors(Protocol):
     def is_busy(self, camera: str) -> bool:
         """Whether an answer to one of its clients is still to come."""
 
+    def hold(self, camera: str, wait_s: float) -> None:
+        """Read nothing more from its clients for this time; what they have sent is still answered. Returns at once."""
+
     async def close(self, camera: str) -> None:
         """Close the connections of its clients, so that they connect again."""
 
@@ -48,6 +53,7 @@ class Visitors(Protocol):
 class _Asked:
     move: Move
     at_s: float
+    held: bool = False
     quiet: bool = False
     """It had all its answers at the last look."""
 
@@ -112,8 +118,11 @@ class Mover:
             if name not in here:
                 del self._asked[name]
                 continue
-            if now_s - asked.at_s < _GRACE_S:
+            if now_s - asked.at_s < (_LEAVING_GRACE_S if self.leaving else _GRACE_S):
                 continue
+            if not asked.held:
+                asked.held = True
+                self._visitors.hold(name, _PATIENCE_S)
             busy = self._visitors.is_busy(name)
             if (asked.quiet and not busy) or now_s - asked.at_s >= _PATIENCE_S:
                 del self._asked[name]

@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from appliance.web import old_clients
+from appliance.web.ingress.handler import GuardedHandler
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,14 @@ class Connections:
         eio_sid = self._server.manager.eio_sid_from_sid(sid, "/")
         request: web.BaseRequest | None = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
         return request
+
+    def hold(self, sid: str, wait_s: float) -> None:
+        """Read nothing from a Socket.IO client's websocket for this time. One that polls is not held."""
+        eio_sid, first = self._server.manager.eio_sid_from_sid(sid, "/"), self.request_of(sid)
+        for one in self._requests.values():
+            same_client = one is first or (eio_sid is not None and one.query.get("sid") == eio_sid)
+            if same_client and one.query.get("transport") == "websocket" and isinstance(one.protocol, GuardedHandler):
+                one.protocol.hold(wait_s)
 
     async def end(self, sid: str, why: str) -> None:
         """Close the connection of a Socket.IO client. It may connect again."""

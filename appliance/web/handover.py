@@ -76,6 +76,10 @@ class Handover:
     def is_busy(self, camera: str) -> bool:
         return any(self._owes(one.sid) or not self._publisher.is_idle(one.sid) for one in self._of(camera))
 
+    def hold(self, camera: str, wait_s: float) -> None:
+        for visitor in self._of(camera):
+            self._connections.hold(visitor.sid, wait_s)
+
     async def close(self, camera: str) -> None:
         for visitor in self._of(camera):
             await self._connections.end(visitor.sid, "it moves to another device of the site")

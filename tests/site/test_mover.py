@@ -17,6 +17,7 @@ class FakeVisitors:
         self.asked: list[Move] = []
         self.closed: list[str] = []
         self.busy: set[str] = set()
+        self.held: list[str] = []
 
     def residents(self) -> Sequence[Resident]:
         return [Resident(name) for name in self.here]
@@ -28,6 +29,9 @@ class FakeVisitors:
 
     def is_busy(self, camera: str) -> bool:
         return camera in self.busy
+
+    def hold(self, camera: str, wait_s: float) -> None:
+        self.held.append(camera)
 
     async def close(self, camera: str) -> None:
         self.closed.append(camera)
@@ -64,6 +68,33 @@ async def test_a_camera_is_closed_only_when_it_has_its_answers() -> None:
     visitors.busy.clear()
     await moves.carry_out()
     assert visitors.closed == []  # an answer may still be on its way to the socket
+    await moves.carry_out()
+    assert visitors.closed == ["plain"]
+
+
+async def test_nothing_more_is_read_from_a_camera_before_it_is_cut_off() -> None:
+    visitors, clock = FakeVisitors("plain"), FakeClock()
+    moves = mover(visitors, clock)
+    moves.drain(True)
+    moves.decide()
+    clock.pass_(1.9)
+    await moves.carry_out()
+    assert visitors.held == []
+    clock.pass_(0.1)
+    for _ in range(2):
+        assert visitors.closed == []
+        await moves.carry_out()
+        assert visitors.held == ["plain"]  # once
+    assert visitors.closed == ["plain"]
+
+
+async def test_a_device_that_stops_does_not_wait_long_for_cameras_to_go_by_themselves() -> None:
+    visitors, clock = FakeVisitors("plain"), FakeClock()
+    moves = mover(visitors, clock)
+    moves.leaving = True
+    moves.decide()
+    clock.pass_(0.5)
+    await moves.carry_out()
     await moves.carry_out()
     assert visitors.closed == ["plain"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,19 @@ async def test_a_drain_moves_a_plain_client_after_its_answers_and_only_if_it_cam
             assert answer.status == 200
     assert not (await anyio.to_thread.run_sync(control.undrain)).drained
     await direct.client.disconnect()
+
+
+async def test_nothing_is_read_from_a_held_client(behind: Running, site: Site) -> None:
+    client = Plain()
+    await client.connect(behind.url, "held")
+    await client.client.call("process_frame", {"image": picture(1)}, timeout=20)
+    path = behind.started.parts.path
+    (sid,) = path.publisher.clients_of("held")
+    begun = time.monotonic()
+    path.connections.hold(sid, 0.5)
+    await client.client.call("process_frame", {"image": picture(2)}, timeout=20)
+    assert time.monotonic() - begun >= 0.5, "it was read during the hold"
+    await client.client.disconnect()
 
 
 async def test_an_agent_that_is_asked_to_move_connects_again_with_what_it_was_given(

@@ -191,7 +191,11 @@ class GuardedHandler(web.RequestHandler):
             return False
         return True
 
-    # Called by the connection limiter.
+    # Called by the service and by the connection limiter.
+
+    def hold(self, wait_s: float) -> None:
+        """Read nothing for this time."""
+        self._reads.hold(wait_s)
 
     def terminate(self, kind: str, why: str) -> None:
         if self._terminated:
