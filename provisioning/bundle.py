@@ -3,7 +3,8 @@
 A bundle contains the wheel of this source tree and its dependencies with their hashes, the model, units and scripts,
 and checksums of all files. Wheels for another architecture are downloaded, not built. systemd-python publishes no
 wheels: for this machine it is built here, for another one it is taken from Debian's package. A bundle for a Jetson also
-contains what TensorRT needs in addition to JetPack: CUDA's bindings and the model as ONNX.
+contains what TensorRT needs in addition to JetPack: CUDA's bindings. One for arm64 contains the engine MNN, and the
+model as ONNX. If the model has an INT8 version (`appliance model quantize`), that goes along.
 """
 
 from __future__ import annotations
@@ -92,13 +93,11 @@ def build(work: Path, arch: str, python: str, models: Sequence[Path], out: Path)
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT), tools=tools)
     own = next(wheels.glob("edge_detection_appliance-*.whl"))
     version = own.name.split("-")[1]
-    jetson = for_jetson(arch, python)
-    extras = "mdns,tensorrt" if jetson else "mdns"
     tags = [f"--platform=manylinux{tag}_{MACHINES[arch]}" for tag in TAGS]
     constraints = work / "constraints.txt"
     constraints.write_text("\n".join(constraints_for(python)) + "\n")
     pip("download", "--dest", str(wheels), "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
-        *tags, "--constraint", str(constraints), f"{own}[{extras}]", "pip", tools=tools)  # fmt: skip
+        *tags, "--constraint", str(constraints), f"{own}[{extras_for(arch, python)}]", "pip", tools=tools)  # fmt: skip
     constraints.unlink()
     shutil.rmtree(tools)
     if wrong := locked.unknown(wheels, locked.read(LOCK)[1], {"edge-detection-appliance"}):
@@ -106,7 +105,8 @@ def build(work: Path, arch: str, python: str, models: Sequence[Path], out: Path)
     journal(wheels, arch, python)
     write_requirements(wheels, work)
     for number, model in enumerate(models):
-        put_model(model, work / "models", onnx=jetson and number == 0)
+        put_model(model, work / "models", onnx=arch == "arm64" and number == 0)
+    put_int8(models[0], work / "models")
     for part in ("systemd", "provisioning"):
         shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__", *NOT_ON_DEVICES))
     (work / "BUNDLE").write_text(f"version={version}\narchitecture={MACHINES[arch]}\npython={python}\n")
@@ -156,6 +156,11 @@ def constraints_for(python: str) -> list[str]:
     return chosen
 
 
+def extras_for(arch: str, python: str) -> str:
+    """The optional parts of the package that the target device gets. MNN (17 MB) may be the faster engine on ARM."""
+    return "mdns" + ",mnn" * (arch == "arm64") + ",tensorrt" * for_jetson(arch, python)
+
+
 def for_jetson(arch: str, python: str) -> bool:
     """Whether the target device may be a Jetson."""
     return arch == "arm64" and python in JETPACKS
@@ -173,7 +178,7 @@ def write_requirements(wheels: Path, into: Path) -> None:
 
 
 def put_model(model: Path, into: Path, *, onnx: bool) -> None:
-    """Copy the model; with `onnx` also add the ONNX file that TensorRT builds its engine from, if it is available.
+    """Copy the model; with `onnx` also add the ONNX file that TensorRT and MNN read, if it is available.
 
     Raises ModelError.
     """
@@ -184,8 +189,17 @@ def put_model(model: Path, into: Path, *, onnx: bool) -> None:
         if known and (sources := [one for one in known.sources if known.build is None and one.title == source]):
             fetch(into, print, model=known, keep_onnx=True, sources=sources)
             return
-        print(f"bundle: {model.name} has no model.onnx; a Jetson will run it on its CPU", file=sys.stderr)
+        print(f"bundle: {model.name} has no model.onnx; it will run on OpenVINO only", file=sys.stderr)
     shutil.copytree(model, into / model.name)
+
+
+def put_int8(model: Path, into: Path) -> None:
+    """Copy the INT8 version of the model, 3 MB, if there is one: making it on the device takes minutes and 530 MB."""
+    version = model.with_name(f"{model.name}-int8")
+    if version.is_dir() and not (into / version.name).exists():
+        quantized = bundles.read(version).quantized
+        if quantized is not None and quantized.made_from == model.name:
+            shutil.copytree(version, into / version.name)
 
 
 def journal(wheels: Path, arch: str, python: str) -> None:

@@ -38,7 +38,7 @@ POSTINST = f"""\
 #!/bin/sh
 set -e
 [ "$1" = configure ] || exit 0
-exec /{SHARE}/provisioning/install.sh --bundle /{SHARE}/bundle.tar
+exec /{SHARE}/provisioning/install.sh --bundle /{SHARE}/bundle.tar --no-tune
 """
 PRERM = f"""\
 #!/bin/sh

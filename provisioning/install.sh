@@ -9,19 +9,26 @@
 #   `current` is a link to the one in use. Settings, models and state are not part of a release.
 set -Eeuo pipefail
 
-usage="usage: sudo provisioning/install.sh [--bundle FILE] [--no-start]
+usage="usage: sudo provisioning/install.sh [--bundle FILE] [--no-start] [--tune[=FOLDER] | --no-tune]
   --bundle FILE  a file made by \`make bundle\`: install without a network
-  --no-start     install and enable, but do not start"
+  --no-start     install and enable, but do not start
+  --tune[=FOLDER]  then measure which model and engine are fastest here (\`appliance tune\`); FOLDER: pictures of this
+                 site's cameras, to make an INT8 model. --no-tune: do not ask"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 base=/opt/appliance
 config=/etc/appliance/appliance.toml
 bundle=''
 start=yes
+tune=ask
+pictures=''
 while [ $# -gt 0 ]; do
   case $1 in
     --bundle) [ $# -gt 1 ] || { echo "$usage" >&2; exit 2; }; bundle=$(realpath "$2"); shift 2 ;;
     --no-start) start=no; shift ;;
+    --no-tune) tune=no; shift ;;
+    --tune) tune=yes; shift ;;
+    --tune=?*) tune=yes; pictures=$(realpath "${1#*=}"); shift ;;
     -h | --help) echo "$usage"; exit 0 ;;
     *) echo "$usage" >&2; exit 2 ;;
   esac
@@ -135,6 +142,9 @@ fi
 
 begin python 'Install the Python of this system (`sudo apt-get install python3`), or make the bundle for this one.'
 python=${PYTHON:-/usr/bin/python3}
+# MNN may be faster than OpenVINO on ARM; `appliance tune` measures it.
+mnn=''
+[ "$machine" != aarch64 ] || mnn=yes
 has=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not start"
 case $has in 3.10 | 3.11 | 3.12 | 3.13) ;; *) fail "$python is Python $has; 3.10 to 3.13 is required" ;; esac
 case $(realpath "$python") in
@@ -186,10 +196,10 @@ else
     "$python" -I "$source_dir/provisioning/locked.py" select "$lock" pip setuptools >"$work/installer.txt"
     quietly "${pip[@]}" install --no-compile --no-deps --only-binary=:all: --require-hashes -r "$work/installer.txt"
     quietly "${pip[@]}" wheel --no-cache-dir --no-build-isolation --only-binary=:all: --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
-      "$work/.[mdns${tensorrt:+,tensorrt}]"
+      "$work/.[mdns${mnn:+,mnn}${tensorrt:+,tensorrt}]"
     quietly "$python" -I "$source_dir/provisioning/locked.py" verify "$lock" "$work/wheels" edge-detection-appliance
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$work/wheels" \
-      "edge-detection-appliance[mdns${tensorrt:+,tensorrt}]"
+      "edge-detection-appliance[mdns${mnn:+,mnn}${tensorrt:+,tensorrt}]"
     quietly "$here/make_release.sh" "$release" "$python" "$tensorrt"
     # An update does not fetch these again.
     mv "$work/wheels" "$release/wheels"
@@ -284,7 +294,7 @@ else
     end "$model, from the bundle"
   else
     say "downloading $model"
-    (cd "$base" && quietly "$appliance" model fetch ${tensorrt:+--onnx})
+    (cd "$base" && quietly "$appliance" model fetch $([ -z "$tensorrt$mnn" ] || echo --onnx))
     printf '  %-12s ' ''
     end "$model"
   fi
@@ -356,3 +366,19 @@ sync
 find "$base/releases" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
   cut -d' ' -f2- | xargs -r rm -rf
 rm -rf "$work"
+
+# Measuring takes a minute, or many with pictures, and needs memory: never by itself on a board with 1 GB. A failure
+# here leaves the device as it is.
+if [ $start = yes ] && [ -d /run/systemd/system ]; then
+  case " ${drop_ins[*]} " in *' --memory 1g '*) [ $tune != ask ] || tune=no ;; esac
+  if [ $tune = ask ]; then
+    tune=no
+    if [ -z "$before" ] && [ -t 0 ] && [ -t 1 ]; then
+      printf 'Measure now which model and engine are fastest on this device? It takes a minute. [y/N] '
+      read -r answer || answer=''
+      case $answer in [yY]*) tune=yes ;; esac
+    fi
+  fi
+  [ $tune = no ] || "$base/current/venv/bin/appliance" tune ${pictures:+--pictures "$pictures"} ||
+    say 'The device works as before. To measure again: sudo appliance tune'
+fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +45,11 @@ def test_an_arm64_bundle_for_a_python_of_ubuntu_is_for_a_jetson(arch: str, pytho
     assert make_bundle.for_jetson(arch, python) is jetson
 
 
+def test_arm64_gets_mnn_and_a_jetson_the_bindings_of_cuda() -> None:
+    found = [make_bundle.extras_for(*one) for one in (("amd64", "3.11"), ("arm64", "3.11"), ("arm64", "3.10"))]
+    assert found == ["mdns", "mdns,mnn", "mdns,mnn,tensorrt"]
+
+
 def test_cuda_packages_have_a_requirements_file_of_their_own_and_all_are_pinned_by_hash(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -67,6 +73,21 @@ def test_without_cuda_packages_there_are_no_requirements_for_tensorrt(tmp_path: 
 def test_a_model_goes_along_as_it_is(model: Path, tmp_path: Path) -> None:
     make_bundle.put_model(model, tmp_path / "out", onnx=False)
     assert bundles.read(tmp_path / "out" / "gate").files == bundles.read(model).files
+
+
+def test_the_int8_version_of_the_model_goes_along(model: Path, tmp_path: Path) -> None:
+    make_bundle.put_int8(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    version = model.with_name("gate-int8")
+    shutil.copytree(model, version)
+    make_bundle.put_int8(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()  # not made from this model
+    manifest = json.loads((version / "manifest.json").read_text()) | {"name": "gate-int8", "precision": "int8"}
+    manifest["quantized"] = {"made_from": "gate", "measure": "likeness", "points_before": 100.0, "points_after": 99.5,
+                             "judged_by": 32, "calibrated_by": 32, "floating": []}  # fmt: skip
+    (version / "manifest.json").write_text(json.dumps(manifest))
+    make_bundle.put_int8(model, tmp_path / "out")
+    assert bundles.read(tmp_path / "out/gate-int8").precision == "int8"
 
 
 def test_a_model_without_an_available_onnx_file_is_bundled_with_a_warning(
