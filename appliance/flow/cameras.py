@@ -105,6 +105,9 @@ class Follower(Protocol):
     def follow(self, answer: Detected, at_s: float) -> Detected:
         """The answer to a frame that came at `at_s`, with the track of each detection."""
 
+    def predicted(self, at_s: float) -> Detected | None:
+        """What the camera probably shows at `at_s`; None: nobody knows."""
+
     def close(self) -> None:
         """Forget all objects: the camera has left."""
 

@@ -122,7 +122,7 @@ def follow(
     part = np.float32(max(_FOLLOW, 1 / (usual.frames + 6)))
     limited = np.minimum(change.steps, 4 * usual.steps + np.float32(0.5))  # one headlight is not usual
     steps = usual.steps + part * (limited - usual.steps)
-    alarms = usual.alarms * np.float32(1 - _FORGET)
+    alarms: Steps = np.asarray(usual.alarms * np.float32(1 - _FORGET), np.float32)
     if alarm is not None:
         alarms = _alarmed(alarms, change.steps, change.strength >= alarm)
     for box in moved_px:
@@ -137,9 +137,8 @@ def _alarmed(alarms: Steps, steps: Steps, where: CellMask) -> Steps:
     if np.count_nonzero(where) > _MOST_ALARMED * where.size:
         return alarms
     cells = cv2.dilate(where.astype(np.uint8), np.ones((2, 2), np.uint8), anchor=(1, 1)).astype(bool)
-    reached = np.where(cells[..., None], steps * np.float32(_MARGIN), 0)
-    raised: Steps = alarms + np.float32(_FROM_ALARM) * np.maximum(reached - alarms, 0)
-    return raised
+    reached = np.where(cells[..., None], steps * np.float32(_MARGIN), np.float32(0))
+    return np.asarray(alarms + np.float32(_FROM_ALARM) * np.maximum(reached - alarms, 0), np.float32)
 
 
 def _window(box: Box, size: Size, shape: tuple[int, ...]) -> tuple[slice, slice]:

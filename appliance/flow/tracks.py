@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from appliance.flow import prediction
 from appliance.ports import Clock
-from appliance.values import Detected, Detection, Size, Track
+from appliance.values import Detected, Detection, Size, Timing, Track
 from appliance.vision.association import Course, Place, course_of, pairs, place_of
 
 MOST_TRACKS = 64
@@ -43,9 +44,12 @@ class _Followed:
     anchor: Place
     """Where it stands, since `stands_since_s`."""
     stands_since_s: float
+    detection: Detection
+    times: int = 1
+    """How many answers have shown it."""
 
     def see(self, detection: Detection, size: Size, at_s: float) -> None:
-        self.course = self.course.after(detection, size, at_s)
+        self.course, self.detection, self.times = self.course.after(detection, size, at_s), detection, self.times + 1
         place = place_of(detection, size)
         x, y, diagonal = (old + _CALM * (new - old) for old, new in zip(self.smooth, place, strict=True))
         self.smooth = x, y, diagonal
@@ -76,7 +80,7 @@ class Tracks:
         self.living += 1
         course = course_of(detection, size, at_s)
         first_seen = self._wall_clock() - (self._clock() - at_s)
-        return _Followed(next(self._numbers), course, first_seen, course.place, course.place, at_s)
+        return _Followed(next(self._numbers), course, first_seen, course.place, course.place, at_s, detection)
 
 
 class CameraTracks:
@@ -88,6 +92,7 @@ class CameraTracks:
         self._tracks, self._memory_s, self._new = tracks, memory_s, new
         self._followed: list[_Followed] = []
         self._at_s = float("-inf")
+        self._last: Detected | None = None
 
     def __len__(self) -> int:
         return len(self._followed)
@@ -111,7 +116,21 @@ class CameraTracks:
             replace(one, track=seen[number].track(at_s)) if number in seen else one
             for number, one in enumerate(answer.detections)
         )
+        self._last = answer
         return replace(answer, detections=tuple(tracked))
+
+    def predicted(self, at_s: float) -> Detected | None:
+        """What the camera probably shows at `at_s`; None: the last answer is too old. Nothing is learned from it."""
+        last = self._last
+        if last is None or at_s - self._at_s > prediction.MOST_S:
+            return None
+        there = []
+        for one in self._followed:
+            if one.course.at_s == self._at_s and one.times > 1:
+                detection = prediction.predicted(one.detection, one.course, last.image_size, at_s)
+                there += [] if detection is None else [replace(detection, track=one.track(self._at_s))]
+        there.sort(key=lambda one: -one.confidence)
+        return Detected(tuple(there), last.image_size, last.input_size, last.model, Timing(0.0, 0.0, 0.0, 0.0))
 
     def close(self) -> None:
         """Forget all objects: the camera has left."""

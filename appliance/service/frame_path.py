@@ -17,11 +17,11 @@ from appliance.models import active
 from appliance.ports import Publish
 from appliance.service import from_settings, loading
 from appliance.service.parts import FramePath, Given, Loaded, in_safe_mode
-from appliance.values import Frame, Outcome
+from appliance.values import Detected, Frame, Outcome
 from appliance.vision.admission import Admission
 from appliance.web.connections import Connections
 from appliance.web.ingress.limiter import ConnectionLimiter
-from appliance.web.publisher import Publisher
+from appliance.web.publisher import PredictAnswer, Publisher
 from appliance.web.socket_server import delivery_through, make_server
 from appliance.web.transport import Transport
 
@@ -39,7 +39,9 @@ def build_frame_path(
     socket_server = make_server(from_settings.socket_options(settings))
     transport = Transport(socket_server, limiter)
     emit, backlog = delivery_through(socket_server)
-    publisher = Publisher(emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures)
+    publisher = Publisher(
+        emit=emit, backlog=backlog, keep_pictures=settings.server.keep_pictures, predict=_predict_from(book)
+    )
     feed = EventFeed(from_settings.event_rules(settings), pictures_allowed=settings.server.keep_pictures, clock=clock)
     feed.add(publisher.post_event)
     pace = Pace(
@@ -113,3 +115,13 @@ def build_activation(given: Given, path: FramePath) -> Activation:
         clock=given.clock,
         room_bytes=Room(),
     )
+
+
+def _predict_from(book: CameraBook) -> PredictAnswer:
+    """What the tracks of a camera predict; nothing while tracks are off."""
+
+    def predict(name: str, at_s: float) -> Detected | None:
+        camera = book.get(name)
+        return camera.tracks.predicted(at_s) if camera is not None and camera.tracks is not None else None
+
+    return predict

@@ -27,6 +27,8 @@ class ClientOutbox:
     """Events of its subscriptions, sent before results, so that results never push them out."""
     subscriptions: set[str] = field(default_factory=set)
     """Camera names, or EVERY."""
+    predicts: bool = False
+    """Whether it asked for predicted answers to the frames that it sends and that are skipped."""
     of_site: bool = True
     """Whether it wants the results of other devices too."""
 

@@ -42,6 +42,14 @@ def frame_id_of(payload: object) -> FrameId | None:
     return None
 
 
+def captured_at_of(payload: object) -> float | None:
+    """The payload's time if it has a valid one, for a frame that is not parsed."""
+    try:
+        return _captured_at(payload.get("captured_at")) if isinstance(payload, Mapping) else None
+    except BadFrame:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class FrameParser:
     """Parses payloads within these limits."""

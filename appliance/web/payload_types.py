@@ -14,6 +14,7 @@ Repeated = Annotated[
     bool | Literal["exact", "unchanged"],
     Meta(description='false; "exact": the same bytes as before; "unchanged": the same scene'),
 ]
+SkipReasonText = Literal["rate_limited", "superseded", "expired", "overloaded"]
 BoxPx = Annotated[
     dict[str, float],
     Meta(description="x1, y1, x2, y2 in pixels of the frame as sent; an oriented box has x1, y1 … x4, y4"),
@@ -89,6 +90,11 @@ class ResultsPayload(_Results, total=False):
     regions: Annotated[
         list[BoxPx], Meta(description="The parts of the picture that inference ran on, if not on the whole, once")
     ]
+    predicted: Annotated[
+        bool, Meta(description="True: the frame was skipped, and this is predicted; only with `predict` true in auth")
+    ]
+    reason: Annotated[SkipReasonText, Meta(description="Of a predicted answer: why the frame was skipped")]
+    retry_after: Annotated[float, Meta(description="Of a predicted answer, s")]
 
 
 class DetectionErrorPayload(TypedDict):
@@ -103,7 +109,7 @@ class SkippedPayload(TypedDict):
     """The event `frame_skipped`."""
 
     frame_id: str | int | float | None
-    reason: Literal["rate_limited", "superseded", "expired", "overloaded"]
+    reason: SkipReasonText
     retry_after: Annotated[float, Meta(description="s")]
 
 

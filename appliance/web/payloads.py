@@ -57,14 +57,28 @@ def of_refusal(frame_id: FrameId | None, outcome: Failed | Skipped) -> tuple[str
     return "frame_skipped", skipped
 
 
+def of_predicted(
+    camera: str, frame_id: FrameId, captured_at: float | None, predicted: Detected, skipped: Skipped
+) -> ResultsPayload:
+    """What is predicted for a skipped frame, marked as such, and why it was skipped."""
+    payload = _of_results(camera, frame_id, captured_at, predicted)
+    payload["predicted"], payload["reason"] = True, skipped.reason.value
+    payload["retry_after"] = skipped.retry_after_s
+    return payload
+
+
 def of_detected(frame: Frame, outcome: Detected) -> ResultsPayload:
+    return _of_results(frame.camera, frame.frame_id, frame.captured_at, outcome)
+
+
+def _of_results(camera: str, frame_id: FrameId, captured_at: float | None, outcome: Detected) -> ResultsPayload:
     timing = outcome.timing
     payload: ResultsPayload = {
         "detections": [of_detection(detection) for detection in outcome.detections],
         "processing_time": round(timing.total_ms / 1000, 4),
-        "frame_id": frame.frame_id,
-        "camera": frame.camera,
-        "captured_at": frame.captured_at,
+        "frame_id": frame_id,
+        "camera": camera,
+        "captured_at": captured_at,
         "cached": outcome.cached,
         "model": outcome.model,
         "image_size": of_size(outcome.image_size),

@@ -18,7 +18,7 @@ import anyio
 from appliance.camera_names import HTTP_PREFIX
 from appliance.events.feed import Recall
 from appliance.events.object_event import ObjectEvent
-from appliance.values import CameraLimits, Detected, Frame, Outcome, is_own_camera
+from appliance.values import CameraLimits, Detected, Failed, Frame, FrameId, Outcome, Skipped, is_own_camera
 from appliance.vision.pictures import Pictures
 from appliance.web import payloads
 from appliance.web.client_outbox import IN_OUTBOX, ClientOutbox, take_next
@@ -31,6 +31,9 @@ Emit = Callable[[str, AnyPayload, str], Awaitable[None]]
 
 Backlog = Callable[[str], int]
 """The number of packets that the transport of a client has not written yet."""
+
+PredictAnswer = Callable[[str, float], Detected | None]
+"""What a camera probably shows at a time (s, monotonic); None: nobody knows."""
 
 EVERY = "*"
 MAX_SUBSCRIPTIONS = 1000
@@ -46,8 +49,15 @@ _RETRY_S = 0.02
 class Publisher:
     """Delivers outcomes and limits to clients. `post`, `publish` and `announce` return at once; `run` sends."""
 
-    def __init__(self, *, emit: Emit, backlog: Backlog, keep_pictures: bool = False) -> None:
-        self._emit, self._backlog, self._keep_pictures = emit, backlog, keep_pictures
+    def __init__(
+        self,
+        *,
+        emit: Emit,
+        backlog: Backlog,
+        keep_pictures: bool = False,
+        predict: PredictAnswer = lambda camera, at_s: None,
+    ) -> None:
+        self._emit, self._backlog, self._keep_pictures, self._predict = emit, backlog, keep_pictures, predict
         self._clients: dict[str, ClientOutbox] = {}
         self._of_camera: dict[str, set[str]] = {}
         self._subscribers: dict[str, set[str]] = {}
@@ -67,11 +77,14 @@ class Publisher:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def join(self, sid: str, camera: str) -> None:
-        """Add a client. If it is known already, nothing changes: it keeps its first camera."""
+    def join(self, sid: str, camera: str, *, predicts: bool = False) -> None:
+        """Add a client. If it is known already, nothing changes: it keeps its first camera.
+
+        `predicts`: a frame of it that is skipped gets a predicted answer, if there is one.
+        """
         if sid in self._clients:
             return
-        self._clients[sid] = ClientOutbox(camera)
+        self._clients[sid] = ClientOutbox(camera, predicts=predicts)
         self._of_camera.setdefault(camera, set()).add(sid)
 
     def leave(self, sid: str) -> str | None:
@@ -154,15 +167,34 @@ class Publisher:
         """Send the outcome of a frame to its sender, and results to the subscribers of its camera."""
         if is_own_camera(frame.camera):
             return  # it has no client
+        if not isinstance(outcome, Detected):
+            self.refuse(frame.sender, frame.frame_id, outcome, frame.received_s, frame.captured_at)
+            return
         event, payload = payloads.of_outcome(frame, outcome)
         self.post(frame.sender, event, payload)
-        if not isinstance(outcome, Detected):
-            return
         if self._keeps_picture(frame.camera, frame):
             self._pictures.put(frame.camera, frame)
         self._to_subscribers(frame, event, payload)
         if self.elsewhere is not None:
             self.elsewhere(frame.camera, payload)
+
+    def refuse(
+        self,
+        sid: str,
+        frame_id: FrameId | None,
+        outcome: Failed | Skipped,
+        at_s: float,
+        captured_at: float | None = None,
+    ) -> None:
+        """Send the sender of a frame that has no result the reason, or what is predicted instead."""
+        client = self._clients.get(sid)
+        if client is not None and client.predicts and isinstance(outcome, Skipped) and frame_id is not None:
+            answer = self._predict(client.camera, at_s)
+            if answer is not None:
+                predicted = payloads.of_predicted(client.camera, frame_id, captured_at, answer, outcome)
+                self.post(sid, "detection_results", predicted)
+                return
+        self.post(sid, *payloads.of_refusal(frame_id, outcome))
 
     def is_watched(self, camera: str) -> bool:
         """Whether a client is subscribed to this camera."""
@@ -232,7 +264,7 @@ class Publisher:
         client = self._clients.get(sid)
         if client is None:
             return
-        queue = client.skips if event == "frame_skipped" else client.outbox
+        queue = client.skips if event == "frame_skipped" or "predicted" in payload else client.outbox
         if len(queue) == IN_OUTBOX:
             self.dropped += 1
         queue.append((event, payload))

@@ -28,7 +28,7 @@ from appliance.web import payloads
 from appliance.web.arrivals import TRY_AGAIN_S, Arrival, Arrivals, default_name
 from appliance.web.authenticator import text_of
 from appliance.web.connections import Connections
-from appliance.web.frame_parser import FrameParser, frame_id_of
+from appliance.web.frame_parser import FrameParser, captured_at_of, frame_id_of
 from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payload_types import ConnectedPayload, SubscribeReceiptPayload
@@ -108,7 +108,7 @@ class SocketEvents:
         name, address = text_of(auth, "name"), self._arrivals.address_of(request)
         try:
             arrival = self._arrivals.admit(sid, request, auth)
-            self._join(sid, arrival, wants_classes=isinstance(auth, Mapping) and auth.get("classes") is True)
+            self._join(sid, arrival, auth if isinstance(auth, Mapping) else {})
             self._refusals.accepted(address, name)
             for former in arrival.replaces:
                 why = f"another connection took over the name '{arrival.camera}'"
@@ -126,10 +126,10 @@ class SocketEvents:
             why = "internal error while connecting; see the device's log"
             raise refusal(_INTERNAL.code, why, TRY_AGAIN_S) from None
 
-    def _join(self, sid: str, arrival: Arrival, *, wants_classes: bool) -> None:
+    def _join(self, sid: str, arrival: Arrival, auth: Mapping[str, Any]) -> None:
         """Register an admitted client and send it `connected`."""
         camera = arrival.camera
-        self._publisher.join(sid, camera)
+        self._publisher.join(sid, camera, predicts=auth.get("predict") is True)
         # A client without a name may be a viewer; it becomes a camera with its first frame.
         limits = self._pace.join(camera) if arrival.named else self._pace.preview()
         info = self._detector.network.info if self._detector.network else None
@@ -141,7 +141,7 @@ class SocketEvents:
             "model": info.name if info else None,
             "version": __version__,
         }
-        if wants_classes:
+        if auth.get("classes") is True:
             connected["classes"] = list(info.classes) if info else None
         self._publisher.post(sid, "connected", connected)
         log.info("%s connected", _described(sid, camera), extra={"camera": camera})
@@ -189,8 +189,9 @@ class SocketEvents:
                 self._publisher.show(frame, self._pace.limits.reason)
 
     def _refuse(self, sid: str, camera: str, payload: Any, number: int, refusal: Failed | Skipped) -> AnyPayload:
-        frame_id = frame_id_of(payload)
-        self._publisher.post(sid, *payloads.of_refusal(number if frame_id is None else frame_id, refusal))
+        frame_id, at_s = frame_id_of(payload), self._parser.clock()
+        frame_id = number if frame_id is None else frame_id
+        self._publisher.refuse(sid, frame_id, refusal, at_s, captured_at_of(payload))
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
     async def unknown(self, sid: str, name: str, *_: Any) -> AnyPayload:

@@ -102,6 +102,58 @@ def test_tracks_are_bounded_for_a_camera_and_for_all() -> None:
     assert see(cameras[-1], 0.0, person(100)) != [None]
 
 
+def predicted(camera: CameraTracks, at_s: float) -> tuple[Detection, ...] | None:
+    answer = camera.predicted(at_s)
+    return None if answer is None else answer.detections
+
+
+def test_a_walker_is_predicted_where_it_goes_and_a_parked_car_where_it_stands() -> None:
+    camera = tracks().camera()
+    for step in range(20):
+        see(camera, step / 5, person(100 + 20.0 * step), person(900, name="car"))
+    walker, car = predicted(camera, 19 / 5 + 0.4) or ()
+    assert walker.box_px.x1 == pytest.approx(520, abs=3)
+    assert car.box_px == person(900, name="car").box_px
+    assert walker.track is not None
+    assert walker.track.track_id == 1
+
+
+def test_nothing_is_predicted_beyond_its_time() -> None:
+    camera = tracks().camera()
+    assert predicted(camera, 0.0) is None
+    for step in range(3):
+        see(camera, float(step), person(100))
+    assert predicted(camera, 2.9)
+    assert predicted(camera, 3.1) is None
+
+
+def test_what_one_answer_alone_or_not_the_last_one_showed_is_not_predicted() -> None:
+    camera = tracks().camera()
+    see(camera, 0.0, person(100))
+    assert predicted(camera, 0.1) == ()
+    see(camera, 0.2, person(100), person(600))
+    see(camera, 0.4, person(100))
+    assert [one.box_px.x1 for one in predicted(camera, 0.5) or ()] == [100]
+
+
+def test_an_object_that_has_left_the_picture_is_not_predicted() -> None:
+    camera = tracks().camera()
+    for step in range(4):
+        see(camera, step / 4, person(1000 + 60.0 * step))
+    assert predicted(camera, 1.5) == ()
+
+
+@given(st.floats(-100, 100), st.floats(-3000, 3000), st.floats(0, 2))
+def test_a_predicted_box_is_within_the_picture(x: float, speed: float, later_s: float) -> None:
+    camera = tracks().camera()
+    for step in range(3):
+        see(camera, step / 10, person(600 + x + speed * step / 10))
+    before = len(camera)
+    for one in predicted(camera, 0.2 + later_s) or ():
+        assert 0 <= one.box_px.x1 < one.box_px.x2 <= SIZE.width
+    assert len(camera) == before
+
+
 @given(
     st.lists(
         st.tuples(st.floats(-1, 3), st.lists(st.tuples(st.floats(0, 1200), st.floats(0, 600)), max_size=8)), max_size=30

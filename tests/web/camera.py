@@ -74,10 +74,14 @@ class Camera:
 
 @asynccontextmanager
 async def camera(
-    url: str, name: str | None = None, token: str | None = None, transports: Sequence[str] = ("websocket",)
+    url: str,
+    name: str | None = None,
+    token: str | None = None,
+    transports: Sequence[str] = ("websocket",),
+    **more: object,
 ) -> AsyncIterator[Camera]:
-    """A connected camera; raises socketio's ConnectionError if it is refused."""
-    auth = {key: value for key, value in (("name", name), ("token", token)) if value is not None}
+    """A connected camera; raises socketio's ConnectionError if it is refused. `more`: further fields of `auth`."""
+    auth = {key: value for key, value in (("name", name), ("token", token), *more.items()) if value is not None}
     opened = Camera()
     try:
         await opened.client.connect(url, auth=auth or None, transports=list(transports), wait_timeout=20)

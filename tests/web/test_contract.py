@@ -39,6 +39,28 @@ async def test_a_client_without_a_name_is_named_after_its_session_id(serve: Serv
         assert (await nameless.first("connected"))["camera"] in (nameless.sid, f"c{nameless.sid}")
 
 
+async def test_a_frame_that_comes_too_early_is_predicted_where_that_was_asked_for(serve: Serve) -> None:
+    async with (
+        serve(flow__tracks="true", flow__min_interval_s="0.3", flow__burst="1") as running,
+        camera(running.url, "gate", predict=True) as gate,
+        camera(running.url, "viewer") as viewer,
+    ):
+        await viewer.call("subscribe", {"cameras": ["gate"]})
+        found: dict[str, Any] = {}
+        for number in range(200):
+            ack = await gate.push({"image": picture(number), "frame_id": number, "captured_at": number})
+            event, found = await gate.answer(number)
+            if event == "detection_results" and found.get("predicted") and found["detections"]:
+                break
+        assert (ack["status"], ack["reason"]) == ("skipped", "rate_limited")
+        assert found["reason"] == "rate_limited"
+        assert found["retry_after"] == ack["retry_after"]
+        assert found["captured_at"] == number
+        assert all("track_id" in one for one in found["detections"])
+        assert gate.count() == number + 1
+        assert not viewer.answers(number)
+
+
 @pytest.mark.parametrize("first", ["_", "-", "a"])
 async def test_an_unnamed_camera_is_answered_with_any_session_id(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, first: str

@@ -13,7 +13,7 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Timing
+from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Skipped, SkipReason, Timing
 from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
 from tests.flow.frames import frame
 
@@ -332,3 +332,42 @@ async def test_a_client_may_want_the_results_of_this_device_only() -> None:
     assert [one["camera"] for one in transport.to("page")] == ["yard"]
     publisher.leave("wall")
     assert publisher.subscribed() == frozenset()
+
+
+async def test_a_skipped_frame_is_predicted_for_the_sender_that_asked_and_for_nobody_else() -> None:
+    transport = Transport()
+    publisher = Publisher(
+        emit=transport.emit, backlog=transport.backlog, predict=lambda camera, at_s: FOUND if camera != "new" else None
+    )
+    elsewhere: list[str] = []
+    publisher.elsewhere = lambda camera, payload: elsewhere.append(camera)
+    for sid in ("gate", "new"):
+        publisher.join(sid, sid, predicts=True)
+    for sid in ("yard", "viewer"):
+        publisher.join(sid, sid)
+    publisher.subscribe("viewer", [EVERY])
+    async with working(publisher):
+        for sid in ("gate", "new", "yard"):
+            publisher.publish(replace(of(sid), captured_at=7.0), Skipped(SkipReason.SUPERSEDED, 0.5))
+        publisher.publish(of("gate"), Failed("image_corrupt", "damaged"))
+        await until_sent(transport, 4)
+    (predicted,) = transport.to("gate")
+    assert predicted["predicted"] is True
+    assert (predicted["camera"], predicted["captured_at"]) == ("gate", 7.0)
+    assert (predicted["reason"], predicted["retry_after"]) == ("superseded", 0.5)
+    assert len(transport.to("gate", "detection_error")) == 1
+    assert len(transport.to("new", "frame_skipped")) == len(transport.to("yard", "frame_skipped")) == 1
+    assert not transport.to("viewer")
+    assert not elsewhere
+
+
+async def test_predicted_answers_never_push_results_out_of_the_outbox() -> None:
+    transport = Transport()
+    publisher = Publisher(emit=transport.emit, backlog=transport.backlog, predict=lambda camera, at_s: FOUND)
+    publisher.join("gate", "gate", predicts=True)
+    publisher.publish(replace(of("gate"), frame_id="found"), FOUND)
+    for _ in range(100):
+        publisher.publish(of("gate"), Skipped(SkipReason.RATE_LIMITED, 0.5))
+    async with working(publisher):
+        await until_sent(transport, 2)
+    assert transport.to("gate")[0]["frame_id"] == "found"
