@@ -25,6 +25,7 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
+from appliance import files
 from appliance.update.offer import FileList, ListedFile, Offer, Platform, read_list
 from appliance.update.places import UpdateError
 
@@ -247,4 +248,5 @@ def _expiry(role: str, signed_at: datetime.datetime) -> datetime.datetime:
 
 def _write(path: Path, metadata: Metadata, signer: Signer) -> None:  # type: ignore[type-arg]
     metadata.sign(signer)
-    path.write_bytes(json.dumps(metadata.to_dict(), indent=1, sort_keys=True).encode() + b"\n")
+    # As a whole, in place of the former file: devices may be reading, and copies may be hard links.
+    files.write(path, json.dumps(metadata.to_dict(), indent=1, sort_keys=True).encode() + b"\n", 0o644)

@@ -90,10 +90,13 @@ def test_a_cut_after_a_step(device: _Device, measured: Measured, step: str) -> N
     version, done = _STEPS[step]
     root = device.card.root
 
-    def wait() -> None:
-        deadline_s = time.monotonic() + _WITHIN_S
+    def wait(on: BlankDevice) -> None:
+        deadline_s, looked_s = time.monotonic() + _WITHIN_S, 0.0
         while not _holds(done, root, version):
             assert time.monotonic() < deadline_s, f"never: {step}"
+            if time.monotonic() > looked_s + 5:
+                looked_s = time.monotonic()
+                assert not on.is_in_state("updating.service", "failed"), on.journal("updating.service")
             time.sleep(0.002)
 
     measured(_cut(device, version, wait))
@@ -103,7 +106,7 @@ def test_a_cut_after_a_step(device: _Device, measured: Measured, step: str) -> N
 def test_a_cut_at_a_random_moment(device: _Device, measured: Measured, number: int) -> None:
     moment_s = random.Random(f"{_SEED} {number}").uniform(0.5, 100)
     version = _BAD if number % 4 == 3 else _GOOD
-    outcome = _cut(device, version, lambda: time.sleep(moment_s))
+    outcome = _cut(device, version, lambda _: time.sleep(moment_s))
     what = "one that crashes" if version == _BAD else "a good one"
     measured(f"{moment_s:.0f} s after the command to install {what}: {outcome}")
 
@@ -115,13 +118,13 @@ def _holds(done: Callable[[Path, str], object], root: Path, version: str) -> boo
         return False
 
 
-def _cut(device: _Device, version: str, wait: Callable[[], None]) -> str:
+def _cut(device: _Device, version: str, wait: Callable[[BlankDevice], None]) -> str:
     """Update to a version, wait, cut the power, and check what runs afterwards; returns it."""
     card, options = device.card, device.offers.options
     with switched_on(card.root, options) as on:
         before = _prepare(on)
         on.run("systemd-run", "--no-block", "--unit=updating", _APPLIANCE, "update", "install", device.sources[version])
-        wait()
+        wait(on)
         card.cut()
     card.plug_in()
     with switched_on(card.root, options) as on:
