@@ -116,8 +116,7 @@ deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd6
 	  $(if $(VERSION),--version $(VERSION)) $(if $(MAINTAINER),--maintainer "$(MAINTAINER)")
 
 image: .venv/.installed .cache/tools/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY= FIRMWARE="PACKAGE..." or none)
-	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle \
-	  --also $(notdir $(patsubst %/manifest.json,%,$(wildcard models/yolo11n-int8/manifest.json))) >/dev/null
+	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle >/dev/null
 	@$(BIN)/python provisioning/image/build.py --bundle $$(ls -t .cache/image/bundle/*.tar | head -1) \
 	  $(if $(BOARD),--board $(BOARD)) $(if $(FIRMWARE),--firmware $(filter-out none,$(FIRMWARE))) $(if $(KEYRING),--keyring $(KEYRING)) \
 	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE)) $(if $(KEY),--key $(KEY)) $(if $(SSH_KEY),--ssh-key $(SSH_KEY))

@@ -21,7 +21,6 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -66,17 +65,15 @@ def main() -> int:
     parser.add_argument("--arch", choices=MACHINES, default=here)
     parser.add_argument("--python", choices=("3.10", "3.11", "3.12", "3.13"), default=HERE)
     parser.add_argument("--model", default="yolo11n", help="a folder under models/ (default: %(default)s)")
-    parser.add_argument("--also", nargs="*", default=[], metavar="MODEL", help="more models, not used at first")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bundle")
     options = parser.parse_args()
-    models = [ROOT / "models" / name for name in (options.model, *options.also)]
-    for model in models:
-        if not (model / "manifest.json").exists():
-            print(f"bundle: model not found: {model}. Download the default model with: make model", file=sys.stderr)
-            return 1
+    model = ROOT / "models" / options.model
+    if not (model / "manifest.json").exists():
+        print(f"bundle: model not found: {model}. Download the default model with: make model", file=sys.stderr)
+        return 1
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = build(Path(folder), options.arch, options.python, models, options.out)
+            path = build(Path(folder), options.arch, options.python, model, options.out)
     except ModelError as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
@@ -85,7 +82,7 @@ def main() -> int:
     return 0
 
 
-def build(work: Path, arch: str, python: str, models: Sequence[Path], out: Path) -> Path:
+def build(work: Path, arch: str, python: str, model: Path, out: Path) -> Path:
     """Write the bundle to the folder `out` and return its path."""
     wheels = work / "wheels"
     wheels.mkdir()
@@ -104,9 +101,8 @@ def build(work: Path, arch: str, python: str, models: Sequence[Path], out: Path)
         raise ModelError(f"not the files of {LOCK.name}: {', '.join(wrong)}", "model_corrupt")
     journal(wheels, arch, python)
     write_requirements(wheels, work)
-    for number, model in enumerate(models):
-        put_model(model, work / "models", onnx=arch == "arm64" and number == 0)
-    put_int8(models[0], work / "models")
+    put_model(model, work / "models", onnx=arch == "arm64")
+    put_int8(model, work / "models")
     for part in ("systemd", "provisioning"):
         shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__", *NOT_ON_DEVICES))
     (work / "BUNDLE").write_text(f"version={version}\narchitecture={MACHINES[arch]}\npython={python}\n")
