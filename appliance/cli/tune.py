@@ -32,7 +32,8 @@ def add(commands: Any) -> None:
     add_settings(tune)
     tune.add_argument(
         "--pictures", type=Path, metavar="FOLDER",
-        help="pictures of this site's cameras: makes an INT8 version of the model, and compares on them",
+        help="pictures of this site's cameras: makes an INT8 version of the model, and compares on them (default: the "
+        "frames that the service has kept, see model.calibration_frames)",
     )  # fmt: skip
     tune.add_argument("--undo", action="store_true", help="go back to the model that was in use before")
 
@@ -48,8 +49,9 @@ def _tune(arguments: argparse.Namespace) -> int:
 
     service = running_service()
     subject = acts.subject_of(configured)
+    pictures = arguments.pictures or acts.kept_frames(configured)
     benches_s = (2 + len(subject.others)) * 2 * acts.SECONDS
-    progress = Progress(sys.stderr, benches_s + (acts.QUANTIZE_S if arguments.pictures else 0.0))
+    progress = Progress(sys.stderr, benches_s + (acts.QUANTIZE_S if pictures else 0.0))
     try:
         if arguments.undo:
             print(f"{acts.undo(configured, service, progress)} is in use again")
@@ -57,7 +59,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         choice = run.tune(
             subject,
             acts.journal_of(configured, subject),
-            acts.acts_of(configured, subject, service, arguments.pictures, progress),
+            acts.acts_of(configured, subject, service, pictures, progress),
         )
     finally:
         progress.clear()

@@ -54,6 +54,8 @@ def _erase(paths: list[Path]) -> int:
     for path in paths:
         try:
             if path.is_dir() and not path.is_symlink():
+                for inner in path.rglob("*"):
+                    _overwrite(inner)
                 shutil.rmtree(path)
             else:
                 _overwrite(path)

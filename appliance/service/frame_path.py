@@ -6,6 +6,7 @@ from appliance.device.profile import DeviceProfile
 from appliance.errors import ModelError
 from appliance.events.feed import EventFeed
 from appliance.flow.activation import Activation
+from appliance.flow.calibration_frames import FOLDER, CalibrationFrames
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference
@@ -54,6 +55,7 @@ def build_frame_path(
         detail=from_settings.useful_detail(settings),
     )
     loading.learn_first_cost(settings, loaded.network, known, pace)
+    frames = _calibration_frames(given, admission)
     return FramePath(
         admission=admission,
         book=book,
@@ -63,13 +65,28 @@ def build_frame_path(
         publisher=publisher,
         feed=feed,
         pace=pace,
-        detector=_detector(given, loaded, admission, book, pace, _publish_to(publisher, feed)),
+        detector=_detector(given, loaded, admission, book, pace, _publish_to(publisher, feed, frames)),
+        calibration_frames=frames,
     )
 
 
-def _publish_to(publisher: Publisher, feed: EventFeed) -> Publish:
+def _calibration_frames(given: Given, admission: Admission) -> CalibrationFrames:
+    settings = given.settings
+    return CalibrationFrames(
+        from_settings.state_dir(settings) / FOLDER,
+        most=settings.model.calibration_frames,
+        max_bytes=settings.model.calibration_max_bytes,
+        max_side=settings.flow.max_side,
+        decoder=given.decoder,
+        admission=admission,
+        clock=given.clock,
+    )
+
+
+def _publish_to(publisher: Publisher, feed: EventFeed, frames: CalibrationFrames) -> Publish:
     def publish(frame: Frame, outcome: Outcome) -> None:
         publisher.publish(frame, outcome)
+        frames.note(frame, outcome)
         feed.note(frame, outcome)  # afterwards: the result does not wait for events
 
     return publish

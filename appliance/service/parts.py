@@ -15,6 +15,7 @@ from appliance.device.state import StateFolder
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.events.feed import EventFeed
 from appliance.flow.activation import Activation
+from appliance.flow.calibration_frames import CalibrationFrames
 from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Network
@@ -87,6 +88,7 @@ class FramePath:
     feed: EventFeed
     pace: Pace
     detector: Detector
+    calibration_frames: CalibrationFrames
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ async def _run(
             *parts.site.tasks(),
             ("entrance", parts.entrance.run),
             ("updates", parts.news.run),
+            ("calibration frames", path.calibration_frames.run),
             ("reload", lambda: parts.reloads.run(given.reload, pulse, parts.changes.working)),
         ):
             group.start_soon(parts.spare.keep, name, part, name=name)

@@ -174,6 +174,15 @@ def test_links_are_neither_saved_nor_followed(old: Device, new: Device, tmp_path
     assert os.listdir(secret) == ["shadow"]
 
 
+def test_pictures_for_calibration_stay_on_the_device(tmp_path: Path) -> None:
+    frames = tmp_path / "state/calibration-frames"
+    frames.mkdir(parents=True)
+    (frames / "0000.jpg").write_text("a picture")
+    (tmp_path / "state/roster.json").write_text("{}")
+    found = places.content(places.Places(None, tmp_path / "state", tmp_path / "models"), "yolo11n")
+    assert [name for name, _ in found] == ["state/roster.json"]
+
+
 def test_each_part_of_an_installed_device_has_its_place(tmp_path: Path) -> None:
     device = places.Places(*(tmp_path / name for name in ("etc", "state", "models", "agents", "update")))
     for name in ("etc/appliance.toml", "state/a", "agents/gate/b", "update/root.json"):

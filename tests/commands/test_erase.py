@@ -13,7 +13,8 @@ from appliance.device import state
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
     (tmp_path / "state/tls").mkdir(parents=True)
-    for name in ("state/tls/key.pem", "state/history", "models/.compiled/a.blob", "models/a/model.bin",
+    for name in ("state/tls/key.pem", "state/history", "state/calibration-frames/0.jpg",
+                 "models/.compiled/a.blob", "models/a/model.bin",
                  "seen/00000001_20261128T120000_person.jpg", "seen/holiday.jpg"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("secret")

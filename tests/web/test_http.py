@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -279,6 +280,20 @@ async def test_keep_pictures_keeps_the_latest_picture_without_subscribers(serve:
                     if answer.status == 404:
                         assert "server.keep_pictures" in (await answer.json())["error"]
                         break
+
+
+async def test_frames_for_calibration_are_kept_only_if_the_settings_say_so(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "state/calibration-frames"
+    for most in ("0", "5"):
+        flags = {"state.dir": str(tmp_path / "state"), "model.calibration_frames": most}
+        async with serve(**flags) as running, camera(running.url, "gate") as gate:
+            await gate.push({"image": picture(1), "frame_id": 1})
+            await gate.answer(1)
+            if most == "5":
+                with anyio.fail_after(10):
+                    while not (folder / "0000.jpg").exists():
+                        await anyio.sleep(0.01)
+        assert folder.exists() == (most == "5")
 
 
 async def test_the_latest_picture_requires_the_viewer_token(serve: Serve) -> None:

@@ -3,6 +3,7 @@
 Rules of this file:
 - Links are never followed: the state folder belongs to the service, which may have been taken over.
 - What describes this board, or can be made again, is left out: measurements, compiled networks, locks.
+- Pictures stay on the device.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from appliance.device import state
+from appliance.flow import calibration_frames
 from appliance.models import active
 from appliance.models.names import is_plain
 from appliance.service.from_settings import state_dir
@@ -26,7 +28,7 @@ MODELS = Path("/opt/appliance/models")
 UPDATE = Path("/etc/appliance-update")
 
 SETTINGS_FILE = "appliance.toml"
-_LEFT_OUT = frozenset({state.LOCK, "starts.json", "erase-requested"})
+_LEFT_OUT = frozenset({state.LOCK, "starts.json", "erase-requested", calibration_frames.FOLDER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def target(places: Places, name: str) -> Path | None:
 
 def _below(part: str, folder: Path, start: Path | None = None) -> Iterator[tuple[str, Path]]:
     for where, folders, names in os.walk(start or folder):
-        folders[:] = sorted(one for one in folders if not one.startswith(".") and not Path(where, one).is_symlink())
+        kept = (one for one in folders if one not in _LEFT_OUT and not one.startswith("."))
+        folders[:] = sorted(one for one in kept if not Path(where, one).is_symlink())
         for name in sorted(names):
             path = Path(where, name)
             if name in _LEFT_OUT or name.startswith(".") or not stat.S_ISREG(path.lstat().st_mode):

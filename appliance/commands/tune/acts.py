@@ -8,7 +8,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from appliance.commands import installed
 from appliance.commands.activate import ModelSwitch
+from appliance.commands.backup import places
 from appliance.commands.bench.measure import measure_one
 from appliance.commands.bench.plan import Plan
 from appliance.commands.bench.progress import Progress
@@ -21,13 +23,15 @@ from appliance.device import profile
 from appliance.device.sensors.machine import MachineSensors
 from appliance.engines import registry
 from appliance.errors import ApplianceError, ModelError
+from appliance.flow import calibration_frames
 from appliance.models import active
 from appliance.models import bundle as bundles
-from appliance.service import loading
+from appliance.service import from_settings, loading
 from appliance.settings.schema import Settings
 from appliance.values import Detected, Detection
 from appliance.vision import picture_files
 from appliance.vision.likeness import likeness
+from appliance.workshop.quantize import calibration
 from appliance.workshop.quantize.quantize import quantize
 
 SECONDS = 5.0
@@ -48,6 +52,13 @@ def subject_of(settings: Settings) -> TuneSubject:
     return TuneSubject(model, f"{model}-int8", in_use, settings.engine.kind, others)
 
 
+def kept_frames(settings: Settings) -> Path | None:
+    """The folder of the frames that the service has kept for this; None: there are too few."""
+    state = places.of_device().state if installed.is_device() else from_settings.state_dir(settings)
+    folder = state / calibration_frames.FOLDER
+    return folder if len(picture_files.find(folder)) >= calibration.LEAST else None
+
+
 def journal_of(settings: Settings, subject: TuneSubject) -> Journal:
     """The journal of this machine, model and engine."""
     title = f"{subject.model} on {subject.engine}, {profile.machine_name()}"
@@ -65,7 +76,11 @@ def acts_of(
         if (models / subject.int8).is_dir():
             return f"{subject.int8} was there already"
         if pictures is None:
-            raise ModelError("pass pictures of this site's cameras: --pictures FOLDER", "calibration_pictures")
+            raise ModelError(
+                "pass pictures of this site's cameras (--pictures FOLDER), or let the service keep some "
+                "(model.calibration_frames)",
+                "calibration_pictures",
+            )
         quantize(settings, subject.model, pictures=pictures, labels=None, out=subject.int8, max_drop=_MAX_DROP,
                  most=_MOST_PICTURES, report=progress.line, least_gain=LEAST_GAIN)  # fmt: skip
         return f"made {subject.int8}"

@@ -24,3 +24,20 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = 0.7
     max_detections: Annotated[int, Meta(ge=1, le=3000, description="Maximum number of detections per frame.")] = 300
+    calibration_frames: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=300,
+            description="Frames of the cameras to keep for `appliance tune`, one every ten minutes, with masks painted "
+            "over. 0: none, since they are pictures of the site. 200 show day and night.",
+        ),
+    ] = 0
+    calibration_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_000_000,
+            le=500_000_000,
+            description="Maximum size of these frames together, bytes. One at 640 px takes about 80 kB.",
+        ),
+    ] = 50_000_000

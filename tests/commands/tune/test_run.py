@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.bench.progress import Progress
-from appliance.commands.tune.acts import wait_until_quiet
+from appliance.commands.tune.acts import kept_frames, wait_until_quiet
 from appliance.commands.tune.journal import FILE, Journal
 from appliance.commands.tune.run import Acts, Measured, TuneSubject, tune
 from appliance.errors import ApplianceError, EngineError, ModelError
+from appliance.settings import loader
+from tests.workshop.fakes import make_pictures
 
 SUBJECT = TuneSubject("yard", "yard-int8", "yard", "openvino", ("mnn", "tensorrt"))
 COSTS = {("openvino", "yard"): 20.0, ("openvino", "yard-int8"): 12.0, ("mnn", "yard"): 9.0}
@@ -150,3 +152,11 @@ def test_it_waits_until_the_device_is_quiet_and_says_why() -> None:
 def test_it_does_not_wait_for_ever() -> None:
     with pytest.raises(ApplianceError, match="not quiet for an hour"):
         wait_until_quiet(lambda: "1 camera sending", Progress(io.StringIO(), 1), lambda _: None)
+
+
+def test_the_frames_that_the_service_has_kept_are_used_when_there_are_enough(tmp_path: Path) -> None:
+    settings = loader.load(flags={"state.dir": str(tmp_path)})
+    make_pictures(tmp_path / "calibration-frames", 7)
+    assert kept_frames(settings) is None
+    make_pictures(tmp_path / "calibration-frames", 8)
+    assert kept_frames(settings) == tmp_path / "calibration-frames"
