@@ -139,8 +139,7 @@ class Port:
             connection.close()
             return _REFUSED
         connection.setblocking(False)
-        peer = self._limiter.peers.get(address)
-        wait_s = peer.connect() if peer is not None else 0.0
+        wait_s = self._limiter.peers.connect(address)
         pending = Pending(connection, address, self._limiter, self._charge, self._start, self._pending.discard)
         self._pending.add(pending)
         pending.start(wait_s)

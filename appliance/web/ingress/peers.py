@@ -24,9 +24,12 @@ _WORK_AT_ONCE, _WORK_PER_S = 8000, 4000.0
 """200 HTTP requests a second, or 500 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
 _VIOLATION = 20
 """New connections that a connection counts for if it is closed for exceeding a limit."""
+_TURNS_AT_ONCE, _TURNS_PER_S = 40, 40.0
+"""New connections of all addresses together that are read at once: hundreds in the same instant delay every frame."""
+_LONGEST_TURN_S = 3.0
 _REFUSALS_AT_ONCE, _REFUSALS_PER_S = 60, 10.0
 """Refused Socket.IO clients of all addresses together; each has cost milliseconds of the event loop by then."""
-_REFUSAL = 250
+_REFUSAL = 400
 """New connections that one refused beyond that counts for: its address may connect again after seconds."""
 _MAX_REMEMBERED = 4096
 """Addresses without an open connection that are remembered."""
@@ -56,10 +59,15 @@ class Peer:
         """Count a new connection; returns the seconds to wait before its data is read."""
         return self._connections.take()
 
-    def penalize(self, connections: int = _VIOLATION) -> None:
+    def penalize(self) -> None:
         """Count a connection that was closed for exceeding a limit. The wait stays within seconds."""
         if self.may_connect:
-            self._connections.take(connections)
+            self._connections.take(_VIOLATION)
+
+    def hold_up(self) -> None:
+        """Make the next connection wait for seconds, unless it has to anyway."""
+        if not self._connections.wait_s:
+            self._connections.take(_REFUSAL)
 
 
 class Peers:
@@ -68,6 +76,7 @@ class Peers:
     def __init__(self, clock: Clock, max_per_address: int = _USUAL_CONNECTIONS) -> None:
         self._clock, self._scale = clock, max(1.0, max_per_address / _USUAL_CONNECTIONS)
         self._known: dict[str, Peer] = {}
+        self._turns = TokenBucket(_TURNS_AT_ONCE, _TURNS_PER_S, clock)
         self._refusals = TokenBucket(_REFUSALS_AT_ONCE, _REFUSALS_PER_S, clock)
 
     def __len__(self) -> int:
@@ -82,11 +91,19 @@ class Peers:
             peer = self._known[address] = Peer(self._clock, self._scale)
         return peer
 
+    def connect(self, address: str) -> float:
+        """Count a new connection; returns the seconds to wait before its data is read."""
+        peer = self.get(address)
+        if peer is None:
+            return 0.0
+        turn_s = self._turns.take() if self._turns.wait_s < _LONGEST_TURN_S else _LONGEST_TURN_S
+        return max(peer.connect(), turn_s)
+
     def refused(self, address: str) -> None:
         """Count a client that was not let in. While there are too many, their addresses are slowed down."""
         peer = self.get(address)
         if peer is not None and not self._refusals.take_if_any():
-            peer.penalize(_REFUSAL)
+            peer.hold_up()
 
     def forget_idle(self) -> None:
         """Forget addresses whose buckets have refilled, and the oldest closed ones beyond the maximum."""

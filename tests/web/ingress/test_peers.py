@@ -42,6 +42,18 @@ def test_all_cameras_behind_one_router_connect_at_once_and_a_flood_waits_and_is_
     assert peer.connect() == 0
 
 
+def test_a_crowd_from_many_addresses_takes_turns_and_nobody_waits_long() -> None:
+    clock = Clock()
+    peers = Peers(clock)
+    waits = [peers.connect(f"10.0.0.{number % 250}") for number in range(500)]
+    assert waits[:40] == [0.0] * 40
+    assert waits == sorted(waits)
+    assert max(waits) == 3.0
+    assert peers.connect("127.0.0.1") == 0.0
+    clock.now = 5
+    assert peers.connect("10.0.0.1") == 0.0
+
+
 def test_a_proxy_elsewhere_gets_higher_limits_with_its_connections() -> None:
     peer = Peers(Clock(), max_per_address=5000).get("10.0.0.1")
     assert peer is not None
@@ -71,10 +83,10 @@ def test_refused_clients_slow_their_address_down_only_while_there_are_too_many_o
     assert few.connect() == 0, "a site whose cameras wait for approval"
     for _ in range(100):
         peers.refused("10.0.0.2")
-    assert not many.may_connect
     assert few.connect() == 0
+    assert 3 < many.connect() < 5
     clock.now = 6
-    assert many.may_connect
+    assert many.connect() == 0
     peers.refused("127.0.0.1")  # has no limits
 
 
