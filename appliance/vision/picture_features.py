@@ -59,13 +59,14 @@ def measure(pixels: NDArray[np.uint8]) -> PictureFeatures:
     strips = np.asarray(cv2.resize(half, (WIDE, half.shape[0]), interpolation=cv2.INTER_AREA), np.int16)
     thumb = np.asarray(cv2.resize(strips.astype(np.float32), (WIDE, HIGH), interpolation=cv2.INTER_AREA), np.float32)
     edges = _edges(thumb)
+    mean, deviation = cv2.meanStdDev(thumb)
     return PictureFeatures(
         edges=edges,
-        mean=float(thumb.mean()),
+        mean=float(mean[0, 0]),
         bright=float(np.partition(thumb.ravel(), -thumb.size // 50)[-thumb.size // 50]),
-        contrast=float(thumb.std()),
+        contrast=float(deviation[0, 0]),
         white=float(np.count_nonzero(thumb >= _WHITE)) / thumb.size,
-        energy=float(edges.mean()),
+        energy=float(cv2.mean(edges)[0]),
         detail=_detail(half, thumb),
         rows=_rows(strips),
         lost=_lost(strips),
@@ -106,8 +107,8 @@ def _detail(half: NDArray[np.uint8], thumb: Grid) -> float:
     The measure follows the contrast, so that dusk and fog change it little, and stays above the sensor's noise.
     """
     rows = half[::3]
-    steps = np.bincount(cv2.absdiff(rows[:, 1:], rows[:, :-1]).ravel(), minlength=256)
-    total = int(steps.sum())
+    steps = cv2.calcHist([cv2.absdiff(rows[:, 1:], rows[:, :-1])], [0], None, [256], [0, 256]).ravel()
+    total = rows.shape[0] * (rows.shape[1] - 1)
     median = int(np.searchsorted(np.cumsum(steps), total / 2))
     coarse = np.abs(thumb[:, 1:] - thumb[:, :-1]).ravel()
     strong = float(np.partition(coarse, -coarse.size // 25)[-coarse.size // 25])
