@@ -15,6 +15,7 @@ from appliance.health.checks import (
     sight,
     site,
     storage,
+    support,
     traffic,
     updates,
 )
@@ -76,6 +77,8 @@ CATALOGUE = (
     Check(control.certificate_expires, severities=(Severity.INFO, Severity.DEGRADED)),
     Check(links.mqtt_disconnected, after_s=30),
     Check(links.webhook_failing, after_s=30),
+    Check(support.support_ended),
+    Check(support.support_unstated, severities=(Severity.INFO,)),
     Check(updates.update_undone),
     Check(updates.update_no_root),
     Check(updates.update_available, severities=(Severity.INFO,)),

@@ -79,6 +79,16 @@ class AccessNotices:
 
 
 @dataclass(frozen=True, slots=True)
+class SupportNotices:
+    """What whoever ships the device has stated about its support."""
+
+    unstated: tuple[str, ...] = ()
+    """Settings that are empty and should not be."""
+    ended: str = ""
+    """The month after which weaknesses are no longer fixed, if it has passed."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteNotices:
     """What an operator should know about the device's part in its site."""
 
@@ -132,6 +142,7 @@ class Notices:
     webhook_problem: str | None = None
     """Which receivers do not accept events, and why."""
     access: AccessNotices = field(default_factory=AccessNotices)
+    support: SupportNotices = SupportNotices()
     update: UpdateNotices = UpdateNotices()
     site: SiteNotices = field(default_factory=SiteNotices)
 

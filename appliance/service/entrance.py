@@ -93,6 +93,11 @@ class Entrance:
         for sid in self.arrivals.void():
             await self._connections.end(sid, "its token was revoked or replaced")
 
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines can reach the service."""
+        return self._exposed
+
     def notices(self) -> AccessNotices:
         """What an operator should know."""
         guessing = self.brake.guessing()

@@ -17,7 +17,7 @@ from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
-from appliance.health.facts import Notices, Thresholds
+from appliance.health.facts import Notices, SupportNotices, Thresholds
 from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
@@ -33,6 +33,7 @@ from appliance.service.reload import Reload
 from appliance.service.site import Site
 from appliance.service.spare import Spare
 from appliance.service.update_news import UpdateNews
+from appliance.settings.schema.server import ServerSettings
 from appliance.vitals import Delivery, Vitals
 
 
@@ -126,9 +127,18 @@ def notices(
         mqtt_problem=links.mqtt_problem,
         webhook_problem=links.webhook_problem,
         access=entrance.notices(),
+        support=support(given.settings.server, time.time()) if entrance.exposed else SupportNotices(),
         update=news.notices(),
         site=site.notices(),
     )
+
+
+def support(server: ServerSettings, now_s: float) -> SupportNotices:
+    """What is missing of the statements on support, and whether it has ended. Months compare as text."""
+    stated = {"server.security_contact": server.security_contact, "server.supported_until": server.supported_until}
+    month = time.strftime("%Y-%m", time.gmtime(now_s))
+    ended = server.supported_until if "" < server.supported_until < month else ""
+    return SupportNotices(tuple(name for name, value in stated.items() if not value), ended)
 
 
 def _uptime() -> float:

@@ -97,7 +97,7 @@ def build_app(
             *page_actions.routes(offered, respond),
             *area_routes.routes(areas.report, respond),
             *metrics.routes(vitals),
-            *security_txt.routes(server.security_contact),
+            *security_txt.routes(server.security_contact, server.supported_until),
             *VisionApi(frames).routes(),
             *detect.routes(frames),
             *Kserve(frames, vitals.ready).routes(),

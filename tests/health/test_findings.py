@@ -22,6 +22,7 @@ from appliance.health.facts import (
     Notices,
     Recent,
     SiteNotices,
+    SupportNotices,
     Thresholds,
     UpdateNotices,
 )
@@ -196,6 +197,12 @@ APPEARS = {
         replace(WELL, notices=Notices(site=SiteNotices(bus_problem="no servers"))), "site_bus_away", "degraded"
     ),
     "drained": (replace(WELL, notices=Notices(site=SiteNotices(True, 3))), "drained", "info"),
+    "support_unstated": (
+        replace(WELL, notices=Notices(support=SupportNotices(("server.supported_until",)))), "support_unstated", "info"
+    ),
+    "support_ended": (
+        replace(WELL, notices=Notices(support=SupportNotices((), "2031-12"))), "support_ended", "degraded"
+    ),
     "no_time_server": (
         replace(WELL, reading=replace(COOL, system=System(clock_synchronised=False))), "clock_not_synchronised", "info"
     ),

@@ -61,6 +61,15 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "https: page or a tel: number. Empty: no such file.",
         ),
     ] = ""
+    supported_until: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^20[2-9][0-9]-(0[1-9]|1[0-2])$",
+            extra={FORM: "empty, or a year and a month such as 2031-12"},
+            description="The last month in which whoever ships this device fixes weaknesses of it: 2031-12. Empty: not "
+            "stated, which is reported, because the law asks for it (CRA, article 13; EN 303 645, 5.3-13).",
+        ),
+    ] = ""
     ping_interval_s: Annotated[
         float, Meta(ge=1, le=300, description="Interval between Socket.IO pings, s. 25 is the Socket.IO default.")
     ] = 25.0
