@@ -71,6 +71,7 @@ class Mover:
         others: Callable[[], Mapping[str, OtherDevice]] = dict,
     ) -> None:
         self._visitors, self._rules, self._clock = visitors, rules, clock
+        self._started_s = clock()
         self._capacity = capacity
         self.others = others
         self.condition: Callable[[], Condition] = lambda: Condition(ready=True)
@@ -102,6 +103,7 @@ class Mover:
             headroom=self.condition().headroom,
             residents=residents,
             capacity=self._capacity(),
+            up_s=now_s - self._started_s,
             leaving=self.leaving,
             draining=self.drained,
             others=self.others(),

@@ -3,7 +3,8 @@
 Rules of this file:
 - A drained device moves everybody, a few a second; one that stops has no time for that and moves all at once.
 - Heat and balance move only cameras that have been here for `settle_s`, so no camera moves more often than that,
-  whatever the devices decide.
+  whatever the devices decide. A device that has just started does not wait so long: after a power cut the first one
+  that is up gets nearly all cameras of the site.
 - A hot device moves a fifth of its cameras, those with the lowest priority first, and then waits for the effect: the
   chip needs a minute to show it. The thresholds at which it begins and ends are far apart.
 - A device that has more than its share gives cameras to those that have less, one at a time, until it is within a
@@ -34,6 +35,9 @@ class MoveRules:
 
     settle_s: float = 900.0
     """A camera stays at least this long before heat or balance moves it."""
+    fresh_s: float = 600.0
+    """Since its start; until then a device waits `fresh_settle_s`."""
+    fresh_settle_s: float = 60.0
     hot_below: float = 0.5
     """Headroom below which a device sheds cameras."""
     cool_above: float = 0.8
@@ -95,6 +99,8 @@ class Situation:
     headroom: float
     residents: Sequence[Resident]
     capacity: float = 1.0
+    up_s: float = math.inf
+    """Since this device started."""
     leaving: bool = False
     draining: bool = False
     others: Mapping[str, OtherDevice] = field(default_factory=dict)
@@ -118,7 +124,8 @@ def decide_moves(state: MoveState, seen: Situation, rules: MoveRules) -> tuple[M
         most = len(everyone) if seen.leaving else rules.per_s
         return MoveState(), tuple(Move(one.name, reason) for one in everyone[:most])
     state = _judge_heat(state, seen, rules)
-    movable = sorted((one for one in seen.residents if one.sends and one.here_s >= rules.settle_s), key=_least_first)
+    settle_s = min(rules.settle_s, rules.fresh_settle_s) if seen.up_s < rules.fresh_s else rules.settle_s
+    movable = sorted((one for one in seen.residents if one.sends and one.here_s >= settle_s), key=_least_first)
     if state.hot:
         return _shed(state, seen, rules, movable)
     return _balance(state, seen, rules, movable)
@@ -126,17 +133,19 @@ def decide_moves(state: MoveState, seen: Situation, rules: MoveRules) -> tuple[M
 
 def fair_share(seen: Situation) -> float:
     """How many of the site's cameras this device should have."""
-    own = seen.headroom * seen.capacity
-    whole = own + sum(one.headroom * one.capacity for one in seen.others.values())
-    return _all_cameras(seen) * own / whole if whole > 0 else float(_sending(seen))
+    density = _density(seen)
+    return density * seen.headroom * seen.capacity if density is not None else float(_sending(seen))
 
 
 def _sending(seen: Situation) -> int:
     return sum(one.sends for one in seen.residents)
 
 
-def _all_cameras(seen: Situation) -> int:
-    return _sending(seen) + sum(one.cameras for one in seen.others.values())
+def _density(seen: Situation) -> float | None:
+    """Cameras of the site for each unit of the capacity that its governors allow; None: they allow none."""
+    whole = seen.headroom * seen.capacity + sum(one.headroom * one.capacity for one in seen.others.values())
+    cameras = _sending(seen) + sum(one.cameras for one in seen.others.values())
+    return cameras / whole if whole > 0 else None
 
 
 def _least_first(one: Resident) -> tuple[int, float]:
@@ -174,7 +183,8 @@ def _balance(
     here, fair = _sending(seen), fair_share(seen)
     begun = state.uneven_s is not None and seen.now_s - state.uneven_s >= rules.confirm_s
     enough = fair + 1 if begun else fair * (1 + rules.slack) + 1
-    short = [name for name, one in seen.others.items() if one.cameras + 1 <= _share_of(seen, one)]
+    density = _density(seen) or 0.0
+    short = [name for name, one in seen.others.items() if one.cameras + 1 <= density * one.headroom * one.capacity]
     if here <= enough or not short:
         return replace(state, uneven_s=None), ()
     if not begun:
@@ -182,11 +192,12 @@ def _balance(
     return state, tuple(Move(one.name, MoveReason.BALANCE, _neediest(seen, short)) for one in movable[:1])
 
 
-def _share_of(seen: Situation, other: OtherDevice) -> float:
-    whole = seen.headroom * seen.capacity + sum(one.headroom * one.capacity for one in seen.others.values())
-    return _all_cameras(seen) * other.headroom * other.capacity / whole if whole > 0 else 0.0
-
-
 def _neediest(seen: Situation, names: Sequence[str]) -> str | None:
     """The device furthest below its share."""
-    return max(names, key=lambda name: _share_of(seen, seen.others[name]) - seen.others[name].cameras, default=None)
+    density = _density(seen) or 0.0
+
+    def lacks(name: str) -> float:
+        other = seen.others[name]
+        return density * other.headroom * other.capacity - other.cameras
+
+    return max(names, key=lacks, default=None)

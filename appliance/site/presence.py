@@ -79,9 +79,11 @@ class Neighbours:
             return False
         if one.device == self.device or (one.device not in self._heard and len(self._heard) >= _MOST_DEVICES):
             return False
+        _, before = self._heard.get(one.device, (0.0, None))
         self._heard[one.device] = self._clock(), one
         self._gone.pop(one.device, None)
-        self._sum_up()
+        if before is None or before.wants != one.wants:  # at each message it would cost the square of the devices
+            self._sum_up()
         return True
 
     def present(self) -> dict[str, Presence]:

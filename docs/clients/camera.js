@@ -4,7 +4,7 @@ const fs = require("fs"), { io } = require("socket.io-client");
 
 const [url, name, path, token] = process.argv.slice(2);
 const socket = io(url, { transports: ["websocket"], query: { camera: name }, auth: token ? { name, token } : { name } });
-let limits, sentAt, timer, number = 0;
+let limits, sentAt, timer, moved, number = 0;
 
 function sendFrame() {
   sentAt = Date.now();
@@ -14,9 +14,15 @@ function sendFrame() {
 function sendNextAfter(result) {
   const pause = Math.max(limits.min_interval * 1000 - (Date.now() - sentAt), (result.retry_after || 0) * 1000, 0);
   clearTimeout(timer);
+  if (moved) { // this device of a site sends the camera to another one: connect again between two frames
+    socket.io.opts.query = { camera: name, moved };
+    moved = undefined;
+    return socket.disconnect().connect();
+  }
   timer = setTimeout(() => socket.connected && sendFrame(), pause);
 }
 socket.on("connected", (greeting) => { limits = greeting.limits; sendFrame(); });
+socket.on("moved", (place) => { moved = place.moved; });
 socket.on("limits", (newLimits) => { limits = newLimits; });
 for (const event of ["detection_results", "detection_error", "frame_skipped"]) {
   socket.on(event, (result) => {

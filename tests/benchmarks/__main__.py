@@ -30,6 +30,7 @@ from tests.benchmarks import (
     overload,
     page,
     report,
+    site_scale,
     tracks,
 )
 from tests.benchmarks.governor import faults, proof, real
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "isolation": isolation.run,
     "page": page.run,
     "tracks": tracks.run,
+    "site_scale": site_scale.run,
     "governor": proof.run,
     "governor_service": real.run,
     "governor_faults": faults.run,

@@ -111,6 +111,17 @@ def test_a_device_that_comes_back_is_filled_by_moves() -> None:
     assert len(moves) == 9  # until it is within a camera of its share
 
 
+def test_a_device_that_has_just_started_gives_away_what_came_before_the_others_were_up() -> None:
+    """After a power cut; otherwise it would be overloaded for `settle_s`."""
+    others = {"two": OtherDevice(1.0, 1.0, 0)}
+    seen = Situation(0, 1.0, cameras(40, here_s=61.0), others=others)
+    _, moves = second_by_second(replace(seen, up_s=70.0), 60)
+    assert len(moves) == 19
+    assert second_by_second(replace(seen, up_s=600.0), 60)[1] == []
+    young = replace(seen, residents=cameras(40, here_s=59.0), up_s=70.0)
+    assert second_by_second(young, 60)[1] == []
+
+
 def test_a_weaker_device_has_a_smaller_share() -> None:
     assert fair_share(Situation(0, 1.0, cameras(30), capacity=10, others={"pi": OtherDevice(0.5, 10, 0)})) == 20
 
