@@ -14,6 +14,8 @@ from tests.site.trial.lab import Device, Lab
 
 _BACK_S = 40.0
 _POLL_S = 0.1
+_ANSWER_S = 10.0
+"""For answers to frames that were accepted during a scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Stage:
                 if at is not None and one.name not in back and (all_of_them or one.kind == "plain"):
                     back[one.name] = at - (one.last_before(begun, at) + one.interval_s if moved else since)
         affected = affected if all_of_them else [one for one in affected if one.name in back]
-        return self._seen(scene, affected, back, begun, limit_s, may_lose=not moved)
+        return await self._seen(scene, affected, back, begun, limit_s, may_lose=not moved)
 
     async def all_back(self, scene: str, act: Callable[[], Awaitable[object]], *, limit_s: float) -> Seen:
         """Act, and wait until every camera has another result."""
@@ -96,13 +98,18 @@ class Stage:
                 at = next((f.answered_s for f in one.frames if f.device and f.at_s > since), None)
                 if at is not None and one.name not in back:
                     back[one.name] = at - since
-        return self._seen(scene, self.records, back, begun, limit_s, may_lose=True)
+        return await self._seen(scene, self.records, back, begun, limit_s, may_lose=True)
 
-    def _seen(
+    async def _seen(
         self, scene: str, affected: list[Record], back: dict[str, float], begun: float, limit_s: float, may_lose: bool
     ) -> Seen:  # fmt: skip
         times = sorted(max(0.0, one) for one in back.values()) or [0.0]
-        lost = sum(one.unanswered(begun - 0.5, time.monotonic() - 1.0) for one in self.records)
+        until = time.monotonic()
+        while time.monotonic() < until + _ANSWER_S:  # a busy device answers after seconds
+            lost = sum(one.unanswered(begun - 0.5, until) for one in self.records)
+            if may_lose or not lost:
+                break
+            await asyncio.sleep(_POLL_S)
         return Seen(scene, len(affected), len(back), times[0], median(times), times[-1], lost, limit_s, may_lose)
 
     async def goodput(self, seconds: float) -> float:
