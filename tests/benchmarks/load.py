@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.load --url … --cameras 4 --picture p.jpg --seconds 10` prints one JSON object.
 `--mode closed`: a fixed number of frames in flight. `rate`: a fixed rate, whatever the limits. `obey`: obey the limits.
-`post`: HTTP requests to `/detect`, one after the other.
+`post`: HTTP requests to `/detect`, one after the other; with `--upload /path` as a form with a file, as other servers
+want it.
 """
 
 from __future__ import annotations
@@ -39,9 +40,18 @@ class LoadCamera:
     """One camera. All frames differ in their last bytes, so that none is answered from the cache."""
 
     def __init__(
-        self, url: str, name: str, pictures: list[bytes], mode: str, rate: float, in_flight: int, text: bool = False
+        self,
+        url: str,
+        name: str,
+        pictures: list[bytes],
+        mode: str,
+        rate: float,
+        in_flight: int,
+        text: bool = False,
+        upload: str = "",
     ) -> None:
-        self.http_url = f"{url}/detect"
+        self.http_url = f"{url}{upload or '/detect'}"
+        self.uploads = bool(upload)
         self.url = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
         self.name, self.pictures, self.mode, self.rate, self.in_flight = name, pictures, mode, rate, in_flight
         self.text = text
@@ -73,7 +83,11 @@ class LoadCamera:
         while not until.is_set():
             self._number += 1
             picture, sent_s = self._picture(), time.monotonic()
-            async with session.post(self.http_url, data=picture, params={"camera": self.name}) as response:
+            data: bytes | aiohttp.FormData = picture
+            if self.uploads:
+                data = aiohttp.FormData()
+                data.add_field("picture", picture, filename="picture.jpg", content_type="image/jpeg")
+            async with session.post(self.http_url, data=data, params={"camera": self.name}) as response:
                 event = "detection_results" if response.status == 200 else "detection_error"
                 payload = await response.json()
             self._sent_s[self._number] = sent_s
@@ -185,12 +199,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--prefix", default="cam")
     parser.add_argument("--text", action="store_true", help="send base64 text without options")
+    parser.add_argument("--upload", default="", help="path to which `post` uploads pictures as a form, field `picture`")
     arguments = parser.parse_args()
     pictures = [path.read_bytes() for path in arguments.picture]
     cameras = [
         LoadCamera(
             arguments.url, f"{arguments.prefix}{number}", pictures, arguments.mode,
             arguments.rate[number % len(arguments.rate)], arguments.in_flight, arguments.text,
+            arguments.upload,
         )
         for number in range(arguments.cameras)
     ]  # fmt: skip

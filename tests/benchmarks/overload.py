@@ -38,5 +38,5 @@ def run(folder: Path) -> list[Row]:
         Row("overload: goodput at 10x / peak", flood.fps / best, 0.95, False, f"{flood.fps:.0f} of {best:.0f} fps"),
         Row("overload: oldest answer / max_age_s", oldest_s / _MAX_AGE_S, 1.0, True, f"{oldest_s * 1000:.0f} ms"),
         Row("obeying: frames skipped after 2 s", obeying.skipped(), 0, True,
-            f"{obeying.answered} answered, {obeying.fps:.0f} fps"),
+            f"{obeying.answered} answered, {obeying.fps:.0f} fps {obeying.reasons() or ''}"),
     ]  # fmt: skip

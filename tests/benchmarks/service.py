@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,13 @@ class Load:
 
     def skipped(self) -> int:
         return sum(sum(camera["skipped"].values()) for camera in self.cameras.values())
+
+    def reasons(self) -> dict[str, int]:
+        """Skipped frames by reason."""
+        found: Counter[str] = Counter()
+        for camera in self.cameras.values():
+            found.update(camera["skipped"])
+        return dict(found)
 
     def latency_ms(self, percentile: float, names: Sequence[str] | None = None) -> float:
         latencies = [
