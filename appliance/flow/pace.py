@@ -96,10 +96,10 @@ class Pace:
         self._stale |= wait > _URGENT
         self._update_soon()
 
-    def _update_soon(self) -> None:
+    def _update_soon(self, joining: Camera | None = None) -> None:
         """Do not wait for the next regular update if limits may be wrong."""
         if self._stale and self._clock() - self._updated_s > _URGENT_S:
-            self.update()
+            self.update(joining)
 
     def used(self, usage: EngineUsage | None) -> None:
         """Record how the engine was used since the last update."""
@@ -160,8 +160,8 @@ class Pace:
         limits = self._limits_of(camera, fair.get(_NEWCOMER))
         camera.tell(limits, self._clock())
         self._stale = True  # there is less for the others
-        self._update_soon()
-        return camera.announced or limits
+        self._update_soon(joining=camera)
+        return limits
 
     def preview(self) -> CameraLimits:
         """The limits of a camera that started to send now."""
@@ -179,8 +179,11 @@ class Pace:
         share_s = announced_s if camera.fair_s is None else min(camera.fair_s, announced_s / _LENIENCE)
         return max(min(floor_s, announced_s), min(share_s * _LENIENCE, announced_s) / self.slack)
 
-    def update(self) -> None:
-        """Recompute the shares and announce limits that have changed noticeably."""
+    def update(self, joining: Camera | None = None) -> None:
+        """Recompute the shares and announce limits that have changed noticeably.
+
+        `joining`: gets its limits with the greeting, and nothing before it.
+        """
         now_s = self._clock()
         if self.limits != self._applied:
             self._applied, self.applied_s = self.limits, now_s
@@ -198,7 +201,7 @@ class Pace:
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_in_flight = parts.get(name, self._in_flight())
-            if camera.announced is None:
+            if camera.announced is None or camera is joining:
                 continue
             limits = self._limits_of(camera, fair.get(name))
             before = camera.announced

@@ -144,6 +144,34 @@ def test_a_problem_that_has_ended_is_no_longer_given_as_the_reason() -> None:
     assert site.pace.stats()["gate"].limits.reason == "fair_share"
 
 
+def test_frames_that_were_due_by_the_former_interval_are_admitted_until_the_camera_has_heard() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    former_s = site.pace.join("gate").min_interval_s
+    camera = site.book.enter("gate")
+    site.clock.pass_(10)
+    site.pace.limits = replace(FULL, duty=0.1, reason="temperature")
+    site.arrive("gate")
+    site.pace.update()
+    assert site.interval("gate") > 5 * former_s
+    assert site.pace.enforced_interval(camera) <= former_s
+    site.clock.pass_(HEARD_S)
+    assert site.pace.enforced_interval(camera) > 5 * former_s
+
+
+def test_the_others_learn_at_once_that_a_camera_joined_and_it_gets_nothing_before_its_greeting() -> None:
+    site = Site()
+    site.pace.learn(1, 0.1)
+    site.pace.join("a")
+    alone = site.interval("a")
+    site.clock.pass_(1)
+    site.arrive("a")
+    shared = site.pace.join("b").min_interval_s
+    assert [name for name, _ in site.announced] == ["a"]
+    assert site.interval("a") > 1.5 * alone
+    assert shared == site.interval("b")
+
+
 def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
     site = Site()
     site.pace.learn(1, 0.1)
