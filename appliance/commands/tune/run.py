@@ -98,7 +98,7 @@ def _candidates(subject: TuneSubject, journal: Journal, acts: Acts) -> Iterator[
         title = f"{model} on {engine}"
         found = journal.once(f"measure {title}", partial(_measure, acts, engine, model), Measured)
         if found.skipped:
-            acts.report(f"{title}: skipped: {found.skipped}")
+            acts.report(f"{title}: skipped: {found.skipped.partition('. ')[0]}")
             continue
         same = Compared(None)
         if (engine, model) != pairs[0]:
