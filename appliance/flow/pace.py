@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appliance.flow.camera_cost import CameraCost
-from appliance.flow.cameras import Camera, CameraBook, CameraPolicy, FrameRateLimiter
-from appliance.flow.capacity import EngineCapacity, LoadEvidence, adapt, restarted
+from appliance.flow.cameras import Camera, CameraBook, CameraPolicy
+from appliance.flow.load_watch import LoadWatch
 from appliance.flow.mailboxes import MOST_PLACES, EngineUsage
+from appliance.flow.rates import FrameRateLimiter
 from appliance.flow.shares import Demand, InFlightClaim, in_flight_parts, is_due, shared, with_headroom
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
@@ -22,8 +23,6 @@ _LAG = 1.15
 _USUAL_COST_S = 0.05
 _GENTLE = 0.25
 """Part of its interval that a frame may wait before greedy cameras get less."""
-_ENOUGH, _WINDOW_S = 8, 0.5
-"""Frames of obeying cameras, and time, from which their shortest wait is judged."""
 _URGENT, _URGENT_S = 2.0, 0.1
 """A frame that waits for this many intervals changes the limits at once, unless they were changed just before, s."""
 _SHORTEST_S = 0.02
@@ -53,19 +52,12 @@ class Pace:
     ) -> None:
         self.limits = self._applied = limits
         self._detail = detail
-        self.capacity = EngineCapacity()
-        """Part of the engine to allocate."""
+        self._load = LoadWatch(clock())
         self.slack = 1.0
         """Multiple of their share that greedy cameras may send, while no obeying camera has to wait."""
         self.refused_interval_s = refused_interval_s
         """The interval of a camera that is not admitted, s."""
-        self._waits: list[float] = []
-        """Since a standing queue was looked for last, as parts of the intervals of the cameras."""
-        self._longest_wait = 0.0
-        self._usage: EngineUsage | None = None
-        self._mixed = False
-        """Whether the next usage includes a time before a change."""
-        self._judged_s = self._updated_s = clock()
+        self._updated_s = clock()
         self._stale = False
         self.applied_s = float("-inf")
         """When the device's limits changed last: what was received before says nothing of them."""
@@ -80,6 +72,11 @@ class Pace:
         self._sending: frozenset[str] = frozenset()
         self._book, self._announce, self._jpeg_quality, self._clock = book, announce, jpeg_quality, clock
 
+    @property
+    def use(self) -> float:
+        """Part of the engine that is allocated."""
+        return self._load.capacity.use
+
     def learn(self, slots: int, cost_s: float) -> None:
         """Use the measured cost of a frame."""
         self.slots = slots
@@ -91,8 +88,7 @@ class Pace:
         if camera.announced is None or not camera.obeys(now_s):
             return
         wait = wait_s / max(camera.announced.min_interval_s, self._longest_cost_s, _SHORTEST_S)
-        self._waits.append(wait)
-        self._longest_wait = max(self._longest_wait, wait)
+        self._load.waited(wait)
         self._stale |= wait > _URGENT
         self._update_soon()
 
@@ -103,8 +99,7 @@ class Pace:
 
     def used(self, usage: EngineUsage | None) -> None:
         """Record how the engine was used since the last update."""
-        self._usage = None if self._mixed else usage
-        self._mixed = False
+        self._load.used(usage)
 
     def refused(self) -> None:
         """Record that a frame came too early: there is more demand than was allocated."""
@@ -187,15 +182,15 @@ class Pace:
         now_s = self._clock()
         if self.limits != self._applied:
             self._applied, self.applied_s = self.limits, now_s
-            self._restart(now_s)
-        trend, self._stale = self._adjust(now_s), False
+            self._load.restart(now_s)
+        trend = self._adjust(now_s)
         lowest = self.limits.lowest_priority
         high = any(camera.policy.priority >= lowest and camera.sending(now_s) for _, camera in self._book)
         self._lowest_priority = lowest if high else 0
         fair = self._fair(now_s)
         if fair.keys() != self._sending:
             trend = -1 if fair.keys() - self._sending else trend  # there is less for each
-            self._restart(now_s)
+            self._load.restart(now_s)
         self._sending = frozenset(fair)
         parts = self._parts(fair, now_s)
         for name, camera in list(self._book):
@@ -228,31 +223,16 @@ class Pace:
             if not camera.own
         }
 
-    def _restart(self, now_s: float) -> None:
-        """Judge the capacity anew: what was seen so far belongs to other limits, or to other cameras."""
-        self.capacity, self._mixed = restarted(self.capacity, now_s), True
-        self._waits, self._longest_wait, self._judged_s = [], 0.0, now_s
-
     def _adjust(self, now_s: float) -> int:
-        """Adapt the part of the engine to allocate; return 1 if it grew, -1 if it shrank, otherwise 0."""
-        if self._longest_wait > 2 * _GENTLE:
+        """Adapt the part of the engine to allocate; return 1 if there is more to announce, -1 if it shrank, else 0."""
+        if self._load.longest_wait > 2 * _GENTLE:
             self.slack = 1.0
-        elif self._longest_wait < _GENTLE:
+        elif self._load.longest_wait < _GENTLE:
             self.slack = min(_MOST_SLACK, self.slack * 1.2) if self._refused else max(1.0, self.slack / 1.2)
         if self.limits.duty < 1:
             self.slack = 1.0  # the rest must stay unused, to produce less heat
-        shortest_wait = None
-        if len(self._waits) >= _ENOUGH and now_s - self._judged_s >= _WINDOW_S:
-            shortest_wait, self._waits, self._judged_s = min(self._waits), [], now_s
-        seen = LoadEvidence(shortest_wait, self._longest_wait, wanted=self._is_wanted(), duty=self.limits.duty)
-        if self._usage is not None:
-            seen = replace(seen, idle=self._usage.idle, spent=self._usage.spent)
-        former, adapted = self.capacity.use, adapt(self.capacity, seen, now_s)
-        more = adapted.use > former
-        # What is idle because shares were not announced yet is not more capacity, but a reason to announce them.
-        self.capacity = replace(adapted, use=former) if more and self._lags() else adapted
-        self._longest_wait, self._refused, self._usage, self._updated_s = 0.0, 0, None, now_s
-        return more - (self.capacity.use < former)
+        self._refused, self._updated_s, self._stale = 0, now_s, False
+        return self._load.step(now_s, wanted=self._is_wanted(), lags=self._lags(), duty=self.limits.duty)
 
     def _lags(self) -> bool:
         """Whether a camera that wants more was announced noticeably less than its share."""
@@ -289,7 +269,7 @@ class Pace:
             for name, camera in sending.items()
         }
         self._longest_cost_s = max((demand.cost_s for demand in demands.values()), default=0.0)
-        return shared(demands, self._needs(sending), self.usable_slots(), self.capacity.use * self.limits.duty)
+        return shared(demands, self._needs(sending), self.usable_slots(), self.use * self.limits.duty)
 
     def _needs(self, sending: Mapping[str, Camera]) -> dict[str, float]:
         """The interval that cameras need which send less often than they may, s."""

@@ -216,6 +216,6 @@ class Simulation:
         self.pace.update()
         for frame, _ in self._mailboxes.expire():
             self._lose(frame)
-        self.uses.append((self.now_s, self.pace.capacity.use))
+        self.uses.append((self.now_s, self.pace.use))
         self._start_frames()
         self._at(self._clock() + _TICK_S, self._tick)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.cameras import CameraBook, CameraPolicy, FrameRateLimiter, Rate
+from appliance.flow.cameras import CameraBook, CameraPolicy
+from appliance.flow.rates import FrameRateLimiter, Rate
 from appliance.values import CameraLimits, Detected, Failed, Size, Skipped, SkipReason, Timing
 
 
