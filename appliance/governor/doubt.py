@@ -5,6 +5,8 @@ Rules of this file:
   although CPU use changed within three minutes, and kept to the new value, is stuck. Slow changes prove nothing: a
   governor that trims the load as the weather changes holds the temperature still. Nor does steady load, except that
   an idle chip does not stay very hot.
+- A temperature that has not moved since the service started, and is too high for any work, can prove nothing by itself:
+  there is no load that could change. So a little work is tried now and then, and less of a change is evidence.
 - A busy chip runs at its highest clock unless something slows it. The reference is the highest clock, and the shortest
   CPU time of the same work, that this device kept up for a whole minute while busy: a short boost does not count. The
   data sheet's clock is no reference: power modes and power limits are below it.
@@ -25,6 +27,9 @@ _SAME_C = 0.5
 _BIN_S, _BINS, _KEPT, _SWING = 10.0, 18, 4, 0.3
 """A change of CPU use within 18 means of 10 s, which the last four have kept to. A board that warms by 3 °C at full
 load moves by 0.9 °C with it."""
+_NEW_BINS, _NEW_KEPT, _NEW_SWING = 6, 2, 0.15
+"""The same for a temperature that has never moved."""
+_TRY_AFTER_S, _TRY_EVERY_S, _TRY_S = 60.0, 300.0, 40.0
 _IDLE_S, _IDLE_USE, _HOT_C = 600.0, 0.05, 80.0
 """An idle chip this hot for this long. Detection is stopped then, and no change of load can prove anything; if the
 sensor does work, it moves as soon as load returns."""
@@ -67,6 +72,8 @@ class Doubt:
     sum: float = 0.0
     sum_s: float = 0.0
     """The mean that is not complete yet: use times seconds, and seconds."""
+    moved: bool = False
+    """Whether the temperature has ever left them."""
     stuck: bool = False
     """Whether the temperature does not follow the load."""
     clock: Speed = Speed()
@@ -89,13 +96,19 @@ def question(doubt: Doubt, reading: Reading, temp_c: float | None) -> Doubt:
     return _follow_temperature(doubt, temp_c, percent / 100, step_s, doubt.slow or _reported(reading.power))
 
 
+def wants_a_try(doubt: Doubt, now_s: float) -> bool:
+    """Whether a little work would show if a temperature that has never moved is stuck."""
+    still_s = now_s - doubt.since_s - _TRY_AFTER_S
+    return not doubt.moved and not doubt.stuck and still_s >= 0 and still_s % _TRY_EVERY_S < _TRY_S
+
+
 def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, slowed: bool) -> Doubt:
     """Compare use with a temperature that does not move. A throttled chip may be held at one temperature."""
     low_c, high_c = min(doubt.low_c, temp_c), max(doubt.high_c, temp_c)
     if high_c - low_c > _SAME_C or doubt.at_s is None or (slowed and not doubt.stuck):
         return replace(
             doubt, low_c=temp_c, high_c=temp_c, since_s=doubt.at_s or 0.0, uses=(), sum=0.0, sum_s=0.0,
-            stuck=False,
+            stuck=False, moved=doubt.moved or high_c - low_c > _SAME_C,
         )  # fmt: skip
     since_s = doubt.since_s if doubt.high_c >= doubt.low_c else doubt.at_s
     doubt = replace(doubt, low_c=low_c, high_c=high_c, since_s=since_s)
@@ -106,14 +119,16 @@ def _follow_temperature(doubt: Doubt, temp_c: float, use: float, step_s: float, 
     doubt = replace(
         doubt, uses=(*doubt.uses, mean)[-_BINS:], sum=0.0, sum_s=0.0
     )  # fmt: skip
-    return replace(doubt, stuck=doubt.stuck or _moved(doubt.uses) or _too_hot_to_be_idle(doubt, doubt.at_s or 0.0))
+    return replace(doubt, stuck=doubt.stuck or _swung(doubt) or _too_hot_to_be_idle(doubt, doubt.at_s or 0.0))
 
 
-def _moved(uses: tuple[float, ...]) -> bool:
-    if len(uses) < _BINS:
+def _swung(doubt: Doubt) -> bool:
+    """Whether use has changed, and kept to it, while the temperature has not."""
+    bins, kept, swing = (_BINS, _KEPT, _SWING) if doubt.moved else (_NEW_BINS, _NEW_KEPT, _NEW_SWING)
+    if len(doubt.uses) < bins:
         return False
-    earlier, now = uses[:-_KEPT], uses[-_KEPT:]
-    return max(earlier) - max(now) >= _SWING or min(now) - min(earlier) >= _SWING
+    earlier, now = doubt.uses[:-kept], doubt.uses[-kept:]
+    return max(earlier) - max(now) >= swing or min(now) - min(earlier) >= swing
 
 
 def _too_hot_to_be_idle(doubt: Doubt, now_s: float) -> bool:

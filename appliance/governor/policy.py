@@ -17,10 +17,12 @@ from appliance.governor import memory
 from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
 from appliance.governor.cap import Cap, complaint_of, next_cap
+from appliance.governor.doubt import wants_a_try
 from appliance.governor.heat import Heat, Load, learn, towards
 from appliance.governor.ladder import Ladder, with_costs
 from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
 from appliance.governor.memory import Shortage
+from appliance.governor.nearness import Nearness, next_nearness
 from appliance.readings import Reading
 from appliance.values import Limits
 
@@ -39,6 +41,8 @@ _URGENT_C, _CLEARLY_LESS = 0.7, 0.75
 """This far above the target, and to less than this part, it falls at once."""
 _LIKELY_RISE_C = 3.0
 """A chip that was this far below the critical temperature a second ago may have reached it."""
+_TRY_DUTY = 0.3
+"""Enough for a chip to warm by a degree in half a minute, and for the coolest boards in the hottest weather."""
 _EASED_C = 2.0
 _BACK_C = 2.0
 """After the critical temperature, inference starts again this far below the target."""
@@ -90,6 +94,7 @@ class State:
     demand: CameraDemand = field(default_factory=CameraDemand)
     ease: Ease = field(default_factory=Ease)
     cap: Cap = field(default_factory=Cap)
+    near: Nearness = field(default_factory=Nearness)
 
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
@@ -103,7 +108,9 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     fresh = belief.samples != before.samples
     state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load))
     if temp is not None:
-        state = replace(state, temp_at_s=now, blind=None)
+        over_c = state.heat.temp_c - present_target_c(state, reading, policy)
+        near = next_nearness(state.near, over_c, 1.0 - load.own - load.idle, step_s)
+        state = replace(state, temp_at_s=now, blind=None, near=near)
     applied = 0.0 if state.cooling == policy.ladder.last else state.duty
     state = replace(
         state,
@@ -158,8 +165,10 @@ def target_c(reading: Reading, policy: Policy) -> float:
 
 
 def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
-    """The temperature to stay below now: less than `target_c` after the board was throttled at less."""
-    return min(target_c(reading, policy), state.cap.ceiling_c)
+    """The temperature to stay below now: a little more than `target_c` where that was kept to, less after the board was
+    throttled at less."""
+    closer_c = state.near.closer_c if policy.follow_board else 0.0
+    return min(target_c(reading, policy) + closer_c, state.cap.ceiling_c)
 
 
 def critical_c(reading: Reading, policy: Policy) -> float:
@@ -192,6 +201,8 @@ def _decide_by_temperature(
         duty = min(towards(state.duty, duty, step_s, _CALM_S), state.cap.duty)
     if state.cap.seen_s == now:
         duty = min(duty, state.duty)
+    elif wants_a_try(state.belief.doubt, now):
+        duty = max(duty, min(_TRY_DUTY, state.cap.duty))
     state = replace(state, duty=max(duty, least))
     ease, level = next_level(state.ease, state.cooling, state.duty, lasting, state.demand, ladder, now)
     reason = state.cap.reason if state.cap.reason and state.cap.duty <= duty else "temperature"

@@ -195,3 +195,37 @@ def test_a_throttled_chip_held_at_its_trip_point_is_not_a_stuck_sensor() -> None
         power = Power(throttled=second >= 300)
         state, _ = decide(state, read(float(second), 80.0, use, power=power), POLICY)
         assert not state.belief.doubt.stuck
+
+
+def paced(temp_c: Callable[[Chip], float], chip: Chip, seconds: int) -> list[State]:
+    """Run the policy from its start, with cameras that send all that the duty allows."""
+    state, way = State(), []
+    for second in range(seconds):
+        state, limits = decide(state, read(float(second), temp_c(chip), chip.use), POLICY)
+        chip.work(0.95 * limits.duty)
+        way.append(state)
+    return way
+
+
+@pytest.mark.parametrize("stuck_c", [75.5, 79.0, 83.5])
+def test_a_sensor_that_is_stuck_above_the_target_before_there_was_any_load_is_noticed(stuck_c: float) -> None:
+    way = paced(lambda chip: stuck_c, Chip(), 300)
+    assert way[120].belief.doubt.stuck
+    assert way[-1].blind == "stuck"
+    assert way[-1].cooling == LADDER.cautious()
+
+
+@pytest.mark.parametrize("step_c", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("air_c", [61.0, 64.0])
+def test_a_chip_that_is_too_hot_from_the_start_is_not_doubted_after_a_little_work(step_c: float, air_c: float) -> None:
+    way = paced(lambda chip: chip.temp_c, Chip(air_c=air_c, step_c=step_c), 900)
+    assert not any(state.belief.doubt.stuck for state in way)
+    assert max(state.duty for state in way[120:]) <= 0.31
+
+
+def test_a_chip_that_has_moved_is_not_made_to_work_in_the_heat() -> None:
+    state = State()
+    for second in range(900):
+        temp_c = 60.0 + min(20.0, second / 10)
+        state, _ = decide(state, read(float(second), temp_c, 0.05), POLICY)
+    assert state.duty < 0.1

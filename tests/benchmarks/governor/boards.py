@@ -119,6 +119,8 @@ class Plant:
         self.use = 0.0
         self.others = 0.0
         self.gpu = 0.0
+        self.foreign_w = 0.0
+        """Heat that reaches the heat sink from elsewhere in the housing, and that no sensor shows."""
         self.frame_ms: dict[int, float] = {}
         """Engine time of a frame by input side, as the service has measured it so far."""
         self.used_s: dict[int, int] = {}
@@ -177,7 +179,7 @@ class Plant:
             inner_w = (chip - sink) / board.chip_c_w
             outer_w = (sink - house) / resistance
             chip += (watts - inner_w) / chip_j_c / _SUBSTEPS
-            sink += (inner_w - outer_w) / sink_j_c / _SUBSTEPS
+            sink += (inner_w + self.foreign_w - outer_w) / sink_j_c / _SUBSTEPS
             if habits.house_c_w:
                 flow_w = outer_w - (house - self.air_c) / habits.house_c_w
                 house += flow_w * habits.house_c_w / habits.house_s / _SUBSTEPS

@@ -64,6 +64,7 @@ def advance(plant: Plant, case: Case, second: int) -> tuple[float, float]:
     plant.air_c = case.air_at(at_s)
     plant.sink_resistance = case.board.blocked_c_w if case.blocked(at_s) else case.board.sink_c_w
     plant.others, plant.gpu = case.others(at_s), case.gpu(at_s) if case.board.habits.gpu_w else 0.0
+    plant.foreign_w = case.foreign_w(at_s)
     return plant.others, plant.gpu
 
 

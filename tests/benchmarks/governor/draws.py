@@ -5,6 +5,9 @@ Rules of this file:
   numbers only.
 - Half of the cases are steady, at every 3 °C from 16 to 43 °C. In the others something changes: sun, night, fan, load
   of cameras, load of other programs, load of a GPU.
+- Cases from `DRAWS` on, `FOREIGN` of them, have heat that is not the service's: other programs' load once a minute, by
+  night or while backups run, a disk, and another device in the same housing. What is not load of this board's
+  processor is not shown by any of its sensors.
 - Only boards that need a governor are drawn: full load would throttle them, idle would not. On all others every
   governor is equal.
 - Ranges: idle and full power of a Raspberry Pi 4 and 5, Orin Nano, N100 and NUC; throttling from 80 °C (Raspberry Pi),
@@ -23,6 +26,7 @@ from tests.benchmarks.governor.boards import Board, Habits
 DRAWS, SEED = 200, 1_700_000
 SECONDS = 2 * 3600
 EVENTS = ("sun", "night", "fan", "bursts", "cameras", "apt", "gpu", "garbage")
+FOREIGN, FOREIGN_EVENTS = 60, ("cron", "backup", "disk", "neighbour", "apt", "sun")
 _EVENT_C = 8.0
 """How much an event adds to the air, for the choice of a board."""
 _LEAST_ROOM_C = 6.0
@@ -72,6 +76,18 @@ class Case:
         """CPU use by other programs."""
         if self.event == "apt" and self.from_s <= at_s < self.to_s:
             return 0.5 if at_s % 300.0 < 120.0 else 0.05
+        if self.event == "cron":  # each minute for some seconds, each quarter of an hour for longer
+            return 0.9 if at_s % 900.0 < 45.0 else 0.6 if at_s % 60.0 < 4.0 else 0.02
+        if self.event == "backup" and self.from_s <= at_s < self.to_s:
+            return 0.35
+        return 0.0
+
+    def foreign_w(self, at_s: float) -> float:
+        """Heat from other devices in the housing, W."""
+        if self.event == "disk":  # it spins up and down
+            return 0.15 * self.board.full_w if at_s % 600.0 < 250.0 else 0.0
+        if self.event == "neighbour" and self.from_s <= at_s < self.to_s:
+            return 0.3 * self.board.full_w
         return 0.0
 
     def gpu(self, at_s: float) -> float:
@@ -82,7 +98,8 @@ class Case:
 def case(number: int) -> Case:
     """Draw this case."""
     chance = random.Random(SEED + number)
-    steady = number % 4 < 2
+    steady = number % 4 < 2 and number < DRAWS
+    events = EVENTS if number < DRAWS else FOREIGN_EVENTS
     air_c = float(AIRS_C[number // 4 % len(AIRS_C)]) if steady else chance.uniform(10, 40)
     board = _board(chance)
     while not _needs_a_governor(board, air_c if steady else air_c + _EVENT_C):
@@ -92,7 +109,7 @@ def case(number: int) -> Case:
         number=number,
         board=board,
         air_c=air_c,
-        event=None if steady else EVENTS[number // 4 % len(EVENTS)],
+        event=None if steady else events[number // (4 if number < DRAWS else 2) % len(events)],
         from_s=from_s,
         to_s=from_s + chance.uniform(1200, 2400),
         obeying=chance.choice((0.0, 0.5, 1.0)),

@@ -35,7 +35,7 @@ _BURST_C = 27.0
 leaves two thirds of the cameras' heat below the throttling temperature."""
 _NO_FAN = 2.2
 """Factor of the heat sink's resistance without the fan."""
-_MEASURE_S, _SETTLE_S, _BAD_S, _BURST_S, _NO_FAN_S, _BACK_S = 15, 60, 60, 60, 90, 120
+_MEASURE_S, _SETTLE_S, _BAD_S, _BURST_S, _NO_FAN_S, _BACK_S = 15, 45, 60, 60, 90, 90
 _CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "3", "3", "3", "3", "--warm-up", "0")
 _BURN = "while True: pass"
 

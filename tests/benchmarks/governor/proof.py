@@ -1,8 +1,8 @@
 """The drawn cases: what the governor loses compared with an oracle, and what it prevents.
 
-`make bench BENCH=governor` runs every case with an odd number, on which the governor was not tuned, and the named
-boards of boards.py at every 3 °C. Plots are written to build/bench/governor. For tuning,
-`python -m tests.benchmarks.governor.proof 0 40 2` prints those cases only.
+`make bench BENCH=governor` runs every case with an odd number, on which the governor was not tuned, those with heat
+that is not the service's among them, and the named boards of boards.py at every 3 °C. Plots are written to
+build/bench/governor. For tuning, `python -m tests.benchmarks.governor.proof 0 40 2` prints those cases only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import fmean
 from tests.benchmarks.governor import plot
 from tests.benchmarks.governor.boards import BOARDS
 from tests.benchmarks.governor.days import Day, live, oracle
-from tests.benchmarks.governor.draws import AIRS_C, DRAWS, SEED, Case, case
+from tests.benchmarks.governor.draws import AIRS_C, DRAWS, FOREIGN, SEED, Case, case
 from tests.benchmarks.governor.rivals import RIVALS
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT
@@ -52,7 +52,9 @@ def run(folder: Path) -> list[Row]:
         with_rivals = number % _RIVALS_EVERY == 1
         results.append(measure(case(number), with_rivals, RIVALS if with_rivals else ("ours",)))
     print(table(results))
-    return [*_rows(results), _named()]
+    foreign = [measure(case(number), names=("ours",)) for number in range(DRAWS + 1, DRAWS + FOREIGN, 2)]
+    print(table(foreign))
+    return [*_rows(results), *_foreign_rows(foreign), _named()]
 
 
 def measure(drawn: Case, draw: bool = False, names: Iterable[str] = RIVALS) -> Result:
@@ -117,6 +119,18 @@ def _rows(results: Sequence[Result]) -> list[Row]:
         Row("governor: value relative to the best rival", parts["ours"] / parts[rival], 1.0, False, rival),
         Row("governor: limits per camera and hour, steady, mean", fmean(one.told_per_hour for one in steady), 12, True,
             f"most: {busiest.case.name}, {busiest.told_per_hour:.0f}"),
+    ]  # fmt: skip
+
+
+def _foreign_rows(results: Sequence[Result]) -> list[Row]:
+    usable = [one for one in results if one.oracle >= _LEAST_VALUE]
+    worst = min(usable, key=lambda one: one.part("ours"))
+    poor = sum(one.part("ours") < 0.85 for one in usable)
+    return [
+        Row("foreign heat: avoidable throttled seconds", sum(one.avoidable_s for one in results), 0, True,
+            f"{sum(one.throttled_s['ours'] for one in results)} s throttled in all"),
+        Row("foreign heat: mean value relative to the oracle", fmean(one.part("ours") for one in usable), 0.95, False,
+            f"worst: {worst.case.name}, {worst.part('ours'):.2f}; {poor} of {len(usable)} below 0.85"),
     ]  # fmt: skip
 
 
