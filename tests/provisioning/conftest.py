@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -36,11 +35,8 @@ def can_provision(models_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def bundle(can_provision: None, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Creates a bundle of this tree for an architecture and a Python version, each once.
-
-    BUNDLES: a folder that keeps them for the next run.
-    """
-    folder = Path(os.environ.get("BUNDLES") or tmp_path_factory.mktemp("bundles"))
+    """Creates a bundle of this tree for an architecture and a Python version, each once."""
+    folder = tmp_path_factory.mktemp("bundles")
 
     def make(arch: str, python: str) -> Path:
         if not (found := list(folder.glob(f"*-{arch}-py{python}.tar"))):
