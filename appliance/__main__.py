@@ -1,6 +1,19 @@
-"""`python -m appliance` is `appliance`."""
+"""`python -m appliance`, and the entry point of the command `appliance`."""
 
-from appliance.cli import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run a command. Ctrl-C ends it quietly while it is still being loaded too."""
+    try:
+        from appliance import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        return 0
+
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

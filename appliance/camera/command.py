@@ -57,7 +57,7 @@ class Options:
 
 
 async def run(options: Options, report: ReportLine) -> None:
-    """Push until SIGTERM or SIGINT. Raises SourceError, and ConfigError for options that cannot be.
+    """Push until SIGTERM or SIGINT. Raises SourceError, ConfigError for bad options, and OSError of `report`.
 
     `report` takes each line for standard output.
     """
@@ -96,7 +96,7 @@ async def run(options: Options, report: ReportLine) -> None:
         on_result=on_result,
         notifier=notifier,
     )
-    failure: ApplianceError | None = None
+    failure: ApplianceError | OSError | None = None
     async with anyio.create_task_group() as group:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, group.cancel_scope.cancel)
@@ -107,7 +107,7 @@ async def run(options: Options, report: ReportLine) -> None:
             group.start_soon(trigger.run, name="trigger")
         try:
             await agent.run()
-        except ApplianceError as error:
+        except (ApplianceError, OSError) as error:  # of `report`: nobody reads the results any more
             failure = error
         group.cancel_scope.cancel()
     notifier.notify(systemd.STOPPING)

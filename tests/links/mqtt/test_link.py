@@ -77,6 +77,25 @@ async def test_the_device_and_its_cameras_publish_their_state(serve: Serve, mosq
         await seen.until(lambda: seen.latest(f"{BASE}/cameras/gate/state")["last_seen"])
 
 
+async def test_no_token_is_ever_published(serve: Serve, mosquitto: Broker, tmp_path: Path) -> None:
+    tokens = {"server.viewer_token": "planted-viewer", "server.api_key": "planted-key"}
+    toml = '[cameras.gate]\ntoken = "planted-gate"\n'
+    path = tmp_path / "appliance.toml"
+    path.write_text(toml)
+    async with (
+        subscriber(mosquitto.port) as seen,
+        serve(toml=path, **options(mosquitto.port, **tokens)) as running,
+        camera(running.url, "gate", token="planted-gate") as gate,
+    ):
+        made = running.add_token()
+        await appear(running, gate)
+        await seen.until(lambda: len(seen.events()) == 2)
+        said = " ".join(f"{topic} {payload!r}" for topic, payload, _ in seen.messages)
+    assert "gate" in said
+    assert "planted" not in said
+    assert made not in said
+
+
 async def test_events_are_published_once_and_not_retained(serve: Serve, mosquitto: Broker, tmp_path: Path) -> None:
     async with linked(serve, mosquitto, tmp_path) as (running, gate, seen):
         await appear(running, gate)
