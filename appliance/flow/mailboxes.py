@@ -21,7 +21,7 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
@@ -93,6 +93,8 @@ class Mailboxes:
         self.max_age_s = max_age_s
         self._most, self._most_bytes, self._clock = max_cameras, max_bytes, clock
         self._waiting: dict[_Box, Frame] = {}
+        self._lanes: Counter[tuple[str, int]] = Counter()
+        """Waiting frames of each camera and lane."""
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
         """The account of the camera served last, for each priority: where newcomers start."""
@@ -117,18 +119,19 @@ class Mailboxes:
         with self._changed:
             line = self._line(frame)
             size = len(frame.picture.data)
-            # One frame may always wait in place of those before it; another one only while there is room for all.
-            full = len(self._waiting) >= self._most or self.bytes + size > self._most_bytes
+            # A frame may always wait in place of those before it. Lines leave half of the memory to other cameras.
+            full = len(self._waiting) >= self._most or self.bytes + size > self._most_bytes // 2
             kept = 0 if full or not line else min(places, MOST_PLACES) - 1
             former = line[: max(0, len(line) - kept)]
             less = sum(len(self._waiting[box].picture.data) for box in former)
-            if (not line and len(self._waiting) >= self._most) or self.bytes - less + size > self._most_bytes:
+            if (not line and len(self._lanes) >= self._most) or self.bytes - less + size > self._most_bytes:
                 return [(frame, SkipReason.OVERLOADED)]
             lost = [(self._take_out(box), SkipReason.SUPERSEDED) for box in former]
             account = self._accounts.setdefault(frame.camera, _Account())
             account.weight, account.priority, account.most = weight, priority, most
             account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
             self._waiting[self._free_place(frame)] = frame
+            self._lanes[frame.camera, frame.lane] += 1
             self.bytes += size
             self._changed.notify()
             return lost
@@ -215,6 +218,7 @@ class Mailboxes:
         with self._changed:
             self._closed = True
             self._waiting.clear()
+            self._lanes.clear()
             self.bytes = 0
             self._changed.notify_all()
 
@@ -235,6 +239,9 @@ class Mailboxes:
         return -account.priority, account.used_s, self._waiting[box].received_s
 
     def _take_out(self, box: _Box) -> Frame:
-        frame = self._waiting.pop(box)
+        frame, lane = self._waiting.pop(box), box[:2]
+        self._lanes[lane] -= 1
+        if not self._lanes[lane]:
+            del self._lanes[lane]
         self.bytes -= len(frame.picture.data)
         return frame

@@ -73,8 +73,23 @@ def test_a_line_takes_no_place_from_another_camera() -> None:
     line = [frame("a", at_s=1000.0 + number) for number in range(4)]
     for one in line[:3]:
         assert mailboxes.offer(one, places=4) == []
-    assert [lost for lost, _ in mailboxes.offer(line[3], places=4)] == line[:3]
-    assert mailboxes.offer(frame("b")) == []
+    assert [lost for lost, _ in mailboxes.offer(line[3], places=4)] == line[:3]  # no more than three altogether
+    assert mailboxes.offer(frame("a", at_s=1004.0), places=4) == []
+    assert mailboxes.offer(frame("a", at_s=1005.0), places=4) == []
+    assert [mailboxes.offer(frame(name)) for name in "bc"] == [[], []]
+    late = frame("d")
+    assert mailboxes.offer(late) == [(late, SkipReason.OVERLOADED)]
+    mailboxes.close()
+    assert not mailboxes._lanes
+
+
+def test_lines_use_at_most_half_of_the_memory() -> None:
+    data = jpeg(1, 640, 480)
+    mailboxes = make_mailboxes(max_bytes=4 * len(data) + 10)
+    for _ in range(2):
+        assert mailboxes.offer(frame("a", data=data), places=4) == []
+    assert len(mailboxes.offer(frame("a", data=data), places=4)) == 2
+    assert len(mailboxes) == 1
 
 
 def test_the_idle_time_of_the_engine_and_the_time_it_worked_are_measured() -> None:
