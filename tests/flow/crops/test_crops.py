@@ -52,12 +52,19 @@ class Stage:
         self.crops = Crops()
         self.inference = Inference(network, clock=self.clock, crops=self.crops)
 
-    def run(self, data: bytes, camera: str = "gate", view: object = FULL_VIEW, at_s: float | None = None) -> Answer:
+    def run(
+        self,
+        data: bytes,
+        camera: str = "gate",
+        view: object = FULL_VIEW,
+        at_s: float | None = None,
+        max_side: int = 640,
+    ) -> Answer:
         self.clock.pass_(0.1)
         picture = decode.read_header(data, 10**8)
         wanted = ResultFilter(0.25, view=view)  # type: ignore[arg-type]
         at_s = self.clock() if at_s is None else at_s
-        return self.inference.run(Frame(camera, camera, 1, picture, wanted, at_s), 640)
+        return self.inference.run(Frame(camera, camera, 1, picture, wanted, at_s), max_side)
 
     def boxes(self, data: bytes, **options: object) -> list[Box]:
         return [one.box_px for one in self.run(data, **options).detected.detections]  # type: ignore[arg-type]
@@ -190,3 +197,20 @@ def test_while_the_device_is_hot_no_frame_costs_more_than_the_whole_picture() ->
         stage.run(walk(number))
         pixels = sum(tensor.shape[0] * tensor.shape[1] for tensor in stage.engine.tensors[before:])
         assert pixels <= 640 * 384
+
+
+def test_each_step_down_of_the_governor_takes_from_the_crops_too() -> None:
+    """Frames with crops keep to their part of what the whole picture may cost now, so heat needs no rule of its own."""
+    stage, costs = Stage(), []
+    for max_side in (640, 448, 320):
+        stage.inference.sparing = max_side < 640
+        whole = stage.inference.network.sizes.best(Size(1280, 720), max_side)
+        before = len(stage.engine.tensors)
+        for number in range(40):
+            first = len(stage.engine.tensors)
+            stage.run(walk(number), max_side=max_side)
+            pixels = sum(tensor.shape[0] * tensor.shape[1] for tensor in stage.engine.tensors[first:])
+            assert max_side == 640 or pixels <= whole.width * whole.height
+        costs.append(sum(tensor.shape[0] * tensor.shape[1] for tensor in stage.engine.tensors[before:]) / 40)
+        assert costs[-1] <= 0.75 * whole.width * whole.height
+    assert costs == sorted(costs, reverse=True)
