@@ -34,7 +34,7 @@ def test_every_live_key_is_a_setting() -> None:
 def test_changed_settings_are_named_with_their_section() -> None:
     before, after = with_(), with_(flow__burst="9", server__port="9", profile="realtime")
     assert changed(before, after) == [
-        "cache.ttl_s", "flow.burst", "flow.min_interval_s", "log.level", "profile", "server.port"
+        "cache.ttl_s", "flow.burst", "flow.min_interval_s", "flow.scene_gate", "log.level", "profile", "server.port"
     ]  # fmt: skip
     assert changed(before, before) == []
 

@@ -64,7 +64,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "log": {"level": "debug"},
     },
     "production": {
-        "flow": {"min_interval_s": 1.0},
+        "flow": {"min_interval_s": 1.0, "scene_gate": True},
         "log": {"level": "warning"},
     },
     "realtime": {
