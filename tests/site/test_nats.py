@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from appliance.site.nats_bus import NatsBus, NatsOptions
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.tls import certificates
 from tests.web.camera import camera
 from tests.web.requests import picture
 
@@ -28,7 +30,8 @@ pytestmark = pytest.mark.skipif(SERVER is None, reason="nats-server is not insta
 class Server:
     """A NATS server on a port of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -36,7 +39,8 @@ class Server:
 
     def start(self) -> None:
         assert SERVER is not None
-        self.process = subprocess.Popen([SERVER, "-a", "127.0.0.1", "-p", str(self.port)], stderr=subprocess.DEVNULL)
+        command = [SERVER, *self._arguments, "-a", "127.0.0.1", "-p", str(self.port)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -55,8 +59,10 @@ def server() -> Iterator[Server]:
 
 
 @asynccontextmanager
-async def bus(server: Server, name: str, receive: Callable[[str, bytes], None]) -> AsyncIterator[NatsBus]:
-    one = NatsBus(NatsOptions((server.url,), name), receive)
+async def bus(
+    server: Server, name: str, receive: Callable[[str, bytes], None], key_file: str = "", ca_file: str = ""
+) -> AsyncIterator[NatsBus]:
+    one = NatsBus(NatsOptions((server.url,), name, key_file, ca_file), receive)
     task = asyncio.create_task(one.run())
     try:
         yield one
@@ -91,6 +97,46 @@ async def test_messages_reach_who_wants_them_and_again_after_the_server_was_away
         server.start()
         await until(sent)
         assert set(got) == {("site.results.gate", b"seen")}
+
+
+async def test_over_tls_only_a_device_with_a_key_is_let_in_and_only_a_known_server_is_used(tmp_path: Path) -> None:
+    import nkeys
+
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    (tmp_path / "box1.nk").write_bytes(seed)
+    written = certificates.write(tmp_path)
+    (tmp_path / "nats.conf").write_text(
+        f"""
+        tls {{ cert_file: "{written.certificate}", key_file: "{written.key}" }}
+        authorization {{ users: [ {{
+          nkey: {nkeys.from_seed(bytearray(seed)).public_key.decode()},
+          permissions: {{ publish: ["site.presence"], subscribe: ["site.presence"] }}
+        }} ] }}
+        """
+    )
+    server = Server("-c", str(tmp_path / "nats.conf"))
+    server.url = f"tls://localhost:{server.port}"
+    key, trusted = str(tmp_path / "box1.nk"), str(written.certificate)
+    got: list[str] = []
+    server.start()
+    try:
+        async with (
+            bus(server, "box1", lambda *_: None, key, trusted) as one,
+            bus(server, "box2", lambda subject, _: got.append(subject), key, trusted) as two,
+            bus(server, "stranger", lambda *_: None, "", trusted) as stranger,
+            bus(server, "careful", lambda *_: None, key, "") as careful,
+        ):
+            two.want(frozenset({"site.presence"}))
+
+            def sent() -> bool:
+                one.publish("site.presence", b"here")
+                return bool(got)
+
+            await until(sent)
+            await until(lambda: "Authorization" in (stranger.problem or ""))
+            await until(lambda: "CERTIFICATE_VERIFY_FAILED" in (careful.problem or ""))
+    finally:
+        server.stop()
 
 
 async def test_a_viewer_of_any_device_sees_the_cameras_of_all(server: Server, serve: Serve) -> None:
