@@ -22,13 +22,18 @@ from tests.web.health_rig import HealthRig
 FOLDER = Path(__file__).parents[2] / "provisioning" / "monitoring"
 RULES = yaml.safe_load((FOLDER / "appliance.rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+FLEET = FOLDER.parent / "fleet"
+FLEET_RULES = yaml.safe_load((FLEET / "site.rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+FLEET_DASHBOARD = json.loads((FLEET / "dashboard.json").read_text(encoding="utf-8"))
+RECORDED = {rule["record"] for rule in FLEET_RULES if "record" in rule}
 OF_PROMETHEUS = {"up"}
 STATS = CameraStats(1, 1, 0, 0, {"rate_limited": 1}, 1.0, 1.0, 5.0, CameraLimits(1.0, 640, 80, "normal"))
 
 
 def expressions() -> Iterator[str]:
-    yield from (rule["expr"] for rule in RULES)
-    yield from (target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+    yield from (rule["expr"] for rule in (*RULES, *FLEET_RULES))
+    for board in (DASHBOARD, FLEET_DASHBOARD):
+        yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
 
 
 def with_cameras(count: int, known: int = 1, first: str = "camera") -> Any:
@@ -51,9 +56,9 @@ def test_rules_and_dashboard_name_only_metrics_that_exist() -> None:
     exported = {name for name, _ in series(with_cameras(1))} | {"appliance_capacity_frames_per_second"}
     for expression in expressions():
         plain = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without) \([^)]*\)", "", expression)
-        named = set(re.findall(r"\b(?:appliance|process)_\w+|\bup\b", plain))
+        named = set(re.findall(r"\bsite:[\w:]+|\b(?:appliance|process)_\w+|\bup\b", plain))
         assert named, expression
-        assert named <= exported | OF_PROMETHEUS, expression
+        assert named <= exported | OF_PROMETHEUS | RECORDED, expression
 
 
 def test_rules_and_dashboard_compare_labels_with_values_that_exist() -> None:
@@ -64,7 +69,7 @@ def test_rules_and_dashboard_compare_labels_with_values_that_exist() -> None:
     assert set(STATUSES) <= values["status"]
     for expression in expressions():
         for label, how, value in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', expression):
-            if label in ("job", "instance"):
+            if label in ("job", "instance", "site"):
                 continue
             assert any(re.fullmatch(value, one) for one in values[label]), (expression, label, how, value)
 
