@@ -45,8 +45,14 @@ class MemoryCard:
             os.close(folder)
 
     def plug_in(self) -> None:
-        """Mount the disk again after a cut, when nothing uses it any more."""
+        """Mount the disk again after a cut.
+
+        It is a copy: whoever has made a mount namespace meanwhile still holds the file system that has ended.
+        """
         self.unmount()
+        copy = self._image.with_suffix(".copy")
+        subprocess.run(["cp", "--sparse=always", self._image, copy], check=True)
+        copy.replace(self._image)
         self.mount()
 
     def unmount(self) -> None:
