@@ -20,12 +20,12 @@ USE = 0.9
 LEAST, MOST = 0.2, 1.5
 """Above 1: frames in parallel are faster than their engine time says, and cameras send later than they may."""
 _FIRST = 0.8
-_STANDING, _LONG = 0.75, 4.0
+_STANDING, _LONG = 1.5, 5.0
 """Parts of its interval: a shortest wait that shows a standing queue, and a wait that is too long in any case."""
 _QUICK = 0.25
 _KEPT, _SPARE, _SOME, _MUCH = 0.02, 0.03, 0.06, 0.12
 """Parts of the engine's time without a frame: kept in any case; below the second nothing more is allocated."""
-_SETTLE_S, _LATER_S, _STUBBORN_S = 1.0, 10.0, 3.0
+_SETTLE_S, _LATER_S, _STUBBORN_S = 1.0, 4.0, 3.0
 _FIRST_PATIENCE_S, _LONGEST_PATIENCE_S = 5.0, 600.0
 _CUT, _LARGEST_CUT = 0.96, 0.6
 _LARGEST_STEP = 1.25

@@ -55,13 +55,13 @@ def test_a_full_engine_without_a_queue_changes_nothing() -> None:
 
 
 def test_a_standing_queue_brings_it_down_to_what_the_engine_does() -> None:
-    seen = LoadEvidence(1.5, 3.0, idle=0.0, spent=0.6, wanted=True)
+    seen = LoadEvidence(2.0, 3.0, idle=0.0, spent=0.6, wanted=True)
     found = after(3, seen, EngineCapacity(use=1.0, spent=0.6))
     assert 0.55 <= found.use <= 0.6
 
 
 def test_a_queue_that_stays_although_less_is_allocated_brings_it_down_further() -> None:
-    seen = LoadEvidence(1.5, 3.0, idle=0.0, spent=0.6, wanted=True)
+    seen = LoadEvidence(2.0, 3.0, idle=0.0, spent=0.6, wanted=True)
     assert after(20, seen, EngineCapacity(use=0.6, spent=0.6)).use < 0.55
 
 
@@ -76,7 +76,7 @@ def test_an_attempt_that_failed_is_repeated_later_each_time() -> None:
     while now_s < 3600:
         full = capacity.use > 0.95
         idle = 0.0 if full else 0.04
-        seen = LoadEvidence(1.0 if full else 0.0, 2.0, idle=idle, spent=0.94, wanted=True)
+        seen = LoadEvidence(2.0 if full else 0.0, 3.0, idle=idle, spent=0.94, wanted=True)
         before, capacity = capacity, adapt(capacity, seen, now_s)
         if capacity.use > before.use:
             raised_s.append(now_s)
