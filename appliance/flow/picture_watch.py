@@ -43,8 +43,9 @@ _LEAST_LOOKS = 4
 
 _DARK_BRIGHT, _DARK_CONTRAST = 18.0, 4.0
 _WHITE_PART = 0.55
-_COVERED_ENERGY = 0.35
-_FAINT_ENERGY, _FAINT_LIKE = 0.6, 0.3
+_COVERED_ENERGY, _BARE_ENERGY, _BARE_LIKE = 0.35, 0.2, 0.6
+_STRONG_TIMES, _STRONG_PART, _FAINT_LIKE = 1.2, 0.1, 0.3
+"""A view, whichever, has strong edges in a tenth of its cells; a hand, a bag or paint has not."""
 _LIKE, _UNLIKE = 0.45, 0.36
 _BLURRED = 0.4
 _IN_PLACE = 0.5
@@ -190,8 +191,10 @@ class PictureWatch:
             like = likeness(seen.edges, usual.edges)
             soft = seen.detail < _BLURRED * usual.detail
             hidden = seen.energy < _COVERED_ENERGY * usual.energy
-            faint = like < _FAINT_LIKE and seen.energy < _FAINT_ENERGY * usual.energy
-            covered = not dark and (faint or (like < _LIKE and (hidden or soft)))
+            strong = float(np.count_nonzero(seen.edges > _STRONG_TIMES * usual.energy)) / seen.edges.size
+            bare = seen.energy < _BARE_ENERGY * usual.energy and like < _BARE_LIKE
+            viewless = strong < _STRONG_PART and (like < _FAINT_LIKE or (like < _LIKE and (hidden or soft)))
+            covered = not dark and (bare or viewless)
             turned = like < _UNLIKE and not covered and not dark
             blurred = not dark and like > _IN_PLACE and soft and not hidden
             torn = not covered and not dark and self._tears(seen, usual)

@@ -54,6 +54,11 @@ def test_a_staged_fault_is_found_in_time(name: str) -> None:
     assert len(missed) <= 1  # the goal, 95 %, is measured over more scenes: make bench BENCH=camera_health
 
 
+@pytest.mark.parametrize("seed", [525, 537])
+def test_a_camera_turned_to_a_plainer_view_is_turned_and_not_covered(seed: int) -> None:
+    assert found_after_s(seed, "turned") is not None
+
+
 def test_a_day_and_a_night_are_no_fault() -> None:
     camera, watch, random = Camera(106), PictureWatch(), np.random.default_rng(106)
     for now_s, pixels in day_and_night(camera, 1.5, 600, random):
