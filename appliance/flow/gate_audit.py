@@ -17,6 +17,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from appliance.values import Box, Detection, GateStats
 
 GOAL = 0.99
@@ -112,12 +115,25 @@ def part_found(truth: Sequence[Detection], answer: Sequence[Detection], min_conf
 
 def missing(wanted: Sequence[Detection], answer: Sequence[Detection], least: float = _SAME_PLACE) -> list[Detection]:
     """The objects that an answer does not have in the same place."""
-    return [one for one in wanted if not any(same_object(one, other, least) for other in answer)]
+    return [
+        one for one, found in zip(wanted, same_objects(wanted, answer, least).any(axis=1), strict=True) if not found
+    ]
 
 
-def same_object(one: Detection, other: Detection, least: float = _SAME_PLACE) -> bool:
-    """Whether two detections have one class, and the same place."""
-    return one.class_id == other.class_id and iou(one.box_px, other.box_px) >= least
+def same_objects(
+    these: Sequence[Detection], those: Sequence[Detection], least: float = _SAME_PLACE
+) -> NDArray[np.bool_]:
+    """Which of these and those have one class and the same place, (these, those)."""
+    a, b = _corners(these)[:, None], _corners(those)[None]
+    both = np.maximum(np.minimum(a[..., 2:4], b[..., 2:4]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(axis=2)
+    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (a, b)]
+    either = areas[0] + areas[1] - both
+    return np.asarray((a[..., 4] == b[..., 4]) & (either > 0) & (both >= least * either), np.bool_)
+
+
+def _corners(detections: Sequence[Detection]) -> NDArray[np.float64]:
+    rows = [(one.box_px.x1, one.box_px.y1, one.box_px.x2, one.box_px.y2, one.class_id) for one in detections]
+    return np.array(rows, np.float64).reshape(-1, 5)
 
 
 def iou(a: Box, b: Box) -> float:

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from appliance.flow import gate_audit
 from appliance.values import Box, Detection
 
@@ -55,16 +57,17 @@ def look(
     memory: Sequence[Remembered], found: Sequence[Detection], changed: Callable[[Box], bool]
 ) -> tuple[Remembered, ...]:
     """Add what a look has found. `changed`: whether the scene has changed in the place of a box since the last look."""
-    left, after = list(found), []
-    for known in memory:
-        again = next((one for one in left if gate_audit.same_object(known.detection, one)), None)
+    same = gate_audit.same_objects([known.detection for known in memory], found)
+    left, after = dict(enumerate(found)), []
+    for known, places in zip(memory, same, strict=True):
+        again = next((int(place) for place in np.flatnonzero(places) if place in left), None)
         if again is not None:
-            left.remove(again)
-            after.append(Remembered(again, (*known.confidences, again.confidence)[-_LOOKS:]))
+            one = left.pop(again)
+            after.append(Remembered(one, (*known.confidences, one.confidence)[-_LOOKS:]))
         elif not changed(known.detection.box_px):
             missed = Remembered(known.detection, (*known.confidences, 0.0)[-_LOOKS:])
             after += [] if missed.gone else [missed]
-    return (*after, *(Remembered(one, (one.confidence,)) for one in left))
+    return (*after, *(Remembered(one, (one.confidence,)) for one in left.values()))
 
 
 def conclude(memory: Sequence[Remembered], min_confidence: float) -> tuple[tuple[Detection, ...], bool]:
