@@ -115,9 +115,8 @@ def part_found(truth: Sequence[Detection], answer: Sequence[Detection], min_conf
 
 def missing(wanted: Sequence[Detection], answer: Sequence[Detection], least: float = _SAME_PLACE) -> list[Detection]:
     """The objects that an answer does not have in the same place."""
-    return [
-        one for one, found in zip(wanted, same_objects(wanted, answer, least).any(axis=1), strict=True) if not found
-    ]
+    there: list[bool] = np.any(same_objects(wanted, answer, least), axis=1).tolist()
+    return [one for one, found in zip(wanted, there, strict=True) if not found]
 
 
 def same_objects(
