@@ -61,6 +61,12 @@ def pixels(rgb: NDArray[np.uint8], binary: bool = True) -> Any:
     return tensor
 
 
+async def test_a_client_names_its_camera_in_a_header(infers: Running) -> None:
+    named = {"X-Camera": "dock"}
+    await with_client(infers, lambda client: client.infer("fake", [image(picture(1))], headers=named))
+    assert "dock" in infers.started.parts.path.pace.stats()
+
+
 async def test_the_client_finds_the_server_and_the_model(infers: Running) -> None:
     def ask(client: Any) -> None:
         assert client.is_server_live()
