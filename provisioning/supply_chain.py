@@ -24,7 +24,7 @@ LOCK = ROOT / "provisioning/requirements.lock"
 TOOLS = ROOT / ".cache/tools/bin"
 LICENCES = ROOT / "docs/licences.md"
 SBOM = ROOT / "build/sbom.cdx.json"
-EXTRAS = ("installer", "mdns", "camera", "onnx", "mnn", "tensorrt")
+EXTRAS = ("installer", "mdns", "camera", "site", "onnx", "mnn", "kserve", "tensorrt")
 """What a device may have installed. `systemd-python` comes from Debian, `picamera2` from Raspberry Pi OS."""
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 _SHOWN = 20

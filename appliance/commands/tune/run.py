@@ -75,7 +75,6 @@ def tune(subject: TuneSubject, journal: Journal, acts: Acts) -> Choice | None:
     overall = choose(candidates, subject.engine, own.best.model if own else before)
     if own is None:
         return None
-    acts.report(f"{own.best.model} {own.why}")
     if own.best.model != before:
         journal.once("activate", partial(_activate, acts, own.best.model), str)
     else:
