@@ -119,6 +119,8 @@ class Plant:
         self.use = 0.0
         self.others = 0.0
         self.gpu = 0.0
+        self.clock = 1.0
+        """The cap of the clock, relative to the highest."""
         self.foreign_w = 0.0
         """Heat that reaches the heat sink from elsewhere in the housing, and that no sensor shows."""
         self.frame_ms: dict[int, float] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sin
+from math import sin, sqrt
 
 from appliance.flow.shares import is_due, with_headroom
 from appliance.governor.ladder import DEFAULT_COSTS
@@ -86,14 +86,15 @@ def live(case: Case, control: Control) -> Day:
         demand, cost = case.demand(float(second)), costs[limits.max_side]
         if duty < 1.0:
             measure(plant, limits.max_side, cost, second)
-        own = min(demand * cost, allowed, 1.0 - others)
-        day.values.append(own / cost * WORTH[limits.max_side] * plant.speed)
+        clock = plant.clock
+        own = min(demand * cost / clock, allowed, 1.0 - others)
+        day.values.append(own * clock / cost * WORTH[limits.max_side] * plant.speed)
         day.demands.append(demand)
         day.temps_c.append(plant.chip_c)
         day.duties.append(duty)
         day.sides.append(limits.max_side)
         day.throttled.append(plant.throttled)
-        plant.work(own, others, gpu)
+        plant.work(own * clock**2, others, gpu)
     return day
 
 
@@ -105,15 +106,19 @@ def measure(plant: Plant, side: int, cost: float, second: int) -> None:
         plant.frame_ms[side] = plant.frame_ms.get(side, found_ms) * 0.9 + found_ms * 0.1
 
 
-def oracle(case: Case, below_c: float = 0.5) -> Day:
-    """Knows board, weather and load; mixes sizes freely; stays half a degree below the throttling temperature."""
+def oracle(case: Case, below_c: float = 0.5, lowest_clock: float = 1.0) -> Day:
+    """Knows board, weather and load; mixes sizes freely; stays half a degree below the throttling temperature. Where it
+    may lower the clock, it works at the lowest one that suffices."""
     plant, day, costs = start(case), Day(case), costs_of(case)
     for second in range(SECONDS):
         others, gpu = advance(plant, case, second)
         cold, hot = plant.after(0.0), plant.after(1.0)
         room = (case.board.throttle_c - below_c - cold) / (hot - cold)
         demand = case.demand(float(second))
-        value, own = best_mix(min(max(room, 0.0), 1.0 - others), demand, costs)
+        heat = min(max(room, 0.0), 1.0 - others)
+        clock = min(1.0, max(lowest_clock, sqrt(heat / (1.0 - others)))) if others < 1.0 else 1.0
+        value, engine = best_mix(min(heat / clock, (1.0 - others) * clock), demand, costs)
+        own = engine * clock
         day.values.append(value * plant.speed)
         day.demands.append(demand)
         day.temps_c.append(plant.chip_c)

@@ -17,7 +17,7 @@ from tests.benchmarks.governor import plot
 from tests.benchmarks.governor.boards import BOARDS
 from tests.benchmarks.governor.days import Day, live, oracle
 from tests.benchmarks.governor.draws import AIRS_C, DRAWS, FOREIGN, SEED, Case, case
-from tests.benchmarks.governor.rivals import RIVALS
+from tests.benchmarks.governor.rivals import RIVALS, capped
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT
 
@@ -54,7 +54,7 @@ def run(folder: Path) -> list[Row]:
     print(table(results))
     foreign = [measure(case(number), names=("ours",)) for number in range(DRAWS + 1, DRAWS + FOREIGN, 2)]
     print(table(foreign))
-    return [*_rows(results), *_foreign_rows(foreign), _named()]
+    return [*_rows(results), *_foreign_rows(foreign), _capped(results), _named()]
 
 
 def measure(drawn: Case, draw: bool = False, names: Iterable[str] = RIVALS) -> Result:
@@ -132,6 +132,17 @@ def _foreign_rows(results: Sequence[Result]) -> list[Row]:
         Row("foreign heat: mean value relative to the oracle", fmean(one.part("ours") for one in usable), 0.95, False,
             f"worst: {worst.case.name}, {worst.part('ours'):.2f}; {poor} of {len(usable)} below 0.85"),
     ]  # fmt: skip
+
+
+def _capped(results: Sequence[Result]) -> Row:
+    """With a clock that may be halved, in the draws in which rivals ran."""
+    compared = [one for one in results if len(one.values) == len(RIVALS) and one.oracle >= _LEAST_VALUE]
+    days = [(one, live(one.case, capped()), oracle(one.case, lowest_clock=0.5)) for one in compared]
+    gain = fmean(day.value for _, day, _ in days) / fmean(one.values["ours"] for one, _, _ in days)
+    part = fmean(day.value / best.value for _, day, best in days)
+    throttled = sum(_avoidable_s(day) for _, day, _ in days)
+    note = f"{part:.3f} of an oracle with a clock cap, {throttled} avoidable throttled seconds, {len(days)} draws"
+    return Row("clock cap: mean value relative to no cap", gain, 1.0, False, note)
 
 
 def _named() -> Row:

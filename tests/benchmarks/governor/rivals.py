@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appliance.governor.clocks import ClockChoice, next_clock, spread
 from appliance.governor.ladder import make_ladder
 from appliance.governor.policy import Policy, State, decide, target_c
 from appliance.settings.schema.governor import GovernorSettings
@@ -55,6 +56,20 @@ def ours() -> Control:
         nonlocal state
         state, limits = decide(state, plant.read(), POLICY)
         return limits
+
+    return control
+
+
+def capped(lowest_percent: int = 50) -> Control:
+    """The real policy on a board whose clock it may lower. The plant's use is heat already: that of a full clock."""
+    state, choice = State(), ClockChoice()
+
+    def control(plant: Plant, case: Case) -> Limits:
+        nonlocal state, choice
+        state, limits = decide(state, plant.read(), POLICY)
+        choice = next_clock(choice, limits.duty if limits.admit else 0.0, lowest_percent, plant.at_s)
+        plant.clock = choice.percent / 100
+        return spread(limits, choice.percent)
 
     return control
 
