@@ -18,7 +18,6 @@ from appliance.governor.ladder import Ladder, Step
 _SATURATED, _FULLY = 0.65, 0.93
 """Cameras that use this part of the duty might use more: those that keep to their limits leave a part unused."""
 _SETTLE_S = 60.0
-_RISE_S = 200.0
 _KNOWN_S = 12 * 3600.0
 _AVERAGE_S = 20.0
 _LEAST, _LEAST_DUTY = 0.1, 0.04
@@ -78,9 +77,9 @@ def next_demand(demand: CameraDemand, own: float, duty: float, cost: float, step
     elif duty_avg < _LEAST_DUTY:
         pass
     elif limited:
-        full = min(1.0, max(_LEAST, ratio))
+        full = min(1.0, max(_LEAST, ratio, full - (full - ratio) / 2))
     elif ratio >= _FULLY * full:
-        full = min(1.0, max(full, towards(full, ratio, step_s, _RISE_S)))
+        full = min(1.0, max(full, towards(full, ratio, step_s, _SETTLE_S)))
     else:
         full = max(_LEAST, towards(full, ratio, step_s, _KNOWN_S))
     sent = min(1.0, own_avg / full / cost)

@@ -85,5 +85,6 @@ def test_a_duty_that_cameras_leave_unused_is_not_forgotten_to_be_more() -> None:
 
 def test_use_that_follows_the_duty_is_all_that_the_engine_uses() -> None:
     """Such as a service that may use half of the processors."""
-    assert follow(ALL, [(200, 0.5, 1.0), (200, 0.4, 0.8)]).use_at_full == pytest.approx(0.5, abs=0.02)
+    changes = [(200.0, duty / 2, duty) for duty in (1.0, 0.8, 0.6, 0.8, 1.0)]
+    assert follow(ALL, changes).use_at_full == pytest.approx(0.5, abs=0.05)
     assert follow(ALL, [(200, 0.5, 1.0), (200, 0.5, 0.8)]).use_at_full > 0.9, "they send as much at any duty"
