@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "appliance"
+TOP_LEVEL = {
+    "appliance", "models", "systemd", "provisioning", "tests", "docs", "Makefile", "pyproject.toml",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,14 @@ def rooms() -> set[str]:
     """The package's own modules and folders."""
     modules = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
     return modules | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def test_the_top_level_holds_what_a_newcomer_expects_and_nothing_else() -> None:
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this is not a clone: git cannot say which files belong to the project")
+    names = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
 
 
 def test_every_room_is_described_and_every_described_room_exists(drawing: ModuleType) -> None:

@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from appliance.values import PictureFault
 from appliance.vision.picture_features import LEAST_SIDE, Grid, PictureFeatures, likeness, measure, same
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
 """More pictures of one camera say nothing new."""
@@ -134,12 +137,15 @@ class PictureWatch:
     _spells: dict[PictureFault, _Spell] = field(default_factory=lambda: {fault: _Spell() for fault in PictureFault})
 
     def look(self, pixels: NDArray[np.uint8], now_s: float) -> None:
-        """Judge a picture, (height, width, 3) RGB, unless one was judged just before."""
+        """Judge a picture, (height, width, 3) RGB, unless one was judged just before. It never raises."""
         early = self._last_s is not None and now_s - self._last_s < LOOK_EVERY_S * 0.9
         if early or min(pixels.shape[:2]) < LEAST_SIDE:
             return
         with self._lock:
-            self._judge(measure(pixels), pixels.shape, now_s)
+            try:
+                self._judge(measure(pixels), pixels.shape, now_s)
+            except Exception:  # the frame is answered in any case
+                log.exception("a camera's picture could not be judged", extra={"kind": "picture_watch"})
 
     def repeated(self, now_s: float, identical: bool) -> None:
         """Note a picture that is answered without being decoded; `identical`: to the camera's last one.

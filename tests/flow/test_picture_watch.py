@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance.flow import picture_watch
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.picture_watch import PictureWatch
 from appliance.values import Limits, PictureFault
@@ -85,6 +86,18 @@ def test_a_slow_camera_is_judged_too() -> None:
     for number in range(20, 26):
         watch.look(np.random.default_rng(number).integers(0, 4, camera.shot(0).shape, np.uint8), 10.0 * number)
     assert watch.faults == (PictureFault.DARK,)
+
+
+def test_a_picture_that_cannot_be_judged_harms_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera, watch = Camera(101), PictureWatch()
+    with monkeypatch.context() as broken:
+        broken.setattr(picture_watch, "measure", lambda _: 1 / 0)
+        watch.look(camera.shot(0), 0.0)
+    assert "could not be judged" in caplog.text
+    watch.look(camera.shot(1), 1.0)
+    assert watch.faults == ()
 
 
 def test_key_frames_of_a_still_scene_are_not_frozen() -> None:
