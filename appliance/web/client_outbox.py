@@ -25,12 +25,8 @@ class ClientOutbox:
     """A state, not an event: only the latest is sent, before other events, and it is never dropped."""
     events: EventOutbox = field(default_factory=lambda: EventOutbox(_EVENTS_IN_OUTBOX))
     """Events of its subscriptions, sent before results, so that results never push them out."""
-    subscriptions: set[str] = field(default_factory=set)
-    """Camera names, or EVERY."""
     predicts: bool = False
     """Whether it asked for predicted answers to the frames that it sends and that are skipped."""
-    of_site: bool = True
-    """Whether it wants the results of other devices too."""
 
 
 def take_next(client: ClientOutbox) -> tuple[str, AnyPayload] | None:

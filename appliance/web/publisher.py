@@ -1,4 +1,4 @@
-"""Outgoing events: an outbox for each client, subscriptions to cameras, and the pictures for subscribers.
+"""Outgoing events: an outbox for each client, and the pictures for subscribers.
 
 Rules of this file:
 - Posting never waits. A client that stops reading fills its transport, then its outbox; after that its oldest events
@@ -23,6 +23,7 @@ from appliance.vision.pictures import Pictures
 from appliance.web import payloads
 from appliance.web.client_outbox import IN_OUTBOX, ClientOutbox, take_next
 from appliance.web.payloads import AnyPayload
+from appliance.web.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,6 @@ Backlog = Callable[[str], int]
 PredictAnswer = Callable[[str, float], Detected | None]
 """What a camera probably shows at a time (s, monotonic); None: nobody knows."""
 
-EVERY = "*"
-MAX_SUBSCRIPTIONS = 1000
-"""Cameras that one client may subscribe to."""
-MAX_SUBSCRIPTIONS_IN_TOTAL = 20_000
-"""Subscriptions of all clients together, about 10 MB: without it 2000 clients could fill a small device's memory."""
 _IN_TRANSPORT = 8
 _MAX_UNREAD = 64
 """Acknowledgements bypass the outbox. A client with this many unread packets is not served until it has read them."""
@@ -60,11 +56,7 @@ class Publisher:
         self._emit, self._backlog, self._keep_pictures, self._predict = emit, backlog, keep_pictures, predict
         self._clients: dict[str, ClientOutbox] = {}
         self._of_camera: dict[str, set[str]] = {}
-        self._subscribers: dict[str, set[str]] = {}
-        self._of_site: frozenset[str] | None = frozenset()
-        """What `subscribed` returns; None: it has changed."""
-        self._subscribed = 0
-        """Total number of subscriptions."""
+        self._subscriptions = Subscriptions()
         self._pending: set[str] = set()
         """Clients with events to send."""
         self._posted = asyncio.Event()
@@ -92,12 +84,13 @@ class Publisher:
         client = self._clients.pop(sid, None)
         if client is None:
             return None
-        self.unsubscribe(sid, list(client.subscriptions), client)
+        self._subscriptions.leave(sid)
         clients = self._of_camera[client.camera]
         clients.discard(sid)
         if not clients:
             del self._of_camera[client.camera]
             self._pictures.drop(client.camera)
+        self._pictures.keep_only(self._keeps_picture)
         self._pending.discard(sid)
         return client.camera
 
@@ -122,34 +115,10 @@ class Publisher:
 
         `of_site` False: from now on it gets nothing of other devices.
         """
-        cameras, client = set(cameras), self._clients.get(sid)
-        if client is None:
-            return False
-        new = cameras - client.subscriptions
-        if (
-            len(client.subscriptions) + len(new) > MAX_SUBSCRIPTIONS
-            or self._subscribed + len(new) > MAX_SUBSCRIPTIONS_IN_TOTAL
-        ):
-            return False
-        self._subscribed += len(new)
-        client.of_site, self._of_site = of_site, None
-        for camera in new:
-            client.subscriptions.add(camera)
-            self._subscribers.setdefault(camera, set()).add(sid)
-        return True
+        return sid in self._clients and self._subscriptions.add(sid, cameras, of_site=of_site)
 
-    def unsubscribe(self, sid: str, cameras: Iterable[str], client: ClientOutbox | None = None) -> None:
-        client = client or self._clients.get(sid)
-        if client is None:
-            return
-        self._of_site = None
-        for camera in cameras:
-            self._subscribed -= camera in client.subscriptions
-            client.subscriptions.discard(camera)
-            subscribers = self._subscribers.get(camera, set())
-            subscribers.discard(sid)
-            if not subscribers:
-                self._subscribers.pop(camera, None)
+    def unsubscribe(self, sid: str, cameras: Iterable[str]) -> None:
+        self._subscriptions.remove(sid, cameras)
         self._pictures.keep_only(self._keeps_picture)
 
     def latest(self, camera: str) -> Frame | None:
@@ -198,7 +167,7 @@ class Publisher:
 
     def is_watched(self, camera: str) -> bool:
         """Whether a client is subscribed to this camera."""
-        return camera in self._subscribers or EVERY in self._subscribers
+        return self._subscriptions.is_followed(camera)
 
     def show(self, frame: Frame, reason: str) -> None:
         """Give the subscribers of a camera a picture that was not processed. `reason`: why not."""
@@ -207,26 +176,18 @@ class Publisher:
             self._to_subscribers(frame, "picture", payloads.of_picture(frame, reason))
 
     def _to_subscribers(self, frame: Frame, event: str, payload: AnyPayload) -> None:
-        for sid in self._subscribers_of(frame.camera):
+        for sid in self._subscriptions.followers(frame.camera):
             if sid != frame.sender:
                 self.post(sid, event, payload)
 
     def subscribed(self) -> frozenset[str]:
         """The cameras whose results are wanted also if another device has them; EVERY: all."""
-        if self._of_site is None:
-            clients = self._clients
-            of_site = (name for name, sids in self._subscribers.items() if any(clients[sid].of_site for sid in sids))
-            self._of_site = frozenset(of_site)
-        return self._of_site
+        return self._subscriptions.of_site()
 
     def deliver(self, camera: str, payload: AnyPayload) -> None:
         """Send a result of another device to the subscribers of its camera."""
-        for sid in self._subscribers_of(camera):
-            if self._clients[sid].of_site:
-                self.post(sid, "detection_results", payload)
-
-    def _subscribers_of(self, camera: str) -> set[str]:
-        return self._subscribers.get(camera, set()) | self._subscribers.get(EVERY, set())
+        for sid in self._subscriptions.followers_elsewhere(camera):
+            self.post(sid, "detection_results", payload)
 
     def announce(self, camera: str, limits: CameraLimits) -> None:
         """Send new limits to every client of this camera."""
@@ -239,7 +200,7 @@ class Publisher:
 
     def post_event(self, event: ObjectEvent) -> None:
         """Send an event to the subscribers of its camera."""
-        for sid in self._subscribers_of(event.camera):
+        for sid in self._subscriptions.followers(event.camera):
             self._put_event(sid, event)
 
     def catch_up(self, sid: str, recall: Recall) -> None:

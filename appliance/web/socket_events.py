@@ -33,9 +33,10 @@ from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.packets import EVENTS, UNKNOWN, SequentialDispatcher
 from appliance.web.payload_types import ConnectedPayload, SubscribeReceiptPayload
 from appliance.web.payloads import AnyPayload
-from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
+from appliance.web.publisher import Publisher
 from appliance.web.refusals import RefusalThrottle, refusal
 from appliance.web.socket_server import SocketOptions
+from appliance.web.subscriptions import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL
 
 log = logging.getLogger(__name__)
 

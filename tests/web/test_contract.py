@@ -394,4 +394,4 @@ async def test_the_subscriptions_of_a_viewer_are_limited(live: Running) -> None:
     async with camera(live.url, "viewer") as viewer:
         for part in range(3):
             await viewer.call("subscribe", {"cameras": [f"camera-{part}-{number}" for number in range(1000)]})
-        assert len(live.started.parts.path.publisher._subscribers) <= 1000
+        assert len(live.started.parts.path.publisher._subscriptions._followers) <= 1000

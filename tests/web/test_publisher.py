@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.values import CameraLimits, Detected, Failed, Frame, Size, Skipped, SkipReason, Timing
-from appliance.web.publisher import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL, Publisher
+from appliance.web.publisher import Publisher
+from appliance.web.subscriptions import EVERY, MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_IN_TOTAL
 from tests.flow.frames import frame
 
 FOUND = Detected((), Size(64, 48), Size(64, 64), "fake", Timing(0, 0, 0, 0))
@@ -228,7 +229,7 @@ def test_no_sequence_of_events_leaves_state_of_disconnected_clients(steps: list[
             for sid in list(inside):
                 publisher.leave(sid)
         assert len(publisher) == 0
-        assert not publisher._subscribers
+        assert not publisher._subscriptions._followers
         assert not publisher._pictures._frames
         assert not publisher._of_camera
         assert not publisher._pending
@@ -311,8 +312,8 @@ async def test_the_total_of_subscriptions_is_limited() -> None:
     assert publisher.subscribe(f"{full}", {f"{name}" for name in range(MAX_SUBSCRIPTIONS - 2)})
     for number in range(full + 1):
         publisher.leave(f"{number}")
-    assert publisher._subscribed == 0
-    assert not publisher._subscribers
+    assert len(publisher._subscriptions) == 0
+    assert not publisher._subscriptions._followers
 
 
 async def test_a_client_may_want_the_results_of_this_device_only() -> None:
