@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any
 
-from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, settings_of
+from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, loading, settings_of
 from appliance.device import logs, state
 
 
@@ -41,7 +41,8 @@ def _camera(arguments: argparse.Namespace) -> int:
     logs.set_up("warning" if arguments.quiet else "info")
     if bool(arguments.on) != bool(arguments.run):
         return complain("--on needs a command, and a command needs --on: --on person -- /path/to/command", USAGE)
-    from appliance.camera import command
+    with loading():
+        from appliance.camera import command
 
     options = command.Options(
         source=command.spelled_out(settings.source, "--source"),

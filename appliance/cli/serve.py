@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, heap
 from appliance.camera import sources
-from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, settings_of
+from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, loading, settings_of
 from appliance.device import logs
 from appliance.errors import ConfigError
 from appliance.settings import loader
@@ -54,8 +54,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # so that the watchdog's SIGABRT prints the stack of every thread
-    from appliance.service import loading, supervise
-    from appliance.service.ending import end_around_the_engine
+    with loading():
+        from appliance.service import loading as network_loading
+        from appliance.service import supervise
+        from appliance.service.ending import end_around_the_engine
 
     timeline.mark("imports")
 
@@ -65,7 +67,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         nonlocal timeline
         if opened:  # loading after safe mode, perhaps hours later, or a trial of another model
             timeline = Timeline(time.monotonic, time.monotonic())
-        return loading.load_to_serve(settings, mark=timeline.mark)
+        return network_loading.load_to_serve(settings, mark=timeline.mark)
 
     def port_open(settings: Settings, started: run.Started) -> None:
         nonlocal opened
