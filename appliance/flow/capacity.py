@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 USE = 0.9
-"""Part of the engine that can be allocated while nothing is known of idle time: beside cameras that take all of it."""
+"""Part of the engine that can be allocated while idle time is unknown, because other cameras use all of it."""
 LEAST, MOST = 0.2, 1.5
 """Above 1: frames in parallel are faster than their engine time says, and cameras send later than they may."""
 _FIRST = 0.8

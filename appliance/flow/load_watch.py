@@ -1,4 +1,4 @@
-"""Collect what frames and engine show of the capacity, and step the estimate of it."""
+"""Collect evidence about the capacity from frames and engine, and update the estimate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENOUGH, _WINDOW_S = 8, 0.5
 
 
 class LoadWatch:
-    """The estimate of the capacity, and what was seen since it was judged last. Only the event loop uses it."""
+    """The estimate of the capacity, and the evidence since the last update. Only the event loop uses it."""
 
     def __init__(self, now_s: float) -> None:
         self.capacity = EngineCapacity()
@@ -36,7 +36,7 @@ class LoadWatch:
         self._mixed = False
 
     def restart(self, now_s: float) -> None:
-        """Judge the capacity anew: what was seen so far belongs to other limits, or to other cameras."""
+        """Discard what was seen so far: it was measured with other limits or other cameras."""
         self.capacity, self._mixed = restarted(self.capacity, now_s), True
         self._waits, self.longest_wait, self._judged_s = [], 0.0, now_s
 

@@ -24,7 +24,7 @@ HEARD_S = 1.5
 
 
 class Obedience:
-    """Watches the frames of one camera. `interval_s` is what the camera was told; None: nothing yet."""
+    """Compares the times of one camera's frames with the intervals that were announced to it."""
 
     __slots__ = ("_broken_s", "_due_s", "_former_s", "_gap_s", "_gaps", "_interval_s", "_last_s", "_prompt", "_told_s")
 
@@ -41,14 +41,14 @@ class Obedience:
         """Part of its frames that were sent as soon as they were allowed, moving average."""
 
     def tell(self, interval_s: float, now_s: float) -> None:
-        """Record that the camera is being told a new interval."""
+        """Record that a new interval is being announced to the camera."""
         before_s = self.interval_s(now_s)
         self._former_s = interval_s if before_s is None else before_s
         self._interval_s, self._told_s = interval_s, now_s
         self._due_s = min(self._due_s, now_s + interval_s)
 
     def interval_s(self, now_s: float) -> float | None:
-        """The interval to hold the camera to, s; None: it was never told one."""
+        """The interval that the camera has to keep, s; None: none was announced."""
         if self._interval_s is not None and now_s - self._told_s < HEARD_S:
             return min(self._former_s, self._interval_s)
         return self._interval_s
@@ -71,7 +71,7 @@ class Obedience:
             self._due_s = max(self._due_s, now_s) + interval_s * _LENIENCE
 
     def holds(self, now_s: float) -> bool:
-        """Whether the camera has kept to its limits lately; one that was told nothing has."""
+        """Whether the camera has kept to its limits lately; true if none were announced."""
         return now_s - self._broken_s >= max(_FORGIVEN_S, 2 * (self._interval_s or 0.0))
 
     @property
