@@ -21,16 +21,18 @@ Rules of this file:
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Container
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from appliance.ports import Clock
 from appliance.values import Frame, SkipReason
 
 Lost = tuple[Frame, SkipReason]
-_Box = tuple[str, int, int]
-"""Camera, lane, and place in it."""
+_Lane = tuple[str, int]
+"""A camera, and the number of one of its lanes."""
 
 MOST_PLACES = 24
 """Frames of one lane that may wait: until a standing queue is noticed, and the camera has heard of longer intervals."""
@@ -92,9 +94,8 @@ class Mailboxes:
     def __init__(self, *, max_cameras: int, max_bytes: int, max_age_s: float, clock: Clock) -> None:
         self.max_age_s = max_age_s
         self._most, self._most_bytes, self._clock = max_cameras, max_bytes, clock
-        self._waiting: dict[_Box, Frame] = {}
-        self._lanes: Counter[tuple[str, int]] = Counter()
-        """Waiting frames of each camera and lane."""
+        self._lines: dict[_Lane, list[Frame]] = {}
+        """The waiting frames of each lane, the oldest first; no line is empty."""
         self._accounts: dict[str, _Account] = {}
         self._now_s: dict[int, float] = {}
         """The account of the camera served last, for each priority: where newcomers start."""
@@ -107,7 +108,7 @@ class Mailboxes:
         self._large_in_flight = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(map(len, self._lines.values()))
 
     def offer(
         self, frame: Frame, *, weight: float = 1.0, priority: int = 0, most: int = 1000, places: int = 1
@@ -117,38 +118,29 @@ class Mailboxes:
         `most`: how many frames of this camera may be in flight. `places`: how many of its lane may wait.
         """
         with self._changed:
-            line = self._line(frame)
-            size = len(frame.picture.data)
+            lane, size = (frame.camera, frame.lane), len(frame.picture.data)
+            line = self._lines.get(lane, [])
             # A frame may always wait in place of those before it. Lines leave half of the memory to other cameras.
-            full = len(self._waiting) >= self._most or self.bytes + size > self._most_bytes // 2
+            full = len(self) >= self._most or self.bytes + size > self._most_bytes // 2
             kept = 0 if full or not line else min(places, MOST_PLACES) - 1
             former = line[: max(0, len(line) - kept)]
-            less = sum(len(self._waiting[box].picture.data) for box in former)
-            if (not line and len(self._lanes) >= self._most) or self.bytes - less + size > self._most_bytes:
+            less = sum(len(old.picture.data) for old in former)
+            if (not line and len(self._lines) >= self._most) or self.bytes - less + size > self._most_bytes:
                 return [(frame, SkipReason.OVERLOADED)]
-            lost = [(self._take_out(box), SkipReason.SUPERSEDED) for box in former]
+            lost = [(self._take_out(lane, old), SkipReason.SUPERSEDED) for old in former]
             account = self._accounts.setdefault(frame.camera, _Account())
             account.weight, account.priority, account.most = weight, priority, most
             account.used_s = max(account.used_s, self._now_s.get(priority, 0.0) - _CREDIT_S)
-            self._waiting[self._free_place(frame)] = frame
-            self._lanes[frame.camera, frame.lane] += 1
+            insort(self._lines.setdefault(lane, []), frame, key=attrgetter("received_s"))
             self.bytes += size
             self._changed.notify()
             return lost
 
-    def _line(self, frame: Frame) -> list[_Box]:
-        """Where frames of this camera and lane wait, the oldest first."""
-        boxes = ((frame.camera, frame.lane, place) for place in range(MOST_PLACES))
-        return sorted((box for box in boxes if box in self._waiting), key=lambda box: self._waiting[box].received_s)
-
-    def _free_place(self, frame: Frame) -> _Box:
-        boxes = ((frame.camera, frame.lane, place) for place in range(MOST_PLACES))
-        return next(box for box in boxes if box not in self._waiting)
-
     def holds_newer(self, frame: Frame) -> bool:
         """Whether a newer frame is waiting in this frame's place."""
         with self._changed:
-            return any(self._waiting[box].received_s >= frame.received_s for box in self._line(frame))
+            line = self._lines.get((frame.camera, frame.lane))
+            return line is not None and line[-1].received_s >= frame.received_s
 
     def take(self, most: Callable[[], int]) -> Frame | None:
         """Wait for the next frame while fewer than `most` are in flight; None once closed.
@@ -157,17 +149,17 @@ class Mailboxes:
         """
         with self._changed:
             while not self._closed:
-                box = self._next() if self.in_flight < most() else None
-                if box is not None:
-                    account = self._accounts[box[0]]
+                following = self._next() if self.in_flight < most() else None
+                if following is not None:
+                    lane, frame = following
+                    account = self._accounts[frame.camera]
                     self._now_s[account.priority] = max(self._now_s.get(account.priority, 0.0), account.used_s)
                     account.booked_s.append(account.typical_s)
                     account.used_s += account.typical_s / account.weight
                     self._busy.count(self.in_flight)
                     self.in_flight += 1
-                    frame = self._take_out(box)
                     self._large_in_flight |= frame.picture.large
-                    return frame
+                    return self._take_out(lane, frame)
                 self._changed.wait()
             return None
 
@@ -195,8 +187,8 @@ class Mailboxes:
         """Remove frames that have waited too long."""
         with self._changed:
             oldest_s = self._clock() - self.max_age_s
-            old = [box for box, frame in self._waiting.items() if frame.received_s < oldest_s]
-            return [(self._take_out(box), SkipReason.EXPIRED) for box in old]
+            old = [(lane, frame) for lane, frame in self._all() if frame.received_s < oldest_s]
+            return [(self._take_out(lane, frame), SkipReason.EXPIRED) for lane, frame in old]
 
     def wake(self) -> None:
         """Make workers check again how many frames may be in flight."""
@@ -206,7 +198,7 @@ class Mailboxes:
     def keep(self, cameras: Container[str]) -> None:
         """Drop all accounts except those of these cameras and of cameras with a frame waiting or in flight."""
         with self._changed:
-            waiting = {camera for camera, _, _ in self._waiting}
+            waiting = {camera for camera, _ in self._lines}
             self._accounts = {
                 camera: account
                 for camera, account in self._accounts.items()
@@ -217,31 +209,34 @@ class Mailboxes:
         """Empty all mailboxes and release all waiting workers."""
         with self._changed:
             self._closed = True
-            self._waiting.clear()
-            self._lanes.clear()
+            self._lines.clear()
             self.bytes = 0
             self._changed.notify_all()
 
-    def _next(self) -> _Box | None:
+    def _all(self) -> Iterator[tuple[_Lane, Frame]]:
+        return ((lane, frame) for lane, line in self._lines.items() for frame in line)
+
+    def _next(self) -> tuple[_Lane, Frame] | None:
         """The frame whose turn it is, among the valid ones of cameras that have not used their part."""
         oldest_s = self._clock() - self.max_age_s
         ready = (
-            box
-            for box, frame in self._waiting.items()
+            (lane, frame)
+            for lane, frame in self._all()
             if frame.received_s >= oldest_s
-            and len(self._accounts[box[0]].booked_s) < self._accounts[box[0]].most
+            and len(self._accounts[frame.camera].booked_s) < self._accounts[frame.camera].most
             and not (self._large_in_flight and frame.picture.large)
         )
         return min(ready, key=self._turn, default=None)
 
-    def _turn(self, box: _Box) -> tuple[int, float, float]:
-        account = self._accounts[box[0]]
-        return -account.priority, account.used_s, self._waiting[box].received_s
+    def _turn(self, waiting: tuple[_Lane, Frame]) -> tuple[int, float, float]:
+        _, frame = waiting
+        account = self._accounts[frame.camera]
+        return -account.priority, account.used_s, frame.received_s
 
-    def _take_out(self, box: _Box) -> Frame:
-        frame, lane = self._waiting.pop(box), box[:2]
-        self._lanes[lane] -= 1
-        if not self._lanes[lane]:
-            del self._lanes[lane]
+    def _take_out(self, lane: _Lane, frame: Frame) -> Frame:
+        line = self._lines[lane]
+        del line[next(index for index, one in enumerate(line) if one is frame)]
+        if not line:
+            del self._lines[lane]
         self.bytes -= len(frame.picture.data)
         return frame

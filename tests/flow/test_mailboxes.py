@@ -80,7 +80,7 @@ def test_a_line_takes_no_place_from_another_camera() -> None:
     late = frame("d")
     assert mailboxes.offer(late) == [(late, SkipReason.OVERLOADED)]
     mailboxes.close()
-    assert not mailboxes._lanes
+    assert not mailboxes._lines
 
 
 def test_lines_use_at_most_half_of_the_memory() -> None:
