@@ -93,6 +93,12 @@ def test_cameras_frames_are_compared_with_those_of_the_last_hour() -> None:
     assert judgement.why == "it is slower: a frame takes 300 ms instead of 80 ms"
 
 
+def test_without_cameras_the_answers_decide_and_not_the_rows_that_earlier_trials_left() -> None:
+    before = replace(_BEFORE, hour_ms=100.0, cameras=0)
+    slow = replace(_GOOD, answer_ms=300.0, frames_ms=100.0, cameras=0)
+    assert _run(slow, baseline=before)[0].why == "it is slower: a frame takes 300 ms instead of 80 ms"
+
+
 def test_the_rows_of_the_older_release_do_not_count() -> None:
     before = replace(_BEFORE, hour_ms=100.0, answer_ms=None)
     late = replace(_GOOD, frames_ms=900.0)
