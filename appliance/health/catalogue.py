@@ -81,6 +81,7 @@ CATALOGUE = (
     Check(support.support_unstated, severities=(Severity.INFO,)),
     Check(updates.update_undone),
     Check(updates.update_no_root),
+    Check(updates.update_refused),
     Check(updates.update_available, severities=(Severity.INFO,)),
     Check(updates.update_stale, severities=(Severity.INFO,)),
     Check(site.site_bus_away, after_s=10),

@@ -112,6 +112,8 @@ class UpdateNotices:
     why: str = ""
     no_root: bool = False
     """A source is set, but nothing to verify it with."""
+    refused: str = ""
+    """Why what was offered at the last attempt is not installed."""
 
 
 @dataclass(frozen=True, slots=True)

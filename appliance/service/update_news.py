@@ -13,7 +13,7 @@ from appliance.settings.schema.update import UpdateSettings
 from appliance.update import guard_state, last_check
 from appliance.update.guard_state import GuardState
 from appliance.update.last_check import LastCheck
-from appliance.update.places import UpdateError, UpdatePlaces
+from appliance.update.places import FAULTS, UpdateError, UpdatePlaces
 from appliance.values import UpdateView
 
 _EVERY_S = 30.0
@@ -59,6 +59,7 @@ class UpdateNews:
             undone=found.state.undone,
             why=found.state.why,
             no_root=watched and not found.has_root,
+            refused=found.check.problem if found.check.code in FAULTS and (watched or self._recent) else "",
         )
 
     def view(self) -> UpdateView | None:
@@ -79,6 +80,11 @@ class UpdateNews:
         """Whether the offered release is not the one in use or on trial since the last check."""
         offer, state = self._found.check.offer, self._found.state
         return offer is not None and offer.name not in (state.committed, state.trying, state.undone)
+
+    @property
+    def _recent(self) -> bool:
+        """Whether the last attempt was a person's of today: without a source no later one would replace it."""
+        return self._wall_clock() - self._found.check.checked_s < _DAY_S
 
     @property
     def possible(self) -> bool:

@@ -18,6 +18,10 @@ class UpdateError(ApplianceError):
     code = "update_failed"
 
 
+FAULTS = frozenset({"update_refused", "update_expired", "update_old", "update_space", "update_failed"})
+"""What a person should know of. The rest passes by itself, is no fault, or has a finding of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpdatePlaces:
     """The folders of updates on a device. `root`: of the machine's files."""

@@ -22,7 +22,7 @@ from appliance.update import guard_state, last_check
 from appliance.update.installed import built_s, number_of
 from appliance.update.last_check import LastCheck
 from appliance.update.offer import Offer, Platform, in_wave
-from appliance.update.places import UpdateError, UpdatePlaces
+from appliance.update.places import FAULTS, UpdateError, UpdatePlaces
 from appliance.update.sources import Fetcher
 from appliance.update.trust import Repository, export, sha256_of, stored_at
 
@@ -58,13 +58,21 @@ def check(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float
         repository = open_repository(places, wanted, fetcher, clock_s)
         offer, _ = repository.offer(wanted.platform.target(wanted.channel))
         problem = why_not(places, offer, wanted)
-        seen = LastCheck(checked_s=clock_s, offer=offer, for_this_device=problem is None, staged=before.staged)
+        seen = LastCheck(
+            checked_s=clock_s, offer=offer, for_this_device=problem is None, staged=before.staged,
+            problem=str(problem) if problem and problem.code in FAULTS else "", code=problem.code if problem else "",
+        )  # fmt: skip
     except UpdateError as error:
-        noted = LastCheck(checked_s=clock_s, offer=before.offer, staged="", problem=str(error), code=error.code)
-        last_check.write(places.last_check, noted)
+        _note(places, before.offer, clock_s, error)
         raise
     last_check.write(places.last_check, seen)
     return seen
+
+
+def _note(places: UpdatePlaces, offer: Offer | None, clock_s: float, error: UpdateError) -> None:
+    """Note why nothing is installed. Raises OSError."""
+    noted = LastCheck(checked_s=clock_s, offer=offer, problem=str(error), code=error.code)
+    last_check.write(places.last_check, noted)
 
 
 def fetch(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float, say: Callable[[str], None]) -> Offer:
@@ -79,8 +87,10 @@ def fetch(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float
     try:
         _fetch_files(places, wanted, repository, say)
         export(_trusted(places, wanted), places.staging / "metadata")
-    except BaseException:
+    except BaseException as error:
         sweep(places)
+        if isinstance(error, UpdateError):
+            _note(places, offer, clock_s, error)
         raise
     last_check.write(
         places.last_check, LastCheck(checked_s=clock_s, offer=offer, for_this_device=True, staged=offer.name)

@@ -189,6 +189,9 @@ APPEARS = {
         "degraded",
     ),
     "no_root": (replace(WELL, notices=Notices(update=UpdateNotices(no_root=True))), "update_no_root", "degraded"),
+    "refused": (
+        replace(WELL, notices=Notices(update=UpdateNotices(refused="a file is damaged"))), "update_refused", "degraded"
+    ),
     "available": (
         replace(WELL, notices=Notices(update=UpdateNotices(available="0.3"))), "update_available", "info"
     ),

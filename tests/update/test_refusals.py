@@ -80,6 +80,7 @@ def test_a_flipped_byte_is_refused(operator: Operator, device: Device) -> None:
     assert code == "update_refused"
     assert "not signed with the operator's keys, or is damaged" in text
     assert device.unchanged
+    assert last_check.read(device.places.last_check).problem == text  # of the finding
 
 
 def test_a_file_that_is_cut_in_half_is_refused(operator: Operator, device: Device) -> None:

@@ -107,6 +107,25 @@ async def test_the_service_reports_what_the_updater_left(tmp_path: Path) -> None
     assert (quiet.newest_age_days, quiet.no_root) == (None, False)
 
 
+@pytest.mark.parametrize(
+    ("code", "source", "ago_s", "shown"),
+    [
+        ("update_refused", "https://updates.example", 90_000.0, True),
+        ("update_space", "", 80_000.0, True),
+        ("update_refused", "", 90_000.0, False),
+        ("update_unreachable", "https://updates.example", 60.0, False),
+    ],
+)
+async def test_a_refused_update_is_reported(tmp_path: Path, code: str, source: str, ago_s: float, shown: bool) -> None:
+    news = await _news(tmp_path, source)
+    places = UpdatePlaces(tmp_path)
+    places.work.mkdir(parents=True)
+    checked_s = news._wall_clock() - ago_s
+    last_check.write(places.last_check, LastCheck(checked_s=checked_s, problem="it is damaged", code=code))
+    news._found = news._read()
+    assert news.notices().refused == ("it is damaged" if shown else "")
+
+
 async def test_only_an_installed_service_can_ask_for_an_update(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     news = await _news(tmp_path)

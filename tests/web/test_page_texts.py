@@ -141,6 +141,7 @@ FOLLOWED_BY_HAND = {
     "update_available": "an update is installed by a program of its own as root, not by the service",
     "update_stale": "as update_available",
     "update_undone": "as update_available",
+    "update_refused": "as update_available",
     "disk_low": "the service may not delete what is not its own",
 }
 """Findings whose advice is a command that has no button, and why."""

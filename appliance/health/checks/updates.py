@@ -34,6 +34,19 @@ def update_no_root(facts: Facts) -> Advice | None:
     )
 
 
+def update_refused(facts: Facts) -> Advice | None:
+    reason = facts.notices.update.refused
+    if not reason:
+        return None
+    return advise(
+        Severity.DEGRADED,
+        "The last update was refused, and nothing has changed: {reason}.",
+        "If that does not explain it, report it to whoever makes the releases: somebody may have changed the files. "
+        "To try again, run `sudo appliance update check`.",
+        reason=reason.rstrip("."),
+    )
+
+
 def update_available(facts: Facts) -> Advice | None:
     available = facts.notices.update.available
     if not available:
