@@ -208,13 +208,14 @@ FAULTS: dict[str, tuple[frozenset[str], Fault]] = {
 def day_and_night(
     camera: Camera, step_s: float, day_s: float, random: np.random.Generator
 ) -> Iterator[tuple[float, Pixels]]:
-    """One day and night in `day_s` seconds: sun, clouds, rain, fog, headlights, lamps, and infrared at night."""
+    """One day and night in `day_s` seconds: sun, clouds, rain, fog, a parked lorry, headlights, infrared at night."""
     rain = np.zeros((HEIGHT, WIDTH, 1), np.float32)
     for _ in range(160):
         x, y = int(random.integers(0, WIDTH)), int(random.integers(0, HEIGHT))
         cv2.line(rain, (x, y), (x + 3, y + 22), 30, 1)
     near = np.exp(-(((np.arange(WIDTH) - WIDTH / 2) / 300) ** 2))[None, :, None].astype(np.float32)
     near = near * np.linspace(0.25, 1.0, HEIGHT, dtype=np.float32)[:, None, None]
+    lorry = (int(random.integers(0, WIDTH - 270)), int(random.integers(60, HEIGHT - 190)))
     at_s, headlights_until_s = 0.0, -1.0
     while at_s < day_s:
         part = at_s / day_s
@@ -235,6 +236,9 @@ def day_and_night(
         if 0.34 < part < 0.42:  # fog comes and goes
             thick = np.float32(0.65 * math.sin(math.pi * (part - 0.34) / 0.08))
             light = light * (1 - thick) + np.float32(150) * thick
+        if 0.05 < part < 0.11 or 0.6 < part < 0.7:  # a lorry parks in the view
+            cv2.rectangle(light, lorry, (lorry[0] + 270, lorry[1] + 190), (170 * gain, 175 * gain, 180 * gain), -1)
+            cv2.rectangle(light, lorry, (lorry[0] + 60, lorry[1] + 150), (60 * gain, 50 * gain, 45 * gain), -1)
         if random.random() < 0.01:
             headlights_until_s = at_s + random.uniform(1, 4)
         if at_s < headlights_until_s:

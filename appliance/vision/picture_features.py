@@ -16,7 +16,8 @@ WIDE, HIGH = 64, 36
 """Cells of the thumbnail, whatever the picture's shape."""
 LEAST_SIDE = 64
 """Smaller pictures cannot be measured, px."""
-_HARD = 0.6
+_LEAST_SPAN, _SPAN_TIMES = 16.0, 4.0
+_NEAR = np.ones((3, 3), np.uint8)
 _QUANTILE = round(0.55 * WIDE)
 _WHITE = 248.0
 _GREY = 128
@@ -40,8 +41,9 @@ class PictureFeatures:
     """Part of the cells that are overexposed, 0-1."""
     energy: float
     """Mean strength of the edges."""
-    detail: float
-    """Part of the pixels at a hard edge, 0-1: none in a picture out of focus. NaN: the noise hides it."""
+    sharp: Grid
+    """(HIGH, WIDE): the hardest step from one pixel to the next, as a part of the light's range around it, 0-1.
+    NaN: the range is too small, or hidden by noise."""
     rows: NDArray[np.float32]
     """For each row: how much all of its width differs from the row above."""
     lost: float
@@ -53,11 +55,15 @@ class PictureFeatures:
 def measure(pixels: NDArray[np.uint8]) -> PictureFeatures:
     """Measure a picture: (height, width, 3) RGB, at least LEAST_SIDE px each way."""
     grey = cv2.extractChannel(pixels, 1)  # green: most of the brightness, without a conversion
-    half = np.asarray(
-        cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8
-    )
-    strips = np.asarray(cv2.resize(half, (WIDE, half.shape[0]), interpolation=cv2.INTER_AREA), np.int16)
-    thumb = np.asarray(cv2.resize(strips.astype(np.float32), (WIDE, HIGH), interpolation=cv2.INTER_AREA), np.float32)
+    half = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return measure_half(np.asarray(half, np.uint8))
+
+
+def measure_half(half: NDArray[np.uint8]) -> PictureFeatures:
+    """Measure a grey picture of half the size."""
+    lines = half[::2]  # every second row shows as much, at half the cost
+    strips = np.asarray(cv2.resize(lines, (WIDE, lines.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
+    thumb = np.asarray(cv2.resize(strips, (WIDE, HIGH), interpolation=cv2.INTER_AREA), np.float32)
     edges = _edges(thumb)
     mean, deviation = cv2.meanStdDev(thumb)
     return PictureFeatures(
@@ -67,10 +73,10 @@ def measure(pixels: NDArray[np.uint8]) -> PictureFeatures:
         contrast=float(deviation[0, 0]),
         white=float(np.count_nonzero(thumb >= _WHITE)) / thumb.size,
         energy=float(cv2.mean(edges)[0]),
-        detail=_detail(half, thumb),
+        sharp=_sharp(lines, thumb),
         rows=_rows(strips),
         lost=_lost(strips),
-        sample=half[::2, ::2].copy(),
+        sample=lines[:, ::2].copy(),
     )
 
 
@@ -79,6 +85,26 @@ def likeness(a: Grid, b: Grid) -> float:
     x, y = a - a.mean(), b - b.mean()
     norm = float(np.sqrt(np.vdot(x, x) * np.vdot(y, y)))
     return float(np.vdot(x, y)) / norm if norm > 1e-6 else 0.0
+
+
+def in_place(seen: Grid, usual: Grid) -> float:
+    """Part of the view that is where it usually is, 0-1: of the blocks that usually have edges, those that are alike.
+
+    A lorry that parks in the view changes some blocks; a camera that is turned changes nearly all of them.
+    """
+    a, b = _blocks(seen), _blocks(usual)
+    products = (a * b).sum(axis=1)
+    sizes, usual_sizes = np.sqrt((a * a).sum(axis=1)), np.sqrt((b * b).sum(axis=1))
+    judged = usual_sizes > 0.5 * np.median(usual_sizes)
+    alike = judged & (products > 0.5 * sizes * usual_sizes)
+    return float(np.count_nonzero(alike)) / max(1, int(np.count_nonzero(judged)))
+
+
+def _blocks(edges: Grid) -> Grid:
+    """(32, 72): the cells of each block, less their mean."""
+    high, wide = 9, 8
+    cells = edges.reshape(HIGH // high, high, WIDE // wide, wide).transpose(0, 2, 1, 3).reshape(-1, high * wide)
+    return np.asarray(cells - cells.mean(axis=1, keepdims=True), np.float32)
 
 
 def same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
@@ -101,30 +127,35 @@ def _edges(thumb: Grid) -> Grid:
     return np.asarray(edges, np.float32)
 
 
-def _detail(half: NDArray[np.uint8], thumb: Grid) -> float:
-    """Part of the pixels at a hard edge: a step from one to the next like the strong ones between whole cells.
+def _sharp(lines: NDArray[np.uint8], thumb: Grid) -> Grid:
+    """Compare the hardest step in each cell with the range of light around it: contrast and fog change this little.
 
-    The measure follows the contrast, so that dusk and fog change it little, and stays above the sensor's noise.
+    Twice the usual step, which is noise or fine texture, is no edge.
     """
-    rows = half[::3]
-    steps = cv2.calcHist([cv2.absdiff(rows[:, 1:], rows[:, :-1])], [0], None, [256], [0, 256]).ravel()
-    total = rows.shape[0] * (rows.shape[1] - 1)
-    median = int(np.searchsorted(np.cumsum(steps), total / 2))
-    coarse = np.abs(thumb[:, 1:] - thumb[:, :-1]).ravel()
-    strong = float(np.partition(coarse, -coarse.size // 25)[-coarse.size // 25])
-    limit = max(_HARD * strong, 5.0)
-    if 4.0 * median > limit:
-        return float("nan")
-    return float(int(steps[int(np.ceil(limit)) :].sum()) / total)
+    steps = cv2.absdiff(lines[:, 1:], lines[:, :-1])
+    counts = np.cumsum(cv2.calcHist([steps[::2]], [0], None, [256], [0, 256]).ravel())
+    noise = float(np.searchsorted(counts, counts[-1] / 2))
+    span = cv2.subtract(cv2.dilate(thumb, _NEAR), cv2.erode(thumb, _NEAR))
+    cell = np.ones((-(-lines.shape[0] // HIGH) + 1, -(-lines.shape[1] // WIDE) + 2), np.uint8)
+    hardest = cv2.resize(cv2.dilate(steps, cell), (WIDE, HIGH), interpolation=cv2.INTER_NEAREST)
+    sharp = cv2.divide(cv2.subtract(hardest, 2 * noise, dtype=cv2.CV_32F), span)
+    sharp[span < max(_LEAST_SPAN, _SPAN_TIMES * noise)] = np.nan
+    return np.asarray(sharp, np.float32)
 
 
-def _rows(strips: NDArray[np.int16]) -> NDArray[np.float32]:
+def _rows(strips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A line across the whole picture differs in most segments of its row; an object differs in some."""
-    steps = np.abs(strips[2:] - strips[:-2])
+    steps = cv2.absdiff(strips[1:], strips[:-1]).astype(np.float32)
     return np.asarray(np.partition(steps, _QUANTILE, axis=1)[:, _QUANTILE], np.float32)
 
 
-def _lost(strips: NDArray[np.int16]) -> float:
-    flat = np.abs(strips - _GREY).max(axis=1) <= 3
-    filled = np.flatnonzero(~flat[::-1])
-    return float(filled[0] if filled.size else flat.size) / float(flat.size)
+def _lost(strips: NDArray[np.uint8]) -> float:
+    if not _is_lost(strips[-1:])[0]:
+        return 0.0
+    filled = np.flatnonzero(~_is_lost(strips)[::-1])
+    return float(filled[0] if filled.size else strips.shape[0]) / float(strips.shape[0])
+
+
+def _is_lost(strips: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows are filled."""
+    return np.asarray(np.abs(strips.astype(np.int16) - _GREY).max(axis=1) <= 3, np.bool_)

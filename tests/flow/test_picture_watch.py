@@ -7,11 +7,13 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from appliance.flow import picture_watch
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.picture_watch import PictureWatch
 from appliance.values import Limits, PictureFault
+from appliance.vision.picture_features import PictureFeatures, measure
 from tests.flow.detectors import Rig, running
 from tests.flow.frames import frame
 from tests.picture_stages import FAULTS, Camera, day_and_night
@@ -98,6 +100,27 @@ def test_a_picture_that_cannot_be_judged_harms_nothing(
     assert "could not be judged" in caplog.text
     watch.look(camera.shot(1), 1.0)
     assert watch.faults == ()
+
+
+def test_a_calm_camera_is_judged_less_often_than_one_that_shows_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[float] = []
+    camera, watch, now_s = learned(101)
+    watch = watch.copy()
+
+    def noted(pixels: NDArray[np.uint8]) -> PictureFeatures:
+        judged.append(now_s)
+        return measure(pixels)
+
+    monkeypatch.setattr(picture_watch, "measure", noted)
+    for _ in range(40):
+        watch.look(camera.shot(now_s), now_s)
+        now_s += STEP_S
+    calm = len(judged)
+    for _ in range(8):
+        watch.look(camera.shot(now_s, gain=0.01), now_s)
+        now_s += STEP_S
+    assert calm <= 14
+    assert len(judged) - calm >= 6
 
 
 def test_key_frames_of_a_still_scene_are_not_frozen() -> None:
