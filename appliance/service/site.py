@@ -74,6 +74,7 @@ class Site:
                 "dropped": self.bus.dropped,
                 "late": exchange.late,
                 "invalid": exchange.invalid,
+                "repeated": exchange.repeated,
             },
         }
 
@@ -127,7 +128,8 @@ def build_site(settings: Settings, path: FramePath, vitals: Vitals, entrance: En
     )
     path.publisher.elsewhere = exchange.publish
     site = settings.site
-    bus = NatsBus(NatsOptions(site.bus_servers, device, site.bus_key_file, site.bus_ca_file), exchange.receive)
+    options = NatsOptions(site.bus_servers, device, site.bus_key_file, site.bus_ca_file)
+    bus = NatsBus(options, exchange.receive, exchange.joined)
     exchange.bus = bus
 
     def others() -> Mapping[str, OtherDevice]:

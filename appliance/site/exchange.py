@@ -5,6 +5,9 @@ Rules of this file:
 - Results of others enter the outboxes of viewers like this device's own, so a slow viewer costs what it always costs.
 - A result that comes more than `_LATE_S` later than its device's results usually do is dropped. The clocks of the
   devices need not agree.
+- A server that hangs takes results with it before anybody notices. So a device keeps what it has sent for `KEEP_S`,
+  and sends it again after it has joined the bus, or when another device says that it has joined. Receivers drop what
+  they have. Results sent again go out a few at a time, because outboxes are short, and newer ones wait behind them.
 """
 
 from __future__ import annotations
@@ -20,10 +23,15 @@ from msgspec import Meta, Struct
 from appliance.ports import Clock
 from appliance.site.bus import Bus, Subjects
 from appliance.site.presence import EVERY_CAMERA, EVERY_S, Describe, DeviceName, Neighbours, Presence, wanted_of
+from appliance.site.repeats import Repeats, SentLately
 
-_LATE_S = 5.0
+KEEP_S = 10.0
+"""Longer than it takes to notice that a server hangs."""
+_LATE_S = KEEP_S + 2.0
 _DRIFT_S_PER_S = 0.001
 _LOOK_S = 0.2
+_AGAIN, _AGAIN_EVERY_S = 16, 0.025
+"""Results sent again at a time. An outbox holds 32."""
 
 Payload = Mapping[str, Any]
 
@@ -78,8 +86,10 @@ class Exchange:
         self._subjects, self._viewers, self._describe = subjects, viewers, describe
         self.neighbours, self._clock, self._wall_clock = neighbours, clock, wall_clock
         self._lateness = Lateness()
+        self._sent, self._repeats = SentLately(KEEP_S), Repeats(2 * _LATE_S)
+        self._joined = self._presence_due = False
         self.bus: Bus | None = None
-        self.late = self.invalid = 0
+        self.late = self.invalid = self.repeated = 0
         """Messages that were dropped."""
 
     def own(self) -> Presence:
@@ -91,12 +101,19 @@ class Exchange:
         if self.bus is None or not self.neighbours.want(camera):
             return
         message = {"device": self.neighbours.device, "at_s": self._wall_clock(), "camera": camera, "payload": payload}
-        self.bus.publish(self._subjects.results_of(camera), msgspec.json.encode(message))
+        encoded = self._subjects.results_of(camera), msgspec.json.encode(message)
+        if self._sent.keep(encoded, self._clock()):
+            self.bus.publish(*encoded)
+
+    def joined(self) -> None:
+        """The bus is there, for the first time or again: what was sent lately may be lost, in both directions."""
+        self._joined = True
+        self._sent.send_again(self._clock())
 
     def receive(self, subject: str, message: bytes) -> None:
         """Take a message of another device."""
         if subject == self._subjects.presence:
-            self.invalid += not self.neighbours.hear(message)
+            self._hear(message)
             return
         try:
             result = msgspec.json.decode(message, type=SharedResult)
@@ -107,21 +124,44 @@ class Exchange:
             self.invalid += 1
         elif self._lateness.of(result.device, result.at_s, self._clock()) > _LATE_S:
             self.late += 1
+        elif not self._repeats.is_new(result.device, result.camera, result.at_s, self._clock()):
+            self.repeated += 1
         else:
             self._viewers.deliver(result.camera, result.payload)
 
+    def _hear(self, message: bytes) -> None:
+        said = self.neighbours.hear(message)
+        if said is None:
+            self.invalid += 1
+        elif said.joined:  # it may have missed results, and who is here
+            self._presence_due = True
+            self._sent.send_again(self._clock())
+
     async def run(self) -> None:
         """Say how this device is, and follow what its viewers want, until cancelled."""
-        assert self.bus is not None
         subscribed: frozenset[str] | None = None
         due_s = float("-inf")
         while True:
             now_s = self._clock()
-            if self._viewers.subscribed() != subscribed or now_s >= due_s:
+            if self._viewers.subscribed() != subscribed or now_s >= due_s or self._joined or self._presence_due:
                 subscribed, due_s = self._viewers.subscribed(), now_s + EVERY_S
-                self.bus.want(self._wanted(subscribed))
-                self.bus.publish(self._subjects.presence, msgspec.json.encode(self._describe()))
-            await asyncio.sleep(_LOOK_S)
+                self.say(subscribed)
+            self.send_again()
+            await asyncio.sleep(_AGAIN_EVERY_S if self._sent else _LOOK_S)
+
+    def say(self, subscribed: frozenset[str]) -> None:
+        """Say how this device is, and ask for what its viewers are subscribed to."""
+        assert self.bus is not None
+        own = msgspec.structs.replace(self._describe(), joined=self._joined)
+        self._joined = self._presence_due = False
+        self.bus.want(self._wanted(subscribed))
+        self.bus.publish(self._subjects.presence, msgspec.json.encode(own))
+
+    def send_again(self) -> None:
+        """Send the next results that the bus may have lost."""
+        assert self.bus is not None
+        for message in self._sent.take(_AGAIN):
+            self.bus.publish(*message)
 
     def _wanted(self, subscribed: frozenset[str]) -> frozenset[str]:
         cameras = wanted_of(subscribed)

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Publishing puts a message into a bounded queue; a task of its own sends. Nobody who publishes waits for a server.
-- While no server is connected, messages are dropped: a result is worthless when it is old.
+- While no server is connected, messages are dropped; `joined` lets the caller send again what is still worth it.
 - Any of the servers will do, each device's own first. The library changes to another one by itself, and pings every
   2 s: a server that hangs is noticed within 6 s.
 """
@@ -14,7 +14,7 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,10 @@ class NatsOptions:
 
 
 class NatsBus:
-    """Implements `Bus`; `receive` gets what arrives."""
+    """Implements `Bus`; `receive` gets what arrives. `joined` is called after each connection; it returns at once."""
 
-    def __init__(self, options: NatsOptions, receive: TakeMessage) -> None:
-        self._options, self._receive = options, receive
+    def __init__(self, options: NatsOptions, receive: TakeMessage, joined: Callable[[], None] = lambda: None) -> None:
+        self._options, self._receive, self._joined = options, receive, joined
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._wanted: frozenset[str] = frozenset()
@@ -80,6 +80,7 @@ class NatsBus:
             try:
                 await self._connect(client)
                 self._client = client
+                self._joined()
                 await self._serve(client)
             except (Error, OSError, asyncio.TimeoutError, ValueError) as error:
                 self._why = _reason(error)
@@ -157,6 +158,7 @@ class NatsBus:
                     extra={"kind": "bus"})  # fmt: skip
 
     async def _back(self) -> None:
+        self._joined()
         log.info("connected to the bus of the site again", extra={"kind": "bus"})
 
 

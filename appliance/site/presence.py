@@ -45,6 +45,8 @@ class Presence(Struct, frozen=True, kw_only=True):
     """Cameras that sit here through the front: those that may be moved."""
     cameras: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
     wants: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
+    joined: bool = False
+    """Since it last spoke it has connected to the bus, and may have missed what was sent."""
 
 
 class Gone(Struct, frozen=True):
@@ -71,20 +73,20 @@ class Neighbours:
         self._gone: dict[str, tuple[float, Presence]] = {}
         self._wanted: frozenset[str] = frozenset()
 
-    def hear(self, message: bytes) -> bool:
-        """Take one message; False: it is invalid, or its sender claims to be this device."""
+    def hear(self, message: bytes) -> Presence | None:
+        """Take one message and return it; None: it is invalid, or its sender claims to be this device."""
         try:
             one = msgspec.json.decode(message, type=Presence)
         except msgspec.MsgspecError:
-            return False
+            return None
         if one.device == self.device or (one.device not in self._heard and len(self._heard) >= _MOST_DEVICES):
-            return False
+            return None
         _, before = self._heard.get(one.device, (0.0, None))
         self._heard[one.device] = self._clock(), one
         self._gone.pop(one.device, None)
         if before is None or before.wants != one.wants:  # at each message it would cost the square of the devices
             self._sum_up()
-        return True
+        return one
 
     def present(self) -> dict[str, Presence]:
         """The devices that have been heard of lately, by name."""

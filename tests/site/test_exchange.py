@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.site.bus import Subjects
-from appliance.site.exchange import Exchange, Lateness, SharedResult
+from appliance.site.exchange import KEEP_S, Exchange, Lateness, SharedResult
 from appliance.site.presence import GONE_S, Gone, Neighbours, Presence, wanted_of
+from appliance.site.repeats import SentLately
 from tests.fakes import FakeClock
 
 SUBJECTS = Subjects("site")
@@ -136,10 +137,74 @@ def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
     assert rig.viewers.got == []
 
 
+def test_what_was_sent_lately_is_sent_again_after_the_bus_was_away_and_newer_results_wait_behind_it() -> None:
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
+    for number in range(3):
+        rig.clock.pass_(KEEP_S / 2 + 1)
+        rig.exchange.publish("gate", {"frame_id": number})
+    first, lost = rig.bus.sent[0], rig.bus.sent[1:]
+    rig.bus.sent.clear()
+    rig.exchange.joined()
+    rig.exchange.publish("gate", {"frame_id": 3})
+    assert rig.bus.sent == []
+    rig.exchange.send_again()
+    assert rig.bus.sent[:2] == lost
+    assert len(rig.bus.sent) == 3
+    assert first not in rig.bus.sent  # too old
+    rig.exchange.publish("gate", {"frame_id": 4})
+    assert len(rig.bus.sent) == 4  # at once
+
+
+def test_a_device_that_has_joined_says_so_once_and_the_others_send_again() -> None:
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
+    rig.exchange.publish("gate", {"frame_id": 1})
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",), joined=True))
+    rig.exchange.send_again()
+    subjects = [subject for subject, _ in rig.bus.sent]
+    assert subjects == ["site.results.gate", "site.results.gate"]
+    rig.bus.sent.clear()
+    rig.exchange.joined()
+    for joined in (True, False):
+        rig.exchange.say(frozenset())
+        assert msgspec.json.decode(rig.bus.sent[-1][1], type=Presence).joined is joined
+
+
+def test_a_result_that_comes_twice_is_delivered_once() -> None:
+    rig = Rig()
+    message = rig.result()
+    for _ in range(2):
+        rig.exchange.receive("site.results.gate", message)
+    rig.clock.pass_(1)
+    rig.exchange.receive("site.results.gate", rig.result())
+    assert (len(rig.viewers.got), rig.exchange.repeated) == (2, 1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 40), st.integers(0, 6)), max_size=60))
+def test_no_result_is_lost_or_overtaken_while_results_are_sent_again(steps: list[tuple[float, int, int]]) -> None:
+    """However joins, new results and turns mix: each one goes out, and new ones in their order."""
+    sent, out, now, number = SentLately(1000.0), list[int](), 0.0, 0
+    for wait_s, new, turns in steps:
+        now += wait_s
+        for _ in range(new):
+            number += 1
+            if sent.keep(("s", str(number).encode()), now):
+                out.append(number)
+        if turns == 6:
+            sent.send_again(now)
+        for _ in range(turns):
+            out += [int(message) for _, message in sent.take(16)]
+    while sent:
+        out += [int(message) for _, message in sent.take(16)]
+    oldest = max(1, number - 999)
+    assert [one for one in dict.fromkeys(out) if one >= oldest] == list(range(oldest, number + 1))
+
+
 def test_a_late_result_is_dropped_although_the_clocks_differ() -> None:
     rig = Rig()
     rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5000))
-    rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5010))  # 10 s later than the one before
+    rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5020))  # 20 s later than the one before
     assert (len(rig.viewers.got), rig.exchange.late) == (1, 1)
 
 

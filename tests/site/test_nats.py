@@ -9,14 +9,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from appliance.site.bus import Subjects
+from appliance.site.exchange import Exchange
 from appliance.site.nats_bus import NatsBus, NatsOptions
+from appliance.site.presence import Neighbours, Presence, wanted_of
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.tls import certificates
@@ -69,6 +74,35 @@ async def bus(
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+class Viewers:
+    """Viewers of one device; `got`: the numbers of the results that they got."""
+
+    def __init__(self, cameras: frozenset[str]) -> None:
+        self._cameras, self.got = cameras, list[int]()
+
+    def subscribed(self) -> frozenset[str]:
+        return self._cameras
+
+    def deliver(self, camera: str, payload: dict[str, Any]) -> None:
+        self.got.append(payload["frame_id"])
+
+
+def on_bus(name: str, servers: list[str], viewers: Viewers, tasks: list[asyncio.Task[None]]) -> Exchange:
+    """A device's end of the bus, which runs in tasks that are added to these."""
+    exchange = Exchange(
+        subjects=Subjects("site"),
+        viewers=viewers,
+        describe=lambda: Presence(
+            device=name, version="1", state="ok", headroom=1.0, capacity=1.0, wants=wanted_of(viewers.subscribed())
+        ),
+        neighbours=Neighbours(name, time.monotonic),
+        clock=time.monotonic,
+    )
+    exchange.bus = nats = NatsBus(NatsOptions(servers, name), exchange.receive, exchange.joined)
+    tasks += [asyncio.create_task(nats.run()), asyncio.create_task(exchange.run())]
+    return exchange
 
 
 async def until(holds: Callable[[], object], within_s: float = 20) -> None:
@@ -161,6 +195,45 @@ async def test_a_viewer_of_any_device_sees_the_cameras_of_all(server: Server, se
         await until(lambda: two.started.parts.vitals.notices().site.bus_problem is not None)
         await gate.push({"image": picture(2), "frame_id": 8})  # its own work goes on
         assert (await gate.answer(8))[0] == "detection_results"
+
+
+@pytest.mark.parametrize("whose", ["the sender's", "the receiver's"])
+async def test_nothing_is_lost_when_a_server_hangs(whose: str) -> None:
+    """Two servers in a mesh; each device uses its own first."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        route = free.getsockname()[1]
+    mesh = ("--cluster_name", "site", "--cluster")
+    servers = [
+        Server(*mesh, f"nats://127.0.0.1:{route}"),
+        Server(*mesh, "nats://127.0.0.1:-1", "--routes", f"nats://127.0.0.1:{route}"),
+    ]
+    for one in servers:
+        one.start()
+    viewers = Viewers(frozenset()), Viewers(frozenset({"gate"}))
+    tasks = list[asyncio.Task[None]]()
+    exchanges = []
+    for number in range(2):
+        exchange = on_bus(f"box{number}", [servers[number].url, servers[1 - number].url], viewers[number], tasks)
+        exchanges.append(exchange)
+    sender, number = exchanges[0], 0
+    try:
+        await until(lambda: sender.neighbours.want("gate"))
+        hung = servers[whose == "the receiver's"]
+        for _ in range(100):
+            number += 1
+            sender.publish("gate", {"frame_id": number})
+            if number == 20:
+                assert hung.process is not None
+                hung.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)
+        await until(lambda: len(viewers[1].got) >= number)
+        assert sorted(viewers[1].got) == list(range(1, number + 1))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for one in servers:
+            one.stop()
 
 
 def test_nothing_of_nats_is_imported_without_a_bus() -> None:
