@@ -1,12 +1,17 @@
-"""Cameras of the trial: agents, and plain Socket.IO clients that know nothing of a site. Every frame is on record."""
+"""Cameras of the trial: agents, and plain Socket.IO clients that know nothing of a site, by websocket or polling.
+
+Every frame is on record.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import socketio
@@ -21,13 +26,14 @@ _PATIENCE_S = 15.0
 
 @dataclass(slots=True)
 class Sent:
-    """One frame. `device`: which one has answered it."""
+    """One frame. `device`: which one has answered it; `number`: its `frame_id` in the answer."""
 
     at_s: float
     accepted: bool = False
     answered_s: float | None = None
     event: str = ""
     device: str = ""
+    number: int = 0
 
 
 @dataclass
@@ -38,16 +44,10 @@ class Record:
     kind: str
     interval_s: float
     frames: list[Sent] = field(default_factory=list)
-    moved: int = 0
-    """`moved` events that it has received."""
 
     def last(self) -> Sent | None:
         """The last result."""
         return next((one for one in reversed(self.frames) if one.device), None)
-
-    def device_at(self, time_s: float) -> str:
-        """Which device it was connected to."""
-        return next((one.device for one in reversed(self.frames) if one.device and (one.answered_s or 0) <= time_s), "")
 
     def first_elsewhere(self, time_s: float, device: str) -> float | None:
         """When another device than this one first answered after a time."""
@@ -60,14 +60,18 @@ class Record:
             None,
         )
 
-    def last_before(self, time_s: float, until_s: float) -> float:
-        """When a frame was last answered before `until_s`, at least `time_s`."""
+    def due_after(self, time_s: float, until_s: float) -> float:
+        """When its next frame was due after the last one that was answered before `until_s`, at least `time_s`.
+
+        It sends every `interval_s`, or at the pace of its last answers if the device asked for a slower one.
+        """
         times = [one.answered_s for one in self.frames if one.answered_s is not None and one.answered_s < until_s]
-        return max([time_s, *times])
+        gaps = [after - before for before, after in itertools.pairwise(times[-4:])]
+        return max([time_s, *times[-1:]]) + max([self.interval_s, *([median(gaps)] if gaps else [])])
 
     def unanswered(self, since_s: float, until_s: float) -> int:
         """Accepted frames of this time that were never answered. An agent does not say which of its were accepted."""
-        return self.kind == "plain" and sum(
+        return self.kind != "agent" and sum(
             one.accepted and not one.event for one in self.frames if since_s <= one.at_s < until_s
         )
 
@@ -82,21 +86,22 @@ class Plain:
         self._open: Sent | None = None
         for event in _ANSWERS:
             self._client.on(event, lambda payload, event=event: self._answered(event, payload))
-        self._client.on("moved", self._moved)
         self._client.on("disconnect", lambda *_: self._news.set())
 
     async def run(self, url: str) -> None:
         name = self.record.name
+        transport = "polling" if self.record.kind == "polling" else "websocket"
         while True:
             with contextlib.suppress(socketio.exceptions.ConnectionError):
-                await self._client.connect(f"{url}?camera={name}", auth={"name": name}, transports=["websocket"])
+                await self._client.connect(f"{url}?camera={name}", auth={"name": name}, transports=[transport])
                 break
             await asyncio.sleep(0.5)
         try:
             while True:
+                while not self._client.connected:  # its frame is due all the time
+                    await asyncio.sleep(0.02)
                 begun = time.monotonic()
-                if self._client.connected:
-                    await self._send()
+                await self._send()
                 await asyncio.sleep(max(0.02, self.record.interval_s - (time.monotonic() - begun)))
         finally:
             await self._client.shutdown()
@@ -118,11 +123,8 @@ class Plain:
     def _answered(self, event: str, payload: Mapping[str, Any]) -> None:
         if self._open is not None and payload.get("frame_id") == len(self.record.frames):
             self._open.event, self._open.answered_s = event, time.monotonic()
-            self._open.device = str(payload.get("model", ""))
+            self._open.device, self._open.number = str(payload.get("model", "")), int(payload["frame_id"])
             self._news.set()
-
-    def _moved(self, payload: Mapping[str, Any]) -> None:
-        self.record.moved += 1
 
 
 class AgentCamera:
@@ -149,15 +151,15 @@ class AgentCamera:
     def _answered(self, result: FrameResult) -> None:
         sent = self.record.frames[-1]
         sent.event, sent.answered_s = "detection_results", time.monotonic()
-        sent.device = str(result.payload["model"])
+        sent.device, sent.number = str(result.payload["model"]), int(result.payload["frame_id"])
 
 
 def cameras(count: int, interval_s: float, pictures: list[bytes]) -> list[Plain | AgentCamera]:
-    """Half of each kind."""
+    """Half of them agents, a sixth clients that poll."""
     made: list[Plain | AgentCamera] = []
     for number in range(count):
-        kind = "agent" if number % 2 else "plain"
+        kind = "agent" if number % 2 else "polling" if number % 6 == 0 else "plain"
         record = Record(f"{kind}-{number:02}", kind, interval_s)
         picture = pictures[number % len(pictures)]
-        made.append(AgentCamera(record, picture) if number % 2 else Plain(record, picture))
+        made.append(AgentCamera(record, picture) if kind == "agent" else Plain(record, picture))
     return made

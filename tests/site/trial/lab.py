@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -11,20 +12,24 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.control.client import Control
 from tests import boards
 from tests.conftest import ROOT
+from tests.site.trial.device import replace_text
+from tests.site.trial.quota import Quotas
 
 _BRIDGE = "site0"
 _FRONT_ADDRESS = "10.77.0.254"
-_TEMP = "sys/devices/virtual/thermal/thermal_zone0/temp"
+_COOL_C = 35.0
 _FIRMWARE = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware"
 _UNDER_VOLTAGE = (f"{_FIRMWARE}/raspberrypi-hwmon/hwmon/hwmon2/in0_lcrit_alarm", f"{_FIRMWARE}/get_throttled")
 _READY_S = 60.0
+_MOVE = re.compile(r"camera (\S+) is asked to move: (\w+)")
 
 
 def run(*command: str, check: bool = True) -> None:
@@ -49,7 +54,9 @@ class Device:
     bus_port: int
     route_port: int
     namespaced: bool
+    quotas: Quotas
     settings: Sequence[str] = ()
+    settle_s: float = 60.0
     bus: subprocess.Popen[bytes] | None = None
     """Its NATS server."""
     process: subprocess.Popen[str] | None = None
@@ -59,20 +66,21 @@ class Device:
             board = boards.lay_out("pi5", self.folder / "board")
             for path in _UNDER_VOLTAGE:
                 boards.put(board, path, "0\n")
+            self.ambient(_COOL_C)
         flags = {
             "server.host": self.address,
             "server.port": str(self.port),
             "server.trusted_proxies": self.front,
             "server.max_connections_per_address": "5000",
             "site.agent_port": str(self.agent_port),
-            "site.settle_s": "60",
+            "site.settle_s": f"{self.settle_s:.0f}",
             "access.auth": "off",
             "access.health": "full",
             "tls.enabled": "false",
             "cache.enabled": "false",
             "state.dir": str(self.folder / "state"),
         }
-        command = [sys.executable, "-m", "tests.site.trial.device", self.name, str(self.folder / "board")]
+        command = [sys.executable, "-m", "tests.site.trial.device", self.name, str(self.folder)]
         command += [*(f"{key}={value}" for key, value in flags.items()), *self.settings]
         if self.namespaced:
             command = ["ip", "netns", "exec", self.name, *command]
@@ -81,6 +89,7 @@ class Device:
                 command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=log,
                 env=os.environ | {"APPLIANCE_CONTROL": str(self.folder / "c.sock"), "APPLIANCE_CONFIG": os.devnull},
             )  # fmt: skip
+        self.quotas.put(self.name, self.process.pid)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n", (self.folder / "log").read_text()[-2000:]
 
@@ -93,6 +102,7 @@ class Device:
             command = ["ip", "netns", "exec", self.name, *command]
         with (self.folder / "nats.log").open("ab") as log:
             self.bus = subprocess.Popen(command, stdout=log, stderr=log)
+        self.quotas.put(self.name, self.bus.pid)
 
     def stop_bus(self) -> None:
         if self.bus is not None:
@@ -128,9 +138,22 @@ class Device:
         self.process.wait(20)
         self.kill()
 
-    def heat(self, temp_c: float) -> None:
-        """Set what the board's sensor of the chip shows."""
-        (self.folder / "board" / _TEMP).write_text(f"{temp_c * 1000:.0f}\n")
+    def ambient(self, temp_c: float) -> None:
+        """Set how warm it is around the board."""
+        replace_text(self.folder / "ambient", str(temp_c))
+
+    def cool(self) -> None:
+        """Let it be as warm as usual around the board."""
+        self.ambient(_COOL_C)
+
+    def published(self) -> list[dict[str, float]]:
+        """What each of its processes has written about publishing, last."""
+        lines = [one.read_text().splitlines() for one in self.folder.glob("publish.*")]
+        return [json.loads(one[-1]) for one in lines]
+
+    def moves(self) -> Counter[tuple[str, str]]:
+        """How often it has asked each camera to move, by camera and reason."""
+        return Counter(_MOVE.findall((self.folder / "log").read_text()))
 
     def unplug(self, out: bool) -> None:
         """Pull the network cable, or plug it in again. Needs namespaces."""
@@ -148,8 +171,8 @@ class Lab:
     namespaced: bool
     haproxy: str
     nats: str
+    quotas: Quotas
     front: subprocess.Popen[bytes] | None = None
-    killed: list[str] = field(default_factory=list)
 
     def start_front(self) -> None:
         with (self.folder / "haproxy.log").open("ab") as log:
@@ -173,25 +196,29 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(folder: Path, names: Sequence[str], *, namespaced: bool, settings: Sequence[str] = ()) -> Iterator[Lab]:
-    """Start the devices and the front."""
+def lab(
+    folder: Path, names: Sequence[str], *, namespaced: bool, cores: float, settle_s: float, settings: Sequence[str] = ()
+) -> Iterator[Lab]:
+    """Start the devices, each with this many `cores` of CPU time for all its programs, and the front."""
     haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert haproxy is not None, "haproxy is not installed: apt install haproxy"
     nats = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert nats is not None, "nats-server is not installed: apt install nats-server"
     front = _FRONT_ADDRESS if namespaced else "127.0.0.1"
     devices = []
+    quotas = Quotas(list(names), cores)
     for number, name in enumerate(names, 1):
         (folder / name).mkdir()
         address = f"10.77.0.{number}" if namespaced else "127.0.0.1"
         ports = (8080, 8081) if namespaced else (free_port(), free_port())
         bus = (4222, 6222) if namespaced else (free_port(), free_port())
-        devices.append(Device(name, address, *ports, folder / name, front, *bus, namespaced))
+        devices.append(Device(name, address, *ports, folder / name, front, *bus, namespaced, quotas, settle_s=settle_s))
     for device in devices:  # its own server first
         servers = sorted(devices, key=lambda one: one is not device)
         urls = ",".join(f"nats://{one.address}:{one.bus_port}" for one in servers)
         device.settings = (f"site.device={device.name}", f"site.bus_servers={urls}", *settings)
-    one = Lab(folder, devices, folder / "haproxy.cfg", f"http://{front}:{free_port()}", namespaced, haproxy, nats)
+    url = f"http://{front}:{free_port()}"
+    one = Lab(folder, devices, folder / "haproxy.cfg", url, namespaced, haproxy, nats, quotas)
     try:
         if namespaced:
             _wire(names)
@@ -207,6 +234,7 @@ def lab(folder: Path, names: Sequence[str], *, namespaced: bool, settings: Seque
         for device in devices:
             device.kill()
             device.stop_bus()
+        quotas.close()
         if namespaced:
             _unwire(names)
 
@@ -223,8 +251,15 @@ def _configure(one: Lab) -> None:
     written.write_text("\n".join(listing) + "\n")
     command = [sys.executable, str(ROOT / "provisioning/site/front.py"), str(written)]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    text = re.sub(r"^    (log /dev|chroot|stats socket|user|group).*\n", "", text, flags=re.MULTILINE)
-    one.config.write_text(text.replace("127.0.0.1:10000", f"127.0.0.1:{free_port()}"))
+    one.config.write_text(without_privileges(text))
+
+
+def without_privileges(text: str) -> str:
+    """haproxy.cfg for a process of a test, which logs to its output."""
+    text = re.sub(r"^    (chroot|stats socket|user|group).*\n", "", text, flags=re.MULTILINE)
+    text = text.replace("log /dev/log local0", "log stderr format raw local0")
+    text = text.replace("log global\n", "log global\n    option httplog\n")
+    return text.replace("127.0.0.1:10000", f"127.0.0.1:{free_port()}")
 
 
 def _wire(names: Sequence[str]) -> None:

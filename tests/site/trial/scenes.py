@@ -1,186 +1,119 @@
-"""What happens to the site, and what it does to the cameras."""
+"""What happens to the site: everything that the documentation promises to survive, once for each round."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Awaitable, Callable
 
-from tests.site.trial.cameras import Record
-from tests.site.trial.lab import Device, Lab
+from tests.site.trial.lab import Device
+from tests.site.trial.stage import Stage
 
-_BACK_S = 40.0
-_POLL_S = 0.1
-_ANSWER_S = 5.0
-"""For answers to frames that were accepted during a scene."""
+_DEAD_S, _MOVED_S, _FRONT_S = 5.0, 3.0, 8.0
+_HOT_C = 70.0
+_SETTLED_S = 65.0
+"""After this time cameras of a device that has just started may move."""
+_HOT_WITHIN_S = 120.0
+_HANGS_S = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a scene has done to the cameras that were on the device; times in seconds."""
-
-    scene: str
-    cameras: int
-    back: int
-    first_s: float
-    median_s: float
-    last_s: float
-    unanswered: int
-    """Accepted frames without an answer, on all devices."""
-    limit_s: float
-    may_lose: bool
-    """The device died with the frames that it had accepted."""
-
-    @property
-    def passed(self) -> bool:
-        return self.back == self.cameras and self.last_s <= self.limit_s and (self.may_lose or not self.unanswered)
-
-    def row(self) -> str:
-        return (
-            f"{self.scene:<34} {self.cameras:>7} {self.back:>5} {self.first_s:>7.2f} {self.median_s:>7.2f} "
-            f"{self.last_s:>7.2f} {self.limit_s:>6.1f} {self.unanswered:>10} {'ok' if self.passed else 'FAILED':>7}"
-        )
+Scene = Callable[[Stage, Device, Device, Device], Awaitable[None]]
 
 
-HEAD = (
-    f"{'scene':<34} {'cameras':>7} {'back':>5} {'first s':>7} {'median':>7} {'last':>7} {'limit':>6} {'unanswered':>10}"
-)
+async def play(stage: Stage, *, minutes: float, only: str) -> None:
+    """Play all scenes, each round with the devices in other parts, until this time has passed; at least one round.
+
+    `only`: those whose function has one of these words, separated by commas, in its name.
+    """
+    until, number = time.monotonic() + minutes * 60, 0
+    while number == 0 or time.monotonic() < until:
+        devices = stage.site.devices[number % 3 :] + stage.site.devices[: number % 3]
+        for scene in SCENES:
+            chosen = any(word in scene.__name__ for word in only.split(","))
+            if chosen and (number == 0 or time.monotonic() < until):
+                await scene(stage, *devices)
+        number += 1
 
 
-class Stage:
-    """Runs scenes on a site."""
-
-    def __init__(self, site: Lab, records: list[Record]) -> None:
-        self.site, self.records = site, records
-
-    def on(self, device: str) -> list[Record]:
-        """The cameras whose last result came from this device."""
-        return [one for one in self.records if (last := one.last()) is not None and last.device == device]
-
-    def counts(self) -> dict[str, int]:
-        return {device.name: len(self.on(device.name)) for device in self.site.devices}
-
-    async def gone_from(
-        self, scene: str, device: Device, act: Callable[[], Awaitable[object]], *, limit_s: float, moved: bool = False,
-        all_of_them: bool = True, within_s: float = _BACK_S,
-    ) -> Seen:  # fmt: skip
-        """Act, and wait until the device's cameras are answered elsewhere.
-
-        `moved`: time counts from when the camera's next frame was due after its last answer on this device, otherwise
-        from the act.
-        """
-        begun, affected = time.monotonic(), self.on(device.name)
-        await act()
-        since = time.monotonic() if not moved else begun
-        until = begun + within_s
-        back: dict[str, float] = {}
-        while time.monotonic() < until and (len(back) < len(affected)):
-            await asyncio.sleep(_POLL_S)
-            for one in affected:
-                at = one.first_elsewhere(begun, device.name)
-                if at is not None and one.name not in back and (all_of_them or one.kind == "plain"):
-                    back[one.name] = at - (one.last_before(begun, at) + one.interval_s if moved else since)
-        affected = affected if all_of_them else [one for one in affected if one.name in back]
-        return await self._seen(scene, affected, back, begun, limit_s, may_lose=not moved)
-
-    async def all_back(self, scene: str, act: Callable[[], Awaitable[object]], *, limit_s: float) -> Seen:
-        """Act, and wait until every camera has another result."""
-        begun = time.monotonic()
-        await act()
-        since = time.monotonic()
-        back: dict[str, float] = {}
-        while time.monotonic() < begun + _BACK_S and len(back) < len(self.records):
-            await asyncio.sleep(_POLL_S)
-            for one in self.records:
-                at = next((f.answered_s for f in one.frames if f.device and f.at_s > since), None)
-                if at is not None and one.name not in back:
-                    back[one.name] = at - since
-        return await self._seen(scene, self.records, back, begun, limit_s, may_lose=True)
-
-    async def _seen(
-        self, scene: str, affected: list[Record], back: dict[str, float], begun: float, limit_s: float, may_lose: bool
-    ) -> Seen:  # fmt: skip
-        times = sorted(max(0.0, one) for one in back.values()) or [0.0]
-        until = time.monotonic()
-        while lost := sum(one.unanswered(begun - 0.5, until) for one in self.records):
-            if time.monotonic() >= until + _ANSWER_S:  # a busy device answers after seconds
-                break
-            await asyncio.sleep(_POLL_S)
-        return Seen(scene, len(affected), len(back), times[0], median(times), times[-1], lost, limit_s, may_lose)
-
-    async def goodput(self, seconds: float) -> float:
-        """Results a second, all cameras together."""
-        begun = time.monotonic()
-        await asyncio.sleep(seconds)
-        now = time.monotonic()
-        answered = sum(f.event == "detection_results" and (f.answered_s or 0) > begun
-                       for one in self.records for f in one.frames)  # fmt: skip
-        return answered / (now - begun)
+async def killed(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    await stage.gone_from(f"killed: {one.name}", one, one.kill, limit_s=_DEAD_S)
+    await stage.blocking(one.start)
 
 
-async def scenes(stage: Stage, *, quick: bool) -> Iterable[Seen]:
-    """All scenes, one after another."""
-    site, seen = stage.site, []
-    one, two, three = site.devices
-    loop = asyncio.get_running_loop()
+async def drained(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    await stage.gone_from(f"drained: {two.name}", two, two.control.drain, limit_s=_MOVED_S, moved=True)
+    await stage.blocking(two.control.undrain)
 
-    async def blocking(act: Callable[[], object]) -> None:
-        await loop.run_in_executor(None, act)
 
-    def note(what: Seen) -> None:
-        print(what.row(), stage.counts(), flush=True)
-        seen.append(what)
+async def frozen(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    await stage.gone_from(f"frozen: {three.name}", three, lambda: three.signal(signal.SIGSTOP), limit_s=_DEAD_S)
+    await stage.blocking(lambda: three.signal(signal.SIGCONT))
 
-    note(await stage.gone_from("killed (SIGKILL)", one, lambda: blocking(one.kill), limit_s=5.0))
-    await blocking(one.start)
-    note(await stage.gone_from("drained", two, lambda: blocking(two.control.drain), limit_s=3.0, moved=True))
-    await blocking(two.control.undrain)
-    await asyncio.sleep(3)
-    note(await stage.gone_from("frozen (SIGSTOP)", three, lambda: blocking(lambda: three.signal(signal.SIGSTOP)),
-                               limit_s=5.0))  # fmt: skip
-    await blocking(lambda: three.signal(signal.SIGCONT))
-    await asyncio.sleep(3)
-    if site.namespaced:
-        note(
-            await stage.gone_from("network cable pulled", one, lambda: blocking(lambda: one.unplug(True)), limit_s=5.0)
-        )
-        await blocking(lambda: one.unplug(False))
-        await asyncio.sleep(3)
 
-    def restart_front() -> None:
-        site.stop_front()
-        site.start_front()
+async def cut_off(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    if not stage.site.namespaced:
+        print("cable pulled: SKIPPED, needs network namespaces (root)", flush=True)
+        return
+    await stage.gone_from(f"cable pulled: {one.name}", one, lambda: one.unplug(True), limit_s=_DEAD_S)
+    await stage.blocking(lambda: one.unplug(False))
 
-    note(await stage.all_back("front restarted", lambda: blocking(restart_front), limit_s=8.0))
-    for device in site.devices:  # a rolling update
 
-        def stop(device: Device = device) -> None:
+async def front_restarted(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    def act() -> None:
+        stage.site.stop_front()
+        stage.site.start_front()
+
+    await stage.all_back("front restarted", act, limit_s=_FRONT_S)
+
+
+async def rolling_update(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    for device in (one, two, three):
+
+        def act(device: Device = device) -> None:
             device.signal(signal.SIGTERM)
 
-        note(await stage.gone_from(f"stopped for an update: {device.name}", device, lambda: blocking(stop), limit_s=3.0,
-                                   moved=True))  # fmt: skip
-        await blocking(device.stop)
-        await blocking(device.start)
-        await asyncio.sleep(3)
-    note(await _hot(stage, blocking, quick))
-    return seen
+        scene = f"stopped for an update: {device.name}"
+        await stage.gone_from(scene, device, act, limit_s=_MOVED_S, moved=True)
+        await stage.blocking(device.stop)
+        await stage.blocking(device.start)
 
 
-async def _hot(stage: Stage, blocking: Callable[[Callable[[], object]], Awaitable[None]], quick: bool) -> Seen:
-    """The board with the most cameras gets hot and cool again, once they have been there for `site.settle_s`."""
+async def bus_server_killed(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    await stage.undisturbed(f"bus server killed: {two.name}", two.stop_bus, 8)
+    await stage.undisturbed("  and started again", lambda: two.start_bus(stage.site), 5)
+
+
+async def bus_server_hangs(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    await stage.undisturbed(f"bus server hangs: {three.name}", three.freeze_bus, _HANGS_S)
+
+    def act() -> None:
+        three.stop_bus()
+        three.start_bus(stage.site)
+
+    await stage.undisturbed("  and is restarted", act, 5)
+
+
+async def bus_restarted(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    def act() -> None:
+        for device in stage.site.devices:
+            device.stop_bus()
+        for device in stage.site.devices:
+            device.start_bus(stage.site)
+
+    await stage.undisturbed("all bus servers restarted", act, 8)
+
+
+async def hot(stage: Stage, one: Device, two: Device, three: Device) -> None:
+    """The board with the most cameras gets hot and cool again."""
+    await asyncio.sleep(_SETTLED_S)
     device = stage.site.device(max(stage.counts(), key=lambda name: stage.counts()[name]))
-    await asyncio.sleep(65)
-    before = {one.name: one.moved for one in stage.records}
+    await stage.asked_to_go(
+        f"hot: {device.name}", device, lambda: device.ambient(_HOT_C), "hot", limit_s=_MOVED_S, within_s=_HOT_WITHIN_S
+    )
+    device.cool()
 
-    async def heat() -> None:
-        device.heat(84.0)
 
-    seen = await stage.gone_from(f"hot: {device.name}", device, heat, limit_s=3.0, moved=True, all_of_them=False,
-                                 within_s=90 if quick else 240)  # fmt: skip
-    device.heat(50.0)
-    moves = [one.moved - before[one.name] for one in stage.records]
-    print(f"  moved by heat: {seen.back} of {seen.cameras} cameras; at most {max(moves)} times each", flush=True)
-    return seen
+SCENES: tuple[Scene, ...] = (
+    killed, drained, frozen, cut_off, front_restarted, rolling_update, bus_server_killed, bus_server_hangs,
+    bus_restarted, hot,
+)  # fmt: skip
