@@ -236,4 +236,5 @@ def socket_options(settings: Settings) -> SocketOptions:
         max_frame_bytes=server.max_frame_bytes,
         compression=server.compression,
         compression_min_bytes=server.compression_min_bytes,
+        names_sessions=settings.site.agent_port > 0,
     )

@@ -15,6 +15,9 @@ TRANSPORT_FACTOR = 3
 (base64 adds a third) then gets an error instead of a closed connection. The transport closes the connection of a client
 that sends more, because it must not buffer it."""
 
+_COOKIE = {"name": "io", "path": "/socket.io/", "HttpOnly": True, "SameSite": "Strict"}
+"""Read by the front only; a session is named in the URL."""
+
 
 @dataclass(frozen=True, slots=True)
 class SocketOptions:
@@ -25,6 +28,8 @@ class SocketOptions:
     max_frame_bytes: int
     compression: bool
     compression_min_bytes: int
+    names_sessions: bool = False
+    """Answer the first request of a client with its session in a cookie, for the front of a site."""
 
 
 def make_server(options: SocketOptions) -> Any:
@@ -35,6 +40,7 @@ def make_server(options: SocketOptions) -> Any:
         serializer=packet_class(options.max_frame_bytes * TRANSPORT_FACTOR),
         json=Json,
         cors_allowed_origins="*",  # `origins` has checked the origin before
+        cookie=_COOKIE if options.names_sessions else None,
         cors_credentials=False,  # tokens are sent in `auth`, never in cookies
         ping_interval=options.ping_interval_s,
         ping_timeout=options.ping_timeout_s,

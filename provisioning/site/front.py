@@ -193,6 +193,10 @@ frontend site
     http-request set-var(txn.key) src if !named !single
     default_backend devices
 
+backend polling
+    # Only a table: where each session of HTTP polling is. Its requests must meet one device, wherever the camera moves.
+    stick-table type string len 64 size 20k expire 2m peers fronts
+
 backend devices
     mode http
     balance hash var(txn.key)
@@ -204,6 +208,8 @@ backend devices
     retries 3
     retry-on conn-failure empty-response 503
 {use_server}
+    stick match url_param(sid) table polling if {{ url_param(sid) -m found }}
+    stick store-response res.cook(io) table polling
     stick match var(txn.key) if {{ var(txn.key) -m found }} !{{ url_param(moved) -m found }}
     stick store-request var(txn.key) if {{ var(txn.key) -m found }}
     option httpchk
@@ -255,7 +261,8 @@ def haproxy(site: Site, me: str = "") -> str:
             crt=f" ssl crt {front.certificate} alpn http/1.1" if ends else "",
             scheme="https" if ends else "http",
             use_server="\n".join(
-                f"    use-server {one.name} if {{ url_param(moved) -m str {one.name} }}" for one in site.devices
+                f"    use-server {one.name} if {{ url_param(moved) -m str {one.name} }} !{{ url_param(sid) -m found }}"
+                for one in site.devices
             ),
         )
     return text + SERVERS + "\n".join(_server(one, front) for one in site.devices) + "\n"
