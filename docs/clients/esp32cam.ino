@@ -11,12 +11,33 @@ const char *AUTH = "{\"name\":\"gate\"}";  // with a token: {"name":"gate","toke
 
 SocketIOclient device;
 unsigned long next_ms = 0, sent_ms = 0, interval_ms = 1000;
-bool waiting = false, greeted = false;
+bool waiting = false, greeted = false, lost = false;
+String moved;        // where a device of a site sends this camera; empty: nowhere
+bool aside = false;  // the present connection was made with it
 
 // The number after "key": in a message, so that no JSON library is needed.
 float number(const String &text, const char *key, float fallback) {
   int at = text.indexOf(String("\"") + key + "\":");
   return at < 0 ? fallback : text.substring(at + strlen(key) + 3).toFloat();
+}
+
+// The text after "key": in a message, which has no quotes in it.
+String word(const String &text, const char *key) {
+  String sign = String("\"") + key + "\":\"";
+  int at = text.indexOf(sign);
+  if (at < 0) return "";
+  String rest = text.substring(at + sign.length());
+  return rest.substring(0, rest.indexOf("\""));
+}
+
+// Connects next to the device that `to` names; empty: to the one that the front of the site chooses.
+void aim(String to) {
+  String path = "/socket.io/?EIO=4&camera=gate";  // the same name as in AUTH
+  if (to.length()) path = path + "&moved=" + to;
+  if (greeted) device.disconnect();
+  moved = "";
+  aside = to.length() > 0;
+  device.begin(DEVICE, 8080, path.c_str());
 }
 
 void applyLimits(const String &text) {
@@ -33,12 +54,13 @@ void onMessage(socketIOmessageType_t type, uint8_t *payload, size_t length) {
     sent_ms = millis();
     return;
   }
-  if (type == sIOtype_DISCONNECT) { waiting = greeted = false; return; }
+  if (type == sIOtype_DISCONNECT) { lost = true; waiting = greeted = false; return; }
   if (type != sIOtype_EVENT && type != sIOtype_ERROR) return;
   String text((const char *)payload, length);
   if (type == sIOtype_ERROR) Serial.println(text);  // refused: loop() reconnects after the timeout
   else if (text.startsWith("[\"connected\"")) { applyLimits(text); greeted = true; waiting = false; }
   else if (text.startsWith("[\"limits\"")) applyLimits(text);
+  else if (text.startsWith("[\"moved\"")) moved = word(text, "moved");
   else if (text.startsWith("[\"detection_") || text.startsWith("[\"frame_skipped\"")) {
     waiting = false;
     next_ms = max(next_ms, millis() + (unsigned long)(number(text, "retry_after", 0) * 1000));
@@ -73,7 +95,7 @@ void setup() {
   if (esp_camera_init(&config) != ESP_OK) { Serial.println("no camera"); delay(5000); ESP.restart(); }
   WiFi.begin(SSID, PASSWORD);
   while (WiFi.status() != WL_CONNECTED) delay(200);
-  device.begin(DEVICE, 8080, "/socket.io/?EIO=4&camera=gate");  // the same name as in AUTH
+  aim("");
   device.setReconnectInterval(500 + random(2000));  // random, so that cameras do not reconnect at the same moment
   device.onEvent(onMessage);
 }
@@ -81,5 +103,8 @@ void setup() {
 void loop() {
   device.loop();  // reconnects if necessary
   if (waiting && millis() - sent_ms > 10000) { waiting = false; device.disconnect(); }
+  if (moved.length() && !waiting) aim(moved);  // between two frames
+  else if (aside && lost) aim("");
+  lost = false;
   if (greeted && !waiting && (long)(millis() - next_ms) >= 0) sendFrame();
 }

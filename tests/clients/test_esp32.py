@@ -18,6 +18,7 @@ from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 
 from appliance.values import Limits, Size
 from appliance.vision import scene
@@ -124,3 +125,30 @@ async def test_the_sketch_prints_a_refusal_and_tries_again(serve: Serve, sketch:
         for _ in range(2):
             refused: Any = await board.received()
             assert "unauthorized" in refused["message"]
+
+
+async def test_a_sketch_that_is_sent_away_connects_again_with_what_it_was_given(
+    serve: Serve, sketch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two frames, and only once: after the connection is lost it asks for no device."""
+    places: list[tuple[str, str | None]] = []
+    async with serve(cache__enabled="false", flow__min_interval_s="0.1") as running:
+        path = running.started.parts.path
+
+        def note(asked: web.BaseRequest) -> bool:
+            places.append((asked.query["camera"], asked.query.get("moved")))
+            return False
+
+        monkeypatch.setattr(path.connections, "passes_on", note)
+        async with switched_on(sketch, running.url) as board:
+            await board.received()
+            (sid,) = path.publisher.clients_of("gate")
+            path.publisher.post(sid, "moved", {"reason": "draining", "moved": "box2"})
+            while len(places) < 2:
+                assert (await board.received())[0] == "detection_results"
+            await board.received()
+            (sid,) = path.publisher.clients_of("gate")
+            await path.connections.end(sid, "test")
+            while len(places) < 3:
+                assert (await board.received())[0] == "detection_results"
+    assert places == [("gate", None), ("gate", "box2"), ("gate", None)]

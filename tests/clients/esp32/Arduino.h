@@ -21,6 +21,7 @@ class String {
         return at == std::string::npos ? -1 : int(at);
     }
     String substring(unsigned int from) const { return String(from < held.size() ? held.c_str() + from : ""); }
+    String substring(unsigned int from, unsigned int to) const { return String(held.substr(from, to - from).c_str()); }
     float toFloat() const { return std::atof(held.c_str()); }
     friend String operator+(const String &left, const String &right) { return String((left.held + right.held).c_str()); }
 

@@ -22,7 +22,11 @@ class SocketIOclient {
     typedef std::function<void(socketIOmessageType_t type, uint8_t *payload, size_t length)> SocketIOclientEvent;
 
     // Ignores the address in the sketch: the service under test listens on DEVICE_PORT of this machine.
-    void begin(const char *, uint16_t, const char *path) { url = path; }
+    // Called again, it connects at once, but leaves an open connection as it is.
+    void begin(const char *, uint16_t, const char *path) {
+        url = path;
+        failed_ms = millis() - pause_ms;
+    }
     void onEvent(SocketIOclientEvent callback) { tell = callback; }
     void setReconnectInterval(unsigned long ms) { pause_ms = ms; }
     bool send(socketIOmessageType_t type, const char *text) { return write(std::string("4") + char(type) + text); }
