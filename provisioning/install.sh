@@ -189,6 +189,8 @@ else
     cp -r "$source_dir"/{appliance,pyproject.toml,README.md,LICENSE} "$work/"
     quietly "$python" -m venv "$release/venv"
     pip=("$release/venv/bin/python" -m pip --disable-pip-version-check)
+    # Small parts that many devices can do without are in every release, so that an update never loses them.
+    extras=mdns,site,kserve
     # The versions of the lock file, and no file that it does not know.
     lock=$source_dir/provisioning/requirements.lock
     "$python" -I "$source_dir/provisioning/locked.py" constraints "$lock" >"$work/constraints.txt"
@@ -196,10 +198,10 @@ else
     "$python" -I "$source_dir/provisioning/locked.py" select "$lock" pip setuptools >"$work/installer.txt"
     quietly "${pip[@]}" install --no-compile --no-deps --only-binary=:all: --require-hashes -r "$work/installer.txt"
     quietly "${pip[@]}" wheel --no-cache-dir --no-build-isolation --only-binary=:all: --wheel-dir "$work/wheels" --constraint "$work/constraints.txt" \
-      "$work/.[mdns${mnn:+,mnn}${tensorrt:+,tensorrt}]"
+      "$work/.[$extras${mnn:+,mnn}${tensorrt:+,tensorrt}]"
     quietly "$python" -I "$source_dir/provisioning/locked.py" verify "$lock" "$work/wheels" edge-detection-appliance
     quietly "${pip[@]}" install --no-index --no-compile --find-links "$work/wheels" \
-      "edge-detection-appliance[mdns${mnn:+,mnn}${tensorrt:+,tensorrt}]"
+      "edge-detection-appliance[$extras${mnn:+,mnn}${tensorrt:+,tensorrt}]"
     quietly "$here/make_release.sh" "$release" "$python" "$tensorrt"
     # An update does not fetch these again.
     mv "$work/wheels" "$release/wheels"

@@ -47,7 +47,7 @@ def test_an_arm64_bundle_for_a_python_of_ubuntu_is_for_a_jetson(arch: str, pytho
 
 def test_arm64_gets_mnn_and_a_jetson_the_bindings_of_cuda() -> None:
     found = [make_bundle.extras_for(*one) for one in (("amd64", "3.11"), ("arm64", "3.11"), ("arm64", "3.10"))]
-    assert found == ["mdns", "mdns,mnn", "mdns,mnn,tensorrt"]
+    assert found == ["mdns,site,kserve", "mdns,site,kserve,mnn", "mdns,site,kserve,mnn,tensorrt"]
 
 
 def test_cuda_packages_have_a_requirements_file_of_their_own_and_all_are_pinned_by_hash(tmp_path: Path) -> None:
