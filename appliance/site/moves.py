@@ -6,7 +6,8 @@ Rules of this file:
   whatever the devices decide. A device that has just started does not wait so long: after a power cut the first one
   that is up gets nearly all cameras of the site.
 - A hot device moves a fifth of its cameras, those with the lowest priority first, and then waits for the effect: the
-  chip needs a minute to show it. The thresholds at which it begins and ends are far apart.
+  chip needs a minute to show it. The thresholds at which it begins and ends are far apart. One that processes nothing
+  any more moves all of them: they get no results here.
 - A device that has more than its share gives cameras to those that have less, one at a time, until it is within a
   camera of its share. A device that comes back is filled this way.
 - Only cameras that came through the front can move. The caller names no others.
@@ -170,7 +171,8 @@ def _shed(
     if seen.others and not cooler:
         return replace(state, left=0), ()  # nobody can take them; the governor holds the temperature alone
     if seen.now_s >= state.next_batch_s:
-        state = replace(state, left=math.ceil(rules.batch * _sending(seen)), next_batch_s=seen.now_s + rules.effect_s)
+        part = rules.batch if seen.headroom > 0 else 1.0
+        state = replace(state, left=math.ceil(part * _sending(seen)), next_batch_s=seen.now_s + rules.effect_s)
     now = movable[: min(state.left, rules.per_s)]
     best = _neediest(seen, cooler)
     moves = tuple(Move(one.name, MoveReason.HOT, best) for one in now)

@@ -56,6 +56,12 @@ def test_a_hot_device_moves_the_lowest_priority_first_a_few_a_second() -> None:
     assert len(decide_moves(replace(state, next_batch_s=0), seen, RULES)[1]) == RULES.per_s
 
 
+def test_a_hot_device_that_processes_nothing_moves_everybody_who_may_move() -> None:
+    residents = [*cameras(18), Resident("new", here_s=0.0)]
+    _, moves = second_by_second(Situation(0, 0.0, residents, others={"cool": OtherDevice(1.0, 1.0, 0)}), 20)
+    assert len(moves) == 18
+
+
 def test_a_short_heat_moves_nobody() -> None:
     state, moves = second_by_second(Situation(0, 0.3, cameras(20)), 9)
     assert (state.hot, moves) == (False, [])
