@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from appliance.site.nats_bus import NatsBus, NatsOptions
 from appliance.site.presence import Neighbours, Presence, wanted_of
 from appliance.vitals import Vitals
 from appliance.web.handover import Handover
+from appliance.web.report import of_findings
 
 if TYPE_CHECKING:
     from appliance.service.parts import FramePath
@@ -125,6 +127,7 @@ def build_site(settings: Settings, path: FramePath, vitals: Vitals, entrance: En
         describe=lambda: _presence(settings, path, vitals, mover, condition(), device),
         neighbours=neighbours,
         clock=clock,
+        findings=lambda: of_findings(vitals.findings(), clock(), time.time()),
     )
     path.publisher.elsewhere = exchange.publish
     site = settings.site

@@ -30,11 +30,16 @@ class Subjects:
     def __init__(self, site: str) -> None:
         self.presence = f"{site}.presence"
         self.all_results = f"{site}.results.>"
+        self._findings = f"{site}.findings."
         self._results = f"{site}.results."
 
     def results_of(self, camera: str) -> str:
         """Of one camera. A name may hold what separates or matches subjects, so it is escaped."""
         return self._results + quote(camera, safe="").replace(".", "%2E")
+
+    def findings_of(self, device: str) -> str:
+        """Of one device, for a hub. The name is escaped like a camera's."""
+        return self._findings + quote(device, safe="").replace(".", "%2E")
 
     def is_result(self, subject: str) -> bool:
         """Whether this is the subject of a camera's results."""

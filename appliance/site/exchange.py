@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -30,6 +30,7 @@ KEEP_S = 10.0
 _LATE_S = KEEP_S + 2.0
 _DRIFT_S_PER_S = 0.001
 _LOOK_S = 0.2
+_FINDINGS_EVERY_S = 60.0
 _AGAIN, _AGAIN_EVERY_S = 16, 0.025
 """Results sent again at a time. An outbox holds 32."""
 
@@ -82,12 +83,16 @@ class Exchange:
         neighbours: Neighbours,
         clock: Clock,
         wall_clock: Clock = time.time,
+        findings: Callable[[], Sequence[Payload]] = tuple,
     ) -> None:
         self._subjects, self._viewers, self._describe = subjects, viewers, describe
         self.neighbours, self._clock, self._wall_clock = neighbours, clock, wall_clock
         self._lateness = Lateness()
         self._sent, self._repeats = SentLately(KEEP_S), Repeats(2 * _LATE_S)
         self._joined = self._presence_due = False
+        self._findings = findings
+        self._told: tuple[frozenset[tuple[str, str]], float] | None = None
+        """Codes and severities of the findings that were published last, and when."""
         self.bus: Bus | None = None
         self.late = self.invalid = self.repeated = 0
         """Messages that were dropped."""
@@ -156,6 +161,19 @@ class Exchange:
         self._joined = self._presence_due = False
         self.bus.want(self._wanted(subscribed))
         self.bus.publish(self._subjects.presence, msgspec.json.encode(own))
+        self._tell_findings()
+
+    def _tell_findings(self) -> None:
+        """Publish what is wrong with this device when that has changed, and once a minute: a hub may have come."""
+        assert self.bus is not None
+        findings, now_s = self._findings(), self._clock()
+        standing = frozenset((str(one["code"]), str(one["severity"])) for one in findings)
+        if self._told is not None and self._told[0] == standing and now_s < self._told[1] + _FINDINGS_EVERY_S:
+            return
+        if self.bus.problem is None:
+            self._told = standing, now_s
+        message = {"device": self.neighbours.device, "at_s": self._wall_clock(), "findings": findings}
+        self.bus.publish(self._subjects.findings_of(self.neighbours.device), msgspec.json.encode(message))
 
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""

@@ -1,11 +1,13 @@
 """What the devices of a site say about themselves, every two seconds.
 
-A device that has said nothing for `GONE_S` counts as gone, and is remembered for a day so that people miss it. What
+A device that has said nothing for `GONE_S` counts as gone, and is remembered for a day so that people miss it. What its
+viewers want still counts for `WANTS_S`: it may only be cut off by a server that hangs, and get the results later. What
 arrives is checked: the bus is another machine.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from appliance.site.moves import OtherDevice
 
 EVERY_S = 2.0
 GONE_S = 7.0
+WANTS_S = 15.0
 _FORGET_S = 86400.0
 EVERY_CAMERA = "*"
 _MOST_DEVICES = 200
@@ -72,6 +75,8 @@ class Neighbours:
         self._heard: dict[str, tuple[float, Presence]] = {}
         self._gone: dict[str, tuple[float, Presence]] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._wanted_until_s = math.inf
+        """When a device that has gone stops wanting anything."""
 
     def hear(self, message: bytes) -> Presence | None:
         """Take one message and return it; None: it is invalid, or its sender claims to be this device."""
@@ -95,6 +100,7 @@ class Neighbours:
         if gone:
             self._heard = {name: said for name, said in self._heard.items() if name not in gone}
             self._gone = dict([*self._gone.items(), *gone.items()][-_MOST_DEVICES:])
+        if gone or self._clock() >= self._wanted_until_s:
             self._sum_up()
         return {name: one for name, (_, one) in sorted(self._heard.items())}
 
@@ -117,7 +123,10 @@ class Neighbours:
         }
 
     def _sum_up(self) -> None:
-        self._wanted = frozenset(camera for _, one in self._heard.values() for camera in one.wants)
+        since_s = self._clock() - WANTS_S
+        lately = [said for said in self._gone.values() if said[0] > since_s]
+        self._wanted_until_s = min((at_s + WANTS_S for at_s, _ in lately), default=math.inf)
+        self._wanted = frozenset(camera for _, one in [*self._heard.values(), *lately] for camera in one.wants)
 
 
 Describe = Callable[[], Presence]

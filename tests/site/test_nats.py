@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -46,6 +48,11 @@ class Server:
         assert SERVER is not None
         command = [SERVER, *self._arguments, "-a", "127.0.0.1", "-p", str(self.port)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
 
     def stop(self) -> None:
         if self.process is not None:
@@ -234,6 +241,42 @@ async def test_nothing_is_lost_when_a_server_hangs(whose: str) -> None:
         await asyncio.wait(tasks)
         for one in servers:
             one.stop()
+
+
+async def test_a_hub_keeps_the_findings_of_its_sites(serve: Serve, tmp_path: Path) -> None:
+    """By a leaf node and a JetStream stream, as docs/site.md shows."""
+    from nats.aio.client import Client
+    from nats.js.errors import NotFoundError
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        leaf = free.getsockname()[1]
+    hub_text = f'jetstream {{ store_dir: "{tmp_path}" }}\nleafnodes {{ listen: 127.0.0.1:{leaf} }}'
+    (tmp_path / "hub.conf").write_text(hub_text)
+    (tmp_path / "site.conf").write_text(f'leafnodes {{ remotes: [ {{ url: "nats://127.0.0.1:{leaf}" }} ] }}')
+    hub, north = Server("-c", str(tmp_path / "hub.conf")), Server("-c", str(tmp_path / "site.conf"))
+    hub.start()
+    north.start()
+    client = Client()
+    said: dict[str, Any] = {"findings": []}
+    try:
+        await until(hub.listens)
+        await client.connect(hub.url)
+        stream = client.jetstream()
+        await stream.add_stream(name="FINDINGS", subjects=["*.findings.*"], max_msgs_per_subject=100)
+        flags = {"site__bus_servers": north.url, "site__bus_name": "north", "site__device": "box.1"}
+        async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags):
+            with anyio.fail_after(30):
+                while not said["findings"]:
+                    with contextlib.suppress(NotFoundError):
+                        kept = await stream.get_last_msg("FINDINGS", "north.findings.box%2E1")
+                        said = json.loads(kept.data or b"")
+                    await asyncio.sleep(0.1)
+        assert said["device"] == "box.1"
+        assert {"code", "severity", "since", "what", "do"} <= said["findings"][0].keys()
+    finally:
+        await client.close()
+        north.stop()
+        hub.stop()
 
 
 def test_nothing_of_nats_is_imported_without_a_bus() -> None:
