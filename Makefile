@@ -87,7 +87,7 @@ soak: .venv/.installed-test $(MODEL) ## watch the memory while cameras come and 
 attack: .venv/.installed-test $(MODEL) ## attack the running service while cameras push (ATTACK="--quick", ATTACK="gzip PNG")
 	@$(BIN)/python -m tests.attack $(ATTACK)
 
-site-test: .venv/.installed-test ## test three devices behind HAProxy that die, hang, get hot and move (haproxy, nats-server; 10 minutes; SITE="--full")
+site-test: .venv/.installed-test ## test three devices behind HAProxy that die, hang, get hot and move (haproxy, nats-server; 6 minutes; SITE="--full": 60 cameras, 16 minutes)
 	@$(BIN)/python -m tests.site.trial $(SITE)
 
 fuzz: .venv/.installed-test ## send a million mutated inputs to every interface (N=1000000 SECONDS=300 SEED=1 ONLY="decode form" FIRST=0)

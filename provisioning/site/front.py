@@ -171,7 +171,7 @@ defaults
     timeout http-request 10s
     timeout http-keep-alive 75s
     timeout tunnel 1h
-    timeout check 800ms
+    timeout check 600ms
 
 peers fronts
     # The table of cameras survives a reload, and a second front knows it too.
@@ -238,7 +238,7 @@ backend devices
 """
 
 SERVERS = """\
-    # A frozen device is down after at most 2.5 s, and its cameras are cut off: they would wait 45 s for a ping.
+    # A frozen device is down after at most 2 s, and its cameras are cut off: they would wait 45 s for a ping.
     default-server check inter 500ms fastinter 200ms fall 2 rise 2 on-marked-down shutdown-sessions
     default-server agent-check agent-inter 1s
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.site.trial.cameras import cameras
 from tests.site.trial.device import COST_S, SLOW_MS
 from tests.site.trial.lab import Lab, lab
-from tests.site.trial.scenes import play
+from tests.site.trial.scenes import Program, play
 from tests.site.trial.stage import HEAD, Stage
 from tests.site.trial.wall import Wall
 from tests.web.requests import picture
@@ -33,7 +33,7 @@ _MOST_MOVES = 4
 _GOODPUT = 2.8
 
 
-async def trial(site: Lab, count: int, *, minutes: float, only: str) -> bool:
+async def trial(site: Lab, count: int, program: Program) -> bool:
     fleet = cameras(count, count / _FRAMES_PER_S, [picture(seed) for seed in range(8)])
     walls = [Wall(device) for device in site.devices]
     tasks = [asyncio.create_task(one.run(site.url)) for one in fleet]
@@ -49,9 +49,9 @@ async def trial(site: Lab, count: int, *, minutes: float, only: str) -> bool:
                     task.result()
         where = "network namespaces" if site.namespaced else "loopback"
         print(f"{count} cameras, {stage.counts()} on each device, {where}, {sys.version.split()[0]}\n\n{HEAD}")
-        await play(stage, minutes=minutes, only=only)
+        await play(stage, program)
         outcomes = [all(one.passed for one in stage.seen)]
-        if not only:
+        if not program.only:
             outcomes.append(_at_least("goodput of three devices, relative to one", await _goodput(stage), _GOODPUT))
         print(f"\n{time.monotonic() - begun:.0f} s, {sum(len(one.frames) for one in stage.records)} frames")
         return all([*outcomes, _published(site), _moves(site)])
@@ -121,6 +121,8 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="WORD,WORD", help="scenes with such a word in their name; no goodput"
     )
+    parser.add_argument("--minutes", type=float, help="repeat all scenes for this time (default: once; --full: 14)")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with the roles of round N")
     parser.add_argument("--cores", type=float, default=0.35, help="CPU time of a device in cores (default: 0.35)")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces, as for users other than root")
     parser.add_argument("--keep", type=Path, help="write logs into this folder")
@@ -135,8 +137,9 @@ def main() -> int:
             if site.quotas.problem is not None:
                 print(f"SKIPPED: CPU quotas ({site.quotas.problem})")
             count = 60 if arguments.full else arguments.cameras
-            minutes = 14.0 if arguments.full else 0.0  # and one for the goodput
-            passed = asyncio.run(trial(site, count, minutes=minutes, only=arguments.only))
+            minutes = arguments.minutes if arguments.minutes is not None else 14.0 * arguments.full
+            program = Program(minutes, arguments.only, arguments.first)
+            passed = asyncio.run(trial(site, count, program))
             for name in NAMES:
                 print(f"  {name}: quota of {arguments.cores} cores; {site.quotas.throttled(name)}")
             return 0 if passed else 1

@@ -89,10 +89,10 @@ class TimedExchange(Exchange):
     def __init__(self, record: Path, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._record = record
-        self._told: dict[str, float] = {"calls": 0, "slow": 0, "control_slow": 0, "cpu_ms": 0.0, "wall_ms": 0.0}
+        self._seen: dict[str, float] = {"calls": 0, "slow": 0, "control_slow": 0, "cpu_ms": 0.0, "wall_ms": 0.0}
 
     def publish(self, camera: str, payload: Mapping[str, Any]) -> None:
-        told = self._told
+        told = self._seen
         begun, begun_cpu = time.perf_counter(), time.thread_time()
         super().publish(camera, payload)
         cpu_ms, wall_ms = (time.thread_time() - begun_cpu) * 1000, (time.perf_counter() - begun) * 1000

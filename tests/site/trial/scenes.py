@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from tests.site.trial.lab import Device
 from tests.site.trial.stage import Stage
@@ -20,17 +21,26 @@ _HANGS_S = 10.0
 Scene = Callable[[Stage, Device, Device, Device], Awaitable[None]]
 
 
-async def play(stage: Stage, *, minutes: float, only: str) -> None:
-    """Play all scenes, each round with the devices in other parts, until this time has passed; at least one round.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is played. `minutes`: rounds begin and scenes follow for this time, at least one round.
 
-    `only`: those whose function has one of these words, separated by commas, in its name.
+    `only`: scenes whose function has one of these words, separated by commas, in its name. `first`: the first round.
     """
-    until, number = time.monotonic() + minutes * 60, 0
-    while number == 0 or time.monotonic() < until:
+
+    minutes: float
+    only: str
+    first: int
+
+
+async def play(stage: Stage, program: Program) -> None:
+    """Play all scenes, each round with the devices in other parts."""
+    until, number = time.monotonic() + program.minutes * 60, program.first
+    while number == program.first or time.monotonic() < until:
         devices = stage.site.devices[number % 3 :] + stage.site.devices[: number % 3]
         for scene in SCENES:
-            chosen = any(word in scene.__name__ for word in only.split(","))
-            if chosen and (number == 0 or time.monotonic() < until):
+            chosen = any(word in scene.__name__ for word in program.only.split(","))
+            if chosen and (number == program.first or time.monotonic() < until):
                 await scene(stage, *devices)
         number += 1
 
