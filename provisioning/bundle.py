@@ -155,7 +155,7 @@ def constraints_for(python: str) -> list[str]:
 def extras_for(arch: str, python: str) -> str:
     """The optional parts of the package that the target device gets. MNN (17 MB) may be the faster engine on ARM.
 
-    `site` (2 MB) and `kserve` (16 MB) are in each bundle: what people install by hand is gone after an update.
+    `site` (1 MB) and `kserve` (16 MB) are in each bundle: what people install by hand is gone after an update.
     """
     return "mdns,site,kserve" + ",mnn" * (arch == "arm64") + ",tensorrt" * for_jetson(arch, python)
 

@@ -16,9 +16,14 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import anyio
+
+from appliance.errors import ConfigError
 from appliance.site.bus import TakeMessage
+from appliance.site.nkey import read_nkey
 
 log = logging.getLogger(__name__)
 
@@ -82,17 +87,21 @@ class NatsBus:
                 self._client = client
                 self._joined()
                 await self._serve(client)
-            except (Error, OSError, asyncio.TimeoutError, ValueError) as error:
+            except (Error, OSError, asyncio.TimeoutError, ValueError, ConfigError) as error:
                 self._why = _reason(error)
             finally:
                 self._client, self._subscriptions = None, {}
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(client.close(), _CONNECT_S)
+                with contextlib.suppress(Exception), anyio.move_on_after(_CONNECT_S, shield=True):  # also at the end
+                    await client.close()
             await asyncio.sleep(_RETRY_S)
 
     async def _connect(self, client: Any) -> None:
         options = self._options
-        keys = {"nkeys_seed": options.key_file} if options.key_file else {}
+        keys: dict[str, Any] = {}
+        if options.key_file:
+            key = read_nkey(Path(options.key_file))
+            client._public_nkey = key.public  # its own option for this needs a package that exists as source only
+            keys = {"signature_cb": key.sign}
         await client.connect(
             servers=list(options.servers),
             name=options.device,

@@ -23,6 +23,7 @@ import pytest
 from appliance.site.bus import Subjects
 from appliance.site.exchange import Exchange
 from appliance.site.nats_bus import NatsBus, NatsOptions
+from appliance.site.nkey import make_nkey
 from appliance.site.presence import Neighbours, Presence, wanted_of
 from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
@@ -141,16 +142,13 @@ async def test_messages_reach_who_wants_them_and_again_after_the_server_was_away
 
 
 async def test_over_tls_only_a_device_with_a_key_is_let_in_and_only_a_known_server_is_used(tmp_path: Path) -> None:
-    import nkeys
-
-    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    (tmp_path / "box1.nk").write_bytes(seed)
+    made = make_nkey(tmp_path / "box1.nk")
     written = certificates.write(tmp_path)
     (tmp_path / "nats.conf").write_text(
         f"""
         tls {{ cert_file: "{written.certificate}", key_file: "{written.key}" }}
         authorization {{ users: [ {{
-          nkey: {nkeys.from_seed(bytearray(seed)).public_key.decode()},
+          nkey: {made.public},
           permissions: {{ publish: ["site.presence"], subscribe: ["site.presence"] }}
         }} ] }}
         """
@@ -259,7 +257,7 @@ async def test_a_hub_keeps_the_findings_of_its_sites(serve: Serve, tmp_path: Pat
     client = Client()
     said: dict[str, Any] = {"findings": []}
     try:
-        await until(hub.listens)
+        await until(lambda: hub.listens() and north.listens())
         await client.connect(hub.url)
         stream = client.jetstream()
         await stream.add_stream(name="FINDINGS", subjects=["*.findings.*"], max_msgs_per_subject=100)
@@ -280,6 +278,6 @@ async def test_a_hub_keeps_the_findings_of_its_sites(serve: Serve, tmp_path: Pat
 
 
 def test_nothing_of_nats_is_imported_without_a_bus() -> None:
-    program = "import sys, appliance.service.run; print(sorted({'nats', 'nkeys', 'nacl'} & set(sys.modules)))"
+    program = "import sys, appliance.service.run; print(sorted({'nats', 'grpc'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
