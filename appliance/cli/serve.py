@@ -17,6 +17,7 @@ from appliance.camera import sources
 from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, loading, settings_of
 from appliance.device import logs
 from appliance.errors import ConfigError
+from appliance.imports import without
 from appliance.settings import loader
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings
@@ -54,7 +55,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = _choose(arguments)
     logs.set_up(chosen.settings.log.level)
     faulthandler.enable()  # so that the watchdog's SIGABRT prints the stack of every thread
-    with loading():
+    with loading(), without("requests"):  # only python-socketio's clients on threads use it: 5 MB
         from appliance.service import loading as network_loading
         from appliance.service import supervise
         from appliance.service.ending import end_around_the_engine

@@ -144,7 +144,6 @@ def recommended(machine: Machine) -> tuple[RecommendedSetting, ...]:
         ),
         _engine(machine),
         RecommendedSetting("engine.device", "CPU", _why_device(machine)),
-        *_hint(machine),
         RecommendedSetting("flow.max_side", family.max_side, family.why_side),
         RecommendedSetting("governor.target_temp_c", target_c, why_target),
         RecommendedSetting(
@@ -221,12 +220,6 @@ def _engine(machine: Machine) -> RecommendedSetting:
                 "TensorRT is missing: `sudo apt-get install python3-libnvinfer`, run the installer again, set tensorrt"
             )
     return RecommendedSetting("engine.kind", kind, why)
-
-
-def _hint(machine: Machine) -> Iterator[RecommendedSetting]:
-    if memory_drop_in(machine.reading.memory.total_bytes or 0) == "memory-1g":
-        why = "saves 50 MB: no second network for frames that are alone; a single camera then waits longer"
-        yield RecommendedSetting("engine.hint", "throughput", why)
 
 
 def _tensorrt_for(root: Path) -> Iterator[str]:

@@ -11,7 +11,6 @@ an AsyncInferQueue.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +20,12 @@ from typing import Any
 from appliance import heap
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError, last_line
+from appliance.imports import without
 from appliance.ports import Raw, T, Tensor
 from appliance.values import Size
 
 log = logging.getLogger(__name__)
 
-_BLOCKED: Any = None
-"""The value in `sys.modules` that makes Python refuse to import a module."""
 _ANY_SIZE = "any size"
 _MAX_SLOTS = 8
 """Parallel inferences. Small devices are fastest with one to four."""
@@ -222,13 +220,8 @@ def _size_shown(text: str) -> Size | None:
 
 def _import_openvino() -> Any:
     """Import OpenVINO without its model converter, which is optional: faster start, 6 MB less memory, no telemetry."""
-    converter = "openvino.tools.ovc"
-    hidden = sys.modules.setdefault(converter, _BLOCKED) is _BLOCKED
-    try:
+    with without("openvino.tools.ovc"):
         import openvino
-    finally:
-        if hidden:
-            sys.modules.pop(converter, None)
     return openvino
 
 

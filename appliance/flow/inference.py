@@ -189,7 +189,7 @@ class Inference:
     def _crop_size(self, frame: Frame, whole: Size, max_side: int) -> Size | None:
         """The input size of crops of this frame; None: it runs as a whole."""
         sizes = self.network.sizes
-        if self._crops is None or sizes.scarce:
+        if self._crops is None or sizes.scarce or not sizes.any_size:
             return None
         crop = sizes.best(frame.picture.size, max_side // 2)
         return crop if self._crops.applies(frame, whole, crop) else None

@@ -1,11 +1,13 @@
 """Choose the input size of each frame, and which sizes get a compiled network of their own.
 
 Rules of this file:
-- Every frame runs at the size that fits it best, because the engine has one network that accepts any size.
+- Every frame runs at the size that fits it best, because the engine has one network that accepts any size. Without it
+  (`any_size`), a frame whose size has no network yet runs at the one that shows it largest.
 - A regularly used size gets its own network, which processes more frames for the same heat. It is compiled on a
   separate thread, and no frame waits for it.
 - The number of such networks is limited. A size replaces another only if it was recently used twice as often, so that
-  two cameras do not evict each other in turns. The old network is dropped first, so that memory never holds both.
+  two cameras do not evict each other in turns. The old network is dropped first, so that memory never holds both;
+  without `any_size` it is dropped last, so that no frame waits.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ _HALF_LIFE = 64
 class Sizes:
     """The input sizes of an engine. Every method may be called from any thread.
 
-    `stride`, `fixed`: of the network. `most`: the number of sizes with a network of their own.
+    `stride`, `fixed`: of the network. `most`: the number of sizes with a network of their own. `any_size`: whether the
+    engine may have a network for any size beside these.
     """
 
-    def __init__(self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, stride: int, fixed: Size | None, *, most: int = 1, any_size: bool = True
+    ) -> None:
         self._engine, self._stride, self._fixed = engine, stride, fixed
+        self.any_size = any_size
         self._most = self._usual_most = most
         self._scarce = False
         """Memory is scarce: prepare nothing in advance."""
@@ -64,13 +70,15 @@ class Sizes:
             self._count(best)
             if best not in self._engine.ready() and self._is_worth_it(best):
                 self._prepare_later(best)
+        if not self.any_size:
+            return self._fitting(image, best)
         if next_side and self.best(image, next_side) != best:
             self.prepare_any()
         return best
 
     def prepare_any(self) -> None:
         """Prepare the network that accepts any size, before it is needed."""
-        if None not in self._engine.ready() and not self._scarce:
+        if None not in self._engine.ready() and self.any_size and not self._scarce:
             with self._lock:
                 self._prepare_later(None)
 
@@ -100,6 +108,17 @@ class Sizes:
         self._to_prepare.put(None)
         if thread is not None:
             thread.join(at_most_s)
+
+    def _fitting(self, image: Size, best: Size) -> Size:
+        """The size that shows the picture largest among those with a network; none above the limit if there is one."""
+        ready = self._engine.ready()
+        own = [size for size in ready if size is not None]
+        if not own or best in own:
+            return best
+        if None in ready:  # made for a frame whose size was replaced meanwhile
+            self._engine.drop(None)
+        side = max(best.width, best.height)
+        return max(own, key=lambda size: (max(size.width, size.height) <= side, _scale(image, size)))
 
     def _count(self, size: Size) -> None:
         self._used[size] += 1
@@ -133,12 +152,19 @@ class Sizes:
                 return
             with self._lock:
                 least = self._least_used() if size is not None else None
-            if least is not None:
+            if least is not None and self.any_size:
                 self._engine.drop(least)
             try:
                 self._engine.prepare(size)
             except EngineError as error:
                 log.error("%s; frames run without it", error, extra={"kind": "compile", "code": error.code})
                 continue
+            if least is not None and not self.any_size:
+                self._engine.drop(least)
             with self._lock:
                 self._requested.discard(size)
+
+
+def _scale(image: Size, size: Size) -> float:
+    """How large a picture is in a network's input of this size."""
+    return min(size.width / image.width, size.height / image.height)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from msgspec import structs
 
 from appliance.device import cpus, profile
 from appliance.device.profile import DeviceProfile
+from appliance.device.sensors import memory
 from appliance.engines import registry
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.engines.openvino import OpenVINOEngine
@@ -55,6 +57,7 @@ def load_network(settings: Settings, prepare: bool = True, mark: Mark = unmarked
 
 def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     found = bundle.read(Path(settings.model.dir) / settings.model.name)
+    any_size = keeps_any_size(settings)
     mark("model checked")
     engine = registry.create(
         settings.engine.kind,
@@ -63,7 +66,7 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
         device=settings.engine.device,
         precision=settings.engine.precision,
         threads=settings.engine.threads or cpus.restricted_to(),
-        hint="throughput" if settings.engine.hint == "auto" else settings.engine.hint,
+        hint=_hint(settings, any_size),
         cache=_compiled(settings),
         server=settings.engine.server,
         server_model=settings.engine.server_model,
@@ -74,7 +77,7 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
     reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     crops = settings.flow.crops == "auto"
-    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes + crops)
+    sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes + crops, any_size=any_size)
     network = Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
     if prepare:
         compiled = engine.prepare(sizes.best(USUAL_IMAGE, settings.flow.max_side))
@@ -105,10 +108,34 @@ def compile_ahead(settings: Settings) -> int:
     try:
         if not isinstance(engine, OpenVINOEngine):
             return 0
-        engine.prepare(None)
+        if keeps_any_size(settings):
+            engine.prepare(None)
         return engine.prepare_as_before()
     finally:
         engine.close()
+
+
+def keeps_any_size(settings: Settings) -> bool:
+    """Whether a network for any input size is kept beside the one for the size in use.
+
+    Only OpenVINO needs a second one for that.
+    """
+    choice = settings.engine.any_size
+    if settings.engine.kind != "openvino" or choice == "on":
+        return True
+    if choice == "off":
+        return False
+    return settings.flow.crops == "auto" or not memory.is_small(memory.read(memory.find(), psutil.Process()).group)
+
+
+def _hint(settings: Settings, any_size: bool) -> str:
+    """How networks for a fixed size run frames. `auto` needs the network for any size to run one frame on all cores.
+
+    Without it, all cores run each frame: every further frame in parallel needs about 20 MB.
+    """
+    if settings.engine.hint != "auto":
+        return settings.engine.hint
+    return "throughput" if any_size else "latency"
 
 
 def usual_sizes(settings: Settings, found: Bundle) -> tuple[Size, ...]:
@@ -142,7 +169,7 @@ def inference_of(
     """
     flow = settings.flow
     gate = SceneGate(flow.refresh_s, flow.gate_audits) if flow.scene_gate else None
-    core_boost = CoreBoost(clock) if settings.engine.hint == "auto" else None
+    core_boost = CoreBoost(clock) if settings.engine.hint == "auto" and network.sizes.any_size else None
     return Inference(
         network,
         clock=clock,

@@ -1,7 +1,8 @@
 """Memory growth after 100,000 frames of every kind, many connections, and 1,000 cameras.
 
-Resident memory is read after a warm-up of the same kind, and again at the end. `FRAMES` and `CHURN_S` in the
-environment shorten the run.
+Resident memory is read after a warm-up of the same kind, and again at the end. Then resident memory with one camera,
+and with pictures of many shapes besides, with and without the network for any size. `FRAMES`, `CHURN_S` and `SHAPES_S`
+in the environment shorten the run.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import asyncio
 import gc
 import json
 import os
+import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 
 from appliance.values import Size
+from appliance.vision import decode, scene
 from tests.benchmarks.report import Row
-from tests.benchmarks.service import Service, draw_picture, running
+from tests.benchmarks.service import Service, draw_picture, load, measure, running
 
 FRAMES = int(os.environ.get("FRAMES", 100_000))
 CHURN_S = float(os.environ.get("CHURN_S", 60))
+SHAPES_S = float(os.environ.get("SHAPES_S", 60))
 _CONNECTS_PER_S = 200
+_SHAPES = 40
 _MANY = 1000
 
 
@@ -43,7 +49,28 @@ def run(folder: Path) -> list[Row]:
     with running("flow.max_side=320") as service:
         each = asyncio.run(_thousand(service, good))
     many = Row("memory: each of 1000 connected cameras, kB", each / 1000, 60.0, True, "after a frame from each")
-    return [mixed, churn, many]
+    return [mixed, churn, many, *_sizes(folder)]
+
+
+def _sizes(folder: Path) -> Iterator[Row]:
+    """Resident memory at the usual input size."""
+    picture, dice = draw_picture(folder), random.Random(24)
+    shapes = []
+    for number in range(_SHAPES):
+        sides = Size(dice.randrange(200, 3000), dice.randrange(200, 3000))
+        shapes.append(folder / f"shape-{number}.jpg")
+        shapes[-1].write_bytes(decode.encode_jpeg(scene.draw(sides)[0], 80))
+    for kept in ("on", "off"):
+        with running(f"engine.any_size={kept}") as service:
+            measure(service, picture, "--in-flight", "1", "--seconds", str(SHAPES_S / 2))
+            one = _settled(service)
+            with load(service.url, picture, "--in-flight", "1", "--seconds", str(SHAPES_S)):
+                names = ("--picture", *map(str, shapes), "--prefix", "shapes")
+                mixed = measure(service, shapes[0], *names, "--in-flight", "1", "--seconds", str(SHAPES_S))
+            both = _settled(service)
+        yield Row(f"memory: one camera, any_size={kept}, MB", one / 1e6, 200.0, True, "resident")
+        yield Row(f"memory: and pictures of {_SHAPES} shapes, any_size={kept}, MB", both / 1e6, 300.0, True,
+                  f"{mixed.answered} of them answered")  # fmt: skip
 
 
 def _settled(service: Service) -> int:

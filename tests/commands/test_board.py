@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,15 +44,6 @@ def test_a_trip_point_below_the_default_target_lowers_it(tmp_path: Path) -> None
     (setting,) = [setting for setting in board.recommended(machine) if setting.key == "governor.target_temp_c"]
     assert setting.value == 68
     assert "70 °C" in setting.why
-
-
-@pytest.mark.parametrize(("gigabytes", "saves"), [(0.9, True), (1.9, False)])
-def test_a_board_with_1_gb_compiles_no_second_network(tmp_path: Path, gigabytes: float, saves: bool) -> None:
-    found = board.find(lay_out("pi5", tmp_path), "aarch64")
-    memory = replace(found.reading.memory, total_bytes=int(gigabytes * 1e9))
-    machine = replace(found, reading=replace(found.reading, memory=memory))
-    settings = {one.key: one.value for one in board.recommended(machine)}
-    assert settings.get("engine.hint") == ("throughput" if saves else None)
 
 
 @pytest.mark.parametrize(("gigabytes", "name"), [(0.9, "1g"), (1.9, "2g"), (3.9, "4g"), (7.9, "8g"), (32, "8g")])

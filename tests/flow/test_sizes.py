@@ -156,6 +156,37 @@ def test_close_waits_for_a_compilation_and_prevents_further_ones(engine: SlowEng
     assert engine.tries == [TALL_INPUT]
 
 
+def test_without_a_network_for_any_size_a_frame_runs_at_the_size_that_shows_it_largest(engine: SlowEngine) -> None:
+    square = Size(512, 512)
+    engine.prepared.append(square)
+    sizes = Sizes(engine, 32, None, most=2, any_size=False)
+    assert sizes.choose(WIDE, 640, 512) == WIDE_INPUT
+    assert sizes.choose(TALL, 640) == square
+    assert sizes.choose(Size(3000, 800), 640) == WIDE_INPUT
+    assert sizes.choose(WIDE, 512) == square  # 640 is above the limit
+    engine.prepared.remove(square)
+    assert sizes.choose(WIDE, 512) == WIDE_INPUT  # nothing else is there
+    engine.go_on.set()
+    sizes.prepare_any()
+    sizes.close()
+    assert engine.tries == []
+
+
+def test_without_a_network_for_any_size_the_previous_one_serves_until_its_replacement_is_there(
+    engine: SlowEngine,
+) -> None:
+    sizes = Sizes(engine, 32, None, any_size=False)
+    use(sizes, TALL, 8)
+    until(lambda: engine.tries == [TALL_INPUT])
+    assert sizes.choose(TALL, 640) == WIDE_INPUT
+    engine.go_on.set()
+    until(lambda: engine.ready() == (TALL_INPUT,))
+    assert sizes.choose(TALL, 640) == TALL_INPUT
+    engine.prepared.append(None)  # a frame that still ran at the previous size made it
+    sizes.choose(WIDE, 640)
+    assert engine.ready() == (TALL_INPUT,)
+
+
 def test_a_fixed_size_network_runs_every_picture_at_that_size() -> None:
     sizes = Sizes(FakeEngine(), 32, Size(640, 640))
     assert sizes.best(WIDE, 320) == sizes.choose(WIDE, 320) == Size(640, 640)

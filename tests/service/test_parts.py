@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.device.sensors import memory
+from appliance.device.sensors.group import GroupReading
 from appliance.errors import EngineError, ModelError, NotBuilt
+from appliance.readings import Memory
 from appliance.service import loading
 from appliance.settings import loader
 from appliance.settings.schema import Settings
@@ -74,6 +77,26 @@ def test_the_failed_engine_is_not_kept_in_memory(models: Path, monkeypatch: pyte
 def test_a_working_engine_is_used(models: Path) -> None:
     network = loading.load_to_serve(settings(models, "gate", "onnxruntime"))
     assert (network.info.engine, network.lacks) == ("onnxruntime", None)
+
+
+@pytest.mark.parametrize(
+    ("total", "changes", "kept"),
+    [
+        (1e9, {}, False),
+        (4e9, {}, True),
+        (1e9, {"engine.any_size": "on"}, True),
+        (4e9, {"engine.any_size": "off"}, False),
+        (1e9, {"flow.crops": "auto"}, True),
+        (1e9, {"engine.kind": "onnxruntime"}, True),
+    ],
+)
+def test_a_board_with_1_gb_keeps_one_network(
+    models: Path, monkeypatch: pytest.MonkeyPatch, total: float, changes: dict[str, str], kept: bool
+) -> None:
+    monkeypatch.setattr(memory, "read", lambda *_: GroupReading(Memory(total_bytes=int(total)), {}))
+    network = loading.load_network(loader.load(flags={"model.dir": str(models), "model.name": "gate"} | changes))
+    assert network.sizes.any_size == kept
+    assert network.engine.slots == 1 or kept  # without it, all cores run each frame
 
 
 def test_an_engine_that_can_be_built_is_distinguished(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,13 @@ def subject_of(settings: Settings) -> TuneSubject:
     in_use = loading.in_force(settings).model.name
     found = bundles.read(Path(settings.model.dir) / in_use)
     model = found.quantized.made_from if found.quantized else in_use
-    others = tuple(name for name in registry.names() if name != settings.engine.kind)
+    others = tuple(name for name in registry.names() if name != settings.engine.kind and _concerns(name, settings))
     return TuneSubject(model, f"{model}-int8", in_use, settings.engine.kind, others)
+
+
+def _concerns(engine: str, settings: Settings) -> bool:
+    """Whether an engine may be suggested here: an inference server only where one is set."""
+    return engine != "kserve" or bool(settings.engine.server)
 
 
 def kept_frames(settings: Settings) -> Path | None:

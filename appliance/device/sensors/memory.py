@@ -34,6 +34,8 @@ _REASONS = {
     "cgroup_high_bytes": "no limit set",
     "pressure_percent": pressure.REASON,
 }
+_SMALL_BYTES = 1_500_000_000
+_SMALL_LIMIT_BYTES = 800_000_000
 _MAX_BYTES = 1 << 60
 """v1 reports a number above this if there is no limit."""
 
@@ -84,6 +86,12 @@ def read(files: MemoryFiles, process: psutil.Process) -> GroupReading[Memory]:
         ),
         _REASONS,
     )
+
+
+def is_small(reading: Memory) -> bool:
+    """Whether this is a board with 1 GB, or the service may use as little as there (systemd/boards/memory-1g.conf)."""
+    total, limit = reading.total_bytes, reading.cgroup_limit_bytes
+    return (total is not None and total < _SMALL_BYTES) or (limit is not None and limit < _SMALL_LIMIT_BYTES)
 
 
 def _group(files: MemoryFiles) -> _Group:

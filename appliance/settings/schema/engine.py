@@ -40,7 +40,16 @@ class EngineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["auto", "throughput", "latency"],
         Meta(
             description="throughput: several frames in parallel. latency: all cores on one frame. "
-            "auto: all cores on a frame only while no other waits."
+            "auto: all cores on a frame only while no other waits, which needs any_size; latency without it."
+        ),
+    ] = "auto"
+    any_size: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(
+            description="OpenVINO: a second network, for frames that are alone and pictures of any shape (50 to 100 "
+            "MB). off: a picture of another shape is fitted into the size in use, where it has less detail. auto: off "
+            "where the machine has less than 1.5 GB of memory or the service's limit is below 800 MB, unless "
+            "flow.crops is on."
         ),
     ] = "auto"
     sizes: Annotated[

@@ -65,3 +65,15 @@ def test_on_a_hybrid_system_the_hierarchy_with_memory_accounting_is_read(tmp_pat
     boards.put(tmp_path, "sys/fs/cgroup/memory/group/memory.stat", stat)
     found = read(tmp_path)
     assert (found.cgroup_used_bytes, found.cgroup_cache_bytes, found.cgroup_limit_bytes) == (600, 400, 9000)
+
+
+@pytest.mark.parametrize(
+    ("total", "limit", "small"), [(1e9, None, True), (2e9, None, False), (8e9, 600e6, True), (8e9, 1.2e9, False)]
+)
+def test_a_board_with_1_gb_or_a_limit_as_there_is_small(total: float, limit: float | None, small: bool) -> None:
+    found = Memory(total_bytes=int(total), cgroup_limit_bytes=int(limit) if limit else None)
+    assert memory.is_small(found) == small
+
+
+def test_unknown_memory_is_not_small() -> None:
+    assert not memory.is_small(Memory())
