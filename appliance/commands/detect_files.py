@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from appliance.errors import BadFrame
 from appliance.flow.inference import Inference
 from appliance.governor.room import Room
@@ -37,8 +39,9 @@ def pixels_of(picture: Picture) -> decode.Pixels:
 
 
 def detect_files(settings: Settings, paths: Iterable[Path]) -> Generator[Still, None, None]:
-    """Run inference on picture files, one after another. Raises ModelError or EngineError."""
-    network = load_to_serve(settings, prepare=False)
+    """Run inference on picture files, one after another, each at its best size. Raises ModelError or EngineError."""
+    engine = structs.replace(settings.engine, any_size="on")
+    network = load_to_serve(structs.replace(settings, engine=engine), prepare=False)
     if network.lacks is not None:
         log.warning("%s; using %s instead", network.lacks, network.info.engine)
     inference = Inference(network, clock=time.monotonic, admission=Admission(Room()))
