@@ -114,6 +114,32 @@ class Detector:
             camera.outcome(refusal, now)
         return refusal
 
+    def is_early(self, name: str) -> bool:
+        """Whether a frame of this camera would be too early now. Nothing is counted."""
+        camera = self._book.get(name)
+        return camera is not None and self._early_s(camera, self._clock()) > 0
+
+    def refuse_early(self, name: str) -> Skipped | None:
+        """Refuse a camera's next frame like `admit`, but only if it is too early; else nothing is counted."""
+        now, camera = self._clock(), self._book.get(name)
+        wait_s = self._early_s(camera, now) if camera is not None else 0.0
+        if camera is None or wait_s <= 0:
+            return None
+        camera.arrived(now)
+        refusal = self._too_early(wait_s)
+        camera.outcome(refusal, now)
+        return refusal
+
+    def _early_s(self, camera: Camera, now_s: float) -> float:
+        """By how much a frame would be too early, s; 0 also if it would be refused for another reason."""
+        if self._closing or camera.announced is None or not self._pace.admits(camera):
+            return 0.0
+        return camera.rate_limiter.wait_s(now_s, self._pace.enforced_interval(camera))
+
+    def _too_early(self, wait_s: float) -> Skipped:
+        self._pace.refused()
+        return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
+
     async def take(self, frame: Frame) -> Receipt:
         """Queue an admitted frame, or answer it at once."""
         camera, network = self._book.enter(frame.camera), self.network
@@ -156,8 +182,7 @@ class Detector:
             return _CLOSED
         wait_s = camera.rate_limiter.take(now_s, self._pace.enforced_interval(camera))
         if wait_s > 0:
-            self._pace.refused()
-            return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
+            return self._too_early(wait_s)
         if not self._pace.admits(camera):
             return Skipped(SkipReason.OVERLOADED, self._pace.refused_interval_s)
         return self._no_model() if self.network is None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _RATE_WINDOW_S = 5.0
+_WHOLE = 1.0 - 1e-9
 
 
 class FrameRateLimiter:
@@ -22,13 +23,21 @@ class FrameRateLimiter:
         """Take a token: 0.0 if there is one, otherwise the time until there is, s."""
         if interval_s <= 0:
             return 0.0
-        if self._filled_s is not None:
-            self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) / interval_s)
-        self._filled_s = now_s
-        if self._tokens >= 1.0 - 1e-9:
+        self._tokens, self._filled_s = self._level(now_s, interval_s), now_s
+        if self._tokens >= _WHOLE:
             self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) * interval_s
+
+    def wait_s(self, now_s: float, interval_s: float) -> float:
+        """What `take` would return now."""
+        level = 1.0 if interval_s <= 0 else self._level(now_s, interval_s)
+        return 0.0 if level >= _WHOLE else (1.0 - level) * interval_s
+
+    def _level(self, now_s: float, interval_s: float) -> float:
+        if self._filled_s is None:
+            return self._tokens
+        return min(self._burst, self._tokens + (now_s - self._filled_s) / interval_s)
 
 
 class Rate:

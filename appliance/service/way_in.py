@@ -70,7 +70,7 @@ def build_app(
     """Socket.IO, HTTP and the page."""
     server, authenticator = settings.server, entrance.authenticator
     parser = from_settings.frame_parser(settings, clock, path.book.view_of)
-    SocketEvents(
+    events = SocketEvents(
         path.socket_server,
         options=from_settings.socket_options(settings),
         arrivals=entrance.arrivals,
@@ -83,6 +83,7 @@ def build_app(
         refusals=RefusalThrottle(clock),
         feed=path.feed,
     )
+    path.transport.is_early, path.transport.refuse_early = events.is_early, events.refuse_early
     page = Page()
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
     http_cameras = HttpCameras(authenticator, lambda name: bool(path.publisher.clients_of(name)), clock)

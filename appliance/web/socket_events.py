@@ -182,6 +182,20 @@ class SocketEvents:
             self._book.enter(camera).unusable()
         return self._refuse(sid, camera, payload, number, refusal)
 
+    def is_early(self, sid: str) -> bool:
+        """Whether a frame that this client sent now would be too early."""
+        camera = self._publisher.camera_of(sid)
+        return camera is not None and self._arrivals.may(sid, May.SEND) and self._detector.is_early(camera)
+
+    def refuse_early(self, sid: str, payload: Any) -> bool:
+        """Refuse a frame that comes too early as `process_frame` does; False: it is to go there."""
+        camera = self._publisher.camera_of(sid)
+        refusal = self._detector.refuse_early(camera) if camera is not None else None
+        if camera is None or refusal is None:
+            return False
+        self._refuse(sid, camera, payload, next(self._numbers), refusal)
+        return True
+
     async def _show(self, sid: str, camera: str, payload: Any, number: int) -> None:
         """Pass a refused picture to those who watch, now and then, so that a camera can be aimed meanwhile."""
         if self._publisher.is_watched(camera) and self._pace.may_show(self._book.enter(camera)):

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import engineio.payload
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from appliance.token_bucket import TokenBucket
+from appliance.web.early_frames import EarlyFrames
 from appliance.web.ingress.budget import Usage
 from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.ingress.limiter import ConnectionLimiter, log_closed
-from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES, message_work
+from appliance.web.ingress.limits import CONTROLS_AT_ONCE, CONTROLS_PER_S, GREETING_BYTES
+from appliance.web.websocket import WebSocket
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,6 @@ attachments."""
 _MESSAGES_AT_ONCE, _MESSAGES_PER_S = 2000, 1000.0
 """Work of the messages read from one client, see `message_work`; a client that sends more has to wait: 125 frames a
 second, or 60 other messages. No camera comes near."""
-_MESSAGE = "4"
-"""The type of Engine.IO packets with a payload; all other types are for control."""
 
 
 @dataclass(eq=False)
@@ -65,6 +65,10 @@ class Transport:
         self._unaccepted: dict[str, _Session] = {}
         """Oldest first."""
         self._closing: set[asyncio.Task[None]] = set()
+        self.is_early: Callable[[str], bool] = lambda sid: False
+        """Whether a frame of this Socket.IO client would come too early now."""
+        self.refuse_early: Callable[[str, Any], bool] = lambda sid, payload: False
+        """Refuses a frame of this Socket.IO client if it comes too early; returns whether it did."""
         engineio.payload.Payload.max_decode_packets = _PACKETS_PER_BODY
         driver = self._eio._async
         self._translate = driver["translate_request"]
@@ -105,10 +109,17 @@ class Transport:
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = _Body(body), str(len(body))
         return environ
 
-    def _websocket(self, handler: Callable[[Any], Awaitable[None]], server: Any) -> _WebSocket:
-        return _WebSocket(handler, self)
+    def _websocket(self, handler: Callable[[Any], Awaitable[None]], server: Any) -> WebSocket:
+        session: Any = getattr(handler, "__self__", None)
+        return WebSocket(
+            handler,
+            max_message_bytes=self._limiter.limits.max_message_bytes,
+            rate=TokenBucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_S, self._limiter.clock),
+            early=EarlyFrames(_Early(self, session.sid)),
+            upgraded=self._upgraded,
+        )
 
-    def upgraded(self, connection: GuardedHandler, sid: str | None) -> None:
+    def _upgraded(self, connection: GuardedHandler, sid: str | None) -> None:
         """A websocket has opened for a session that started with polling."""
         session = self._sessions.get(sid or "")
         if session is not None:
@@ -116,13 +127,13 @@ class Transport:
             if session.accepted:
                 connection.accept()
 
-    @property
-    def max_message_bytes(self) -> int:
-        return self._limiter.limits.max_message_bytes
-
-    def message_rate(self) -> TokenBucket:
-        """A limit for the messages of one client."""
-        return TokenBucket(_MESSAGES_AT_ONCE, _MESSAGES_PER_S, self._limiter.clock)
+    def client_of(self, eio_sid: str) -> str | None:
+        """The Socket.IO client of a session that is between two events; None: there is none."""
+        session = self._sessions.get(eio_sid)
+        if session is None or not session.accepted or session.dropped or session.awaited:
+            return None
+        sid: str | None = self._server.manager.sid_from_eio_sid(eio_sid, "/")
+        return sid
 
     # Engine.IO's events, before they are passed to Socket.IO.
 
@@ -228,54 +239,19 @@ class _Body:
         return self._body
 
 
-class _WebSocket:
-    """A websocket with the interface of Engine.IO's aiohttp driver."""
+class _Early:
+    """The frames of one websocket that come too early."""
 
-    def __init__(self, handler: Callable[[Any], Awaitable[None]], transport: Transport) -> None:
-        self._handler, self._transport = handler, transport
-        self._rate = transport.message_rate()
-        self._socket = web.WebSocketResponse(max_msg_size=transport.max_message_bytes, autoping=False)
-        self._connection: GuardedHandler | None = None
+    def __init__(self, transport: Transport, eio_sid: str) -> None:
+        self._transport, self._eio_sid = transport, eio_sid
 
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
-        request: web.Request = environ["aiohttp.request"]
-        self.environ = environ
-        await self._socket.prepare(request)
-        if isinstance(request.protocol, GuardedHandler):
-            self._connection = request.protocol
-            self._transport.upgraded(request.protocol, request.query.get("sid"))
-        await self._handler(self)
-        return self._socket
+    def is_early(self) -> bool:
+        sid = self._transport.client_of(self._eio_sid)
+        return sid is not None and self._transport.is_early(sid)
 
-    async def close(self) -> None:
-        await self._socket.close()
-
-    async def send(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            await self._socket.send_bytes(message)
-        else:
-            await self._socket.send_str(message)
-
-    async def wait(self) -> str | bytes:
-        """The next message. Answers pings. Raises OSError when the connection ends or sends too many pings."""
-        while True:
-            message = await self._socket.receive()
-            if message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                break
-            elif message.type is not WSMsgType.PONG:
-                raise OSError("the websocket is closed")
-        data: str | bytes = message.data
-        if self._connection is not None:
-            self._connection.message_read()
-            if isinstance(data, str) and not data.startswith(_MESSAGE) and not self._connection.control():
-                raise OSError("too many pings")
-        work = message_work(data)
-        wait_s = max(self._rate.take(work), self._connection.work(work) if self._connection is not None else 0.0)
-        if wait_s:
-            await asyncio.sleep(wait_s)
-        return data
+    def refuse(self, payload: Any) -> bool:
+        sid = self._transport.client_of(self._eio_sid)
+        return sid is not None and self._transport.refuse_early(sid, payload)
 
 
 async def _read_body(request: web.Request, max_bytes: int) -> bytes:

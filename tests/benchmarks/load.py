@@ -28,12 +28,16 @@ class Tally:
 
     sent: int = 0
     answered: int = 0
+    """Frames of `sent` that got a result."""
+    arrived: int = 0
+    """Results that arrived during the measurement. Under a flood, many are of frames that were sent before it."""
     errors: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     answered_at_s: list[float] = field(default_factory=list)
     skipped_at_s: list[float] = field(default_factory=list)
     oldest_s: float = 0.0
+    """The oldest answer as the device counts it: from the frame's arrival on."""
 
 
 class LoadCamera:
@@ -57,7 +61,7 @@ class LoadCamera:
         self.text = text
         """Send base64 text without options, as old clients do; answers then have no frame_id."""
         self.tally = Tally()
-        self.started_s = float("inf")
+        self.started_s = self.ended_s = float("inf")
         self.interval_s = 0.0
         self._number = 0
         self._sent_s: dict[int, float] = {}
@@ -150,13 +154,17 @@ class LoadCamera:
         oldest = next(iter(self._sent_s), None)
         sent_s = self._sent_s.pop(oldest if self.text and oldest is not None else payload.get("frame_id", 0), None)
         self._free.set()
-        if sent_s is None or sent_s < self.started_s:
+        if sent_s is None or now < self.started_s:
             return
         since_s = now - self.started_s
-        if event == "detection_results":
-            self.tally.answered += 1
+        if event == "detection_results" and now <= self.ended_s:
+            self.tally.arrived += 1
             self.tally.latencies_ms.append((now - sent_s) * 1000)
             self.tally.answered_at_s.append(since_s)
+        if sent_s < self.started_s:
+            return
+        if event == "detection_results":
+            self.tally.answered += 1
             if "timing" in payload:
                 self.tally.oldest_s = max(self.tally.oldest_s, payload["timing"]["total_ms"] / 1000)
         elif event == "frame_skipped":
@@ -181,6 +189,8 @@ async def push(cameras: list[LoadCamera], warm_up_s: float, seconds: float, mark
         await asyncio.sleep(seconds)
         if mark:
             print("ended", flush=True)
+        for camera in cameras:
+            camera.ended_s = time.monotonic()
         until.set()
         await asyncio.gather(*tasks)
 

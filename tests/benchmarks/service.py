@@ -94,12 +94,13 @@ class Load:
 
     @property
     def fps(self) -> float:
-        return self.answered / self.seconds
+        """Results a second, as they arrive."""
+        return self.total("arrived") / self.seconds
 
     @property
     def cpu_ms(self) -> float:
-        """CPU time of the service per answered frame."""
-        return self.cpu_s / max(1, self.answered) * 1000
+        """CPU time of the service per result."""
+        return self.cpu_s / max(1, self.total("arrived")) * 1000
 
     def skipped(self) -> int:
         return sum(sum(camera["skipped"].values()) for camera in self.cameras.values())

@@ -37,7 +37,9 @@ def test_a_frame_after_the_returned_waiting_time_is_accepted(
     now_s = 50.0
     for gap_s in gaps_s:
         now_s += gap_s
+        foretold_s = limiter.wait_s(now_s, interval_s)
         wait_s = limiter.take(now_s, interval_s)
+        assert wait_s == foretold_s
         assert 0 <= wait_s <= interval_s + 1e-9
         if wait_s:
             now_s += wait_s + 1e-6

@@ -209,6 +209,29 @@ async def test_a_camera_that_sends_too_soon_gets_a_retry_time() -> None:
         assert isinstance(await rig.outcome(again), Detected)
 
 
+async def test_a_frame_is_refused_early_only_if_it_is_too_early() -> None:
+    async with running(Rig(limits=Limits(64, 2.0, 8), burst=1)) as rig:
+        rig.pace.join("gate")
+        assert not rig.detector.is_early("gate")
+        assert rig.detector.refuse_early("gate") is None
+        assert not rig.detector.is_early("unknown")
+        assert rig.detector.refuse_early("unknown") is None
+        assert (await rig.detector.offer(frame("gate", at_s=rig.clock()))).status == "queued"
+        rig.clock.pass_(0.5)
+        assert rig.detector.is_early("gate")
+        refusal = rig.detector.refuse_early("gate")
+        assert refusal is not None
+        assert refusal.reason is SkipReason.RATE_LIMITED
+        assert refusal.retry_after_s == pytest.approx(1.5)
+        camera = rig.book.get("gate")
+        assert camera is not None
+        assert (camera.received, camera.skipped["rate_limited"]) == (2, 1)
+        rig.clock.pass_(1.5)
+        assert not rig.detector.is_early("gate")
+        assert rig.detector.refuse_early("gate") is None
+        assert camera.received == 2
+
+
 async def test_a_camera_can_have_a_slower_pace_than_the_others() -> None:
     async with running(Rig(burst=1, policies={"slow": CameraPolicy(min_interval_s=5.0)})) as rig:
         for name, expected in (("slow", "skipped"), ("fast", "queued")):
