@@ -20,12 +20,10 @@ async def test_an_agent_does_not_wait_on_another_device_for_what_the_last_one_as
     server.attach(app)
     connections: list[str] = []
 
-    @server.event
     async def connect(sid: str, environ: Any, auth: Any) -> None:
         connections.append(sid)
         await server.emit("connected", {"status": "connected", "camera": "lens", "limits": LIMITS}, to=sid)
 
-    @server.event
     async def process_frame(sid: str, frame: Any) -> dict[str, Any]:
         answer = {"frame_id": frame["frame_id"], "model": "m", "detections": []}
         if sid == connections[0]:
@@ -35,6 +33,8 @@ async def test_an_agent_does_not_wait_on_another_device_for_what_the_last_one_as
             await server.emit("detection_results", answer, to=sid)
         return {"status": "queued", "limits": LIMITS}
 
+    server.on("connect", connect)
+    server.on("process_frame", process_frame)
     async with TestServer(app) as device, pushing(str(device.make_url("")), FakeSource()) as results:
         await until(results, 2)
     assert len(connections) == 2
