@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Light = NDArray[np.float32]
+T = TypeVar("T", np.uint8, np.float32)
 
 WIDTH, HEIGHT = 640, 360
 KINDS = ("street", "yard", "room", "park", "texture")
@@ -58,7 +60,7 @@ def _clouds(random: np.random.Generator, high: int, wide: int) -> Light:
     return total[..., None]
 
 
-def window(large: Light, x: float = 0.5, y: float = 0.5) -> Light:
+def window(large: NDArray[T], x: float = 0.5, y: float = 0.5) -> NDArray[T]:
     """The part of a scene that the camera sees."""
     left, top = int((large.shape[1] - WIDTH) * x), int((large.shape[0] - HEIGHT) * y)
     return large[top : top + HEIGHT, left : left + WIDTH]

@@ -30,7 +30,7 @@ class VideoCamera(Camera):
 
     def light(self, at_s: float, gain: float = 1.0) -> Light:
         frame = self.frames[round(at_s * _VIDEO_FPS) % len(self.frames)]
-        return np.asarray(window(frame.astype(np.float32), self.x, self.y) * np.float32(gain), np.float32)
+        return np.asarray(window(frame, self.x, self.y) * np.float32(gain), np.float32)
 
 
 def names(data: Path) -> list[str]:
