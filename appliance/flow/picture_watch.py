@@ -138,6 +138,7 @@ class PictureWatch:
     _size: tuple[int, ...] = ()
     _sample: NDArray[np.uint8] | None = None
     _rows: NDArray[np.float32] | None = None
+    _displaced: tuple[int, int] | None = None
     _same_since_s: float | None = None
     _same_looks: int = 0
     _usual_same_s: float = 0.0
@@ -228,7 +229,11 @@ class PictureWatch:
     def _tears(self, seen: PictureFeatures, usual: _Usual) -> bool:
         """A tear wanders: a line that was in the last picture too belongs to the view."""
         former = self._rows if self._rows is not None and self._rows.shape == usual.rows.shape else usual.rows
-        return line(seen.rows, np.maximum(usual.rows, former)) or displaced(seen.edges, usual.edges)
+        before, self._displaced = self._displaced, displaced(seen.edges, usual.edges)
+        wanders = self._displaced is not None and (
+            before is None or max(abs(a - b) for a, b in zip(before, self._displaced, strict=True)) > 1
+        )
+        return wanders or line(seen.rows, np.maximum(usual.rows, former))
 
     def _frozen(self, repeats: bool, now_s: float) -> bool:
         if not repeats:

@@ -26,8 +26,8 @@ def line(rows: NDArray[np.float32], usual: NDArray[np.float32]) -> bool:
     return float(excess[place]) > _LEVELS + _TIMES * around
 
 
-def displaced(edges: Grid, usual: Grid) -> bool:
-    """Whether the part below some row is the usual one moved sideways, and the part above is in its place.
+def displaced(edges: Grid, usual: Grid) -> tuple[int, int] | None:
+    """Return row and shift (cells) of a part that is the usual one moved sideways, below one in place; None: none.
 
     Seen also where the line itself crosses sky or grass, in which a tear leaves no trace.
     """
@@ -35,7 +35,7 @@ def displaced(edges: Grid, usual: Grid) -> bool:
     size = np.stack((np.square(seen).sum(axis=1), np.square(known).sum(axis=1)))
     whole = float(np.sqrt(np.prod(size.sum(axis=1)))) + 1e-6
     if float(np.vdot(seen, known)) > (1 - _GAIN) * whole:
-        return False  # in place; nothing can fit better by so much
+        return None  # in place; nothing can fit better by so much
     product = cv2.mulSpectrums(
         cv2.dft(seen, flags=cv2.DFT_ROWS), cv2.dft(known, flags=cv2.DFT_ROWS), cv2.DFT_ROWS, conjB=True
     )
@@ -47,8 +47,9 @@ def displaced(edges: Grid, usual: Grid) -> bool:
     tried = slice(_LEAST_ROWS, HIGH - _LEAST_ROWS)
     row = _LEAST_ROWS + int((above + far)[tried].argmax())
     upper, lower = (float(np.sqrt(np.prod(part.sum(axis=1)))) + 1e-6 for part in (size[:, :row], size[:, row:]))
-    return bool(
+    found = bool(
         far[row] - in_place[row] > max(_GAIN * whole, _BETTER * lower)
         and above[row] > _UPPER_LIKE * upper
         and far[row] > _LOWER_LIKE * lower
     )
+    return (row, int(below[row, _NEAR + 1 : WIDE - _NEAR].argmax())) if found else None
