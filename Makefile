@@ -7,6 +7,7 @@ PORT   ?= 8080
 HA_PYTHON ?= python3.13
 BIN    := .venv/bin
 MODEL  := models/yolo11n/manifest.json
+INT8_MODEL := $(if $(INT8),models/yolo11n-int8/manifest.json)
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia first-start api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
@@ -94,7 +95,7 @@ fuzz: .venv/.installed-test ## send a million mutated inputs to every interface 
 	@$(BIN)/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(FIRST),--first $(FIRST))
 
-bundle: .venv/.installed $(MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11)
+bundle: .venv/.installed $(MODEL) $(INT8_MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11 INT8=PICTURES)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
 
 release: .venv/.installed .cache/tools/.installed $(MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13")
@@ -115,13 +116,14 @@ deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd6
 	@$(BIN)/python provisioning/deb.py $$(ls -t .cache/bundle/*.tar | head -1) \
 	  $(if $(VERSION),--version $(VERSION)) $(if $(MAINTAINER),--maintainer "$(MAINTAINER)")
 
-image: .venv/.installed .cache/tools/.installed $(MODEL) ## make a disk image and its update (root; BOARD=generic-amd64 KEYRING= CERTIFICATE= KEY= SSH_KEY= FIRMWARE="PACKAGE..." or none)
-	@$(BIN)/python provisioning/bundle.py --arch amd64 --python 3.11 --out .cache/image/bundle >/dev/null
-	@$(BIN)/python provisioning/image/build.py --bundle $$(ls -t .cache/image/bundle/*.tar | head -1) \
+image: .venv/.installed .cache/tools/.installed $(MODEL) $(INT8_MODEL) ## make a disk image and its update (root; BOARD=generic-amd64|arm64|rpi INT8=PICTURES KEYRING= CERTIFICATE= KEY= SSH_KEY= FIRMWARE="PACKAGE..." or none)
+	@rm -rf .cache/image/bundle
+	@$(BIN)/python provisioning/bundle.py --arch $(if $(filter-out generic-amd64,$(BOARD)),arm64,amd64) --python 3.11 --out .cache/image/bundle >/dev/null
+	@$(BIN)/python provisioning/image/build.py --bundle .cache/image/bundle/*.tar \
 	  $(if $(BOARD),--board $(BOARD)) $(if $(FIRMWARE),--firmware $(filter-out none,$(FIRMWARE))) $(if $(KEYRING),--keyring $(KEYRING)) \
 	  $(if $(CERTIFICATE),--certificate $(CERTIFICATE)) $(if $(KEY),--key $(KEY)) $(if $(SSH_KEY),--ssh-key $(SSH_KEY))
 
-image-test: .venv/.installed-systemd $(MODEL) ## make an image, boot it by UEFI, update it, cut its power, undo a blind update (root, half an hour)
+image-test: .venv/.installed-systemd $(MODEL) ## make an image, boot it by UEFI, update it, cut its power, undo a blind update (root, half an hour; BOARD=arm64: hours)
 	@$(BIN)/python -m pytest tests/provisioning/test_image.py -m image
 
 lock: .cache/tools/.installed ## pin all packages of a device with hashes, for every Python and architecture (UPGRADE=1: newest)
@@ -167,3 +169,6 @@ clean: ## remove everything installed, built and saved, except the models
 
 $(MODEL): | .venv/.installed
 	@$(BIN)/appliance model fetch
+
+models/yolo11n-int8/manifest.json: | $(MODEL)
+	@$(BIN)/appliance model quantize yolo11n --calibration "$(INT8)"

@@ -2,8 +2,8 @@
 """Make a disk image that boots to a working device, and the bundle that updates it: `make image`.
 
 The disk has four partitions: `esp` (GRUB and the files that a technician puts there), the systems `root-a` and
-`root-b`, of which one runs, and `state`. Needs root, Debian or a system with its packages, and the tools listed in
-TOOLS.
+`root-b`, of which one runs, and `state`. What differs between boards is in boards.py. Needs root, Debian or a system
+with its packages, and the tools listed in TOOLS; for another architecture also an emulator that the kernel starts.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from boards import BOARDS, Board
+
 from appliance.workshop.debian_mirror import mirror
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-BOARDS = {"generic-amd64": "x86_64"}
 NOT_YET = {
-    "rpi": "Debian has no kernel and firmware for a Raspberry Pi. Use Raspberry Pi OS and provisioning/install.sh",
-    "arm64": "This image is made for UEFI on amd64 only. Use the system of the board and provisioning/install.sh",
     "jetson": "A Jetson boots NVIDIA's own system. Use provisioning/install.sh on JetPack",
 }
 TOOLS = {
-    "mmdebstrap": "mmdebstrap", "grub-mkstandalone": "grub-efi-amd64-bin grub-common", "mkfs.vfat": "dosfstools",
+    "mmdebstrap": "mmdebstrap", "grub-mkstandalone": "grub-common", "mkfs.vfat": "dosfstools",
     "mcopy": "mtools", "sfdisk": "fdisk", "mke2fs": "e2fsprogs", "rauc": "rauc", "mksquashfs": "squashfs-tools",
     "zstd": "zstd",
 }  # fmt: skip
 SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = (
     "systemd", "systemd-sysv", "systemd-timesyncd", "dbus", "libnss-systemd", "udev", "kmod", "iproute2", "python3",
-    "python3-systemd", "libgomp1", "ca-certificates", "linux-image-amd64", "initramfs-tools", "zstd", "e2fsprogs",
+    "python3-systemd", "libgomp1", "ca-certificates", "initramfs-tools", "zstd", "e2fsprogs",
     "fdisk", "network-manager", "rauc-service", "grub-common", "less", "nano-tiny",
 )  # fmt: skip
 LEFT_OUT = ("doc", "man", "info", "locale", "lintian")
+EMULATORS = Path("/proc/sys/fs/binfmt_misc")
 MIB = 2**20
 ESP_BYTES, SLOT_BYTES, STATE_BYTES = 128 * MIB, 2048 * MIB, 1024 * MIB
 MODULES = "part_gpt fat ext2 search search_fs_file loadenv test regexp normal configfile linux echo serial terminal"
@@ -51,15 +51,15 @@ class CannotBuild(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--board", default="generic-amd64", metavar="BOARD", help="generic-amd64")
+    parser.add_argument("--board", default="generic-amd64", metavar="BOARD", help=", ".join(BOARDS))
     parser.add_argument("--bundle", type=Path, required=True, help="what `make bundle PYTHON_VERSION=3.11` has made")
     parser.add_argument("--keyring", type=Path, help="PEM certificates whose updates the image accepts")
     parser.add_argument("--certificate", type=Path, help="certificate that signs the update bundle")
     parser.add_argument("--key", type=Path, help="its private key")
     parser.add_argument("--ssh-key", type=Path, help="public key of the person who may sign in as root by SSH")
     parser.add_argument(
-        "--firmware", nargs="*", default=["firmware-iwlwifi"], metavar="PACKAGE",
-        help="Debian packages with firmware, of its section non-free-firmware (default: %(default)s)",
+        "--firmware", nargs="*", metavar="PACKAGE",
+        help="Debian packages with firmware, of its section non-free-firmware (default: those of the board)",
     )  # fmt: skip
     parser.add_argument("--version", default="", help="of the update bundle (default: that of the appliance)")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache/image")
@@ -86,8 +86,13 @@ def check(options: argparse.Namespace) -> None:
         raise CannotBuild(f"unknown board {options.board}; known: {', '.join(BOARDS)}")
     if os.geteuid() != 0:
         raise CannotBuild("making an image needs root: use sudo")
-    if platform.machine() != BOARDS[options.board]:
-        raise CannotBuild(f"this machine is {platform.machine()}; the image is for {BOARDS[options.board]}")
+    machine = BOARDS[options.board].machine
+    ready = (EMULATORS / f"qemu-{machine}").exists() and shutil.which("arch-test")
+    if platform.machine() != machine and not ready:
+        raise CannotBuild(
+            f"this machine is {platform.machine()} and the image is for {machine}: "
+            "apt-get install qemu-user-static binfmt-support arch-test"
+        )
     missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
     if missing:
         raise CannotBuild(f"tools are missing: apt-get install {' '.join(missing)}")
@@ -100,15 +105,16 @@ def check(options: argparse.Namespace) -> None:
 
 def build(work: Path, options: argparse.Namespace) -> None:
     """Write the image, and with a key also the update bundle."""
+    board = BOARDS[options.board]
     say("system: Debian's packages, and the appliance from the bundle (minutes)")
     system = work / "root"
-    make_system(work, system, options)
+    make_system(work, system, board, options)
     version = options.version or release_version(system)
     slot = work / "root.img"
     make_ext4(slot, SLOT_BYTES, "root", system)
     say("disk")
     disk = options.out / f"appliance-{version}-{options.board}.img"
-    make_disk(work, slot, disk)
+    make_disk(work, system, slot, disk, board)
     shutil.copy2(slot, work / "update.img")
     run("zstd", "-q", "-f", "-T0", "-10", disk, "-o", f"{disk}.zst")
     say(f"{disk}.zst  {Path(f'{disk}.zst').stat().st_size / 1e6:.0f} MB")
@@ -124,15 +130,18 @@ def build(work: Path, options: argparse.Namespace) -> None:
         say(f"{bundle}  {bundle.stat().st_size / 1e6:.0f} MB")
 
 
-def make_system(work: Path, system: Path, options: argparse.Namespace) -> None:
+def make_system(work: Path, system: Path, board: Board, options: argparse.Namespace) -> None:
     """The root file system of both slots."""
     unpacked = work / "bundle"
     unpacked.mkdir()
     run("tar", "-xf", options.bundle, "-C", unpacked, "provisioning")
-    packages = (*PACKAGES, *(("openssh-server",) if options.ssh_key else ()), *options.firmware)
-    components = "main,non-free-firmware" if options.firmware else "main"
+    firmware = board.firmware if options.firmware is None else options.firmware
+    ssh = ("openssh-server",) if options.ssh_key else ()
+    packages = (*PACKAGES, f"linux-image-{board.arch}", *ssh, *firmware)
+    components = "main,non-free-firmware" if firmware else "main"
     run(
-        "mmdebstrap", "--quiet", "--variant=minbase", f"--components={components}", f"--include={','.join(packages)}",
+        "mmdebstrap", "--quiet", f"--architectures={board.arch}", "--variant=minbase", f"--components={components}",
+        f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT),
         "--customize-hook=mkdir -p $1/media $1/state $1/boot/firmware",
         f"--customize-hook=upload {options.bundle} /media/bundle.tar",
@@ -166,7 +175,8 @@ def adapt(system: Path, options: argparse.Namespace) -> None:
         install(HERE / name, programs / name, 0o755)
     for name in ("appliance-image-first-boot.service", "appliance-slot.service"):
         install(HERE / name, system / "usr/lib/systemd/system" / name, 0o644)
-    install(HERE / "system.conf", system / "etc/rauc/system.conf", 0o644)
+    configuration = (HERE / "system.conf").read_text().replace("@BOARD@", options.board)
+    (system / "etc/rauc/system.conf").write_text(configuration)
     keyring = system / "etc/rauc/keyring.pem"
     # An empty keyring refuses every update.
     keyring.write_bytes(options.keyring.read_bytes() if options.keyring else b"")
@@ -185,10 +195,10 @@ def adapt(system: Path, options: argparse.Namespace) -> None:
         "apt-daily-upgrade.timer", "e2scrub_all.timer", "systemd-repart.service")  # fmt: skip
 
 
-def make_disk(work: Path, slot: Path, disk: Path) -> None:
+def make_disk(work: Path, system: Path, slot: Path, disk: Path, board: Board) -> None:
     """Write the partitioned disk. Slot B starts empty."""
     esp, state = work / "esp.img", work / "state.img"
-    make_esp(work, esp)
+    make_esp(work, system, esp, board)
     empty = work / "empty"
     empty.mkdir()
     make_ext4(state, STATE_BYTES, "state", empty)
@@ -197,9 +207,8 @@ def make_disk(work: Path, slot: Path, disk: Path) -> None:
         f'start={start // 512}, size={size // 512}, type={kind}, name="{name}"\n'
         for start, size, kind, name in (
             (starts[0], ESP_BYTES, "uefi", "esp"),
-            # "Linux root (x86-64)": systemd-repart counts partitions by their type.
-            (starts[1], SLOT_BYTES, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "root-a"),
-            (starts[2], SLOT_BYTES, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "root-b"),
+            (starts[1], SLOT_BYTES, board.root_type, "root-a"),
+            (starts[2], SLOT_BYTES, board.root_type, "root-b"),
             (starts[3], STATE_BYTES, "linux", "state"),
         )
     )
@@ -211,20 +220,39 @@ def make_disk(work: Path, slot: Path, disk: Path) -> None:
         run("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start // MIB}", "conv=notrunc,sparse", "status=none")
 
 
-def make_esp(work: Path, esp: Path) -> None:
-    """The EFI system partition: GRUB, its menu, and which system is good."""
+def make_esp(work: Path, system: Path, esp: Path, board: Board) -> None:
+    """The EFI system partition: GRUB, its menu, which system is good, and what the board needs to start GRUB."""
     with esp.open("wb") as file:
         file.truncate(ESP_BYTES)
     run("mkfs.vfat", "-F", "32", "-n", "APPLIANCE", esp, quiet=True)
-    loader, environment = work / "BOOTX64.EFI", work / "grubenv"
-    run("grub-mkstandalone", "-O", "x86_64-efi", f"--modules={MODULES}", "-o", loader,
-        f"boot/grub/grub.cfg={HERE / 'grub-embedded.cfg'}")  # fmt: skip
+    loader, environment, menu = work / board.loader, work / "grubenv", work / "grub.cfg"
+    parts = unpacked(work, board, f"grub-efi-{board.arch}-bin", *board.starter_packages)
+    run("grub-mkstandalone", "-O", board.grub, f"--directory={parts / 'usr/lib/grub' / board.grub}",
+        f"--modules={MODULES}", "-o", loader, f"boot/grub/grub.cfg={HERE / 'grub-embedded.cfg'}")  # fmt: skip
+    menu.write_text((HERE / "grub.cfg").read_text().replace("@SERIAL@", board.serial))
     run("grub-editenv", environment, "create")
     run("grub-editenv", environment, "set", "ORDER=A B", "A_OK=1", "A_TRY=0", "B_OK=0", "B_TRY=0")
     run("mmd", "-i", esp, "::EFI", "::EFI/BOOT", "::grub")
-    for source, target in ((loader, "EFI/BOOT/BOOTX64.EFI"), (environment, "grub/grubenv"),
-                           (HERE / "grub.cfg", "appliance.grub.cfg")):  # fmt: skip
+    for source, target in ((loader, f"EFI/BOOT/{board.loader}"), (environment, "grub/grubenv"),
+                           (menu, "appliance.grub.cfg")):  # fmt: skip
         run("mcopy", "-i", esp, source, f"::{target}")
+    for pattern in board.starter:
+        found = [*parts.glob(pattern), *system.glob(pattern)]
+        if not found:
+            raise CannotBuild(f"neither the system nor {', '.join(board.starter_packages)} contain {pattern}")
+        run("mcopy", "-i", esp, *found, "::")
+    for name, text in board.starter_texts.items():
+        (work / name).write_text(text)
+        run("mcopy", "-i", esp, work / name, f"::{name}")
+
+
+def unpacked(work: Path, board: Board, *packages: str) -> Path:
+    """A folder with the files of Debian packages, which are not installed."""
+    folder = work / "parts"
+    run("mmdebstrap", "--quiet", f"--architectures={board.arch}", "--variant=extract",
+        "--components=main,non-free-firmware", f"--include={','.join(packages)}", SUITE, folder,
+        *mirror(SUITE))  # fmt: skip
+    return folder
 
 
 def make_update(work: Path, bundle: Path, version: str, options: argparse.Namespace) -> None:

@@ -29,7 +29,6 @@ from typing import Any, TypeVar
 
 Own = TypeVar("Own", bound="Machine")
 
-_PATIENCE_S = 900.0
 _DISK_BYTES = 2_000_000_000
 SHELL = {
     "shell.socket": "[Socket]\nListenStream=2222\nAccept=yes\n[Install]\nWantedBy=sockets.target\n",
@@ -54,7 +53,11 @@ _UNVERIFIED = ssl.create_default_context()
 _UNVERIFIED.check_hostname, _UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 _KERNEL = "root=/dev/nvme0n1 rw console=ttyS0 quiet systemd.show_status=no audit=0 apparmor=0 mitigations=off"
 _CUT = "now"
-_FIRMWARE = Path("/usr/share/OVMF")
+_CHIPS = {
+    "x86_64": ("qemu-system-x86_64", "q35,accel=tcg", "max", "/usr/share/OVMF/OVMF", 900.0),
+    "aarch64": ("qemu-system-aarch64", "virt,accel=tcg", "cortex-a72", "/usr/share/AAVMF/AAVMF", 5400.0),
+}
+"""For each machine: QEMU's program, board and processor, UEFI's files without their endings, and the patience."""
 
 
 def make_disk(root: Path, disk: Path, size_bytes: int = _DISK_BYTES) -> None:
@@ -94,19 +97,22 @@ class Machine:
     Otherwise it has two cores and the host's clock.
     """
 
+    _patience_s = _CHIPS["x86_64"][4]
+
     def __init__(self, root: Path, disk: Path, *, counted: bool = False) -> None:
         kernel, initrd = (sorted((root / "boot").glob(f"{name}-*"))[-1] for name in ("vmlinuz", "initrd.img"))
         chip = ["-cpu", "max", "-smp", "2", "-initrd", str(initrd)]
         if counted:
             chip = ["-cpu", "Nehalem", "-smp", "1", "-icount", "shift=0,sleep=on"]
-        self._assemble([*chip, "-kernel", str(kernel), "-append", _KERNEL], disk)
+        program, board, *_ = _CHIPS["x86_64"]
+        self._assemble([program, "-M", board, *chip, "-kernel", str(kernel), "-append", _KERNEL], disk)
 
     def _assemble(self, parts: list[str], disk: Path) -> None:
-        """Prepare the machine. `parts`: its processor and how it starts."""
+        """Prepare the machine. `parts`: QEMU's program, its board and processor, and how it starts."""
         self._shell_port, self._http_port = _free_port(), _free_port()
         forward = f"hostfwd=tcp:127.0.0.1:{self._shell_port}-:2222,hostfwd=tcp:127.0.0.1:{self._http_port}-:8080"
         self._command = [
-            "setpriv", "--pdeathsig=KILL", "qemu-system-x86_64", "-M", "q35,accel=tcg", *parts, "-m", "2048",
+            "setpriv", "--pdeathsig=KILL", *parts, "-m", "2048",
             "-nographic", "-monitor", "none",
             "-serial", f"file:{disk.with_suffix('.console')}",
             "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "nvme,drive=disk,serial=1",
@@ -190,11 +196,11 @@ class Machine:
         return int(report["cameras"].get(camera, {}).get("answered", 0)) if status == 200 else 0
 
     def wait_until(self, what: str, holds: Callable[[], object]) -> None:
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + self._patience_s
         while not holds():
             assert self._qemu is not None
             assert self._qemu.poll() is None, "qemu has ended"
-            assert time.monotonic() < deadline_s, f"not {what} within {_PATIENCE_S:.0f} s"
+            assert time.monotonic() < deadline_s, f"not {what} within {self._patience_s:.0f} s"
             time.sleep(1)
 
     def wait_until_ready(self) -> float:
@@ -215,7 +221,7 @@ class Machine:
     def _output_of(self, script: str, enough: Callable[[str], bool]) -> str:
         """Run a script; return its output when the script ends or the output is `enough`."""
         output = b""
-        with socket.create_connection(("127.0.0.1", self._shell_port), timeout=_PATIENCE_S) as connection:
+        with socket.create_connection(("127.0.0.1", self._shell_port), timeout=self._patience_s) as connection:
             connection.sendall(f"{script}\nexit\n".encode())
             while not enough(output.decode(errors="replace")) and (part := connection.recv(65536)):
                 output += part
@@ -225,23 +231,25 @@ class Machine:
 class FirmwareMachine(Machine):
     """A machine that starts from its disk by UEFI, like a PC, with a memory stick plugged in."""
 
-    def __init__(self, disk: Path, stick: Path) -> None:
+    def __init__(self, disk: Path, stick: Path, machine: str = "x86_64") -> None:
+        program, board, chip, firmware, self._patience_s = _CHIPS[machine]
         variables = disk.with_suffix(".vars")
-        shutil.copy(_FIRMWARE / "OVMF_VARS.fd", variables)
+        shutil.copy(f"{firmware}_VARS.fd", variables)
         flash = "if=pflash,format=raw"
         self._assemble(
-            ["-cpu", "max", "-smp", "2",
-             "-drive", f"{flash},readonly=on,file={_FIRMWARE / 'OVMF_CODE.fd'}", "-drive", f"{flash},file={variables}",
+            [program, "-M", board, "-cpu", chip, "-smp", "2",
+             "-drive", f"{flash},readonly=on,file={firmware}_CODE.fd", "-drive", f"{flash},file={variables}",
              "-drive", f"file={stick},format=raw,if=none,id=stick,readonly=on",
              "-device", "virtio-blk-pci,drive=stick"],
             disk,
         )  # fmt: skip
 
 
-def why_not() -> str | None:
+def why_not(machine: str = "x86_64") -> str | None:
     """Why no virtual machine can run here; None: it can."""
-    missing = [name for name in ("qemu-system-x86_64", "mke2fs") if shutil.which(name) is None]
-    return f"{', '.join(missing)} missing: apt install qemu-system-x86 e2fsprogs" if missing else None
+    missing = [name for name in (_CHIPS[machine][0], "mke2fs") if shutil.which(name) is None]
+    package = "qemu-system-x86" if machine == "x86_64" else "qemu-system-arm qemu-efi-aarch64"
+    return f"{', '.join(missing)} missing: apt install {package} e2fsprogs" if missing else None
 
 
 def _busy_s(line: str) -> float:
