@@ -176,10 +176,11 @@ def adapt(system: Path, options: argparse.Namespace) -> None:
     for name in ("appliance-image-first-boot.service", "appliance-slot.service"):
         install(HERE / name, system / "usr/lib/systemd/system" / name, 0o644)
     configuration = (HERE / "system.conf").read_text().replace("@BOARD@", options.board)
-    (system / "etc/rauc/system.conf").write_text(configuration)
-    keyring = system / "etc/rauc/keyring.pem"
+    rauc = system / "etc/rauc"
+    rauc.mkdir()
+    (rauc / "system.conf").write_text(configuration)
     # An empty keyring refuses every update.
-    keyring.write_bytes(options.keyring.read_bytes() if options.keyring else b"")
+    (rauc / "keyring.pem").write_bytes(options.keyring.read_bytes() if options.keyring else b"")
     repart = system / "usr/share/appliance-image/repart.d"
     repart.mkdir(parents=True)
     for index, kind in enumerate(("esp", "root", "root", "linux-generic")):
