@@ -147,7 +147,7 @@ def _parts(service: Service, control: Control, emulation: Emulation, cameras: su
 
 
 def _levels(course: Course) -> str:
-    return "".join(map(str, course.levels[::5]))
+    return " ".join(map(str, course.levels[::5]))
 
 
 def _back_s(course: Course, level: int) -> float:
