@@ -18,6 +18,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,8 +43,8 @@ _AFTER_S: Mapping[PictureFault, float] = {
     PictureFault.FROZEN: 0.0,  # `_frozen` has a time of its own
     PictureFault.TORN: 6.0,
 }
-_PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.4, PictureFault.TURNED: 0.7}
-"""Part of the looks that must show the fault; 0.8 for those not listed. A picture tears now and then."""
+_PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.6, PictureFault.TURNED: 0.7}
+"""Part of the looks that must show the fault; 0.8 for those not listed. A picture that tears does not always."""
 _CLEAR_S = 6.0
 _LEAST_LOOKS = 4
 
@@ -59,6 +60,8 @@ _HARD, _SOFT, _LEAST_HARD = 0.35, 0.6, 30
 0.16 of them in pictures in focus, at least 0.85 in others."""
 _IN_PLACE = 0.5
 _LOST_PART = 0.08
+_TEAR_FADES_S, _TEAR_ROWS, _TEAR_NEAR, _TEAR_PLACES = 60.0, 5, 2, 16
+"""A tear wanders. What comes back within a minute, so near the same place, belongs to the view, as a swaying edge."""
 _FROZEN_S, _FROZEN_TIMES = 7.5, 4.0
 _LEARN_LOOKS = 12
 """Looks before the camera's usual view is known."""
@@ -138,7 +141,8 @@ class PictureWatch:
     _size: tuple[int, ...] = ()
     _sample: NDArray[np.uint8] | None = None
     _rows: NDArray[np.float32] | None = None
-    _displaced: tuple[int, int] | None = None
+    """The lines of the last minute, while no tear is reported."""
+    _displaced: tuple[tuple[int, int], ...] = ()
     _same_since_s: float | None = None
     _same_looks: int = 0
     _usual_same_s: float = 0.0
@@ -188,7 +192,8 @@ class PictureWatch:
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
         repeats = self._sample is not None and same(self._sample, seen.sample)
         shows = {PictureFault.FROZEN: self._frozen(repeats, now_s), **self._shows(seen)}
-        self._size, self._sample, self._rows = size, seen.sample, seen.rows
+        self._remember(seen.rows, passed_s)
+        self._size, self._sample = size, seen.sample
         self._note(shows, now_s)
         suspicious = any(shows.values()) or any(spell.standing for spell in self._spells.values())
         if self._usual is None:
@@ -227,13 +232,24 @@ class PictureWatch:
         }
 
     def _tears(self, seen: PictureFeatures, usual: _Usual) -> bool:
-        """A tear wanders: a line that was in the last picture too belongs to the view."""
+        """Whether a line or a displaced part is in a place where none was lately."""
         former = self._rows if self._rows is not None and self._rows.shape == usual.rows.shape else usual.rows
-        before, self._displaced = self._displaced, displaced(seen.edges, usual.edges)
-        wanders = self._displaced is not None and (
-            before is None or max(abs(a - b) for a, b in zip(before, self._displaced, strict=True)) > 1
-        )
-        return wanders or line(seen.rows, np.maximum(usual.rows, former))
+        near = np.asarray(cv2.dilate(former, np.ones((_TEAR_ROWS, 1), np.uint8)), np.float32).reshape(former.shape)
+        place, wanders = displaced(seen.edges, usual.edges), False
+        if place is not None:
+            wanders = all(
+                max(abs(a - b) for a, b in zip(place, one, strict=True)) > _TEAR_NEAR for one in self._displaced
+            )
+            self._displaced = (*self._displaced, place)[-_TEAR_PLACES:]
+        return wanders or line(seen.rows, np.maximum(usual.rows, near))
+
+    def _remember(self, rows: NDArray[np.float32], passed_s: float) -> None:
+        """Note the lines of a picture; those of a reported tear are not, or it would hide itself."""
+        if self._spells[PictureFault.TORN].standing:
+            return
+        same_size = self._rows is not None and self._rows.shape == rows.shape
+        fade = np.float32(np.exp(-passed_s / _TEAR_FADES_S))
+        self._rows = np.maximum(rows, fade * self._rows) if same_size and self._rows is not None else rows
 
     def _frozen(self, repeats: bool, now_s: float) -> bool:
         if not repeats:
