@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -60,6 +61,16 @@ def test_a_staged_fault_is_found_in_time(name: str) -> None:
 @pytest.mark.parametrize("seed", [525, 537])
 def test_a_camera_turned_to_a_plainer_view_is_turned_and_not_covered(seed: int) -> None:
     assert found_after_s(seed, "turned") is not None
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (0.2, 0.9), (0.5625, 0.5), (0.8, 0.1), (1.0, 1.0)])
+def test_a_turned_camera_is_not_torn(x: float, y: float) -> None:
+    """By chance a part of another view may fit the usual one moved sideways, but then always in the same place."""
+    camera, watch, begun_s = learned(101)
+    camera, watch = replace(camera, base=camera.large, x=x, y=y), watch.copy()
+    for now_s in np.arange(begun_s, begun_s + 20, STEP_S):
+        watch.look(camera.shot(float(now_s)), float(now_s))
+        assert PictureFault.TORN not in watch.faults, now_s
 
 
 def test_a_day_and_a_night_are_no_fault() -> None:
