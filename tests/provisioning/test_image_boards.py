@@ -39,6 +39,7 @@ def build() -> Iterator[ModuleType]:
 
 
 @pytest.mark.provision
+@pytest.mark.slow
 @pytest.mark.parametrize("board", _MACHINES)
 def test_the_disk_of_a_board_has_two_systems_and_what_starts_them(
     build: ModuleType, tmp_path: Path, board: str
