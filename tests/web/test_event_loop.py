@@ -28,7 +28,7 @@ from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
 
-LONGEST_MS = 5.0
+LONGEST_MS = 10.0
 RUNS = 3
 
 

@@ -363,7 +363,7 @@ def test_thousands_of_reports_do_not_grow_memory() -> None:
 
 @pytest.mark.parametrize(("span", "step_s", "count"), [("hour", 10, 360), ("day", 60, 1440)])
 async def test_the_history_is_returned_by_columns(live: Running, span: str, step_s: int, count: int) -> None:
-    live.started.parts.watch.history.put(live.started.parts.vitals.excerpt("hour").first_step + 350, [1.0] * 10)
+    live.started.parts.watch.history.put(live.started.parts.vitals.excerpt("hour").first_step + 300, [1.0] * 10)
     status, answer = await get(live.url, f"/health/history?span={span}")
     assert status == 200
     HISTORY.validate(answer)
