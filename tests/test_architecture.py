@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.program_files import imported
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "appliance"
@@ -20,12 +21,7 @@ TOP_LEVEL = {
 
 @pytest.fixture(scope="module")
 def drawing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs/draw_architecture.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(ROOT / "docs/draw_architecture.py")
 
 
 def rooms() -> set[str]:

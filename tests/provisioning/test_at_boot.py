@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
+from tests.program_files import imported
 
-
-def _load() -> ModuleType:
-    """Import at_boot.py, which is not part of the package."""
-    spec = importlib.util.spec_from_file_location("at_boot", ROOT / "provisioning/at_boot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["at_boot"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-at_boot = _load()
+at_boot = imported(ROOT / "provisioning/at_boot.py")
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -16,19 +14,9 @@ from appliance.testing.colours import colours
 from appliance.workshop import known_models
 from tests.conftest import ROOT
 from tests.models.bundles import make_bundles
+from tests.program_files import imported
 
-
-def _load() -> ModuleType:
-    """Import bundle.py, which is not part of the package."""
-    spec = importlib.util.spec_from_file_location("make_bundle", ROOT / "provisioning/bundle.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make_bundle = _load()
+make_bundle = imported(ROOT / "provisioning/bundle.py")
 
 
 @pytest.fixture

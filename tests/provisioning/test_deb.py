@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tests.boot.conftest import Measured
 from tests.conftest import ROOT
+from tests.program_files import imported
 from tests.provisioning.blank import BlankDevice
 from tests.provisioning.conftest import Bundle, offline
 
@@ -57,7 +56,7 @@ def test_apt_installs_upgrades_removes_and_purges(device: BlankDevice, measured:
 
 
 def test_what_is_not_a_bundle_is_refused(tmp_path: Path) -> None:
-    deb = _deb()
+    deb = imported(_PROGRAM)
     for content in (b"", b"junk" * 1000):
         (tmp_path / "bundle.tar").write_bytes(content)
         with pytest.raises(deb.CannotWrap, match="is not a bundle"):
@@ -68,12 +67,3 @@ def _apt(device: BlankDevice, *arguments: str) -> int:
     code, output = device.tried("apt-get", "-y", "--no-install-recommends", *arguments)
     print(output)
     return code
-
-
-def _deb() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deb", _PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

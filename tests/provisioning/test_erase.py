@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.program_files import imported
 
-
-def _load() -> ModuleType:
-    """Import erase.py, which is not part of the package."""
-    spec = importlib.util.spec_from_file_location("erase", ROOT / "provisioning/erase.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["erase"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-erase = _load()
+erase = imported(ROOT / "provisioning/erase.py")
 
 STATE = ("var/lib/appliance/history", "var/lib/appliance/tls/key.pem", "var/lib/appliance/tokens.json",
          "var/cache/appliance/compiled/a.blob",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import ROOT
+from tests.program_files import imported
 
 _IMAGE = ROOT / "provisioning/image"
 _MIB = 2**20
@@ -28,12 +28,7 @@ _DTB = "usr/lib/linux-image-6.1/broadcom/bcm2711-rpi-4-b.dtb"
 def build() -> Iterator[ModuleType]:
     sys.path.insert(0, str(_IMAGE))
     try:
-        spec = importlib.util.spec_from_file_location("image_build", _IMAGE / "build.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
+        yield imported(_IMAGE / "build.py")
     finally:
         sys.path.remove(str(_IMAGE))
 

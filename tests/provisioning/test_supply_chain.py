@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.program_files import imported
 
 _STATUS = """Package: libc6
 Status: install ok installed
@@ -35,18 +33,7 @@ _MISSING = [
 ]
 
 
-def _load(name: str) -> ModuleType:
-    """Import a program of provisioning/, which is not part of the package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"provisioning/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-image_packages, locked = _load("image_packages"), _load("locked")
+image_packages, locked = imported(ROOT / "provisioning/image_packages.py"), imported(ROOT / "provisioning/locked.py")
 
 
 @pytest.mark.skipif(bool(_MISSING), reason=f"missing: {', '.join(_MISSING)}")

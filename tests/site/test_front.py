@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from appliance.settings.schema import Settings
 from tests.conftest import ROOT
+from tests.program_files import imported
 
 if sys.version_info >= (3, 11):
     import tomllib as tomli
@@ -41,13 +41,7 @@ weight = 25
 
 @pytest.fixture(scope="module")
 def front() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("front", COMMAND)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["front"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return imported(COMMAND)
 
 
 @pytest.mark.parametrize("tls", ["end", "pass", "none"])

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
-
 from tests.conftest import ROOT
+from tests.program_files import imported
 
 
 def release(*arguments: object) -> int:
     """Run the program; returns its exit code."""
-    return int(_load().main([str(argument) for argument in arguments]))
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("release", ROOT / "provisioning/release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return int(imported(ROOT / "provisioning/release.py").main([str(argument) for argument in arguments]))
