@@ -34,7 +34,7 @@ class Sizes:
     """The input sizes of an engine. Every method may be called from any thread.
 
     `stride`, `fixed`: of the network. `most`: the number of sizes with a network of their own. `any_size`: whether the
-    engine may have a network for any size beside these.
+    engine may have one more, for any size.
     """
 
     def __init__(

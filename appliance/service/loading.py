@@ -104,11 +104,12 @@ def compile_ahead(settings: Settings) -> int:
 
     Returns how many; 0: the engine keeps none. Raises ModelError or EngineError.
     """
-    engine = load_network(settings).engine
+    network = load_network(settings)
+    engine = network.engine
     try:
         if not isinstance(engine, OpenVINOEngine):
             return 0
-        if keeps_any_size(settings):
+        if network.sizes.any_size:
             engine.prepare(None)
         return engine.prepare_as_before()
     finally:
@@ -116,7 +117,7 @@ def compile_ahead(settings: Settings) -> int:
 
 
 def keeps_any_size(settings: Settings) -> bool:
-    """Whether a network for any input size is kept beside the one for the size in use.
+    """Whether to keep a network for any input size, in addition to the one for the size in use.
 
     Only OpenVINO needs a second one for that.
     """

@@ -23,7 +23,7 @@ class Board:
     serial: str
     """The kernel's name of the serial port."""
     firmware: tuple[str, ...] = ()
-    """Debian's packages of its section non-free-firmware that are in the image unless told otherwise."""
+    """Packages of Debian's section non-free-firmware that the image contains by default."""
     starter_packages: tuple[str, ...] = ()
     """Debian's packages with files for the partition `esp`; they are not installed."""
     starter: tuple[str, ...] = ()

@@ -179,26 +179,26 @@ def test_a_device_that_has_joined_says_so_once_and_the_others_send_again() -> No
 def test_findings_are_published_when_they_change_and_once_a_minute() -> None:
     rig = Rig()
 
-    def told() -> list[list[str]]:
+    def published() -> list[list[str]]:
         rig.bus.sent.clear()
         rig.exchange.say(frozenset())
         sent = [msgspec.json.decode(message) for subject, message in rig.bus.sent if subject == "site.findings.box1"]
         assert all(one["device"] == "box1" for one in sent)
         return [[finding["code"] for finding in one["findings"]] for one in sent]
 
-    assert told() == [[]]
-    assert told() == []
+    assert published() == [[]]
+    assert published() == []
     rig.findings.append({"code": "too_hot", "severity": "degraded", "for_s": 1})
-    assert told() == [["too_hot"]]
+    assert published() == [["too_hot"]]
     rig.findings[0]["for_s"] = 2
-    assert told() == []
+    assert published() == []
     rig.clock.pass_(61)
-    assert told() == [["too_hot"]]
+    assert published() == [["too_hot"]]
     rig.findings.clear()
     rig.bus.problem = "away"
-    told()
+    published()
     rig.bus.problem = None
-    assert told() == [[]]  # nobody has heard it before
+    assert published() == [[]]  # nobody has heard it before
 
 
 def test_a_result_that_comes_twice_is_delivered_once() -> None:

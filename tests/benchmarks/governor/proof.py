@@ -147,8 +147,8 @@ def _rows(results: Sequence[Result]) -> list[Row]:
     parts = {name: fmean(one.part(name) for one in compared) for name in RIVALS}
     rival = max((name for name in RIVALS if name not in ("ours", "none")), key=lambda name: parts[name])
     airs = ", ".join(f"{air_c:.0f} °C {part:.3f}" for air_c, part in by_air.items())
-    told = [one.told_per_hour for one in steady]
-    often = sum(each > _MOST_TOLD for each in told)
+    rates = [one.told_per_hour for one in steady]
+    often = sum(rate > _MOST_TOLD for rate in rates)
     poor = sum(one.part("ours") < 0.85 for one in usable)
     return [
         Row("governor: avoidable throttled seconds, all draws", sum(one.avoidable_s for one in results), 0, True,
@@ -158,7 +158,7 @@ def _rows(results: Sequence[Result]) -> list[Row]:
         Row("governor: value relative to the oracle, worst draw", worst.part("ours"), 0.85, False,
             f"{worst.case.name}; {poor} of {len(usable)} below 0.85"),
         Row("governor: value relative to the best rival", parts["ours"] / parts[rival], 1.0, False, rival),
-        Row("governor: limits per camera and hour, steady, mean", fmean(told), _MOST_TOLD, True,
+        Row("governor: limits per camera and hour, steady, mean", fmean(rates), _MOST_TOLD, True,
             f"most: {busiest.case.name}, {busiest.told_per_hour:.0f}; {often} of {len(steady)} above {_MOST_TOLD}"),
     ]  # fmt: skip
 
