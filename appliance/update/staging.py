@@ -108,7 +108,7 @@ def _fetch_files(places: UpdatePlaces, wanted: Wanted, repository: Repository, s
     size = sum(target.length for target in wanting)
     require_space(places.staging, size)
     require_space(places.base, listed.unpacked_bytes)
-    say(f"fetching {len(wanting)} of {len(listed.files)} files, {size / 1e6:.1f} MB")
+    say(f"fetching {len(wanting)} of {len(listed.files)} files, {size / 1e6:.2f} MB")
     for target in [found, *wanting]:
         path = targets / stored_at(target)
         path.parent.mkdir(parents=True, exist_ok=True)
