@@ -1,8 +1,9 @@
 """No callback blocks the event loop, whatever cameras and browsers send.
 
-Measured is the loop thread's own CPU time, of the best of three runs: what blocks does so in each of them, while a
-busy machine makes now one callback slower, now another. The clients have a loop and thread of their own. Frames go up
-to a megabyte: from about 3 MB as base64 on, the websocket's own parsing takes longer than this.
+Measured is the loop thread's own CPU time, compared with decoding a megabyte, which must never happen there.
+The best of three runs counts: what blocks does so in each of them, while a busy machine makes now one callback slower,
+now another. The clients have a loop and thread of their own. Frames go up to a megabyte: from about 3 MB as base64 on,
+the websocket's own parsing takes longer than this.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -28,7 +30,8 @@ from tests.conftest import Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
 
-LONGEST_MS = 10.0
+LONGEST = 0.5
+"""Of the time that decoding the largest picture takes."""
 RUNS = 3
 
 
@@ -74,6 +77,16 @@ def pictures() -> dict[str, bytes]:
         "1080p, noise": decode.encode_jpeg(rough, 60),  # a megabyte
         "4K, cut off": decode.encode_jpeg(street, 90)[:-300_000],
     }
+
+
+def longest_ms() -> float:
+    """The limit on this machine."""
+    data, costs_ms = np.frombuffer(pictures()["1080p, noise"], np.uint8), []
+    for _ in range(5):
+        started_s = time.thread_time()
+        cv2.imdecode(data, cv2.IMREAD_COLOR)
+        costs_ms.append((time.thread_time() - started_s) * 1000)
+    return LONGEST * min(costs_ms)
 
 
 def get(url: str, body: bytes | None = None, **headers: str) -> None:
@@ -126,6 +139,7 @@ async def test_no_callback_blocks_the_event_loop(serve: Serve, monitor: Monitor)
             answers = await asyncio.to_thread(lambda: asyncio.run(push_all(running.url)))
             assert set(answers) >= {"queued", "error"}
             dearest.append(monitor.dearest())
-            if all(cost_ms < LONGEST_MS for cost_ms, _ in monitor.costs):
+            limit_ms = longest_ms()
+            if all(cost_ms < limit_ms for cost_ms, _ in monitor.costs):
                 return
-    pytest.fail(f"callbacks of {LONGEST_MS} ms and more in each of {RUNS} runs: {dearest}")
+    pytest.fail(f"callbacks of {limit_ms:.1f} ms and more in each of {RUNS} runs: {dearest}")
