@@ -170,10 +170,11 @@ def install_requested(settings: Settings, places: UpdatePlaces) -> Offer:
         name = unpack.read_name(path)
     finally:
         path.unlink(missing_ok=True)
-    offer = unpack.unpack(places, name, here(), time.time(), make_release)
     observer = Observer(local(settings))
+    earlier = observer.several()
+    offer = unpack.unpack(places, name, here(), time.time(), make_release)
     switching.warm(offer.name, observer.cooling)
-    switching.begin_trial(places, offer, observer.baseline())
+    switching.begin_trial(places, offer, observer.baseline(earlier))
     return offer
 
 

@@ -11,13 +11,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import socketio
 
-from appliance.update.gate import Baseline, Observation
+from appliance.update.gate import Baseline, Observation, undisturbed_ms
 from appliance.values import Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
@@ -56,15 +56,18 @@ class Observer:
             gateway=gateway_answers(self._root),
         )
 
-    def baseline(self, tries: int = 5) -> Baseline:
-        """What the release in use does, from several observations."""
-        all_seen = [self.observe() for _ in range(tries)]
+    def several(self, tries: int = 5) -> list[Observation]:
+        return [self.observe() for _ in range(tries)]
+
+    def baseline(self, earlier: Sequence[Observation] = ()) -> Baseline:
+        """What the release in use does now; `earlier`: observations from before the device unpacked the update."""
+        all_seen = [*earlier, *self.several()]
         last = all_seen[-1]
-        answers = [one.answer_ms for one in all_seen if one.answer_ms is not None]
+        answers_ms = [one.answer_ms for one in all_seen if one.answer_ms is not None]
         hour = self._last_hour()
         return Baseline(
             seen=last.seen,
-            answer_ms=statistics.median(answers) if answers else None,
+            answer_ms=undisturbed_ms(answers_ms) if answers_ms else None,
             hour_ms=usual(hour.get("latency_p50_ms")),
             temp_c=max(known(hour.get("soc_temp_c")), default=last.temp_c),
             critical=last.critical,

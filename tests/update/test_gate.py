@@ -17,6 +17,7 @@ from appliance.update.gate import (
     TrialState,
     Verdict,
     judge,
+    undisturbed_ms,
 )
 
 _AFTER_S, _EVERY_S = 600.0, 10.0
@@ -78,6 +79,15 @@ def test_a_slow_one_goes_back_with_both_figures() -> None:
     judgement, _ = _run(replace(_GOOD, answer_ms=300.0))
     assert judgement.why == "it is slower: a frame takes 300 ms instead of 80 ms"
     assert _run(replace(_GOOD, answer_ms=190.0))[0].verdict is Verdict.KEEP
+
+
+def test_other_work_of_the_device_neither_hides_a_slow_release_nor_condemns_a_good_one() -> None:
+    busy = [replace(_GOOD, answer_ms=answer_ms) for answer_ms in (90.0, 400.0, 600.0)]
+    assert _run(*busy * 20, _GOOD)[0].verdict is Verdict.KEEP
+    # Half of the older release's answers came while the update was being unpacked.
+    before = replace(_BEFORE, answer_ms=undisturbed_ms([80, 85, 90, 70, 85, 600, 625, 500, 700, 650]))
+    slow = [replace(_GOOD, answer_ms=answer_ms) for answer_ms in (780.0, 1100.0)]
+    assert _run(*slow * 31, baseline=before)[0].why == "it is slower: a frame takes 780 ms instead of 85 ms"
 
 
 def test_cameras_frames_are_compared_with_those_of_the_last_hour() -> None:
