@@ -208,7 +208,8 @@ class Agent:
         place, self._moved = {"camera": self._name, "moved": self._moved}, None
         async with connected(url, auth, self._transport, ca_file=self._ca_file, place=place) as link:
             log.info("connected to %s as %s%s", redact(url), link.camera, _BY_POLLING * (self._transport == POLLING))
-            self._not_before_s = float("-inf")  # what another device asked for; this one has said nothing yet
+            # What another device asked for, or a frame that was lost: this one has answered nothing yet.
+            self._begun_s = self._not_before_s = float("-inf")
             self._check_classes(link.classes)
             while self._clock() < until_s:
                 await self._wait_for_turn(link)

@@ -1,4 +1,7 @@
-"""The agent at a site, with a device that skips its frame, asks it to wait, and then sends it to another device."""
+"""The agent at a site, with a device that skips its frame, asks it to wait, and then sends it to another device.
+
+The other device is busy: it asks for a long interval at once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ async def test_an_agent_does_not_wait_on_another_device_for_what_the_last_one_as
 
     async def connect(sid: str, environ: Any, auth: Any) -> None:
         connections.append(sid)
-        await server.emit("connected", {"status": "connected", "camera": "lens", "limits": LIMITS}, to=sid)
+        limits = LIMITS if sid == connections[0] else LIMITS | {"min_interval": LONG_S}
+        await server.emit("connected", {"status": "connected", "camera": "lens", "limits": limits}, to=sid)
 
     async def process_frame(sid: str, frame: Any) -> dict[str, Any]:
         answer = {"frame_id": frame["frame_id"], "model": "m", "detections": []}
@@ -36,6 +40,6 @@ async def test_an_agent_does_not_wait_on_another_device_for_what_the_last_one_as
     server.on("connect", connect)
     server.on("process_frame", process_frame)
     async with TestServer(app) as device, pushing(str(device.make_url("")), FakeSource()) as results:
-        await until(results, 2)
+        await until(results, 1)
     assert len(connections) == 2
     await server.shutdown()
