@@ -7,7 +7,8 @@ Rules of this file:
   devices need not agree.
 - A server that hangs takes results with it before anybody notices. So a device keeps what it has sent for `KEEP_S`,
   and sends it again after it has joined the bus, or when another device says that it has joined. Receivers drop what
-  they have. Results sent again go out a few at a time, because outboxes are short, and newer ones wait behind them.
+  they have. Results sent again go out a few at a time, because outboxes are short and the others are not idle, and
+  newer ones wait behind them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _LATE_S = KEEP_S + 2.0
 _DRIFT_S_PER_S = 0.001
 _LOOK_S = 0.2
 _FINDINGS_EVERY_S = 60.0
-_AGAIN, _AGAIN_EVERY_S = 16, 0.025
-"""Results sent again at a time. An outbox holds 32."""
+_AGAIN, _AGAIN_EVERY_S = 4, 0.025
+"""Results sent again at a time. An outbox holds 32, and several devices may send again at once."""
 
 Payload = Mapping[str, Any]
 

@@ -60,6 +60,11 @@ class Record:
             None,
         )
 
+    def first_open(self, time_s: float) -> float:
+        """When it sent the first frame after the last one that was answered before a time."""
+        later = list(itertools.takewhile(lambda one: (one.answered_s or time_s) >= time_s, reversed(self.frames)))
+        return later[-1].at_s if later else time_s
+
     def due_after(self, time_s: float, until_s: float) -> float:
         """When its next frame was due after the last one that was answered before `until_s`, at least `time_s`.
 

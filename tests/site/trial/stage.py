@@ -93,7 +93,7 @@ class Stage:
         """Act, and wait until the device's cameras are answered elsewhere.
 
         `moved`: time counts from when the camera's next frame was due after its last answer on this device, otherwise
-        from the act.
+        from the act, or from the first frame after it: many cameras send every three seconds.
         """
         await self.calm()
         begun, affected = time.monotonic(), self.on(device.name)
@@ -107,20 +107,26 @@ class Stage:
     async def asked_to_go(
         self, scene: str, device: Device, act: Act, reason: str, *, limit_s: float, within_s: float
     ) -> None:
-        """Act, and wait until the device has sent cameras away for this reason and they are answered elsewhere."""
+        """Act, and wait until the device has sent cameras away for this reason and they are answered elsewhere.
+
+        Time counts from when each was sent away: before that, a hot device asks for few frames.
+        """
         await self.calm()
         begun, before = time.monotonic(), device.moves()
         await self.blocking(act)
         back: dict[str, float] = {}
-        affected: list[Record] = []
-        changed = begun
-        while time.monotonic() < begun + within_s and (not affected or time.monotonic() < changed + _BACK_S / 4):
-            await asyncio.sleep(_POLL_S * 5)
-            names = {name for name, why in device.moves() - before if why == reason}
-            if len(names) > len(affected):
-                affected, changed = [one for one in self.records if one.name in names], time.monotonic()
-            self._look(affected, back, begun, device, None)
-        await self._note(scene, max(1, len(affected)), back, begun, limit_s, may_lose=False, touched=())
+        sent_away: dict[str, float] = {}
+        looked = changed = begun
+        while time.monotonic() < begun + within_s and (not sent_away or time.monotonic() < changed + _BACK_S / 4):
+            await asyncio.sleep(_POLL_S)
+            for name in {name for name, why in device.moves() - before if why == reason} - sent_away.keys():
+                sent_away[name], changed = looked, time.monotonic()
+            looked = time.monotonic()
+            for one in self.records:
+                if one.name in sent_away and one.name not in back:
+                    at = one.first_elsewhere(sent_away[one.name], device.name)
+                    back |= {} if at is None else {one.name: at - sent_away[one.name]}
+        await self._note(scene, max(1, len(sent_away)), back, begun, limit_s, may_lose=False, touched=())
 
     async def all_back(self, scene: str, act: Act, *, limit_s: float) -> None:
         """Act, and wait until every camera has another result."""
@@ -150,7 +156,8 @@ class Stage:
         for one in affected:
             at = one.first_elsewhere(begun, device.name) if one.name not in back else None
             if at is not None:
-                back[one.name] = max(0.0, at - (one.due_after(begun, at) if since is None else since))
+                due_s = one.due_after(begun, at) if since is None else max(since, one.first_open(since))
+                back[one.name] = max(0.0, at - due_s)
 
     async def _note(
         self, scene: str, cameras: int, back: Mapping[str, float], begun: float, limit_s: float, *, may_lose: bool,
