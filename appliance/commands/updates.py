@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
@@ -172,9 +173,16 @@ def install_requested(settings: Settings, places: UpdatePlaces) -> Offer:
         path.unlink(missing_ok=True)
     observer = Observer(local(settings))
     earlier = observer.several()
-    offer = unpack.unpack(places, name, here(), time.time(), make_release)
-    switching.warm(offer.name, observer.cooling)
-    switching.begin_trial(places, offer, observer.baseline(earlier))
+    places.last_install.unlink(missing_ok=True)
+    try:
+        offer = unpack.unpack(places, name, here(), time.time(), make_release)
+        switching.warm(offer.name, observer.cooling)
+        switching.begin_trial(places, offer, observer.baseline(earlier))
+    except UpdateError as error:
+        problem = LastCheck(checked_s=time.time(), problem=str(error), code=error.code)
+        with contextlib.suppress(OSError):  # a full disk is the likely reason
+            last_check.write(places.last_install, problem)
+        raise
     return offer
 
 
@@ -229,8 +237,9 @@ def status(places: UpdatePlaces) -> list[str]:
         lines.append(f"undone:    {state.undone}, because {state.why}")
     if found.offer is not None and found.for_this_device:
         lines.append(f"available: {found.offer.version} ({found.offer.name}); sudo appliance update install")
-    if found.problem:
-        lines.append(f"problem:   {found.problem}")
+    for known in (last_check.read(places.last_install), found):
+        if known.problem:
+            lines.append(f"problem:   {known.problem}")
     if found.checked_s:
         date = datetime.datetime.fromtimestamp(found.checked_s).strftime("%Y-%m-%d %H:%M")
         lines.append(f"checked:   {date}")

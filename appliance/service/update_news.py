@@ -27,6 +27,7 @@ UNIT = Path("usr/lib/systemd/system/appliance-update-request.path")
 class _Found:
     state: GuardState
     check: LastCheck
+    install: LastCheck
     has_root: bool
 
 
@@ -37,7 +38,7 @@ class UpdateNews:
         self, settings: UpdateSettings, state: Path, wall_clock: Callable[[], float], places: UpdatePlaces
     ) -> None:
         self._settings, self._state, self._wall_clock, self._places = settings, state, wall_clock, places
-        self._found = _Found(GuardState(), LastCheck(), True)
+        self._found = _Found(GuardState(), LastCheck(), LastCheck(), True)
 
     async def run(self) -> None:
         """Read again from time to time; the disk may be slow."""
@@ -47,7 +48,8 @@ class UpdateNews:
 
     def _read(self) -> _Found:
         places = self._places
-        return _Found(guard_state.read(places.state), last_check.read(places.last_check), places.root_key.exists())
+        check, install = last_check.read(places.last_check), last_check.read(places.last_install)
+        return _Found(guard_state.read(places.state), check, install, places.root_key.exists())
 
     def notices(self) -> UpdateNotices:
         """For the findings."""
@@ -59,7 +61,7 @@ class UpdateNews:
             undone=found.state.undone,
             why=found.state.why,
             no_root=watched and not found.has_root,
-            refused=found.check.problem if found.check.code in FAULTS and (watched or self._recent) else "",
+            refused=next((known.problem for known in (found.install, found.check) if self._counts(known)), ""),
         )
 
     def view(self) -> UpdateView | None:
@@ -81,10 +83,10 @@ class UpdateNews:
         offer, state = self._found.check.offer, self._found.state
         return offer is not None and offer.name not in (state.committed, state.trying, state.undone)
 
-    @property
-    def _recent(self) -> bool:
-        """Whether the last attempt was a person's of today: without a source no later one would replace it."""
-        return self._wall_clock() - self._found.check.checked_s < _DAY_S
+    def _counts(self, known: LastCheck) -> bool:
+        """Without a source no later attempt would replace a person's: it counts for a day."""
+        recent = self._wall_clock() - known.checked_s < _DAY_S
+        return known.code in FAULTS and (bool(self._settings.source) or recent)
 
     @property
     def possible(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the last check found, for the service, the command line and the next check."""
+"""What the last check or attempt found, for the service, the command line and the next check."""
 
 from __future__ import annotations
 

@@ -65,3 +65,8 @@ class UpdatePlaces:
     def last_check(self) -> Path:
         """What the last check found."""
         return self.work / "last-check.json"
+
+    @property
+    def last_install(self) -> Path:
+        """Why root's part of the last attempt failed; absent: it did not."""
+        return self.base / "update/last-install.json"

@@ -42,7 +42,7 @@ def unpack(places: UpdatePlaces, name: str, platform: Platform, clock_s: float, 
     try:
         return _unpack(places, name, platform, clock_s, make, scratch)
     except OSError as error:
-        raise UpdateError(f"{error.filename or places.base}: {error.strerror}", "update_failed") from None
+        raise UpdateError(f"{name} cannot be installed: {_reason(error)}", "update_failed") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -166,6 +166,12 @@ def _downgrade_allowed(places: UpdatePlaces, name: str) -> bool:
         return files.read_plain(places.base / "update" / _ALLOW, 200) == name.encode()
     except OSError:
         return False
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, shutil.Error):  # of a folder: a list of sources, targets and reasons
+        return str(error.args[0][-1][-1])
+    return f"{error.strerror}: {error.filename}" if error.filename else str(error)
 
 
 def _end_of(error: subprocess.CalledProcessError) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from appliance.commands import updates
 from appliance.service.update_news import UNIT, UpdateNews
+from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import last_check, unpack
 from appliance.update.last_check import LastCheck
@@ -77,8 +78,6 @@ def test_a_file_from_a_stick_can_only_fill_its_own_folder(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_no_repository_is_named(tmp_path: Path) -> None:
-    from appliance.settings.schema import Settings
-
     with pytest.raises(UpdateError, match="is not a repository"):
         updates.wanted(Settings(), str(tmp_path), by_person=True)
     with pytest.raises(UpdateError, match=r"set update\.source"):
@@ -124,6 +123,22 @@ async def test_a_refused_update_is_reported(tmp_path: Path, code: str, source: s
     last_check.write(places.last_check, LastCheck(checked_s=checked_s, problem="it is damaged", code=code))
     news._found = news._read()
     assert news.notices().refused == ("it is damaged" if shown else "")
+
+
+async def test_what_root_could_not_install_is_reported_until_the_next_attempt(tmp_path: Path) -> None:
+    news = await _news(tmp_path)
+    places = UpdatePlaces(tmp_path)
+    places.last_install.parent.mkdir(parents=True)
+    problem = LastCheck(checked_s=1.0, problem="2.0-bbb cannot be installed: no space", code="update_failed")
+    last_check.write(places.last_install, problem)
+    news._found = news._read()
+    assert news.notices().refused == problem.problem
+    assert f"problem:   {problem.problem}" in updates.status(places)
+    places.work.mkdir(parents=True)
+    (places.work / updates.REQUEST).write_text("2.0-ccc\n")  # and nothing is staged
+    with pytest.raises(UpdateError, match="cannot be installed"):
+        updates.install_requested(Settings(), places)
+    assert "2.0-ccc cannot be installed: No such file" in last_check.read(places.last_install).problem
 
 
 async def test_only_an_installed_service_can_ask_for_an_update(tmp_path: Path) -> None:
