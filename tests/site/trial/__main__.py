@@ -88,14 +88,16 @@ def _at_least(what: str, value: float, least: float) -> bool:
 
 
 def _published(site: Lab) -> bool:
-    """Whether nobody waited for the bus."""
+    """Whether nobody waited for the bus: publishing is not slow more often than the same work without it."""
     told = [one for device in site.devices for one in device.published()]
-    calls, slow, control = (sum(int(one[key]) for one in told) for key in ("calls", "slow", "control_slow"))
+    keys = ("calls", "cpu_slow", "control_cpu_slow", "slow", "control_slow")
+    calls, worked, control_worked, lasted, control_lasted = (sum(int(one[key]) for one in told) for key in keys)
     cpu_ms, wall_ms = (max((one[key] for one in told), default=0.0) for key in ("cpu_ms", "wall_ms"))
-    passed = calls > 0 and cpu_ms <= SLOW_MS and slow <= 2 * control + 5
+    passed = calls > 0 and worked <= 2 * control_worked + 5 and lasted <= 2 * control_lasted + 5
     print(
-        f"publishing, {calls} times: at most {cpu_ms:.2f} ms of work (at most {SLOW_MS}); {slow} took longer, and "
-        f"{control} times the same work without the bus did; longest {wall_ms:.1f} ms {'ok' if passed else 'FAILED'}"
+        f"publishing, {calls} times, above {SLOW_MS:.0f} ms: {worked} of work, and {control_worked} of the same "
+        f"without the bus (most {cpu_ms:.1f} ms); {lasted} and {control_lasted} by the clock (most {wall_ms:.1f}) "
+        f"{'ok' if passed else 'FAILED'}"
     )
     return passed
 

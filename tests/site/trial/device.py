@@ -81,16 +81,17 @@ def replace_text(file: Path, text: str) -> None:
 
 
 class TimedExchange(Exchange):
-    """Writes down how long `publish` takes: `cpu_ms` that it works at most, and how many calls are `slow`.
+    """Writes down how long `publish` takes: how many calls work (`cpu_slow`) or last (`slow`) above `SLOW_MS`.
 
-    The scheduler, the quota and other threads stop this one at any time. So each call is compared with about the same
-    work without the bus: `control_slow`. The garbage collector, which runs in any call, does not count as its work.
+    The scheduler, the quota, other threads and interrupts take time from any call. So each is compared with about the
+    same work without the bus (`control_…`). The garbage collector, which runs in any call, does not count as its work.
     """
 
     def __init__(self, record: Path, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._record = record
-        self._seen: dict[str, float] = {"calls": 0, "slow": 0, "control_slow": 0, "cpu_ms": 0.0, "wall_ms": 0.0}
+        counts = ("calls", "slow", "control_slow", "cpu_slow", "control_cpu_slow")
+        self._seen: dict[str, float] = dict.fromkeys(counts, 0) | {"cpu_ms": 0.0, "wall_ms": 0.0}
         self._collecting_s = self._collect_begun_s = 0.0
         """CPU time of the garbage collector in this thread."""
         thread = threading.get_ident()
@@ -109,15 +110,18 @@ class TimedExchange(Exchange):
         told = self._seen
         begun, begun_cpu, collecting = time.perf_counter(), time.thread_time(), self._collecting_s
         super().publish(camera, payload)
-        begun_cpu += self._collecting_s - collecting
-        cpu_ms, wall_ms = (time.thread_time() - begun_cpu) * 1000, (time.perf_counter() - begun) * 1000
+        collected_s = self._collecting_s - collecting
+        cpu_ms = (time.thread_time() - begun_cpu - collected_s) * 1000
+        wall_ms = (time.perf_counter() - begun - collected_s) * 1000
         begun, begun_cpu = time.perf_counter(), time.thread_time()
-        while (time.thread_time() - begun_cpu) * 1000 < cpu_ms:
+        while (control_cpu_ms := (time.thread_time() - begun_cpu) * 1000) < cpu_ms:
             msgspec.json.encode(payload)
         control_ms = (time.perf_counter() - begun) * 1000
         told["calls"] += 1
         told["slow"] += wall_ms > SLOW_MS
         told["control_slow"] += control_ms > SLOW_MS
+        told["cpu_slow"] += cpu_ms > SLOW_MS
+        told["control_cpu_slow"] += control_cpu_ms > SLOW_MS
         told["cpu_ms"] = max(told["cpu_ms"], cpu_ms)
         told["wall_ms"] = max(told["wall_ms"], wall_ms)
         if told["calls"] % _EVERY == 0:
