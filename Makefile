@@ -98,15 +98,15 @@ fuzz: .venv/.installed-test ## send a million mutated inputs to every interface 
 bundle: .venv/.installed $(MODEL) $(INT8_MODEL) ## make one file that installs a device without a network (ARCH=amd64|arm64 PYTHON_VERSION=3.11 INT8=PICTURES)
 	@$(BIN)/python provisioning/bundle.py $(if $(ARCH),--arch $(ARCH)) $(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
 
-release: .venv/.installed .cache/tools/.installed $(MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13")
+release: .venv/.installed .cache/tools/.installed $(MODEL) $(INT8_MODEL) ## make what an operator publishes in build/release: wheel, sdist, bundles, bill of materials, checksums, signed repository (NUMBER=7 KEYS=FOLDER ARCHS="amd64 arm64" PYTHONS="3.11 3.13" INT8=PICTURES)
 	@$(BIN)/python provisioning/release.py build $(if $(NUMBER),--number $(NUMBER)) $(if $(KEYS),--keys $(KEYS)) \
 	  $(if $(ARCHS),--archs $(ARCHS)) $(if $(PYTHONS),--pythons $(PYTHONS))
 
 release-twice: .venv/.installed .cache/tools/.installed $(MODEL) ## build and sign a release twice, and compare the bytes
 	@provisioning/reproducible.sh $(BIN)/python
 
-update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut (root, half an hour)
-	@$(BIN)/python -m pytest tests/provisioning/test_update.py -m provision
+update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in a container: good, crashing, hanging, blind, slow, cut, on a full disk (root, half an hour)
+	@$(BIN)/python -m pytest tests/provisioning/test_update.py tests/provisioning/test_full_disk.py -m provision
 
 update-cut-test: .venv/.installed-systemd $(MODEL) ## cut the power after each step of an update and at CUTS=30 random moments, with a disk that loses what was not synced (root, an hour)
 	@$(BIN)/python -m pytest tests/provisioning/test_power_cuts.py -m provision
