@@ -136,6 +136,7 @@ def serve() -> Serve:
         wait_ready: bool = False,
         load: Callable[[Settings], Network] | None = None,
         toml: Path | None = None,
+        root: Path = Path("/"),
         **flags: str,
     ) -> AsyncIterator[Running]:
         fake = engine or FakeEngine()
@@ -160,6 +161,7 @@ def serve() -> Serve:
             run.serve(
                 settings,
                 run.Hooks(started=opened.set_result, ready=lambda _: ready.set(), until=lambda _: stop.wait()),
+                run.Surroundings(root=root),
                 read=read,
                 load=load or (lambda _: fake_network(fake)),
             )

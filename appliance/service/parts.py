@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -69,6 +70,8 @@ class Given:
     read: Callable[[], Settings]
     load: LoadNetwork
     clock: Clock = time.monotonic
+    root: Path = Path("/")
+    """Under which the sensors' files are."""
     decoder: Decoder = field(default_factory=OwnThread)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to have the settings read again."""

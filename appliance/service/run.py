@@ -73,12 +73,14 @@ class Surroundings:
     """What the process gives the service: systemd's sockets and notifier, and the event that SIGHUP sets.
 
     `passed`: listening sockets to serve on, in place of the port. `camera_source`: what the demo camera pushes.
+    `root`: under which the sensors' files are.
     """
 
     passed: Sequence[socket.socket] = ()
     notifier: Notifier = field(default_factory=systemd.NoNotifier)
     reload: asyncio.Event | None = None
     camera_source: str | None = None
+    root: Path = Path("/")
 
 
 async def serve(
@@ -106,6 +108,7 @@ async def serve(
         read or (lambda: settings),
         load,
         decoder=decoder,
+        root=surroundings.root,
         reload=surroundings.reload or asyncio.Event(),
     )
     parts = build(given, await _load(given, surroundings.notifier))

@@ -40,7 +40,7 @@ from appliance.vitals import Delivery, Vitals
 def build_governor(given: Given, policy: Policy | None, detector: Detector) -> Governor:
     settings = given.settings
     return Governor(
-        sensors=MachineSensors(disk=from_settings.disk(settings), clock=given.clock),
+        sensors=MachineSensors(root=given.root, disk=from_settings.disk(settings), clock=given.clock),
         policy=policy,
         full=from_settings.full_limits(settings),
         apply=detector.apply,
