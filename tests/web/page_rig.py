@@ -65,6 +65,8 @@ class MadeUp:
     """What a stranger needs to sign in with; None: everybody is at home."""
     site: Json = field(default_factory=lambda: {"enabled": False, "devices": [], "gone": []})
     down: bool = False
+    pictures_missing: int = 0
+    """How often a picture is asked for in vain at first."""
     results_every_s: float = 0.5
     paths: list[str] = field(default_factory=list)
     """Every path that was asked for."""
@@ -155,6 +157,9 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
         return web.json_response(made_up.history)
 
     async def latest(request: web.Request) -> web.Response:
+        if made_up.pictures_missing:
+            made_up.pictures_missing -= 1
+            return web.json_response({"error": "no picture", "code": "no_picture"}, status=404)
         return web.Response(body=jpeg, content_type="image/jpeg", headers={"X-Frame-Id": json.dumps(1)})
 
     async def offered(request: web.Request) -> web.Response:
@@ -212,9 +217,9 @@ async def _results(request: web.Request, made_up: MadeUp) -> web.WebSocketRespon
         await socket.receive_str()
         await socket.send_str('430[{"status":"ok"}]')
         while not socket.closed:
+            await asyncio.sleep(made_up.results_every_s)
             for name, stats in made_up.health["cameras"].items():
                 if stats["received_fps"] and stats["answered_fps"]:
                     result = {"camera": name, "frame_id": 1, "detections": [_SIGN], "cached": False}
                     await socket.send_str("42" + json.dumps(["detection_results", result]))
-            await asyncio.sleep(made_up.results_every_s)
     return socket

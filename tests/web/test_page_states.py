@@ -31,8 +31,8 @@ LOOKS = {
     "large_text": (390, 844, False, "en-GB", 2.0, ("silent", "safe_mode", "odd_names")),
 }
 DEVICE_ACTIONS = [
-    "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart", "log",
-    "support_bundle", "erase",
+    "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart",
+    "log", "support_bundle", "erase",
 ]  # fmt: skip
 
 
@@ -185,28 +185,14 @@ async def test_a_finding_without_a_translation_is_shown_in_english(browser: int)
         await tab.until(f"{TEXT}.includes('Water: 3.') && {TEXT}.includes('Dig.')")
 
 
-async def test_a_plot_is_read_with_the_keyboard_and_by_touch(browser: int) -> None:
-    async with serving(MadeUp()) as url, chromium.tab(url, 390, 3600, language="en-GB", port=browser) as tab:
-        await tab.until("document.querySelectorAll('.plot .line-1').length === 2")
-        rate = "[...document.querySelectorAll('.plot')].find((plot) => plot.innerText.includes('Frame rate'))"
-        assert await tab.evaluate(f"{rate}.querySelectorAll('.axis.left span').length") >= 3
-        assert await tab.evaluate(f"{rate}.querySelectorAll('.axis.right span').length") >= 3, (
-            "refused frames' own axis"
-        )
-        assert await tab.evaluate(f"{rate}.querySelectorAll('.times span').length") >= 3
-        await tab.evaluate(f"{rate}.querySelector('.area').focus()")
-        for key in ("End", "ArrowLeft", "ArrowLeft"):
-            await tab.press(key)
-        text = await tab.evaluate(f"{rate}.querySelector('.area').getAttribute('aria-valuetext')")
-        assert text.startswith(await tab.evaluate(f"{rate}.querySelector('.value').innerText.slice(-5)"))
-        assert await tab.evaluate(f"{rate}.querySelector('.area').getAttribute('aria-valuenow')") == "357"
-        await tab.press("Escape")
-        assert await tab.evaluate(f"{rate}.querySelectorAll('.cursor').length") == 0
-        edges = f"{rate}.querySelector('.area').getBoundingClientRect()"
-        left, top = await tab.evaluate(f"(({{ left, top, width }}) => [left + width / 2, top + 20])({edges})")
-        await tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": left, "y": top}])
-        await tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-        await tab.until(f"{rate}.querySelectorAll('.cursor').length === 1")
+async def test_a_picture_that_was_missing_appears_before_the_next_result(browser: int) -> None:
+    made_up = MadeUp(pictures_missing=1, results_every_s=3600.0)
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelector('#cameras canvas')?.width > 100")
+        label = await tab.evaluate("document.querySelector('#cameras canvas').getAttribute('aria-label')")
+        assert label == "Latest picture of camera 1: No result yet: picture only"
+        assert made_up.pictures_missing == 0
+        await keep(tab, "no-result")
 
 
 async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) -> None:

@@ -64,7 +64,7 @@ export class Camera {
     this.element.dataset.state = this.row.dataset.state = state;
     setText(this.#part("h3 a"), label);
     setText(this.#part(".note"), state === "picture" ? t(`fault.${fault}`) : "");
-        const isLimited = state === "limited";
+    const isLimited = state === "limited";
     setText(this.#part(".limits"), isLimited ? limitsText(stats.limits) : "");
     const isAway = ["silent", "idle", "stalled"].includes(state);
     setText(this.#part(".fps"), isAway && state !== "stalled" ? "" : fps(stats.answered_fps));

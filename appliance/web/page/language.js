@@ -147,7 +147,13 @@ export function moment(date, now = new Date()) {
   return date.toLocaleString(locale, today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** Hours and minutes; `day`: with the day, for a plot of more than a day. */
+/** Hours and minutes. */
 export function clock(date) {
-  return date.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleTimeString(locale, { timeStyle: "short" });
+}
+
+/** The same for an axis, as short as the language has it: `05:00`, `5 AM`. */
+export function tick(date) {
+  const { hour12 } = new Intl.DateTimeFormat(locale, { hour: "numeric" }).resolvedOptions();
+  return hour12 && date.getMinutes() === 0 ? date.toLocaleTimeString(locale, { hour: "numeric" }) : clock(date);
 }

@@ -2,7 +2,7 @@
 //
 // Results arrive over the socket at the rate of the device. Pictures are fetched at the rate this browser can handle: one
 // request at a time, only while the picture is in view, and only after a new result. A picture is drawn once the result
-// with the same frame id is available, so that boxes and picture always belong together.
+// with the same frame id is available, so that boxes and picture always belong together; before the first result, alone.
 
 import { colourOf, drawBoxes } from "./boxes.js";
 import { make, setText } from "./format.js";
@@ -12,6 +12,7 @@ import { address } from "./source.js";
 const RESULTS_KEPT = 60;
 const PAUSE_MIN_MS = 50;
 const PAUSE_AFTER_ERROR_MS = 2000;
+const RETRY_MISSING_MS = 10000;
 const PICTURE_TIMEOUT_MS = 10000;
 const OBJECTS_EVERY_MS = 500;
 
@@ -29,6 +30,7 @@ export class LivePicture {
   #inView = false;
   #fetching = false;
   #outdated = true;
+  #retry = null;
   #pending = null;
   #objectsShownAt = -Infinity;
 
@@ -46,6 +48,7 @@ export class LivePicture {
   remove() {
     inView.unobserve(this.#figure);
     this.#inView = false;
+    clearTimeout(this.#retry);
     this.#pending?.bitmap.close();
     this.#pending = null;
   }
@@ -72,6 +75,7 @@ export class LivePicture {
     this.#outdated = false;
     const started = performance.now();
     let pause_ms = PAUSE_AFTER_ERROR_MS;
+    clearTimeout(this.#retry);
     try {
       const response = await fetch(address(picturePath(this.#name), { withToken: true }), {
         cache: "no-store", signal: AbortSignal.timeout(PICTURE_TIMEOUT_MS),
@@ -88,6 +92,9 @@ export class LivePicture {
         this.#drawIfMatched();
         // A pause as long as the fetch leaves half of a slow link to the cameras.
         pause_ms = Math.max(PAUSE_MIN_MS, performance.now() - started);
+      } else if (response.status === 404) {
+        // The next result may be long in coming, and the device may have a picture before.
+        this.#retry = setTimeout(() => { this.#outdated = true; this.fetch(); }, RETRY_MISSING_MS);
       }
     } catch {
       this.#outdated = true;
@@ -97,7 +104,8 @@ export class LivePicture {
 
   // Picture and result arrive on separate connections, in either order.
   #drawIfMatched() {
-    const result = this.#results.get(this.#pending?.frameId);
+    if (!this.#pending) return;
+    const result = this.#results.size ? this.#results.get(this.#pending.frameId) : { why: "picture.no_result" };
     if (!result) return;
     const { bitmap } = this.#pending;
     this.#pending = null;
@@ -108,20 +116,20 @@ export class LivePicture {
     drawBoxes(canvas, bitmap, detections, width);
     bitmap.close();
     this.#figure.querySelector(".cover").hidden = true;
-    const unprocessed = result.detections ? "" : t("picture.unprocessed");
+    const unprocessed = result.detections ? "" : t(result.why ?? "picture.unprocessed");
     setText(this.#figure.querySelector(".cached"), result.cached ? t(`cached.${result.cached}`) : unprocessed);
-    this.#listObjects(result.detections ? detections : null);
+    this.#listObjects(result.detections ? detections : null, unprocessed);
   }
 
   // Updated at most twice a second, so that it stays readable.
-  #listObjects(detections) {
-    if (performance.now() - this.#objectsShownAt < OBJECTS_EVERY_MS) return;
-    this.#objectsShownAt = performance.now();
+  #listObjects(detections, unprocessed) {
     if (!detections) {
       this.#objects.replaceChildren();
-      this.#setLabel(t("picture.unprocessed"));
+      this.#setLabel(unprocessed);
       return;
     }
+    if (performance.now() - this.#objectsShownAt < OBJECTS_EVERY_MS) return;
+    this.#objectsShownAt = performance.now();
     const kinds = new Map();
     for (const detection of detections) {
       const kind = kinds.get(detection.name) ?? { count: 0, colour: colourOf(detection) };

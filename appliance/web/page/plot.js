@@ -5,7 +5,7 @@
 
 import { ticks, timeTicks } from "./axis.js";
 import { fromTemplate, make, setText } from "./format.js";
-import { clock, t } from "./language.js";
+import { clock, t, tick } from "./language.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
@@ -77,7 +77,7 @@ export class Plot {
     }));
     const end = history.start + (this.#count - 1) * history.step_s;
     this.#part(".times").replaceChildren(...timeTicks(history.start, end).map((at_s) =>
-      at(make("span", clock(new Date(at_s * 1000))), "left", (at_s - history.start) / Math.max(1, end - history.start))));
+      at(make("span", tick(new Date(at_s * 1000))), "left", (at_s - history.start) / Math.max(1, end - history.start))));
     this.#choose(sameMoment);
   }
 
