@@ -160,6 +160,13 @@ class ServiceDone(Struct, frozen=True):
     restarts: bool
 
 
+class MqttTested(Struct, frozen=True):
+    """The response to `test_mqtt`. `problem`: why nothing could be published; null: the broker has confirmed it."""
+
+    broker: str
+    problem: str | None
+
+
 class SettingsChecked(Struct, frozen=True):
     """The response to a check of the settings. `problem`: what is wrong with them; None: they are valid."""
 

@@ -1,4 +1,4 @@
-"""The verbs for the service as a whole: self-test, benchmark, reload, restart."""
+"""The verbs for the service as a whole: self-test, benchmark, test of the broker, reload, restart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from appliance.control.protocol import BenchmarkRequest, BenchmarkResult, SelfTestResult, ServiceDone, SettingsChecked
+from appliance.control.protocol import (
+    BenchmarkRequest,
+    BenchmarkResult,
+    MqttTested,
+    SelfTestResult,
+    ServiceDone,
+    SettingsChecked,
+)
 from appliance.control.verbs import NoRequest, Verb, VerbRefused
 from appliance.errors import ConfigError, ModelError
 from appliance.flow import full_load
@@ -24,7 +31,8 @@ class ServiceHandles:
 
     `check` reads the settings and raises ConfigError if they are invalid. `reload` returns why the settings were
     rejected, or None; before there is a model, it is another try to start: `working` says so. `restart`: stops the
-    service and starts it again.
+    service and starts it again. `try_mqtt` connects to `broker` and publishes, and returns why that failed, or None;
+    None: no broker is set.
     """
 
     prove: Callable[[], Awaitable[CanaryState]]
@@ -34,11 +42,13 @@ class ServiceHandles:
     working: Callable[[], bool]
     restart: Callable[[], None]
     temp_c: Callable[[], float | None]
+    broker: str
+    try_mqtt: Callable[[], Awaitable[str | None]] | None
     clock: Clock
 
 
 class ServiceVerbs:
-    """`self_test`, `benchmark`, `check_settings`, `reload` and `restart`."""
+    """`self_test`, `benchmark`, `test_mqtt`, `check_settings`, `reload` and `restart`."""
 
     def __init__(self, handles: ServiceHandles) -> None:
         self._handles, self._benchmark_runs = handles, False
@@ -48,6 +58,7 @@ class ServiceVerbs:
         return {
             "self_test": Verb(self._self_test, "self_test"),
             "benchmark": Verb(self._benchmark, "benchmark", BenchmarkRequest, lambda request: {"for_s": request.for_s}),
+            "test_mqtt": Verb(self._test_mqtt, "mqtt_test"),
             "check_settings": Verb(self._check_settings, "settings_check"),
             "reload": Verb(self._reload, "settings_reload"),
             "restart": Verb(self._restart, "service_restart"),
@@ -69,6 +80,11 @@ class ServiceVerbs:
         finally:
             self._benchmark_runs = False
         return BenchmarkResult(load.frames, round(load.fps, 1), round(load.infer_ms, 1), start_c, handles.temp_c())
+
+    async def _test_mqtt(self, request: NoRequest) -> MqttTested:
+        if self._handles.try_mqtt is None:
+            raise VerbRefused("no MQTT broker is set. Set host in [mqtt]")
+        return MqttTested(self._handles.broker, await self._handles.try_mqtt())
 
     async def _reload(self, request: NoRequest) -> ServiceDone:
         working = self._handles.working()

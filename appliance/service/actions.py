@@ -66,6 +66,7 @@ class Actions:
             "release": lambda: governor.policy is not None,
             "self_test": lambda: detector.network is not None,
             "benchmark": lambda: detector.network is not None,
+            "test_mqtt": lambda: service.try_mqtt is not None,
             "erase": lambda: erasure.possible,
         }
 

@@ -69,7 +69,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     site = build_site(settings, path, vitals, entrance, clock)
     asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site, news
     vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
-    service = service_handles(given, detector, governor, canary, changes, reloads, restart)
+    service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
     offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance)
     return Parts(
         settings=settings,

@@ -15,6 +15,7 @@ from appliance.flow.activation import Activation
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.health.canary import Canary
+from appliance.links.links import Links
 from appliance.links.mqtt import documented
 from appliance.links.mqtt.link import Commands
 from appliance.ports import Clock
@@ -154,6 +155,7 @@ def service_handles(
     changes: Changes,
     reloads: Reload,
     restart: asyncio.Event,
+    links: Links,
 ) -> ServiceHandles:
     async def reload() -> str | None:
         if not changes.working.is_set():
@@ -171,6 +173,8 @@ def service_handles(
         restart=restart.set,
         temp_c=lambda: governor.reading.thermal.soc_temp_c if governor.reading else None,
         clock=given.clock,
+        broker=links.broker,
+        try_mqtt=links.mqtt.try_out if links.mqtt else None,
     )
 
 

@@ -44,7 +44,7 @@ class State:
     portuguese: str
 
 
-def _health(known: dict[str, Json], **facts: Any) -> Json:
+def health(known: dict[str, Json], **facts: Any) -> Json:
     """A report with these cameras and the findings that follow from the facts."""
     now = replace(_WELL, **facts)
     register = Register([replace(check, after_s=0.0) for check in CATALOGUE])
@@ -73,31 +73,31 @@ _GONE = {f"camera {number}": 7300.0 + number for number in range(1, 21)}
 _SOME = {"camera 7": 7300.0, "camera 12": 130.0}
 
 STATES = {
-    "demo": State(_health({"demo": camera()}), "1 camera active", "1 câmera ativa"),
-    "none": State(_health({}), "No camera has sent a frame yet", "Nenhuma câmera enviou imagens ainda"),
+    "demo": State(health({"demo": camera()}), "1 camera active", "1 câmera ativa"),
+    "none": State(health({}), "No camera has sent a frame yet", "Nenhuma câmera enviou imagens ainda"),
     "gone": State(
-        _health(_twenty(), silent_s=_GONE, all_gone=True), "No camera is sending", "Nenhuma câmera está enviando"
+        health(_twenty(), silent_s=_GONE, all_gone=True), "No camera is sending", "Nenhuma câmera está enviando"
     ),
     "silent": State(
-        _health(_twenty(), silent_s=_SOME, held_for_s=600.0), "No frame for 2 h", "Nenhuma imagem há 2"
+        health(_twenty(), silent_s=_SOME, held_for_s=600.0), "No frame for 2 h", "Nenhuma imagem há 2"
     ),
-    "no_model": State(_health({}, model_error="The folder models is empty."), "no working model", "não há modelo"),
+    "no_model": State(health({}, model_error="The folder models is empty."), "no working model", "não há modelo"),
     "safe_mode": State(
-        _health({}, notices=Notices(safe_mode="line 3: unknown key 'prot'")),
+        health({}, notices=Notices(safe_mode="line 3: unknown key 'prot'")),
         "invalid settings",
         "configuração inválida",
     ),
-    "hot": State(_health(_twenty(), reading=_at(79), limits=_HEAT), "The chip is hot", "O chip está quente"),
+    "hot": State(health(_twenty(), reading=_at(79), limits=_HEAT), "The chip is hot", "O chip está quente"),
     "too_hot": State(
-        _health(_twenty(), reading=_at(86), limits=_CLOSED, cooling=6), "Overheated", "Superaquecido: o chip"
+        health(_twenty(), reading=_at(86), limits=_CLOSED, cooling=6), "Overheated", "Superaquecido: o chip"
     ),
     "overloaded": State(
-        _health(_twenty(), recent=Recent(temp_seen=True, received=100, overloaded=44)),
+        health(_twenty(), recent=Recent(temp_seen=True, received=100, overloaded=44)),
         "Overloaded: 44 %",
         "Sobrecarga: 44\u202f%",
     ),
-    "64_cameras": State(_health(cameras(64)), "64 cameras active", "64 câmeras ativas"),
+    "64_cameras": State(health(cameras(64)), "64 cameras active", "64 câmeras ativas"),
     "odd_names": State(
-        _health({name: camera() for name in ODD_NAMES}), "6 cameras active", "6 câmeras ativas"
+        health({name: camera() for name in ODD_NAMES}), "6 cameras active", "6 câmeras ativas"
     ),
 }  # fmt: skip

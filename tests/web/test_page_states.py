@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.support_bundle import static_page
+from appliance.health.facts import Notices
 from appliance.health.findings import advise
 from appliance.values import Severity
-from tests.web import chromium, page_rig
+from tests.web import chromium, page_rig, page_states
 from tests.web.page_checks import keep, violations
 from tests.web.page_rig import MadeUp, cameras, healthy, serving
 from tests.web.page_states import ODD_NAMES, STATES
@@ -31,7 +32,7 @@ LOOKS = {
     "large_text": (390, 844, False, "en-GB", 2.0, ("silent", "safe_mode", "odd_names")),
 }
 DEVICE_ACTIONS = [
-    "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart",
+    "self_test", "benchmark", "hold", "activate", "roll_back", "test_mqtt", "check_settings", "reload", "restart",
     "log", "support_bundle", "erase",
 ]  # fmt: skip
 
@@ -193,6 +194,24 @@ async def test_a_picture_that_was_missing_appears_before_the_next_result(browser
         assert label == "Latest picture of camera 1: No result yet: picture only"
         assert made_up.pictures_missing == 0
         await keep(tab, "no-result")
+
+
+async def test_a_lost_broker_has_a_button_that_tests_the_connection(browser: int) -> None:
+    notices = Notices(mqtt_problem="broker:1883: Connection refused")
+    made_up = MadeUp(page_states.health(cameras(1), notices=notices), actions={"actions": ["test_mqtt", "restart"]})
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        for problem, said in (
+            ("Connection refused", "No message reached the broker broker:1883: Connection refused"),
+            (None, "The broker broker:1883 has confirmed the test message."),
+        ):
+            made_up.answer = {"broker": "broker:1883", "problem": problem}
+            await tab.until("document.querySelector('.finding .follow button')?.textContent === 'Test MQTT'")
+            await tab.evaluate("document.querySelector('.finding .follow button').click()")
+            await tab.evaluate("document.querySelector('dialog .confirm').click()")
+            await tab.until(f"document.querySelector('dialog .result').textContent === {said!r}")
+            await keep(tab, f"mqtt-{'confirmed' if problem is None else 'lost'}")
+            await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        assert made_up.posted == [("test_mqtt", {})] * 2
 
 
 async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) -> None:

@@ -27,6 +27,7 @@ def described(commands: tuple[str, ...]) -> list[Described]:
     topics, camera = Topics(MqttOptions(host="", device_id="{device}")), "{camera}"
     return [
         Described("status", topics.status, "online, or offline by the last will", media="text/plain", retained=True),
+        Described("test", topics.test, "A person tests the connection", media="text/plain"),
         Described("state", topics.state, "The state of the device", DeviceState, retained=True),
         Described("camera_state", topics.camera_state(camera), "The state of a camera", CameraState, retained=True),
         Described("camera_event", topics.camera_event(camera), "An event of a camera", EventPayload),

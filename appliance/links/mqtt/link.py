@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -23,11 +21,11 @@ import anyio
 
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
-from appliance.links.mqtt.options import MqttOptions, TlsOptions
+from appliance.links.mqtt.connection import lasting_client, reason, try_out
+from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
 from appliance.links.mqtt.topics import Topics
-from appliance.links.reasons import with_hint
 from appliance.ports import Clock
 
 if TYPE_CHECKING:
@@ -36,13 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
-_KEEPALIVE_S = 30
 _BREATH_S = 0.004
 """Between two messages: 10,000 events after an outage take 40 s, and 4 % of one core."""
 _LISTEN_S = 3.0
 """For the broker to send what it holds of this device, after a connection."""
-_MOST_UNCONFIRMED = 64
-_MOST_RECEIVED = 1000
 
 Commands = Mapping[str, Callable[[], Awaitable[None]]]
 """What may be ordered over MQTT, by verb."""
@@ -58,7 +53,7 @@ class MqttLink:
         self._events = EventOutbox(options.queue)
         self._states = Publication(options, self._topics, device, tuple(self._commands))
         self._refresh_s = 0.0
-        self._wake, self._done = asyncio.Event(), asyncio.Event()
+        self._wake, self._done, self._retry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing = False
         self.problem: str | None = "not connected yet"
         """Why there is no connection; None: there is one."""
@@ -86,7 +81,7 @@ class MqttLink:
         pause_s, client = _FIRST_PAUSE_S, None
         while not self._closing:
             try:
-                client = client or await self._make_client()
+                client = client or await lasting_client(self._options, self._topics)
                 async with client:
                     await self._connected(client)
                     pause_s = _FIRST_PAUSE_S
@@ -96,9 +91,18 @@ class MqttLink:
             except (aiomqtt.MqttError, OSError, ValueError) as error:
                 self._lost(error)
             if not self._closing:
-                await asyncio.sleep(pause_s)
+                with anyio.move_on_after(pause_s):
+                    await self._retry.wait()
+                self._retry.clear()
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
         self._done.set()
+
+    async def try_out(self) -> str | None:
+        """Connect once more and publish; return why that failed. If it did not, a lost link tries again at once."""
+        problem = await try_out(self._options, self._topics)
+        if problem is None and self.problem is not None:
+            self._retry.set()
+        return problem
 
     async def finish(self, within_s: float) -> None:
         """Publish what waits and say goodbye, at most this long."""
@@ -107,31 +111,6 @@ class MqttLink:
         if self.problem is None:
             with anyio.move_on_after(within_s):
                 await self._done.wait()
-
-    async def _make_client(self) -> aiomqtt.Client:
-        import aiomqtt
-
-        options = self._options
-        context = None
-        if options.tls is not None:
-            context = await asyncio.get_running_loop().run_in_executor(None, _tls_context, options.tls)
-        quiet = log.getChild("library")
-        quiet.setLevel(logging.CRITICAL)  # what goes wrong is reported here
-        return aiomqtt.Client(
-            options.host,
-            options.broker_port,
-            identifier=f"appliance-{options.device_id}",
-            username=options.username or None,
-            password=options.password or None,
-            tls_context=context,
-            will=aiomqtt.Will(self._topics.status, OFFLINE, qos=1, retain=True),
-            clean_session=False,
-            keepalive=_KEEPALIVE_S,
-            timeout=options.timeout_s,
-            max_queued_incoming_messages=_MOST_RECEIVED,
-            max_queued_outgoing_messages=_MOST_UNCONFIRMED,
-            logger=quiet,
-        )
 
     async def _connected(self, client: aiomqtt.Client) -> None:
         """Subscribe, and prepare to publish everything."""
@@ -146,7 +125,7 @@ class MqttLink:
         self.problem = None
 
     def _lost(self, error: Exception) -> None:
-        why = _reason(error)
+        why = reason(error)
         if self.problem is None or self.problem == "not connected yet":
             log.warning(
                 "no connection to the MQTT broker %s:%d: %s", self._options.host, self._options.broker_port, why,
@@ -242,26 +221,6 @@ class MqttLink:
             await command()
         except Exception:
             log.exception("command over MQTT failed: %s", verb, extra={"kind": "command"})
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no connection, for a person."""
-    from aiomqtt.exceptions import MqttCodeError, MqttConnectError
-
-    text = re.sub(r"^\[(code:|Errno )\d+\] ", "", str(error)) or type(error).__name__
-    if isinstance(error, MqttConnectError):
-        return f"the broker refuses the device: {text}"
-    if isinstance(error, MqttCodeError) or text.startswith("Disconnected"):
-        return "the broker closed the connection"
-    return "the broker does not answer" if text == "Operation timed out" else with_hint(text)
-
-
-def _tls_context(tls: TlsOptions) -> ssl.SSLContext:
-    """Raises OSError or ValueError when a file is missing or unusable."""
-    context = ssl.create_default_context(cafile=tls.ca_file or None)
-    if tls.cert_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file or None)
-    return context
 
 
 def _queue_is_full() -> int:

@@ -23,6 +23,7 @@ class Topics:
         self.discovery = options.discovery
         self.status = f"{self.base}/status"
         self.state = f"{self.base}/state"
+        self.test = f"{self.base}/test"
         self.commands = f"{self.base}/command"
         self.any_camera_state = f"{self.base}/cameras/+/state"
         self.home_assistant = f"{options.discovery}/status"

@@ -14,7 +14,7 @@ const BENCHMARK_S = 50;
 const LABEL_LENGTH = 64;
 // In the device panel, in this order.
 export const DEVICE_ACTIONS = [
-  "self_test", "benchmark", "hold", "activate", "roll_back", "check_settings", "reload", "restart", "log", "support_bundle", "erase",
+  "self_test", "benchmark", "hold", "activate", "roll_back", "test_mqtt", "check_settings", "reload", "restart", "log", "support_bundle", "erase",
 ];
 // Actions that are files to download.
 const DOWNLOADS = ["log", "support_bundle"];
@@ -112,6 +112,7 @@ function refusalText({ error, code }) {
 /** What came of an action, from the service's response. */
 function doneText(name, answer) {
   if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
+  if (name === "test_mqtt" && answer.problem) return t("action.test_mqtt.failed", answer);
   if (name === "check_settings" && answer.problem) return t("action.check_settings.invalid", { reason: answer.problem });
   if (name === "reload" && answer.restarts) return t("action.restart.done");
   const key = answer.kept === false ? "action.unkept" : `action.${name}.done`;

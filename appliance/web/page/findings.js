@@ -24,6 +24,7 @@ const ACTIONS = {
   model_not_activated: ["activate"],
   state_taken: ["restart"],
   part_failed: ["log"],
+  mqtt_disconnected: ["test_mqtt"],
   pairing_waiting: ["pairing_approve", "pairing_refuse"],
 };
 // Actions on one camera.

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from appliance.links.mqtt.topics import slug
@@ -188,6 +189,27 @@ async def test_no_event_is_lost_or_doubled_while_the_broker_is_killed_and_comes_
         # The broker forgets its sessions: what it got before the subscriber was back has no receiver.
         assert len(ends - starts) <= 2
         assert len(starts & ends) >= 1 + 2 * 2
+
+
+async def said_of_test(running: Running) -> Any:
+    """What the page's test of the connection says."""
+    async with aiohttp.ClientSession(running.url) as session, session.post("/actions/test_mqtt", json={}) as answer:
+        assert answer.status == 200
+        return await answer.json()
+
+
+async def test_a_test_message_reaches_the_broker_and_a_lost_link_returns_at_once(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (running, _, seen):
+        link, broker_name = running.started.parts.links.mqtt, f"127.0.0.1:{mosquitto.port}"
+        assert link is not None
+        assert await said_of_test(running) == {"broker": broker_name, "problem": None}
+        await seen.until(lambda: seen.text(f"{BASE}/test") == "test")
+        mosquitto.kill()
+        await seen.until(lambda: link.problem)
+        assert "refused" in (await said_of_test(running))["problem"]
+        assert running.started.parts.entrance.audit.latest(1)[0].action == "mqtt_test"
 
 
 async def test_a_broker_that_hangs_is_noticed_and_its_event_arrives_once(

@@ -1,0 +1,86 @@
+"""A connection to the broker: how it is made, why it failed, and a test of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+from appliance.links.mqtt.options import MqttOptions, TlsOptions
+from appliance.links.mqtt.states import OFFLINE
+from appliance.links.mqtt.topics import Topics
+from appliance.links.reasons import with_hint
+
+if TYPE_CHECKING:
+    import aiomqtt
+
+_KEEPALIVE_S = 30
+_MOST_UNCONFIRMED = 64
+_MOST_RECEIVED = 1000
+
+
+async def lasting_client(options: MqttOptions, topics: Topics) -> aiomqtt.Client:
+    """A client with a session that the broker keeps, and a last will. Raises OSError or ValueError for a bad file."""
+    import aiomqtt
+
+    will = aiomqtt.Will(topics.status, OFFLINE, qos=1, retain=True)
+    return await _client(options, f"appliance-{options.device_id}", will)
+
+
+async def try_out(options: MqttOptions, topics: Topics) -> str | None:
+    """Connect next to the link, publish a message, and return why that failed; None: the broker has confirmed it."""
+    import aiomqtt
+
+    try:
+        async with await _client(options, f"appliance-{options.device_id}-test", None) as client:
+            await client.publish(topics.test, "test", qos=1)
+    except (aiomqtt.MqttError, OSError, ValueError) as error:
+        return reason(error)
+    return None
+
+
+async def _client(options: MqttOptions, identifier: str, will: aiomqtt.Will | None) -> aiomqtt.Client:
+    import aiomqtt
+
+    context = None
+    if options.tls is not None:
+        context = await asyncio.get_running_loop().run_in_executor(None, _tls_context, options.tls)
+    quiet = logging.getLogger(f"{__name__}.library")
+    quiet.setLevel(logging.CRITICAL)  # what goes wrong is reported by the link
+    return aiomqtt.Client(
+        options.host,
+        options.broker_port,
+        identifier=identifier,
+        username=options.username or None,
+        password=options.password or None,
+        tls_context=context,
+        will=will,
+        clean_session=will is None,
+        keepalive=_KEEPALIVE_S,
+        timeout=options.timeout_s,
+        max_queued_incoming_messages=_MOST_RECEIVED,
+        max_queued_outgoing_messages=_MOST_UNCONFIRMED,
+        logger=quiet,
+    )
+
+
+def reason(error: Exception) -> str:
+    """Why there is no connection, for a person."""
+    from aiomqtt.exceptions import MqttCodeError, MqttConnectError
+
+    text = re.sub(r"^\[(code:|Errno )\d+\] ", "", str(error)) or type(error).__name__
+    if isinstance(error, MqttConnectError):
+        return f"the broker refuses the device: {text}"
+    if isinstance(error, MqttCodeError) or text.startswith("Disconnected"):
+        return "the broker closed the connection"
+    return "the broker does not answer" if text == "Operation timed out" else with_hint(text)
+
+
+def _tls_context(tls: TlsOptions) -> ssl.SSLContext:
+    """Raises OSError or ValueError when a file is missing or unusable."""
+    context = ssl.create_default_context(cafile=tls.ca_file or None)
+    if tls.cert_file:
+        context.load_cert_chain(tls.cert_file, tls.key_file or None)
+    return context
