@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import socketio
+from socketio import packet
 
 from appliance.web.packets import Json, packet_class
 from appliance.web.payloads import AnyPayload
@@ -51,10 +52,17 @@ def make_server(options: SocketOptions) -> Any:
 
 
 def delivery_through(server: Any) -> tuple[Any, Any]:
-    """The functions that the publisher sends with: (emit, backlog)."""
+    """The functions that the publisher sends with: (emit, backlog).
+
+    Payloads are text. The library's own `emit` looks for bytes in each, and starts a task for each client.
+    """
 
     async def emit(event: str, payload: AnyPayload, sid: str) -> None:
-        await server.emit(event, payload, to=sid)
+        session = server.manager.eio_sid_from_sid(sid, "/")
+        if session is None:
+            return  # it has disconnected
+        event_packet = server.packet_class(packet.EVENT, data=[event, payload], binary=False)
+        await server.eio.send(session, event_packet.encode())
 
     def backlog(sid: str) -> int:
         connection = server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))

@@ -69,14 +69,18 @@ class FrameMeter:
 
     def _read_head(self, view: memoryview) -> memoryview:
         while view:
-            self._head.append(view[0])
-            view = view[1:]
-            if len(self._head) >= 2 and len(self._head) == self._head_size():
+            missing = self._head_size() - len(self._head)
+            self._head += view[:missing]
+            view = view[missing:]
+            if len(self._head) == self._head_size():
                 self._begin_frame()
                 break
         return view
 
     def _head_size(self) -> int:
+        """Bytes of the header; before its length is known, of the part that says it."""
+        if len(self._head) < 2:
+            return 2
         second = self._head[1]
         return 2 + {126: 2, 127: 8}.get(second & _LENGTH, 0) + (4 if second & _MASKED else 0)
 
