@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from appliance.flow.gate_audit import GateEvidence, bounds
 from appliance.flow.inference import Inference, Network
@@ -28,57 +27,22 @@ from appliance.flow.scene_gate import GateRequest, LastScene, SceneGate
 from appliance.service.loading import load_network
 from appliance.settings import loader
 from appliance.settings.schema.flow import FlowSettings
-from appliance.values import Box, Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
+from appliance.values import Detected, Frame, ModelInfo, ResultFilter, Size, Timing
 from appliance.vision import decode, scene
 from tests.benchmarks.gate_pictures import stages, streets, video
 from tests.benchmarks.gate_pictures.sequence import Sequence
+from tests.benchmarks.gate_pictures.weather import Weather
 from tests.benchmarks.gate_recording import LEAST, Recording, recorded
+from tests.benchmarks.gate_score import FAINT, Answers, Kept, kept, late
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import ROOT
 from tests.evaluation.coco import DATA
 
-SURE, FAINT = 0.5, 0.35
-"""Confidence above which a missing detection counts."""
-LEAST_AREA = 24 * 24
-SAME_PLACE, SAME_OBJECT = 0.5, 0.3
-"""IoU of a correct answer, and of the same object in consecutive frames."""
-NEW_AFTER = 5
-"""An object counts as new if full inference has not found it in this many previous frames."""
-Answers: TypeAlias = list[tuple[Detection, ...]]
-"""The detections of each frame."""
+LEARNING_S = 20
+"""By then the gate knows what is usual at a camera."""
 STILL, STREET = "still scenes", "streets with pauses"
 SEEDS = range(13, 25, 2)
 """Scenes from seeds below 13 were used to develop the gate, or looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many of some detections another answer has."""
-
-    of: int
-    found: int
-
-    @property
-    def part(self) -> float:
-        return self.found / self.of if self.of else 1.0
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.of + other.of, self.found + other.found)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What one way to answer the held frames keeps of full inference.
-
-    `sure`, `faint`: its detections from SURE and from FAINT on; `true`: the sure ones of these answers that it has.
-    """
-
-    sure: Count
-    faint: Count
-    true: Count
-
-    def __add__(self, other: Kept) -> Kept:
-        return Kept(self.sure + other.sure, self.faint + other.faint, self.true + other.true)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +59,14 @@ class Tally:
     late: tuple[int, ...]
     """For each new object: the consecutive frames in which full inference found it and the gated answer did not."""
     evidence: GateEvidence
+    held_later: float
+    """Part held after LEARNING_S."""
+    disturbed: str
+    """What changes although nothing happens."""
+
+    @property
+    def part_held(self) -> float:
+        return self.held / self.frames
 
     def __str__(self) -> str:
         sure, late = self.gate.sure, max(self.late, default=0)
@@ -107,9 +79,9 @@ def run(_: Path) -> list[Row]:
     network = load_network(settings)
     flow, tallies = settings.flow, []
     try:
-        for sequence in _sequences():
+        for sequence, disturbed in _sequences():
             recording = recorded(network, sequence, flow.max_side, ROOT / "build/bench/gate")
-            tallies.append(_watch(network.info, flow, sequence, recording))
+            tallies.append(_watch(network.info, flow, sequence, recording, disturbed))
             print(f"  {tallies[-1].group}, {tallies[-1]}", flush=True)
         costs = _costs(network, flow)
     finally:
@@ -117,20 +89,36 @@ def run(_: Path) -> list[Row]:
     return [*_rows(tallies), costs]
 
 
-def _sequences() -> Iterator[Sequence]:
+def _sequences() -> Iterator[tuple[Sequence, str]]:
+    """The sequences, each with what disturbs it."""
     photos, clip = DATA / "coco64/images", DATA / "vtest.avi"
     if photos.exists():
         for still, group, frames in ((True, STILL, 300), (False, STREET, 300)):
             for seed in SEEDS:
                 drawn = streets.draw(seed, photos=photos, still=still, frames=frames)
-                yield Sequence(group, drawn.name, streets.FPS, drawn.pictures(), drawn.quality)
+                sequence = Sequence(group, drawn.name, streets.FPS, drawn.pictures(), drawn.quality)
+                yield sequence, _disturbances(drawn.weather)
     else:
         print(f"scene gate: photographs skipped; {photos} does not exist")
     if clip.exists():
-        yield from video.sequences(clip)
+        yield from ((sequence, "") for sequence in video.sequences(clip))
     else:
         print(f"scene gate: video skipped; {clip} does not exist")
-    yield from stages.sequences(photos)
+    yield from ((sequence, "") for sequence in stages.sequences(photos))
+
+
+def _disturbances(weather: Weather) -> str:
+    found = {
+        "wind": weather.leaves > 0,
+        "rain": weather.rain > 0,
+        "headlights": weather.headlights > 0,
+        "a shaking camera": weather.shake > 0,
+        "clouds": weather.clouds > 0,
+        "flicker": weather.flicker > 0 or weather.bands > 0,
+        "a clock": weather.clock,
+        f"noise of {weather.noise:.0f} levels": True,
+    }
+    return ", ".join(name for name, there in found.items() if there)
 
 
 def _rows(tallies: list[Tally]) -> Iterator[Row]:
@@ -138,10 +126,14 @@ def _rows(tallies: list[Tally]) -> Iterator[Row]:
         ours = [tally for tally in tallies if tally.group == group]
         if ours:
             held, frames = sum(tally.held for tally in ours), sum(tally.frames for tally in ours)
-            worst = min(ours, key=lambda tally: tally.held / tally.frames)
+            worst = min(ours, key=lambda tally: tally.part_held)
             yield Row(
                 f"scene gate: part held, {group}", held / frames, least, False, f"{frames} frames; worst is {worst}"
             )
+    for tally in tallies:
+        if tally.group == STILL:
+            detail = f"{tally.disturbed}; {tally.held_later:.3f} after {LEARNING_S} s"
+            yield Row(f"scene gate: part held, {tally.name}", tally.part_held, 0.9, False, detail)
     for group in dict.fromkeys(tally.group for tally in tallies):
         ours = [tally for tally in tallies if tally.group == group and tally.held]
         if ours:
@@ -175,16 +167,31 @@ def _audited(tallies: list[Tally]) -> Row:
     return Row("scene gate: audited recall", found, 0.99, False, detail)
 
 
-def _watch(model: ModelInfo, flow: FlowSettings, sequence: Sequence, recording: Recording) -> Tally:
+def _watch(model: ModelInfo, flow: FlowSettings, sequence: Sequence, recording: Recording, disturbed: str) -> Tally:
     """Run the gate over one sequence."""
+    answers, held, evidence = replay(model, flow, sequence.fps, recording)
+    truths = recording.answers
+    scale = max(recording.input_size.width, recording.input_size.height) / max(
+        recording.image_size.width, recording.image_size.height
+    )
+    gated, before = (kept(held, truths, other, scale) for other in (answers, [(), *truths[:-1]]))
+    new = tuple(late(truths, answers, scale))
+    learned = round(LEARNING_S * sequence.fps)
+    later = sum(number >= learned for number in held) / max(1, len(truths) - learned)
+    return Tally(sequence.group, sequence.name, len(truths), len(held), gated, before, new, evidence, later, disturbed)
+
+
+def replay(
+    model: ModelInfo, flow: FlowSettings, fps: float, recording: Recording
+) -> tuple[Answers, list[int], GateEvidence]:
+    """The gated answer to each frame of a recording, the numbers of the held ones, and what the audits showed."""
     gate = SceneGate(flow.refresh_s, flow.gate_audits, seed=1)
     last: LastScene | None = None
     request = GateRequest(ResultFilter(LEAST), recording.image_size, recording.input_size)
-    truths = recording.answers
     answers: Answers = []
     held: list[int] = []
-    for number, (cells, truth) in enumerate(zip(recording.cells, truths, strict=True)):
-        now_s = number / sequence.fps
+    for number, (cells, truth) in enumerate(zip(recording.cells, recording.answers, strict=True)):
+        now_s = number / fps
         look = gate.look(last, cells, request, model, now_s)
         assert look is not None
         if last is not None and look.holds:
@@ -196,39 +203,7 @@ def _watch(model: ModelInfo, flow: FlowSettings, sequence: Sequence, recording: 
             last = gate.inferred(last, look, request, model, answer, now_s)
             answers.append(truth)
     assert last is not None
-    scale = max(request.input_size.width, request.input_size.height) / max(
-        request.image_size.width, request.image_size.height
-    )
-    gate_kept, before = (_of_held(held, truths, other, scale) for other in (answers, [(), *truths[:-1]]))
-    late = _late(truths, _pairs(truths, answers, scale))
-    return Tally(
-        sequence.group, sequence.name, len(truths), len(held), gate_kept, before, tuple(late), last.evidence
-    )  # fmt: skip
-
-
-def _of_held(held: list[int], truths: Answers, answers: Answers, scale: float) -> Kept:
-    def count(wanted: Answers, other: Answers, least: float) -> Count:
-        pairs = [(one, other[number]) for number in held for one in _sure(wanted[number], least, scale)]
-        return Count(len(pairs), sum(_has(there, one) for one, there in pairs))
-
-    return Kept(count(truths, answers, SURE), count(truths, answers, FAINT), count(answers, truths, SURE))
-
-
-def _pairs(truths: Answers, answers: Answers, scale: float) -> list[list[tuple[Detection, bool]]]:
-    """For each frame: the sure detections of full inference, and whether the gated answer has them."""
-    return [
-        [(one, _has(answer, one)) for one in _sure(truth, SURE, scale)]
-        for truth, answer in zip(truths, answers, strict=True)
-    ]
-
-
-def _has(answer: tuple[Detection, ...], wanted: Detection) -> bool:
-    return any(_same(wanted, one, SAME_PLACE) for one in answer)
-
-
-def _sure(answer: tuple[Detection, ...], least: float, scale: float) -> list[Detection]:
-    """The detections that must not be lost. `scale`: from the picture to the network's input."""
-    return [one for one in answer if one.confidence >= least and _area(one.box_px) * scale * scale > LEAST_AREA]
+    return answers, held, last.evidence
 
 
 def _costs(network: Network, flow: FlowSettings) -> Row:
@@ -251,32 +226,3 @@ def _costs(network: Network, flow: FlowSettings) -> Row:
     held_ms, inferred_ms = statistics.median(gate_ms), statistics.median(infer_ms)
     detail = f"{held_ms:.2f}/{inferred_ms:.1f} ms per frame"
     return Row("scene gate: CPU time / inference of a frame", held_ms / inferred_ms, 0.15, True, detail)
-
-
-def _late(truths: Answers, pairs: list[list[tuple[Detection, bool]]]) -> Iterator[int]:
-    """For each new object of full inference, the frames until the gated answer contains it."""
-    for number in range(NEW_AFTER, len(pairs)):
-        before = [one for truth in truths[number - NEW_AFTER : number] for one in truth]
-        for one, has in pairs[number]:
-            if any(_same(one, other, SAME_OBJECT) for other in before):
-                continue
-            late, last = 0, one
-            for following in pairs[number + 1 :]:
-                if has:
-                    break
-                late += 1
-                again = [(other, found) for other, found in following if _same(last, other, SAME_OBJECT)]
-                if not again:
-                    break
-                last, has = again[0]
-            yield late
-
-
-def _same(one: Detection, other: Detection, least_iou: float) -> bool:
-    a, b = one.box_px, other.box_px
-    both = _area(Box(max(a.x1, b.x1), max(a.y1, b.y1), min(a.x2, b.x2), min(a.y2, b.y2)))
-    return one.class_id == other.class_id and both >= least_iou * (_area(a) + _area(b) - both)
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box.x2 - box.x1) * max(0.0, box.y2 - box.y1)
