@@ -79,11 +79,13 @@ def running(*settings: str, toml: str = "", host: str = "127.0.0.1") -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The results of all cameras, and the service's CPU time; see load.py for the fields of a camera."""
+    """The results of all cameras, and the CPU time of the service; see load.py for the fields of a camera."""
 
     cameras: dict[str, dict[str, Any]]
     seconds: float
     cpu_s: float
+    generator_cpu_s: float
+    """CPU time of the cameras, which run on the same cores."""
 
     def total(self, field: str) -> int:
         return sum(camera[field] for camera in self.cameras.values())
@@ -139,10 +141,12 @@ def measure(service: Service, picture: Path, *arguments: str) -> Load:
     with load(service.url, picture, *arguments) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
-        cpu_s, started_s = service.cpu_s(), time.monotonic()
+        generator = Service("", psutil.Process(process.pid))
+        cpu_s, generator_cpu_s, started_s = service.cpu_s(), generator.cpu_s(), time.monotonic()
         assert process.stdout.readline() == "ended\n"
         cpu_s, seconds = service.cpu_s() - cpu_s, time.monotonic() - started_s
-        return Load(read_load(process), seconds, cpu_s)
+        generator_cpu_s = generator.cpu_s() - generator_cpu_s
+        return Load(read_load(process), seconds, cpu_s, generator_cpu_s)
 
 
 def read_load(process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
