@@ -1,4 +1,7 @@
-"""A device's key on the bus: an Ed25519 key in the form of NATS ("nkey"). The package `nkeys` exists as source only.
+"""A device's key on the bus: an Ed25519 key in the form of NATS ("nkey").
+
+The package `nkeys` (0.2.1, of 2024) is not used: it has no wheel, and releases are built from wheels only; and it
+needs PyNaCl for the signatures that `cryptography`, which every device has, makes too.
 
 `python -m appliance.site.nkey FILE` makes one, writes its seed into a new file, and prints the public key.
 
