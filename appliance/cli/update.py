@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 from typing import Any
@@ -22,7 +23,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     for one in (check, install):
         one.add_argument("source", nargs="?", default="", metavar="URL|DIR|FILE", help=_SOURCE)
     install.add_argument("--allow-downgrade", action="store_true", help=_DOWNGRADE)
-    add_command(commands, "status", _status, "show what is in use, on trial, undone and available")
+    status = add_command(commands, "status", _status, "show what is in use, on trial, undone and available")
+    status.add_argument("--json", action="store_true", help="print names of releases as JSON")
     add_command(commands, "commit", _commit, "keep the release on trial without waiting")
     add_command(commands, "rollback", _rollback, "go back to the release before the one in use")
     # For the units and for the commands above; each runs with no more rights than it needs.
@@ -130,6 +132,9 @@ def _warm(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from appliance.commands import updates
 
+    if arguments.json:
+        print(json.dumps(updates.status_report(_places()), indent=1))
+        return OK
     for line in updates.status(_places()):
         print(line)
     return OK

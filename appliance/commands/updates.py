@@ -225,6 +225,20 @@ def local(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.server.port or 8080}"
 
 
+def status_report(places: UpdatePlaces) -> dict[str, str]:
+    """The state of the updates, for programs: names of releases, empty where there is none."""
+    state, found = guard_state.read(places.state), last_check.read(places.last_check)
+    return {
+        "in_use": state.trying if state.on_trial else state.committed,
+        "on_trial": state.trying if state.on_trial else "",
+        "before": state.previous,
+        "undone": state.undone,
+        "why": state.why,
+        "offered": found.offer.name if found.offer else "",
+        "problem": found.problem,
+    }
+
+
 def status(places: UpdatePlaces) -> list[str]:
     """The state of the updates, for people."""
     state, found = guard_state.read(places.state), last_check.read(places.last_check)

@@ -38,6 +38,7 @@ TRIED: dict[tuple[str, ...], Arguments] = {
     ("camera",): lambda url, models, picture: ["--to", url, "--source", "demo", "--name", "gate"],
     ("detect",): lambda url, models, picture: [str(picture), str(picture), "--set", models],
     ("health",): lambda url, models, picture: ["--to", url],
+    ("update", "status"): lambda url, models, picture: [],
 }
 """What each is called with: the URL of a service, a setting for the models, a picture."""
 

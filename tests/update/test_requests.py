@@ -106,6 +106,21 @@ async def test_the_service_reports_what_the_updater_left(tmp_path: Path) -> None
     assert (quiet.newest_age_days, quiet.no_root) == (None, False)
 
 
+def test_programs_read_which_release_is_in_use_on_trial_and_offered(tmp_path: Path) -> None:
+    places = UpdatePlaces(tmp_path)
+    assert set(updates.status_report(places).values()) == {""}
+    places.work.mkdir(parents=True)
+    places.state.parent.mkdir(parents=True)
+    last_check.write(places.last_check, LastCheck(checked_s=1.0, offer=_OFFER))
+    places.state.write_text("phase=idle\ncommitted=1.0-aaa\ntrying=2.0-abc\nundone=2.0-abc\nwhy=it crashed\n")
+    undone = updates.status_report(places)
+    assert [undone[name] for name in ("in_use", "on_trial", "offered")] == ["1.0-aaa", "", "2.0-abc"]
+    assert (undone["undone"], undone["why"]) == ("2.0-abc", "it crashed")
+    places.state.write_text("phase=trying\ncommitted=1.0-aaa\ntrying=2.0-abc\n")
+    trial = updates.status_report(places)
+    assert (trial["in_use"], trial["on_trial"]) == ("2.0-abc", "2.0-abc")
+
+
 @pytest.mark.parametrize(
     ("code", "source", "ago_s", "shown"),
     [
