@@ -31,9 +31,10 @@ KEEP_S = 10.0
 _LATE_S = KEEP_S + 2.0
 _DRIFT_S_PER_S = 0.001
 _LOOK_S = 0.2
-_FINDINGS_EVERY_S = 60.0
+FINDINGS_EVERY_S = 60.0
 _AGAIN, _AGAIN_EVERY_S = 4, 0.025
 """Results sent again at a time. An outbox holds 32, and several devices may send again at once."""
+AGAIN_PER_S = _AGAIN / _AGAIN_EVERY_S
 
 Payload = Mapping[str, Any]
 
@@ -169,7 +170,7 @@ class Exchange:
         assert self.bus is not None
         findings, now_s = self._findings(), self._clock()
         standing = frozenset((str(one["code"]), str(one["severity"])) for one in findings)
-        if self._told is not None and self._told[0] == standing and now_s < self._told[1] + _FINDINGS_EVERY_S:
+        if self._told is not None and self._told[0] == standing and now_s < self._told[1] + FINDINGS_EVERY_S:
             return
         if self.bus.problem is None:
             self._told = standing, now_s

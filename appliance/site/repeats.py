@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
-_MOST = 1000
+MOST_KEPT = 1000
+"""Of one device: 10 s of 100 results a second."""
 _MOST_BYTES = 4_000_000
 _MOST_KNOWN = 20_000
 
@@ -22,7 +23,7 @@ class SentLately:
         self._keep_s = keep_s
         self._sent: deque[tuple[float, Message]] = deque()
         self._bytes = 0
-        self._again: deque[Message] = deque(maxlen=_MOST)
+        self._again: deque[Message] = deque(maxlen=MOST_KEPT)
 
     def __bool__(self) -> bool:
         """Whether anything is to be sent again."""
@@ -41,7 +42,7 @@ class SentLately:
     def send_again(self, now_s: float) -> None:
         """Send all of it again, from the oldest on."""
         self._forget(now_s)
-        self._again = deque((message for _, message in self._sent), maxlen=_MOST)
+        self._again = deque((message for _, message in self._sent), maxlen=MOST_KEPT)
 
     def take(self, most: int) -> list[Message]:
         """The next messages that are to be sent again."""
@@ -49,7 +50,7 @@ class SentLately:
 
     def _forget(self, now_s: float) -> None:
         while self._sent and (
-            self._sent[0][0] < now_s - self._keep_s or len(self._sent) > _MOST or self._bytes > _MOST_BYTES
+            self._sent[0][0] < now_s - self._keep_s or len(self._sent) > MOST_KEPT or self._bytes > _MOST_BYTES
         ):
             self._bytes -= len(self._sent.popleft()[1][1])
 

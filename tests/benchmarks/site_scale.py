@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.site.exchange import AGAIN_PER_S, FINDINGS_EVERY_S, KEEP_S
 from appliance.site.moves import MoveRules, MoveState, OtherDevice, Resident, Situation, decide_moves
 from appliance.site.presence import EVERY_S
+from appliance.site.repeats import MOST_KEPT
 from tests.benchmarks.report import Row
 from tests.benchmarks.site_costs import CAMERAS, Costs, measured
 
@@ -82,6 +84,20 @@ def _steady(costs: Costs) -> Iterator[Row]:
     sent = results_per_s * (costs.wanted_us + costs.carried_us / 2) / 1e6 * _SMALL_BOARD
     unwanted = results_per_s * costs.unwanted_us / 1e6 * _SMALL_BOARD
     yield Row("the device whose cameras they are: part of a core", sent, 0.05, True, f"unwatched {unwanted:.5f}")
+    burst, burst_s = min(results_per_s * KEEP_S, MOST_KEPT), MOST_KEPT / AGAIN_PER_S
+    again = burst * (costs.repeated_us + costs.carried_us / 2) / 1e6 * _SMALL_BOARD
+    detail = (
+        f"{burst:.0f} results, {burst * costs.result_bytes / 1e6:.1f} MB, within {burst_s:.1f} s; "
+        f"the last {burst / results_per_s:.0f} s of {results_per_s} results/s"
+    )
+    yield Row("one device sends again to that wall: seconds of a core", again, 5.0, True, detail)
+    per_s = DEVICES / FINDINGS_EVERY_S
+    detail = (
+        f"{per_s:.0f} messages/s, {per_s * costs.findings_bytes / 1000:.1f} kB/s; presence {DEVICES / EVERY_S:.0f}/s"
+    )
+    yield Row(
+        "hub: MB of the findings of a day, one a device", per_s * costs.findings_bytes * 0.0864, 5000, True, detail
+    )
     detail = (
         f"{DEVICES * costs.series} series, {DEVICES * costs.scrape_bytes / _SCRAPE_S / 1e6:.1f} MB/s for one Prometheus"
     )
