@@ -12,7 +12,7 @@ INT8_MODEL := $(if $(INT8),models/yolo11n-int8/manifest.json)
 .DEFAULT_GOAL := help
 .PHONY: help run setup model test check lint nvidia first-start api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
-        site-test fuzz bundle deb image image-test release release-twice update-test update-cut-test lock sbom audit licences install clean
+        site-test fuzz bundle deb image image-test release release-twice update-test update-cut-test fleet-test lock sbom audit licences install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +110,11 @@ update-test: .venv/.installed-systemd $(MODEL) ## test updates under systemd in 
 
 update-cut-test: .venv/.installed-systemd $(MODEL) ## cut the power after each step of an update and at CUTS=30 random moments, with a disk that loses what was not synced (root, an hour)
 	@$(BIN)/python -m pytest tests/provisioning/test_power_cuts.py -m provision
+
+fleet-test: .venv/.installed-systemd $(MODEL) ## test the Ansible role over SSH on three devices in containers: bundle, settings, tokens, models, waves (root, half an hour)
+	@[ -x .cache/ansible/bin/ansible-lint ] || { $(PYTHON) -m venv .cache/ansible && \
+	  .cache/ansible/bin/python -m pip install --disable-pip-version-check -q ansible-core ansible-lint; }
+	@$(BIN)/python -m pytest tests/provisioning/test_fleet.py -m provision
 
 deb: .venv/.installed $(MODEL) ## wrap a bundle into a Debian package (ARCH=amd64|arm64 PYTHON_VERSION=3.11 VERSION= MAINTAINER=)
 	@$(MAKE) --no-print-directory bundle
