@@ -24,6 +24,8 @@ class SentLately:
         self._sent: deque[tuple[float, Message]] = deque()
         self._bytes = 0
         self._again: deque[Message] = deque(maxlen=MOST_KEPT)
+        self._newer = 0
+        """Messages that have joined `_again` since something was taken from it."""
 
     def __bool__(self) -> bool:
         """Whether anything is to be sent again."""
@@ -36,17 +38,19 @@ class SentLately:
         self._forget(now_s)
         if self._again:
             self._again.append(message)
+            self._newer += 1
             return False
         return True
 
     def send_again(self, now_s: float) -> None:
         """Send all of it again, from the oldest on."""
         self._forget(now_s)
-        self._again = deque((message for _, message in self._sent), maxlen=MOST_KEPT)
+        self._again, self._newer = deque((message for _, message in self._sent), maxlen=MOST_KEPT), 0
 
     def take(self, most: int) -> list[Message]:
-        """The next messages that are to be sent again."""
-        return [self._again.popleft() for _ in range(min(most, len(self._again)))]
+        """The next messages: as many as have come meanwhile, and `most` more, so that the line ends at any rate."""
+        count, self._newer = min(most + self._newer, len(self._again)), 0
+        return [self._again.popleft() for _ in range(count)]
 
     def _forget(self, now_s: float) -> None:
         while self._sent and (

@@ -231,6 +231,18 @@ def test_no_result_is_lost_or_overtaken_while_results_are_sent_again(steps: list
     assert [one for one in dict.fromkeys(out) if one >= oldest] == list(range(oldest, number + 1))
 
 
+def test_the_line_of_results_sent_again_ends_although_more_come_than_it_sends() -> None:
+    sent = SentLately(1000.0)
+    for number in range(20):
+        sent.keep(("s", str(number).encode()), 0.0)
+    sent.send_again(0.0)
+    for _ in range(6):
+        for number in range(10):
+            sent.keep(("s", str(number).encode()), 0.0)
+        sent.take(4)
+    assert not sent
+
+
 def test_a_late_result_is_dropped_although_the_clocks_differ() -> None:
     rig = Rig()
     rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - 5000))
