@@ -74,7 +74,9 @@ def _versions(device: BlankDevice) -> list[str]:
 
 
 def _version(device: BlankDevice) -> str:
-    return str(device.get("/health")[1]["version"])
+    """Empty while the service is restarting."""
+    report = device.get("/health")[1]
+    return str(report["version"]) if isinstance(report, dict) else ""
 
 
 def _taken_s(act: Callable[[], object]) -> float:
