@@ -12,7 +12,7 @@ from tests.site.trial.lab import Device
 from tests.site.trial.stage import Stage
 
 _DEAD_S, _MOVED_S, _FRONT_S = 5.0, 3.0, 8.0
-_HOT_C = 70.0
+_HOT_C = 74.0
 _SETTLED_S = 65.0
 """After this time cameras of a device that has just started may move."""
 _HOT_WITHIN_S = 120.0
