@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     agent,
+    allocation,
     cable,
     camera_health,
     crops,
@@ -52,6 +53,7 @@ BENCHMARKS = {
     "links": links.run,
     "int8": int8.run,
     "agent": agent.run,
+    "allocation": allocation.run,
     "cable": cable.run,
     "camera_health": camera_health.run,
     "crops": crops.run,
