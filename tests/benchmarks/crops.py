@@ -161,7 +161,7 @@ def _area(box: Box) -> float:
     return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
-def _look(network: Network, pixels: Pixels, least: float = LEAST) -> list[Detection]:
+def look(network: Network, pixels: Pixels, least: float = LEAST) -> list[Detection]:
     """Detections at the picture's own detail: in overlapping tiles, and in the whole at its own size."""
     size = Size(pixels.shape[1], pixels.shape[0])
     picture = decode.read_header(decode.encode_jpeg(pixels, 95), 40_000_000)
@@ -284,7 +284,7 @@ def _composed(
         jpegs.append(decode.encode_jpeg(np.asarray(picture, np.uint8), 80))
         if number % 2 == 0:
             truth[number] = [Detection("", class_id, 1.0, box) for class_id, box in boxes if box is not None]
-    return Clip(group, name, size, 10, jpegs, truth, _look(network, background))
+    return Clip(group, name, size, 10, jpegs, truth, look(network, background))
 
 
 @dataclass(slots=True)
@@ -351,7 +351,7 @@ def _is_known(network: Network, patch: Patch) -> bool:
     picture = np.full((384, 384, 3), 128, np.uint8)
     box = patch.onto(picture, 150, 150, 64)
     truth = [Detection("", patch.class_id, 1.0, box)] if box is not None else []
-    return any(_paired(truth, _look(network, picture, 0.25), 0.5))
+    return any(_paired(truth, look(network, picture, 0.25), 0.5))
 
 
 def _of_video(network: Network, path: Path) -> Iterator[Clip]:
@@ -365,7 +365,7 @@ def _of_video(network: Network, path: Path) -> Iterator[Clip]:
         views[", four views"].append(np.vstack([np.hstack(four[:2]), np.hstack(four[2:])]))
     for name, pictures in views.items():
         size = Size(pictures[0].shape[1], pictures[0].shape[0])
-        truth = {number: _look(network, pictures[number]) for number in range(SKIPPED, len(pictures), 10)}
+        truth = {number: look(network, pictures[number]) for number in range(SKIPPED, len(pictures), 10)}
         jpegs = [decode.encode_jpeg(one, 90) for one in pictures]
         yield Clip(f"video{name}", f"{size.width}x{size.height}", size, 5, jpegs, truth, ())
 
