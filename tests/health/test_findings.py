@@ -341,6 +341,11 @@ def test_a_missing_model_hides_the_failed_self_test() -> None:
     assert codes(Register(CATALOGUE).evaluate(facts)) == ["model_missing"]
 
 
+def test_an_overheated_device_says_once_that_detection_is_paused() -> None:
+    facts = replace(WELL, reading=cool_but(temp_c=86), limits=CLOSED, cooling=6)
+    assert [found.code for found in Register(CATALOGUE).evaluate(facts)] == ["too_hot"]
+
+
 def test_the_worst_finding_comes_first() -> None:
     facts = replace(WELL, engine_failures=5, reading=cool_but(available_bytes=1, free_bytes=1, temp_c=90))
     severities = [finding.severity for finding in Register(CATALOGUE).evaluate(replace(facts, held_for_s=3.0))]

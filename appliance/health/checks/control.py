@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.health.checks.heat import too_hot
 from appliance.health.facts import Facts
 from appliance.health.findings import Advice, advise
 from appliance.values import Severity
@@ -9,6 +10,8 @@ from appliance.values import Severity
 
 def last_cooling_state(facts: Facts) -> Advice | None:
     if facts.cooling < facts.max_cooling or facts.max_cooling == 0:  # the governor is off
+        return None
+    if not facts.limits.admit and too_hot(facts) is not None:  # which says that detection is paused
         return None
     reason = facts.limits.reason.replace("_", " ")
     do = "Fix the cause, which the other findings name. The device then recovers by itself."
