@@ -6,7 +6,7 @@ Rules of this file:
 - Each fault must last before it is reported, and be absent before it clears, so headlights, a passing lorry or one
   damaged picture is none.
 - A picture without a view (dark, covered, overexposed) says nothing about where the camera points, or its focus.
-- Nothing is learned from pictures that look wrong.
+- Nothing is learned from pictures that look wrong, nor from those in between.
 - Worker threads call it, one at a time for each camera; the event loop reads `faults`.
 """
 
@@ -18,13 +18,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.values import PictureFault
 from appliance.vision.picture_features import LEAST_SIDE, Grid, PictureFeatures, in_place, likeness, measure, same
-from appliance.vision.picture_tears import displaced, line
+from appliance.vision.picture_tears import displaced, rolled
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ _AFTER_S: Mapping[PictureFault, float] = {
     PictureFault.FROZEN: 0.0,  # `_frozen` has a time of its own
     PictureFault.TORN: 6.0,
 }
-_PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.6, PictureFault.TURNED: 0.7}
+_PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.4, PictureFault.TURNED: 0.7}
 """Part of the looks that must show the fault; 0.8 for those not listed. A picture that tears does not always."""
 _CLEAR_S = 6.0
 _LEAST_LOOKS = 4
@@ -60,8 +59,8 @@ _HARD, _SOFT, _LEAST_HARD = 0.35, 0.6, 30
 0.16 of them in pictures in focus, at least 0.85 in others."""
 _IN_PLACE = 0.5
 _LOST_PART = 0.08
-_TEAR_FADES_S, _TEAR_ROWS, _TEAR_NEAR, _TEAR_PLACES = 60.0, 5, 2, 16
-"""A tear wanders. What comes back within a minute, so near the same place, belongs to the view, as a swaying edge."""
+_TEAR_NEAR, _TEAR_PLACES = 2, 2
+"""A tear wanders. What comes back so near one of the last places belongs to the view: a lorry, a swaying edge."""
 _FROZEN_S, _FROZEN_TIMES = 7.5, 4.0
 _LEARN_LOOKS = 12
 """Looks before the camera's usual view is known."""
@@ -81,6 +80,11 @@ class _Spell:
     shown: int = 0
     absent_s: float | None = None
     standing: bool = False
+
+    @property
+    def begun(self) -> bool:
+        """The fault shows, or did in the latest looks: what is learned now could be the fault."""
+        return self.standing or self.since_s is not None
 
     @property
     def changing(self) -> bool:
@@ -112,7 +116,6 @@ class _Usual:
     edges: Grid
     energy: float
     sharp: Grid
-    rows: NDArray[np.float32]
     looks: int = 1
 
     def follow(self, seen: PictureFeatures, passed_s: float) -> None:
@@ -123,10 +126,6 @@ class _Usual:
         self.energy += part * (seen.energy - self.energy)
         changed = np.where(np.isnan(self.sharp), seen.sharp, self.sharp + np.float32(part) * (seen.sharp - self.sharp))
         self.sharp = np.where(np.isnan(seen.sharp), self.sharp, changed)
-        if seen.rows.shape == self.rows.shape:
-            self.rows = self.rows + np.float32(part) * (seen.rows - self.rows)
-        else:
-            self.rows = seen.rows
 
 
 @dataclass(slots=True)
@@ -140,9 +139,8 @@ class PictureWatch:
     _usual: _Usual | None = None
     _size: tuple[int, ...] = ()
     _sample: NDArray[np.uint8] | None = None
-    _rows: NDArray[np.float32] | None = None
-    """The lines of the last minute, while no tear is reported."""
-    _displaced: tuple[tuple[int, int], ...] = ()
+    _tears_seen: tuple[tuple[int, int], ...] = ()
+    """Row and shift of the latest tears, in cells."""
     _same_since_s: float | None = None
     _same_looks: int = 0
     _usual_same_s: float = 0.0
@@ -188,17 +186,16 @@ class PictureWatch:
             self._spells = {fault: spell if spell.standing else _Spell() for fault, spell in self._spells.items()}
             self._same_since_s = None
         if size != self._size and self._usual is not None:  # another input size has another detail
-            self._usual.sharp, self._usual.rows = seen.sharp, seen.rows
+            self._usual.sharp = seen.sharp
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
         repeats = self._sample is not None and same(self._sample, seen.sample)
         shows = {PictureFault.FROZEN: self._frozen(repeats, now_s), **self._shows(seen)}
-        self._remember(seen.rows, passed_s)
         self._size, self._sample = size, seen.sample
         self._note(shows, now_s)
-        suspicious = any(shows.values()) or any(spell.standing for spell in self._spells.values())
+        suspicious = any(shows.values()) or any(spell.begun for spell in self._spells.values())
         if self._usual is None:
             if not any(shows.values()):
-                self._usual = _Usual(seen.edges, seen.energy, seen.sharp, seen.rows)
+                self._usual = _Usual(seen.edges, seen.energy, seen.sharp)
         elif not suspicious and not repeats:
             self._usual.follow(seen, passed_s)
         self._adopt(seen, now_s)
@@ -220,7 +217,7 @@ class PictureWatch:
             covered = not dark and (bare or viewless)
             turned = like < _LIKE and not covered and not dark and in_place(seen.edges, usual.edges) < _LEFT_IN_PLACE
             blurred = not dark and like > _IN_PLACE and soft and not hidden
-            torn = not covered and not dark and self._tears(seen, usual)
+            torn = not covered and not dark and self._tears(seen.edges, usual.edges)
         torn = torn or seen.lost > _LOST_PART
         return {
             PictureFault.COVERED: covered and not torn,
@@ -231,25 +228,16 @@ class PictureWatch:
             PictureFault.TORN: torn,
         }
 
-    def _tears(self, seen: PictureFeatures, usual: _Usual) -> bool:
-        """Whether a line or a displaced part is in a place where none was lately."""
-        former = self._rows if self._rows is not None and self._rows.shape == usual.rows.shape else usual.rows
-        near = np.asarray(cv2.dilate(former, np.ones((_TEAR_ROWS, 1), np.uint8)), np.float32).reshape(former.shape)
-        place, wanders = displaced(seen.edges, usual.edges), False
-        if place is not None:
-            wanders = all(
-                max(abs(a - b) for a, b in zip(place, one, strict=True)) > _TEAR_NEAR for one in self._displaced
-            )
-            self._displaced = (*self._displaced, place)[-_TEAR_PLACES:]
-        return wanders or line(seen.rows, np.maximum(usual.rows, near))
-
-    def _remember(self, rows: NDArray[np.float32], passed_s: float) -> None:
-        """Note the lines of a picture; those of a reported tear are not, or it would hide itself."""
-        if self._spells[PictureFault.TORN].standing:
-            return
-        same_size = self._rows is not None and self._rows.shape == rows.shape
-        fade = np.float32(np.exp(-passed_s / _TEAR_FADES_S))
-        self._rows = np.maximum(rows, fade * self._rows) if same_size and self._rows is not None else rows
+    def _tears(self, edges: Grid, usual: Grid) -> bool:
+        """Whether the picture is torn or rolled, in a place where it was not in the last looks."""
+        place = displaced(edges, usual)
+        if place is None and (down := rolled(edges, usual)) is not None:
+            place = (down, 0)
+        if place is None:
+            return False
+        wanders = all(max(abs(a - b) for a, b in zip(place, one, strict=True)) > _TEAR_NEAR for one in self._tears_seen)
+        self._tears_seen = (*self._tears_seen, place)[-_TEAR_PLACES:]
+        return wanders
 
     def _frozen(self, repeats: bool, now_s: float) -> bool:
         if not repeats:
@@ -285,7 +273,7 @@ class PictureWatch:
         elif self._turned_since_s is None:
             self._turned_since_s = now_s
         elif now_s - self._turned_since_s >= _ADOPT_S:
-            self._usual = _Usual(seen.edges, seen.energy, seen.sharp, seen.rows)
+            self._usual = _Usual(seen.edges, seen.energy, seen.sharp)
 
 
 def _soft(sharp: Grid, usual: Grid) -> bool:

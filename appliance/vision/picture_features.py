@@ -1,4 +1,4 @@
-"""What can be measured of one picture at little cost: light, contrast, sharpness, edges, and lines that tear it.
+"""What can be measured of one picture at little cost: light, contrast, sharpness, edges, and what is lost of it.
 
 Everything is computed from the pixels that have been decoded for the network (at most 640 px wide), so no picture is
 decoded twice. `flow/picture_watch.py` judges the figures over time.
@@ -18,7 +18,6 @@ LEAST_SIDE = 64
 """Smaller pictures cannot be measured, px."""
 _LEAST_SPAN, _SPAN_TIMES = 16.0, 4.0
 _NEAR = np.ones((3, 3), np.uint8)
-_QUANTILE = round(0.55 * WIDE)
 _WHITE = 248.0
 _GREY = 128
 """A decoder fills what it did not receive with this level."""
@@ -44,8 +43,6 @@ class PictureFeatures:
     sharp: Grid
     """(HIGH, WIDE): the hardest step from one pixel to the next, as a part of the light's range around it, 0-1.
     NaN: the range is too small, or hidden by noise."""
-    rows: NDArray[np.float32]
-    """For each row: how much all of its width differs from the row above."""
     lost: float
     """Part of the picture at the bottom that the decoder filled with grey, 0-1."""
     sample: NDArray[np.uint8]
@@ -56,12 +53,7 @@ def measure(pixels: NDArray[np.uint8]) -> PictureFeatures:
     """Measure a picture: (height, width, 3) RGB, at least LEAST_SIDE px each way."""
     grey = cv2.extractChannel(pixels, 1)  # green: most of the brightness, without a conversion
     half = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return measure_half(np.asarray(half, np.uint8))
-
-
-def measure_half(half: NDArray[np.uint8]) -> PictureFeatures:
-    """Measure a grey picture of half the size."""
-    lines = half[::2]  # every second row shows as much, at half the cost
+    lines = np.asarray(half, np.uint8)[::2]  # every second row shows as much, at half the cost
     strips = np.asarray(cv2.resize(lines, (WIDE, lines.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
     thumb = np.asarray(cv2.resize(strips, (WIDE, HIGH), interpolation=cv2.INTER_AREA), np.float32)
     edges = _edges(thumb)
@@ -74,7 +66,6 @@ def measure_half(half: NDArray[np.uint8]) -> PictureFeatures:
         white=float(np.count_nonzero(thumb >= _WHITE)) / thumb.size,
         energy=float(cv2.mean(edges)[0]),
         sharp=_sharp(lines, thumb),
-        rows=_rows(strips),
         lost=_lost(strips),
         sample=lines[:, ::2].copy(),
     )
@@ -141,12 +132,6 @@ def _sharp(lines: NDArray[np.uint8], thumb: Grid) -> Grid:
     sharp = cv2.divide(cv2.subtract(hardest, 2 * noise, dtype=cv2.CV_32F), span)
     sharp[span < max(_LEAST_SPAN, _SPAN_TIMES * noise)] = np.nan
     return np.asarray(sharp, np.float32)
-
-
-def _rows(strips: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A line across the whole picture differs in most segments of its row; an object differs in some."""
-    steps = cv2.absdiff(strips[1:], strips[:-1]).astype(np.float32)
-    return np.asarray(np.partition(steps, _QUANTILE, axis=1)[:, _QUANTILE], np.float32)
 
 
 def _lost(strips: NDArray[np.uint8]) -> float:

@@ -73,6 +73,20 @@ def test_a_turned_camera_is_not_torn(x: float, y: float) -> None:
         assert PictureFault.TORN not in watch.faults, now_s
 
 
+@pytest.mark.parametrize(("axis", "shift"), [(0, 120), (1, 160)])
+def test_what_is_displaced_in_the_same_place_again_and_again_is_not_torn(axis: int, shift: int) -> None:
+    """As a lorry that drives away and comes back, or a camera that a gust moves to and fro."""
+    camera, watch, begun_s = learned(101)
+    watch = watch.copy()
+    for number in range(40):
+        pixels, now_s = camera.shot(begun_s + number * STEP_S), begun_s + number * STEP_S
+        moved = slice(None) if axis == 0 else slice(180, None)
+        if number % 3:
+            pixels[moved] = np.roll(pixels[moved], shift, axis=axis)
+        watch.look(pixels, now_s)
+        assert PictureFault.TORN not in watch.faults, now_s
+
+
 def test_a_day_and_a_night_are_no_fault() -> None:
     camera, watch, random = Camera(106), PictureWatch(), np.random.default_rng(106)
     for now_s, pixels in day_and_night(camera, 1.5, 600, random):
