@@ -96,6 +96,9 @@ def test_cameras_frames_are_compared_with_those_of_the_last_hour() -> None:
     assert _run(slow, baseline=before)[0].why == "it is slower: a camera's frame takes 300 ms instead of 100 ms"
     # The test picture is slower, but the cameras' frames are not.
     assert _run(replace(slow, answer_ms=300.0, frames_ms=110.0), baseline=before)[0].verdict is Verdict.KEEP
+    # They are as quick as before, but their answers are not.
+    late = _run(replace(slow, answer_ms=900.0, frames_ms=110.0), baseline=before)[0]
+    assert late.why == "it is slower: a frame takes 900 ms instead of 80 ms"
     # The older release's hour was busy, and so is this one.
     assert _run(slow, baseline=replace(before, hour_ms=280.0))[0].verdict is Verdict.KEEP
     # No camera sends any more: the test picture decides.
