@@ -135,7 +135,7 @@ def main(name: str, folder: Path, arguments: list[str]) -> None:
     logs.set_up("info")
     engine = SlowEngine()
     Chip(folder, engine).start()
-    setattr(self_knowledge, "MachineSensors", functools.partial(MachineSensors, root=folder / "board"))  # noqa: B010
+    setattr(self_knowledge, "MachineSensors", lambda **given: MachineSensors(**given | {"root": folder / "board"}))  # noqa: B010
     setattr(site, "Exchange", functools.partial(TimedExchange, folder / f"publish.{time.time_ns()}"))  # noqa: B010
     asyncio.run(
         supervise.serve(
