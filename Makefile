@@ -24,8 +24,8 @@ setup: .venv/.installed ## create the environment .venv
 
 model: $(MODEL) ## download the default model
 
-test: .venv/.installed-test $(MODEL) ## run all tests
-	@$(BIN)/python -m pytest
+test: .venv/.installed-test $(MODEL) ## run all tests, the files of tests in two processes (JOBS=2)
+	@$(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile
 
 check: lint test ## lint and test: what must pass before a change is merged
 

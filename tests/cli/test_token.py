@@ -14,6 +14,12 @@ from appliance import cli
 from tests.conftest import Serve
 
 
+@pytest.fixture(autouse=True)
+def own_control_socket(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that other tests share may be running."""
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path_factory.mktemp("c") / "control.sock"))
+
+
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     status = cli.main(list(arguments))
     out, err = capsys.readouterr()

@@ -76,8 +76,8 @@ async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo
         await tab.until("document.querySelector('button[value=day]').getAttribute('aria-pressed') === 'true'")
         # Repeatedly: the plots may be redrawn with the day's data in between.
         move = f"{cpu}.querySelector('.area').dispatchEvent(new PointerEvent('pointermove', {{ clientX: 200 }}))"
-        await tab.until(f"{move} && {cpu}.querySelector('.value').innerText.includes('No data')")
-        assert await tab.evaluate(f"{cpu}.querySelectorAll('.cursor').length") == 1
+        shown = f"{cpu}.querySelector('.value').innerText.includes('No data')"
+        await tab.until(f"{move} && {shown} && {cpu}.querySelectorAll('.cursor').length === 1")
         await _keep(tab, "history")
         assert _problems(tab) == []
 
