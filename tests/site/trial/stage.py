@@ -109,7 +109,8 @@ class Stage:
     ) -> None:
         """Act, and wait until the device has sent cameras away for this reason and they are answered elsewhere.
 
-        Time counts from when each was sent away: before that, a hot device asks for few frames.
+        Time counts from when each was sent away, because a hot device asks for few frames before that, or from when its
+        next frame was due after the last answer there.
         """
         await self.calm()
         begun, before = time.monotonic(), device.moves()
@@ -125,7 +126,8 @@ class Stage:
             for one in self.records:
                 if one.name in sent_away and one.name not in back:
                     at = one.first_elsewhere(sent_away[one.name], device.name)
-                    back |= {} if at is None else {one.name: at - sent_away[one.name]}
+                    if at is not None:
+                        back[one.name] = max(0.0, at - max(sent_away[one.name], one.due_after(begun, at)))
         await self._note(scene, max(1, len(sent_away)), back, begun, limit_s, may_lose=False, touched=())
 
     async def all_back(self, scene: str, act: Act, *, limit_s: float) -> None:
