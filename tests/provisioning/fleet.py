@@ -82,8 +82,7 @@ class Fleet:
     def _at_controller(self, *command: str) -> subprocess.CompletedProcess[str]:
         surroundings = {
             "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_PIPELINING": "1", "LC_ALL": "C.UTF-8",
-            # As by default, but without -C: a bundle is compressed already.
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
+            "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
         }  # fmt: skip
         return subprocess.run(
             ["ip", "netns", "exec", self._network, *command], capture_output=True, text=True, check=False,
