@@ -235,8 +235,14 @@ def status_report(places: UpdatePlaces) -> dict[str, str]:
         "undone": state.undone,
         "why": state.why,
         "offered": found.offer.name if found.offer else "",
-        "problem": found.problem,
+        "problem": next(iter(_problems(places)), ""),
     }
+
+
+def _problems(places: UpdatePlaces) -> list[str]:
+    """Why nothing was installed or found out: root's reason before that of the unprivileged part."""
+    known = (last_check.read(path) for path in (places.last_install, places.last_check))
+    return [one.problem for one in known if one.problem]
 
 
 def status(places: UpdatePlaces) -> list[str]:
@@ -251,9 +257,7 @@ def status(places: UpdatePlaces) -> list[str]:
         lines.append(f"undone:    {state.undone}, because {state.why}")
     if found.offer is not None and found.for_this_device:
         lines.append(f"available: {found.offer.version} ({found.offer.name}); sudo appliance update install")
-    for known in (last_check.read(places.last_install), found):
-        if known.problem:
-            lines.append(f"problem:   {known.problem}")
+    lines += [f"problem:   {problem}" for problem in _problems(places)]
     if found.checked_s:
         date = datetime.datetime.fromtimestamp(found.checked_s).strftime("%Y-%m-%d %H:%M")
         lines.append(f"checked:   {date}")

@@ -157,14 +157,13 @@ def undisturbed_ms(answers_ms: Sequence[float]) -> float:
 
 def _slower(state: TrialState, baseline: Baseline, now: Observation) -> str:
     """Why the release is too slow; empty: it is not."""
-    compared = []
+    compared, answer_least_ms = [], SLOWER_BY_LEAST_MS
     # Without cameras the history has only the rows of earlier trials' test pictures, without the way back to a client.
-    by_frames = bool(baseline.cameras) and baseline.hour_ms is not None and len(state.frames_ms) >= LEAST_ROWS
-    if by_frames and baseline.hour_ms is not None:
+    if baseline.cameras and baseline.hour_ms is not None and len(state.frames_ms) >= LEAST_ROWS:
         compared.append(("a camera's frame", baseline.hour_ms, statistics.median(state.frames_ms), SLOWER_BY_LEAST_MS))
+        answer_least_ms = SLOWER_BEHIND_CAMERAS_MS
     if baseline.answer_ms is not None and state.answers_ms:
-        least_ms = SLOWER_BEHIND_CAMERAS_MS if by_frames else SLOWER_BY_LEAST_MS
-        compared.append(("a frame", baseline.answer_ms, undisturbed_ms(state.answers_ms), least_ms))
+        compared.append(("a frame", baseline.answer_ms, undisturbed_ms(state.answers_ms), answer_least_ms))
     hotter = None not in (now.temp_c, baseline.temp_c) and (now.temp_c or 0) > (baseline.temp_c or 0) + HOTTER_BY_C
     for what, before_ms, now_ms, least_ms in compared:
         text = f"it is slower: {what} takes {now_ms:.0f} ms instead of {before_ms:.0f} ms"

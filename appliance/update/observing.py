@@ -26,6 +26,7 @@ _TIMEOUT_S = 20.0
 _MOST_BYTES = 5_000_000
 _PICTURE = Size(1280, 720)
 _LEAST_ROWS = 6
+_SEVERAL = 5
 _UP = 0x2
 """The flag of a route through a gateway, and of a complete entry of the table of neighbours."""
 
@@ -56,8 +57,8 @@ class Observer:
             gateway=gateway_answers(self._root),
         )
 
-    def several(self, tries: int = 5) -> list[Observation]:
-        return [self.observe() for _ in range(tries)]
+    def several(self) -> list[Observation]:
+        return [self.observe() for _ in range(_SEVERAL)]
 
     def baseline(self, earlier: Sequence[Observation] = ()) -> Baseline:
         """What the release in use does now; `earlier`: observations from before the device unpacked the update."""

@@ -170,10 +170,7 @@ def _audited(tallies: list[Tally]) -> Row:
 def _watch(model: ModelInfo, flow: FlowSettings, sequence: Sequence, recording: Recording, disturbed: str) -> Tally:
     """Run the gate over one sequence."""
     answers, held, evidence = replay(model, flow, sequence.fps, recording)
-    truths = recording.answers
-    scale = max(recording.input_size.width, recording.input_size.height) / max(
-        recording.image_size.width, recording.image_size.height
-    )
+    truths, scale = recording.answers, recording.scale
     gated, before = (kept(held, truths, other, scale) for other in (answers, [(), *truths[:-1]]))
     new = tuple(late(truths, answers, scale))
     learned = round(LEARNING_S * sequence.fps)

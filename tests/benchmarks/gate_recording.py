@@ -35,6 +35,12 @@ class Recording:
     cells: list[Cells]
     answers: list[tuple[Detection, ...]]
 
+    @property
+    def scale(self) -> float:
+        """From the picture to the network's input."""
+        taken, given = self.input_size, self.image_size
+        return max(taken.width, taken.height) / max(given.width, given.height)
+
 
 def recorded(network: Network, sequence: Sequence, max_side: int, folder: Path) -> Recording:
     """The recording of a sequence: from disk, or made now and put there."""

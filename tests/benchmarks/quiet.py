@@ -188,9 +188,7 @@ def _together(network: Network, flow: FlowSettings, sequence: Sequence) -> Toget
     for side in (flow.max_side, flow.max_side // 2):
         network.engine.prepare(network.sizes.best(recording.image_size, side))
     now_s, truths, answers, further = 0.0, recording.answers, list[tuple[Detection, ...]](), Count(0, 0)
-    scale = max(recording.input_size.width, recording.input_size.height) / max(
-        recording.image_size.width, recording.image_size.height
-    )
+    scale = recording.scale
     camera = _all_three(network, flow, lambda: now_s, 1)
     for number, (pixels, truth) in enumerate(zip(sequence.frames, truths, strict=True)):
         now_s = number / FPS
