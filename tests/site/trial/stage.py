@@ -98,10 +98,17 @@ class Stage:
         await self.calm()
         begun, affected = time.monotonic(), self.on(device.name)
         await self.blocking(act)
-        since, back = time.monotonic(), dict[str, float]()
+        acted, back = time.monotonic(), dict[str, float]()
+        since = {one.name: begun if moved else acted for one in affected}
+
+        def due(one: Record, at: float) -> float:
+            return one.due_after(begun, at) if moved else one.first_open(acted)
+
         while time.monotonic() < begun + _BACK_S and len(back) < len(affected):
             await asyncio.sleep(_POLL_S)
-            self._look(affected, back, begun, device, None if moved else since)
+            self._look(
+                since, back, device, lambda one, at: one.due_after(begun, at) if moved else one.first_open(acted)
+            )
         await self._note(scene, len(affected), back, begun, limit_s, may_lose=not moved, touched=(device.name,))
 
     async def asked_to_go(
@@ -123,11 +130,7 @@ class Stage:
             for name in {name for name, why in device.moves() - before if why == reason} - sent_away.keys():
                 sent_away[name], changed = looked, time.monotonic()
             looked = time.monotonic()
-            for one in self.records:
-                if one.name in sent_away and one.name not in back:
-                    at = one.first_elsewhere(sent_away[one.name], device.name)
-                    if at is not None:
-                        back[one.name] = max(0.0, at - max(sent_away[one.name], one.due_after(begun, at)))
+            self._look(sent_away, back, device, lambda one, at: one.due_after(begun, at))
         await self._note(scene, max(1, len(sent_away)), back, begun, limit_s, may_lose=False, touched=())
 
     async def all_back(self, scene: str, act: Act, *, limit_s: float) -> None:
@@ -153,13 +156,14 @@ class Stage:
         await self._note(scene, 0, {}, begun, 0.0, may_lose=False, touched=())
 
     def _look(
-        self, affected: Sequence[Record], back: dict[str, float], begun: float, device: Device, since: float | None
+        self, since: Mapping[str, float], back: dict[str, float], device: Device, due: Callable[[Record, float], float]
     ) -> None:
-        for one in affected:
-            at = one.first_elsewhere(begun, device.name) if one.name not in back else None
-            if at is not None:
-                due_s = one.due_after(begun, at) if since is None else max(since, one.first_open(since))
-                back[one.name] = max(0.0, at - due_s)
+        """Note who is answered elsewhere, and how late. Counted from `since`, or from when its frame was due."""
+        for one in self.records:
+            if one.name in since and one.name not in back:
+                at = one.first_elsewhere(since[one.name], device.name)
+                if at is not None:
+                    back[one.name] = max(0.0, at - max(since[one.name], due(one, at)))
 
     async def _note(
         self, scene: str, cameras: int, back: Mapping[str, float], begun: float, limit_s: float, *, may_lose: bool,
