@@ -2,7 +2,7 @@
 
 More than 300 lines, so that the whole path of a frame can be read in one place. Rules of this file:
 - Every offered frame gets exactly one published outcome; the ledger keeps track.
-- Frames are dropped before they cost anything: refused here, or removed from their mailbox.
+- Frames are dropped before they cost anything: refused by admission.py, or removed from their mailbox.
 - The workers take frames from the mailboxes and process them; everything else runs on the event loop only.
 - The network is swapped between two frames: a worker finishes a frame with the network it started with. Frames received
   before the swap never count as measurements or failures of the new network.
@@ -19,6 +19,7 @@ from dataclasses import replace
 import anyio
 
 from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError, ModelError, did_you_mean
+from appliance.flow.admission import CLOSED, Admission
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.frame_costs import FrameCosts
@@ -42,7 +43,6 @@ from appliance.values import (
 
 log = logging.getLogger(__name__)
 
-_CLOSED = Failed("shutting_down", "the device is stopping or restarting; send again in a few seconds")
 _RETRY_OVERLOADED_S = 2.0
 _SMOOTH = 0.1
 
@@ -72,7 +72,7 @@ class Detector:
         self._clock = clock
         self._slow_frame_s, self._deadline_s, self._tick_s = slow_frame_s, deadline_s, tick_s
         self._ledger = Ledger(book=book, cache=cache, publish=publish, clock=clock)
-        self._closing = False
+        self.admission = Admission(book=book, pace=pace, clock=clock, no_model=self._no_model)
         self._networks = 0
         """Number of swaps; part of the cache key, so that answers of an earlier network are not reused."""
         self._swapped_s = float("-inf")
@@ -95,56 +95,19 @@ class Detector:
 
     async def offer(self, frame: Frame) -> Receipt:
         """Accept or refuse a frame, without waiting for the engine."""
-        refusal = self.admit(frame.camera)
+        refusal = self.admission.admit(frame.camera)
         if refusal is None:
             return await self.take(frame)
         self._ledger.publish(frame, refusal)
         return Receipt.of(refusal)
 
-    def admit(self, name: str) -> Failed | Skipped | None:
-        """Decide whether to accept a camera's next frame, before its payload is parsed; None: accepted.
-
-        A refusal is counted here and published by the caller.
-        """
-        now = self._clock()
-        camera = self._book.enter(name)
-        camera.arrived(now)
-        refusal = self._refusal(name, camera, now)
-        if refusal is not None:
-            camera.outcome(refusal, now)
-        return refusal
-
-    def is_early(self, name: str) -> bool:
-        """Whether a frame of this camera would be too early now. Nothing is counted."""
-        camera = self._book.get(name)
-        return camera is not None and self._early_s(camera, self._clock()) > 0
-
-    def refuse_early(self, name: str) -> Skipped | None:
-        """Refuse a camera's next frame like `admit`, but only if it is too early; else nothing is counted."""
-        now, camera = self._clock(), self._book.get(name)
-        wait_s = self._early_s(camera, now) if camera is not None else 0.0
-        if camera is None or wait_s <= 0:
-            return None
-        camera.arrived(now)
-        refusal = self._too_early(wait_s)
-        camera.outcome(refusal, now)
-        return refusal
-
-    def _early_s(self, camera: Camera, now_s: float) -> float:
-        """By how much a frame would be too early, s; 0 also if it would be refused for another reason."""
-        if self._closing or camera.announced is None or not self._pace.admits(camera):
-            return 0.0
-        return camera.rate_limiter.wait_s(now_s, self._pace.enforced_interval(camera))
-
-    def _too_early(self, wait_s: float) -> Skipped:
-        self._pace.refused()
-        return Skipped(SkipReason.RATE_LIMITED, round(wait_s, 3))
-
     async def take(self, frame: Frame) -> Receipt:
         """Queue an admitted frame, or answer it at once."""
         camera, network = self._book.enter(frame.camera), self.network
-        if self._closing or network is None:
-            return self._refuse(frame, _CLOSED if self._closing else self._no_model())
+        failure = self.admission.failure()
+        if failure is not None:
+            return self._refuse(frame, failure)
+        assert network is not None  # or there would have been a failure
         unknown = (frame.wanted.classes or frozenset()) - set(network.info.classes)
         if unknown:
             hint = did_you_mean(min(unknown), network.info.classes)
@@ -156,8 +119,8 @@ class Detector:
             arguments = (frame.picture.data, f"{network.info.name} {self._networks}", size, frame.wanted)
             if len(frame.picture.data) > BIG_BYTES:
                 key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
-                if self._closing:  # it may have closed meanwhile
-                    return self._refuse(frame, _CLOSED)
+                if self.admission.closed:  # it may have closed meanwhile
+                    return self._refuse(frame, CLOSED)
             else:
                 key = key_of(*arguments)
             shared = self._ledger.share(frame, key)
@@ -177,17 +140,9 @@ class Detector:
             await self.offer(frame)
             return await outcome
 
-    def _refusal(self, name: str, camera: Camera, now_s: float) -> Failed | Skipped | None:
-        if self._closing:
-            return _CLOSED
-        wait_s = camera.rate_limiter.take(now_s, self._pace.enforced_interval(camera))
-        if wait_s > 0:
-            return self._too_early(wait_s)
-        if not self._pace.admits(camera):
-            return Skipped(SkipReason.OVERLOADED, self._pace.refused_interval_s)
-        return self._no_model() if self.network is None else None
-
-    def _no_model(self) -> Failed:
+    def _no_model(self) -> Failed | None:
+        if self.network is not None:
+            return None
         error = self.model_error or ModelError("no model is loaded")
         return Failed(error.code, str(error))
 
@@ -220,10 +175,10 @@ class Detector:
                 await asyncio.sleep(self._tick_s)
                 self._tidy()
         finally:
-            self._closing = True
+            self.admission.closed = True
             self._mailboxes.close()
             for frame in self._ledger.frames:
-                self._conclude(frame, _CLOSED)
+                self._conclude(frame, CLOSED)
 
     def swap(self, inference: Inference) -> Inference | None:
         """Use `inference` from the next frame on; return the previous one, in use until `settled` returns."""
@@ -272,7 +227,7 @@ class Detector:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new frames and wait up to `timeout_s` for the open ones to be answered."""
-        self._closing = True
+        self.admission.closed = True
         with anyio.move_on_after(timeout_s):
             while open_now := self._ledger.frames:
                 await self._ledger.concluded(open_now)

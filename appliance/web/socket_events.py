@@ -167,7 +167,7 @@ class SocketEvents:
         if entry is None or entry.announced is None:
             self._pace.join(camera)
             self._book.enter(camera).unnamed = camera == default_name(sid)
-        refusal = self._detector.admit(camera)
+        refusal = self._detector.admission.admit(camera)
         try:
             if refusal is None:
                 if more:
@@ -185,12 +185,12 @@ class SocketEvents:
     def is_early(self, sid: str) -> bool:
         """Whether a frame that this client sent now would be too early."""
         camera = self._publisher.camera_of(sid)
-        return camera is not None and self._arrivals.may(sid, May.SEND) and self._detector.is_early(camera)
+        return camera is not None and self._arrivals.may(sid, May.SEND) and self._detector.admission.is_early(camera)
 
     def refuse_early(self, sid: str, payload: Any) -> bool:
         """Refuse a frame that comes too early as `process_frame` does; False: it is to go there."""
         camera = self._publisher.camera_of(sid)
-        refusal = self._detector.refuse_early(camera) if camera is not None else None
+        refusal = self._detector.admission.refuse_early(camera) if camera is not None else None
         if camera is None or refusal is None:
             return False
         self._refuse(sid, camera, payload, next(self._numbers), refusal)

@@ -212,14 +212,14 @@ async def test_a_camera_that_sends_too_soon_gets_a_retry_time() -> None:
 async def test_a_frame_is_refused_early_only_if_it_is_too_early() -> None:
     async with running(Rig(limits=Limits(64, 2.0, 8), burst=1)) as rig:
         rig.pace.join("gate")
-        assert not rig.detector.is_early("gate")
-        assert rig.detector.refuse_early("gate") is None
-        assert not rig.detector.is_early("unknown")
-        assert rig.detector.refuse_early("unknown") is None
+        assert not rig.detector.admission.is_early("gate")
+        assert rig.detector.admission.refuse_early("gate") is None
+        assert not rig.detector.admission.is_early("unknown")
+        assert rig.detector.admission.refuse_early("unknown") is None
         assert (await rig.detector.offer(frame("gate", at_s=rig.clock()))).status == "queued"
         rig.clock.pass_(0.5)
-        assert rig.detector.is_early("gate")
-        refusal = rig.detector.refuse_early("gate")
+        assert rig.detector.admission.is_early("gate")
+        refusal = rig.detector.admission.refuse_early("gate")
         assert refusal is not None
         assert refusal.reason is SkipReason.RATE_LIMITED
         assert refusal.retry_after_s == pytest.approx(1.5)
@@ -227,8 +227,8 @@ async def test_a_frame_is_refused_early_only_if_it_is_too_early() -> None:
         assert camera is not None
         assert (camera.received, camera.skipped["rate_limited"]) == (2, 1)
         rig.clock.pass_(1.5)
-        assert not rig.detector.is_early("gate")
-        assert rig.detector.refuse_early("gate") is None
+        assert not rig.detector.admission.is_early("gate")
+        assert rig.detector.admission.refuse_early("gate") is None
         assert camera.received == 2
 
 
