@@ -60,11 +60,8 @@ def sets(network: Network, seeds: tuple[int, ...], drawn_seed: int) -> Iterator[
         return
     for seed in seeds:
         scenes = [
-            Sequence(group, street.name, FPS, street.pictures(), street.quality)
-            for group, street in (
-                ("still scenes", streets.draw(seed, photos=photos, still=True, frames=FRAMES)),
-                ("streets with pauses", streets.draw(seed, photos=photos, still=False, frames=FRAMES)),
-            )
+            streets.draw(seed, photos=photos, still=still, frames=FRAMES).sequence(group)
+            for still, group in ((True, "still scenes"), (False, "streets with pauses"))
         ]
         busy = next(video.sequences(clip))
         yield (
@@ -98,7 +95,7 @@ def f1(counts: NDArray[np.int64]) -> float:
 
 def drawn(seed: int, kind: str) -> Sequence:
     """One of DRAWN, at random."""
-    return Sequence("drawn", f"{kind} {seed} {FRAMES}", FPS, _DrawnStreet(seed, kind))
+    return Sequence("drawn", f"{kind} {seed} {FRAMES}", FPS, _DrawnStreet(seed, kind).pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class _DrawnStreet:
     seed: int
     kind: str
 
-    def __iter__(self) -> Iterator[Pixels]:
+    def pictures(self) -> Iterator[Pixels]:
         random = np.random.default_rng([self.seed, DRAWN.index(self.kind)])
         size = Size(1280, 720)
         noise = np.rint(random.normal(0, random.uniform(1, 5), (size.height, size.width, 3))).astype(np.int16)

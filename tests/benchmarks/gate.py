@@ -96,8 +96,7 @@ def _sequences() -> Iterator[tuple[Sequence, str]]:
         for still, group, frames in ((True, STILL, 300), (False, STREET, 300)):
             for seed in SEEDS:
                 drawn = streets.draw(seed, photos=photos, still=still, frames=frames)
-                sequence = Sequence(group, drawn.name, streets.FPS, drawn.pictures(), drawn.quality)
-                yield sequence, _disturbances(drawn.weather)
+                yield drawn.sequence(group), _disturbances(drawn.weather)
     else:
         print(f"scene gate: photographs skipped; {photos} does not exist")
     if clip.exists():

@@ -55,7 +55,7 @@ def recorded(network: Network, sequence: Sequence, max_side: int, folder: Path) 
 def _record(network: Network, sequence: Sequence, max_side: int) -> Recording:
     full = Inference(network, clock=lambda: 0.0)
     sizes, cells, answers = [], [], []
-    for number, pixels in enumerate(sequence.frames):
+    for number, pixels in enumerate(sequence.show()):
         picture = decode.read_header(decode.encode_jpeg(pixels, sequence.quality), pixels.size)
         thumb = thumbnail.mean_colours(picture)
         assert thumb is not None  # the sequences are JPEGs

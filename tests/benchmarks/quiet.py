@@ -127,8 +127,7 @@ def _sequences() -> Iterator[Sequence]:
         return
     for still, group in ((True, "still scenes"), (False, "streets with pauses")):
         for seed in SEEDS[still]:
-            street = streets.draw(seed, photos=photos, still=still, frames=300)
-            yield Sequence(group, street.name, streets.FPS, street.pictures(), street.quality)
+            yield streets.draw(seed, photos=photos, still=still, frames=300).sequence(group)
 
 
 def _rows(group: str, found: list[Together]) -> Iterator[Row]:
@@ -190,7 +189,7 @@ def _together(network: Network, flow: FlowSettings, sequence: Sequence) -> Toget
     now_s, truths, answers, further = 0.0, recording.answers, list[tuple[Detection, ...]](), Count(0, 0)
     scale = recording.scale
     camera = _all_three(network, flow, lambda: now_s, 1)
-    for number, (pixels, truth) in enumerate(zip(sequence.frames, truths, strict=True)):
+    for number, (pixels, truth) in enumerate(zip(sequence.show(), truths, strict=True)):
         now_s = number / FPS
         data = decode.encode_jpeg(pixels, sequence.quality)
         answers.append(camera.run(0, number, data, flow.max_side, counts=True).detections)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.benchmarks.gate_pictures.cutout import Pixels
@@ -15,5 +15,6 @@ class Sequence:
     group: str
     name: str
     fps: float
-    frames: Iterable[Pixels]
+    show: Callable[[], Iterator[Pixels]]
+    """Its pictures, the same in each call."""
     quality: int = 80

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -40,7 +41,7 @@ def sequences(photos: Path) -> Iterator[Sequence]:
     """Sequences of 6 s each, in the drawn street and, if there are photographs, in two of them."""
     for stage in _stages(photos):
         for group, name, sigma, picture in _acts(stage):
-            yield Sequence(group, f"{name}, {stage.name}", FPS, _noisy((picture(n) for n in range(60)), sigma))
+            yield Sequence(group, f"{name}, {stage.name}", FPS, partial(_noisy, picture, sigma))
 
 
 def _acts(stage: Stage) -> Iterator[tuple[str, str, float, Callable[[int], Pixels]]]:
@@ -86,14 +87,14 @@ def _stages(photos: Path) -> Iterator[Stage]:
     yield Stage("beach", widescreen(read(photos / "000000007281.jpg"), SIZE.width, SIZE.height), person, 200, 640, 76)
 
 
-def _noisy(pictures: Iterable[Pixels], sigma: float) -> Iterator[Pixels]:
-    """Add noise to the pictures, cut from one large field at random places: new noise for each would be too slow."""
+def _noisy(picture: Callable[[int], Pixels], sigma: float) -> Iterator[Pixels]:
+    """The 60 pictures with noise, cut from one large field at random places: new noise for each would be too slow."""
     random = np.random.default_rng(7)
     field = random.standard_normal((SIZE.height + 199, SIZE.width + 199, 3), np.float32) * np.float32(sigma)
     noise = field.round().astype(np.int16)
-    for pixels in pictures:
+    for number in range(60):
         y, x = random.integers(0, 200, 2)
-        yield cv2.add(pixels, noise[y : y + SIZE.height, x : x + SIZE.width], dtype=cv2.CV_8U)
+        yield cv2.add(picture(number), noise[y : y + SIZE.height, x : x + SIZE.width], dtype=cv2.CV_8U)
 
 
 def _lit(pixels: Pixels, gain: float) -> Pixels:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tests.benchmarks.gate_pictures import weather
 from tests.benchmarks.gate_pictures.cutout import Cutout, Pixels, cut, read, widescreen
+from tests.benchmarks.gate_pictures.sequence import Sequence
 from tests.benchmarks.gate_pictures.weather import Sky, Weather
 
 FPS = 5.0
@@ -84,6 +85,9 @@ class Street:
     quality: int
     video: bool
     """Compressed as a video first, as in a camera that sends H.264."""
+
+    def sequence(self, group: str) -> Sequence:
+        return Sequence(group, self.name, FPS, self.pictures, self.quality)
 
     def pictures(self) -> Iterator[Pixels]:
         shown = self._shown()

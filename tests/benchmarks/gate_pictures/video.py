@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,14 @@ _MOVES, _PAUSES = 20, 60
 
 
 def sequences(path: Path) -> Iterator[Sequence]:
-    yield Sequence(GROUP, "every 2nd frame", FPS, _frames(path, 2))
-    quiet = (pixels[360:, :384] for pixels in _frames(path, 2))
-    yield Sequence(GROUP, "a quiet corner, every 2nd frame", FPS, quiet)
+    yield Sequence(GROUP, "every 2nd frame", FPS, partial(_frames, path, 2))
+    yield Sequence(GROUP, "a quiet corner, every 2nd frame", FPS, partial(_corner, path))
     for sigma in (1.5, 4.0):
-        yield Sequence(PAUSES, f"pauses, noise {sigma}", FPS, _paused(path, sigma))
+        yield Sequence(PAUSES, f"pauses, noise {sigma}", FPS, partial(_paused, path, sigma))
+
+
+def _corner(path: Path) -> Iterator[Pixels]:
+    return (pixels[360:, :384] for pixels in _frames(path, 2))
 
 
 def _paused(path: Path, sigma: float) -> Iterator[Pixels]:
