@@ -2,7 +2,7 @@
 
 More than 300 lines, so that the whole path of a frame can be read in one place. Rules of this file:
 - Every offered frame gets exactly one published outcome; the ledger keeps track.
-- Frames are dropped before they cost anything: refused by admission.py, or removed from their mailbox.
+- Frames are dropped before they cost anything: refused by admission_control.py, or removed from their mailbox.
 - The workers take frames from the mailboxes and process them; everything else runs on the event loop only.
 - The network is swapped between two frames: a worker finishes a frame with the network it started with. Frames received
   before the swap never count as measurements or failures of the new network.
@@ -19,7 +19,7 @@ from dataclasses import replace
 import anyio
 
 from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError, ModelError, did_you_mean
-from appliance.flow.admission import CLOSED, Admission
+from appliance.flow.admission_control import CLOSED, AdmissionControl
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.frame_costs import FrameCosts
@@ -72,7 +72,7 @@ class Detector:
         self._clock = clock
         self._slow_frame_s, self._deadline_s, self._tick_s = slow_frame_s, deadline_s, tick_s
         self._ledger = Ledger(book=book, cache=cache, publish=publish, clock=clock)
-        self.admission = Admission(book=book, pace=pace, clock=clock, no_model=self._no_model)
+        self.admission = AdmissionControl(book=book, pace=pace, clock=clock, no_model=self._no_model)
         self._networks = 0
         """Number of swaps; part of the cache key, so that answers of an earlier network are not reused."""
         self._swapped_s = float("-inf")

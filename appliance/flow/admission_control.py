@@ -15,7 +15,7 @@ from appliance.values import Failed, Skipped, SkipReason
 CLOSED = Failed("shutting_down", "the device is stopping or restarting; send again in a few seconds")
 
 
-class Admission:
+class AdmissionControl:
     """Accepts or refuses frames by their camera's rate and the device's limits."""
 
     def __init__(self, *, book: CameraBook, pace: Pace, clock: Clock, no_model: Callable[[], Failed | None]) -> None:
