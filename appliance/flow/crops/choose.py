@@ -37,8 +37,8 @@ _REST = 6
 """Frames that run as a whole without a decision, once it is known that crops would miss too much."""
 _REVISIT_S, _EXPLORE_S, _WAIT_S = 2.0, 10.0, 1.0
 _MOST_CREDIT = 1.5
-_SOON_S = 0.4
-"""What the crops of the next frames cover within this time counts as covered."""
+SOON_S = 0.4
+"""What the crops of the next frames cover within this time counts as covered, unless objects move too fast for it."""
 _BARREN = 0.7
 _EXPLORE_VALUE = 0.02
 _LEAST_VALUE = 0.5
@@ -97,7 +97,7 @@ def choose(before: Knowledge, changed: Grid, now_s: float, costs: Costs, *, audi
     moving = np.asarray(np.where(changed > _CHANGED, changed * (1 - _BARREN * before.barren), 0), np.float32)
     value = _value(before, changed, age_s, now_s, costs.picture)
     regions = best_regions(value, costs)
-    rounds = max(1, int(_SOON_S / max(now_s - before.at_s, 0.01) + 1e-6))
+    rounds = 1 if before.evidence.restless else max(1, int(SOON_S / max(now_s - before.at_s, 0.01) + 1e-6))
     inside = _covered(regions[: rounds * _affordable(before, costs)], moving.shape, costs.picture)
     objects = _of_objects(before, moving.shape, costs.picture)
     gained, missed = float(moving[inside].sum()), float(moving[~inside & objects].sum())

@@ -18,7 +18,7 @@ import numpy as np
 from appliance.flow.crops import choose, motion
 from appliance.flow.crops.choose import KEEP_S, Costs, LookPlan, Region
 from appliance.flow.crops.knowledge import Evidence, Knowledge, KnownObject, SceneRequest, nothing
-from appliance.flow.crops.merge import Look, merge, overlaps, whole_objects
+from appliance.flow.crops.merge import Look, corners, merge, overlaps, shows_again, whole_objects
 from appliance.values import Box, Detection, Frame, Size, is_own_camera
 from appliance.vision import letterbox, view
 from appliance.vision.letterbox import Placing
@@ -30,11 +30,15 @@ MOST_CAMERAS = 64
 _LEAST_GAIN = 1.25
 """Crops need a picture that is larger than the whole's input by this factor: otherwise they show no more detail."""
 _LEAST_SIDE = 128
-_MOVED_S = 0.6
-"""An object whose place has changed since is reported for this long only."""
+_MOVED_S, _MOVED_FAST_S = 0.6, 0.3
+"""An object whose place has changed since is reported for this long only; and where objects move fast."""
 _SURE, _FOUND, _SAME = 0.35, 0.25, 0.4
 """Confidence of an object that the other look should have, confidence there, and their IoU."""
 _FADE = 0.95
+_AGAIN_S, _FADE_AGAIN = 0.5, 0.97
+"""Objects that are looked at again within this time show how quickly places change."""
+_STAYS = 0.67
+"""The part of its box that an object still covers where its place counts as right: an IoU of one half."""
 _CARRIED = 0.1
 """An object is reported without a look only if its confidence is this far above the least that is wanted."""
 _EACH = 0.07
@@ -69,6 +73,12 @@ class Crops:
     def cameras(self) -> int:
         """How many cameras' scenes are remembered."""
         return len(self._scenes)
+
+    def evidence(self, camera: str) -> Evidence:
+        """What is known of whether crops pay for a camera."""
+        with self._lock:
+            scene = self._scenes.get(camera)
+        return scene.evidence if scene is not None else Evidence()
 
     def applies(self, frame: Frame, whole: Size, crop: Size) -> bool:
         """Whether crops can show more of this frame than the whole picture at its input size."""
@@ -109,7 +119,8 @@ class Crops:
             Look(window, window.to_picture(one)) for window, one in zip(views.windows, found, strict=True)
         ]  # fmt: skip
         merged = merge(_still_there(before.known, views, size, now_s), looks, now_s, size)
-        after = _looked(replace(before, at_s=now_s, known=merged), views, looks, size, now_s)
+        evidence = _moves(before.evidence, before.known, views, looks, size, now_s)
+        after = _looked(replace(before, at_s=now_s, known=merged, evidence=evidence), views, looks, size, now_s)
         with self._lock:
             last = self._scenes.get(frame.camera)
             if last is None or last.at_s <= now_s:
@@ -129,19 +140,49 @@ def _window(region: Region, crop: Size, placing: Placing) -> PicturePart:
 
 def _still_there(known: Sequence[KnownObject], views: Views, size: Size, now_s: float) -> list[KnownObject]:
     """What may be reported again without a look."""
-    rows, columns = views.changed.shape
     least = views.plan.before.request.wanted.min_confidence + _CARRIED
+    moved_s = _MOVED_FAST_S if views.plan.before.evidence.restless else _MOVED_S
     kept = []
     for one in known:
-        box, age_s = one.detection.box_px, now_s - one.seen_s
-        place = np.s_[
-            int(box.y1 * rows / size.height) : int(box.y2 * rows / size.height) + 1,
-            int(box.x1 * columns / size.width) : int(box.x2 * columns / size.width) + 1,
-        ]
-        moved = age_s > _MOVED_S and float(views.changed[place].mean()) > 0.3
+        age_s = now_s - one.seen_s
+        moved = age_s > moved_s and _has_changed(one.detection.box_px, views.changed, size)
         if age_s <= KEEP_S and not moved and one.detection.confidence >= least:
             kept.append(one)
     return kept
+
+
+def _has_changed(box: Box, changed: Grid, size: Size) -> bool:
+    rows, columns = changed.shape
+    place = np.s_[
+        int(box.y1 * rows / size.height) : int(box.y2 * rows / size.height) + 1,
+        int(box.x1 * columns / size.width) : int(box.x2 * columns / size.width) + 1,
+    ]
+    return float(changed[place].mean()) > 0.3
+
+
+def _moves(
+    evidence: Evidence, known: Sequence[KnownObject], views: Views, looks: Sequence[Look], size: Size, now_s: float
+) -> Evidence:
+    """Count the objects that were looked at again, and those that were not where they had been."""
+    for one in known:
+        age_s, look = now_s - one.seen_s, next((look for look in looks if shows_again(look.window, one)), None)
+        if look is None or not 0 < age_s <= _AGAIN_S:
+            continue
+        moved = _has_changed(one.detection.box_px, views.changed, size) and not _stays(one.detection, look.found, age_s)
+        evidence = replace(
+            evidence, moved=evidence.moved * _FADE_AGAIN + moved, again=evidence.again * _FADE_AGAIN + 1
+        )  # fmt: skip
+    return evidence
+
+
+def _stays(one: Detection, found: Sequence[Detection], age_s: float) -> bool:
+    """Whether an object that was seen `age_s` ago was found again, so slow that its place is good for SOON_S."""
+    boxes = corners([one.box_px, *(other.box_px for other in found if other.class_id == one.class_id)])
+    sides = boxes[0, 2:] - boxes[0, :2]
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    shifts = np.abs(centres[1:] - centres[0]) * (choose.SOON_S / age_s) / np.maximum(sides, 1.0)
+    shared = np.clip(1 - shifts, 0, None).prod(axis=1)
+    return bool((shared >= _STAYS).any())
 
 
 def _looked(after: Knowledge, views: Views, looks: Sequence[Look], size: Size, now_s: float) -> Knowledge:
@@ -184,9 +225,12 @@ def compare(evidence: Evidence, whole: Look, crops: Sequence[Look], size: Size) 
         ]  # fmt: skip
         alone, missed = _unmatched(ours, whole.found), _unmatched(theirs, ours)
         sure = sum(one.confidence >= _SURE for one in ours) + missed
-        evidence = Evidence(
-            evidence.only_crops * _FADE + alone, evidence.all * _FADE + sure, evidence.counted + sure
-        )  # fmt: skip
+        evidence = replace(
+            evidence,
+            only_crops=evidence.only_crops * _FADE + alone,
+            all=evidence.all * _FADE + sure,
+            counted=evidence.counted + sure,
+        )
     return evidence
 
 
@@ -196,8 +240,5 @@ def _unmatched(these: Sequence[Detection], others: Sequence[Detection]) -> int:
     found = [one for one in others if one.confidence >= _FOUND]
     if not sure or not found:
         return len(sure)
-    a, b = (
-        np.array([(one.box_px.x1, one.box_px.y1, one.box_px.x2, one.box_px.y2) for one in group])
-        for group in (sure, found)
-    )
+    a, b = (corners([one.box_px for one in group]) for group in (sure, found))
     return int((overlaps(a, b)[0].max(axis=1) < _SAME).sum())

@@ -10,6 +10,8 @@ from appliance.values import Detection, ResultFilter, Size
 from appliance.vision.picture_features import Grid
 from appliance.vision.thumbnail import Cells
 
+_LEAST_AGAIN, _RESTLESS = 3.0, 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class KnownObject:
@@ -31,6 +33,14 @@ class Evidence:
     all: float = 2.0
     counted: int = 0
     """Objects that were compared, without fading."""
+    again: float = 0.0
+    moved: float = 0.0
+    """Objects that were looked at again within half a second, and those that move too fast to be looked at less."""
+
+    @property
+    def restless(self) -> bool:
+        """Whether places become wrong before they are looked at again."""
+        return self.again >= _LEAST_AGAIN and self.moved > _RESTLESS * self.again
 
     @property
     def share(self) -> float:

@@ -37,7 +37,7 @@ class Look:
 
 def merge(known: Sequence[KnownObject], looks: Sequence[Look], now_s: float, picture: Size) -> tuple[KnownObject, ...]:
     """What is known after some looks at a frame, the most confident first."""
-    left = [one for one in known if not any(_replaces(look.window, one) for look in looks)]
+    left = [one for one in known if not any(shows_again(look.window, one) for look in looks)]
     fresh = [
         (number, KnownObject(one, now_s, look.window.scale))
         for number, look in enumerate(looks)
@@ -64,8 +64,8 @@ def whole_objects(look: Look, picture: Size) -> list[Detection]:
     return [one for one in look.found if not is_cut(one.box_px)]
 
 
-def _replaces(window: PicturePart, known: KnownObject) -> bool:
-    """Whether a look at this window would have shown an object again."""
+def shows_again(window: PicturePart, known: KnownObject) -> bool:
+    """Whether a look at this window would have shown an object again, if it were still there."""
     area, box = window.box_px, known.detection.box_px
     inside = box.x1 >= area.x1 - 1 and box.y1 >= area.y1 - 1 and box.x2 <= area.x2 + 1 and box.y2 <= area.y2 + 1
     size_in = float(np.sqrt(max(0.0, (box.x2 - box.x1) * (box.y2 - box.y1)))) * window.scale
@@ -76,7 +76,7 @@ def _without_duplicates(rows: Sequence[tuple[int, KnownObject]]) -> list[KnownOb
     """Drop what an earlier row has already. The number of a row says which look it is from."""
     if len(rows) < 2:
         return [one for _, one in rows]
-    boxes = np.array([_corners(one.detection.box_px) for _, one in rows])
+    boxes = corners([one.detection.box_px for _, one in rows])
     classes = np.array([one.detection.class_id for _, one in rows])
     seen_s = np.array([one.seen_s for _, one in rows])
     looks = np.array([number for number, _ in rows])
@@ -101,5 +101,6 @@ def overlaps(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np
     return both / whole, both / np.maximum(area_a[:, None], 1e-9)
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
-    return box.x1, box.y1, box.x2, box.y2
+def corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    """(n, 4): two corners of each box."""
+    return np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float64)

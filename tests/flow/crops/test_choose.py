@@ -93,6 +93,18 @@ def test_where_only_crops_show_the_objects_they_are_used_although_some_are_misse
     assert not choose(scene(), moving((8, 8), (72, 8), (8, 36), (72, 36), (40, 20)), 100.1, COSTS).whole
 
 
+def test_objects_that_move_too_fast_to_wait_for_the_next_look_are_missed_now() -> None:
+    """Two objects that the whole picture shows too, for which one crop a frame is enough if they are slow."""
+    places = [(12, 20), (68, 20)]
+    known = tuple(
+        KnownObject(Detection("person", 0, 0.8, Box(x * 16 - 16, y * 16 - 16, x * 16 + 32, y * 16 + 32)), 100.0, 0.5)
+        for x, y in places
+    )
+    slow = Evidence(10, 50, 60, again=10, moved=1)
+    assert not choose(scene(slow, known), moving(*places), 100.1, COSTS).whole
+    assert choose(scene(replace(slow, moved=9), known), moving(*places), 100.1, COSTS).whole
+
+
 def test_a_change_of_the_whole_picture_is_not_for_crops() -> None:
     assert choose(scene(), np.ones((45, 80), np.float32), 100.1, COSTS).whole
 

@@ -94,6 +94,15 @@ def test_an_object_that_stops_stays_found() -> None:
         assert len(stage.boxes(walk(19))) == 1
 
 
+@pytest.mark.parametrize(("step", "restless"), [(1, False), (12, True)])
+def test_it_is_learned_whether_objects_move_too_fast_to_be_looked_at_less(step: int, restless: bool) -> None:
+    """A square of 32 px; 12 px in a tenth of a second take it out of its own box before the next look but one."""
+    stage = Stage()
+    for number in range(50):
+        stage.run(street(200 + step * (number % 60)))
+    assert stage.crops.evidence("gate").restless is restless
+
+
 def test_an_object_that_has_gone_is_not_reported_for_long() -> None:
     stage = Stage()
     for number in range(20):
