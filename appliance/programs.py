@@ -55,11 +55,11 @@ def run_json(
     return json_object(done.stdout.strip().rpartition("\n")[2], done.stderr)
 
 
-async def run_async(command: Sequence[str], *, timeout_s: float) -> bytes:
+async def run_async(command: Sequence[str], *, timeout_s: float, stdin: bytes | None = None) -> bytes:
     """Run a program and return what it wrote to stdout; kill it when cancelled. Raises ProgramFailed."""
     try:
         with anyio.fail_after(timeout_s):
-            done = await anyio.run_process(command, check=False)
+            done = await anyio.run_process(command, input=stdin, check=False)
     except TimeoutError:
         raise _too_slow(timeout_s) from None
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
@@ -45,6 +45,7 @@ class Actions:
         vitals: Vitals,
         tail: LogTail,
         audit: Audit,
+        for_support: Callable[[], Awaitable[bytes]],
         erasure: Erasure,
     ) -> None:
         self._models = models
@@ -60,6 +61,7 @@ class Actions:
         self._without_a_button = frozenset(name for name in tokens.verbs() if name.startswith("token_"))
         self._tokens = tokens
         self._detector, self._governor, self._tail, self._audit = detector, governor, tail, audit
+        self._for_support = for_support
         self._bundling = asyncio.Lock()
         self._possible: dict[str, Callable[[], bool]] = {
             "hold": lambda: governor.policy is not None,
@@ -122,6 +124,6 @@ class Actions:
     async def support_bundle(self, who: Identity) -> bytes:
         """The archive that `appliance support-bundle` makes, in its own process; recorded. Raises ProgramFailed."""
         self._audit.record(who, "support_bundle_download")
-        command = [sys.executable, "-m", "appliance", "support-bundle", "--out", "-"]
+        command = [sys.executable, "-m", "appliance", "support-bundle", "--handed-over", "--out", "-"]
         async with self._bundling:
-            return await programs.run_async(command, timeout_s=_BUNDLE_S)
+            return await programs.run_async(command, timeout_s=_BUNDLE_S, stdin=await self._for_support())

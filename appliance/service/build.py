@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from functools import partial
 
+from appliance.control.state import StateReport
 from appliance.device.log_tail import LogTail
 from appliance.engines import registry
 from appliance.flow.rebuild import Rebuild
@@ -25,6 +28,7 @@ from appliance.service.entrance import Entrance
 from appliance.service.frame_path import build_activation, build_frame_path
 from appliance.service.parts import FramePath, Given, Loaded, Parts
 from appliance.service.reload import Reload
+from appliance.service.reports import hand_over, reports
 from appliance.service.self_knowledge import build_canary, build_governor, build_vitals, build_watch, notices
 from appliance.service.site import build_site
 from appliance.service.spare import Spare
@@ -70,7 +74,9 @@ def build(given: Given, loaded: Loaded) -> Parts:
     asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site, news
     vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
     service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
-    offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance)
+    told = reports(vitals, lambda: changes.settings, tail, entrance.audit)
+    for_support = partial(_for_support, changes, told)
+    offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance, for_support)
     return Parts(
         settings=settings,
         limiter=limiter,
@@ -92,9 +98,14 @@ def build(given: Given, loaded: Loaded) -> Parts:
         site=site,
         entrance=entrance,
         tail=tail,
+        reports=told,
         restart=restart,
         app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas, site),
     )
+
+
+async def _for_support(changes: Changes, told: Mapping[str, StateReport]) -> bytes:
+    return await hand_over(changes.settings, told)
 
 
 def _changes(

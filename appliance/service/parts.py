@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from appliance.control.state import StateReport
 from appliance.device.log_tail import LogTail
 from appliance.device.state import StateFolder
 from appliance.errors import ConfigError, EngineError, ModelError
@@ -119,6 +120,8 @@ class Parts:
     site: Site
     entrance: Entrance
     tail: LogTail
+    reports: Mapping[str, StateReport]
+    """The files with which the service describes itself."""
     restart: asyncio.Event
     """Set to have the service stop and start again."""
     app: web.Application

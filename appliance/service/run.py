@@ -35,7 +35,6 @@ from appliance.service.entrance import FirstToken
 from appliance.service.listening import Port, listen
 from appliance.service.parts import Given, Loaded, LoadNetwork, Parts, in_safe_mode
 from appliance.service.pulse import Pulse, load_with_patience, ping_every_s
-from appliance.service.reports import reports
 from appliance.settings.schema import Settings
 from appliance.web.ingress.handler import handlers
 
@@ -205,7 +204,7 @@ def control_verbs(parts: Parts, configured: str) -> list[web.RouteDef]:
     return [
         *model_control.routes(parts.activation, entrance.audit, Path(parts.settings.model.dir), configured),
         *camera_control.routes(vitals.known_cameras, cameras, entrance.audit),
-        *state_control.routes(reports(parts)),
+        *state_control.routes(parts.reports),
         *site_control.routes(parts.site.mover, entrance.audit),
         *erase_control.routes(Erasure(from_settings.state_dir(parts.settings)), entrance.audit),
         *token_control.routes(entrance.token_verbs, entrance.tokens, entrance.pairings, entrance.audit),

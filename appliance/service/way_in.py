@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -130,6 +131,7 @@ def build_actions(
     vitals: Vitals,
     tail: LogTail,
     entrance: Entrance,
+    for_support: Callable[[], Awaitable[bytes]],
 ) -> Actions:
     """What the page offers to do."""
     models = ModelVerbs(activation, Path(given.settings.model.dir), given.written.model.name)
@@ -143,6 +145,7 @@ def build_actions(
         vitals=vitals,
         tail=tail,
         audit=entrance.audit,
+        for_support=for_support,
         erasure=Erasure(from_settings.state_dir(given.settings)),
     )
 

@@ -54,6 +54,13 @@ def problems(path: Path | None, environ: Mapping[str, str]) -> list[str]:
     return [str(problem) for problem in _read(path, environ, {}, None)[1]]
 
 
+def secrets_in(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None = None
+) -> set[str]:
+    """All secrets in the sources of the settings, also where other settings there are invalid."""
+    return {one for layer in _read(path, environ, flags, checkout)[0] for one in sources.secrets_of(layer.tree)}
+
+
 def _read(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None
 ) -> tuple[list[Layer], list[ConfigError]]:

@@ -268,6 +268,15 @@ def _invalid(layer: Layer, where: str, value: Any, reason: str, doc: str) -> Con
     return ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}")
 
 
+def secrets_of(tree: Mapping[str, Any]) -> Iterator[str]:
+    """All secrets in a tree of settings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from secrets_of(value)
+        elif key in SECRETS and isinstance(value, str) and value:
+            yield value
+
+
 def _texts(value: Any) -> tuple[Any, ...]:
     """The strings in a setting. A path with a NUL byte would crash the service."""
     return tuple(one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str))

@@ -46,7 +46,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
     file = tmp_path / "appliance.toml"
     file.write_text('[cameras.gate]\ntoken = "camera-s3cret-10"\n')
     settings = loader.load(file, {}, PLANTED)
-    files = collect.collect(settings, Control([tmp_path / "nobody"]))
+    files = collect.collect(settings, Control([tmp_path / "nobody"]).report)
     files["journal.txt"] = IN_THE_JOURNAL.encode()
     files["log.txt"] = IN_THE_JOURNAL.encode()
     files["audit.json"] = json.dumps([{"token": "camera-s3cret-10", "note": IN_THE_JOURNAL}]).encode()
@@ -87,5 +87,18 @@ def test_a_long_journal_is_cut_to_its_newest_lines() -> None:
 
 
 def test_an_unreachable_service_is_said_in_the_file(tmp_path: Path) -> None:
-    files = collect.collect(loader.load(), Control([tmp_path / "nobody"]))
+    files = collect.collect(loader.load(), Control([tmp_path / "nobody"]).report)
     assert files["health.json"].startswith(b"not available: No running service")
+
+
+def test_with_invalid_settings_there_is_a_bundle_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(tmp_path / "nobody"))
+    file, out = tmp_path / "appliance.toml", tmp_path / "bundle.tar.gz"
+    file.write_text(
+        '[flow]\nbrust = 3\n[cameras.gate]\ntoken = "camera-s3cret-10"\n[mqtt]\npassword = "mqtt-s3cret-11"\n'
+    )
+    assert cli.main(["support-bundle", "--config", str(file), "--out", str(out)]) == 0
+    files = opened(out.read_bytes())
+    assert b"unknown key 'flow.brust'; did you mean 'burst'?" in files["settings-problem.txt"]
+    assert not [name for name, content in files.items() if re.search(rb"[a-z]+-s3cret-\d+", content)]
+    assert loader.secrets_in(file, {}, {}) == {"camera-s3cret-10", "mqtt-s3cret-11"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,27 @@ async def test_the_log_is_downloaded(serve: Serve) -> None:
         async with aiohttp.ClientSession(running.url) as session, session.get("/actions/log") as answer:
             assert "attachment" in answer.headers["Content-Disposition"]
             assert "audit: action=governor_hold who=loopback (operator)" in await answer.text()
+
+
+async def test_the_support_bundle_of_the_page_is_about_this_service(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings come from flags, and another service has the control socket."""
+    logs.set_up("info", {})
+    async with serve(), serve(mqtt__password="planted-s3cret", flow__burst="17") as running:
+        assert await act(running, "label_camera", {"name": "planted-s3cret", "label": "x"})
+        async with aiohttp.ClientSession(running.url) as session, session.get("/actions/support_bundle") as answer:
+            assert answer.status == 200, await answer.text()
+            archive = await answer.read()
+    assert len(archive) < 5_000_000
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        files = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar.getmembers()}
+        contents = {name: file.read() for name, file in files.items() if file is not None}
+    assert json.loads(contents["health.json"])["status"]
+    assert len(json.loads(contents["audit.json"])) == 2
+    assert b"action=support_bundle_download who=loopback (operator)" in contents["log.txt"]
+    assert b"\nburst = 17\n" in contents["settings.toml"]
+    assert b"s3cret" not in b"".join(contents.values())
 
 
 @pytest.mark.parametrize("headers", [JSON | {"X-Forwarded-For": "10.0.0.9"}, JSON | {"Origin": "http://evil.example"}])

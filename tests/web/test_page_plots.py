@@ -55,3 +55,22 @@ async def test_the_times_of_an_axis_are_as_short_as_the_language_has_them(
         assert len(shown) >= 3
         assert [one for one in shown if not re.match(wanted, one)] == []
         await keep(tab, f"axis-{language}")
+
+
+async def test_every_label_of_an_axis_is_the_value_of_its_tick(browser: int) -> None:
+    """At equal distances: none is rounded away from its line."""
+    step = """
+      const { ticks } = await import(document.querySelector("link[href*='axis.js']").href);
+      const { fps, measure } = await import(document.querySelector("link[href*='language.js']").href);
+      const wrong = [];
+      for (const high of [1, 1.3, 2, 3, 4, 7, 10, 13, 20, 26, 40, 100, 240, 999, 1000, 4200]) {
+        for (const format of high > 19 ? [fps, (value) => measure(value, "ms")] : [fps]) {
+          const shown = ticks(0, high, 4).map((value) => [value, parseFloat(format(value).replace(",", ""))]);
+          if (shown.some(([value, label]) => Math.abs(value - label) > 1e-6)) wrong.push([high, shown]);
+        }
+      }
+      return wrong;
+    """
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelectorAll('.plot .line-1').length === 2")
+        assert await tab.evaluate(f"(async () => {{ {step} }})()") == []

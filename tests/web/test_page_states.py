@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -259,6 +260,45 @@ async def test_an_action_asks_once_and_says_what_came_of_it(browser: int) -> Non
         await tab.evaluate(f"{change}.click(); document.querySelector('dialog .confirm').click()")
         await tab.until("document.querySelector('dialog .result').textContent === 'Not done: b is broken'")
         assert await violations(tab) == []
+
+
+async def test_what_can_be_done_follows_what_was_done_here_and_elsewhere(browser: int) -> None:
+    """After an activation there is a previous model; a restart may be over before the page notices it."""
+    made_up = MadeUp(actions={"actions": ["activate"], "models": ["a", "b"], "model": "a"})
+    shown = "[...document.querySelectorAll('#actions button')].map((one) => one.textContent).join()"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until(f"{shown} === 'Change model'")
+        made_up.actions = {"actions": ["activate", "roll_back"], "models": ["a", "b"], "model": "b"}
+        made_up.answer = {"model": "b", "former": "a", "infer_ms": 31.0, "kept": True}
+        await tab.evaluate("document.querySelector('#actions button').click()")
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        await tab.until(f"{shown} === 'Change model,Previous model'")
+        await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        await tab.evaluate("document.querySelector('#actions button').click()")
+        assert "b (in use)" in await tab.evaluate("document.querySelector('dialog select').innerText")
+        made_up.actions = {"actions": ["activate", "test_mqtt"], "models": ["a", "b"], "model": "b"}
+        made_up.health["service"]["restarts"] += 1
+        await tab.until(f"{shown} === 'Change model,Test MQTT'")
+        made_up.actions = {"actions": ["activate", "roll_back"], "models": ["a", "b"], "model": "a"}
+        made_up.health["engine"]["model"] = "a"
+        await tab.until(f"{shown} === 'Change model,Previous model'")
+        asked = made_up.paths.count("/actions")
+        await asyncio.sleep(5)
+        assert made_up.paths.count("/actions") == asked, "asked again without a reason"
+
+
+async def test_a_benchmark_without_a_sensor_says_nothing_of_the_temperature(browser: int) -> None:
+    made_up = MadeUp(actions={"actions": ["benchmark"]})
+    made_up.answer = {"fps": 31.5, "infer_ms": 30.4, "frames": 1575, "start_temp_c": None, "end_temp_c": None}
+    said = "document.querySelector('dialog .result')?.textContent"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        for temp_c, end in ((None, "1,575 frames."), (61.0, "1,575 frames. Chip from 61\u202f°C to 61\u202f°C.")):
+            made_up.answer |= {"start_temp_c": temp_c, "end_temp_c": temp_c}
+            await tab.until("document.querySelectorAll('#actions button').length === 1")
+            await tab.evaluate("document.querySelector('#actions button').click()")
+            await tab.evaluate("document.querySelector('dialog .confirm').click()")
+            await tab.until(f"{said} === '31.5 frames per second, 30.4 ms for an inference, {end}'")
+            await tab.evaluate("document.querySelector('dialog .cancel').click()")
 
 
 async def test_nobody_is_shown_what_he_may_not_do(browser: int) -> None:

@@ -13,7 +13,6 @@ from appliance import __version__, programs
 from appliance.commands import board
 from appliance.commands.doctor.check_result import CheckResult
 from appliance.commands.doctor.examine import examine
-from appliance.control.client import Control
 from appliance.errors import ApplianceError
 from appliance.models import store
 from appliance.settings import loader
@@ -25,11 +24,11 @@ _JOURNAL_S = 20.0
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
-def collect(settings: Settings, service: Control, root: Path = Path("/")) -> dict[str, bytes]:
-    """All files by name. `service`: the running service; without one, its part is missing."""
+def collect(settings: Settings, report: Callable[[str], bytes], root: Path = Path("/")) -> dict[str, bytes]:
+    """All files by name. `report`: asks the running service; what it does not answer is missing."""
     files: dict[str, bytes] = {}
     for name in _REPORTS:
-        files[name] = _attempt(lambda name=name: service.report(name))  # type: ignore[misc]
+        files[name] = _attempt(lambda name=name: report(name))  # type: ignore[misc]
     if not files["settings.toml"].startswith(b"#"):
         files["settings.toml"] = loader.describe(settings).encode()
     files["versions.txt"] = _attempt(lambda: _versions(root).encode())

@@ -33,6 +33,11 @@ export class Actions {
     this.#dialog = document.getElementById("action");
   }
 
+  /** The names of the actions that are offered. */
+  get names() {
+    return this.#offer?.actions ?? [];
+  }
+
   /** Asks the service what this visitor may do; true if that has changed. */
   async load() {
     const answer = await readJson("actions", LIST_TIMEOUT_MS);
@@ -114,11 +119,15 @@ function doneText(name, answer) {
   if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
   if (name === "test_mqtt" && answer.problem) return t("action.test_mqtt.failed", answer);
   if (name === "check_settings" && answer.problem) return t("action.check_settings.invalid", { reason: answer.problem });
+  if (name === "benchmark" && answer.end_temp_c === null) return t("action.benchmark.done_without_sensor", texts(answer));
   if (name === "reload" && answer.restarts) return t("action.restart.done");
   const key = answer.kept === false ? "action.unkept" : `action.${name}.done`;
-  const values = Object.fromEntries(Object.entries(answer).map(([key, value]) =>
+  return t(key, texts(answer));
+}
+
+function texts(answer) {
+  return Object.fromEntries(Object.entries(answer).map(([key, value]) =>
     [key, typeof value === "number" && key.endsWith("_ms") ? number(value, 1) : value]));
-  return t(key, values);
 }
 
 function request(name, target, data) {

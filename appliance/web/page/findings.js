@@ -42,19 +42,19 @@ export const isProblem = ({ severity }) => severity !== "info";
 export class Findings {
   #problems;
   #notes;
-  #actionButton;
+  #actions;
   #shown = "";
 
-  /** `problems`, `notes`: the sections. `actionButton(name)` returns a button, or null if it is not available. */
-  constructor(problems, notes, actionButton) {
+  /** `problems`, `notes`: the sections. `actions`: what the visitor may do. */
+  constructor(problems, notes, actions) {
     this.#problems = problems;
     this.#notes = notes;
-    this.#actionButton = actionButton;
+    this.#actions = actions;
   }
 
   /** Shows the findings of a /health response, sorted. `known`: the names of the cameras on the page. */
   show(findings, known) {
-    const shown = JSON.stringify([findings.map(({ for_s: _, ...rest }) => rest), Boolean(this.#actionButton("restart"))]);
+    const shown = JSON.stringify([findings.map(({ for_s: _, ...rest }) => rest), this.#actions.names]);
     if (this.#shown === shown) return;
     this.#shown = shown;
     const notes = findings.filter((finding) => !isProblem(finding));
@@ -85,8 +85,8 @@ export class Findings {
 
   // What is done to a camera has a button here if the finding is about one; of several, each has it on its own page.
   #button(name, cameras) {
-    if (!OF_A_CAMERA.includes(name)) return this.#actionButton(name);
-    return cameras.length === 1 ? this.#actionButton(name, cameras[0]) : null;
+    if (!OF_A_CAMERA.includes(name)) return this.#actions.button(name);
+    return cameras.length === 1 ? this.#actions.button(name, cameras[0]) : null;
   }
 }
 

@@ -33,8 +33,8 @@ const header = new Header();
 const signIn = new SignIn(enter);
 const askForToken = () => signIn.ask();
 const cameras = new Cameras($("cameras-section"), askForToken);
-const actions = new Actions(() => { poll(); audit.refresh(); });
-const findings = new Findings($("findings"), $("notes"), (name, target) => actions.button(name, target));
+const actions = new Actions(() => { poll(); audit.refresh(); loadActions(); });
+const findings = new Findings($("findings"), $("notes"), actions);
 const audit = new AuditList($("audit"));
 const plots = new History($("history"), devicePlots(), (span) => `health/history?span=${span}`);
 const site = new Site($("site"), $("site-link"));
@@ -65,6 +65,8 @@ window.addEventListener("hashchange", () => {
 
 let latest = { findings: [] };
 let lastResponse_ms = -Infinity;
+// How often the service was restarted, and its model: what can be done depends on both.
+let latestRun = "";
 let pollTimer;
 
 async function poll() {
@@ -97,8 +99,12 @@ function show(health) {
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
   const state = STATES.includes(health.status) ? health.status : "degraded";
   header.show(state, summary(latest.findings, cameras.counts, health.frames?.received > 0));
-  if (wasDown) loadActions();
-  if (wasDown || site.isOne) loadSite();
+  // A restart can take less than it takes to notice that the device is down, and others act too.
+  const run = `${health.service?.restarts} ${health.engine?.model}`;
+  const isAnother = run !== latestRun;
+  latestRun = run;
+  if (wasDown || isAnother) loadActions();
+  if (wasDown || isAnother || site.isOne) loadSite();
 }
 
 // Only a restart makes a device part of a site, so one that stands alone is asked once.
@@ -107,7 +113,7 @@ async function loadSite() {
   if (Array.isArray(answer?.body?.devices)) site.show(answer.body);
 }
 
-// Asked again when the device returns: another release may offer others.
+// Asked again when the device returns, after an action and with another model: others may be offered.
 async function loadActions() {
   if (!await actions.load()) return;
   const buttons = DEVICE_ACTIONS.map((name) => actions.button(name)).filter(Boolean);
