@@ -55,6 +55,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
     for name, content in packed.items():
         assert not re.findall(rb"[a-z]+-s3cret-\d+", content), name
     assert b"10.0.0.7:554/stream1 does not answer" in packed["journal.txt"]
+    assert b'\napi_key = "(set)"\n' in packed["settings.toml"]
 
 
 async def test_a_running_service_contributes_its_reports(

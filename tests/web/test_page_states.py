@@ -301,6 +301,23 @@ async def test_a_benchmark_without_a_sensor_says_nothing_of_the_temperature(brow
             await tab.evaluate("document.querySelector('dialog .cancel').click()")
 
 
+async def test_names_in_findings_are_shown_as_they_are(browser: int) -> None:
+    """Of cameras, files and settings, in each language; a camera with a label is linked by it."""
+    names = {"front_door": 7300.0, "held": 7300.0}
+    notices = Notices(safe_mode="/etc/my_site.toml: unknown key 'flow.max_sides'")
+    made_up = MadeUp(page_states.health(cameras(1), silent_s=names, notices=notices))
+    made_up.health["known_cameras"]["front_door"]["label"] = "Portão"
+    async with serving(made_up) as url:
+        for language in ("pt-BR", "en-GB"):
+            async with chromium.tab(url, 390, 844, language=language, port=browser) as tab:
+                await tab.until("document.querySelectorAll('#findings li').length === 2")
+                text = await tab.evaluate("document.querySelector('#findings').innerText")
+                assert "/etc/my_site.toml: unknown key 'flow.max_sides'" in text
+                assert "front_door, held" in text
+                links = await tab.evaluate("[...document.querySelectorAll('.follow a')].map((one) => one.textContent)")
+                assert links == ["Portão (front_door)", "held"]
+
+
 async def test_nobody_is_shown_what_he_may_not_do(browser: int) -> None:
     async with serving(MadeUp(STATES["silent"].health)) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until("document.querySelectorAll('#cameras h3').length === 12")

@@ -19,7 +19,7 @@ _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVAT
 _NAMED = re.compile(r"(?i)psk|passphrase|passw|^token$|_token$|secret|api_?key|authorization|private")
 _ASSIGNED = re.compile(
     r"(?i)\b((?:wifi[_-]?)?(?:psk|passphrase|password|passwd|token|secret|api[_-]?key|authorization)\s*[=:]\s*)"
-    r"(?!\(set\)|null|\"\"|'')(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
+    r"(?![\"']?\(set\)|null|\"\"|'')(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
 )
 
 

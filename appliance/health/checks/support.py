@@ -15,7 +15,7 @@ def support_unstated(facts: Facts) -> Advice | None:
         Severity.INFO,
         "Not stated: whom to tell about a weakness of this device, or how long it gets fixes. Missing: {settings}.",
         "Whoever ships the device sets them once, in its settings.",
-        settings=" and ".join(unstated),
+        settings=unstated,
     )
 
 

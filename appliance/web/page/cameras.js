@@ -27,12 +27,14 @@ export class Cameras {
     });
   }
 
-  get names() {
-    return new Set(this.#cameras.keys());
-  }
-
   get(name) {
     return this.#cameras.get(name);
+  }
+
+  /** What people call a camera, with its name. */
+  labelOf(name) {
+    const label = this.get(name)?.stats.label;
+    return label ? `${label} (${name})` : name;
   }
 
   /** How many cameras are in each state. */

@@ -1,7 +1,7 @@
 // The device panel: temperature, memory, load, power, model and self-test as a list of facts.
 
 import { make, setText } from "./format.js";
-import { bytes, duration, fps, measure, number, t, unknown, word } from "./language.js";
+import { bytes, duration, fps, measure, number, phrase, t, unknown, word } from "./language.js";
 
 const NEARLY_FULL = 0.9;
 // High CPU usage is expected under load and never shown as an alarm.
@@ -75,7 +75,7 @@ function powerText(power) {
 
 function selfTestText(canary) {
   const age = known(canary?.age_s) ? t("device.ago", { age_s: canary.age_s }) : "";
-  const message = canary?.message ? word(canary.message.replaceAll("`", "")) : "";
+  const message = canary?.message ? phrase(canary.message.replaceAll("`", "")) : "";
   return [message, age].filter(Boolean).join(", ");
 }
 

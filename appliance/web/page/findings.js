@@ -52,21 +52,22 @@ export class Findings {
     this.#actions = actions;
   }
 
-  /** Shows the findings of a /health response, sorted. `known`: the names of the cameras on the page. */
-  show(findings, known) {
-    const shown = JSON.stringify([findings.map(({ for_s: _, ...rest }) => rest), this.#actions.names]);
+  /** Shows the findings of a /health response, sorted, with links to those of the `cameras` that are on the page. */
+  show(findings, cameras) {
+    const named = findings.flatMap(({ values }) => values?.cameras ?? []).map((name) => cameras.labelOf(name));
+    const shown = JSON.stringify([findings.map(({ for_s: _, ...rest }) => rest), this.#actions.names, named]);
     if (this.#shown === shown) return;
     this.#shown = shown;
     const notes = findings.filter((finding) => !isProblem(finding));
     const problems = findings.filter(isProblem);
     this.#problems.hidden = problems.length === 0;
-    this.#problems.querySelector("ul").replaceChildren(...problems.map((finding) => this.#item(finding, known)));
+    this.#problems.querySelector("ul").replaceChildren(...problems.map((finding) => this.#item(finding, cameras)));
     this.#notes.hidden = notes.length === 0;
     setText(this.#notes.querySelector("summary"), t("notes", { count: notes.length }));
-    this.#notes.querySelector("ul").replaceChildren(...notes.map((finding) => this.#item(finding, known)));
+    this.#notes.querySelector("ul").replaceChildren(...notes.map((finding) => this.#item(finding, cameras)));
   }
 
-  #item(finding, known) {
+  #item(finding, cameras) {
     const item = fromTemplate("finding-template");
     const part = (name) => item.querySelector(name);
     item.dataset.severity = finding.severity;
@@ -75,9 +76,10 @@ export class Findings {
     const advice = findingText(finding, "do");
     part(".do").append(...withCommands(advice));
     part(".do").hidden = !advice;
-    const cameras = (Array.isArray(finding.values?.cameras) ? finding.values.cameras : []).filter((name) => known.has(name));
-    const links = (cameras.length > CAMERAS_LINKED ? [] : cameras).map((name) => make("a", name, { href: cameraLink(name) }));
-    const buttons = (ACTIONS[finding.code] ?? []).map((name) => this.#button(name, cameras)).filter(Boolean);
+    const named = (Array.isArray(finding.values?.cameras) ? finding.values.cameras : []).filter((name) => cameras.get(name));
+    const links = (named.length > CAMERAS_LINKED ? [] : named).map((name) =>
+      make("a", cameras.labelOf(name), { href: cameraLink(name) }));
+    const buttons = (ACTIONS[finding.code] ?? []).map((name) => this.#button(name, named)).filter(Boolean);
     part(".follow").append(...buttons, ...links);
     part(".follow").hidden = buttons.length + links.length === 0;
     return item;

@@ -68,11 +68,19 @@ export function t(key, values = {}) {
 /** Whether the catalogue has this key. */
 export const has = (key) => entry(key) !== undefined;
 
-/** A word or phrase that the service sends in English; as it is if it is not in the catalogue. */
-export function word(text) {
-  const known = texts.words ?? {};
-  const end = text.match(/[.]$/)?.[0] ?? "";
-  return known[text] ?? (known[text.slice(0, -1)] && known[text.slice(0, -1)] + end) ?? text.replaceAll("_", " ");
+/** A reason that the service names by a code; one that is not in the catalogue is read as words. */
+export function word(code) {
+  return known(code) ?? code.replaceAll("_", " ");
+}
+
+/** A phrase that the service sends in English; as it is if it is not in the catalogue: it may name a file or a setting. */
+export function phrase(text) {
+  return known(text) ?? text;
+}
+
+function known(text) {
+  const words = texts.words ?? {};
+  return words[text] ?? (text.endsWith(".") && words[text.slice(0, -1)] ? `${words[text.slice(0, -1)]}.` : undefined);
 }
 
 /** A finding's `what` or `do` in this language; the service's own English where the catalogue has no text. */
@@ -95,7 +103,7 @@ function fill(template, values) {
 function valueText(name, value) {
   if (Array.isArray(value)) return listText(value);
   if (value === null) return unknown();
-  if (typeof value === "string") return word(value);
+  if (typeof value === "string") return phrase(value);
   const unit = name.split("_").at(-1);
   if (unit === "c") return measure(value, "°C");
   if (unit === "percent") return measure(value, "%");
@@ -104,7 +112,7 @@ function valueText(name, value) {
 }
 
 function listText(names) {
-  const shown = names.slice(0, NAMES_SHOWN).map(word).join(", ");
+  const shown = names.slice(0, NAMES_SHOWN).join(", ");
   const left = names.length - NAMES_SHOWN;
   return left > 0 ? t("list_more", { shown, left }) : shown;
 }

@@ -93,7 +93,7 @@ function show(health) {
   }
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
-  findings.show(latest.findings, cameras.names);
+  findings.show(latest.findings, cameras);
   showDevice($("device").querySelector("dl"), health);
   plots.update(health);
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
@@ -119,7 +119,7 @@ async function loadActions() {
   const buttons = DEVICE_ACTIONS.map((name) => actions.button(name)).filter(Boolean);
   $("actions").replaceChildren(...buttons);
   $("actions-section").hidden = $("audit").hidden = buttons.length === 0;
-  findings.show(latest.findings, cameras.names);
+  findings.show(latest.findings, cameras);
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
 }
 
