@@ -10,7 +10,7 @@ MODEL  := models/yolo11n/manifest.json
 INT8_MODEL := $(if $(INT8),models/yolo11n-int8/manifest.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup model test check lint nvidia first-start api-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
+.PHONY: help run setup model test check lint nvidia first-start api-test triton-test monitoring-test home-assistant node-red boot-test boot-test-full provision-test \
         provision-test-full eval bench soak attack \
         site-test fuzz bundle deb image image-test release release-twice update-test update-cut-test fleet-test lock sbom audit licences install clean
 
@@ -55,11 +55,18 @@ api-test: .venv/.installed-test ## send generated requests (schemathesis) to eve
 	@$(BIN)/python -c 'import schemathesis' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q 'schemathesis>=4,<5'
 	@API_EXAMPLES=$(or $(API_EXAMPLES),50) $(BIN)/python -m pytest tests/web/test_schemathesis.py
 
-monitoring-test: .venv/.installed-test ## check the alert rules with promtool, and scrape a live service with Prometheus (Debian's package prometheus)
+triton-test: .venv/.installed-test $(MODEL) ## test the engine kserve against NVIDIA's Triton Inference Server (x86-64, no GPU; 75 MB, minutes)
+	@[ -e .cache/triton/pytriton ] || $(BIN)/python -m pip install --disable-pip-version-check -q --target .cache/triton \
+	  --no-deps --only-binary :all: 'nvidia-pytriton==0.7.0' 'numpy<2'
+	@$(BIN)/python -m pytest -s tests/engines/test_triton.py
+
+monitoring-test: .venv/.installed-test ## check the alert rules with promtool and the dashboards with Grafana's types, and scrape a live service with Prometheus (Debian's package prometheus)
 	@command -v prometheus promtool >/dev/null || { echo "Prometheus is missing. Install it with: sudo apt install prometheus"; exit 1; }
 	@promtool check rules provisioning/monitoring/appliance.rules.yml
 	@promtool test rules provisioning/monitoring/appliance.rules.test.yml
-	@PROMETHEUS=1 $(BIN)/python -m pytest tests/web/test_prometheus.py tests/web/test_monitoring.py tests/workshop/test_waves.py
+	@$(BIN)/python -c 'import grafana_foundation_sdk' 2>/dev/null || \
+	  $(BIN)/python -m pip install --disable-pip-version-check -q 'grafana-foundation-sdk==1769699379!11.6.0'
+	@PROMETHEUS=1 $(BIN)/python -m pytest tests/web/test_prometheus.py tests/web/test_monitoring.py tests/web/test_grafana.py tests/workshop/test_waves.py
 
 boot-test: .venv/.installed-systemd $(MODEL) ## test the installed service under systemd in a container: failures, damage, restarts (root)
 	@$(BIN)/python -m pytest tests/boot -m boot
