@@ -1,7 +1,7 @@
 """The page in headless Chromium: what it weighs, when it is first painted, and its heap after hours.
 
 An hour is as many polls of /health as the page makes in one, with results and histories between them: its timers run
-as fast as the browser can. `HOURS=8` in the environment takes 17 minutes on two idle cores and up to 40 on busy ones.
+as fast as the browser can. `HOURS=8` in the environment takes up to forty minutes.
 """
 
 from __future__ import annotations
