@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from functools import partial
 
-from appliance.control.state import StateReport
 from appliance.device.log_tail import LogTail
 from appliance.engines import registry
+from appliance.flow.activation import Activation
 from appliance.flow.rebuild import Rebuild
 from appliance.flow.recompile import Recompile
 from appliance.governor.service import Governor
@@ -57,13 +55,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     changes = _changes(settings, entrance, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
-    activation = build_activation(given, path)
-    rebuild = Rebuild(detector=detector, activate=activation.activate)
-    recompile = Recompile(
-        detector=detector, activate=lambda name: activation.activate(name, bounds=None, chosen=False), clock=clock
-    )
-    activation.on_swap(changes.network_swapped)
-    activation.on_swap(rebuild.network_swapped)
+    activation, rebuild, recompile = _networks(given, path, changes)
 
     # What it knows about itself, and the way in.
     spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), LogTail(), asyncio.Event()
@@ -75,8 +67,10 @@ def build(given: Given, loaded: Loaded) -> Parts:
     vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
     service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
     told = reports(vitals, lambda: changes.settings, tail, entrance.audit)
-    for_support = partial(_for_support, changes, told)
-    offered = build_actions(given, activation, service, areas, path, governor, vitals, tail, entrance, for_support)
+    offered = build_actions(
+        given, activation, service, areas, path, governor, vitals, tail, entrance,
+        for_support=lambda: hand_over(changes.settings, told),
+    )  # fmt: skip
     return Parts(
         settings=settings,
         limiter=limiter,
@@ -104,8 +98,18 @@ def build(given: Given, loaded: Loaded) -> Parts:
     )
 
 
-async def _for_support(changes: Changes, told: Mapping[str, StateReport]) -> bytes:
-    return await hand_over(changes.settings, told)
+def _networks(given: Given, path: FramePath, changes: Changes) -> tuple[Activation, Rebuild, Recompile]:
+    """What replaces the network: a person's choice, an engine that was built meanwhile, a failed self-test."""
+    activation = build_activation(given, path)
+    rebuild = Rebuild(detector=path.detector, activate=activation.activate)
+    recompile = Recompile(
+        detector=path.detector,
+        activate=lambda name: activation.activate(name, bounds=None, chosen=False),
+        clock=given.clock,
+    )
+    activation.on_swap(changes.network_swapped)
+    activation.on_swap(rebuild.network_swapped)
+    return activation, rebuild, recompile
 
 
 def _changes(
