@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.service import ROOT, Service
+from tests.benchmarks.service import ROOT, Service, load
 
 _ENTER = 'for d in thermal hwmon; do [ ! -e /sys/class/$d ] || mount --bind "$0/$d" /sys/class/$d; done; exec "$@"'
 
@@ -35,6 +36,30 @@ class ThermalZone:
         new = self.tree / "new"
         new.write_text(text)
         new.replace(self.tree / "thermal/thermal_zone0/temp")
+
+
+_FIRST_FPS, _PART, _MEASURE_S = 3.0, 0.4, 12.0
+"""The cameras use this part of the machine. If they used less, the chip would be given so much heat for each second of
+CPU time that a network which is compiled, on all cores, would heat it like no board."""
+
+
+def cameras(fps: float) -> tuple[str, ...]:
+    """Arguments for four cameras that send this often each."""
+    return ("--cameras", "4", "--mode", "rate", "--rate", *[f"{fps:.2f}"] * 4)
+
+
+def steady_fps(service: Service, picture: Path) -> float:
+    """How often each of four cameras sends so that together they use _PART of this machine."""
+    with load(service.url, picture, *cameras(_FIRST_FPS), "--seconds", "60"):
+        return _FIRST_FPS * _PART / use_of(service)
+
+
+def use_of(service: Service) -> float:
+    """The part of the machine's CPU time that the service uses now, 0-1. Waits until it is steady."""
+    time.sleep(5)
+    before_s = service.cpu_s()
+    time.sleep(_MEASURE_S)
+    return (service.cpu_s() - before_s) / _MEASURE_S / (psutil.cpu_count() or 1)
 
 
 def may_mount() -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from appliance.control.client import Control
-from tests.benchmarks.governor.emulated import ThermalZone, may_mount, running
+from tests.benchmarks.governor.emulated import ThermalZone, cameras, may_mount, running, steady_fps, use_of
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import Service, draw_picture, load, read_load
 
@@ -35,8 +35,7 @@ _BURST_C = 27.0
 leaves two thirds of the cameras' heat below the throttling temperature."""
 _NO_FAN = 2.2
 """Factor of the heat sink's resistance without the fan."""
-_MEASURE_S, _SETTLE_S, _BAD_S, _BURST_S, _NO_FAN_S, _BACK_S = 15, 45, 60, 60, 90, 90
-_CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "3", "3", "3", "3", "--warm-up", "0")
+_SETTLE_S, _BAD_S, _BURST_S, _NO_FAN_S, _BACK_S = 45, 60, 60, 90, 90
 _BURN = "while True: pass"
 
 
@@ -96,25 +95,22 @@ def run(folder: Path) -> list[Row]:
     seconds = _SETTLE_S + _BAD_S + _BURST_S + _NO_FAN_S + 2 * _BACK_S + 30
     with running(folder, zone, f"governor.target_temp_c={_TARGET_C:g}") as service:
         control = Control([folder / "appliance/control.sock"])
-        with load(service.url, picture, *_CAMERAS, "--seconds", str(_MEASURE_S)):
-            time.sleep(5)
-            before_s = service.cpu_s()
-            time.sleep(_MEASURE_S - 6)
-            use = (service.cpu_s() - before_s) / (_MEASURE_S - 6) / (psutil.cpu_count() or 1)
-        emulation.c_per_use = (_COOL_C - _AIR_C) / use
+        four = cameras(steady_fps(service, picture))
+        with load(service.url, picture, *four, "--seconds", "60"):
+            emulation.c_per_use = (_COOL_C - _AIR_C) / use_of(service)
         heater = threading.Thread(target=emulation.follow, args=(service, over))
         heater.start()
         try:
-            with load(service.url, picture, *_CAMERAS, "--seconds", str(seconds)) as cameras:
-                assert cameras.stdout is not None
-                cameras.stdout.readline()  # begun
-                return _parts(service, control, emulation, cameras)
+            with load(service.url, picture, *four, "--warm-up", "0", "--seconds", str(seconds)) as pushing:
+                assert pushing.stdout is not None
+                pushing.stdout.readline()  # begun
+                return _parts(service, control, emulation, pushing)
         finally:
             over.set()
             heater.join()
 
 
-def _parts(service: Service, control: Control, emulation: Emulation, cameras: subprocess.Popen[str]) -> list[Row]:
+def _parts(service: Service, control: Control, emulation: Emulation, pushing: subprocess.Popen[str]) -> list[Row]:
     begun_s = time.monotonic()
     _watch(service, control, emulation, _SETTLE_S)
     bad_s = time.monotonic() - begun_s
@@ -126,9 +122,9 @@ def _parts(service: Service, control: Control, emulation: Emulation, cameras: su
     no_fan = _watch(service, control, emulation, _NO_FAN_S)
     emulation.fan = True
     fan_back = _watch(service, control, emulation, _BACK_S)
-    assert cameras.stdout is not None
-    cameras.stdout.readline()  # ended
-    answered_s = sorted(at_s for camera in read_load(cameras).values() for at_s in camera["answered_at_s"])
+    assert pushing.stdout is not None
+    pushing.stdout.readline()  # ended
+    answered_s = sorted(at_s for camera in read_load(pushing).values() for at_s in camera["answered_at_s"])
     in_bad = [at_s for at_s in answered_s if bad_s <= at_s < bad_s + _BAD_S]
     before = [at_s for at_s in answered_s if bad_s - _SETTLE_S / 2 <= at_s < bad_s]
     gap_s = max(later - earlier for earlier, later in pairwise(in_bad))

@@ -18,7 +18,7 @@ import psutil
 
 from appliance.control.client import Control
 from tests.benchmarks.governor.boards import Board, Plant
-from tests.benchmarks.governor.emulated import ThermalZone, may_mount, running
+from tests.benchmarks.governor.emulated import ThermalZone, cameras, may_mount, running, steady_fps, use_of
 from tests.benchmarks.report import Row
 from tests.benchmarks.service import Service, draw_picture, load, read_load
 
@@ -28,9 +28,7 @@ faster, its target is 5 °C below the throttling temperature."""
 _FAN_C_W = 1.5
 _AIR_C, _WOULD_REACH_C = 25.0, 90.0
 """The load from the cameras heats the board to this temperature, whatever share of this machine it uses."""
-_MEASURE_S, _UNGOVERNED_S, _HOT_S, _FAN_S = 20, 90, 180, 150
-_CAMERAS = ("--cameras", "4", "--mode", "rate", "--rate", "3", "3", "3", "3")
-"""Less than the capacity of the machine, so that the cost of a frame depends only on its size."""
+_UNGOVERNED_S, _HOT_S, _FAN_S = 90, 180, 150
 
 
 @dataclass
@@ -46,37 +44,31 @@ def run(folder: Path) -> list[Row]:
         print("governor_service: skipped, needs root and mount namespaces")
         return []
     picture = draw_picture(folder)
-    with (
-        _board(folder, QUICK, "governor.enabled=false") as (service, plant),
-        load(service.url, picture, *_CAMERAS, "--seconds", "1000") as cameras,
-    ):
-        board = _scaled(service)
-        plant.board = board
-        hottest = max(_watch(plant, None, _UNGOVERNED_S).temps_c)
-        cameras.kill()
+    with _board(folder, QUICK, "governor.enabled=false") as (service, plant):
+        four = cameras(steady_fps(service, picture))
+        with load(service.url, picture, *four, "--seconds", "1000"):
+            board = _scaled(service)
+            plant.board = board
+            hottest = max(_watch(plant, None, _UNGOVERNED_S).temps_c)
     with (
         _board(folder, board) as (service, plant),
-        load(service.url, picture, *_CAMERAS, "--seconds", str(_HOT_S + _FAN_S), "--warm-up", "0") as cameras,
+        load(service.url, picture, *four, "--seconds", str(_HOT_S + _FAN_S), "--warm-up", "0") as pushing,
     ):
         control = Control([folder / "appliance/control.sock"])
-        assert cameras.stdout is not None
-        cameras.stdout.readline()  # started
+        assert pushing.stdout is not None
+        pushing.stdout.readline()  # started
         hot = _watch(plant, control, _HOT_S)
         plant.sink_resistance = _FAN_C_W
         fan = _watch(plant, control, _FAN_S)
-        cameras.stdout.readline()  # ended
-        answered = [at_s for camera in read_load(cameras).values() for at_s in camera["answered_at_s"]]
+        pushing.stdout.readline()  # ended
+        answered = [at_s for camera in read_load(pushing).values() for at_s in camera["answered_at_s"]]
     return _rows(hottest, hot, fan, answered)
 
 
 def _scaled(service: Service) -> Board:
     """The board that this load would heat to 90 °C."""
-    time.sleep(5)
-    before_s = service.cpu_s()
-    time.sleep(_MEASURE_S)
-    use = (service.cpu_s() - before_s) / _MEASURE_S / (psutil.cpu_count() or 1)
     watts = (_WOULD_REACH_C - _AIR_C) / (QUICK.chip_c_w + QUICK.sink_c_w) - QUICK.idle_w
-    return replace(QUICK, full_w=watts / use)
+    return replace(QUICK, full_w=watts / use_of(service))
 
 
 def _rows(hottest_c: float, hot: Course, fan: Course, answered_s: list[float]) -> list[Row]:
