@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,9 +39,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep tests, and the services they start, out of the real state folder."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Keep tests, and the services they start, out of the real state folder, and away from other services' sockets.
+
+    Two processes run the tests: with one folder for both, a command of one would speak to the service of the other.
+    """
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="run-") as sockets:
         patch.delenv("STATE_DIRECTORY", raising=False)
+        patch.delenv("RUNTIME_DIRECTORY", raising=False)
+        patch.setenv("XDG_RUNTIME_DIR", sockets)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield Path(os.environ["XDG_STATE_HOME"])
 
