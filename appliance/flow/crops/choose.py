@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from appliance.flow.crops.knowledge import Knowledge
-from appliance.values import Size
+from appliance.values import Box, Size
 from appliance.vision.picture_features import Grid
 
 _BUDGET, _PER_MEGAPIXEL = 0.48, 0.07
@@ -144,14 +144,11 @@ def _value(before: Knowledge, changed: Grid, age_s: Grid, now_s: float, picture:
     """What looking at each cell is worth."""
     recent = np.minimum(age_s, 2 * _EXPLORE_S)
     value = changed * np.minimum(1, 0.2 + recent / _WAIT_S) * (1 - _BARREN * before.barren)
-    rows, columns = changed.shape
-    down, across = rows / picture.height, columns / picture.width
     for known in before.known:
         overdue_s = now_s - known.seen_s - _REVISIT_S
         if overdue_s <= 0:
             continue
-        box = known.detection.box_px
-        cells = np.s_[int(box.y1 * down) : int(box.y2 * down) + 1, int(box.x1 * across) : int(box.x2 * across) + 1]
+        cells = cells_under(known.detection.box_px, changed.shape, picture)
         count = max(1, value[cells].size)
         value[cells] = np.maximum(value[cells], min(1.0, 6 / count) * min(1.0, (overdue_s + _REVISIT_S) / 6))
     value += _EXPLORE_VALUE * recent / _EXPLORE_S
@@ -161,11 +158,8 @@ def _value(before: Knowledge, changed: Grid, age_s: Grid, now_s: float, picture:
 def _of_objects(before: Knowledge, shape: tuple[int, ...], picture: Size) -> np.ndarray:
     """The cells of known objects, and the cells around them, (rows, columns)."""
     covered = np.zeros(shape, bool)
-    down, across = shape[0] / picture.height, shape[1] / picture.width
     for known in before.known:
-        box = known.detection.box_px
-        rows = slice(max(0, int(box.y1 * down) - 1), int(box.y2 * down) + 2)
-        covered[rows, max(0, int(box.x1 * across) - 1) : int(box.x2 * across) + 2] = True
+        covered[cells_under(known.detection.box_px, shape, picture, margin=1)] = True
     return covered
 
 
@@ -208,6 +202,15 @@ def _covered(regions: tuple[Region, ...], shape: tuple[int, ...], picture: Size)
     for region in regions:
         covered[cells_of(region, (shape[0], shape[1]), picture)] = True
     return covered
+
+
+def cells_under(box: Box, shape: tuple[int, ...], picture: Size, margin: int = 0) -> tuple[slice, slice]:
+    """The cells that a box touches, and so many around them."""
+    down, across = shape[0] / picture.height, shape[1] / picture.width
+    return (
+        slice(max(0, int(box.y1 * down) - margin), int(box.y2 * down) + 1 + margin),
+        slice(max(0, int(box.x1 * across) - margin), int(box.x2 * across) + 1 + margin),
+    )
 
 
 def cells_of(region: Region, shape: tuple[int, int], picture: Size) -> tuple[slice, slice]:

@@ -152,18 +152,13 @@ def _still_there(known: Sequence[KnownObject], views: Views, size: Size, now_s: 
 
 
 def _has_changed(box: Box, changed: Grid, size: Size) -> bool:
-    rows, columns = changed.shape
-    place = np.s_[
-        int(box.y1 * rows / size.height) : int(box.y2 * rows / size.height) + 1,
-        int(box.x1 * columns / size.width) : int(box.x2 * columns / size.width) + 1,
-    ]
-    return float(changed[place].mean()) > 0.3
+    return float(changed[choose.cells_under(box, changed.shape, size)].mean()) > 0.3
 
 
 def _moves(
     evidence: Evidence, known: Sequence[KnownObject], views: Views, looks: Sequence[Look], size: Size, now_s: float
 ) -> Evidence:
-    """Count the objects that were looked at again, and those that were not where they had been."""
+    """Count the objects that were looked at again, and those that move too fast to be looked at less."""
     for one in known:
         age_s, look = now_s - one.seen_s, next((look for look in looks if shows_again(look.window, one)), None)
         if look is None or not 0 < age_s <= _AGAIN_S:
@@ -206,11 +201,8 @@ def _looked(after: Knowledge, views: Views, looks: Sequence[Look], size: Size, n
 
 def _without_objects(look: Look, shape: tuple[int, int], size: Size) -> Grid:
     empty = np.ones(shape, np.float32)
-    down, across = shape[0] / size.height, shape[1] / size.width
     for one in look.found:
-        box = one.box_px
-        rows = slice(max(0, int(box.y1 * down) - 1), int(box.y2 * down) + 2)
-        empty[rows, max(0, int(box.x1 * across) - 1) : int(box.x2 * across) + 2] = 0
+        empty[choose.cells_under(one.box_px, shape, size, margin=1)] = 0
     return empty
 
 
