@@ -24,7 +24,7 @@ from appliance.cli.arguments import (
 )
 from appliance.device import logs
 from appliance.errors import ConfigError
-from appliance.settings import loader
+from appliance.settings import loader, sources
 from appliance.settings.schema import Settings
 
 
@@ -61,12 +61,12 @@ def _handed_over(arguments: argparse.Namespace) -> tuple[dict[str, bytes], set[s
     logs.set_up("error")
     import msgspec
 
-    from appliance.commands.support_bundle import collect, secrets
+    from appliance.commands.support_bundle import collect
     from appliance.service.reports import HandedOver
 
     given = msgspec.json.decode(sys.stdin.buffer.read(), type=HandedOver)
     files = collect.collect(given.settings, lambda name: given.reports[name].encode())
-    return files, {*secrets.values_in(given.settings), *_secrets_in(arguments)}
+    return files, {*sources.secrets_of(given.settings), *_secrets_in(arguments)}
 
 
 def _collected(arguments: argparse.Namespace) -> tuple[dict[str, bytes], set[str]]:

@@ -268,13 +268,18 @@ def _invalid(layer: Layer, where: str, value: Any, reason: str, doc: str) -> Con
     return ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}")
 
 
-def secrets_of(tree: Mapping[str, Any]) -> Iterator[str]:
-    """All secrets in a tree of settings."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from secrets_of(value)
-        elif key in SECRETS and isinstance(value, str) and value:
-            yield value
+def secrets_of(value: Any, key: str = "") -> Iterator[str]:
+    """All secrets in settings, or in the tree of one source. `key`: the name of this value."""
+    if isinstance(value, Struct):
+        value = {name: getattr(value, name) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from secrets_of(one, name)
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from secrets_of(one, key)
+    elif key in SECRETS and isinstance(value, str) and value:
+        yield value
 
 
 def _texts(value: Any) -> tuple[Any, ...]:

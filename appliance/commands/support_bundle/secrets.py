@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-from msgspec import Struct
-
 from appliance.redaction import hide_parameters
-from appliance.settings.sources import SECRETS
 
 REMOVED = "(removed)"
 _LEAST_LENGTH = 4
@@ -21,17 +18,6 @@ _ASSIGNED = re.compile(
     r"(?i)\b((?:wifi[_-]?)?(?:psk|passphrase|password|passwd|token|secret|api[_-]?key|authorization)\s*[=:]\s*)"
     r"(?![\"']?\(set\)|null|\"\"|'')(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
 )
-
-
-def values_in(settings: Struct) -> Iterator[str]:
-    """All secrets in the settings."""
-    for key in settings.__struct_fields__:
-        value = getattr(settings, key)
-        for one in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,):
-            if isinstance(one, Struct):
-                yield from values_in(one)
-            elif key in SECRETS and isinstance(one, str) and one:
-                yield one
 
 
 def remove_in_json(content: Any, known: Collection[str]) -> Any:
