@@ -11,8 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.conftest import ROOT
-from tests.links.brokers import free_port
+from tests.links.brokers import free_port, started
 
 PACKAGES = ROOT / ".cache/triton"
 _SERVER = PACKAGES / "pytriton/tritonserver"
@@ -148,12 +148,6 @@ class TritonServer:
             one.send_signal(number)
 
 
-@contextmanager
-def triton(folder: Path, offers: Mapping[str, Offer]) -> Iterator[TritonServer]:
+def triton(folder: Path, offers: Mapping[str, Offer]) -> AbstractContextManager[TritonServer]:
     """A started server; killed when left."""
-    server = TritonServer(folder, offers)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+    return started(TritonServer(folder, offers))

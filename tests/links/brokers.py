@@ -13,10 +13,10 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -73,15 +73,30 @@ class Broker:
         self._process.send_signal(signal.SIGCONT)
 
 
+class Server(Protocol):
+    """A process that tests start and end."""
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+S = TypeVar("S", bound=Server)
+
+
 @contextmanager
-def broker(folder: Path, lines: str = "allow_anonymous true") -> Iterator[Broker]:
-    """A running broker."""
-    started = Broker(folder, lines)
+def started(server: S) -> Iterator[S]:
+    """Start a server; kill it when left."""
     try:
-        started.start()
-        yield started
+        server.start()
+        yield server
     finally:
-        started.kill()
+        server.kill()
+
+
+def broker(folder: Path, lines: str = "allow_anonymous true") -> AbstractContextManager[Broker]:
+    """A running broker."""
+    return started(Broker(folder, lines))
 
 
 @dataclass
