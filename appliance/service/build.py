@@ -66,10 +66,10 @@ def build(given: Given, loaded: Loaded) -> Parts:
     asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site, news
     vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
     service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
-    told = reports(vitals, lambda: changes.settings, tail, entrance.audit)
+    own_reports = reports(vitals, lambda: changes.settings, tail, entrance.audit)
     offered = build_actions(
         given, activation, service, areas, path, governor, vitals, tail, entrance,
-        for_support=lambda: hand_over(changes.settings, told),
+        for_support=lambda: hand_over(changes.settings, own_reports),
     )  # fmt: skip
     return Parts(
         settings=settings,
@@ -92,7 +92,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         site=site,
         entrance=entrance,
         tail=tail,
-        reports=told,
+        reports=own_reports,
         restart=restart,
         app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas, site),
     )
