@@ -195,6 +195,8 @@ class ServiceProcess:
 
     url: str
     process: subprocess.Popen[str]
+    control: Path
+    """Its control socket; other services of the tests use another."""
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Request a path; return status and JSON body."""
@@ -212,13 +214,15 @@ def service_process(models_dir: Path, state_home: Path) -> Iterator[ServiceProce
     command = [sys.executable, "-m", "appliance", "serve", "--host", "127.0.0.1", "--port", "0",
                "--profile", "realtime", "--set", f"model.dir={models_dir}",
                "--set", f"state.dir={state_home / 'service'}"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    control = Path(os.environ["XDG_RUNTIME_DIR"]) / "process.sock"
+    environment = os.environ | {"APPLIANCE_CONTROL": str(control)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().split()[-1].rstrip("/")
         assert url.startswith("http://"), f"the service did not start: {url}"
         deadline = time.monotonic() + 60
-        running = ServiceProcess(url, process)
+        running = ServiceProcess(url, process, control)
         while running.get("/health/ready")[0] != 200:
             assert time.monotonic() < deadline, "the service did not become ready within a minute"
             time.sleep(0.05)

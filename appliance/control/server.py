@@ -47,15 +47,16 @@ async def listening(
 
 async def _start(stack: contextlib.AsyncExitStack, path: Path, app: web.Application) -> None:
     opened = _open(path)
-    stack.callback(_close, opened, path)
+    stack.callback(opened.close)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
     stack.push_async_callback(runner.cleanup)
+    stack.callback(_remove, path)  # before it stops listening: until then no other service replaces it
     await runner.setup()
     await web.SockSite(runner, opened).start()
 
 
 def _open(path: Path) -> socket.socket:
-    """Bind the socket without listening. Raises OSError where that is unsafe or impossible."""
+    """Bind the socket and listen. Raises OSError where that is unsafe or impossible."""
     _make_private(path.parent)
     if path.is_socket():
         if _answers(path):
@@ -65,14 +66,14 @@ def _open(path: Path) -> socket.socket:
     try:
         opened.bind(str(path))
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        opened.listen()  # now: another service that starts would take a socket that does not listen for a stale one
     except OSError:
         opened.close()
         raise
     return opened
 
 
-def _close(opened: socket.socket, path: Path) -> None:
-    opened.close()
+def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # the folder may be gone or read-only
         path.unlink(missing_ok=True)
 

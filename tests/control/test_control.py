@@ -152,6 +152,21 @@ async def test_a_second_service_keeps_the_socket_of_the_first(tmp_path: Path, ca
         assert first.cur_state == 3
 
 
+async def test_a_service_that_stops_keeps_the_socket_of_one_that_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cleanup = tmp_path / "c.sock", web.AppRunner.cleanup
+
+    async def started_meanwhile(runner: web.AppRunner) -> None:
+        await cleanup(runner)
+        path.touch()
+
+    monkeypatch.setattr(web.AppRunner, "cleanup", started_meanwhile)
+    async with running(path):
+        pass
+    assert path.exists()
+
+
 async def test_a_folder_of_another_user_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").symlink_to(tmp_path / "theirs")

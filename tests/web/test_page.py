@@ -83,15 +83,21 @@ async def test_the_history_is_plotted_and_shows_the_value_under_the_pointer(demo
         assert _problems(tab) == []
 
 
-async def test_a_stranger_signs_in(demo: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_stranger_signs_in(
+    demo: str,
+    service_process: ServiceProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("APPLIANCE_CONTROL", str(service_process.control))
     assert await asyncio.to_thread(cli.main, ["token", "add", "anna", "--role", "operator"]) == 0
     found = re.search(r"edge_\w+", capsys.readouterr().out)
     assert found is not None
     async with chromium.tab("about:blank", 390, 844) as tab:
         await tab.call("Network.enable")
         await tab.call("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": "10.0.0.9"})
-        for _ in range(10):  # without a control socket, the service reads the new token from its file a little later
-            await asyncio.sleep(2)  # a stranger that asks too often is answered late
+        for _ in range(10):  # a stranger that asks too often is answered late
+            await asyncio.sleep(2)
             tab.problems.clear()
             await tab.go(demo + "/")
             with contextlib.suppress(AssertionError):
