@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.values import PictureFault
-from appliance.vision.picture_features import LEAST_SIDE, Grid, PictureFeatures, in_place, likeness, measure, same
+from appliance.vision import picture_features
+from appliance.vision.picture_features import Grid, Marks, PictureFeatures, in_place, likeness, same
 from appliance.vision.picture_tears import displaced, rolled
 
 log = logging.getLogger(__name__)
@@ -109,23 +110,34 @@ class _Spell:
             self.standing, self.absent_s = True, None
 
 
-@dataclass(slots=True)
 class _Usual:
-    """What the camera usually shows."""
+    """What the camera usually shows. The grids are kept in half precision: a device may have a thousand cameras."""
 
-    edges: Grid
-    energy: float
-    sharp: Grid
-    looks: int = 1
+    def __init__(self, seen: PictureFeatures) -> None:
+        self._edges, self._sharp = seen.edges.astype(np.float16), seen.sharp.astype(np.float16)
+        self.energy, self.looks = seen.energy, 1
+
+    @property
+    def edges(self) -> Grid:
+        return self._edges.astype(np.float32)
+
+    @property
+    def sharp(self) -> Grid:
+        return self._sharp.astype(np.float32)
+
+    @sharp.setter
+    def sharp(self, sharp: Grid) -> None:
+        self._sharp = sharp.astype(np.float16)
 
     def follow(self, seen: PictureFeatures, passed_s: float) -> None:
         """Move towards a picture: quickly at first, then slowly."""
         self.looks += 1
-        part = max(1 / self.looks, min(1.0, passed_s / _FOLLOW_S)) if self.looks > 1 else 1.0
-        self.edges = self.edges + np.float32(part) * (seen.edges - self.edges)
-        self.energy += part * (seen.energy - self.energy)
-        changed = np.where(np.isnan(self.sharp), seen.sharp, self.sharp + np.float32(part) * (seen.sharp - self.sharp))
-        self.sharp = np.where(np.isnan(seen.sharp), self.sharp, changed)
+        part = np.float32(max(1 / self.looks, min(1.0, passed_s / _FOLLOW_S)))
+        edges, sharp = self.edges, self.sharp
+        self._edges = (edges + part * (seen.edges - edges)).astype(np.float16)
+        self.energy += float(part) * (seen.energy - self.energy)
+        changed = np.where(np.isnan(sharp), seen.sharp, sharp + part * (seen.sharp - sharp))
+        self.sharp = np.where(np.isnan(seen.sharp), sharp, changed)
 
 
 @dataclass(slots=True)
@@ -138,7 +150,7 @@ class PictureWatch:
     _every_s: float = LOOK_EVERY_S
     _usual: _Usual | None = None
     _size: tuple[int, ...] = ()
-    _sample: NDArray[np.uint8] | None = None
+    _marks: Marks | None = None
     _tears_seen: tuple[tuple[int, int], ...] = ()
     """Row and shift of the latest tears, in cells."""
     _same_since_s: float | None = None
@@ -150,11 +162,11 @@ class PictureWatch:
 
     def look(self, pixels: NDArray[np.uint8], now_s: float) -> None:
         """Judge a picture, (height, width, 3) RGB, unless one was judged just before. It never raises."""
-        if self._early(now_s) or min(pixels.shape[:2]) < LEAST_SIDE:
+        if self._early(now_s) or min(pixels.shape[:2]) < picture_features.LEAST_SIDE:
             return
         with self._lock:
             try:
-                self._judge(measure(pixels), pixels.shape, now_s)
+                self._judge(picture_features.measure(pixels), pixels.shape, now_s)
             except Exception:  # the frame is answered in any case
                 log.exception("a camera's picture could not be judged", extra={"kind": "picture_watch"})
 
@@ -166,7 +178,7 @@ class PictureWatch:
         if self._last_s is None or self._early(now_s) or not self._lock.acquire(blocking=False):
             return
         try:
-            if self._sample is not None:
+            if self._marks is not None:
                 self._note({PictureFault.FROZEN: self._frozen(identical, now_s)}, now_s)
         finally:
             self._lock.release()
@@ -188,14 +200,14 @@ class PictureWatch:
         if size != self._size and self._usual is not None:  # another input size has another detail
             self._usual.sharp = seen.sharp
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
-        repeats = self._sample is not None and same(self._sample, seen.sample)
+        repeats = self._marks is not None and same(self._marks, seen.marks)
         shows = {PictureFault.FROZEN: self._frozen(repeats, now_s), **self._shows(seen)}
-        self._size, self._sample = size, seen.sample
+        self._size, self._marks = size, seen.marks
         self._note(shows, now_s)
         suspicious = any(shows.values()) or any(spell.begun for spell in self._spells.values())
         if self._usual is None:
             if not any(shows.values()):
-                self._usual = _Usual(seen.edges, seen.energy, seen.sharp)
+                self._usual = _Usual(seen)
         elif not suspicious and not repeats:
             self._usual.follow(seen, passed_s)
         self._adopt(seen, now_s)
@@ -273,7 +285,7 @@ class PictureWatch:
         elif self._turned_since_s is None:
             self._turned_since_s = now_s
         elif now_s - self._turned_since_s >= _ADOPT_S:
-            self._usual = _Usual(seen.edges, seen.energy, seen.sharp)
+            self._usual = _Usual(seen)
 
 
 def _soft(sharp: Grid, usual: Grid) -> bool:

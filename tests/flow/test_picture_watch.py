@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from appliance.flow import picture_watch
 from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.picture_watch import PictureWatch
 from appliance.values import Limits, PictureFault
+from appliance.vision import picture_features
 from appliance.vision.picture_features import PictureFeatures, measure
 from tests.flow.detectors import Rig, running
 from tests.flow.frames import frame
@@ -120,7 +120,7 @@ def test_a_picture_that_cannot_be_judged_harms_nothing(
 ) -> None:
     camera, watch = Camera(101), PictureWatch()
     with monkeypatch.context() as broken:
-        broken.setattr(picture_watch, "measure", lambda _: 1 / 0)
+        broken.setattr(picture_features, "measure", lambda _: 1 / 0)
         watch.look(camera.shot(0), 0.0)
     assert "could not be judged" in caplog.text
     watch.look(camera.shot(1), 1.0)
@@ -136,7 +136,7 @@ def test_a_calm_camera_is_judged_less_often_than_one_that_shows_something(monkey
         judged.append(now_s)
         return measure(pixels)
 
-    monkeypatch.setattr(picture_watch, "measure", noted)
+    monkeypatch.setattr(picture_features, "measure", noted)
     for _ in range(40):
         watch.look(camera.shot(now_s), now_s)
         now_s += STEP_S
