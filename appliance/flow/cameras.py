@@ -14,6 +14,7 @@ from appliance.flow.obedience import Obedience
 from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.rates import FrameRateLimiter, Rate
 from appliance.flow.scene_gate import LastScene
+from appliance.flow.shares import spare_announcements
 from appliance.flow.tally import Tally
 from appliance.values import (
     FULL_VIEW,
@@ -75,6 +76,8 @@ class Camera:
     announced: CameraLimits | None = None
     """The limits that were sent to it last."""
     announced_at_s: float = float("-inf")
+    spare: float | None = None
+    """Announcements that it could still be sent then; None: it was never sent any."""
     obedience: Obedience = field(default_factory=Obedience)
     """How its frames compare with the limits that were sent to it."""
     shown_s: float = float("-inf")
@@ -116,6 +119,7 @@ class Camera:
 
     def tell(self, limits: CameraLimits, now_s: float) -> None:
         """Record that these limits are being sent to it."""
+        self.spare = spare_announcements(self.spare, now_s - self.announced_at_s) - 1
         self.announced, self.announced_at_s = limits, now_s
         self.obedience.tell(limits.min_interval_s, now_s)
 

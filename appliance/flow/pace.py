@@ -10,7 +10,17 @@ from appliance.flow.cameras import Camera, CameraBook, CameraPolicy
 from appliance.flow.load_watch import LoadWatch
 from appliance.flow.mailboxes import MOST_PLACES, EngineUsage
 from appliance.flow.rates import FrameRateLimiter
-from appliance.flow.shares import Demand, InFlightClaim, in_flight_parts, is_due, shared, with_headroom
+from appliance.flow.shares import (
+    Demand,
+    InFlightClaim,
+    calm_duty,
+    in_flight_parts,
+    is_due,
+    shared,
+    spare_announcements,
+    suffices,
+    with_headroom,
+)
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -58,6 +68,8 @@ class Pace:
         self.refused_interval_s = refused_interval_s
         """The interval of a camera that is not admitted, s."""
         self._updated_s = clock()
+        self._calm = limits.duty
+        """The duty from which shares are announced."""
         self._stale = False
         self.applied_s = float("-inf")
         """When the device's limits changed last: what was received before says nothing of them."""
@@ -180,6 +192,8 @@ class Pace:
         `joining`: gets its limits with the greeting, and nothing before it.
         """
         now_s = self._clock()
+        calm = calm_duty(self._calm, self.limits.duty, now_s - self._updated_s)
+        self._calm = calm if self.limits.max_side == self._applied.max_side else self.limits.duty
         if self.limits != self._applied:
             self._applied, self.applied_s = self.limits, now_s
             self._load.restart(now_s)
@@ -193,23 +207,27 @@ class Pace:
             self._load.restart(now_s)
         self._sending = frozenset(fair)
         parts = self._parts(fair, now_s)
+        calm_fair = fair if self._calm == self.limits.duty else self._fair(now_s, duty=self._calm)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_in_flight = parts.get(name, self._in_flight())
             if camera.announced is None or camera is joining:
                 continue
-            limits = self._limits_of(camera, fair.get(name))
+            limits = self._limits_of(camera, calm_fair.get(name))
             before = camera.announced
             # A small change of the interval is not announced, nor is a new reason alone: only that the last one ended.
             same = replace(limits, min_interval_s=before.min_interval_s, reason=before.reason) == before
             over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
             age_s, hot = now_s - camera.announced_at_s, self.limits.duty < 1
-            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot, trend=trend)
+            spare = spare_announcements(camera.spare, age_s)
+            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot, spare=spare, trend=trend)
+            if hot and suffices(camera.obedience.needed_s, limits.min_interval_s, before.min_interval_s):
+                due = False
             if same and not over and not due:
                 continue
             floor_s = self._floor(camera)
             if hot and limits.min_interval_s > floor_s and self.admits(camera):
-                interval_s = with_headroom(before.min_interval_s, limits.min_interval_s, floor_s)
+                interval_s = with_headroom(limits.min_interval_s, floor_s, spare)
                 limits = replace(limits, min_interval_s=round(interval_s, 4))
             camera.tell(limits, now_s)
             self._announce(name, limits)
@@ -254,7 +272,8 @@ class Pace:
             if not camera.own and self.admits(camera)
         )
 
-    def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
+    def _fair(self, now_s: float, newcomer: Camera | None = None, duty: float | None = None) -> dict[str, float]:
+        """The share of each sending camera, as an interval, s. `duty`: another one than the present."""
         sending = {
             name: camera
             for name, camera in self._book
@@ -269,7 +288,8 @@ class Pace:
             for name, camera in sending.items()
         }
         self._longest_cost_s = max((demand.cost_s for demand in demands.values()), default=0.0)
-        return shared(demands, self._needs(sending), self.usable_slots(), self.use * self.limits.duty)
+        use = self.use * (self.limits.duty if duty is None else duty)
+        return shared(demands, self._needs(sending), self.usable_slots(), use)
 
     def _needs(self, sending: Mapping[str, Camera]) -> dict[str, float]:
         """The interval that cameras need which send less often than they may, s."""

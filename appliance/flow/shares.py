@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, exp
 
-_LONGER, _SHORTER = 1.06, 1.12
-"""While the device is hot, a share is announced as an interval this much longer, so that small changes fit in. A share
-that has become shorter becomes longer again once the device is warm."""
+_HEADROOM, _SCARCE_HEADROOM = 1.02, 1.08
+"""On a hot device, a share is announced as an interval this much longer, so that small changes fit in; the second to a
+camera that was sent many."""
+_CALM_S, _AT_ONCE = 120.0, 0.92
+"""Shares are announced from the duty smoothed over this time; a fall below this part of it counts at once."""
+_SPARE, _SPARE_S = 3.0, 450.0
+"""Announcements that a camera may be sent in a row, and seconds until there is one more: eight an hour."""
+_RESERVE, _SCARCE = 2.0, 1.0
+"""While a camera may be sent so many, small improvements are announced too; with less than the second, few are left."""
 _PROVEN = 1.02
 """Once waits or idle time have changed the capacity, a share is announced from this change on."""
 _ROUNDING = 1e-9
@@ -31,9 +37,9 @@ class _Band:
     """A share that is shorter by this factor is announced after so many seconds."""
 
 
-_COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0), (1.03, 300.0)))
+_COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0), (1.015, 300.0)))
 _HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
-"""The governor trims the duty continuously; at most twelve announcements an hour follow from that."""
+_HOT_SPARE = _Band(1.08, ((2.0, 10.0), (1.07, 120.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +129,43 @@ def shared(demands: Mapping[str, Demand], needed_s: Mapping[str, float], slots: 
     return {name: fair[name] if name in slower else interval_s for name, interval_s in others.items()}
 
 
-def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool, trend: int = 0) -> bool:
+def calm_duty(calm: float, duty: float, passed_s: float) -> float:
+    """The duty to announce shares from, after another one: the governor trims its own every second."""
+    if duty >= 1.0 or duty < _AT_ONCE * calm:
+        return duty
+    return duty + (calm - duty) * exp(-passed_s / _CALM_S)
+
+
+def spare_announcements(spare: float | None, age_s: float) -> float:
+    """How many announcements a camera may be sent, `age_s` after the last one; None: it was never sent any.
+
+    Longer intervals are announced in any case.
+    """
+    return _SPARE if spare is None else min(_SPARE, spare + age_s / _SPARE_S)
+
+
+def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool, spare: float = 0.0, trend: int = 0) -> bool:
     """Whether the share has left the band around the interval that was announced `age_s` seconds ago.
 
     Longer intervals are announced at once, because a camera that keeps to its limits is never skipped; shorter ones
-    later, so that limits do not flutter. `trend`: 1 if more, -1 if less capacity than before has just been found.
+    later, so that limits do not flutter. `spare`: announcements that the camera may still be sent. `trend`: 1 if more,
+    -1 if less capacity than before has just been found.
     """
     if trend < 0 and share_s > announced_s * _PROVEN:
         return True
     if trend > 0 and not hot and announced_s > share_s * _PROVEN:
         return True
-    band = _HOT if hot else _COOL
+    band = _COOL if not hot else _HOT_SPARE if spare >= _RESERVE else _HOT
     if share_s > announced_s * band.longer + _LEAST_S:
         return True
     return any(announced_s > share_s * factor + _LEAST_S and age_s >= wait_s for factor, wait_s in band.shorter)
 
 
-def with_headroom(announced_s: float, share_s: float, floor_s: float) -> float:
+def with_headroom(share_s: float, floor_s: float, spare: float) -> float:
     """The interval to announce on a hot device for this share, s; never below the camera's minimum."""
-    if share_s > announced_s:
-        return share_s * _LONGER
-    return max(floor_s, min(announced_s, share_s * _SHORTER))
+    return max(floor_s, share_s * (_HEADROOM if spare >= _SCARCE else _SCARCE_HEADROOM))
+
+
+def suffices(needed_s: float | None, *intervals_s: float) -> bool:
+    """Whether a camera sends less often than each of these intervals allows, so that it need not hear of a change."""
+    return needed_s is not None and needed_s >= max(intervals_s)

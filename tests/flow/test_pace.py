@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -192,6 +193,27 @@ def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
     assert site.pace.slack == 1
     site.clock.pass_(HEARD_S)
     assert site.pace.enforced_interval(camera) > full_s
+
+
+def hot_hour(site: Site, gap_s: float) -> int:
+    """An hour at a duty that falls and rises slowly, with a camera that sends so often; how many limits it is sent."""
+    site.pace.learn(1, 0.1)
+    site.pace.join("gate")
+    start_s, due_s = site.clock(), 0.0
+    for second in range(3600):
+        while due_s < second + 1:
+            site.clock.pass_(start_s + due_s - site.clock())
+            site.arrive("gate")
+            due_s += gap_s
+        site.pace.limits = replace(FULL, duty=0.55 + 0.15 * math.sin(second / 300))
+        site.pace.update()
+    return len(site.announced)
+
+
+def test_a_camera_that_sends_less_than_it_may_hears_of_no_change() -> None:
+    greedy, slow = Site(), Site()
+    assert 2 <= hot_hour(greedy, 0.1) <= 16
+    assert hot_hour(slow, 0.9) <= 2
 
 
 def test_low_priorities_are_refused_only_while_a_higher_one_is_sending() -> None:

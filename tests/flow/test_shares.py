@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.flow.shares import Demand, fair_intervals, is_due, with_headroom
+from appliance.flow.shares import (
+    Demand,
+    calm_duty,
+    fair_intervals,
+    is_due,
+    spare_announcements,
+    suffices,
+    with_headroom,
+)
 
 USE = 0.9
 
@@ -87,14 +95,47 @@ def test_a_shorter_share_is_announced_late(announced_s: float) -> None:
     assert is_due(announced_s, announced_s * 0.4, 10.0, hot=True)
 
 
-def test_a_trimmed_duty_in_steady_weather_causes_few_announcements() -> None:
-    chance, announced_s, at_s, times = random.Random(1), 1.0, 0.0, []
+@given(st.floats(0.05, 100))
+def test_a_camera_that_was_sent_few_limits_hears_of_small_improvements(announced_s: float) -> None:
+    assert not is_due(announced_s, announced_s * 0.9, 119.0, hot=True, spare=3.0)
+    assert is_due(announced_s, announced_s * 0.9, 120.0, hot=True, spare=2.0)
+    assert not is_due(announced_s, announced_s * 0.9, 899.0, hot=True, spare=1.9)
+
+
+def test_announcements_become_spare_again_with_time() -> None:
+    spare = spare_announcements(None, math.inf)
+    for _ in range(5):
+        spare = spare_announcements(spare, 10.0) - 1
+    assert spare < -1
+    assert spare_announcements(spare, 3600.0) == pytest.approx(min(3.0, spare + 8))
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.06])
+def test_a_trimmed_duty_in_steady_weather_causes_few_announcements(noise: float) -> None:
+    chance, announced_s, at_s, calm, spare, times = random.Random(1), 1.0, 0.0, 1.0, 3.0, []
     for second in range(7200):
-        share_s = 1.0 + 0.15 * math.sin(second / 200) + chance.gauss(0, 0.02)
-        if is_due(announced_s, share_s, second - at_s, hot=True):
-            announced_s, at_s = with_headroom(announced_s, share_s, 0.1), float(second)
+        calm = calm_duty(calm, 0.8 + 0.1 * math.sin(second / 200) + chance.gauss(0, noise), 1.0)
+        spare_now = spare_announcements(spare, second - at_s)
+        if is_due(announced_s, 1 / calm, second - at_s, hot=True, spare=spare_now):
+            announced_s, at_s, spare = with_headroom(1 / calm, 0.1, spare_now), float(second), spare_now - 1
             times.append(second)
     assert sum(second >= 3600 for second in times) <= 12
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 1.0), st.floats(0.0, 1e4))
+def test_the_calm_duty_lies_between_what_it_was_and_what_the_governor_asks(
+    calm: float, duty: float, passed_s: float
+) -> None:
+    after = calm_duty(calm, duty, passed_s)
+    assert min(calm, duty) - 1e-9 <= after <= max(calm, duty) + 1e-9
+    if duty < 0.9 * calm:
+        assert after == duty  # a burst of heat is not waited out
+
+
+def test_a_camera_that_needs_less_than_it_may_need_not_hear_of_a_change() -> None:
+    assert suffices(1.0, 0.5, 0.9)
+    assert not suffices(1.0, 0.5, 1.1)
+    assert not suffices(None, 0.5)
 
 
 def test_without_capacity_there_are_no_shares() -> None:
@@ -102,6 +143,6 @@ def test_without_capacity_there_are_no_shares() -> None:
 
 
 def test_a_cool_device_gives_back_the_headroom_that_was_announced_while_it_was_hot() -> None:
-    announced_s = with_headroom(1.0, 1.05, 0.1)
+    announced_s = with_headroom(1.0, 0.1, 3.0)
     assert not is_due(announced_s, 1.0, 299.0, hot=False)
     assert is_due(announced_s, 1.0, 301.0, hot=False)
