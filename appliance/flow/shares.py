@@ -14,8 +14,8 @@ from math import ceil, exp
 _HEADROOM, _SCARCE_HEADROOM = 1.02, 1.08
 """On a hot device, a share is announced as an interval this much longer, so that small changes fit in; the second to a
 camera that was sent many."""
-_CALM_S, _AT_ONCE = 120.0, 0.92
-"""Shares are announced from the duty smoothed over this time; a fall below this part of it counts at once."""
+_CALM_S, _LESS, _MORE = 120.0, 0.92, 1.25
+"""Shares are announced from the duty smoothed over this time; what is beyond these parts of it counts at once."""
 _SPARE, _SPARE_S = 3.0, 450.0
 """Announcements that a camera may be sent in a row, and seconds until there is one more: eight an hour."""
 _RESERVE, _SCARCE = 2.0, 1.0
@@ -131,7 +131,7 @@ def shared(demands: Mapping[str, Demand], needed_s: Mapping[str, float], slots: 
 
 def calm_duty(calm: float, duty: float, passed_s: float) -> float:
     """The duty to announce shares from, after another one: the governor trims its own every second."""
-    if duty >= 1.0 or duty < _AT_ONCE * calm:
+    if duty >= 1.0 or not _LESS * calm <= duty <= _MORE * calm:
         return duty
     return duty + (calm - duty) * exp(-passed_s / _CALM_S)
 

@@ -128,8 +128,8 @@ def test_the_calm_duty_lies_between_what_it_was_and_what_the_governor_asks(
 ) -> None:
     after = calm_duty(calm, duty, passed_s)
     assert min(calm, duty) - 1e-9 <= after <= max(calm, duty) + 1e-9
-    if duty < 0.9 * calm:
-        assert after == duty  # a burst of heat is not waited out
+    if duty < 0.9 * calm or duty > 1.3 * calm:
+        assert after == duty  # a burst of another program's load, and its end
 
 
 def test_a_camera_that_needs_less_than_it_may_need_not_hear_of_a_change() -> None:
