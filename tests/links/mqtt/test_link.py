@@ -128,8 +128,8 @@ async def test_a_device_that_is_cut_off_goes_offline_by_its_last_will(
     ):
         await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
         cut()
-        await seen.until(lambda: seen.text(f"{BASE}/status") == "offline")
-        await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
+        await seen.until(lambda: [text.decode() for topic, text, _ in seen.messages if topic == f"{BASE}/status"][-2:]
+                         == ["offline", "online"])  # fmt: skip
 
 
 @asynccontextmanager
@@ -167,8 +167,9 @@ async def test_no_event_is_lost_or_doubled_while_the_broker_is_killed_and_comes_
         link = running.started.parts.links.mqtt
         assert link is not None
         await appear(running, gate)
-        await seen.until(lambda: len(seen.events()) == 2)
         for _ in range(2):
+            # What the broker has taken and not yet passed on is lost with it: it keeps nothing on disk.
+            await seen.until(lambda: len(seen.events()) in (2, 16))
             mosquitto.kill()
             await seen.until(lambda: link.problem)
             for _ in range(5):
