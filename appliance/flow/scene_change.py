@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -87,7 +88,16 @@ class Change:
 
 def nothing_known(cells: Cells) -> Usual:
     """What is usual before the first comparison."""
-    return Usual(np.full(cells.shape, _FIRST_USUAL, np.float32), np.zeros(cells.shape, np.float32))
+    return _nothing_known(cells.shape)
+
+
+@lru_cache(maxsize=64)
+def _nothing_known(shape: tuple[int, ...]) -> Usual:
+    """The same for all cameras: each of these grids takes up to 43 kB."""
+    known = Usual(np.full(shape, _FIRST_USUAL, np.float32), np.zeros(shape, np.float32))
+    known.steps.setflags(write=False)
+    known.alarms.setflags(write=False)
+    return known
 
 
 def compare(reference: Cells, now: Cells, usual: Usual | None = None, covered: CellMask | None = None) -> Change:
@@ -122,19 +132,23 @@ def follow(
     part = np.float32(max(_FOLLOW, 1 / (usual.frames + 6)))
     limited = np.minimum(change.steps, 4 * usual.steps + np.float32(0.5))  # one headlight is not usual
     steps = usual.steps + part * (limited - usual.steps)
-    alarms: Steps = np.asarray(usual.alarms * np.float32(1 - _FORGET), np.float32)
+    alarms = usual.alarms
+    if alarms.any():
+        alarms = np.asarray(alarms * np.float32(1 - _FORGET), np.float32)
     if alarm is not None:
         alarms = _alarmed(alarms, change.steps, change.strength >= alarm)
     for box in moved_px:
         if size is not None:
             window = _window(box, size, steps.shape)
-            steps[window], alarms[window] = usual.steps[window], usual.alarms[window]
+            steps[window] = usual.steps[window]
+            if alarms is not usual.alarms:
+                alarms[window] = usual.alarms[window]
     return Usual(steps, alarms, usual.frames + 1)
 
 
 def _alarmed(alarms: Steps, steps: Steps, where: CellMask) -> Steps:
     """Raise what counts in the cells that caused a false alarm, if they are few."""
-    if np.count_nonzero(where) > _MOST_ALARMED * where.size:
+    if not 0 < np.count_nonzero(where) <= _MOST_ALARMED * where.size:
         return alarms
     cells = cv2.dilate(where.astype(np.uint8), np.ones((2, 2), np.uint8), anchor=(1, 1)).astype(bool)
     reached = np.where(cells[..., None], steps * np.float32(_MARGIN), np.float32(0))
