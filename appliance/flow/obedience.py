@@ -17,7 +17,7 @@ _PROMPT, _PROMPT_S = 1.25, 0.02
 """A frame within this part of the interval, or so soon after it, was sent as soon as it was allowed."""
 _SMOOTH = 0.2
 _KNOWN = 8
-_QUICKER = 0.8
+NEEDED_PART = 0.8
 """Part of the time between its frames that is kept for a camera that sends less often than it may."""
 HEARD_S = 1.5
 """Time after which a camera counts as having heard of its new limits, s."""
@@ -82,4 +82,4 @@ class Obedience:
     @property
     def needed_s(self) -> float | None:
         """The interval that this camera needs, s; None: it needs all that it may have, or nothing is known."""
-        return self._gap_s * _QUICKER if self._gaps >= _KNOWN and not self.wants_more else None
+        return self._gap_s * NEEDED_PART if self._gaps >= _KNOWN and not self.wants_more else None

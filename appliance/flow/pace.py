@@ -18,7 +18,6 @@ from appliance.flow.shares import (
     is_due,
     shared,
     spare_announcements,
-    suffices,
     with_headroom,
 )
 from appliance.ports import Clock
@@ -201,13 +200,14 @@ class Pace:
         lowest = self.limits.lowest_priority
         high = any(camera.policy.priority >= lowest and camera.sending(now_s) for _, camera in self._book)
         self._lowest_priority = lowest if high else 0
-        fair = self._fair(now_s)
+        demands, needs = self._demands(now_s)
+        fair = self._shares(demands, needs, self.limits.duty)
         if fair.keys() != self._sending:
             trend = -1 if fair.keys() - self._sending else trend  # there is less for each
             self._load.restart(now_s)
         self._sending = frozenset(fair)
         parts = self._parts(fair, now_s)
-        calm_fair = fair if self._calm == self.limits.duty else self._fair(now_s, duty=self._calm)
+        calm_fair = fair if self._calm == self.limits.duty else self._shares(demands, needs, self._calm)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_in_flight = parts.get(name, self._in_flight())
@@ -220,9 +220,10 @@ class Pace:
             over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
             age_s, hot = now_s - camera.announced_at_s, self.limits.duty < 1
             spare = spare_announcements(camera.spare, age_s)
-            due = is_due(before.min_interval_s, limits.min_interval_s, age_s, hot=hot, spare=spare, trend=trend)
-            if hot and suffices(camera.obedience.needed_s, limits.min_interval_s, before.min_interval_s):
-                due = False
+            due = is_due(
+                before.min_interval_s, limits.min_interval_s, age_s,
+                hot=hot, spare=spare, needed_s=camera.obedience.needed_s, trend=trend,
+            )  # fmt: skip
             if same and not over and not due:
                 continue
             floor_s = self._floor(camera)
@@ -272,8 +273,15 @@ class Pace:
             if not camera.own and self.admits(camera)
         )
 
-    def _fair(self, now_s: float, newcomer: Camera | None = None, duty: float | None = None) -> dict[str, float]:
-        """The share of each sending camera, as an interval, s. `duty`: another one than the present."""
+    def _fair(self, now_s: float, newcomer: Camera | None = None) -> dict[str, float]:
+        """The share of each sending camera, as an interval, s."""
+        return self._shares(*self._demands(now_s, newcomer), self.limits.duty)
+
+    def _shares(self, demands: Mapping[str, Demand], needs: Mapping[str, float], duty: float) -> dict[str, float]:
+        return shared(demands, needs, self.usable_slots(), self.use * duty)
+
+    def _demands(self, now_s: float, newcomer: Camera | None = None) -> tuple[dict[str, Demand], dict[str, float]]:
+        """What each sending camera asks for, and the interval of those that send less often than they may, s."""
         sending = {
             name: camera
             for name, camera in self._book
@@ -288,8 +296,7 @@ class Pace:
             for name, camera in sending.items()
         }
         self._longest_cost_s = max((demand.cost_s for demand in demands.values()), default=0.0)
-        use = self.use * (self.limits.duty if duty is None else duty)
-        return shared(demands, self._needs(sending), self.usable_slots(), use)
+        return demands, self._needs(sending)
 
     def _needs(self, sending: Mapping[str, Camera]) -> dict[str, float]:
         """The interval that cameras need which send less often than they may, s."""

@@ -144,13 +144,25 @@ def spare_announcements(spare: float | None, age_s: float) -> float:
     return _SPARE if spare is None else min(_SPARE, spare + age_s / _SPARE_S)
 
 
-def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool, spare: float = 0.0, trend: int = 0) -> bool:
+def is_due(
+    announced_s: float,
+    share_s: float,
+    age_s: float,
+    *,
+    hot: bool,
+    spare: float = 0.0,
+    needed_s: float | None = None,
+    trend: int = 0,
+) -> bool:
     """Whether the share has left the band around the interval that was announced `age_s` seconds ago.
 
     Longer intervals are announced at once, because a camera that keeps to its limits is never skipped; shorter ones
-    later, so that limits do not flutter. `spare`: announcements that the camera may still be sent. `trend`: 1 if more,
-    -1 if less capacity than before has just been found.
+    later, so that limits do not flutter. `spare`: announcements that the camera may still be sent. `needed_s`: the
+    interval of a camera that sends less often than it may; on a hot device it need not hear of a change. `trend`: 1 if
+    more, -1 if less capacity than before has just been found.
     """
+    if hot and needed_s is not None and needed_s >= max(announced_s, share_s):
+        return False
     if trend < 0 and share_s > announced_s * _PROVEN:
         return True
     if trend > 0 and not hot and announced_s > share_s * _PROVEN:
@@ -164,8 +176,3 @@ def is_due(announced_s: float, share_s: float, age_s: float, *, hot: bool, spare
 def with_headroom(share_s: float, floor_s: float, spare: float) -> float:
     """The interval to announce on a hot device for this share, s; never below the camera's minimum."""
     return max(floor_s, share_s * (_HEADROOM if spare >= _SCARCE else _SCARCE_HEADROOM))
-
-
-def suffices(needed_s: float | None, *intervals_s: float) -> bool:
-    """Whether a camera sends less often than each of these intervals allows, so that it need not hear of a change."""
-    return needed_s is not None and needed_s >= max(intervals_s)

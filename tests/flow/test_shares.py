@@ -15,7 +15,6 @@ from appliance.flow.shares import (
     fair_intervals,
     is_due,
     spare_announcements,
-    suffices,
     with_headroom,
 )
 
@@ -132,9 +131,10 @@ def test_the_calm_duty_lies_between_what_it_was_and_what_the_governor_asks(
 
 
 def test_a_camera_that_needs_less_than_it_may_need_not_hear_of_a_change() -> None:
-    assert suffices(1.0, 0.5, 0.9)
-    assert not suffices(1.0, 0.5, 1.1)
-    assert not suffices(None, 0.5)
+    assert not is_due(0.5, 0.9, 0.0, hot=True, needed_s=1.0)
+    assert is_due(0.5, 1.1, 0.0, hot=True, needed_s=1.0)
+    assert is_due(0.5, 0.9, 0.0, hot=True, needed_s=None)
+    assert is_due(0.5, 0.9, 0.0, hot=False, needed_s=1.0)
 
 
 def test_without_capacity_there_are_no_shares() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sin, sqrt
 
-from appliance.flow.shares import calm_duty, is_due, spare_announcements, suffices, with_headroom
+from appliance.flow.obedience import NEEDED_PART
+from appliance.flow.shares import calm_duty, is_due, spare_announcements, with_headroom
 from appliance.governor.ladder import DEFAULT_COSTS
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import Plant
@@ -16,8 +17,6 @@ SIDES = (640, 512, 416, 320, 256)
 WORTH = {640: 1.00, 512: 0.93, 416: 0.86, 320: 0.75, 256: 0.62}
 """mAP50-95 relative to 640 px: two sets of 64 pictures pooled; 256 px extrapolated from one. Half a set's pictures move
 a figure by up to 0.06."""
-_NEEDS = 0.8
-"""As in flow/obedience.py: part of the time between its frames that is kept for a camera."""
 _FULL_MS, _MEASURED_S, _MEASURED_PART = 40.0, 5, 0.03
 Control = Callable[[Plant, Case], Limits]
 
@@ -83,9 +82,8 @@ def live(case: Case, control: Control) -> Day:
         calm = calm_duty(calm, duty, 1.0) if limits.max_side == told_side else duty
         interval_s, age_s = 1.0 / max(calm, 0.001), float(second - told_at_s)
         spare_now = spare_announcements(spare, age_s)
-        due = is_due(told_s, interval_s, age_s, hot=duty < 1.0, spare=spare_now)
-        if duty < 1.0 and suffices(_NEEDS * plant.clock / max(demand * cost, 1e-6), interval_s, told_s):
-            due = False
+        needed_s = NEEDED_PART * plant.clock / max(demand * cost, 1e-6)
+        due = is_due(told_s, interval_s, age_s, hot=duty < 1.0, spare=spare_now, needed_s=needed_s)
         if limits.max_side != told_side or due:
             told_s = with_headroom(interval_s, 1.0, spare_now) if 0 < duty < 1 else interval_s
             told_side, told_at_s, spare = limits.max_side, second, spare_now - 1
