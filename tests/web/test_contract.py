@@ -163,9 +163,11 @@ async def test_the_newest_frame_replaces_the_waiting_one(serve: Serve) -> None:
         engine.release()
         await eye.until(lambda _: eye.count() == frames)
         ends = [eye.answers(number)[0] for number in range(frames)]
-        superseded = [number for number, (_, payload) in enumerate(ends) if payload.get("reason") == "superseded"]
-        assert superseded
-        assert max(number for number, (event, _) in enumerate(ends) if event == "detection_results") > max(superseded)
+        reasons = [payload["reason"] if event == "frame_skipped" else event for event, payload in ends]
+        assert "superseded" in reasons
+        # A busy machine may refuse some as too early; of the others, only waiting ones were replaced, never the newest.
+        assert set(reasons) == {"detection_results", "superseded"} | (set(reasons) & {"rate_limited"})
+        assert [reason for reason in reasons if reason != "rate_limited"][-1] == "detection_results"
 
 
 async def test_an_overheated_device_answers_overloaded(serve: Serve) -> None:
