@@ -186,9 +186,8 @@ def test_nncf_quantizes_a_network_that_still_takes_any_size(models_dir: Path, tm
         report=lambda _: None,
     )
     assert made.quantized is not None
-    source = tmp_path / "models" / known_models.DEFAULT / "model.bin"
-    # How much smaller depends on the layers that are faster in floating point on this machine.
-    assert made.network.with_suffix(".bin").stat().st_size < 0.8 * source.stat().st_size
+    layers = made.network.read_text().count('element_type="i8"')  # fewer where floating point is faster on this machine
+    assert layers > 20
     engine = registry.create("openvino", made.network)
     for size in (Size(640, 384), Size(640, 640), Size(320, 192), Size(416, 256)):
         engine.prepare(size)
