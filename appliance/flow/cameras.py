@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.camera_names import HTTP_PREFIX
+from appliance.flow.announcements import Announcements
 from appliance.flow.cache import Key
 from appliance.flow.camera_cost import CameraCost
 from appliance.flow.obedience import Obedience
 from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.rates import FrameRateLimiter, Rate
 from appliance.flow.scene_gate import LastScene
-from appliance.flow.shares import spare_announcements
 from appliance.flow.tally import Tally
 from appliance.values import (
     FULL_VIEW,
@@ -73,11 +73,8 @@ class Camera:
     """One of the service's own: it takes no share of the engine and appears in no report."""
     unnamed: bool = False
     """Its name is that of one connection: the camera cannot be recognised when it comes back."""
-    announced: CameraLimits | None = None
-    """The limits that were sent to it last."""
-    announced_at_s: float = float("-inf")
-    spare: float | None = None
-    """Announcements that it could still be sent then; None: it was never sent any."""
+    announcements: Announcements = field(default_factory=Announcements)
+    """The limits that were sent to it last, and whether it is sent others."""
     obedience: Obedience = field(default_factory=Obedience)
     """How its frames compare with the limits that were sent to it."""
     shown_s: float = float("-inf")
@@ -110,6 +107,11 @@ class Camera:
     tally: Tally = field(default_factory=Tally)
     """The device's counters, which include this camera's frames."""
 
+    @property
+    def announced(self) -> CameraLimits | None:
+        """The limits that were sent to it last; None: none."""
+        return self.announcements.limits
+
     def arrived(self, now_s: float) -> None:
         self.received += 1
         self.tally.received += 1
@@ -119,8 +121,7 @@ class Camera:
 
     def tell(self, limits: CameraLimits, now_s: float) -> None:
         """Record that these limits are being sent to it."""
-        self.spare = spare_announcements(self.spare, now_s - self.announced_at_s) - 1
-        self.announced, self.announced_at_s = limits, now_s
+        self.announcements.record(limits, now_s)
         self.obedience.tell(limits.min_interval_s, now_s)
 
     def obeys(self, now_s: float) -> bool:

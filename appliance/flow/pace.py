@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
+from appliance.flow.announcements import Circumstances, calm_duty
 from appliance.flow.camera_cost import CameraCost
 from appliance.flow.cameras import Camera, CameraBook, CameraPolicy
 from appliance.flow.load_watch import LoadWatch
 from appliance.flow.mailboxes import MOST_PLACES, EngineUsage
 from appliance.flow.rates import FrameRateLimiter
-from appliance.flow.shares import (
-    Demand,
-    InFlightClaim,
-    calm_duty,
-    in_flight_parts,
-    is_due,
-    shared,
-    spare_announcements,
-    with_headroom,
-)
+from appliance.flow.shares import Demand, InFlightClaim, in_flight_parts, shared
 from appliance.ports import Clock
 from appliance.values import CameraLimits, CameraStats, Limits
 
@@ -36,7 +27,6 @@ _URGENT, _URGENT_S = 2.0, 0.1
 """A frame that waits for this many intervals changes the limits at once, unless they were changed just before, s."""
 _SHORTEST_S = 0.02
 """Shorter intervals count as this long when waits are judged, because of jitter, s."""
-_NO_PROBLEM = ("normal", "fair_share")
 _LENIENCE = 0.8
 """A frame is too early below this part of the interval: clocks and networks are not exact."""
 _MOST_SLACK = 2.0
@@ -211,27 +201,15 @@ class Pace:
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
             camera.most_in_flight = parts.get(name, self._in_flight())
-            if camera.announced is None or camera is joining:
+            if camera is joining:
                 continue
             limits = self._limits_of(camera, calm_fair.get(name))
-            before = camera.announced
-            # A small change of the interval is not announced, nor is a new reason alone: only that the last one ended.
-            same = replace(limits, min_interval_s=before.min_interval_s, reason=before.reason) == before
-            over = limits.reason in _NO_PROBLEM and before.reason not in _NO_PROBLEM
-            age_s, hot = now_s - camera.announced_at_s, self.limits.duty < 1
-            spare = spare_announcements(camera.spare, age_s)
-            due = is_due(
-                before.min_interval_s, limits.min_interval_s, age_s,
-                hot=hot, spare=spare, needed_s=camera.obedience.needed_s, trend=trend,
-            )  # fmt: skip
-            if same and not over and not due:
-                continue
-            floor_s = self._floor(camera)
-            if hot and limits.min_interval_s > floor_s and self.admits(camera):
-                interval_s = with_headroom(limits.min_interval_s, floor_s, spare)
-                limits = replace(limits, min_interval_s=round(interval_s, 4))
-            camera.tell(limits, now_s)
-            self._announce(name, limits)
+            floor_s = self._floor(camera) if self.admits(camera) else limits.min_interval_s
+            present = Circumstances(self.limits.duty < 1, floor_s, camera.obedience.needed_s, trend)
+            due = camera.announcements.due(limits, now_s, present)
+            if due is not None:
+                camera.tell(due, now_s)
+                self._announce(name, due)
 
     def stats(self) -> dict[str, CameraStats]:
         """Counters and limits of each camera by name, without the service's own."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import sin, sqrt
 
+from appliance.flow.announcements import Announcements, Circumstances, calm_duty
 from appliance.flow.obedience import NEEDED_PART
-from appliance.flow.shares import calm_duty, is_due, spare_announcements, with_headroom
 from appliance.governor.ladder import DEFAULT_COSTS
-from appliance.values import Limits
+from appliance.values import CameraLimits, Limits
 from tests.benchmarks.governor.boards import Plant
 from tests.benchmarks.governor.draws import SECONDS, Case
 
@@ -72,23 +72,24 @@ def advance(plant: Plant, case: Case, second: int) -> tuple[float, float]:
 def live(case: Case, control: Control) -> Day:
     """Run the case; cameras obey their limits, or send as much as the device takes."""
     plant, day, costs = start(case), Day(case), costs_of(case)
-    told_s, told_side, told_at_s = 1.0, SIDES[0], 0
-    spare, calm = spare_announcements(None, 0.0), 1.0
+    sent, calm = Announcements(), 1.0
+    sent.record(_camera_limits(1.0, SIDES[0]), 0.0)
     for second in range(SECONDS):
         others, gpu = advance(plant, case, second)
         limits = control(plant, case)
         duty = limits.duty if limits.admit else 0.0
         demand, cost = case.demand(float(second)), costs[limits.max_side]
-        calm = calm_duty(calm, duty, 1.0) if limits.max_side == told_side else duty
-        interval_s, age_s = 1.0 / max(calm, 0.001), float(second - told_at_s)
-        spare_now = spare_announcements(spare, age_s)
+        assert sent.limits is not None
+        calm = calm_duty(calm, duty, 1.0) if limits.max_side == sent.limits.max_side else duty
+        share = _camera_limits(1.0 / max(calm, 0.001), limits.max_side)
         needed_s = NEEDED_PART * plant.clock / max(demand * cost, 1e-6)
-        due = is_due(told_s, interval_s, age_s, hot=duty < 1.0, spare=spare_now, needed_s=needed_s)
-        if limits.max_side != told_side or due:
-            told_s = with_headroom(interval_s, 1.0, spare_now) if 0 < duty < 1 else interval_s
-            told_side, told_at_s, spare = limits.max_side, second, spare_now - 1
+        present = Circumstances(duty < 1.0, 1.0 if duty > 0 else share.min_interval_s, needed_s)
+        due = sent.due(share, float(second), present)
+        if due is not None:
+            sent.record(due, float(second))
             day.announced.append(second)
-        allowed = case.obeying * min(1.0, 1.0 / told_s) + (1.0 - case.obeying) * duty if limits.admit else 0.0
+        obeyed = min(1.0, 1.0 / sent.limits.min_interval_s)
+        allowed = case.obeying * obeyed + (1.0 - case.obeying) * duty if limits.admit else 0.0
         if limits.admit:
             measure(plant, limits.max_side, cost, second)
         clock = plant.clock
@@ -101,6 +102,11 @@ def live(case: Case, control: Control) -> Day:
         day.throttled.append(plant.throttled)
         plant.work(own * clock**2, others, gpu)
     return day
+
+
+def _camera_limits(interval_s: float, side: int) -> CameraLimits:
+    """Limits whose interval is in the time that one frame takes at full size."""
+    return CameraLimits(interval_s, side, 80, "temperature")
 
 
 def measure(plant: Plant, side: int, cost: float, second: int) -> None:
