@@ -6,6 +6,8 @@ Rules of this file:
 - Waiting is decided before the token is compared, so an attempt during the wait reveals nothing.
 - A token that has worked from this address before is never held up: one camera with an old token does not lock out
   another one behind the same router.
+- Where no token is required, a wrong one is ignored, and counts once: a camera that goes on sending an old token
+  guesses nothing, and must not use up the attempts of those behind the same router.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class Brake:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """Debt of each address and each name, and when it was computed."""
         self._worked: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._ignored: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     def wait_s(self, address: str, name: str) -> float:
         """How long this address has to wait before a token is tried under this name; 0: not at all."""
@@ -102,6 +105,14 @@ class Brake:
         address = _network(address)
         self._pairs.pop((address, name), None)
         _remember(self._worked, (address, credential), None)
+
+    def ignored(self, address: str, name: str, digest: str) -> None:
+        """Remember a wrong token, by its hash, that was counted and ignored."""
+        _remember(self._ignored, (_network(address), name, digest), None)
+
+    def ignores(self, address: str, name: str, digest: str) -> bool:
+        """Whether this token was counted and ignored before: it is no further guess."""
+        return (_network(address), name, digest) in self._ignored
 
     def guessing(self) -> Guessing | None:
         """The wrong tokens of the last ten minutes, if there are many."""

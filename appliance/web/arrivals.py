@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A camera's token is for its own name only, and names the camera if `auth` does not.
-- Where no token is required, one that means nothing is ignored, as it always was. Elsewhere it counts as a guess.
+- Where no token is required, one that is wrong is ignored. It counts as a guess all the same.
 - A client that asks to be paired brings a token of its own, and waits outside until an operator has approved it.
 - A token that becomes void ends the connections that it has opened: `void` names them.
 """
@@ -108,8 +108,10 @@ class Arrivals:
 
     def _who(self, request: web.BaseRequest, auth: Any, name: str | None) -> Identity:
         base, token = self._authenticator.of_request(request), text_of(auth, "token")
-        if not token or (self._is_open(base, name) and not self._authenticator.matches(token, name or "")):
+        if not token:
             return base
+        if self._is_open(base, name):
+            return self._authenticator.of_optional_token(request, token, name or "") or base
         if name is not None and isinstance(auth, Mapping) and auth.get("pair") is True:
             self._pair(request, name, token)
         return self._authenticator.of_token(request, token, name or "")

@@ -110,8 +110,23 @@ class Authenticator:
         asked = {May.VIEW: rules.viewer_token, May.DETECT: rules.api_key}
         return replace(who, may=who.may - {permission for permission, token in asked.items() if token})
 
-    def matches(self, token: str, camera: str = "") -> bool:
-        """Whether a token is valid, for callers that need none: it reveals nothing to them."""
+    def of_optional_token(self, request: web.BaseRequest, token: str, camera: str = "") -> Identity | None:
+        """Who presents this token where none is required; None: it is ignored.
+
+        A wrong one is a guess nevertheless: what it would permit shows whether it was right.
+        """
+        address, digest = self.client_of(request).address, self.tokens.digest(token)
+        if self.brake.ignores(address, camera, digest) and self._match(token, camera) is None:
+            return None
+        try:
+            return self.of_token(request, token, camera)
+        except AccessDenied as error:
+            if error.code == "unauthorized":
+                self.brake.ignored(address, camera, digest)
+            return None
+
+    def matches(self, token: str, camera: str) -> bool:
+        """Whether a token is valid, for a camera that asks to be paired: pairing.py limits how many may ask."""
         return self._match(token, camera) is not None
 
     def is_valid(self, who: Identity) -> bool:

@@ -61,8 +61,10 @@ class HttpCameras:
     def _keyed(self, request: web.Request, who: Identity, key: str, camera: str = "") -> Identity:
         """The holder of a key, if it adds a permission or names the client; otherwise `who`. Raises AccessDenied."""
         key = key.strip()
-        if not key or (May.DETECT in who.may and not self._authenticator.matches(key, camera)):
+        if not key:
             return who
+        if May.DETECT in who.may:
+            return self._authenticator.of_optional_token(request, key, camera) or who
         with _in_the_words_of_deepstack():
             return self._authenticator.of_token(request, key, camera)
 

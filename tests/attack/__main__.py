@@ -37,10 +37,11 @@ def attacked(attacks: Iterable[Attack], phases: Phases, settings: list[str], fol
     picture.write_bytes(camera_picture())
     left = [*attacks]
     while left:
-        with running(folder, *settings) as victim, bench.pushing(victim.url, picture) as cameras:
+        wanted = left[0].settings
+        with running(folder, *settings, *wanted) as victim, bench.pushing(victim.url, picture) as cameras:
             attack_bench = Bench(victim, cameras, phases)
             attack_bench.settle()
-            while left and victim.alive:
+            while left and victim.alive and left[0].settings == wanted:
                 found = attack_bench.measure(left.pop(0))
                 if found.broken == ["p99"] or (found.noisy and not found.broken):  # the machine may have been busy
                     again = attack_bench.measure(ATTACKS[found.attack])

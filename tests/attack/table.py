@@ -28,6 +28,8 @@ class Attack:
     """Whether it is part of CI."""
     prepare: Callable[[], object]
     """Prepares the data of the attackers, before the attack starts."""
+    settings: tuple[str, ...] = ()
+    """`SECTION.KEY=VALUE` of the service that it attacks, which has its own process then."""
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -40,11 +42,12 @@ def attack(
     addresses: int = 1,
     quick: bool = False,
     prepare: Callable[[], object] = camera_picture,
+    settings: tuple[str, ...] = (),
 ) -> Callable[[Attacker], Attacker]:
     """Add an attacker to the table."""
 
     def register(attacker: Attacker) -> Attacker:
-        ATTACKS[name] = Attack(name, attacker, at_once, addresses, quick, prepare)
+        ATTACKS[name] = Attack(name, attacker, at_once, addresses, quick, prepare, settings)
         return attacker
 
     return register

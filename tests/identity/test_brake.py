@@ -79,6 +79,16 @@ def test_the_wait_ends_and_the_right_token_clears_it(clock: FakeClock) -> None:
     assert brake.wait_s("192.168.1.5", "gate") == 0
 
 
+def test_a_token_that_was_ignored_is_known_by_its_address_and_name(clock: FakeClock) -> None:
+    """The same token under another name, or from another address, is another guess."""
+    brake = Brake(clock)
+    brake.ignored("2001:db8::1", "gate", "hash")
+    assert brake.ignores("2001:db8::2", "gate", "hash")
+    assert not brake.ignores("2001:db8::1", "yard", "hash")
+    assert not brake.ignores("2001:db8:1::1", "gate", "hash")
+    assert not brake.ignores("2001:db8::1", "gate", "another")
+
+
 def test_many_wrong_tokens_are_reported_with_their_address(clock: FakeClock) -> None:
     brake = Brake(clock)
     assert brake.guessing() is None
@@ -109,4 +119,5 @@ def test_memory_is_bounded(clock: FakeClock) -> None:
     brake = Brake(clock)
     for number in range(6000):
         brake.failed(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}", f"n{number}")
-    assert max(len(brake._pairs), len(brake._levels)) <= 4096
+        brake.ignored("192.168.1.5", "gate", f"{number:064x}")
+    assert max(len(brake._pairs), len(brake._levels), len(brake._ignored)) <= 4096

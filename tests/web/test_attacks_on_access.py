@@ -13,6 +13,7 @@ import socketio
 from appliance.control.protocol import TokenName
 from appliance.identity.roles import Role
 from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.requests import picture
 
 ELSEWHERE = {"X-Forwarded-For": "192.168.1.77"}
@@ -238,6 +239,87 @@ async def test_guessing_is_slow_and_the_camera_itself_stays_welcome(serve: Serve
         assert entrance.brake.wait_s("192.168.1.77", "guessed") == 0
         assert await refusal_of(running.url, name="guessed", token=made.token) == {}
         entrance.tokens.revoke("guessed")
+
+
+GATE = "the token of the gate"
+
+
+PROXY = {"server__trusted_proxies": "127.0.0.1"}
+
+
+async def guess_key(running: Running, key: str, address: str = "10.0.0.66", camera: str = "gate") -> int:
+    """The status of a picture that is posted as this camera with this key. The service trusts PROXY."""
+    headers = {"X-Forwarded-For": address, "X-Camera": camera}
+    async with (
+        aiohttp.ClientSession(running.url, headers=headers) as session,
+        session.post("/v1/vision/detection", params={"api_key": key}, data=picture(1)) as answer,
+    ):
+        return answer.status
+
+
+def lengthen_wait(running: Running, address: str, camera: str) -> None:
+    """Make the wait a minute, so that it does not end during a test on a slow machine."""
+    for _ in range(10):
+        running.started.parts.entrance.brake.failed(address, camera)
+
+
+def is_guessing_reported(running: Running) -> bool:
+    return "token_guessing" in [found["code"] for found in running.report()["findings"]]
+
+
+async def test_tokens_are_not_guessed_where_none_is_required(serve: Serve, tmp_path: Path) -> None:
+    """A wrong one is ignored, so what the right one permits would show it."""
+    toml = tmp_path / "appliance.toml"
+    toml.write_text(f'[cameras.gate]\ntoken = "{GATE}"\n')
+    async with serve(FakeEngine(CANARY_ROWS), toml=toml, wait_ready=True, access__auth="off", **PROXY) as running:
+        assert not is_guessing_reported(running)
+        assert [await guess_key(running, f"guess {number}") for number in range(25)] == [403] * 25
+        assert is_guessing_reported(running)
+        lengthen_wait(running, "10.0.0.66", "gate")
+        assert await guess_key(running, GATE) == 403  # it is not even compared
+        assert await guess_key(running, GATE, "192.168.1.5") == 200
+        assert await guess_key(running, "any", camera="yard") == 200  # and nobody else is refused
+
+
+async def test_an_integration_cannot_guess_the_tokens_of_cameras(serve: Serve, tmp_path: Path) -> None:
+    toml = tmp_path / "appliance.toml"
+    toml.write_text(f'[cameras.gate]\ntoken = "{GATE}"\n')
+    async with serve(FakeEngine(CANARY_ROWS), toml=toml, wait_ready=True) as running:
+        running.add_token()
+        entitled = {"Authorization": f"Bearer {running.add_token(Role.INTEGRATION)}", "X-Camera": "gate"}
+        async with aiohttp.ClientSession(running.url, headers=ELSEWHERE | entitled) as session:
+            for key in (*(f"guess {number}" for number in range(25)), GATE):
+                if key == GATE:
+                    assert is_guessing_reported(running)
+                    lengthen_wait(running, "127.0.0.1", "gate")
+                async with session.post("/v1/vision/detection", params={"api_key": key}, data=picture(1)) as answer:
+                    assert answer.status == 403
+
+
+async def test_the_viewers_token_is_not_guessed_by_clients_that_may_send(serve: Serve) -> None:
+    async def may_view(token: str) -> bool:
+        client = socketio.AsyncSimpleClient()
+        await client.connect(running.url, headers=ELSEWHERE, auth={"token": token}, transports=["websocket"])
+        try:
+            return "subscribed" in str(await client.call("subscribe", {"cameras": "*"}, timeout=10))
+        finally:
+            await client.disconnect()
+
+    async with serve(access__auth="off", server__viewer_token="for viewers only") as running:
+        assert not any([await may_view(f"guess {number}") for number in range(20)])
+        assert is_guessing_reported(running)
+        lengthen_wait(running, "127.0.0.1", "")
+        assert not await may_view("for viewers only")
+
+
+async def test_a_camera_with_an_old_token_that_is_ignored_does_not_slow_down_its_neighbours(serve: Serve) -> None:
+    async with serve(
+        FakeEngine(CANARY_ROWS), wait_ready=True, access__auth="off", flow__burst="100", **PROXY
+    ) as running:
+        for _ in range(30):
+            assert await guess_key(running, "an old token", camera="") == 200
+        assert not is_guessing_reported(running)
+        assert running.started.parts.entrance.brake.wait_s("10.0.0.66", "") == 0
 
 
 async def test_no_token_appears_in_the_log_the_metrics_or_the_health(

@@ -15,6 +15,8 @@ from tests.attack.wire import DETECT, GUARDED_TOKEN, Target, Vulnerable, picture
 _numbers = itertools.count()
 _ANSWERED_WITHIN_S = 10
 _HELD_S = 5
+_FINDING_AFTER = 25
+"""Wrong tokens after which there must be a finding."""
 _REVOKED = "edge_0123456789abcdef_" + "x" * 43
 """In the form of a token that the device has made, and no longer valid."""
 
@@ -80,3 +82,17 @@ async def unfinished_handshakes(target: Target) -> None:
     async with target.dial() as wire:
         await wire.send(outgoing.read())
         await wire.until_closed()
+
+
+@attack("guesses of a camera's token where none is required", at_once=4, addresses=20, settings=("access.auth=off",))
+async def ignored_guesses(target: Target) -> None:
+    """A wrong key is ignored here, and the right one lets the picture in: it must not be found by trying."""
+    headers = {"X_Forwarded_For": "192.168.1.77", "X_Camera": "guarded", "Content_Type": "image/jpeg"}
+    for _ in range(_FINDING_AFTER):
+        if await target.ask("POST", f"{DETECT}?api_key=guess{next(_numbers):08d}", b"x", **headers) != 403:
+            raise Vulnerable("a camera's name is free without its token")
+    async with target.dial() as wire:
+        await wire.send(target.request("GET", "/health", Connection="close"))
+        report = await asyncio.wait_for(wire.reader.read(), _ANSWERED_WITHIN_S)
+        if b'"token_guessing"' not in report:
+            raise Vulnerable(f"{_FINDING_AFTER} guesses of a camera's token are not reported")
