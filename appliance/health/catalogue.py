@@ -58,6 +58,7 @@ CATALOGUE = (
     Check(access.auth_off),
     Check(access.tokens_unusable, severities=(Severity.CRITICAL,)),
     Check(access.token_guessing),
+    Check(access.token_short, severities=(Severity.INFO,)),
     Check(access.name_taken),
     Check(access.pairing_waiting, severities=(Severity.INFO,)),
     Check(pictures.camera_covered),

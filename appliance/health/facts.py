@@ -76,6 +76,8 @@ class AccessNotices:
     """Names that several cameras claim."""
     waiting: tuple[str, ...] = ()
     """Cameras that wait for approval, each with its code."""
+    short: tuple[str, ...] = ()
+    """Settings that hold a token that is easy to guess."""
 
 
 @dataclass(frozen=True, slots=True)

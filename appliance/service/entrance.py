@@ -108,6 +108,7 @@ class Entrance:
             guessed_from=guessing.address if guessing else "",
             contested=self.arrivals.contested(),
             waiting=tuple(f"{one.name} ({one.code})" for one in self.pairings.waiting()),
+            short=self._access.rules.short_tokens(),
         )
 
     def _problem(self) -> str | None:

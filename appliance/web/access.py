@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from appliance.web.clients import Networks
 
+SHORTEST = 12
+"""Characters of a token in the settings. The brake lets somebody with many addresses try one a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
@@ -40,6 +43,12 @@ class AccessRules:
     """Origins of other web pages that may use this device; `*`: all."""
     proxies: Networks = ()
     """Reverse proxies whose X-Forwarded-For is believed."""
+
+    def short_tokens(self) -> tuple[str, ...]:
+        """The settings whose token has fewer than SHORTEST characters."""
+        tokens = {"server.viewer_token": self.viewer_token, "server.api_key": self.api_key}
+        tokens |= {f"cameras.{name}.token": token for name, token in self.camera_tokens.items()}
+        return tuple(setting for setting, token in tokens.items() if 0 < len(token) < SHORTEST)
 
 
 class Access:

@@ -170,6 +170,7 @@ APPEARS = {
     "open_to_all": (access(open_to_all=True), "auth_off", "degraded"),
     "no_operator": (access(tokens_problem="no operator has a token"), "tokens_unusable", "critical"),
     "guesses": (access(guesses=25, guessed_from="192.168.1.66"), "token_guessing", "degraded"),
+    "short": (access(short=("server.api_key",)), "token_short", "info"),
     "contested": (access(contested=("gate",)), "name_taken", "degraded"),
     "waiting": (access(waiting=("gate (123 456)",)), "pairing_waiting", "info"),
     "part_failed": (replace(WELL, notices=Notices(part_failed="watch: OSError: disk")), "part_failed", "degraded"),

@@ -67,3 +67,12 @@ async def test_a_token_that_another_program_revokes_ends_its_connections(serve: 
         await client.connect(running.url, headers=ELSEWHERE, auth={"token": made.token}, transports=["websocket"])
         TokenStore(tmp_path / FILE).revoke("gate")
         await asyncio.wait_for(client.wait(), 20)
+
+
+async def test_short_tokens_in_the_settings_are_reported(serve: Serve, tmp_path: Path) -> None:
+    toml = tmp_path / "appliance.toml"
+    toml.write_text('[cameras.gate]\ntoken = "0123456789a"\n[cameras.yard]\ntoken = "0123456789ab"\n')
+    async with serve(toml=toml, server__api_key="api-secret") as running:
+        (finding,) = (found for found in running.report()["findings"] if found["code"] == "token_short")
+        assert finding["values"]["settings"] == ("server.api_key", "cameras.gate.token")
+        assert "api-secret" not in str(running.report())

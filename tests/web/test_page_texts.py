@@ -137,6 +137,7 @@ COMMAND = re.compile(r"`(sudo )?(appliance|journalctl|systemctl) ")
 FOLLOWED_BY_HAND = {
     "auth_off": "takes a decision about every client; tokens are shown once, on the console",
     "tokens_unusable": "without an operator's token nobody can press a button",
+    "token_short": "settings are changed by hand, on the device and on the client",
     "name_taken": "rotating a token disconnects its holder, who must be given the new one",
     "update_available": "an update is installed by a program of its own as root, not by the service",
     "update_stale": "as update_available",

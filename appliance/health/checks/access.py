@@ -44,6 +44,18 @@ def token_guessing(facts: Facts) -> Advice | None:
     )
 
 
+def token_short(facts: Facts) -> Advice | None:
+    settings = facts.notices.access.short
+    if not settings:
+        return None
+    return advise(
+        Severity.INFO,
+        "Easy to guess, with fewer than 12 characters: the tokens in {settings}.",
+        "Make each longer: `openssl rand -hex 16` prints a good one. Or remove it, and use `appliance token add`.",
+        settings=settings,
+    )
+
+
 def name_taken(facts: Facts) -> Advice | None:
     contested = facts.notices.access.contested
     if not contested:
