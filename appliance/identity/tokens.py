@@ -120,11 +120,15 @@ class TokenStore:
         """The keyed hash of a text."""
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self.key, digest_size=32).hexdigest()
 
-    def add(self, name: str, role: Role) -> Made:
-        """Make a token. A camera's is for the camera of this name. Raises TokenError."""
+    def add(self, name: str, role: Role, keep: Callable[[str], None] = lambda token: None) -> Made:
+        """Make a token. A camera's is for the camera of this name. Raises TokenError.
+
+        `keep` gets the token before it counts. If that raises, there is none: nobody would know the secret.
+        """
         with self._changing:
             name = self._checked(name)
             made = self._make(name, role)
+            keep(made.token)
             self._write((*self.records, made.record))
             return made
 

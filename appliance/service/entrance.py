@@ -62,6 +62,8 @@ class Entrance:
         self._changed = asyncio.Event()
         self._exposed = False
         self._first = folder / FIRST_TOKEN
+        self._not_made: str | None = None
+        """Why the first start made no token."""
 
     async def first_start(self, exposed: bool) -> FirstToken | None:
         """Make the operator's token if other machines can reach the service (`exposed`) and there is none."""
@@ -115,21 +117,26 @@ class Entrance:
         """Why no operator can sign in from another machine; None: one can, or no other machine can reach the device."""
         if not self._exposed or self.tokens.has(Role.OPERATOR):
             return None
-        return self.tokens.problem or ("no operator has a token" if self._access.rules.auth else None)
+        no_token = self._not_made or "no operator has a token"
+        return self.tokens.problem or (no_token if self._access.rules.auth else None)
 
     def _make_first(self) -> FirstToken | None:
         """Make the token and keep it for the installer. Blocks."""
         try:
-            made = self.tokens.add(_OPERATOR, Role.OPERATOR)
+            made = self.tokens.add(_OPERATOR, Role.OPERATOR, self._keep_first)
         except TokenError as error:
+            self._remove_first()
+            self._not_made = str(error)
             log.error("no token for the operator: %s. Other machines get no answer until there is one", error)
             return None
-        try:
-            files.write(self._first, made.token.encode() + b"\n", 0o600)
-        except OSError as error:
-            log.warning("cannot keep the operator's first token in %s: %s", self._first, error.strerror)
         log.warning("the operator's first token is in %s until it is used", self._first)
         return FirstToken(made.token, self._first)
+
+    def _keep_first(self, token: str) -> None:
+        try:
+            files.write(self._first, token.encode() + b"\n", 0o600)
+        except OSError as error:
+            raise TokenError(f"cannot write {self._first}: {error.strerror}", "tokens_not_kept") from None
 
     def _remove_first(self) -> None:
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import pytest
 import socketio
 
 from appliance.identity.roles import Role
@@ -57,6 +58,23 @@ async def test_without_a_place_for_tokens_only_this_machine_gets_answers(serve: 
             assert (answer.status, (await answer.json())["code"]) == (403, "setup_needed")
         async with aiohttp.ClientSession(running.url) as near, near.get("/health/history") as answer:
             assert answer.status == 200
+
+
+async def test_a_first_token_that_cannot_be_kept_is_none_and_the_next_start_makes_it(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exposed = {"server__host": "0.0.0.0", "state__dir": str(tmp_path)}
+    (tmp_path / FIRST_TOKEN / "in the way").mkdir(parents=True)
+    async with serve(**exposed) as running:
+        assert running.started.first_token is None
+        assert TokenStore(tmp_path / FILE).records == ()
+        (finding,) = (found for found in running.report()["findings"] if found["code"] == "tokens_unusable")
+        assert f"cannot write {tmp_path / FIRST_TOKEN}" in finding["what"]
+        assert "is used" not in caplog.text
+    (tmp_path / FIRST_TOKEN / "in the way").rmdir()
+    (tmp_path / FIRST_TOKEN).rmdir()
+    async with serve(**exposed) as running:
+        assert running.started.first_token is not None
 
 
 async def test_a_token_that_another_program_revokes_ends_its_connections(serve: Serve, tmp_path: Path) -> None:
