@@ -23,6 +23,7 @@ from appliance.cli.arguments import (
     confirmed,
     settings_of,
 )
+from appliance.health.words import counted
 
 _REPLACED = "This device's settings, tokens, keys and history are replaced."
 _LEAST_PASSPHRASE = 12
@@ -68,7 +69,8 @@ def _backup(arguments: argparse.Namespace) -> int:
         files.write(path, data, 0o600)
     except OSError as error:
         return complain(f"{path} cannot be written: {error.strerror}", FAILED)
-    print(f"{path}: {len(about.files)} files, {len(data) / 1e6:.1f} MB. It is worth nothing without the passphrase.")
+    count = counted(len(about.files), "file", "files")
+    print(f"{path}: {count}, {len(data) / 1e6:.1f} MB. It is worth nothing without the passphrase.")
     return OK
 
 
@@ -89,9 +91,8 @@ def _restore(arguments: argparse.Namespace) -> int:
     where = places.of_device() if on_device else places.of_checkout(settings_of(arguments), config_path(arguments))
     restore.check(opened, where, lambda file: loader.load(file, {}))
     about = opened.about
-    print(
-        f"made on {about.host} ({about.board}) at {about.made_at} by version {about.version}: {len(about.files)} files"
-    )
+    count = counted(len(about.files), "file", "files")
+    print(f"made on {about.host} ({about.board}) at {about.made_at} by version {about.version}: {count}")
     if about.board != (board_name() or "unknown"):
         print("This is another kind of board. `appliance board` shows which settings suit it.")
     if not arguments.yes and not confirmed(_REPLACED, "restore"):

@@ -38,10 +38,10 @@ def _drain(arguments: argparse.Namespace) -> int:
         left = service.site().cameras
     if left and wait_s:
         return complain(
-            f"{left} cameras and viewers are still connected. They stay if no other device takes them; "
+            f"Cameras and viewers that are still connected: {left}. They stay if no other device takes them; "
             "see docs/site.md", FAILED,
         )  # fmt: skip
-    print(f"Drained: {left} cameras and viewers are connected. To take part again: appliance undrain")
+    print(f"Drained. Cameras and viewers that are connected: {left}. To take part again: appliance undrain")
     return OK
 
 

@@ -22,6 +22,7 @@ from appliance.flow.activation import fits_second_network
 from appliance.flow.inference import Inference
 from appliance.flow.trial import TrialBounds, load_and_try
 from appliance.governor.room import Room
+from appliance.health.words import counted
 from appliance.models import active, store
 from appliance.ports import ReportLine
 from appliance.service import loading
@@ -122,7 +123,7 @@ def describe(result: TrialResult) -> str:
     if result.likeness is None:
         compared = ""
     else:
-        pictures = "1 picture" if result.pictures == 1 else f"{result.pictures} pictures"
+        pictures = counted(result.pictures, "picture", "pictures")
         compared = f"; {100 * result.likeness:.0f} % similarity on {pictures}"
     stand_in = f"; on a substitute engine: {result.stand_in}" if result.stand_in else ""
     return f"{result.infer_ms:.0f} ms{current}{compared}{stand_in}"

@@ -34,6 +34,11 @@ def _text(name: str, value: FindingValue) -> str:
     return in_words(value) if unit == "s" else str(value)
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number and what it counts: `1 time`, `3 times`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def megabytes(size_bytes: float) -> str:
     """Format a size: `512 MB`."""
     return f"{size_bytes // 1_000_000:.0f} MB"

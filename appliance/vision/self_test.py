@@ -46,7 +46,7 @@ class SelfTestImage:
         missing = len(large - {sign for sign, _, _ in pairs}) - max(0, len(large) - max_detections)
         if missing > 0:
             return (
-                f"{len(large) - missing} of {len(large)} drawn stop signs were found in place ({len(sure)} detections)"
+                f"{len(large) - missing} of {len(large)} drawn stop signs were found in place (detections: {len(sure)})"
             )
         if len(sure) >= 2 * len(self.signs):
             return f"{len(sure)} objects were found in an image with {len(self.signs)} drawn stop signs"

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from appliance import durations
+from appliance.health.words import counted
+from appliance.values import Severity
 
 WIDTH = 80
 _MOST_CAMERAS, _MOST_FINDINGS = 6, 4
 _MOST_LINES_EACH = 2
 _LABEL = 13
 _STATUS = {"ok": "OK", "degraded": "DEGRADED", "critical": "CRITICAL"}
-_MARKS = {"critical": "!!", "warning": "! ", "info": "- "}
+_MARKS = {Severity.CRITICAL.value: "!!", Severity.DEGRADED.value: "! ", Severity.INFO.value: "- "}
 
 
 def of_payload(payload: Mapping[str, Any]) -> str:
@@ -33,17 +35,18 @@ def _head(payload: Mapping[str, Any]) -> Iterator[str]:
     service = payload.get("service")
     if service:
         uptime, restarts = durations.in_words(service["uptime_s"]), service["restarts"]
-        yield _row("running for", uptime + ("" if restarts is None else f", restarted {restarts} times since boot"))
+        again = "" if restarts is None else f", restarted {counted(restarts, 'time', 'times')} since boot"
+        yield _row("running for", uptime + again)
 
 
 def _findings(findings: list[Mapping[str, Any]]) -> Iterator[str]:
-    problems = [one for one in findings if one["severity"] != "info"]
+    problems = [one for one in findings if one["severity"] != Severity.INFO.value]
     for one in problems[:_MOST_FINDINGS]:
         yield from _wrapped(f"{_MARKS.get(one['severity'], '  ')} ", f"{one['what']} ({one['code']})")
         yield from _wrapped("   ", f"-> {one['do']}")
     rest = len(findings) - min(len(problems), _MOST_FINDINGS)
     if rest:
-        yield f"{_MARKS['info']} {rest} more in /health"
+        yield f"{_MARKS[Severity.INFO.value]} {rest} more in /health"
 
 
 def _machine(payload: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 
-from appliance.web import health_text
+from appliance.values import Finding, Severity
+from appliance.web import health_text, report
 from tests.conftest import Serve
 
 
@@ -21,10 +22,10 @@ async def test_the_text_fits_a_serial_console(serve: Serve) -> None:
     assert lines[0].startswith(("OK", "DEGRADED", "CRITICAL"))
     for label in ("temperature", "memory", "throttle", "model", "frames", "cameras"):
         assert any(line.startswith(label) for line in lines), label
-    payload["findings"] = [
-        {"code": f"code_{n}", "severity": "warning", "what": "a long sentence " * 30, "do": "do it " * 50}
-        for n in range(9)
-    ]
+    found = tuple(
+        Finding(f"code_{n}", Severity.DEGRADED, "a long sentence " * 30, "do it " * 50, since_s=0.0) for n in range(9)
+    )
+    payload["findings"] = report.of_findings(found, 0.0, 0.0)
     payload["known_cameras"] = {
         f"camera {n}": {"presence": "silent", "silent_s": 500.0, "label": ""} for n in range(20)
     }
@@ -37,3 +38,19 @@ async def test_the_text_fits_a_serial_console(serve: Serve) -> None:
 def test_a_report_without_details_still_says_how_the_device_is() -> None:
     text = health_text.of_payload({"status": "degraded", "timestamp_iso": "2026-01-02T03:04:05.678+00:00"})
     assert text == "DEGRADED   2026-01-02 03:04:05 UTC\n"
+
+
+def test_each_problem_has_a_mark_by_its_severity() -> None:
+    found = tuple(Finding(f"is_{one.value}", one, "It is so.", "Do this.", since_s=0.0) for one in Severity)
+    lines = health_text.of_payload({"status": "critical", "findings": report.of_findings(found, 0.0, 0.0)}).splitlines()
+    assert "!! It is so. (is_critical)" in lines
+    assert "!  It is so. (is_degraded)" in lines
+    assert "-  1 more in /health" in lines
+
+
+def test_a_service_that_restarted_once_says_so_in_good_english() -> None:
+    def text(restarts: int) -> str:
+        return health_text.of_payload({"status": "ok", "service": {"uptime_s": 60.0, "restarts": restarts}})
+
+    assert "restarted 1 time since boot" in text(1)
+    assert "restarted 0 times since boot" in text(0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.cli.arguments import OK
 from appliance.cli.model.command import add_model_command, report
 from appliance.errors import ConfigError, ModelError
+from appliance.health.words import counted
 from appliance.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -95,9 +96,8 @@ def _import(settings: Settings, arguments: argparse.Namespace) -> int:
         source, Path(settings.model.dir), name, force=arguments.force, declaration=declaration,
         check_runs=partial(trial_run.check_runs, settings),
     )  # fmt: skip
-    report(
-        f"{model.name} installed: {model.task}, {len(model.classes)} classes. Use it: appliance model activate {name}"
-    )
+    classes = counted(len(model.classes), "class", "classes")
+    report(f"{model.name} installed: {model.task}, {classes}. Use it: appliance model activate {name}")
     return OK
 
 

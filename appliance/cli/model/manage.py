@@ -10,6 +10,7 @@ from appliance.cli.arguments import NO_MODEL, OK, running_service
 from appliance.cli.model.command import add_model_command, report
 from appliance.device.logs import escaped
 from appliance.errors import ModelError
+from appliance.health.words import counted
 from appliance.settings.schema import Settings
 
 
@@ -44,7 +45,7 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
             continue
         sizes = f"{entry.fixed_size.width}x{entry.fixed_size.height}" if entry.fixed_size else "any size"
         precision = entry.precision or "float"
-        facts = (entry.task, f"{len(entry.classes)} classes", sizes, precision, entry.license)
+        facts = (entry.task, counted(len(entry.classes), "class", "classes"), sizes, precision, entry.license)
         report(f"{mark} {escaped(name):<16} {', '.join(facts)}")
     if in_use != configured:
         report(f'  {in_use} was activated and replaces {configured} (model.name = "{configured}")')
@@ -66,7 +67,8 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
             report(f"✗ {escaped(name)}: {escaped(str(error))}")
             exit_code = NO_MODEL
             continue
-        checked = f"{len(model.files)} files match the manifest" if model.files else "no manifest to check it against"
+        files = counted(len(model.files), "file matches", "files match")
+        checked = f"{files} the manifest" if model.files else "no manifest to check it against"
         report(f"✓ {escaped(name)}: loads, {checked}")
     return exit_code
 

@@ -23,6 +23,7 @@ from appliance.commands.backup.places import SETTINGS_FILE, Places, target
 from appliance.commands.backup.sealed import BackupError, Opened
 from appliance.device import state
 from appliance.errors import ConfigError
+from appliance.health.words import counted
 
 _PRIVATE = 0o700
 
@@ -84,7 +85,7 @@ def put(opened: Opened, places: Places) -> Iterator[str]:
                 _put(folder, Path(name).relative_to(part), opened.contents[name], opened.about.files[name].mode)
         except OSError as error:
             raise BackupError(f"cannot restore {error.filename or folder}: {error.strerror}") from None
-        yield f"{folder}: {len(names)} files"
+        yield f"{folder}: {counted(len(names), 'file', 'files')}"
 
 
 def _put(folder: Path, below: Path, data: bytes, mode: int) -> None:

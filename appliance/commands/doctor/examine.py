@@ -20,6 +20,7 @@ from appliance.device.board import identify
 from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.inference import Network
+from appliance.health.words import counted
 from appliance.models import bundle
 from appliance.service.loading import inference_of, load_network
 from appliance.settings.schema import Settings
@@ -93,7 +94,8 @@ def _model(settings: Settings, running: RunningService | None) -> Iterator[Check
     except ModelError as error:
         yield CheckResult("model", False, str(error), "Run `appliance model fetch --force`, or set model.name.")
         return
-    yield CheckResult("model", True, f"{model.name}, {len(model.classes)} classes, files match the manifest")
+    classes = counted(len(model.classes), "class", "classes")
+    yield CheckResult("model", True, f"{model.name}, {classes}, files match the manifest")
     if running is not None:
         # Loading a second network could exceed the memory of a small board.
         yield CheckResult(

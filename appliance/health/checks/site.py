@@ -13,7 +13,7 @@ def drained(facts: Facts) -> Advice | None:
         return None
     return advise(
         Severity.INFO,
-        "The device is drained: it takes no cameras. {count} cameras and viewers are still connected.",
+        "The device is drained: it takes no cameras. Cameras and viewers still connected: {count}.",
         "When the maintenance is done, run `appliance undrain`. A restart of the service does the same.",
         count=site.cameras_left,
     )
