@@ -36,7 +36,7 @@ def _health(arguments: argparse.Namespace) -> int:
             payload = json.loads(_from(arguments.to) if arguments.to else running_service().report("health.json"))
             text = json.dumps(payload, indent=1) + "\n" if arguments.json else printable(of_payload(payload))
             code = FAILED if payload.get("status") == "critical" else OK
-        except (ApplianceError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ApplianceError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             where = f"{arguments.to}: no answer from a device: " if arguments.to else ""
             text, code = f"{where}{error}", FAILED
             if not arguments.watch:

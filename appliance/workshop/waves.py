@@ -148,5 +148,5 @@ class Prometheus:
             with error:
                 text = error.read(300).decode("utf-8", "replace")
             raise WavesError(f"{self._url} answered {error.code}: {text}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise WavesError(f"{self._url} cannot be read: {error}. Check that Prometheus runs there") from None

@@ -122,6 +122,7 @@ def test_critical_findings_of_other_devices_do_not_matter() -> None:
     ("answers", "status", "why"),
     [
         ({"raw": b"<html>"}, 200, "cannot be read"),
+        ({"raw": b"[" * 100_000}, 200, "cannot be read"),
         ({"raw": b"[]"}, 200, "does not answer like Prometheus"),
         ({"raw": b'{"status":"error","error":"out of memory"}'}, 200, "refuses"),
         ({"raw": b"who are you?"}, 401, "answered 401: who are you?"),

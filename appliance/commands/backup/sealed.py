@@ -113,7 +113,7 @@ def unseal(data: bytes, passphrase: str) -> Opened:
     try:
         contents = _unpack(packed)
         about = msgspec.json.decode(contents.pop(_ABOUT, b""), type=About)
-    except (tarfile.TarError, OSError, EOFError, ValueError, msgspec.MsgspecError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BackupError(f"the backup cannot be read: {error}") from None
     if about.format != FORMAT:
         raise BackupError(f"the backup was made by a newer version ({about.version}). Update this device first")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 from appliance.health.recorder import STATUSES
 from appliance.links.mqtt.options import DeviceFacts
 from appliance.links.mqtt.states import CameraPlan
@@ -18,6 +20,8 @@ Components = dict[str, dict[str, Any]]
 ORIGIN = "edge-detection-appliance"
 MOST_COMPONENTS = 200
 """Of one camera: ten classes in ten zones. Home Assistant shows each as an entity."""
+_MOST_FORMER_BYTES = 1_000_000
+"""MOST_COMPONENTS with the longest names are a tenth of it."""
 _DIAGNOSTIC = {"entity_category": "diagnostic"}
 _MEASUREMENT = {"state_class": "measurement"}
 _PROBLEM = {"platform": "binary_sensor", "device_class": "problem"}
@@ -25,6 +29,10 @@ _PROBLEM = {"platform": "binary_sensor", "device_class": "problem"}
 
 INSTALL = "install_update"
 """The command of the update entity; it has no button."""
+
+
+class _Former(msgspec.Struct):
+    components: dict[str, dict[str, Any]]
 
 
 def device_config(
@@ -115,15 +123,16 @@ def without_former(config: dict[str, Any], former: bytes) -> dict[str, Any] | No
 
     Home Assistant keeps a component until it is sent with nothing but its platform.
     """
+    if len(former) > _MOST_FORMER_BYTES:
+        return None
     try:
-        components = json.loads(former)["components"]
         gone = {
             key: {"platform": component["platform"]}
-            for key, component in components.items()
+            for key, component in msgspec.json.decode(former, type=_Former).components.items()
             if key not in config["components"] and len(component) > 1
         }
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None  # nothing, or not ours
+    except (msgspec.MsgspecError, ValueError, LookupError, RecursionError):
+        return None  # nothing, or not ours: anybody at the broker may have left it
     return {**config, "components": config["components"] | gone} if gone else None
 
 

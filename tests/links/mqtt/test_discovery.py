@@ -93,8 +93,24 @@ def test_a_component_that_is_gone_is_removed_by_its_platform_alone() -> None:
     assert both["components"] | after["components"] == both["components"]
     assert discovery.without_former(after, json.dumps(after).encode()) is None
     assert discovery.without_former(after, json.dumps(both).encode()) is None  # it has removed them already
-    for foreign in (b"", b"nonsense", b"[]", b"{}", b'{"components": 5}', b'{"components": {"a": 5}}', b"\xff"):
-        assert discovery.without_former(after, foreign) is None
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b"", b"nonsense", b"[]", b"{}", b'{"components": 5}', b'{"components": {"a": 5}}', b"\xff", DEEP,
+        b'{"components": {"a": {"platform": "image", "x": %b}}}' % DEEP,
+        b'{"components": {}, "x": %b}' % DEEP,
+        b'{"components": {"\\ud800 alone": {"platform": "image", "x": 1}}}',
+        b'{"components": {"a": {"platform": "image", "x": "%b"}}}' % (b"x" * 1_000_000),
+    ],
+    ids=lambda foreign: str(foreign[:50]),
+)  # fmt: skip
+def test_what_others_have_left_at_the_broker_is_ignored(foreign: bytes) -> None:
+    assert discovery.without_former(discovery.camera_config(TOPICS, FACTS, PLAN), foreign) is None
 
 
 def test_only_what_changed_is_sent_and_everything_after_a_new_connection() -> None:
