@@ -107,7 +107,7 @@ def camera_config(topics: Topics, facts: DeviceFacts, plan: CameraPlan) -> dict[
         components |= _presence(name, "value_json.classes", name)
     for zone, classes in plan.zones:
         for name in classes:
-            components |= _presence(f"{zone} {name}", f"value_json.zones.get({json.dumps(zone)}, {{}})", name)
+            components |= _presence(f"{zone} {name}", f"value_json.zones.get({_literal(zone)}, {{}})", name)
     first = dict(list(components.items())[:MOST_COMPONENTS])
     about = {
         "identifiers": [topics.camera_id(plan.name)],
@@ -151,7 +151,7 @@ def _update(topics: Topics, commands: tuple[str, ...]) -> dict[str, Any]:
 
 def _presence(label: str, counts: str, name: str) -> Components:
     """Whether objects of a class are there, and how many. `counts`: the template of a mapping from class to number."""
-    count = f"{counts}.get({json.dumps(name)}, 0)"
+    count = f"{counts}.get({_literal(name)}, 0)"
     title = label[:1].upper() + label[1:]
     return {
         f"{slug(label)}_occupancy": {
@@ -167,6 +167,11 @@ def _presence(label: str, counts: str, name: str) -> Components:
             **_MEASUREMENT,
         },
     }
+
+
+def _literal(text: str) -> str:
+    """A text in a template. Jinja would read an escaped emoji, a surrogate pair in JSON, as two characters."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _sensor(name: str, key: str, **more: Any) -> dict[str, Any]:

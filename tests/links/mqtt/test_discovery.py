@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.links.mqtt import discovery
@@ -111,6 +112,21 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 )  # fmt: skip
 def test_what_others_have_left_at_the_broker_is_ignored(foreign: bytes) -> None:
     assert discovery.without_former(discovery.camera_config(TOPICS, FACTS, PLAN), foreign) is None
+
+
+def literals(template: str) -> list[str]:
+    """The texts in a template, as Jinja reads them (jinja2/lexer.py, TOKEN_STRING)."""
+    quoted = re.findall(r'"(?:[^"\\]|\\.)*"', template)
+    return [text[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape") for text in quoted]
+
+
+@given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
+@example("\N{GRINNING FACE}", "entrance \N{HOUSE BUILDING}")
+def test_templates_name_classes_and_zones_as_they_are(name: str, zone: str) -> None:
+    plan = CameraPlan("gate", (), ((zone, (name,)),))
+    components = discovery.camera_config(TOPICS, FACTS, plan)["components"]
+    counts = [part["value_template"] for key, part in components.items() if key.endswith(("_count", "_occupancy"))]
+    assert [literals(template) for template in counts] == [[zone, name]] * 2
 
 
 def test_only_what_changed_is_sent_and_everything_after_a_new_connection() -> None:
