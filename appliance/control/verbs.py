@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,18 +48,31 @@ class Verb:
 
 async def perform(verb: Verb, body: bytes, who: Identity, audit: Audit) -> Struct:
     """Decode the request (JSON), do it, and record it. Raises ApplianceError."""
+    fields: dict[str, AuditValue] = {"code": "internal_error"}
     try:
-        request = msgspec.json.decode(body or b"{}", type=verb.request)
+        request = _decoded(verb, body)
+        fields = {**verb.fields(request), **fields}
+        response = await verb.run(request)
+        del fields["code"]
+    except ApplianceError as error:
+        fields["code"] = error.code
+        raise
+    except asyncio.CancelledError:
+        fields["code"] = "cancelled"
+        raise
+    finally:
+        audit.record(who, verb.audited, "code" not in fields, **fields)
+    return response
+
+
+def _decoded(verb: Verb, body: bytes) -> Any:
+    """The request. Raises VerbRefused."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=verb.request)
     except msgspec.MsgspecError as error:
         raise VerbRefused(str(error), "option_invalid") from None
-    fields = dict(verb.fields(request))
-    try:
-        response = await verb.run(request)
-    except ApplianceError as error:
-        audit.record(who, verb.audited, False, **fields, code=error.code)
-        raise
-    audit.record(who, verb.audited, True, **fields)
-    return response
+    except RecursionError:
+        raise VerbRefused("the request is nested too deeply", "option_invalid") from None
 
 
 def status_of(error: ApplianceError) -> int:
