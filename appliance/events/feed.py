@@ -84,7 +84,7 @@ class EventFeed:
         """Apply new rules; None: end all objects and stop."""
         self._rules = rules
         if rules is None:
-            self.close("device_stopped")
+            self.close("events_off")
         for follower in self._followers.values():
             follower.rules = rules or follower.rules
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from appliance.values import Box, Size
 
 EventKind: TypeAlias = Literal["start", "update", "end"]
-EndReason: TypeAlias = Literal["left", "camera_silent", "device_stopped"]
+EndReason: TypeAlias = Literal["left", "camera_silent", "events_off", "device_stopped"]
 
 
 @dataclass(frozen=True, slots=True)

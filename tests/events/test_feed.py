@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import get_args
+
 from appliance.events.feed import MAX_PICTURE_BYTES, EventFeed
-from appliance.events.object_event import ObjectEvent, payload_of
+from appliance.events.object_event import EndReason, ObjectEvent, payload_of
 from appliance.events.objects import EventRules
 from appliance.values import Detected, Detection, Failed, Frame, Size, Timing
 from tests.events.sights import person
@@ -11,6 +15,7 @@ from tests.fakes import FakeClock
 from tests.flow.frames import frame, jpeg
 
 RULES = EventRules(on_delay_s=0)
+WIRE = Path(__file__).parents[2] / "docs/wire.md"
 
 
 class Rig:
@@ -125,6 +130,19 @@ def test_a_cursor_of_an_earlier_run_or_too_long_ago_starts_afresh() -> None:
         rig.see(person())
     assert not rig.feed.recall(lambda camera: True, f"{run}-1").resumed
     assert rig.feed.recall(lambda camera: True, rig.sent[-3].cursor).resumed
+
+
+def test_switching_events_off_ends_all_objects_and_says_why() -> None:
+    rig = Rig()
+    rig.see(person())
+    rig.feed.follow(None)
+    rig.see(person())
+    assert [(event.kind, event.reason) for event in rig.sent] == [("start", None), ("end", "events_off")]
+
+
+def test_each_reason_of_an_end_is_documented() -> None:
+    (row,) = re.findall(r"^\| `reason` \| of an end: (.*)$", WIRE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == set(get_args(EndReason))
 
 
 def test_the_most_certain_picture_is_kept_where_pictures_are_allowed() -> None:
