@@ -87,7 +87,7 @@ class SupportNotices:
     unstated: tuple[str, ...] = ()
     """Settings that are empty and should not be."""
     ended: str = ""
-    """The month after which weaknesses are no longer fixed, if it has passed."""
+    """The last month with security fixes, if it has passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The path of a frame: admission, waiting, inference, answer."""
+"""Who may do what: roles, tokens, sessions, pairing, the audit log."""

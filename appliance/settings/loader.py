@@ -206,8 +206,8 @@ def _contradictions(settings: Settings) -> Iterator[ConfigError]:
             yield ConfigError(f"server.trusted_proxies: {error}. Write an address, or a network like 10.0.0.0/8")
     if settings.site.agent_port and not settings.server.trusted_proxies:
         yield ConfigError(
-            "site.agent_port is set and server.trusted_proxies is empty: name the addresses of the fronts there, or no "
-            "camera can be told from another or be moved"
+            "site.agent_port is set and server.trusted_proxies is empty: name the addresses of the fronts there. "
+            "Otherwise all cameras seem to have the address of the front, and none can be moved"
         )
     if settings.engine.kind == "kserve" and not settings.engine.server:
         yield ConfigError("engine.kind is kserve and engine.server is empty: set it to the inference server's address, "

@@ -78,8 +78,12 @@ class Authenticator:
             wait_s = self.brake.wait_s(address, camera)
             if wait_s > 0:
                 self.brake.held_up(address, camera)
-                why = f"too many wrong tokens from this address or for this name; try again in {max(1, wait_s):.0f} s"
-                raise AccessDenied(why, "too_many_attempts", max(1.0, wait_s))
+                raise AccessDenied(
+                    "too many wrong tokens from this address or for this name; check the token, and try again in "
+                    f"{max(1, wait_s):.0f} s. On the device, `appliance token rotate NAME` makes a new one",
+                    "too_many_attempts",
+                    max(1.0, wait_s),
+                )
         who = self._holder(credential, address) if credential is not None else None
         if who is None or credential is None:
             self.brake.failed(address, camera)

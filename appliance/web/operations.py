@@ -87,7 +87,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/"): Operation("The web page", media=_PAGE),
     ("GET", "/sw.js"): Operation("The service worker of the page", media=("text/javascript",)),
     ("GET", "/page/{digest}/{name}"): Operation("A file of the page", media=("*/*",)),
-    ("GET", "/.well-known/security.txt"): Operation("Whom to tell about a weakness", media=("text/plain",)),
+    ("GET", "/.well-known/security.txt"): Operation("Where to report a vulnerability", media=("text/plain",)),
     ("GET", "/openapi.json"): Operation("This document", dict[str, Any]),
     ("GET", "/asyncapi.json"): Operation("The AsyncAPI document of Socket.IO and MQTT", dict[str, Any]),
     ("GET", "/health"): Operation(

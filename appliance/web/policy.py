@@ -28,7 +28,7 @@ ROUTES: Mapping[str, May | None] = {
     # The same on every device of a version.
     "/openapi.json": None,
     "/asyncapi.json": None,
-    "/.well-known/security.txt": None,  # whom to tell about a weakness; made to be read by strangers
+    "/.well-known/security.txt": None,  # where to report a vulnerability; made to be read by strangers
     # `/health` gives strangers what `access.health` allows.
     "/health": None,
     "/health/live": None,

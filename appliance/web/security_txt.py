@@ -1,4 +1,4 @@
-"""`/.well-known/security.txt` (RFC 9116): whom to tell about a weakness of this device."""
+"""`/.well-known/security.txt` (RFC 9116): where to report a vulnerability of this device."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def routes(contact: str, supported_until: str = "", wall_clock: Clock = time.tim
 def text_of(contact: str, now_s: float, supported_until: str = "") -> str:
     """The content of the file."""
     end = datetime.datetime.fromtimestamp(now_s, datetime.timezone.utc) + datetime.timedelta(days=_VALID_DAYS)
-    until = f"# Weaknesses are fixed until the end of {supported_until}.\n" if supported_until else ""
+    until = f"# Vulnerabilities are fixed until the end of {supported_until}.\n" if supported_until else ""
     return f"{until}Contact: {contact}\nExpires: {end:%Y-%m-%dT%H:%M:%SZ}\nPreferred-Languages: en, pt\n"

@@ -1,4 +1,4 @@
-"""What a device says about whom to tell of weaknesses, and until when they are fixed."""
+"""Where a device says that vulnerabilities are to be reported, and until when they are fixed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_support_ends_with_the_last_day_of_its_month() -> None:
 
 def test_security_txt_says_until_when() -> None:
     lines = text_of(_CONTACT, at(2030, 1, 1), "2031-12").splitlines()
-    assert lines[:2] == ["# Weaknesses are fixed until the end of 2031-12.", f"Contact: {_CONTACT}"]
+    assert lines[:2] == ["# Vulnerabilities are fixed until the end of 2031-12.", f"Contact: {_CONTACT}"]
 
 
 @pytest.mark.parametrize("month", ["2031", "2031-13", "12/2031", "soon"])

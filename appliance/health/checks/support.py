@@ -13,7 +13,7 @@ def support_unstated(facts: Facts) -> Advice | None:
         return None
     return advise(
         Severity.INFO,
-        "Not stated: whom to tell about a weakness of this device, or how long it gets fixes. Missing: {settings}.",
+        "Not stated: where to report a vulnerability of this device, or how long it gets fixes. Missing: {settings}.",
         "Whoever ships the device sets them once, in its settings.",
         settings=unstated,
     )
@@ -25,7 +25,7 @@ def support_ended(facts: Facts) -> Advice | None:
         return None
     return advise(
         Severity.DEGRADED,
-        "Weaknesses of this device are no longer fixed: its support ended with {month}.",
+        "This device no longer gets security fixes: support ended in {month}.",
         "Replace the device, or ask whoever shipped it. If the support goes on, correct server.supported_until.",
         month=month,
     )

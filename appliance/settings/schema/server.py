@@ -57,8 +57,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             pattern=r"^$|^(mailto:|https://|tel:)[!-~]{1,250}$",
             extra={FORM: "empty, or a mailto:, https: or tel: address"},
-            description="Whom to tell about a weakness, for /.well-known/security.txt: mailto:security@example.com, an "
-            "https: page or a tel: number. Empty: no such file.",
+            description="Where to report a vulnerability, for /.well-known/security.txt: "
+            "mailto:security@example.com, an https: page or a tel: number. Empty: no such file.",
         ),
     ] = ""
     supported_until: Annotated[
@@ -66,8 +66,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             pattern=r"^$|^20[2-9][0-9]-(0[1-9]|1[0-2])$",
             extra={FORM: "empty, or a year and a month such as 2031-12"},
-            description="The last month in which whoever ships this device fixes weaknesses of it: 2031-12. Empty: not "
-            "stated, which is reported, because the law asks for it (CRA, article 13; EN 303 645, 5.3-13).",
+            description="The last month in which whoever ships this device fixes its vulnerabilities: 2031-12. "
+            "Empty: not stated, which is reported, because the law asks for it (CRA, article 13; EN 303 645, 5.3-13).",
         ),
     ] = ""
     ping_interval_s: Annotated[
