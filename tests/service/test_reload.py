@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from fnmatch import fnmatch
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +18,7 @@ from appliance.settings import loader
 from appliance.settings.schema import Settings
 from appliance.settings.schema.camera import CameraSettings
 
+ROOT = Path(__file__).parents[2]
 KEYS = [
     f"{section}.{key}"
     for section, value in msgspec.to_builtins(Settings()).items()
@@ -29,6 +33,14 @@ def with_(**flags: str) -> Settings:
 
 def test_every_live_key_is_a_setting() -> None:
     assert set(LIVE) - {"cameras"} <= set(KEYS)
+
+
+def test_the_manual_lists_exactly_what_a_reload_changes() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = manual.partition("## Reload\n")[2].partition("\nClients stay connected")[0]
+    listed = re.findall(r"`(\w+\.[\w*]+)`", section)
+    described = {key for pattern in listed for key in (*KEYS, "cameras.gate") if fnmatch(key, pattern)}
+    assert described == {key for key in (*KEYS, "cameras.gate") if is_live(key)}
 
 
 def test_changed_settings_are_named_with_their_section() -> None:

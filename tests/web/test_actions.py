@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -27,6 +28,19 @@ from tests.web.camera import camera
 from tests.web.requests import picture
 
 JSON = {"Content-Type": "application/json"}
+MANUAL = Path(__file__).parents[2] / "docs/operations.md"
+
+
+async def test_the_manual_has_a_row_for_each_action(serve: Serve) -> None:
+    async with (
+        serve() as running,
+        aiohttp.ClientSession(running.url) as session,
+        session.get("/openapi.json") as answer,
+    ):
+        parameters = (await answer.json())["paths"]["/actions/{name}"]["post"]["parameters"]
+    table = MANUAL.read_text(encoding="utf-8").partition("| action | request | effect |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == parameters[0]["schema"]["enum"]
 
 
 async def act(running: Running, name: str, body: Any = None, headers: dict[str, str] = JSON) -> tuple[int, Any]:
