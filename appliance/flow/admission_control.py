@@ -1,16 +1,18 @@
 """Decide whether a camera's next frame is accepted, before its payload is parsed.
 
-Runs on the event loop only. A refusal is counted here; the caller publishes it.
+Runs on the event loop only. A refusal is counted here; the caller answers it. All frames from outside come the same
+way: `register` if their camera stays connected, `receive`, and then the detector's `take` or `answer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from appliance.errors import BadFrame, Refused
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.pace import Pace
 from appliance.ports import Clock
-from appliance.values import Failed, Skipped, SkipReason
+from appliance.values import Failed, Frame, Skipped, SkipReason
 
 CLOSED = Failed("shutting_down", "the device is stopping or restarting; send again in a few seconds")
 
@@ -27,6 +29,27 @@ class AdmissionControl:
     def failure(self) -> Failed | None:
         """Why no frame can be answered now; None: they can."""
         return CLOSED if self.closed else self._no_model()
+
+    def register(self, name: str, *, unnamed: bool) -> None:
+        """Note that a connected client sends frames under this name; the first time, it is sent its limits.
+
+        `unnamed`: the name is that of its connection.
+        """
+        camera = self._book.get(name)
+        if camera is None or camera.announced is None:
+            self._pace.join(name)
+            self._book.enter(name).unnamed = unnamed
+
+    async def receive(self, name: str, read: Callable[[], Awaitable[Frame]]) -> Frame | Failed | Skipped:
+        """Decide about a camera's next frame; only if it is accepted, `read` it. Raises what `read` raises."""
+        refusal = self.admit(name)
+        if refusal is not None:
+            return refusal
+        try:
+            return await read()
+        except (BadFrame, Refused):
+            self._book.enter(name).unusable()
+            raise
 
     def admit(self, name: str) -> Failed | Skipped | None:
         """Decide about a camera's next frame; None: accepted."""

@@ -94,7 +94,7 @@ class Detector:
         return self.inference.network if self.inference is not None else None
 
     async def offer(self, frame: Frame) -> Receipt:
-        """Accept or refuse a frame, without waiting for the engine."""
+        """Accept or refuse a frame that is whole already, without waiting for the engine."""
         refusal = self.admission.admit(frame.camera)
         if refusal is None:
             return await self.take(frame)
@@ -138,6 +138,12 @@ class Detector:
         """Offer a frame and return its outcome, which is also published."""
         with self._ledger.outcome_of(frame) as outcome:
             await self.offer(frame)
+            return await outcome
+
+    async def answer(self, frame: Frame) -> Outcome:
+        """The outcome of an admitted frame, which is also published."""
+        with self._ledger.outcome_of(frame) as outcome:
+            await self.take(frame)
             return await outcome
 
     def _no_model(self) -> Failed | None:

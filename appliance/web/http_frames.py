@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from appliance.camera_names import HTTP_PREFIX
 from appliance.errors import ApplianceError, BadFrame, Refused
 from appliance.flow.detector import Detector
-from appliance.values import BIG_BYTES, Detected, Failed, Frame
+from appliance.values import BIG_BYTES, Detected, Failed, Frame, Skipped
 from appliance.web.frame_parser import FrameParser
 from appliance.web.http_cameras import HttpCameras
 from appliance.web.identify import STATUS
@@ -103,18 +103,27 @@ class HttpFrames:
 
     async def detect(self, payload: object, camera: str) -> tuple[Frame, Detected]:
         """The frame of a `process_frame` payload and its result. Raises NoResult, BadFrame or Refused."""
-        with self.slot() as slot:
-            return await self.ask(payload, camera, slot)
 
-    async def ask(self, payload: object, camera: str, slot: int) -> tuple[Frame, Detected]:
-        """Like `detect`, in a slot that is already occupied."""
-        frame = await self.parser.parse(payload, camera=camera, sender=f"{HTTP_PREFIX}{slot}", frame_id=0)
-        outcome = await self.detector.ask(replace(frame, lane=slot))
-        if isinstance(outcome, Detected):
-            return frame, outcome
-        if isinstance(outcome, Failed):
-            raise NoResult(outcome.message, outcome.code)
-        raise NoResult(f"device busy ({outcome.reason.value}); try again", "overloaded", outcome.retry_after_s)
+        async def unpacked() -> object:
+            return payload
+
+        return await self.ask(unpacked, camera)
+
+    async def ask(self, unpack: Callable[[], Awaitable[object]], camera: str) -> tuple[Frame, Detected]:
+        """Like `detect`. `unpack` returns the payload; a frame that comes too early is refused before that."""
+        with self.slot() as slot:
+
+            async def read() -> Frame:
+                payload, sender = await unpack(), f"{HTTP_PREFIX}{slot}"
+                return replace(await self.parser.parse(payload, camera=camera, sender=sender, frame_id=0), lane=slot)
+
+            frame = await self.detector.admission.receive(camera, read)
+            if not isinstance(frame, Frame):
+                raise _no_result(frame)
+            outcome = await self.detector.answer(frame)
+        if not isinstance(outcome, Detected):
+            raise _no_result(outcome)
+        return frame, outcome
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[int]:
@@ -153,3 +162,9 @@ class HttpFrames:
         if status == 503:
             response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s or 1)))
         return response
+
+
+def _no_result(outcome: Failed | Skipped) -> NoResult:
+    if isinstance(outcome, Failed):
+        return NoResult(outcome.message, outcome.code)
+    return NoResult(f"device busy ({outcome.reason.value}); try again", "overloaded", outcome.retry_after_s)

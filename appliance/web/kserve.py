@@ -86,10 +86,16 @@ class Kserve:
         header_length = _header_length(request)
         as_text = self.frames.parser.max_frame_bytes * 4 // 3  # base64; binary data is shorter
         body = await self.frames.body(request, as_text + OVERHEAD_BYTES)
-        with self.frames.slot() as slot:
+        asked: kserve_tensors.Asked | None = None
+
+        async def unpack() -> object:
+            nonlocal asked, body
             asked = await asyncio.get_running_loop().run_in_executor(None, kserve_tensors.read, body, header_length)
-            del body
-            _, outcome = await self.frames.ask(asked.payload, cameras.name_of(who, given), slot)
+            body = b""  # megabytes, while the frame waits
+            return asked.payload
+
+        _, outcome = await self.frames.ask(unpack, cameras.name_of(who, given))
+        assert asked is not None  # or there would be no outcome
         answer, json_length = kserve_tensors.write(asked, outcome)
         if json_length is None:
             return self.frames.respond.encoded(answer)

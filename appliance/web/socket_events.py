@@ -23,7 +23,7 @@ from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
 from appliance.identity.roles import AccessDenied, May
-from appliance.values import CameraLimits, Failed, Receipt, Skipped
+from appliance.values import CameraLimits, Failed, Frame, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.arrivals import TRY_AGAIN_S, Arrival, Arrivals, default_name
 from appliance.web.authenticator import text_of
@@ -163,24 +163,24 @@ class SocketEvents:
         number = next(self._numbers)
         if not self._arrivals.may(sid, May.SEND):
             return self._refuse(sid, camera, payload, number, _VIEW_ONLY)
-        entry = self._book.get(camera)
-        if entry is None or entry.announced is None:
-            self._pace.join(camera)
-            self._book.enter(camera).unnamed = camera == default_name(sid)
-        refusal = self._detector.admission.admit(camera)
+        admission = self._detector.admission
+        admission.register(camera, unnamed=camera == default_name(sid))
+
+        async def read() -> Frame:
+            if more:
+                raise BadFrame("process_frame takes one argument; put options next to 'image'", "frame_type")
+            return await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
+
         try:
-            if refusal is None:
-                if more:
-                    raise BadFrame("process_frame takes one argument; put options next to 'image'", "frame_type")
-                frame = await self._parser.parse(payload, camera=camera, sender=sid, frame_id=number)
-                return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
-            await self._show(sid, camera, payload, number)
+            frame = await admission.receive(camera, read)
         except (BadFrame, Refused) as error:
-            refusal = Failed(error.code, str(error))
             fields = {"camera": camera, "frame_id": frame_id_of(payload), "code": error.code, "reason": str(error)}
             log.warning("camera %s sent an invalid frame: %s", camera, error, extra={"kind": "bad_frame", **fields})
-            self._book.enter(camera).unusable()
-        return self._refuse(sid, camera, payload, number, refusal)
+            return self._refuse(sid, camera, payload, number, Failed(error.code, str(error)))
+        if isinstance(frame, Frame):
+            return payloads.of_receipt(await self._detector.take(frame), self._limits(camera))
+        await self._show(sid, camera, payload, number)
+        return self._refuse(sid, camera, payload, number, frame)
 
     def is_early(self, sid: str) -> bool:
         """Whether a frame that this client sent now would be too early."""

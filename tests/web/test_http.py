@@ -188,6 +188,23 @@ async def test_a_busy_device_refuses_at_once_with_retry_after(serve: Serve) -> N
         assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 8
 
 
+@pytest.mark.parametrize("path", ["/detect", "/v1/vision/detection", "/v2/models/fake/infer"])
+async def test_a_frame_that_comes_too_early_is_refused_before_it_is_read(serve: Serve, path: str) -> None:
+    """It would cost its decoding from base64, its header and, for KServe, a tensor of pixels."""
+    rates = {"flow__min_interval_s": "30", "flow__burst": "1"}
+    async with (
+        serve(FakeEngine(CANARY_ROWS), wait_ready=True, **rates) as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        for expected in (400, 503):  # the first one is read, and is no picture
+            async with session.post(path, data=b"no picture") as answer:
+                assert answer.status == expected
+                body = await answer.json()
+        assert (body["code"], int(answer.headers["Retry-After"])) == ("overloaded", 30)
+        camera = running.started.parts.path.pace.stats()["http-127.0.0.1"]
+        assert (camera.received, camera.failed, camera.skipped) == (2, 1, {"rate_limited": 1})
+
+
 async def test_an_overheated_device_refuses_http_requests(serve: Serve) -> None:
     async with (
         serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running,
@@ -213,8 +230,9 @@ class Broken:
 
     network = None
 
-    async def ask(self, frame: object) -> None:
-        raise KeyError(frame)
+    @property
+    def admission(self) -> None:
+        raise KeyError("admission")
 
 
 async def test_an_internal_error_responds_in_the_deepstack_format() -> None:
