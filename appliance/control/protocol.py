@@ -1,4 +1,7 @@
-"""Requests and responses of the control socket, as the server encodes them in JSON and the client decodes them."""
+"""Requests and responses of the control socket, as the server encodes them in JSON and the client decodes them.
+
+More than 300 lines, because it is one list: what both ends have to agree on, without any behaviour.
+"""
 
 from __future__ import annotations
 
