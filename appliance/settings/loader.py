@@ -27,6 +27,8 @@ from appliance.settings.sources import Layer, field_types
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
 """The device's settings file, relative to the root."""
+_SALVAGED = ("server", "tls", "access", "state")
+"""Sections that stay in force, key by key, while other settings are invalid."""
 _LEAST_AREA = 1e-5
 """Of the picture: three pixels of 640x480. A smaller zone or mask is a mistake."""
 
@@ -110,13 +112,15 @@ class Chosen:
 def salvage(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None = None
 ) -> Settings:
-    """The defaults with the valid part of `[server]`, so that a device with invalid settings keeps its address.
+    """The defaults with the valid part of `[server]`, `[tls]`, `[access]` and `[state]`.
+
+    So a device with invalid settings keeps its address, its certificate, its rules of access and its tokens.
 
     Raises ConfigError when the flags themselves are invalid: the person who typed them sees it.
     """
     for source in sources.of_flags(flags, Settings):
         sources.check(source, Settings)
-    server = Layer("valid part of [server]", {"server": {}}, from_text=True)
+    kept = Layer("valid part of the settings", {section: {} for section in _SALVAGED}, from_text=True)
     readers: tuple[Callable[[], Iterable[Layer]], ...] = (
         lambda: [sources.of_toml(path)] if path is not None else [],
         lambda: _credentials(environ),
@@ -125,16 +129,21 @@ def salvage(
     for read in readers:
         with contextlib.suppress(ConfigError):
             for source in read():
-                _keep_valid(source, server.tree["server"])
-    return _merged([*_defaults(path, environ, checkout), server, *sources.of_flags(flags, Settings)])
+                _keep_valid(source, kept.tree)
+    tls = kept.tree["tls"]
+    if bool(tls.get("certificate")) != bool(tls.get("key")):  # half of a pair
+        tls.pop("certificate", None)
+        tls.pop("key", None)
+    return _merged([*_defaults(path, environ, checkout), kept, *sources.of_flags(flags, Settings)])
 
 
-def _keep_valid(source: Layer, server: sources.Tree) -> None:
-    section = source.tree.get("server")
-    for key, value in section.items() if isinstance(section, Mapping) else ():
-        with contextlib.suppress(ConfigError):
-            sources.check(replace(source, tree={"server": {key: value}}), Settings)
-            server[key] = value
+def _keep_valid(source: Layer, kept: sources.Tree) -> None:
+    for name in _SALVAGED:
+        section = source.tree.get(name)
+        for key, value in section.items() if isinstance(section, Mapping) else ():
+            with contextlib.suppress(ConfigError):
+                sources.check(replace(source, tree={name: {key: value}}), Settings)
+                kept[name][key] = value
 
 
 def _credentials(environ: Mapping[str, str]) -> Iterable[Layer]:

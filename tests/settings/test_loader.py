@@ -362,6 +362,24 @@ def test_a_device_with_invalid_settings_listens_at_its_configured_address(
     assert kept == msgspec.structs.replace(loader.load(), server=msgspec.structs.replace(Settings().server, port=port))
 
 
+def test_a_device_with_invalid_settings_keeps_its_certificate_its_rules_of_access_and_its_state(tmp_path: Path) -> None:
+    toml = (
+        "[flow]\nmax_sied = 1\n[tls]\ncertificate = '/c.pem'\nkey = '/k.pem'\nplain_http = 'perhaps'\n"
+        "[access]\nloopback = 'nobody'\nhealth = 'none'\n[state]\ndir = '/srv/state'\nhistory = 3\n"
+    )
+    refused(toml, folder=tmp_path)
+    kept = loader.salvage(tmp_path / "appliance.toml", {"APPLIANCE_ACCESS_METRICS": "anyone"}, {})
+    assert (kept.tls.certificate, kept.tls.key, kept.tls.plain_http) == ("/c.pem", "/k.pem", "redirect")
+    assert (kept.access.loopback, kept.access.health, kept.access.metrics) == ("nobody", "none", "anyone")
+    assert (kept.state.dir, kept.state.history) == ("/srv/state", True)
+    assert kept.flow == loader.load().flow
+
+
+def test_a_certificate_without_its_key_is_not_kept(tmp_path: Path) -> None:
+    refused("[tls]\ncertificate = '/c.pem'\n", folder=tmp_path)
+    assert loader.salvage(tmp_path / "appliance.toml", {}, {}).tls == Settings().tls
+
+
 def test_salvage_without_a_file_uses_the_defaults_and_the_flags(tmp_path: Path) -> None:
     kept = loader.salvage(tmp_path / "none.toml", {}, {"server.port": "9002"})
     assert kept == loader.load(flags={"server.port": "9002"})
