@@ -348,6 +348,17 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int) -> N
         assert await tab.evaluate("location.hash") == "", "the token stays in the address"
 
 
+async def test_a_stranger_signs_in_at_the_address_of_a_camera(browser: int) -> None:
+    made_up = MadeUp(STATES["demo"].health, token="an0ther")
+    async with serving(made_up) as url, chromium.tab(f"{url}/#camera=demo", 390, 844, port=browser) as tab:
+        await tab.until("document.querySelector('#token').checkVisibility()")
+        assert await tab.evaluate("document.querySelector('.camera-page').checkVisibility()") is False
+        await tab.evaluate("document.querySelector('#token').value = 'an0ther'")
+        await tab.evaluate("document.querySelector('#token-form button').click()")
+        await tab.until("document.querySelector('.camera-page').checkVisibility()")
+        assert await tab.evaluate("document.querySelector('#overview').checkVisibility()") is False
+
+
 async def test_the_page_of_a_support_bundle_opens_without_a_device(browser: int, tmp_path: Path) -> None:
     made_up = MadeUp(STATES["hot"].health)
     reports = {"health.json": made_up.health, "history-hour.json": made_up.history, "history-day.json": made_up.history}

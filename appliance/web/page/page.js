@@ -47,13 +47,18 @@ function followAddress() {
   if ((cameraPage?.name ?? null) === name) return;
   cameraPage?.close();
   cameraPage = name === null ? null : new CameraPage(name, askForToken, (action, target) => actions.button(action, target));
-  $("overview").hidden = name !== null;
+  showOverview();
   if (cameraPage) {
     $("overview").before(cameraPage.element);
     cameraPage.show(cameras.get(name), latest.findings);
     cameraPage.element.querySelector("h2").focus();
     scrollTo(0, 0);
   }
+}
+
+// A stranger signs in there, also at the address of a camera.
+function showOverview() {
+  $("overview").hidden = cameraPage !== null && !document.body.classList.contains("is-stranger");
 }
 
 window.addEventListener("hashchange", () => {
@@ -86,6 +91,7 @@ function show(health) {
   // A stranger gets the state and the time only.
   const isStranger = health.cameras === undefined;
   document.body.classList.toggle("is-stranger", isStranger);
+  showOverview();
   if (isStranger) {
     signIn.ask();
     header.show(STATES.includes(health.status) ? health.status : "degraded", t("summary.sign_in"));
