@@ -332,6 +332,7 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int) -> N
         text = await tab.evaluate(TEXT)
         assert "Degraded" in text
         assert "This device" not in text
+        assert "/socket.io/" not in made_up.paths, "a stranger is refused there, and a camera's token takes its place"
         await tab.until("document.querySelector('#token').checkVisibility()")
         assert await violations(tab) == []
         await keep(tab, "stranger")
@@ -340,6 +341,8 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int) -> N
             await tab.evaluate("document.querySelector('#token-form button').click()")
             await tab.until(f"{TEXT}.includes({said!r})")
         assert "Signed in as anna (operator)." in await tab.evaluate(TEXT)
+        while "/socket.io/" not in made_up.paths:
+            await asyncio.sleep(0.05)
         assert await tab.evaluate("document.cookie") == "", "a script can read the session"
         await tab.evaluate("document.querySelector('#sign-out').click()")
         await tab.until(f"{TEXT}.includes('Sign in to see more.') && !{TEXT}.includes('The chip')")

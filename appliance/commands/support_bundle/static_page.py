@@ -26,7 +26,7 @@ export async function readJson(path) {
 }
 """
 _STYLE = "article.camera figure, .wide figure { display: none }"  # a bundle has no pictures
-_SOCKET = "export function connectSocket() { return { emit() {}, restart() {}, retryNow() {} }; }"
+_SOCKET = "export function connectSocket() { return { start() {}, stop() {}, retryNow() {}, emit() {} }; }"
 
 
 def build(files: Mapping[str, bytes], title: str, folder: Path = PAGE) -> bytes:

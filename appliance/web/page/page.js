@@ -92,11 +92,14 @@ function show(health) {
   const isStranger = health.cameras === undefined;
   document.body.classList.toggle("is-stranger", isStranger);
   showOverview();
+  // A stranger would only be refused, and one with a camera's token would take the camera's place.
   if (isStranger) {
+    socket.stop();
     signIn.ask();
     header.show(STATES.includes(health.status) ? health.status : "degraded", t("summary.sign_in"));
     return;
   }
+  socket.start();
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
   findings.show(latest.findings, cameras);
@@ -131,7 +134,7 @@ async function loadActions() {
 
 /** Starts again as another visitor. */
 function enter() {
-  socket.restart();
+  socket.stop();
   poll();
   loadActions();
   loadSite();

@@ -6,9 +6,10 @@ const PAUSE_MIN_MS = 1000;
 const PAUSE_MAX_MS = 10000;
 const OPENING_MS = 10000;
 
-/** Connects to `url` (http or https) and reconnects after every loss; calls `auth()` at each attempt. */
+/** Once started: connects to `url` (http or https) and reconnects after every loss; calls `auth()` at each attempt. */
 export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
   let socket = null;
+  let isStarted = false;
   let pause_ms = PAUSE_MIN_MS;
   let timeout_ms = OPENING_MS;
   let silenceTimer, retryTimer;
@@ -71,23 +72,29 @@ export function connectSocket({ url, auth, onUp, onDown, onRefused, onEvent }) {
     }
   }
 
-  open();
   return {
+    /** Connects, unless it has been started before. */
+    start() {
+      if (isStarted) return;
+      isStarted = true;
+      pause_ms = PAUSE_MIN_MS;
+      open();
+    },
+    /** Disconnects until the next start. */
+    stop() {
+      isStarted = false;
+      clearTimeout(retryTimer);
+      abandon();
+    },
     /** Sends an event; calls `onAck` with the acknowledgement, unless the connection is lost first. */
     emit(name, payload, onAck) {
       if (socket?.readyState !== WebSocket.OPEN) return;
       const id = acks.push(onAck) - 1;
       socket.send(`42${id}` + JSON.stringify([name, payload]));
     },
-    /** Reconnects at once with the current `auth()`. */
-    restart() {
-      abandon();
-      pause_ms = PAUSE_MIN_MS;
-      open();
-    },
     /** Skips the pause before the next attempt. */
     retryNow() {
-      if (!socket) open();
+      if (isStarted && !socket) open();
     },
   };
 }
