@@ -27,6 +27,8 @@ PLANTED = {
 }
 IN_THE_JOURNAL = """
 gate: rtsp://admin:journal-s3cret-5@10.0.0.7:554/stream1 does not answer
+yard: rtsp://admin:with@sign-s3cret-11@10.0.0.6/stream1 does not answer
+replace the token: `appliance token rotate NAME`.
 wpa_supplicant: psk=wifi-s3cret-6
 GET /v1/vision?api_key=query-s3cret-7 and Authorization: Bearer bearer-s3cret-8
 -----BEGIN EC PRIVATE KEY-----
@@ -55,6 +57,8 @@ def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
     for name, content in packed.items():
         assert not re.findall(rb"[a-z]+-s3cret-\d+", content), name
     assert b"10.0.0.7:554/stream1 does not answer" in packed["journal.txt"]
+    assert b"://(removed)@10.0.0.6/stream1 does not answer" in packed["journal.txt"]
+    assert b"replace the token: `appliance token rotate NAME`." in packed["journal.txt"], "advice is no secret"
     assert b'\napi_key = "(set)"\n' in packed["settings.toml"]
 
 

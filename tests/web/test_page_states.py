@@ -372,6 +372,14 @@ async def test_the_page_of_a_support_bundle_opens_without_a_device(browser: int,
         await tab.until(f"{TEXT}.includes('The chip is hot') && {TEXT}.includes('20 cameras')")
         await tab.until("document.querySelectorAll('.plot .line-0').length === 6")
         assert "Device gate" in await tab.evaluate(TEXT)
+        await tab.evaluate("const now = performance.now.bind(performance); performance.now = () => now() + 60000")
         await tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        assert await tab.evaluate("document.querySelectorAll('#cameras article').length") == 12
+        assert await tab.evaluate("document.querySelectorAll('[data-state=stalled], [data-state=idle]').length") == 0
         await keep(tab, "bundle")
+        await tab.evaluate("location.hash = 'camera=camera 1'")
+        await tab.until("document.querySelector('.camera-page dl dd') !== null")
+        assert await tab.evaluate("document.querySelectorAll('.camera-page .button').length") == 0, "there is no picture"
+        await tab.evaluate("[...document.querySelectorAll('#language button')].at(-1).click()")
+        await tab.until(f"{TEXT}.includes('O estado naquele momento.')")
         assert tab.problems == []

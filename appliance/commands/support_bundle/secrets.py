@@ -11,12 +11,12 @@ from appliance.redaction import hide_parameters
 REMOVED = "(removed)"
 _LEAST_LENGTH = 4
 """Shorter values would be removed from the middle of words."""
-_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s\"']*@", re.IGNORECASE)
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _NAMED = re.compile(r"(?i)psk|passphrase|passw|^token$|_token$|secret|api_?key|authorization|private")
 _ASSIGNED = re.compile(
     r"(?i)\b((?:wifi[_-]?)?(?:psk|passphrase|password|passwd|token|secret|api[_-]?key|authorization)\s*[=:]\s*)"
-    r"(?![\"']?\(set\)|null|\"\"|'')(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
+    r"(?![\"']?\(set\)|null|\"\"|''|`(?:sudo )?appliance )(?:bearer\s+)?[\"']?[^\s\"',;}&]+"
 )
 
 

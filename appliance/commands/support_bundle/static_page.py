@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.web.page_files import PAGE
 
 _SOURCE = """
+export const IS_STATIC = true;
 const reports = JSON.parse(document.getElementById("reports").textContent);
 export const BASE = new URL(document.baseURI);
 export const keptToken = () => null;
@@ -46,8 +47,8 @@ def build(files: Mapping[str, bytes], title: str, folder: Path = PAGE) -> bytes:
         f'<script type="application/json" id="reports">{_json(reports)}</script>\n'
         '  <script type="module">import "appliance/page.js";</script>',
     )
-    notice = f'<p class="notice">{html.escape(title)}: the state at that moment. Nothing on this page changes.</p>'
-    return page.replace("<header>", f"{notice}\n<header>", 1).encode()
+    notice = f'<p id="bundle" class="notice"><b>{html.escape(title)}</b>'
+    return page.replace('<p id="bundle" class="notice" hidden><b></b>', notice).encode()
 
 
 def _absolute(module: str) -> str:

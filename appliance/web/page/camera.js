@@ -4,6 +4,7 @@ import { cameraLink } from "./findings.js";
 import { fromTemplate, setText } from "./format.js";
 import { duration, fps, measure, number, t, word } from "./language.js";
 import { LivePicture } from "./picture.js";
+import { IS_STATIC } from "./source.js";
 
 const IDLE_AFTER_MS = 10000;
 const IDLE_INTERVALS = 3;
@@ -28,6 +29,7 @@ export class Camera {
   }
 
   get isIdle() {
+    if (IS_STATIC) return !(this.stats.answered_fps > 0);
     const interval_ms = (this.stats.limits?.min_interval ?? 0) * 1000;
     return performance.now() - this.#answeredAt > Math.max(IDLE_AFTER_MS, IDLE_INTERVALS * interval_ms);
   }

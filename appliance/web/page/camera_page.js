@@ -7,7 +7,7 @@ import { findingText, fps, measure, moment, number, t } from "./language.js";
 import { fromTemplate, make, setText, withCommands } from "./format.js";
 import { cameraPlots, History } from "./history.js";
 import { LivePicture, picturePath } from "./picture.js";
-import { address } from "./source.js";
+import { address, IS_STATIC } from "./source.js";
 
 const ACTIONS = ["draw_areas", "label_camera", "remove_camera"];
 
@@ -103,6 +103,6 @@ export class CameraPage {
     holder.dataset.shown = String(buttons.length);
     const url = address(picturePath(this.#name), { withToken: true });
     const snapshot = make("a", t("action.snapshot.button"), { href: url, download: `${this.#name}.jpg`, class: "button" });
-    holder.replaceChildren(...(isKnown ? [snapshot] : []), ...buttons);
+    holder.replaceChildren(...(isKnown && !IS_STATIC ? [snapshot] : []), ...buttons);
   }
 }

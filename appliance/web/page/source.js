@@ -4,6 +4,9 @@
 // prefix.
 export const BASE = new URL("../..", import.meta.url);
 
+/** Whether the page shows one moment, without a device: a support bundle. */
+export const IS_STATIC = false;
+
 /** The token of this visit, for a service without sessions. */
 export const keptToken = () => sessionStorage.getItem("token");
 
