@@ -136,6 +136,21 @@ async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int) -> Non
         assert tab.problems == []
 
 
+async def test_a_label_is_edited_and_not_typed_again(browser: int) -> None:
+    silent = page_states.health(cameras(1), silent_s={"camera 7": 7300.0})
+    made_up = MadeUp(silent, actions={"actions": ["label_camera"]})
+    made_up.health["known_cameras"]["camera 7"]["label"] = "Yard"
+    label = "document.querySelector('dialog input').value"
+    async with serving(made_up) as url, chromium.tab(f"{url}/#camera=camera 7", 390, 844, port=browser) as tab:
+        await tab.until("document.querySelector('.camera-page h2')?.textContent === 'Yard'")
+        await tab.until("document.querySelectorAll('.camera-page .actions button').length === 1")
+        await tab.evaluate("document.querySelector('.camera-page .actions button').click()")
+        assert await tab.evaluate(label) == "Yard"
+        await tab.evaluate(f"{label} += ' 2'; document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelector('dialog .result').textContent === 'Saved.'")
+        assert made_up.posted == [("label_camera", {"name": "camera 7", "label": "Yard 2"})]
+
+
 async def test_the_worst_camera_comes_first_and_keeps_its_place(browser: int) -> None:
     made_up = MadeUp(STATES["silent"].health)
     async with serving(made_up) as url, chromium.tab(url, 1280, 900, port=browser) as tab:

@@ -26,10 +26,12 @@ export class Actions {
   #offer = null;
   #dialog;
   #onDone;
+  #labelOf;
 
-  /** `onDone` is called after each action. */
-  constructor(onDone) {
+  /** `onDone` is called after each action; `labelOf(camera)` returns the label that people gave it. */
+  constructor(onDone, labelOf) {
     this.#onDone = onDone;
+    this.#labelOf = labelOf;
     this.#dialog = document.getElementById("action");
   }
 
@@ -67,7 +69,7 @@ export class Actions {
     const part = (selector) => form.querySelector(selector);
     setText(part("h2"), t(`action.${name}.button`));
     setText(part(".question"), t(`action.${name}.question`, { camera: target ?? "" }));
-    part(".fields").replaceChildren(...fields(name, this.#offer, target));
+    part(".fields").replaceChildren(...fields(name, this.#offer, target, this.#labelOf));
     setText(part(".confirm"), t(`action.${name}.confirm`));
     part(".confirm").classList.toggle("is-dangerous", DANGEROUS.includes(name));
     part(".cancel").addEventListener("click", () => dialog.close());
@@ -141,7 +143,7 @@ function request(name, target, data) {
   return target === null ? {} : { name: target };
 }
 
-function fields(name, offer, target) {
+function fields(name, offer, target, labelOf) {
   if (name === "hold") {
     const levels = Array.from({ length: (offer.max_state ?? 0) + 1 }, (_, level) => [level, number(level)]);
     return [
@@ -163,7 +165,8 @@ function fields(name, offer, target) {
   }
   if (name === "draw_areas") return [new AreaEditor(target).element];
   if (name === "label_camera") {
-    return [labelled(t("action.label_camera.label"), make("input", "", { name: "label", maxlength: LABEL_LENGTH }))];
+    const input = make("input", "", { name: "label", maxlength: LABEL_LENGTH, value: labelOf(target) });
+    return [labelled(t("action.label_camera.label"), input)];
   }
   return [];
 }

@@ -33,7 +33,7 @@ const header = new Header();
 const signIn = new SignIn(enter);
 const askForToken = () => signIn.ask();
 const cameras = new Cameras($("cameras-section"), askForToken);
-const actions = new Actions(() => { poll(); audit.refresh(); loadActions(); });
+const actions = new Actions(() => { poll(); audit.refresh(); loadActions(); }, (name) => cameras.get(name)?.stats.label ?? "");
 const findings = new Findings($("findings"), $("notes"), actions);
 const audit = new AuditList($("audit"));
 const plots = new History($("history"), devicePlots(), (span) => `health/history?span=${span}`);
