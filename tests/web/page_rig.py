@@ -61,6 +61,7 @@ class MadeUp:
     answer: Json = field(default_factory=dict)
     """To the next action."""
     answer_status: int = 200
+    answer_after_s: float = 0.0
     token: str | None = None
     """What a stranger needs to sign in with; None: everybody is at home."""
     site: Json = field(default_factory=lambda: {"enabled": False, "devices": [], "gone": []})
@@ -185,6 +186,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
 
     async def act(request: web.Request) -> web.Response:
         made_up.posted.append((request.match_info["name"], await request.json()))
+        await asyncio.sleep(made_up.answer_after_s)
         return web.json_response(made_up.answer, status=made_up.answer_status)
 
     app = web.Application(middlewares=[note])

@@ -302,6 +302,39 @@ async def test_what_can_be_done_follows_what_was_done_here_and_elsewhere(browser
         assert made_up.paths.count("/actions") == asked, "asked again without a reason"
 
 
+async def test_focus_stays_when_an_action_replaces_the_buttons(browser: int) -> None:
+    made_up = MadeUp(actions={"actions": ["activate", "restart"], "models": ["a", "b"], "model": "a"})
+    made_up.answer = {"model": "b", "infer_ms": 30.0}
+    focused = "document.activeElement.dataset.action"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#actions button').length === 2")
+        await tab.evaluate("document.querySelector('#actions button').focus()")
+        await tab.evaluate("document.activeElement.click()")
+        made_up.actions = {"actions": ["activate", "roll_back", "restart"], "models": ["a", "b"], "model": "b"}
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelectorAll('#actions button').length === 3")
+        await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        await tab.until(f"{focused} === 'activate'")
+        await tab.evaluate("document.activeElement.click()")
+        made_up.actions = {"actions": ["restart"]}
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        await tab.until("document.querySelectorAll('#actions button').length === 1")
+        await tab.evaluate("document.querySelector('dialog .cancel').click()")
+        await tab.until("document.activeElement.id === 'device'")
+
+
+async def test_a_dialog_offers_to_close_and_not_to_cancel_what_runs(browser: int) -> None:
+    made_up = MadeUp(actions={"actions": ["benchmark"]}, answer_after_s=1.0)
+    cancel = "document.querySelector('dialog .cancel').textContent"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#actions button').length === 1")
+        await tab.evaluate("document.querySelector('#actions button').click()")
+        assert await tab.evaluate(cancel) == "Cancel"
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        assert await tab.evaluate("document.querySelector('dialog .result').textContent") == "Running…"
+        assert await tab.evaluate(cancel) == "Close"
+
+
 async def test_a_benchmark_without_a_sensor_says_nothing_of_the_temperature(browser: int) -> None:
     made_up = MadeUp(actions={"actions": ["benchmark"]})
     made_up.answer = {"fps": 31.5, "infer_ms": 30.4, "frames": 1575, "start_temp_c": None, "end_temp_c": None}

@@ -33,6 +33,7 @@ export class Actions {
     this.#onDone = onDone;
     this.#labelOf = labelOf;
     this.#dialog = document.getElementById("action");
+    this.#dialog.addEventListener("close", () => this.#keepFocus());
   }
 
   /** The names of the actions that are offered. */
@@ -55,7 +56,7 @@ export class Actions {
     if (DOWNLOADS.includes(name)) {
       return make("a", t(`action.${name}.button`), { href: address(`actions/${name}`), download: "", class: "button" });
     }
-    const button = make("button", t(`action.${name}.button`), { type: "button" });
+    const button = make("button", t(`action.${name}.button`), { type: "button", "data-action": name });
     button.addEventListener("click", async () => {
       if (PAIRING.includes(name)) await this.load(); // others may wait by now
       this.#ask(name, target);
@@ -79,19 +80,27 @@ export class Actions {
     });
     dialog.replaceChildren(form);
     dialog.setAttribute("aria-label", t(`action.${name}.button`));
+    dialog.dataset.action = name;
     dialog.showModal();
+  }
+
+  // What an action changes may have replaced the button that opened the dialog, or removed it.
+  #keepFocus() {
+    if (document.activeElement !== document.body && !this.#dialog.contains(document.activeElement)) return;
+    const places = [`button[data-action=${this.#dialog.dataset.action}]`, ".camera-page h2", "#device"];
+    places.flatMap((place) => [...document.querySelectorAll(place)]).find((one) => one.checkVisibility())?.focus();
   }
 
   async #run(name, body, form) {
     const part = (selector) => form.querySelector(selector);
     part(".fields").hidden = part(".confirm").hidden = part(".question").hidden = true;
     setText(part(".result"), t("action.running"));
+    setText(part(".cancel"), t("action.close")); // the device goes on with it
     form.setAttribute("aria-busy", "true");
     const { isDone, text } = await post(name, body);
     form.removeAttribute("aria-busy");
     form.classList.toggle("is-failed", !isDone);
     setText(part(".result"), text);
-    setText(part(".cancel"), t("action.close"));
     part(".cancel").focus();
     this.#onDone();
   }
