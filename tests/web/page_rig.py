@@ -64,6 +64,9 @@ class MadeUp:
     answer_after_s: float = 0.0
     token: str | None = None
     """What a stranger needs to sign in with; None: everybody is at home."""
+    sign_ins_refused: bool = False
+    role: str = "operator"
+    """Of the token; a camera's may not see the device."""
     site: Json = field(default_factory=lambda: {"enabled": False, "devices": [], "gone": []})
     down: bool = False
     pictures_missing: int = 0
@@ -147,7 +150,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
     async def health(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):
             return await page.index(request)
-        if made_up.token and request.cookies.get("session") != made_up.token:
+        if made_up.token and (request.cookies.get("session") != made_up.token or made_up.role == "camera"):
             return web.json_response({"schema": 1, "status": made_up.health["status"], "timestamp": 0.0})
         return web.json_response(made_up.health)
 
@@ -170,11 +173,18 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
         return web.json_response({"entries": made_up.audit})
 
     async def sign_in(request: web.Request) -> web.Response:
+        if made_up.sign_ins_refused:
+            return web.json_response({"error": "wait", "code": "too_many_attempts"}, status=429)
         if (await request.json())["token"] != made_up.token:
             return web.json_response({"error": "wrong token", "code": "unauthorized"}, status=401)
-        answer = web.json_response({"name": "anna", "role": "operator", "may": []})
+        answer = web.json_response({"name": "anna", "role": made_up.role, "may": []})
         answer.set_cookie("session", str(made_up.token), httponly=True, samesite="Strict")
         return answer
+
+    async def who(request: web.Request) -> web.Response:
+        is_known = made_up.token is not None and request.cookies.get("session") == made_up.token
+        name, role = ("anna", made_up.role) if is_known else ("anyone", None)
+        return web.json_response({"name": name, "role": role, "may": []})
 
     async def sign_out(request: web.Request) -> web.Response:
         answer = web.json_response({"status": "signed_out"})
@@ -195,7 +205,7 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
             *page.routes(), web.get("/health", health), web.get("/health/history", past), web.get("/site", site),
             web.get("/cameras/{name}/latest.jpg", latest), web.get("/actions", offered),
             web.get("/actions/audit", audited),
-            web.post("/actions/{name}", act), web.post("/session", sign_in), web.delete("/session", sign_out),
+            web.post("/actions/{name}", act), web.get("/session", who), web.post("/session", sign_in), web.delete("/session", sign_out),
             web.get("/socket.io/", results),
         ]
     )  # fmt: skip

@@ -399,6 +399,28 @@ async def test_a_stranger_sees_the_state_and_signs_in_and_out(browser: int) -> N
         assert await tab.evaluate("location.hash") == "", "the token stays in the address"
 
 
+async def test_the_page_says_who_is_signed_in_and_what_a_token_does_not_permit(browser: int) -> None:
+    made_up = MadeUp(STATES["demo"].health, token="third", role="camera", sign_ins_refused=True)
+    press = "document.querySelector('#token').value = 'third'; document.querySelector('#token-form button').click()"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, port=browser) as tab:
+        await tab.until("document.querySelector('#token').checkVisibility()")
+        await tab.evaluate(press)
+        await tab.until(f"{TEXT}.includes('Too many wrong tokens.')")
+        made_up.sign_ins_refused = False
+        await tab.evaluate(press)
+        await tab.until(f"{TEXT}.includes('The token of anna does not permit you to see the device.')")
+        assert await tab.evaluate("document.querySelector('#token').checkVisibility()")
+        assert "Signed in as anna (camera)." in await tab.evaluate(TEXT)
+        made_up.role = "operator"
+        await tab.until(f"{TEXT}.includes('1 camera active')")
+        made_up.down = True
+        await tab.evaluate("document.querySelector('#sign-out').click()")
+        await tab.until(f"{TEXT}.includes('You are still signed in: the device did not answer.')")
+        made_up.down, made_up.token = False, "another"
+        await tab.until(f"{TEXT}.includes('Sign in to see more.')")
+        await tab.until("document.querySelector('#session').hidden")
+
+
 async def test_a_stranger_signs_in_at_the_address_of_a_camera(browser: int) -> None:
     made_up = MadeUp(STATES["demo"].health, token="an0ther")
     async with serving(made_up) as url, chromium.tab(f"{url}/#camera=demo", 390, 844, port=browser) as tab:

@@ -72,6 +72,7 @@ let latest = { findings: [] };
 let lastResponse_ms = -Infinity;
 // How often the service was restarted, and its model: what can be done depends on both.
 let latestRun = "";
+let wasAsked = false;
 let pollTimer;
 
 async function poll() {
@@ -95,10 +96,12 @@ function show(health) {
   // A stranger would only be refused, and one with a camera's token would take the camera's place.
   if (isStranger) {
     socket.stop();
-    signIn.ask();
+    if (!wasAsked) signIn.askStranger();
+    wasAsked = true;
     header.show(STATES.includes(health.status) ? health.status : "degraded", t("summary.sign_in"));
     return;
   }
+  wasAsked = false;
   socket.start();
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
@@ -134,6 +137,7 @@ async function loadActions() {
 
 /** Starts again as another visitor. */
 function enter() {
+  wasAsked = false;
   socket.stop();
   poll();
   loadActions();

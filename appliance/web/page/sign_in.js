@@ -3,7 +3,7 @@
 
 import { setText } from "./format.js";
 import { t } from "./language.js";
-import { address, keepToken } from "./source.js";
+import { address, keepToken, readJson } from "./source.js";
 
 const TIMEOUT_MS = 8000;
 const SIGNED_IN = "signed-in";
@@ -28,6 +28,16 @@ export class SignIn {
     $("token-form").hidden = false;
   }
 
+  /** Shows the form to a visitor who may not see the device: is he still signed in, as somebody who may not? */
+  async askStranger() {
+    this.ask();
+    const answer = await readJson("session", TIMEOUT_MS);
+    if (answer?.status !== 200) return;
+    const { body } = answer;
+    this.#remember(body.role ? body : null);
+    setText($("token-hint"), body.role ? t("token.not_enough", { name: body.name }) : t("token.hint"));
+  }
+
   /** Hides the form: the visitor may see what is asked for. */
   accepted() {
     $("token-form").hidden = true;
@@ -46,7 +56,8 @@ export class SignIn {
     const answer = await send("POST", { token });
     if (answer?.status === 404) keepToken(token);
     else if (answer?.status !== 200) {
-      setText($("token-hint"), t(answer ? "token.rejected" : "action.no_answer"));
+      const why = answer?.status === 429 ? "token.wait" : "token.rejected";
+      setText($("token-hint"), t(answer ? why : "action.no_answer"));
       this.ask();
       return;
     } else this.#remember(answer.body);
@@ -56,7 +67,11 @@ export class SignIn {
   }
 
   async #signOut() {
-    await send("DELETE");
+    // Without an answer the browser keeps the cookie, which no script can remove.
+    if (!await send("DELETE")) {
+      setText($("session-name"), t("token.still_in"));
+      return;
+    }
     this.#remember(null);
     this.#onChange();
   }
