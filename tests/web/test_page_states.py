@@ -18,7 +18,7 @@ from appliance.health.findings import advise
 from appliance.values import Severity
 from tests.web import chromium, page_rig, page_states
 from tests.web.page_checks import keep, violations
-from tests.web.page_rig import MadeUp, cameras, healthy, serving
+from tests.web.page_rig import MadeUp, camera, cameras, healthy, serving
 from tests.web.page_states import ODD_NAMES, STATES
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium on this machine: `apt install chromium`")
@@ -134,6 +134,22 @@ async def test_a_camera_has_a_page_of_its_own_with_any_name(browser: int) -> Non
         await tab.evaluate("location.hash = 'camera=nobody'")
         await tab.until(f"{TEXT}.includes('does not know this camera')")
         assert tab.problems == []
+
+
+async def test_the_page_of_a_camera_shows_nothing_that_is_not_so_any_more(browser: int) -> None:
+    made_up = MadeUp(page_states.health({"yard": camera()}))
+    text = "document.querySelector('.camera-page').innerText"
+    async with serving(made_up) as url, chromium.tab(f"{url}/#camera=yard", 390, 844, port=browser) as tab:
+        await tab.until(f"{text}.includes('Frames received') && {text}.includes('84\u202fms')")
+        made_up.health = page_states.health({"yard": camera()}, silent_s={"yard": 7300.0})
+        await tab.until(f"{text}.includes('Last frame')")
+        assert "Frames received" not in await tab.evaluate(text)
+        made_up.health = page_states.health({})
+        await tab.until(f"{text}.includes('does not know this camera')")
+        assert (await tab.evaluate(text)).split("\n\n")[1:] == [
+            "yard",
+            "The device does not know this camera, or not any more.",
+        ]
 
 
 async def test_a_label_is_edited_and_not_typed_again(browser: int) -> None:
@@ -449,7 +465,9 @@ async def test_the_page_of_a_support_bundle_opens_without_a_device(browser: int,
         await keep(tab, "bundle")
         await tab.evaluate("location.hash = 'camera=camera 1'")
         await tab.until("document.querySelector('.camera-page dl dd') !== null")
-        assert await tab.evaluate("document.querySelectorAll('.camera-page .button').length") == 0, "there is no picture"
+        assert await tab.evaluate("document.querySelectorAll('.camera-page .button').length") == 0, (
+            "there is no picture"
+        )
         await tab.evaluate("[...document.querySelectorAll('#language button')].at(-1).click()")
         await tab.until(f"{TEXT}.includes('O estado naquele momento.')")
         assert tab.problems == []

@@ -57,8 +57,13 @@ export class CameraPage {
   /** Shows the camera; undefined: the device does not know it (any more). */
   show(camera, findings) {
     this.#part(".gone").hidden = camera !== undefined;
+    for (const part of [".about-camera", ".wide", ".history"]) this.#part(part).hidden = camera === undefined;
     this.#showActions(camera !== undefined);
-    if (camera === undefined) return;
+    if (camera === undefined) {
+      this.element.dataset.state = "idle";
+      setText(this.#part(".state"), "");
+      return;
+    }
     const { stats, state } = camera;
     setText(this.#part("h2"), stats.label || this.#name);
     this.element.dataset.state = state;
@@ -81,7 +86,12 @@ export class CameraPage {
 
   #showFacts(stats) {
     const dl = this.#part("dl");
-    const fact = (key, value, detail) => showFact(dl, key, t(`camera.${key}`), value, detail);
+    const shown = new Set();
+    this.#listFacts(stats, (key, value, detail) => shown.add(showFact(dl, key, t(`camera.${key}`), value, detail)));
+    for (const row of [...dl.children]) if (!shown.has(row)) row.remove();
+  }
+
+  #listFacts(stats, fact) {
     if (stats.label) fact("name", this.#name);
     if (stats.last_frame) fact("last_frame", moment(new Date(stats.last_frame)), t("camera.ago", { silent_s: stats.silent_s }));
     if (stats.first_frame) fact("first_frame", moment(new Date(stats.first_frame)));

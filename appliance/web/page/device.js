@@ -104,7 +104,7 @@ export function showDevice(dl, health) {
   for (const [key, value, detail, part = null] of facts(health)) showFact(dl, key, t(`device.${key}`), value, detail, part);
 }
 
-/** Shows one fact in its row of `dl`; `part`: see facts. */
+/** Shows one fact in its row of `dl`, and returns the row; `part`: see facts. */
 export function showFact(dl, key, label, value, detail = "", part = null) {
   const row = dl.querySelector(`[data-fact=${key}]`) ?? addRow(dl, key, label);
   const [, valueElement, detailElement, bar] = row.children;
@@ -114,6 +114,7 @@ export function showFact(dl, key, label, value, detail = "", part = null) {
   bar.hidden = part === null;
   bar.firstElementChild.style.width = `${100 * (part ?? 0)}%`;
   bar.classList.toggle("is-high", part >= NEARLY_FULL && key !== NEVER_ALARMS);
+  return row;
 }
 
 function addRow(dl, key, label) {
