@@ -205,8 +205,8 @@ async def serving(made_up: MadeUp) -> AsyncIterator[str]:
             *page.routes(), web.get("/health", health), web.get("/health/history", past), web.get("/site", site),
             web.get("/cameras/{name}/latest.jpg", latest), web.get("/actions", offered),
             web.get("/actions/audit", audited),
-            web.post("/actions/{name}", act), web.get("/session", who), web.post("/session", sign_in), web.delete("/session", sign_out),
-            web.get("/socket.io/", results),
+            web.post("/actions/{name}", act), web.get("/session", who), web.post("/session", sign_in),
+            web.delete("/session", sign_out), web.get("/socket.io/", results),
         ]
     )  # fmt: skip
     runner = web.AppRunner(app, shutdown_timeout=0.1)

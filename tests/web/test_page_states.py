@@ -67,6 +67,46 @@ async def test_every_state_is_said_fits_and_is_accessible(browser: int, look: st
         assert tab.problems == []
 
 
+_WHOLE = """(() => {
+  const box = (one) => one.getBoundingClientRect();
+  const all = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility());
+  const wrong = [];
+  for (const name of all("#list .name")) if (name.scrollWidth > name.clientWidth) wrong.push(name.textContent);
+  for (const title of all("article h3")) {
+    if (box(title).height > 2 * box(title.parentElement).height / 3) wrong.push(title.textContent);
+  }
+  for (const one of all("article .about > *")) {
+    if (box(one).right > box(one.parentElement).right) wrong.push(one.className);
+  }
+  for (const row of all("dl > div")) {
+    const [name, value] = [...row.children].map(box);
+    if (value.top < name.bottom && value.left < name.right) wrong.push(row.textContent);
+  }
+  for (const times of all(".plot .times")) {
+    const labels = [...times.children].map(box).sort((a, b) => a.left - b.left);
+    if (labels.some(({ left }, at) => at && left < labels[at - 1].right)) wrong.push(times.textContent);
+  }
+  for (const one of all("h1, #actions > *")) if (one.scrollWidth > one.clientWidth) wrong.push(one.textContent);
+  return wrong;
+})()"""
+"""What is cut, squeezed into a column of letters, or written over something else."""
+
+
+@pytest.mark.parametrize("language", ["en-GB", "pt-BR"])
+async def test_with_text_of_twice_the_size_names_and_figures_stay_whole(browser: int, language: str) -> None:
+    made_up = MadeUp(actions={"actions": DEVICE_ACTIONS, "models": ["a"], "model": "a", "max_state": 9})
+    async with serving(made_up) as url, chromium.tab(url, 360, 740, language=language, port=browser) as tab:
+        for name in ("demo", "silent", "too_hot"):
+            made_up.health = STATES[name].health
+            await tab.go(f"{url}/?{name}")
+            await tab.until("document.querySelectorAll('#actions > *').length > 9")
+            await tab.evaluate("document.documentElement.style.fontSize = '200%'")
+            await tab.evaluate("document.querySelector('#history').scrollIntoView()")
+            await tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the plots are drawn again
+            await tab.until(f"document.querySelectorAll('.plot .line-0').length === 6 && {_WHOLE}.length === 0")
+            await keep(tab, f"twice-{language}-{name}")
+
+
 @pytest.mark.parametrize("language", ["en-GB", "pt-BR"])
 async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language: str) -> None:
     entry = {

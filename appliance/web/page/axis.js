@@ -17,7 +17,7 @@ export function ticks(low, high, count = 3, whole = false) {
 }
 
 /** Round times of day between two moments in seconds since 1970, at most `most`. */
-export function timeTicks(start_s, end_s, most = 5) {
+export function timeTicks(start_s, end_s, most) {
   const step_s = TIME_STEPS_S.find((one) => (end_s - start_s) / one < most) ?? TIME_STEPS_S.at(-1);
   // Round by the clock on the wall, also where it is half an hour off.
   const offset_s = -60 * new Date(start_s * 1000).getTimezoneOffset();

@@ -12,6 +12,9 @@ const WIDTH = 600;
 const HEIGHT = 120;
 // Space above the highest limit for its label.
 const HEADROOM = 1.02;
+// The width that a time of day takes with the space around it, and how many there are at most.
+const TIME_EM = 3.2;
+const MOST_TIMES = 5;
 const SIDES = ["left", "right"];
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
@@ -76,7 +79,9 @@ export class Plot {
       return at(label, "top", scales.left.y(value) / HEIGHT);
     }));
     const end = history.start + (this.#count - 1) * history.step_s;
-    this.#part(".times").replaceChildren(...timeTicks(history.start, end).map((at_s) =>
+    const times = this.#part(".times");
+    const most = times.clientWidth / (TIME_EM * Number.parseFloat(getComputedStyle(times).fontSize));
+    times.replaceChildren(...timeTicks(history.start, end, Math.min(MOST_TIMES, most)).map((at_s) =>
       at(make("span", tick(new Date(at_s * 1000))), "left", (at_s - history.start) / Math.max(1, end - history.start))));
     this.#choose(sameMoment);
   }
