@@ -40,7 +40,7 @@ def client_of(request: web.BaseRequest, proxies: Networks) -> Client:
     peer = request.remote or ""
     forwarded = any(name in request.headers for name in _FORWARDED)
     if not is_trusted(peer, proxies):
-        return Client(peer, is_local(peer) and not forwarded, request.secure)
+        return Client(_plain(peer), is_local(peer) and not forwarded, request.secure)
     entries = [entry.strip() for line in request.headers.getall("X-Forwarded-For", []) for entry in line.split(",")]
     address = next((entry for entry in reversed(entries) if not is_trusted(entry, proxies)), peer)
     scheme = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
@@ -81,8 +81,9 @@ def _parsed(text: str) -> Address | None:
 
 
 def _plain(address: str) -> str:
-    """The address without brackets or port, in which some proxies write it."""
-    if _parsed(address) is None:
+    """The address without brackets or port, in which some proxies write it, and an IPv4 address as one."""
+    parsed = _parsed(address)
+    if parsed is None:
         host = address[1:].partition("]")[0] if address.startswith("[") else address.rpartition(":")[0]
         return host if _parsed(host) is not None else address[:64]
-    return address
+    return str(parsed) if parsed.version == 4 else address

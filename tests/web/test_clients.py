@@ -22,6 +22,7 @@ def test_without_proxies_the_address_is_the_peers() -> None:
     assert client("192.168.1.7", {}) == Client("192.168.1.7", local=False, encrypted=False)
     assert client("127.0.0.1", {}) == Client("127.0.0.1", local=True, encrypted=False)
     assert client("::ffff:127.0.0.1", {}).local
+    assert client("::ffff:192.168.1.7", {}).address == "192.168.1.7", "a socket for both versions"
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via"])
