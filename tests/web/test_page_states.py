@@ -135,6 +135,25 @@ async def test_nothing_scrolls_sideways_on_a_narrow_phone(browser: int, language
         assert await tab.evaluate(fits)
 
 
+async def test_the_list_of_actions_is_in_the_language_of_the_page(browser: int) -> None:
+    done = {"at": 1.8e9, "who": "anna (operator)", "address": "192.168.1.7", "ok": True}
+    made_up = MadeUp(
+        actions={"actions": ["hold"], "max_state": 9},
+        audit=[
+            done | {"action": "governor_hold", "fields": {"level": 3, "for_s": 28_800}},
+            done | {"action": "model_activate", "fields": {"model": "my_model", "force": False}},
+            done | {"action": "erase", "ok": False, "fields": {"factory_reset": True, "code": "erase_unavailable"}},
+        ],
+    )
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
+        await tab.until("!document.querySelector('#audit').hidden")
+        await tab.evaluate("document.querySelector('#audit').open = true")
+        await tab.until("document.querySelectorAll('#audit li').length === 3")
+        text = await tab.evaluate("document.querySelector('#audit').innerText")
+        for said in ("nível 3, por 8\u202fh", "my_model", "com configuração e logs, erase unavailable"):
+            assert said in text
+
+
 async def test_erasing_asks_what_and_sends_it(browser: int) -> None:
     made_up = MadeUp(STATES["demo"].health, actions={"actions": ["erase"]}, answer={"factory_reset": True})
     async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:

@@ -139,14 +139,16 @@ export function bytes(value) {
   return value >= 1e9 ? measure(value / 1e9, "GB", 1) : measure(value / 1e6, "MB");
 }
 
-/** At most the two largest units: `3 d 4 h`, `12 min`. */
+/** At most the two largest units: `3 d 4 h`, `2 h`, `12 min`. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return unknown();
   const s = Math.round(seconds);
   if (s < 60) return `${s}${THIN}s`;
   if (s < 3600) return `${Math.floor(s / 60)}${THIN}min`;
-  if (s < 86400) return `${Math.floor(s / 3600)}${THIN}h ${Math.floor((s % 3600) / 60)}${THIN}min`;
-  return `${Math.floor(s / 86400)}${THIN}d ${Math.floor((s % 86400) / 3600)}${THIN}h`;
+  const [unit, whole_s, part, part_s] = s < 86400 ? ["h", 3600, "min", 60] : ["d", 86400, "h", 3600];
+  const parts = Math.floor((s % whole_s) / part_s);
+  const rest = parts ? ` ${parts}${THIN}${part}` : "";
+  return `${Math.floor(s / whole_s)}${THIN}${unit}${rest}`;
 }
 
 /** The time of day; with the date if it is not today. */
