@@ -101,5 +101,7 @@ class ServiceVerbs:
         return SettingsChecked(None)
 
     async def _restart(self, request: NoRequest) -> ServiceDone:
+        if self._handles.working():
+            await asyncio.to_thread(self._handles.check)  # with invalid ones detection would not start again
         asyncio.get_running_loop().call_later(_ANSWER_FIRST_S, self._handles.restart)
         return ServiceDone(restarts=True)

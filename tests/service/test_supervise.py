@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -386,3 +388,23 @@ def test_an_operator_restarts_the_service_and_cameras_find_it_again(manager: Man
     status, _, err = service.ended()
     assert status == 0
     assert "action=service_restart who=loopback (operator)" in err
+
+
+def test_a_restart_with_invalid_settings_is_refused_while_detection_runs(
+    manager: Manager, models: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text("[flow]\nmax_side = 640\n")
+    service = manager.start("--config", str(path), "--set", models)
+    manager.until(READY="1")
+    path.write_text("[flow]\nmax_sied = 640\n")
+    request = urllib.request.Request(f"{manager.url}/actions/restart", b"{}", {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=LONG_S)
+    with refused.value as answer:
+        found = json.loads(answer.read())
+    assert (refused.value.code, found["code"]) == (409, "config_invalid")
+    assert "unknown key 'flow.max_sied'" in found["error"]
+    assert manager.get("/health/ready")[0] == 200
+    service.signal(signal.SIGTERM)
+    assert service.ended()[0] == 0
