@@ -93,6 +93,8 @@ class Actions:
         ]
         if previous is None:
             names.remove("roll_back")
+        if not models:  # nothing to choose from
+            names.remove("activate")
         network = self._detector.network
         return {
             "actions": [*names, "log", "support_bundle"],

@@ -142,6 +142,13 @@ async def test_a_restart_is_answered_first(serve: Serve) -> None:
         await asyncio.wait_for(running.started.parts.restart.wait(), 10)
 
 
+async def test_a_change_of_model_is_not_offered_without_models(serve: Serve, tmp_path: Path) -> None:
+    async with serve(model__dir=str(tmp_path)) as running:
+        offered = await offer(running)
+        assert offered["models"] == []
+        assert "activate" not in offered["actions"]
+
+
 async def test_a_model_is_activated_kept_and_rolled_back(serve: Serve, tmp_path: Path) -> None:
     make_bundles(tmp_path, "a", "b")
 
