@@ -4,7 +4,7 @@ Rules of this file:
 - A result leaves this device only if a viewer of another one wants it, and is encoded once.
 - Results of others enter the outboxes of viewers like this device's own, so a slow viewer costs what it always costs.
 - A result that comes more than `_LATE_S` later than its device's results usually do is dropped. The clocks of the
-  devices need not agree.
+  devices need not agree, and may be set (see `lateness.py`).
 - A server that hangs takes results with it before anybody notices. So a device keeps what it has sent for `KEEP_S`,
   and sends it again after it has joined the bus, or when another device says that it has joined. Receivers drop what
   they have. Results sent again go out a few at a time, because outboxes are short and the others are not idle, and
@@ -14,6 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
@@ -23,13 +24,13 @@ from msgspec import Meta, Struct
 
 from appliance.ports import Clock
 from appliance.site.bus import Bus, Subjects
+from appliance.site.lateness import Lateness
 from appliance.site.presence import EVERY_CAMERA, EVERY_S, Describe, DeviceName, Neighbours, Presence, wanted_of
 from appliance.site.repeats import Repeats, SentLately
 
 KEEP_S = 10.0
 """Longer than it takes to notice that a server hangs."""
 _LATE_S = KEEP_S + 2.0
-_DRIFT_S_PER_S = 0.001
 _LOOK_S = 0.2
 FINDINGS_EVERY_S = 60.0
 _AGAIN, _AGAIN_EVERY_S = 4, 0.025
@@ -40,12 +41,26 @@ Payload = Mapping[str, Any]
 
 
 class SharedResult(Struct, frozen=True):
-    """One result on the bus. `at_s`: when it was published, by its device's clock."""
+    """One result on the bus. `at_s`: when it was published, by its device's wall clock (since 1970)."""
 
     device: DeviceName
     at_s: float
     camera: Annotated[str, Meta(min_length=1, max_length=256)]
     payload: dict[str, Any]
+    run: Annotated[str, Meta(max_length=64)] = ""
+    """Identifies one run of the device's service. Earlier releases send neither `run` nor `up_s`."""
+    up_s: float | None = None
+    """When it was published, by the device's monotonic clock. Only times of the same run can be compared."""
+
+    @property
+    def sender(self) -> tuple[str, str]:
+        """Whose clock `sent_s` was read from."""
+        return self.device, self.run if self.up_s is not None else ""
+
+    @property
+    def sent_s(self) -> float:
+        """When it was published, by the steadiest clock of its sender."""
+        return self.at_s if self.up_s is None else self.up_s
 
 
 class Viewers(Protocol):
@@ -56,21 +71,6 @@ class Viewers(Protocol):
 
     def deliver(self, camera: str, payload: dict[str, Any]) -> None:
         """Send a result of another device to its subscribers. Returns at once."""
-
-
-class Lateness:
-    """How late a message is, relative to the earliest ones of its sender, without a common clock."""
-
-    def __init__(self) -> None:
-        self._least: dict[str, tuple[float, float]] = {}
-
-    def of(self, sender: str, sent_s: float, now_s: float) -> float:
-        """Seconds later than usual. The reference drifts upwards slowly, as clocks do."""
-        delay = now_s - sent_s
-        least, at_s = self._least.get(sender, (delay, now_s))
-        least = min(delay, least + (now_s - at_s) * _DRIFT_S_PER_S)
-        self._least[sender] = least, now_s
-        return delay - least
 
 
 class Exchange:
@@ -89,7 +89,7 @@ class Exchange:
     ) -> None:
         self._subjects, self._viewers, self._describe = subjects, viewers, describe
         self.neighbours, self._clock, self._wall_clock = neighbours, clock, wall_clock
-        self._lateness = Lateness()
+        self._lateness, self._run = Lateness(_LATE_S), secrets.token_hex(8)
         self._sent, self._repeats = SentLately(KEEP_S), Repeats(2 * _LATE_S)
         self._joined = self._presence_due = False
         self._findings = findings
@@ -107,9 +107,13 @@ class Exchange:
         """Offer a result of this device to the others. Returns at once."""
         if self.bus is None or not self.neighbours.want(camera):
             return
-        message = {"device": self.neighbours.device, "at_s": self._wall_clock(), "camera": camera, "payload": payload}
+        now_s = self._clock()
+        message = {
+            "device": self.neighbours.device, "at_s": self._wall_clock(), "camera": camera, "payload": payload,
+            "run": self._run, "up_s": now_s,
+        }  # fmt: skip
         encoded = self._subjects.results_of(camera), msgspec.json.encode(message)
-        if self._sent.keep(encoded, self._clock()):
+        if self._sent.keep(encoded, now_s):
             self.bus.publish(*encoded)
 
     def joined(self) -> None:
@@ -129,9 +133,9 @@ class Exchange:
             return
         if result.device == self.neighbours.device or subject != self._subjects.results_of(result.camera):
             self.invalid += 1
-        elif self._lateness.of(result.device, result.at_s, self._clock()) > _LATE_S:
+        elif self._lateness.is_late(result.sender, result.sent_s, self._clock()):
             self.late += 1
-        elif not self._repeats.is_new(result.device, result.camera, result.at_s, self._clock()):
+        elif not self._repeats.is_new((*result.sender, result.camera), result.sent_s, self._clock()):
             self.repeated += 1
         else:
             self._viewers.deliver(result.camera, result.payload)

@@ -64,11 +64,11 @@ class Repeats:
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
-        self._known: OrderedDict[tuple[str, str, float], float] = OrderedDict()
+        self._known: OrderedDict[tuple[tuple[str, ...], float], float] = OrderedDict()
 
-    def is_new(self, device: str, camera: str, at_s: float, now_s: float) -> bool:
-        """Whether this result has not come before. `at_s`: when its device published it."""
-        key = (device, camera, at_s)
+    def is_new(self, whose: tuple[str, ...], sent_s: float, now_s: float) -> bool:
+        """Whether this result has not come before. `sent_s`: when it was published, by the clock of `whose`."""
+        key = (whose, sent_s)
         if key in self._known:
             return False
         self._known[key] = now_s

@@ -131,7 +131,7 @@ def _presence(device: str, wants: tuple[str, ...] = ()) -> Presence:
 
 
 def _message(at_s: float) -> bytes:
-    return msgspec.json.encode(SharedResult("box2", at_s, "camera 07", _RESULT))
+    return msgspec.json.encode(SharedResult("box2", at_s, "camera 07", _RESULT, run="0" * 16, up_s=at_s))
 
 
 def _findings_bytes() -> int:

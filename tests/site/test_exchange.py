@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.site.bus import Subjects
-from appliance.site.exchange import KEEP_S, Exchange, Lateness, SharedResult
+from appliance.site.exchange import KEEP_S, Exchange, SharedResult
 from appliance.site.presence import GONE_S, WANTS_S, Gone, Neighbours, Presence, wanted_of
 from appliance.site.repeats import SentLately
 from tests.fakes import FakeClock
@@ -58,16 +58,16 @@ def presence_message(device: str = "box2", **fields: Any) -> bytes:
 class Rig:
     """One device on a fake bus."""
 
-    def __init__(self) -> None:
-        self.clock, self.bus, self.viewers = FakeClock(), FakeBus(), FakeViewers()
+    def __init__(self, device: str = "box1") -> None:
+        self.clock, self.wall_clock, self.bus, self.viewers = FakeClock(), FakeClock(1.8e9), FakeBus(), FakeViewers()
         self.findings: list[dict[str, Any]] = []
         self.exchange = Exchange(
             subjects=SUBJECTS,
             viewers=self.viewers,
-            describe=lambda: presence("box1"),
-            neighbours=Neighbours("box1", self.clock),
+            describe=lambda: presence(device),
+            neighbours=Neighbours(device, self.clock),
             clock=self.clock,
-            wall_clock=self.clock,
+            wall_clock=self.wall_clock,
             findings=lambda: self.findings,
         )
         self.exchange.bus = self.bus
@@ -250,14 +250,63 @@ def test_a_late_result_is_dropped_although_the_clocks_differ() -> None:
     assert (len(rig.viewers.got), rig.exchange.late) == (1, 1)
 
 
-@given(st.lists(st.floats(0, 100), min_size=1), st.floats(-1e6, 1e6))
-def test_lateness_is_never_negative_and_does_not_depend_on_the_clocks(delays: list[float], offset: float) -> None:
-    one, other, now = Lateness(), Lateness(), 1000.0
-    for delay in delays:
-        now += 1
-        late = one.of("box", now - delay, now)
-        assert late >= -1e-6
-        assert late == pytest.approx(other.of("box", now - delay + offset, now), abs=1e-6)
+def published(sender: Rig, count: int) -> list[bytes]:
+    """Results that a device publishes, one a second."""
+    sender.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
+    sender.bus.sent.clear()
+    for number in range(count):
+        sender.exchange.publish("gate", {"frame_id": number})
+        sender.clock.pass_(1)
+        sender.wall_clock.pass_(1)
+    return [message for _, message in sender.bus.sent]
+
+
+def delivered(receiver: Rig, messages: list[bytes]) -> int:
+    """How many of these reach its viewers if one comes each second."""
+    before = len(receiver.viewers.got)
+    for message in messages:
+        receiver.exchange.receive("site.results.gate", message)
+        receiver.clock.pass_(1)
+    return len(receiver.viewers.got) - before
+
+
+@pytest.mark.parametrize("set_s", [-3600.0, -60.0, 60.0, 86400.0])
+def test_no_result_is_dropped_because_the_clock_of_its_device_was_set(set_s: float) -> None:
+    sender, receiver = Rig(), Rig("box2")
+    assert delivered(receiver, published(sender, 5)) == 5
+    sender.wall_clock.pass_(set_s)
+    assert delivered(receiver, published(sender, 5)) == 5
+    assert receiver.exchange.late == 0
+
+
+def test_no_result_is_dropped_because_its_device_has_started_again() -> None:
+    sender, receiver = Rig(), Rig("box2")
+    sender.clock.pass_(1_000_000)
+    assert delivered(receiver, published(sender, 5)) == 5
+    again = Rig()  # its monotonic clock begins again, and is far behind
+    assert delivered(receiver, published(again, 5)) == 5
+
+
+def test_a_device_with_the_release_before_understands_results_and_is_understood() -> None:
+    class FormerResult(msgspec.Struct, frozen=True):
+        device: str
+        at_s: float
+        camera: str
+        payload: dict[str, Any]
+
+    sender, receiver = Rig(), Rig("box2")
+    sent = [msgspec.json.decode(message, type=FormerResult) for message in published(sender, 3)]
+    assert [(one.device, one.at_s) for one in sent] == [("box1", 1.8e9 + second) for second in range(3)]
+    assert delivered(receiver, [msgspec.json.encode(one) for one in sent]) == 3
+
+
+def test_a_device_with_the_release_before_whose_clock_was_set_back_is_heard_again_within_half_a_minute() -> None:
+    rig = Rig()
+    for second in range(100):
+        set_back_s = 3600 if second >= 10 else 0
+        rig.exchange.receive("site.results.gate", rig.result(at_s=rig.clock() - set_back_s))
+        rig.clock.pass_(1)
+    assert (len(rig.viewers.got), rig.exchange.late) == (70, 30)
 
 
 def test_a_device_that_says_nothing_is_gone() -> None:
