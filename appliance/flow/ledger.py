@@ -3,12 +3,15 @@
 Rules of this file:
 - From `open` to `conclude` a frame is open, or it follows an open frame with the same bytes and gets the same answer.
 - If an open frame is skipped, its first follower that is still valid takes its place, and later ones follow that one.
+- The books are closed before anything is published, and each frame is published by itself: what goes wrong with one is
+  logged, and changes nothing for the others.
 - Only the event loop uses it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +21,8 @@ from appliance.flow.cameras import CameraBook
 from appliance.flow.inference import ms
 from appliance.ports import Clock, Publish
 from appliance.values import Detected, Frame, Outcome, Receipt, Skipped, Timing
+
+log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -68,8 +73,8 @@ class Ledger:
         """
         _, key = self._open.pop(id(frame))
         self._concluded.set()
-        self.close(frame, outcome)
         if key is None:
+            self.close(frame, outcome)
             return None
         followers, next_ = self._followers.pop(key), None
         if isinstance(outcome, Skipped):
@@ -82,6 +87,7 @@ class Ledger:
         if isinstance(outcome, Detected):
             assert self._cache is not None
             self._cache.put(key, outcome)
+        self.close(frame, outcome)
         for follower in followers:
             self.close(follower, self._alike(outcome, follower))
         return None if next_ is None else (next_, key)
@@ -100,7 +106,13 @@ class Ledger:
         awaited = self._awaited.get(id(frame))
         if awaited is not None and not awaited.done():
             awaited.set_result(outcome)
-        self._publish(frame, outcome)
+        try:
+            self._publish(frame, outcome)
+        except Exception:
+            log.exception(
+                "could not publish the outcome of a frame of camera %s", frame.camera,
+                extra={"kind": "publish", "camera": frame.camera},
+            )  # fmt: skip
 
     @contextmanager
     def outcome_of(self, frame: Frame) -> Iterator[asyncio.Future[Outcome]]:

@@ -42,6 +42,8 @@ class Rig:
         self.engine = engine or FakeEngine()
         self.published: list[tuple[Frame, Outcome]] = []
         self.announced: list[tuple[str, CameraLimits]] = []
+        self.publishing_fails: set[str] = set()
+        """The cameras whose outcomes the publisher fails on, once it has recorded them."""
         self._news = asyncio.Event()
         self.book = book or CameraBook(policies=policies or {}, burst=burst)
         self.pace = Pace(
@@ -66,6 +68,8 @@ class Rig:
     def _publish(self, frame: Frame, outcome: Outcome) -> None:
         self.published.append((frame, outcome))
         self._news.set()
+        if frame.camera in self.publishing_fails:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
 
     def outcomes(self, frame: Frame) -> list[Outcome]:
         return [outcome for other, outcome in self.published if other is frame]

@@ -254,6 +254,25 @@ async def test_identical_frames_are_inferred_once_and_all_are_answered() -> None
         ]  # fmt: skip
 
 
+async def test_a_frame_that_cannot_be_published_leaves_no_other_one_without_an_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(Rig()) as rig:
+        rig.publishing_fails = {"a", "b"}
+        rig.engine.hold()
+        frames = [frame(name, seed=7) for name in "abcd"]
+        for one in frames:
+            await rig.detector.offer(one)
+        await rig.started(1)
+        rig.engine.release()
+        for one in frames:
+            assert isinstance(await rig.outcome(one), Detected)
+        later = frame("d", seed=7)
+        assert (await rig.detector.offer(later)).status == "cached"
+        assert isinstance(await rig.detector.ask(frame("a", seed=8)), Detected)
+    assert "could not publish the outcome of a frame of camera a" in caplog.text
+
+
 async def test_followers_share_a_failure() -> None:
     async with running(Rig()) as rig:
         rig.engine.error = broken_engine()

@@ -79,6 +79,10 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
     def the_engine_fails_or_recovers(self, fails: bool) -> None:
         self.rig.engine.error = broken_engine() if fails else None
 
+    @rule(cameras=st.sets(st.sampled_from(CAMERAS)))
+    def publishing_fails_or_recovers(self, cameras: set[str]) -> None:
+        self.rig.publishing_fails = cameras
+
     @rule(
         side=st.sampled_from([64, 96]),
         interval_s=st.sampled_from([0.0, 0.5]),
