@@ -112,9 +112,9 @@ class Exchange:
             "device": self.neighbours.device, "at_s": self._wall_clock(), "camera": camera, "payload": payload,
             "run": self._run, "up_s": now_s,
         }  # fmt: skip
-        encoded = self._subjects.results_of(camera), msgspec.json.encode(message)
-        if self._sent.keep(encoded, now_s):
-            self.bus.publish(*encoded)
+        subject, encoded = self._subjects.results_of(camera), self._encoded(message)
+        if encoded is not None and self._sent.keep((subject, encoded), now_s):
+            self.bus.publish(subject, encoded)
 
     def joined(self) -> None:
         """The bus is there, for the first time or again: what was sent lately may be lost, in both directions."""
@@ -179,7 +179,17 @@ class Exchange:
         if self.bus.problem is None:
             self._told = standing, now_s
         message = {"device": self.neighbours.device, "at_s": self._wall_clock(), "findings": findings}
-        self.bus.publish(self._subjects.findings_of(self.neighbours.device), msgspec.json.encode(message))
+        encoded = self._encoded(message)
+        if encoded is not None:
+            self.bus.publish(self._subjects.findings_of(self.neighbours.device), encoded)
+
+    def _encoded(self, message: Payload) -> bytes | None:
+        """None: it holds text that is not valid Unicode, and is dropped."""
+        try:
+            return msgspec.json.encode(message)
+        except UnicodeEncodeError:
+            self.invalid += 1
+            return None
 
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""

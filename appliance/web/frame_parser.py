@@ -34,7 +34,7 @@ def frame_id_of(payload: object) -> FrameId | None:
     if isinstance(payload, Mapping):
         frame_id = payload.get("frame_id")
         if isinstance(frame_id, str):
-            return frame_id if len(frame_id) <= _MAX_ID_LENGTH else None
+            return frame_id if len(frame_id) <= _MAX_ID_LENGTH and _is_unicode(frame_id) else None
         if isinstance(frame_id, float):
             return frame_id if math.isfinite(frame_id) else None
         if isinstance(frame_id, int) and not isinstance(frame_id, bool) and abs(frame_id) < _ID_NUMBER_LIMIT:
@@ -88,7 +88,7 @@ class FrameParser:
             valid_id = frame_id_of(options)
             if valid_id is None:
                 raise BadFrame(
-                    f"frame_id must be a finite number or a string of at most {_MAX_ID_LENGTH} characters",
+                    f"frame_id must be a finite number or a Unicode string of at most {_MAX_ID_LENGTH} characters",
                     "option_invalid",
                 )
             frame_id = valid_id
@@ -195,12 +195,24 @@ def _check_fields(payload: Mapping[object, object]) -> None:
         raise BadFrame("the field 'image' is missing", "frame_type")
 
 
+def _is_unicode(text: str) -> bool:
+    """False: it has half of a surrogate pair, which JSON can carry, and which no receiver has to accept."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _captured_at(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadFrame("captured_at must be a number (seconds since 1970)", "option_invalid")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number that no float can hold
+        pass
+    raise BadFrame("captured_at must be a number (seconds since 1970)", "option_invalid")
 
 
 def _kind(value: object) -> str:

@@ -140,6 +140,17 @@ def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
     assert rig.viewers.got == []
 
 
+def test_what_is_no_unicode_is_dropped_and_counted_and_what_follows_is_sent() -> None:
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
+    rig.findings.append({"code": "no_unicode", "severity": "info", "what": "\udcff"})
+    rig.exchange.say(frozenset())
+    for frame_id in ("\ud800", 1):
+        rig.exchange.publish("gate", {"frame_id": frame_id})
+    assert rig.exchange.invalid == 2
+    assert [subject for subject, _ in rig.bus.sent] == ["site.presence", "site.results.gate"]
+
+
 def test_what_was_sent_lately_is_sent_again_after_the_bus_was_away_and_newer_results_wait_behind_it() -> None:
     rig = Rig()
     rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))

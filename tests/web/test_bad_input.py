@@ -18,11 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from yarl import URL
 
 from appliance.errors import ModelError
 from appliance.flow.inference import Network
 from appliance.settings.schema import Settings
 from tests.conftest import Running, Serve
+from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import Camera, camera
 from tests.web.requests import form, picture
 
@@ -90,10 +92,12 @@ CORPUS: dict[str, tuple[Any, str]] = {
     "too_large": (GOOD + bytes(MOST), "frame_too_large"),
     "too_large_base64": (base64.b64encode(GOOD + bytes(MOST)).decode(), "frame_too_large"),
     "too_large_in_object": ({"image": GOOD + bytes(MOST)}, "frame_too_large"),
+    "surrogate_field": ({"image": GOOD, "\ud800": 1}, "unknown_field"),
     "unknown_field": ({"image": GOOD, "frameid": 1}, "unknown_field"),
     "confidence_text": ({"image": GOOD, "min_confidence": "0.5"}, "option_invalid"),
     "confidence_true": ({"image": GOOD, "min_confidence": True}, "option_invalid"),
     "confidence_above_one": ({"image": GOOD, "min_confidence": 1.01}, "option_invalid"),
+    "confidence_huge": ({"image": GOOD, "min_confidence": 10**400}, "option_invalid"),
     "confidence_nan": ({"image": GOOD, "min_confidence": float("nan")}, "option_invalid"),
     "classes_number": ({"image": GOOD, "classes": 5}, "option_invalid"),
     "classes_of_numbers": ({"image": GOOD, "classes": [1]}, "option_invalid"),
@@ -103,8 +107,12 @@ CORPUS: dict[str, tuple[Any, str]] = {
     "very_many_classes": ({"image": GOOD, "classes": ["car"] * 2_000}, "option_invalid"),
     "class_surrogate": ({"image": GOOD, "classes": ["\ud800"]}, "option_invalid"),
     "captured_at_text": ({"image": GOOD, "captured_at": "noon"}, "option_invalid"),
+    "captured_at_huge": ({"image": GOOD, "captured_at": 10**400}, "option_invalid"),
     "captured_at_infinite": ({"image": GOOD, "captured_at": float("inf")}, "option_invalid"),
     "frame_id_list": ({"image": GOOD, "frame_id": [1]}, "option_invalid"),
+    "frame_id_nested": ({"image": GOOD, "frame_id": [[["\ud800"]]]}, "option_invalid"),
+    "frame_id_surrogate": ({"image": GOOD, "frame_id": "\ud800"}, "option_invalid"),
+    "frame_id_half_an_emoji": ({"image": GOOD, "frame_id": "gate \ude00"}, "option_invalid"),
     "frame_id_true": ({"image": GOOD, "frame_id": True}, "option_invalid"),
     "frame_id_nan": ({"image": GOOD, "frame_id": float("nan")}, "option_invalid"),
     "frame_id_infinite": ({"image": GOOD, "frame_id": float("-inf")}, "option_invalid"),
@@ -200,9 +208,12 @@ async def test_a_frame_above_ten_megabytes_gets_an_error_and_the_connection_stay
             assert "10000000" in error["error"]
 
 
+TEXT = st.text(st.characters(), max_size=50)
+"""Also with unpaired surrogates, which JSON can carry."""
+NUMBERS = st.integers() | st.floats() | st.sampled_from([2**53, 2**64, -(2**64), 10**99])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | st.binary(max_size=50),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    st.none() | st.booleans() | NUMBERS | TEXT | st.binary(max_size=50),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=10,
 )
 OPTIONS = st.dictionaries(
@@ -219,6 +230,44 @@ async def test_every_value_gets_exactly_one_answer(stranger: Camera, payload: An
     event, answer = next(heard for heard in reversed(stranger.heard) if heard[0] != "limits")
     assert event == "detection_error"
     assert answer["code"] in {code for _, code in CORPUS.values()}
+
+
+@pytest.fixture(scope="module")
+async def of_site(serve: Serve) -> AsyncIterator[Running]:
+    """A service whose results all go to the bus of a site, which is away."""
+    flags = {"flow__burst": "100", "site__device": "box1", "site__bus_servers": "nats://127.0.0.1:1"}
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **flags) as running:
+        yield running
+
+
+IDS = NUMBERS | st.text("a\ud800\udfff\U0001f600\0", max_size=3) | JSON
+
+
+@given(options=st.fixed_dictionaries({}, optional={
+    "frame_id": IDS, "captured_at": JSON, "min_confidence": NUMBERS, "classes": st.lists(TEXT, max_size=2),
+}))  # fmt: skip
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_picture_with_any_options_is_refused_or_its_result_can_be_sent_on(
+    of_site: Running, options: dict[str, Any]
+) -> None:
+    site = of_site.started.parts.site
+    assert site.exchange is not None
+    assert site.bus is not None
+    all_wanted = {"device": "box2", "version": "1", "state": "ok", "headroom": 1.0, "capacity": 1.0, "wants": ["*"]}
+    site.exchange.receive("site.presence", json.dumps(all_wanted).encode())
+    async with camera(of_site.url, f"odd {next(_seeds)}") as eye:
+        before = site.bus.dropped
+        ack = await eye.push({"image": GOOD, **options})
+        await eye.until(lambda _: eye.count() == 1)
+        event, answer = next(heard for heard in reversed(eye.heard) if heard[0] != "limits")
+        if event == "detection_error":
+            assert answer["code"] == ack["reason"] == "option_invalid"
+        else:
+            assert event == "detection_results"
+            assert site.bus.dropped > before  # the bus has got it, and is away
+            if options.get("frame_id") is not None:
+                assert json.dumps(answer["frame_id"]) == json.dumps(options["frame_id"])
+    assert site.exchange.invalid == 0
 
 
 @given(
@@ -303,6 +352,27 @@ async def test_an_invalid_form_is_refused(
     async with aiohttp.ClientSession(live.url) as session, session.post("/v1/vision/detection", data=make()) as answer:
         assert answer.status == 400
         assert (await answer.json())["code"] == code
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "captured_at=nan", "captured_at=1e999", "min_confidence=nan", "min_confidence=1e999", "classes=%ED%A0%80",
+        f"frame_id={'x' * 129}",
+    ],
+)  # fmt: skip
+async def test_http_refuses_the_same_options_with_the_same_code(live: Running, query: str) -> None:
+    url = URL(f"{live.url}/detect?{query}", encoded=True)
+    async with aiohttp.ClientSession() as session, session.post(url, data=GOOD) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "option_invalid")
+
+
+@pytest.mark.parametrize("text", ["%ED%A0%80", "%FF", "%F0%9F%98"])
+async def test_text_in_a_query_that_is_no_unicode_is_replaced(live: Running, text: str) -> None:
+    url = URL(f"{live.url}/detect?frame_id={text}", encoded=True)
+    async with aiohttp.ClientSession() as session, session.post(url, data=GOOD) as answer:
+        assert answer.status == 200
+        assert set((await answer.json())["frame_id"]) == {"\ufffd"}
 
 
 BOUNDARY = b"xxBOUNDARYxx"

@@ -95,6 +95,16 @@ async def skipped(opened: Wire, frame_id: int) -> dict[str, Any]:
     return payload
 
 
+async def test_an_early_frame_with_invalid_options_is_skipped_like_any_other(serve: Serve) -> None:
+    async with serve(**SLOW) as running, wire(running.url) as opened:
+        await opened.join({"name": "gate"})
+        await opened.send(ANNOUNCED)
+        await opened.send(picture(1))
+        for number, option in enumerate((f'"captured_at":1{"0" * 400}', '"captured_at":[]', '"min_confidence":{}')):
+            await opened.send(TEXT.replace("7", f"{number},{option}"))
+            assert (await skipped(opened, number))["reason"] == "rate_limited"
+
+
 async def test_every_frame_of_a_flooding_camera_is_answered_and_counted(serve: Serve) -> None:
     async with serve(**SLOW) as running, wire(running.url) as opened:
         await opened.join({"name": "gate"})
