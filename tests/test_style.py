@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -86,6 +87,37 @@ def test_a_type_name_is_defined_once() -> None:
     places = [(name, str(path.relative_to(PACKAGE))) for path in FILES for name in types_of(path)]
     counts = Counter(name for name, _ in places)
     assert sorted(place for place in places if counts[place[0]] > 1) == []
+
+
+def definitions_of(path: Path) -> Iterator[str]:
+    """The functions, classes and constants of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, definitions))
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        yield from (name.id for name in targets if isinstance(name, ast.Name))
+
+
+def test_everything_that_is_defined_is_used() -> None:
+    """A name of the package that occurs nowhere else, not even in a test, is left over."""
+    of_libraries = {"download_file"}  # tuf calls it
+    folders = [PACKAGE.parent / folder for folder in ("appliance", "tests", "provisioning", "docs")]
+    files = [path for folder in folders for path in folder.rglob("*.py") if path != Path(__file__)]
+    words = Counter(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in files)))
+    defined = Counter(name for path in FILES for name in definitions_of(path) if not name.startswith(("__", "test_")))
+    assert {name for name, times in defined.items() if words[name] <= times} == of_libraries
+
+
+def test_no_docstring_begins_with_a_type_in_place_of_a_verb() -> None:
+    """A search and replace that meets a word in a text makes "TakeMessage these subjects" of "Take these subjects"."""
+    docs = [
+        ast.get_docstring(node) or ""
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    ]
+    assert [doc for doc in docs if re.match(r"[A-Z][a-z]+[A-Z]\w* (the|these|this|a|an|all|its)\b", doc)] == []
 
 
 def test_no_test_module_imports_another_one() -> None:

@@ -107,9 +107,6 @@ class _Presence:
         return 0.0
 
 
-Issue = Callable[["_Presence", EventKind, "EndReason | None"], ObjectEvent]
-
-
 class ObjectFollower:
     """The objects of one camera. `rules` may change at any time.
 

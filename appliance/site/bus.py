@@ -21,7 +21,7 @@ class Bus(Protocol):
         """Send a message. Returns at once; drops it while the bus is away."""
 
     def want(self, subjects: frozenset[str]) -> None:
-        """TakeMessage these subjects from now on, and no others. Returns at once."""
+        """Take these subjects from now on, and no others. Returns at once."""
 
 
 class Subjects:
@@ -40,7 +40,3 @@ class Subjects:
     def findings_of(self, device: str) -> str:
         """Of one device, for a hub. The name is escaped like a camera's."""
         return self._findings + quote(device, safe="").replace(".", "%2E")
-
-    def is_result(self, subject: str) -> bool:
-        """Whether this is the subject of a camera's results."""
-        return subject.startswith(self._results)

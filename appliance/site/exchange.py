@@ -33,9 +33,8 @@ KEEP_S = 10.0
 _LATE_S = KEEP_S + 2.0
 _LOOK_S = 0.2
 FINDINGS_EVERY_S = 60.0
-_AGAIN, _AGAIN_EVERY_S = 4, 0.025
+AGAIN, AGAIN_EVERY_S = 4, 0.025
 """Results sent again at a time. An outbox holds 32, and several devices may send again at once."""
-AGAIN_PER_S = _AGAIN / _AGAIN_EVERY_S
 
 Payload = Mapping[str, Any]
 
@@ -158,7 +157,7 @@ class Exchange:
                 subscribed, due_s = self._viewers.subscribed(), now_s + EVERY_S
                 self.say(subscribed)
             self.send_again()
-            await asyncio.sleep(_AGAIN_EVERY_S if self._sent else _LOOK_S)
+            await asyncio.sleep(AGAIN_EVERY_S if self._sent else _LOOK_S)
 
     def say(self, subscribed: frozenset[str]) -> None:
         """Say how this device is, and ask for what its viewers are subscribed to."""
@@ -194,7 +193,7 @@ class Exchange:
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""
         assert self.bus is not None
-        for message in self._sent.take(_AGAIN):
+        for message in self._sent.take(AGAIN):
             self.bus.publish(*message)
 
     def _wanted(self, subscribed: frozenset[str]) -> frozenset[str]:

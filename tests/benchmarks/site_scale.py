@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.site.exchange import AGAIN_PER_S, FINDINGS_EVERY_S, KEEP_S
+from appliance.site.exchange import AGAIN, AGAIN_EVERY_S, FINDINGS_EVERY_S, KEEP_S
 from appliance.site.moves import MoveRules, MoveState, OtherDevice, Resident, Situation, decide_moves
 from appliance.site.presence import EVERY_S
 from appliance.site.repeats import MOST_KEPT
@@ -84,7 +84,7 @@ def _steady(costs: Costs) -> Iterator[Row]:
     sent = results_per_s * (costs.wanted_us + costs.carried_us / 2) / 1e6 * _SMALL_BOARD
     unwanted = results_per_s * costs.unwanted_us / 1e6 * _SMALL_BOARD
     yield Row("the device whose cameras they are: part of a core", sent, 0.05, True, f"unwatched {unwanted:.5f}")
-    burst, burst_s = min(results_per_s * KEEP_S, MOST_KEPT), MOST_KEPT / AGAIN_PER_S
+    burst, burst_s = min(results_per_s * KEEP_S, MOST_KEPT), MOST_KEPT * AGAIN_EVERY_S / AGAIN
     again = burst * (costs.repeated_us + costs.carried_us / 2) / 1e6 * _SMALL_BOARD
     detail = (
         f"{burst:.0f} results, {burst * costs.result_bytes / 1e6:.1f} MB, within {burst_s:.1f} s; "
