@@ -109,6 +109,30 @@ def test_everything_that_is_defined_is_used() -> None:
     assert {name for name, times in defined.items() if words[name] <= times} == of_libraries
 
 
+def foreign_attributes_of(path: Path) -> Iterator[str]:
+    """Where a constructor sets an attribute of what it was given, or the service one of any part."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        name.asname or name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        given = {one.arg for one in (*function.args.args, *function.args.kwonlyargs)}
+        of_service = path.parent.name == "service"
+        for node in ast.walk(function) if of_service or function.name == "__init__" else ():
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                whose = ast.unparse(node).split(".")[0]
+                if whose != "self" and (whose in given or (of_service and whose not in imported)):
+                    yield f"{path.relative_to(PACKAGE)}: {function.name}: {ast.unparse(node)}"
+
+
+def test_what_parts_call_is_set_in_one_place() -> None:
+    """Who calls whom is read from `build` and `_connect` in service/build.py."""
+    lines = [line for path in FILES for line in foreign_attributes_of(path)]
+    assert [line for line in lines if not line.startswith("service/build.py: _connect:")] == []
+
+
 def test_no_docstring_begins_with_a_type_in_place_of_a_verb() -> None:
     """A search and replace that meets a word in a text makes "TakeMessage these subjects" of "Take these subjects"."""
     docs = [

@@ -1,7 +1,7 @@
 """Build the service: every part, each handed only what it uses. Nothing runs yet.
 
 Read `build` from top to bottom: the way of a frame, heat and health, what may change while it runs, what it knows about
-itself, the way in.
+itself, the way in. A part gets what it calls when it is built; `_connect` has the calls for which that is too early.
 """
 
 from __future__ import annotations
@@ -31,10 +31,19 @@ from appliance.service.self_knowledge import build_canary, build_governor, build
 from appliance.service.site import build_site
 from appliance.service.spare import Spare
 from appliance.service.update_news import UpdateNews
-from appliance.service.way_in import build_actions, build_app, build_entrance, mqtt_commands, service_handles
+from appliance.service.way_in import (
+    build_actions,
+    build_app,
+    build_entrance,
+    build_socket_events,
+    mqtt_commands,
+    service_handles,
+)
 from appliance.settings.schema import Settings
 from appliance.update.places import UpdatePlaces
+from appliance.web.handover import passes_on
 from appliance.web.ingress.limiter import ConnectionLimiter
+from appliance.web.socket_events import SocketEvents
 
 
 def build(given: Given, loaded: Loaded) -> Parts:
@@ -55,7 +64,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     changes = _changes(settings, entrance, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
-    activation, rebuild, recompile = _networks(given, path, changes)
+    activation, rebuild, recompile = _networks(given, path)
 
     # What it knows about itself, and the way in.
     spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), LogTail(), asyncio.Event()
@@ -63,15 +72,14 @@ def build(given: Given, loaded: Loaded) -> Parts:
     news = UpdateNews(settings.update, from_settings.state_dir(settings), time.time, UpdatePlaces())
     links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary, news), clock)
     site = build_site(settings, path, vitals, entrance, clock)
-    asked = given, reloads, rebuild, activation, spare, encryption, links, areas, path, entrance, site, news
-    vitals.notices, vitals.tls, vitals.update = lambda: notices(*asked), encryption.state, news.view
     service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
     own_reports = reports(vitals, lambda: changes.settings, tail, entrance.audit)
     offered = build_actions(
         given, activation, service, areas, path, governor, vitals, tail, entrance,
         for_support=lambda: hand_over(changes.settings, own_reports),
     )  # fmt: skip
-    return Parts(
+    events = build_socket_events(settings, clock, entrance, path)
+    parts = Parts(
         settings=settings,
         limiter=limiter,
         encryption=encryption,
@@ -96,9 +104,33 @@ def build(given: Given, loaded: Loaded) -> Parts:
         restart=restart,
         app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas, site),
     )
+    _connect(given, parts, events, areas)
+    return parts
 
 
-def _networks(given: Given, path: FramePath, changes: Changes) -> tuple[Activation, Rebuild, Recompile]:
+def _connect(given: Given, parts: Parts, events: SocketEvents, areas: DrawnAreas) -> None:
+    """Let parts call those that are built after them: every such line of the service.
+
+    Without it, each part works by itself.
+    """
+    path, site, vitals = parts.path, parts.site, parts.vitals
+    # A frame that comes too early is refused before it is unpacked.
+    path.transport.is_early, path.transport.refuse_early = events.is_early, events.refuse_early
+    # A connection that belongs to another device of the site is refused, and a result that another one wants sent on.
+    if site.mover is not None:
+        path.connections.passes_on = passes_on(parts.entrance.authenticator.access, site.mover.refuses)
+    if site.exchange is not None:
+        path.publisher.elsewhere = site.exchange.publish
+    # Other areas, or another network, are put into force.
+    areas.on_change = parts.changes.look_again
+    parts.activation.on_swap(parts.changes.network_swapped)
+    parts.activation.on_swap(parts.rebuild.network_swapped)
+    # What the parts report is part of the state.
+    vitals.notices = lambda: notices(given, parts, areas)
+    vitals.tls, vitals.update = parts.encryption.state, parts.news.view
+
+
+def _networks(given: Given, path: FramePath) -> tuple[Activation, Rebuild, Recompile]:
     """What replaces the network: a person's choice, an engine that was built meanwhile, a failed self-test."""
     activation = build_activation(given, path)
     rebuild = Rebuild(detector=path.detector, activate=activation.activate)
@@ -107,8 +139,6 @@ def _networks(given: Given, path: FramePath, changes: Changes) -> tuple[Activati
         activate=lambda name: activation.activate(name, bounds=None, chosen=False),
         clock=given.clock,
     )
-    activation.on_swap(changes.network_swapped)
-    activation.on_swap(rebuild.network_swapped)
     return activation, rebuild, recompile
 
 

@@ -40,7 +40,6 @@ class Changes:
         self._entrance, self._encryption, self._limiter, self._book = entrance, encryption, limiter, book
         self._detector, self._governor = detector, governor
         self._roster, self._feed, self._areas = roster, feed, areas
-        areas.on_change = self.look_again
         self.look_again()
         self.working = asyncio.Event()
         """Set once there is a network: from then on a reload changes settings; before, it is another try to start."""

@@ -9,9 +9,7 @@ from appliance.device import board
 from appliance.device.clock_cap import ClockHelper
 from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
-from appliance.flow.activation import Activation
 from appliance.flow.detector import Detector
-from appliance.flow.rebuild import Rebuild
 from appliance.flow.tally import LATENCY_BOUNDS_S
 from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
@@ -22,17 +20,10 @@ from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
 from appliance.health.watch import Watch
-from appliance.links.links import Links
 from appliance.ports import Clock, Offloads
 from appliance.service import from_settings
 from appliance.service.drawn_areas import DrawnAreas
-from appliance.service.encryption import Encryption
-from appliance.service.entrance import Entrance
-from appliance.service.parts import FramePath, Given
-from appliance.service.reload import Reload
-from appliance.service.site import Site
-from appliance.service.spare import Spare
-from appliance.service.update_news import UpdateNews
+from appliance.service.parts import FramePath, Given, Parts
 from appliance.settings.schema.server import ServerSettings
 from appliance.vitals import Delivery, Vitals
 
@@ -95,41 +86,28 @@ def build_vitals(
     )
 
 
-def notices(
-    given: Given,
-    reloads: Reload,
-    rebuild: Rebuild,
-    activation: Activation,
-    spare: Spare,
-    encryption: Encryption,
-    links: Links,
-    areas: DrawnAreas,
-    path: FramePath,
-    entrance: Entrance,
-    site: Site,
-    news: UpdateNews,
-) -> Notices:
-    stays, network = rebuild.problem, path.detector.network
+def notices(given: Given, parts: Parts, areas: DrawnAreas) -> Notices:
+    stays, network = parts.rebuild.problem, parts.path.detector.network
     classes = network.info.classes if network else None
     return Notices(
         safe_mode=str(given.problem) if given.problem else None,
-        config_not_reloaded=reloads.problem,
-        engine_stand_in=rebuild.stand_in,
+        config_not_reloaded=parts.reloads.problem,
+        engine_stand_in=parts.rebuild.stand_in,
         engine_problem=stays.why if stays else None,
         engine_built=stays.built if stays else False,
         server_away=network.engine.problem if network and isinstance(network.engine, Offloads) else None,
-        activation_error=activation.error,
-        part_failed=spare.problem,
-        certificate=encryption.notice(),
+        activation_error=parts.activation.error,
+        part_failed=parts.spare.problem,
+        certificate=parts.encryption.notice(),
         unknown_classes=()
         if classes is None
         else from_settings.unknown_classes(areas.settings, areas.by_camera, classes),
-        mqtt_problem=links.mqtt_problem,
-        webhook_problem=links.webhook_problem,
-        access=entrance.notices(),
-        support=support(given.settings.server, time.time()) if entrance.exposed else SupportNotices(),
-        update=news.notices(),
-        site=site.notices(),
+        mqtt_problem=parts.links.mqtt_problem,
+        webhook_problem=parts.links.webhook_problem,
+        access=parts.entrance.notices(),
+        support=support(given.settings.server, time.time()) if parts.entrance.exposed else SupportNotices(),
+        update=parts.news.notices(),
+        site=parts.site.notices(),
     )
 
 

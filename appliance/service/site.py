@@ -57,7 +57,8 @@ class Site:
         if self.agent_check is not None:
             tasks.append(("agent check", self.agent_check.run))
         if self.exchange is not None and self.bus is not None:
-            tasks += [("bus", self.bus.run), ("exchange", self.exchange.run)]
+            exchange, bus = self.exchange, self.bus
+            tasks += [("bus", lambda: bus.run(exchange)), ("exchange", exchange.run)]
         return tasks
 
     def report(self) -> dict[str, Any]:
@@ -101,49 +102,40 @@ class Site:
 
 def build_site(settings: Settings, path: FramePath, vitals: Vitals, entrance: Entrance, clock: Clock) -> Site:
     """The parts that the settings ask for."""
-    mover = _mover(settings, path, vitals, entrance, clock) if settings.site.agent_port else None
-
-    def condition() -> Condition:
-        limits = vitals.limits
-        return Condition(
-            ready=vitals.ready(),
-            stuck=vitals.stuck,
-            closing=mover is not None and (mover.drained or mover.leaving),
-            admits=limits.admit and limits.new_cameras,
-            duty=limits.duty,
-        )
-
-    check = None
-    if mover is not None:
-        mover.condition = condition
-        check = AgentCheck(lambda: answer(condition()), settings.server.host, settings.site.agent_port)
-    if not settings.site.bus_servers:
-        return Site(mover, check)
-    device = settings.site.device or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "device"
-    neighbours = Neighbours(device, clock)
-    exchange = Exchange(
-        subjects=Subjects(settings.site.bus_name),
-        viewers=path.publisher,
-        describe=lambda: _presence(settings, path, vitals, mover, condition(), device),
-        neighbours=neighbours,
-        clock=clock,
-        findings=lambda: of_findings(vitals.findings(), clock(), time.time()),
-    )
-    path.publisher.elsewhere = exchange.publish
     site = settings.site
-    options = NatsOptions(site.bus_servers, device, site.bus_key_file, site.bus_ca_file)
-    bus = NatsBus(options, exchange.receive, exchange.joined)
-    exchange.bus = bus
-
-    def others() -> Mapping[str, OtherDevice]:
-        return neighbours.for_moves() if bus.problem is None else {}
-
-    if mover is not None:
-        mover.others = others
+    device = site.device or re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "device"
+    neighbours, bus = Neighbours(device, clock), None
+    if site.bus_servers:
+        bus = NatsBus(NatsOptions(site.bus_servers, device, site.bus_key_file, site.bus_ca_file))
+    mover = check = exchange = None
+    if site.agent_port:
+        mover = _mover(settings, path, vitals, entrance, neighbours, bus, clock)
+        check = AgentCheck(lambda: answer(_condition(vitals, mover)), settings.server.host, site.agent_port)
+    if bus is not None:
+        exchange = Exchange(
+            bus,
+            subjects=Subjects(site.bus_name),
+            viewers=path.publisher,
+            describe=lambda: _presence(settings, path, vitals, mover, device),
+            neighbours=neighbours,
+            clock=clock,
+            findings=lambda: of_findings(vitals.findings(), clock(), time.time()),
+        )
     return Site(mover, check, exchange, bus)
 
 
-def _mover(settings: Settings, path: FramePath, vitals: Vitals, entrance: Entrance, clock: Clock) -> Mover:
+def _mover(
+    settings: Settings,
+    path: FramePath,
+    vitals: Vitals,
+    entrance: Entrance,
+    neighbours: Neighbours,
+    bus: NatsBus | None,
+    clock: Clock,
+) -> Mover:
+    def others() -> Mapping[str, OtherDevice]:
+        return neighbours.for_moves() if bus is not None and bus.problem is None else {}
+
     visitors = Handover(
         connections=path.connections,
         publisher=path.publisher,
@@ -152,14 +144,26 @@ def _mover(settings: Settings, path: FramePath, vitals: Vitals, entrance: Entran
         owes=path.detector.owes,
         clock=clock,
     )
-    mover = Mover(
+    return Mover(
         visitors=visitors,
         rules=MoveRules(settle_s=settings.site.settle_s),
         clock=clock,
+        headroom=lambda: _condition(vitals, None).headroom,
         capacity=lambda: _capacity(path),
+        others=others,
     )
-    visitors.refuses = mover.refuses
-    return mover
+
+
+def _condition(vitals: Vitals, mover: Mover | None) -> Condition:
+    """How much this device can take. Without the mover: apart from its being drained or stopping."""
+    limits = vitals.limits
+    return Condition(
+        ready=vitals.ready(),
+        stuck=vitals.stuck,
+        closing=mover is not None and mover.closing,
+        admits=limits.admit and limits.new_cameras,
+        duty=limits.duty,
+    )
 
 
 def _capacity(path: FramePath) -> float:
@@ -167,9 +171,7 @@ def _capacity(path: FramePath) -> float:
     return max(0.01, path.detector.capacity_fps() or 1.0)
 
 
-def _presence(
-    settings: Settings, path: FramePath, vitals: Vitals, mover: Mover | None, condition: Condition, device: str
-) -> Presence:
+def _presence(settings: Settings, path: FramePath, vitals: Vitals, mover: Mover | None, device: str) -> Presence:
     """What this device says about itself."""
     server = settings.server
     pages = addresses_from_outside(server.host, server.port, tls=settings.tls.enabled) if server.port else []
@@ -180,7 +182,7 @@ def _presence(
         state=status_of(vitals.findings()),
         url=pages[0] if pages else None,
         drained=mover is not None and mover.drained,
-        headroom=min(1.0, max(0.0, condition.headroom)),
+        headroom=min(1.0, max(0.0, _condition(vitals, mover).headroom)),
         capacity=_capacity(path),
         temp_c=vitals.temp_c,
         moving=mover.sending if mover is not None else 0,

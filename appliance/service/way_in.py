@@ -58,6 +58,22 @@ def build_entrance(settings: Settings, path: FramePath, clock: Clock) -> Entranc
     return Entrance(access, from_settings.state_dir(settings), path.publisher, path.connections, clock)
 
 
+def build_socket_events(settings: Settings, clock: Clock, entrance: Entrance, path: FramePath) -> SocketEvents:
+    return SocketEvents(
+        path.socket_server,
+        options=from_settings.socket_options(settings),
+        arrivals=entrance.arrivals,
+        parser=from_settings.frame_parser(settings, clock, path.book.view_of),
+        detector=path.detector,
+        book=path.book,
+        pace=path.pace,
+        publisher=path.publisher,
+        connections=path.connections,
+        refusals=RefusalThrottle(clock),
+        feed=path.feed,
+    )
+
+
 def build_app(
     settings: Settings,
     clock: Clock,
@@ -69,23 +85,9 @@ def build_app(
     areas: DrawnAreas,
     site: Site,
 ) -> web.Application:
-    """Socket.IO, HTTP and the page."""
+    """HTTP and the page, around Socket.IO."""
     server, authenticator = settings.server, entrance.authenticator
     parser = from_settings.frame_parser(settings, clock, path.book.view_of)
-    events = SocketEvents(
-        path.socket_server,
-        options=from_settings.socket_options(settings),
-        arrivals=entrance.arrivals,
-        parser=parser,
-        detector=path.detector,
-        book=path.book,
-        pace=path.pace,
-        publisher=path.publisher,
-        connections=path.connections,
-        refusals=RefusalThrottle(clock),
-        feed=path.feed,
-    )
-    path.transport.is_early, path.transport.refuse_early = events.is_early, events.refuse_early
     page = Page()
     respond = Respond(compression=server.compression, compression_min_bytes=server.compression_min_bytes)
     http_cameras = HttpCameras(authenticator, lambda name: bool(path.publisher.clients_of(name)), clock)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import quote
-
-TakeMessage = Callable[[str, bytes], None]
-"""Takes a subject and a message; returns at once and never raises."""
 
 
 class Bus(Protocol):
@@ -22,6 +18,16 @@ class Bus(Protocol):
 
     def want(self, subjects: frozenset[str]) -> None:
         """Take these subjects from now on, and no others. Returns at once."""
+
+
+class Receiver(Protocol):
+    """Gets what a bus carries. Its methods return at once and never raise."""
+
+    def receive(self, subject: str, message: bytes) -> None:
+        """Take a message of another device."""
+
+    def joined(self) -> None:
+        """The bus is there, for the first time or again: what was sent lately may be lost, in both directions."""
 
 
 class Subjects:

@@ -73,10 +73,11 @@ class Viewers(Protocol):
 
 
 class Exchange:
-    """This device's end of the bus. Its `receive` gets what the bus carries."""
+    """This device's end of the bus. Implements `Receiver` for it."""
 
     def __init__(
         self,
+        bus: Bus,
         *,
         subjects: Subjects,
         viewers: Viewers,
@@ -86,7 +87,7 @@ class Exchange:
         wall_clock: Clock = time.time,
         findings: Callable[[], Sequence[Payload]] = tuple,
     ) -> None:
-        self._subjects, self._viewers, self._describe = subjects, viewers, describe
+        self._bus, self._subjects, self._viewers, self._describe = bus, subjects, viewers, describe
         self.neighbours, self._clock, self._wall_clock = neighbours, clock, wall_clock
         self._lateness, self._run = Lateness(_LATE_S), secrets.token_hex(8)
         self._sent, self._repeats = SentLately(KEEP_S), Repeats(2 * _LATE_S)
@@ -94,7 +95,6 @@ class Exchange:
         self._findings = findings
         self._told: tuple[frozenset[tuple[str, str]], float] | None = None
         """Codes and severities of the findings that were published last, and when."""
-        self.bus: Bus | None = None
         self.late = self.invalid = self.repeated = 0
         """Messages that were dropped."""
 
@@ -104,7 +104,7 @@ class Exchange:
 
     def publish(self, camera: str, payload: Payload) -> None:
         """Offer a result of this device to the others. Returns at once."""
-        if self.bus is None or not self.neighbours.want(camera):
+        if not self.neighbours.want(camera):
             return
         now_s = self._clock()
         message = {
@@ -113,15 +113,13 @@ class Exchange:
         }  # fmt: skip
         subject, encoded = self._subjects.results_of(camera), self._encoded(message)
         if encoded is not None and self._sent.keep((subject, encoded), now_s):
-            self.bus.publish(subject, encoded)
+            self._bus.publish(subject, encoded)
 
     def joined(self) -> None:
-        """The bus is there, for the first time or again: what was sent lately may be lost, in both directions."""
         self._joined = True
         self._sent.send_again(self._clock())
 
     def receive(self, subject: str, message: bytes) -> None:
-        """Take a message of another device."""
         if subject == self._subjects.presence:
             self._hear(message)
             return
@@ -161,26 +159,24 @@ class Exchange:
 
     def say(self, subscribed: frozenset[str]) -> None:
         """Say how this device is, and ask for what its viewers are subscribed to."""
-        assert self.bus is not None
         own = msgspec.structs.replace(self._describe(), joined=self._joined)
         self._joined = self._presence_due = False
-        self.bus.want(self._wanted(subscribed))
-        self.bus.publish(self._subjects.presence, msgspec.json.encode(own))
+        self._bus.want(self._wanted(subscribed))
+        self._bus.publish(self._subjects.presence, msgspec.json.encode(own))
         self._tell_findings()
 
     def _tell_findings(self) -> None:
         """Publish what is wrong with this device when that has changed, and once a minute: a hub may have come."""
-        assert self.bus is not None
         findings, now_s = self._findings(), self._clock()
         standing = frozenset((str(one["code"]), str(one["severity"])) for one in findings)
         if self._told is not None and self._told[0] == standing and now_s < self._told[1] + FINDINGS_EVERY_S:
             return
-        if self.bus.problem is None:
+        if self._bus.problem is None:
             self._told = standing, now_s
         message = {"device": self.neighbours.device, "at_s": self._wall_clock(), "findings": findings}
         encoded = self._encoded(message)
         if encoded is not None:
-            self.bus.publish(self._subjects.findings_of(self.neighbours.device), encoded)
+            self._bus.publish(self._subjects.findings_of(self.neighbours.device), encoded)
 
     def _encoded(self, message: Payload) -> bytes | None:
         """None: it holds text that is not valid Unicode, and is dropped."""
@@ -192,9 +188,8 @@ class Exchange:
 
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""
-        assert self.bus is not None
         for message in self._sent.take(AGAIN):
-            self.bus.publish(*message)
+            self._bus.publish(*message)
 
     def _wanted(self, subscribed: frozenset[str]) -> frozenset[str]:
         cameras = wanted_of(subscribed)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.ports import Clock
-from appliance.site.headroom import Condition
 from appliance.site.moves import Move, MoveReason, MoveRules, MoveState, OtherDevice, Resident, Situation, decide_moves
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,10 @@ class _Asked:
 
 
 class Mover:
-    """Decides once a second, and carries the moves out. `others`: what is known of the other devices."""
+    """Decides once a second, and carries the moves out.
+
+    `headroom`: the part of its full capacity that this device can offer, 0-1. `others`: what is known of the others.
+    """
 
     def __init__(
         self,
@@ -67,14 +69,13 @@ class Mover:
         visitors: Visitors,
         rules: MoveRules,
         clock: Clock,
+        headroom: Callable[[], float] = lambda: 1.0,
         capacity: Callable[[], float] = lambda: 1.0,
         others: Callable[[], Mapping[str, OtherDevice]] = dict,
     ) -> None:
         self._visitors, self._rules, self._clock = visitors, rules, clock
         self._started_s = clock()
-        self._capacity = capacity
-        self.others = others
-        self.condition: Callable[[], Condition] = lambda: Condition(ready=True)
+        self._headroom, self._capacity, self._others = headroom, capacity, others
         self._state = MoveState()
         self._asked: dict[str, _Asked] = {}
         self._away: dict[str, float] = {}
@@ -100,13 +101,13 @@ class Mover:
         residents = [one for one in self._visitors.residents() if one.name not in self._asked]
         seen = Situation(
             now_s=now_s,
-            headroom=self.condition().headroom,
+            headroom=self._headroom(),
             residents=residents,
             capacity=self._capacity(),
             up_s=now_s - self._started_s,
             leaving=self.leaving,
             draining=self.drained,
-            others=self.others(),
+            others=self._others(),
         )
         self._state, moves = decide_moves(self._state, seen, self._rules)
         for move in moves:
@@ -142,7 +143,7 @@ class Mover:
 
     def refuses(self, camera: str | None) -> bool:
         """Whether a client that connects through the front should be passed to another device."""
-        return self.drained or self.leaving or self._away.get(camera or "", 0.0) > self._clock()
+        return self.closing or self._away.get(camera or "", 0.0) > self._clock()
 
     def drain(self, drained: bool) -> None:
         """Take no cameras and move those that are here, or take part again."""
@@ -151,6 +152,11 @@ class Mover:
         self.drained = drained
         if not drained:
             self._away.clear()
+
+    @property
+    def closing(self) -> bool:
+        """Drained by a person, or stopping."""
+        return self.drained or self.leaving
 
     @property
     def cameras(self) -> int:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import anyio
 
 from appliance.errors import ConfigError
-from appliance.site.bus import TakeMessage
+from appliance.site.bus import Receiver
 from appliance.site.nkey import read_nkey
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class NatsOptions:
 
 
 class NatsBus:
-    """Implements `Bus`; `receive` gets what arrives. `joined` is called after each connection; it returns at once."""
+    """Implements `Bus`. Nothing is sent or received before it runs."""
 
-    def __init__(self, options: NatsOptions, receive: TakeMessage, joined: Callable[[], None] = lambda: None) -> None:
-        self._options, self._receive, self._joined = options, receive, joined
+    def __init__(self, options: NatsOptions) -> None:
+        self._options = options
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._wanted: frozenset[str] = frozenset()
@@ -75,7 +75,7 @@ class NatsBus:
             self._wanted = subjects
             self._news.set()
 
-    async def run(self) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Connect, and send and receive until cancelled."""
         from nats.aio.client import Client
         from nats.errors import Error
@@ -83,10 +83,10 @@ class NatsBus:
         while True:
             client = Client()
             try:
-                await self._connect(client)
+                await self._connect(client, receiver)
                 self._client = client
-                self._joined()
-                await self._serve(client)
+                receiver.joined()
+                await self._serve(client, receiver)
             except (Error, OSError, asyncio.TimeoutError, ValueError, ConfigError) as error:
                 self._why = _reason(error)
             finally:
@@ -95,7 +95,11 @@ class NatsBus:
                     await client.close()
             await asyncio.sleep(_RETRY_S)
 
-    async def _connect(self, client: Any) -> None:
+    async def _connect(self, client: Any, receiver: Receiver) -> None:
+        async def back() -> None:
+            receiver.joined()
+            log.info("connected to the bus of the site again", extra={"kind": "bus"})
+
         options = self._options
         keys: dict[str, Any] = {}
         if options.key_file:
@@ -116,7 +120,7 @@ class NatsBus:
             pending_size=_PENDING_BYTES,
             error_cb=self._failed,
             disconnected_cb=self._lost,
-            reconnected_cb=self._back,
+            reconnected_cb=back,
             **keys,
         )
         log.info("connected to the bus of the site", extra={"kind": "bus"})
@@ -126,10 +130,10 @@ class NatsBus:
             return None
         return ssl.create_default_context(cafile=self._options.ca_file or None)
 
-    async def _serve(self, client: Any) -> None:
+    async def _serve(self, client: Any, receiver: Receiver) -> None:
         """Send what is queued, and subscribe to what is wanted, until the connection is closed for good."""
         while not client.is_closed:
-            await self._follow(client)
+            await self._follow(client, receiver)
             while self._queue:
                 subject, message = self._queue.popleft()
                 if client.is_connected:
@@ -140,21 +144,21 @@ class NatsBus:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _TICK_S)
 
-    async def _follow(self, client: Any) -> None:
+    async def _follow(self, client: Any, receiver: Receiver) -> None:
+        async def arrived(message: Any) -> None:
+            receiver.receive(message.subject, message.data)
+
         if not client.is_connected:
             return
         for subject in self._wanted - self._subscriptions.keys():
             self._subscriptions[subject] = await client.subscribe(
                 subject,
-                cb=self._arrived,
+                cb=arrived,
                 pending_msgs_limit=_PENDING_MESSAGES,
                 pending_bytes_limit=_PENDING_RECEIVED_BYTES,
             )
         for subject in self._subscriptions.keys() - self._wanted:
             await self._subscriptions.pop(subject).unsubscribe()
-
-    async def _arrived(self, message: Any) -> None:
-        self._receive(message.subject, message.data)
 
     async def _failed(self, error: Exception) -> None:
         if self.problem is not None:
@@ -165,10 +169,6 @@ class NatsBus:
         self._why = "the connection was lost"
         log.warning("no connection to the bus of the site; results of other devices are missing",
                     extra={"kind": "bus"})  # fmt: skip
-
-    async def _back(self) -> None:
-        self._joined()
-        log.info("connected to the bus of the site again", extra={"kind": "bus"})
 
 
 def _reason(error: BaseException) -> str:

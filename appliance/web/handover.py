@@ -52,9 +52,6 @@ class Handover:
         self._owes, self._clock = owes, clock
         self._known: dict[str, _Visitor | None] = {}
         """By client; None: it did not come through the front."""
-        self.refuses: Callable[[str | None], bool] = lambda camera: False
-        """Whether a client that asks for this camera is to be passed to another device."""
-        connections.passes_on = self.passes_on
 
     def residents(self) -> Sequence[Resident]:
         """Cameras and viewers that came through the front, by the camera that they were placed by."""
@@ -84,12 +81,6 @@ class Handover:
         for visitor in self._of(camera):
             await self._connections.end(visitor.sid, "it moves to another device of the site")
 
-    def passes_on(self, request: web.BaseRequest) -> bool:
-        """Whether the front is to offer this new connection to another device."""
-        if not is_passed_on(request, self._access.rules.proxies):
-            return False
-        return self.refuses(camera_names.normal(request.query.get(NAME_IN_QUERY)))
-
     def _of(self, key: str) -> list[_Visitor]:
         return [visitor for visitor in self._visitors() if visitor.key == key]
 
@@ -106,3 +97,14 @@ class Handover:
             return None
         key = camera_names.normal(request.query.get(NAME_IN_QUERY)) or camera
         return _Visitor(sid, camera, key, self._clock())
+
+
+def passes_on(access: Access, refuses: Callable[[str | None], bool]) -> Callable[[web.BaseRequest], bool]:
+    """Whether the front is to offer a new connection to another device. `refuses`: whether this one takes a camera."""
+
+    def passes(request: web.BaseRequest) -> bool:
+        if not is_passed_on(request, access.rules.proxies):
+            return False
+        return refuses(camera_names.normal(request.query.get(NAME_IN_QUERY)))
+
+    return passes

@@ -150,10 +150,9 @@ def _findings_bytes() -> int:
 def _exchange(*, wanted: bool) -> Exchange:
     clock, subjects = FakeClock(), Subjects("site")
     exchange = Exchange(
-        subjects=subjects, viewers=_Viewers(), describe=lambda: _presence("box1"),
+        _Sink(), subjects=subjects, viewers=_Viewers(), describe=lambda: _presence("box1"),
         neighbours=Neighbours("box1", clock), clock=clock, wall_clock=lambda: 1.8e9,
     )  # fmt: skip
-    exchange.bus = _Sink()
     exchange.receive(subjects.presence, msgspec.json.encode(_presence("box2", _NAMES if wanted else ())))
     return exchange
 
@@ -182,20 +181,27 @@ def _decide_us() -> float:
     return _us(lambda: decide_moves(MoveState(), seen, MoveRules()), 50)
 
 
+class _Counted:
+    """Counts what buses carry."""
+
+    got = 0
+
+    def receive(self, subject: str, message: bytes) -> None:
+        self.got += 1
+
+    def joined(self) -> None:
+        pass
+
+
 async def _over_nats(message: bytes, count: int = 4000) -> tuple[float, float]:
     """CPU time of a message: of our process and of the server."""
     port = _free_port()
     with _nats(port) as server:
-        got = 0
-
-        def take(subject: str, message: bytes) -> None:
-            nonlocal got
-            got += 1
-
+        counted = _Counted()
         options = [NatsOptions((f"nats://127.0.0.1:{port}",), name) for name in ("box1", "box2")]
-        sender, receiver = NatsBus(options[0], take), NatsBus(options[1], take)
+        sender, receiver = NatsBus(options[0]), NatsBus(options[1])
         receiver.want(frozenset({"site.results.a"}))
-        tasks = [asyncio.create_task(bus.run()) for bus in (sender, receiver)]
+        tasks = [asyncio.create_task(bus.run(counted)) for bus in (sender, receiver)]
         while sender.problem or receiver.problem:
             await asyncio.sleep(0.05)
         await asyncio.sleep(1.0)
@@ -205,13 +211,13 @@ async def _over_nats(message: bytes, count: int = 4000) -> tuple[float, float]:
                 sender.publish("site.results.a", message)
             await asyncio.sleep(0.01)
         deadline_s = time.monotonic() + 20
-        while got < count and time.monotonic() < deadline_s:
+        while counted.got < count and time.monotonic() < deadline_s:
             await asyncio.sleep(0.05)
         spent = time.process_time() - ours, sum(server.cpu_times()[:2]) - theirs
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    return spent[0] / got * 1e6, spent[1] / got * 1e6
+    return spent[0] / counted.got * 1e6, spent[1] / counted.got * 1e6
 
 
 @contextlib.contextmanager

@@ -62,6 +62,7 @@ class Rig:
         self.clock, self.wall_clock, self.bus, self.viewers = FakeClock(), FakeClock(1.8e9), FakeBus(), FakeViewers()
         self.findings: list[dict[str, Any]] = []
         self.exchange = Exchange(
+            self.bus,
             subjects=SUBJECTS,
             viewers=self.viewers,
             describe=lambda: presence(device),
@@ -70,7 +71,6 @@ class Rig:
             wall_clock=self.wall_clock,
             findings=lambda: self.findings,
         )
-        self.exchange.bus = self.bus
 
     def result(self, camera: str = "gate", device: str = "box2", at_s: float | None = None) -> bytes:
         at = self.clock() if at_s is None else at_s

@@ -71,12 +71,22 @@ def server() -> Iterator[Server]:
     one.stop()
 
 
+class Heard:
+    """Passes on what a bus carries."""
+
+    def __init__(self, receive: Callable[[str, bytes], None]) -> None:
+        self.receive = receive
+
+    def joined(self) -> None:
+        pass
+
+
 @asynccontextmanager
 async def bus(
     server: Server, name: str, receive: Callable[[str, bytes], None], key_file: str = "", ca_file: str = ""
 ) -> AsyncIterator[NatsBus]:
-    one = NatsBus(NatsOptions((server.url,), name, key_file, ca_file), receive)
-    task = asyncio.create_task(one.run())
+    one = NatsBus(NatsOptions((server.url,), name, key_file, ca_file))
+    task = asyncio.create_task(one.run(Heard(receive)))
     try:
         yield one
     finally:
@@ -99,7 +109,9 @@ class Viewers:
 
 def on_bus(name: str, servers: list[str], viewers: Viewers, tasks: list[asyncio.Task[None]]) -> Exchange:
     """A device's end of the bus, which runs in tasks that are added to these."""
+    nats = NatsBus(NatsOptions(servers, name))
     exchange = Exchange(
+        nats,
         subjects=Subjects("site"),
         viewers=viewers,
         describe=lambda: Presence(
@@ -108,8 +120,7 @@ def on_bus(name: str, servers: list[str], viewers: Viewers, tasks: list[asyncio.
         neighbours=Neighbours(name, time.monotonic),
         clock=time.monotonic,
     )
-    exchange.bus = nats = NatsBus(NatsOptions(servers, name), exchange.receive, exchange.joined)
-    tasks += [asyncio.create_task(nats.run()), asyncio.create_task(exchange.run())]
+    tasks += [asyncio.create_task(nats.run(exchange)), asyncio.create_task(exchange.run())]
     return exchange
 
 

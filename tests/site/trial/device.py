@@ -26,6 +26,7 @@ from appliance.ports import Raw, T, Tensor
 from appliance.service import self_knowledge, site, supervise
 from appliance.settings import loader
 from appliance.settings.loader import Chosen
+from appliance.site.bus import Bus
 from appliance.site.exchange import Exchange
 from tests.fakes import CANARY_ROWS, FakeEngine, fake_network
 
@@ -87,8 +88,8 @@ class TimedExchange(Exchange):
     same work without the bus (`control_…`). The garbage collector, which runs in any call, does not count as its work.
     """
 
-    def __init__(self, record: Path, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, record: Path, bus: Bus, **arguments: Any) -> None:
+        super().__init__(bus, **arguments)
         self._record = record
         counts = ("calls", "slow", "control_slow", "cpu_slow", "control_cpu_slow")
         self._seen: dict[str, float] = dict.fromkeys(counts, 0) | {"cpu_ms": 0.0, "wall_ms": 0.0}
