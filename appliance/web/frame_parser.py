@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from appliance.errors import BadFrame, did_you_mean
+from appliance.models.names import shown
 from appliance.ports import Clock
 from appliance.values import BIG_BYTES, FULL_VIEW, Frame, FrameId, ResultFilter, View
 from appliance.vision.decode import read_header
@@ -135,7 +136,7 @@ class FrameParser:
         if (
             not isinstance(classes, (list, tuple))
             or len(classes) > _MAX_CLASSES
-            or not all(isinstance(name, str) and len(name) <= _MAX_ID_LENGTH for name in classes)
+            or not all(isinstance(name, str) and len(name) <= _MAX_ID_LENGTH and _is_unicode(name) for name in classes)
         ):
             raise BadFrame(f"classes must be a list of at most {_MAX_CLASSES} class names", "option_invalid")
         return ResultFilter(float(min_confidence), frozenset(classes))
@@ -189,8 +190,9 @@ def _spaces_were_plus(raw: bytes) -> bool:
 def _check_fields(payload: Mapping[object, object]) -> None:
     for key in payload:
         if key not in FIELDS:
-            hint = did_you_mean(str(key)[:64], FIELDS) or f"; known fields: {', '.join(FIELDS)}"
-            raise BadFrame(f"unknown field '{str(key)[:64]}'{hint}", "unknown_field")
+            name = str(key)[:64]
+            hint = did_you_mean(name, FIELDS) or f"; known fields: {', '.join(FIELDS)}"
+            raise BadFrame(f"unknown field '{shown(name)}'{hint}", "unknown_field")
     if "image" not in payload:
         raise BadFrame("the field 'image' is missing", "frame_type")
 

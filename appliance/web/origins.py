@@ -25,6 +25,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from appliance.models.names import shown
 from appliance.web.access import Access
 from appliance.web.respond import Respond
 
@@ -122,8 +123,10 @@ def _is_address(text: str) -> bool:
 
 
 def _wrong_host(host: str) -> str:
-    return f"unknown host name '{host[:100]}'. To allow it, add it to server.allowed_hosts"
+    return f"unknown host name '{shown(host[:100])}'. To allow it, add it to server.allowed_hosts"
 
 
 def _wrong_origin(origin: str) -> str:
-    return f"web pages from '{origin[:100]}' are not allowed. To allow them, add the origin to server.cors_origins"
+    return (
+        f"web pages from '{shown(origin[:100])}' are not allowed. To allow them, add the origin to server.cors_origins"
+    )

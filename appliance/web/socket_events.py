@@ -23,6 +23,7 @@ from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.pace import Pace
 from appliance.identity.roles import AccessDenied, May
+from appliance.models.names import shown
 from appliance.values import CameraLimits, Failed, Frame, Receipt, Skipped
 from appliance.web import payloads
 from appliance.web.arrivals import TRY_AGAIN_S, Arrival, Arrivals, default_name
@@ -210,8 +211,9 @@ class SocketEvents:
         return payloads.of_receipt(Receipt.of(refusal), self._limits(camera))
 
     async def unknown(self, sid: str, name: str, *_: Any) -> AnyPayload:
-        hint = did_you_mean(name[:64], EVENTS) or f"; known events: {', '.join(EVENTS)}"
-        return {"status": "error", "reason": f"event_unknown: '{name[:64]}'{hint}"}
+        name = name[:64]
+        hint = did_you_mean(name, EVENTS) or f"; known events: {', '.join(EVENTS)}"
+        return {"status": "error", "reason": f"event_unknown: '{shown(name)}'{hint}"}
 
     async def subscribe(self, sid: str, payload: Any = None, *more: Any) -> SubscribeReceiptPayload:
         if not self._arrivals.may(sid, May.VIEW):

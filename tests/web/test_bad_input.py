@@ -154,6 +154,7 @@ async def is_refused(eye: Camera, payload: Any) -> dict[str, Any]:
     assert set(error) == {"error", "code", "frame_id"}
     assert error["error"]
     assert isinstance(error["error"], str)
+    assert error["error"].encode()
     assert len(error["error"]) < 500
     assert ack["status"] in ("error", "queued")  # queued: its header is valid
     if ack["status"] == "error":
@@ -188,6 +189,10 @@ async def test_the_error_for_an_unknown_field_suggests_the_nearest_one(
     error = await is_refused(stranger, {"image": GOOD, field: 1})
     assert f"'{field}'" in error["error"]
     assert f"did you mean '{nearest}'?" in error["error"]
+
+
+async def test_an_unknown_event_is_named_in_unicode(stranger: Camera) -> None:
+    assert (await stranger.call("half \ud800", 1))["reason"].startswith("event_unknown: 'half \\ud800'; known events")
 
 
 async def test_a_frame_with_two_arguments_is_refused(stranger: Camera) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from appliance.web.origins import is_ours, may_use, search_domains
 from tests.conftest import Running, Serve
@@ -97,6 +100,19 @@ async def test_requests_with_a_foreign_host_are_refused(live: Running, path: str
         assert (body["success"], body["code"]) == (False, "host_refused")
         assert "evil.example:8080" in body["error"]
         assert "server.allowed_hosts" in body["error"]
+
+
+@pytest.mark.parametrize("header", [b"Host: evil\xff.example", b"Host: box.local\r\nOrigin: http://evil\xff.example"])
+async def test_a_refusal_quotes_bytes_that_are_no_text_as_valid_unicode(live: Running, header: bytes) -> None:
+    address = URL(live.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"POST /detect HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n" + header + b"\r\n\r\n")
+    status, _, answer = (await reader.read()).partition(b"\r\n")
+    writer.close()
+    refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert status.split()[1].startswith(b"4")
+    assert "evil\\udcff.example" in refusal["error"]
+    assert refusal["error"].encode()
 
 
 async def test_a_websocket_with_a_foreign_host_is_refused(live: Running) -> None:
