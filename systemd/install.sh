@@ -48,6 +48,8 @@ done
 for name in $drop_ins; do
   put 644 "$lib/systemd/system/appliance.service.d" "$here/boards/$name.conf"
 done
+# The rescue answers on the port that `systemctl edit appliance.socket` sets. Until then the link leads nowhere.
+ln -sfn /etc/systemd/system/appliance.socket.d "$lib/systemd/system/appliance-rescue.socket.d"
 # Remove the drop-ins of earlier runs, after the new ones are there: the update guard reads the board from their names.
 for path in "$lib"/systemd/system/appliance.service.d/*.conf; do
   name=${path##*/}

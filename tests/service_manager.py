@@ -34,7 +34,8 @@ class Manager:
         self._notifications.bind(str(folder / "notify"))
         self._notifications.settimeout(LONG_S)
         self._started: list[Service] = []
-        self.url = f"http://{host if ':' not in host else f'[{host}]'}:{self._port.getsockname()[1]}"
+        self.address = f"{host if ':' not in host else f'[{host}]'}:{self._port.getsockname()[1]}"
+        self.url = f"http://{self.address}"
 
     def start(self, *arguments: str, module: str = "appliance", **environ: str) -> Service:
         """Run `python -m MODULE serve ARGUMENTS…` on the port."""

@@ -21,13 +21,16 @@ from appliance.camera.own_token import own_token
 from appliance.camera.saved_pictures import SavedPictures
 from appliance.camera.sources import open_source
 from appliance.camera.trigger import Trigger
-from appliance.device import systemd
+from appliance.device import listening_address, systemd
 from appliance.errors import ApplianceError, ConfigError
 from appliance.ports import ReportLine
 from appliance.redaction import redact
 from appliance.tls import pin
 
 log = logging.getLogger(__name__)
+
+THIS_DEVICE = "this-device"
+"""In place of a URL: the service on this device, at whatever port it listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Options:
     name: str
     rtsp_transport: str = "auto"
     url: str = ""
-    """URL of the device. Empty: find it by multicast DNS."""
+    """URL of the device, or `this-device`. Empty: find it by multicast DNS."""
     ca_file: str = ""
     """Certificate authority of the device's certificate. Empty: those of the system."""
     token: str = ""
@@ -140,8 +143,10 @@ async def _keep(album: SavedPictures, pictures: asyncio.Queue[FrameResult]) -> N
 
 
 def _at(url: str) -> Find:
+    if url == THIS_DEVICE:
+        return _at_this_device
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--to {redact(url)}: invalid URL. Write it as https://device:8080")
+        raise ConfigError(f"--to {redact(url)}: invalid URL. Write it as https://device:8080, or this-device")
     try:
         pin.split_pin(url)
     except ConfigError as error:
@@ -151,6 +156,10 @@ def _at(url: str) -> Find:
         return url
 
     return find
+
+
+async def _at_this_device() -> str:
+    return await anyio.to_thread.run_sync(listening_address.local_url)
 
 
 def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ) -> str:

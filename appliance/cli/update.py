@@ -109,7 +109,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _apply(arguments: argparse.Namespace) -> int:
     from appliance.commands import updates
 
-    offer = updates.install_requested(settings_of(arguments), _places())
+    offer = updates.install_requested(_places())
     print(f"{offer.name} is on trial")
     return OK
 

@@ -7,7 +7,10 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from appliance.device import listening_address
+from appliance.device.listening_address import ListeningAddress
 from appliance.service import addresses, from_settings
 from appliance.settings.schema import Settings
 from appliance.tls.certificate import CertificateFacts, facts_of
@@ -23,13 +26,13 @@ class DeviceAddress:
     certificate: CertificateFacts | None = None
 
 
-def find(settings: Settings) -> DeviceAddress:
-    """The URLs; those of HTTPS with the pin of the key, if the service runs."""
-    server = settings.server
+def find(settings: Settings, root: Path = Path("/")) -> DeviceAddress:
+    """The URLs; those of HTTPS with the pin of the key, if the service runs. `root`: of the machine's files."""
+    written = ListeningAddress(settings.server.host, settings.server.port)
+    server = listening_address.read(root) or written
     tls = from_settings.tls_rules(settings).enabled
-    presented = (
-        presented_by("127.0.0.1" if server.host in ("0.0.0.0", "") else server.host, server.port) if tls else None
-    )
+    here = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host
+    presented = presented_by(here, server.port) if tls else None
     urls = addresses.addresses_from_outside(server.host, server.port, tls=tls)
     if presented is not None:
         urls = [f"{url}#sha256={presented.key_pin}" for url in urls]

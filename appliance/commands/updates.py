@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.device import board
+from appliance.device import board, listening_address
 from appliance.service import loading
 from appliance.service.linking import device_id
 from appliance.settings.schema import Settings
@@ -164,14 +164,14 @@ def as_unprivileged(arguments: Sequence[str]) -> int:
     return done.returncode
 
 
-def install_requested(settings: Settings, places: UpdatePlaces) -> Offer:
+def install_requested(places: UpdatePlaces) -> Offer:
     """Install the release whose name was left, and put it on trial: root's part. Raises UpdateError."""
     path = places.work / REQUEST
     try:
         name = unpack.read_name(path)
     finally:
         path.unlink(missing_ok=True)
-    observer = Observer(local(settings))
+    observer = Observer(listening_address.local_url)
     earlier = observer.several()
     places.last_install.unlink(missing_ok=True)
     try:
@@ -216,13 +216,8 @@ def _version(python: Path) -> str:
 
 def watch(settings: Settings, places: UpdatePlaces) -> Judgement:
     """Watch the release on trial."""
-    observer = Observer(local(settings))
+    observer = Observer(listening_address.local_url)
     return switching.watch(places, observer.observe, settings.update.commit_after_s)
-
-
-def local(settings: Settings) -> str:
-    """The service's address on this device."""
-    return f"http://127.0.0.1:{settings.server.port or 8080}"
 
 
 def status_report(places: UpdatePlaces) -> dict[str, str]:

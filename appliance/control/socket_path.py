@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from appliance.device import systemd
+
 _VARIABLE = "APPLIANCE_CONTROL"
 _NAME = "control.sock"
 _SYSTEM = Path("/run/appliance") / _NAME
@@ -16,9 +18,9 @@ def control_socket(environ: Mapping[str, str], uid: int) -> Path:
     """
     if _VARIABLE in environ:
         return Path(environ[_VARIABLE])
-    runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    if runtime:
-        return Path(runtime) / _NAME
+    runtime = systemd.runtime_folder(environ)
+    if runtime is not None:
+        return runtime / _NAME
     session = environ.get("XDG_RUNTIME_DIR")
     return Path(session) / "appliance" / _NAME if session else Path(f"/tmp/appliance-{uid}") / _NAME
 

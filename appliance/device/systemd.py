@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
+from pathlib import Path
 
 from appliance.errors import PortError
 from appliance.ports import Notifier
@@ -86,6 +87,12 @@ def watchdog_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) 
     with contextlib.suppress(ValueError):
         return int(environ.get("WATCHDOG_USEC", "")) / 1e6 or None
     return None
+
+
+def runtime_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """RuntimeDirectory= of this unit, which systemd removes when it stops; None: there is none."""
+    first = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else None
 
 
 def passed_sockets(environ: MutableMapping[str, str] = os.environ, pid: int | None = None) -> list[socket.socket]:

@@ -22,6 +22,8 @@ from typing import Any
 
 import anyio
 
+from appliance.device import listening_address
+from appliance.device.listening_address import ListeningAddress
 from appliance.errors import PortError
 from appliance.service.pending import Pending
 from appliance.token_bucket import TokenBucket
@@ -85,6 +87,11 @@ class Port:
         """The TCP port; 0 for a Unix socket."""
         name = self._listeners[0].getsockname() if self._listeners else ()
         return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
+
+    @property
+    def address(self) -> ListeningAddress | None:
+        """Where programs of this device reach it; None: on a Unix socket."""
+        return listening_address.of_sockets(self._listeners)
 
     @property
     def exposed(self) -> bool:

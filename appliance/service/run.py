@@ -23,7 +23,7 @@ from appliance.control import site as site_control
 from appliance.control import socket_path
 from appliance.control import state as state_control
 from appliance.control import tokens as token_control
-from appliance.device import systemd
+from appliance.device import listening_address, systemd
 from appliance.device.erasure import Erasure
 from appliance.errors import ConfigError, EngineError, ModelError
 from appliance.models import scratch
@@ -72,7 +72,8 @@ class Surroundings:
     """What the process gives the service: systemd's sockets and notifier, and the event that SIGHUP sets.
 
     `passed`: listening sockets to serve on, in place of the port. `camera_source`: what the demo camera pushes.
-    `root`: under which the sensors' files are.
+    `root`: under which the sensors' files are. `runtime`: systemd's folder for files that end with the service; other
+    programs find the port there.
     """
 
     passed: Sequence[socket.socket] = ()
@@ -80,6 +81,7 @@ class Surroundings:
     reload: asyncio.Event | None = None
     camera_source: str | None = None
     root: Path = Path("/")
+    runtime: Path | None = None
 
 
 async def serve(
@@ -119,6 +121,7 @@ async def serve(
         await parts.encryption.refresh()
         connect = handlers(runner, parts.limiter)
         port = await listen(surroundings.passed, server.host, server.port, parts.limiter, connect, lambda: tls.context)
+        await _publish_address(surroundings.runtime, port)
         started = Started(port.number, parts, await parts.entrance.first_start(exposed=port.exposed))
         hooks.started(started)
         with parts.tail.attached():
@@ -126,9 +129,24 @@ async def serve(
     finally:
         if port is not None:
             port.close()
+            await _publish_address(surroundings.runtime, port)
         await runner.cleanup()
         _release(parts)
         decoder.close()
+
+
+async def _publish_address(runtime: Path | None, port: Port) -> None:
+    """Write where the port is to systemd's folder of this service, or remove the file once it is closed."""
+    if runtime is None:
+        return
+    address = port.address
+    try:
+        if address is not None:
+            await anyio.to_thread.run_sync(listening_address.write, runtime, address)
+        else:
+            await anyio.to_thread.run_sync(listening_address.remove, runtime)
+    except OSError as error:
+        log.warning("cannot write the port to %s, where updates look for it: %s", runtime, error.strerror)
 
 
 async def _load(given: Given, notifier: Notifier) -> Loaded:

@@ -7,6 +7,7 @@ Rules of this file:
 - It leaves safe mode by itself when the settings have been fixed: the service is built again in the same process.
   Exiting instead would count as a crash, depend on how the unit restarts it, and close the port.
 - On a terminal, invalid settings end the command at once (see `cli`).
+- systemd's sockets replace `server.host` and `server.port` here, so that every part names the port that clients reach.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
+import msgspec
 
-from appliance.device import systemd
+from appliance.device import listening_address, systemd
+from appliance.device.listening_address import ListeningAddress
 from appliance.ports import Notifier
 from appliance.service import loading, run
 from appliance.service.parts import LoadNetwork
@@ -48,8 +52,20 @@ async def serve(
     signals, notifier = Signals(), systemd.notifier()
     signals.listen()
     passed = systemd.passed_sockets()
+    address = listening_address.of_sockets(passed)
+
+    def choose_here() -> Chosen:
+        return _at(choose(), address)
+
+    def read() -> Settings:
+        written = _valid(choose())
+        _complain_about_port(written.settings, address)
+        return _at(written, address).settings
+
     while not signals.stop.is_set():
-        chosen = choose()
+        written = choose()
+        _complain_about_port(written.settings, address)
+        chosen = _at(written, address)
         if chosen.problem is not None:
             log.error("safe mode, no frame is processed: %s", chosen.problem, extra={"code": "safe_mode"})
         await run.serve(
@@ -57,21 +73,45 @@ async def serve(
             run.Hooks(
                 started=partial(started, chosen.settings),
                 ready=ready,
-                until=partial(_until_stop_or_restart, choose, chosen, signals, notifier),
+                until=partial(_until_stop_or_restart, choose_here, chosen, signals, notifier),
             ),
-            run.Surroundings([one.dup() for one in passed], notifier, signals.reload, camera_source),
+            run.Surroundings(
+                [one.dup() for one in passed],
+                notifier,
+                signals.reload,
+                camera_source,
+                runtime=systemd.runtime_folder(),
+            ),
             problem=chosen.problem,
-            read=partial(_read, choose),
+            read=read,
             load=load,
         )
 
 
-def _read(choose: Callable[[], Chosen]) -> Settings:
-    """Read the settings. Raises ConfigError."""
-    chosen = choose()
+def _at(chosen: Chosen, address: ListeningAddress | None) -> Chosen:
+    """The settings with the address of the sockets that systemd passed."""
+    if address is None:
+        return chosen
+    server = msgspec.structs.replace(chosen.settings.server, host=address.host, port=address.port)
+    return replace(chosen, settings=msgspec.structs.replace(chosen.settings, server=server))
+
+
+def _complain_about_port(settings: Settings, address: ListeningAddress | None) -> None:
+    written = settings.server.port
+    if address is not None and written not in (address.port, Settings().server.port):
+        log.warning(
+            "server.port = %d has no effect: systemd's appliance.socket listens on %s. Remove the setting; to use "
+            "another port: systemctl edit appliance.socket",
+            written,
+            address,
+        )
+
+
+def _valid(chosen: Chosen) -> Chosen:
+    """Raises ConfigError for settings that are not those that are written."""
     if chosen.problem is not None:
         raise chosen.problem
-    return chosen.settings
+    return chosen
 
 
 async def _until_stop_or_restart(

@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,10 @@ _UP = 0x2
 
 
 class Observer:
-    """Observes the service at this address. `root`: of the machine's files."""
+    """Observes the service. `url`: its address now, which another start may change. `root`: of the machine's files."""
 
-    def __init__(self, url: str, root: Path = Path("/")) -> None:
-        self._url, self._root = url.rstrip("/"), root
+    def __init__(self, url: Callable[[], str], root: Path = Path("/")) -> None:
+        self._url, self._root = url, root
         picture, _ = scene.draw(_PICTURE)
         self._jpeg, self._sent = encode_jpeg(picture, 90), 0
 
@@ -90,7 +90,7 @@ class Observer:
 
     def _json(self, path: str) -> Mapping[str, Any]:
         try:
-            with urllib.request.urlopen(self._url + path, timeout=_TIMEOUT_S) as answer:
+            with urllib.request.urlopen(self._url() + path, timeout=_TIMEOUT_S) as answer:
                 found = json.loads(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
             with error:
@@ -104,7 +104,7 @@ class Observer:
 
     def _status(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(self._url + path, timeout=_TIMEOUT_S) as answer:
+            with urllib.request.urlopen(self._url() + path, timeout=_TIMEOUT_S) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             error.close()
@@ -121,7 +121,7 @@ class Observer:
         """The classes found in the test picture, whether frames are refused, and the time that the answer took."""
         try:
             async with socketio.AsyncSimpleClient(reconnection=False) as client:
-                await client.connect(self._url, transports=["websocket"], wait_timeout=_TIMEOUT_S)
+                await client.connect(self._url(), transports=["websocket"], wait_timeout=_TIMEOUT_S)
                 sent_s = time.monotonic()
                 await client.emit("process_frame", self._picture())
                 while time.monotonic() < sent_s + _TIMEOUT_S:

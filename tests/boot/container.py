@@ -19,7 +19,7 @@ from typing import IO, Any
 _GET = """
 import json, sys, urllib.error, urllib.request
 try:
-    with urllib.request.urlopen("http://127.0.0.1:8080" + sys.argv[1], timeout=10) as answer:
+    with urllib.request.urlopen("http://127.0.0.1:" + sys.argv[2] + sys.argv[1], timeout=10) as answer:
         status, body = answer.status, answer.read()
 except urllib.error.HTTPError as error:
     status, body = error.code, error.read()
@@ -90,9 +90,9 @@ class Container:
         """A property of a unit, by its name in `systemctl show`."""
         return self.run("systemctl", "show", unit, "--value", "--property", name)
 
-    def get(self, path: str) -> tuple[int, Any]:
+    def get(self, path: str, port: int = 8080) -> tuple[int, Any]:
         """The status and body of the service's response, parsed if it is JSON; status 0: no response."""
-        response = json.loads(self.run("/usr/bin/python3", "-c", _GET, path))
+        response = json.loads(self.run("/usr/bin/python3", "-c", _GET, path, str(port)))
         return response["status"], response["body"]
 
     def answered(self, camera: str) -> int:

@@ -115,7 +115,7 @@ async def test_the_token_is_read_from_a_file_or_the_environment(serve: Serve, tm
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
-        (("--to", "device:8080"), 2, "invalid URL. Write it as https://device:8080"),
+        (("--to", "device:8080"), 2, "invalid URL. Write it as https://device:8080, or this-device"),
         (("--to", "me:hunter2@device"), 2, "--to me:***@device: invalid URL"),
         (("--to", "env:NOT_THERE"), 2, "--to env:NOT_THERE: environment variable 'NOT_THERE' is unset or empty"),
         (("--source", "@/nowhere/source"), 2, "--source @/nowhere/source: cannot read the file: No such file"),

@@ -21,7 +21,11 @@ from typing import Any
 import pytest
 import socketio
 
+from appliance.commands.doctor.examine import examine
 from appliance.control.client import Control
+from appliance.device import listening_address
+from appliance.settings.schema import Settings
+from appliance.settings.schema.server import ServerSettings
 from tests.models.bundles import make_bundles
 from tests.service_manager import LONG_S, Manager, Service
 
@@ -102,6 +106,29 @@ def test_ready_is_sent_after_the_self_test_and_more_time_is_requested_until_then
     assert manager.until(STOPPING="1")
     status, out, _ = service.ended()
     assert (status, out) == (0, "ready\n")
+
+
+def test_the_port_that_systemd_passes_is_the_one_that_everything_names(manager: Manager, tmp_path: Path) -> None:
+    """A person has edited appliance.socket; updates, the boot check and the doctor must find the service."""
+    runtime = tmp_path / "run/appliance"
+    runtime.mkdir(parents=True)
+    config = tmp_path / "appliance.toml"
+    config.write_text(f'[server]\nport = 9\nhost = "192.0.2.1"\n[model]\ndir = "{tmp_path}"\n')
+    service = manager.start("--config", str(config), RUNTIME_DIRECTORY=str(runtime))
+    manager.until(READY="1")
+    found = listening_address.read(tmp_path)
+    assert str(found) == manager.address
+    assert listening_address.local_url(tmp_path) == manager.url
+    assert (runtime / "address").stat().st_mode & 0o777 == 0o644
+    doctor = {check.name: check for check in examine(Settings(server=ServerSettings(port=9)), tmp_path)}
+    assert doctor["port"].text == f"server.port = 9 has no effect: systemd's appliance.socket listens on {found}"
+    assert "systemctl edit appliance.socket" in doctor["port"].fix
+    service.signal(signal.SIGTERM)
+    status, out, err = service.ended()
+    assert status == 0
+    assert f"server.port = 9 has no effect: systemd's appliance.socket listens on {found}." in err
+    assert f"{manager.url}/" in out
+    assert not any(runtime.glob("address"))
 
 
 def test_a_hung_inference_stops_the_pings_while_everything_else_continues(manager: Manager, scene_jpeg: bytes) -> None:
@@ -320,7 +347,8 @@ def test_an_invalid_file_on_reload_changes_nothing_and_is_a_finding_until_it_is_
     _, _, err = service.ended()
     assert "reload failed; the previous settings stay in force" in err
     assert "reloaded; changed: server.max_connections\n" in err
-    assert "restart the service to apply: engine.threads, server.port\n" in err
+    assert "restart the service to apply: engine.threads\n" in err
+    assert f"server.port = 1 has no effect: systemd's appliance.socket listens on {manager.address}." in err
 
 
 def reload_to(manager: Manager, service: Service, path: Path, text: str) -> None:

@@ -18,12 +18,13 @@ from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import last_check, unpack
 from appliance.update.last_check import LastCheck
-from appliance.update.observing import commented, critical_codes, gateway_answers, latest, sending, usual
+from appliance.update.observing import Observer, commented, critical_codes, gateway_answers, latest, sending, usual
 from appliance.update.offer import Offer
 from appliance.update.places import UpdateError, UpdatePlaces
 from appliance.values import Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
+from tests.boot.ready_service import ready_service
 
 _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
 
@@ -152,7 +153,7 @@ async def test_what_root_could_not_install_is_reported_until_the_next_attempt(tm
     places.work.mkdir(parents=True)
     (places.work / updates.REQUEST).write_text("2.0-ccc\n")  # and nothing is staged
     with pytest.raises(UpdateError, match="cannot be installed"):
-        updates.install_requested(Settings(), places)
+        updates.install_requested(places)
     assert "2.0-ccc cannot be installed: No such file" in last_check.read(places.last_install).problem
 
 
@@ -208,3 +209,12 @@ def test_the_gateway_answers_if_its_address_is_known(tmp_path: Path, flags: str,
     (net / "route").write_text("Iface Destination Gateway Flags\neth0 00000000 0101A8C0 0003\n")
     (net / "arp").write_text(f"IP HW Flags\n192.168.1.1 0x1 {flags} aa:bb\n")
     assert gateway_answers(tmp_path) is answers
+
+
+def test_a_service_that_comes_back_on_another_port_is_observed_there() -> None:
+    """Its socket may be edited, and it is not running when the watch over a trial begins."""
+    ports = iter([9])
+    with ready_service() as port:
+        observer = Observer(lambda: f"http://127.0.0.1:{next(ports, port)}")
+        assert not observer.cooling()
+        assert observer.cooling()

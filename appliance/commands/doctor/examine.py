@@ -16,7 +16,9 @@ from typing import Any
 from appliance.commands.doctor import installed
 from appliance.commands.doctor.check_result import CheckResult
 from appliance.commands.doctor.sensors import of_reading
+from appliance.device import listening_address
 from appliance.device.board import identify
+from appliance.device.listening_address import ListeningAddress
 from appliance.device.sensors.machine import MachineSensors
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.inference import Network
@@ -48,19 +50,21 @@ def examine(settings: Settings, root: Path = Path("/")) -> Iterator[CheckResult]
     yield CheckResult("python", (3, 10) <= sys.version_info[:2] <= (3, 13), version, "Use Python 3.10 to 3.13.")
     yield _board()
     yield from installed.examine(root)
-    running = find_service(settings.server.host, settings.server.port)
+    address = listening_address.read(root)
+    written = ListeningAddress(settings.server.host, settings.server.port)
+    running = find_service(address or written)
     yield from _model(settings, running)
-    yield _port(settings, running)
+    yield _port(written, address, running)
     models = Path(settings.model.dir).absolute()
     yield from of_reading(MachineSensors(disk=models if models.exists() else Path("/")).read())
 
 
-def find_service(host: str, port: int) -> RunningService | None:
+def find_service(address: ListeningAddress) -> RunningService | None:
     """Ask the service on this port for its health; None: nothing listens there, or another program."""
-    where = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
+    where = ListeningAddress("127.0.0.1", address.port) if address.host in _ANY_ADDRESS else address
     try:
-        ready = _get(f"http://{where}:{port}/health/ready")
-        findings = _get(f"http://{where}:{port}/health").get("findings", [])
+        ready = _get(f"http://{where}/health/ready")
+        findings = _get(f"http://{where}/health").get("findings", [])
         stand_in = [str(one["what"]) for one in findings if one["code"] == "engine_stand_in"]
         return RunningService(bool(ready["ready"]), str(ready.get("canary", "")), stand_in[0] if stand_in else None)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
@@ -139,12 +143,21 @@ def _self_test(settings: Settings, network: Network) -> CheckResult:
     return CheckResult("self-test", problem is None, problem or "test image recognised", _REPLACE)
 
 
-def _port(settings: Settings, running: RunningService | None) -> CheckResult:
-    where = f"{settings.server.host}:{settings.server.port}"
+def _port(written: ListeningAddress, address: ListeningAddress | None, running: RunningService | None) -> CheckResult:
+    """`written`: in the settings. `address`: where a service that systemd has started listens."""
+    where = address or written
+    if address is not None and written.port not in (address.port, Settings().server.port):
+        return CheckResult(
+            "port",
+            False,
+            f"server.port = {written.port} has no effect: systemd's appliance.socket listens on {address}",
+            "Remove server.port. To use another port: `sudo systemctl edit appliance.socket` (docs/boot.md).",
+        )
     if running is not None:
         return CheckResult("port", True, f"{where} is used by the running service")
+    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:
-        with socket.create_server((settings.server.host, settings.server.port)):
+        with socket.create_server((where.host, where.port), family=family):
             return CheckResult("port", True, f"{where} is free")
     except OSError as error:
         return CheckResult(

@@ -14,7 +14,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str,
         Meta(
             description="URL of the device, for example https://device:8080#sha256=…, as `appliance address` on the "
-            "device prints it. Empty: find it by multicast DNS."
+            "device prints it. this-device: the service on this device. Empty: find it by multicast DNS."
         ),
     ] = ""
     ca_file: Annotated[
