@@ -7,6 +7,8 @@ Rules of this file:
 - The evidence that counts is a frame over the websocket. A service that answers HTTP may still see nothing.
 - One bad observation is none: cameras, networks and disks hiccup. Three in a row are.
 - Heat alone never goes back: the sun may have risen.
+- What the older release could not do either is no reason. If it was never ready, the newer one need not be either, and
+  its critical findings prove nothing; a crash still does.
 - Other work makes some answers late, of either release: the lower quartile of the answers counts, not their median.
 """
 
@@ -57,6 +59,8 @@ class Observation:
 class Baseline:
     """What the older release did: in its last hour, or at its end."""
 
+    ready: bool = True
+    """It was ready at some time before the update; also if that is unknown."""
     seen: frozenset[str] | None = None
     answer_ms: float | None = None
     """The lower quartile of the answers to the test picture, before and after the update was unpacked."""
@@ -96,13 +100,16 @@ _WAIT = Judgement(Verdict.WAIT)
 def judge(
     state: TrialState, baseline: Baseline, now: Observation, trial_s: float, commit_after_s: float
 ) -> tuple[TrialState, Judgement]:
-    """`trial_s`: since the trial, or the device, was started."""
+    """`trial_s`: since the trial, or the device, was started. Without an older release that was ready, the time of
+    the trial begins at the latest when a good one would have been ready.
+    """
     if now.restarts:
         return state, Judgement(Verdict.UNDO, "it crashed: systemd had to start it again")
     if not now.ready and state.ready_since_s is None:
-        if trial_s >= READY_WITHIN_S:
+        if trial_s < READY_WITHIN_S:
+            return state, _WAIT
+        if baseline.ready:
             return state, Judgement(Verdict.UNDO, f"it was not ready {READY_WITHIN_S:.0f} s after its start")
-        return state, _WAIT
     reasons = _reasons(baseline, now)
     before = dict(state.bad)
     bad = tuple((reason, before.get(reason, 0) + 1) for reason in reasons)
@@ -132,14 +139,15 @@ def judge(
 def _reasons(baseline: Baseline, now: Observation) -> list[str]:
     """What is wrong at this moment, as the end of a sentence."""
     reasons = []
-    if not now.ready:
+    if not now.ready and baseline.ready:
         reasons.append("its self-test fails")
     if not now.refused and baseline.seen is not None:
         if now.seen is None:
             reasons.append("it does not answer frames over the websocket")
         elif baseline.seen and not baseline.seen & now.seen:
             reasons.append(f"it sees nothing: the test picture shows {', '.join(sorted(baseline.seen))}")
-    if new := now.critical - baseline.critical - HEAT:
+    new = now.critical - baseline.critical - HEAT
+    if new and baseline.ready:
         reasons.append(f"it reports {', '.join(sorted(new))}, and the older release did not")
     if baseline.gateway and now.gateway is False:
         reasons.append("the network's gateway can no longer be reached")

@@ -67,6 +67,7 @@ class Observer:
         answers_ms = [one.answer_ms for one in all_seen if one.answer_ms is not None]
         hour = self._last_hour()
         return Baseline(
+            ready=any(one.ready for one in all_seen),
             seen=last.seen,
             answer_ms=undisturbed_ms(answers_ms) if answers_ms else None,
             hour_ms=usual(hour.get("latency_p50_ms")),

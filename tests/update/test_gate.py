@@ -138,6 +138,16 @@ def test_what_the_older_release_could_not_do_either_is_no_reason() -> None:
     assert _run(as_before, baseline=nothing)[0].verdict is Verdict.KEEP
 
 
+def test_a_release_that_follows_one_that_was_never_ready_is_not_blamed_for_that() -> None:
+    never = Baseline(ready=False)
+    broken = Observation(critical=frozenset({"model_missing"}))
+    assert _run(broken, baseline=never) == (Judgement(Verdict.KEEP), READY_WITHIN_S + _AFTER_S)
+    # It is ready for a while, which is better than before.
+    assert _run(_GOOD, broken, baseline=never)[0].verdict is Verdict.KEEP
+    # A crash is a reason whatever was before.
+    assert _run(replace(broken, restarts=1), baseline=never)[0].verdict is Verdict.UNDO
+
+
 _OBSERVATIONS = st.builds(
     Observation,
     ready=st.booleans(),
@@ -150,6 +160,20 @@ _OBSERVATIONS = st.builds(
     cameras=st.integers(0, 3),
     gateway=st.none() | st.booleans(),
 )
+_NEVER_READY = st.builds(
+    Baseline,
+    ready=st.just(False),
+    critical=st.sampled_from([frozenset[str](), frozenset({"model_missing"})]),
+    gateway=st.none() | st.booleans(),
+)
+
+
+@given(st.lists(_OBSERVATIONS, min_size=1, max_size=100), _NEVER_READY)
+def test_after_one_that_was_never_ready_only_a_crash_or_a_lost_network_goes_back(
+    observations: list[Observation], before: Baseline
+) -> None:
+    judgement, _ = _run(*observations, baseline=before)
+    assert judgement.verdict is Verdict.KEEP or "crashed" in judgement.why or "gateway" in judgement.why
 
 
 @given(st.lists(_OBSERVATIONS, min_size=1, max_size=100))
