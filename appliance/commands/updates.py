@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import os
 import platform
 import pwd
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,8 @@ from appliance.update.staging import Wanted
 ACCOUNT = "appliance-update"
 REQUEST = "install-requested"
 """The file in the updates' folder that `appliance-update-install.path` waits for: the name of a staged release."""
+_MOST_FILES = 20_000
+"""In a repository in one file; a release has about fifty."""
 PROGRAM = Path("/opt/appliance/current/venv/bin/appliance")
 Say = Callable[[str], None]
 
@@ -66,14 +69,14 @@ def with_channel(settings: Settings, channel: str) -> Settings:
 def check(settings: Settings, places: UpdatePlaces, source: str) -> LastCheck:
     """Find out what is offered. Raises UpdateError."""
     with opened(places, source) as place:
-        look_for = wanted(settings, place.source, by_person=False)
+        look_for = wanted(settings, place, by_person=False)
         return staging.check(places, look_for, Fetcher(places.work), time.time())
 
 
 def fetch(settings: Settings, places: UpdatePlaces, source: str, say: Say, *, downgrade: bool) -> Offer:
     """Stage the offered release because a person wants it. Raises UpdateError."""
     with opened(places, source) as place:
-        look_for = wanted(settings, place.source, by_person=True, downgrade=downgrade)
+        look_for = wanted(settings, place, by_person=True, downgrade=downgrade)
         return staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
 
 
@@ -86,8 +89,9 @@ def fetch_by_itself(settings: Settings, places: UpdatePlaces, say: Say) -> Offer
     age_days = (staging.latest_time_s(places, time.time()) - offer.signed_s) / 86_400
     if not in_window(update.window, datetime.datetime.now()) or age_days < update.postpone_days:
         return None
-    look_for = wanted(settings, "", by_person=False)
-    staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+    with opened(places, "") as place:
+        look_for = wanted(settings, place, by_person=False)
+        staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
     request(places, offer.name)
     return offer
 
@@ -104,37 +108,47 @@ def _unreadable(path: Path) -> UpdateError:
     return UpdateError(f"{why}. Copy it to /var/tmp, or mount the stick for all users", "update_unreachable")
 
 
-class opened:
+@contextlib.contextmanager
+def opened(places: UpdatePlaces, source: str) -> Iterator[str]:
     """The source as an address or folder; a file is unpacked until the block ends. Raises UpdateError."""
-
-    def __init__(self, places: UpdatePlaces, source: str) -> None:
-        self.source, self._folder = source, places.work / "file"
-
-    def __enter__(self) -> opened:
-        path = Path(self.source)
+    path = Path(source)
+    try:
+        in_one_file = source != "" and not source.startswith("https://") and path.is_file()
+    except OSError:
+        raise _unreadable(path) from None
+    with _alone(places):
+        shutil.rmtree(places.unpacked, ignore_errors=True)  # of an attempt that was killed
         try:
-            in_one_file = self.source != "" and not self.source.startswith("https://") and path.is_file()
-        except OSError:
-            raise _unreadable(path) from None
-        if in_one_file:
-            unpack_file(path, self._folder)
-            self.source = str(self._folder)
-        return self
+            if in_one_file:
+                unpack_file(path, places.unpacked)
+            yield str(places.unpacked) if in_one_file else source
+        finally:
+            shutil.rmtree(places.unpacked, ignore_errors=True)
 
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+@contextlib.contextmanager
+def _alone(places: UpdatePlaces) -> Iterator[None]:
+    """Without another check or fetch, which would remove these files. Raises UpdateError."""
+    with contextlib.ExitStack() as held:
+        try:
+            lock = held.enter_context((places.work / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UpdateError(
+                "another check or download is running. Wait for its end, then try again", "update_busy"
+            ) from None
+        except OSError as error:
+            raise UpdateError(f"{places.work} cannot be written: {error.strerror}") from None
+        yield
 
 
 def unpack_file(path: Path, into: Path) -> None:
     """Unpack a repository in one file. Its content is not trusted: plain files only. Raises UpdateError."""
-    shutil.rmtree(into, ignore_errors=True)
     try:
-        staging.require_space(into.parent, path.stat().st_size)
         with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                parts = member.name.split("/")
-                if not member.isfile() or parts[0] not in ("metadata", "targets") or ".." in parts:
-                    continue
+            members = _to_unpack(archive)
+            staging.require_space(into.parent, sum(member.size for member in members))
+            for member in members:
                 target = into / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file = archive.extractfile(member)
@@ -142,7 +156,24 @@ def unpack_file(path: Path, into: Path) -> None:
                 with target.open("wb") as copy:
                     shutil.copyfileobj(file, copy)
     except (tarfile.TarError, OSError) as error:
-        raise UpdateError(f"{path} cannot be unpacked: {error}", "update_unreachable") from None
+        raise UpdateError(
+            f"{path} cannot be unpacked: {error}. If it is incomplete, copy it again", "update_unreachable"
+        ) from None
+
+
+def _to_unpack(archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    """The files of a repository. Raises TarError for an archive that nobody makes of one."""
+    members = []
+    for member in archive:
+        parts = member.name.split("/")
+        if not member.isfile() or parts[0] not in ("metadata", "targets") or ".." in parts:
+            continue
+        if member.issparse():  # 10 kB become as many gigabytes as the header says
+            raise tarfile.TarError(f"{member.name} is a sparse file, which no repository contains")
+        members.append(member)
+        if len(members) > _MOST_FILES:
+            raise tarfile.TarError(f"it contains more than {_MOST_FILES} files")
+    return members
 
 
 def request(places: UpdatePlaces, name: str) -> None:

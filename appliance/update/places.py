@@ -62,6 +62,11 @@ class UpdatePlaces:
         return self.work / "staging"
 
     @property
+    def unpacked(self) -> Path:
+        """The repository of a file, while that is read."""
+        return self.work / "file"
+
+    @property
     def last_check(self) -> Path:
         """What the last check found."""
         return self.work / "last-check.json"
