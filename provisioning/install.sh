@@ -360,13 +360,11 @@ else
   address=$("$appliance" address 2>/dev/null) || address='no network address yet'
   say "appliance $name is $(systemctl is-active appliance): $address"
 fi
+# Of older releases, the guard keeps the one to which it would go back.
 if [ -n "$before" ] && [ "$before" != "releases/$name" ]; then quietly "$guard" commit; else quietly "$guard" adopt; fi
 trap - ERR INT TERM HUP
 # The power may be cut from here on.
 sync
-# Keep this release and the two before it, for a rollback.
-find "$base/releases" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
-  cut -d' ' -f2- | xargs -r rm -rf
 rm -rf "$work"
 
 # Measuring takes a minute, or many with pictures, and needs memory: never by itself on a board with 1 GB. A failure

@@ -145,9 +145,8 @@ def _commit(arguments: argparse.Namespace) -> int:
 
     if os.geteuid() != 0:
         return complain("this needs root: use sudo", FAILED)
-    places = _places()
-    switching.keep(places)
-    print(f"{guard_state.read(places.state).committed} is kept")
+    switching.keep()
+    print(f"{guard_state.read(_places().state).committed} is kept")
     return OK
 
 

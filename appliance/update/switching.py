@@ -3,13 +3,12 @@
 Rules of this file:
 - Everything that decides about a release is code of the older one, or the update guard.
 - From the moment on that a release is on trial, every way out of here keeps it or goes back from it.
-- Older releases are removed only after the newer one is kept.
+- Older releases are removed only after the newer one is kept, by the guard, which knows what it would go back to.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -112,28 +111,16 @@ def watch(
         log.exception("the watch over the release on trial failed")
         judgement = Judgement(Verdict.UNDO, f"the watch over it failed: {error}")
     if judgement.verdict is Verdict.KEEP:
-        keep(places, run)
+        keep(run)
     else:
         log.error("going back: %s", judgement.why)
         go_back(judgement.why, run)
     return judgement
 
 
-def keep(places: UpdatePlaces, run: Run = run) -> None:
-    """Keep the release on trial. Raises UpdateError."""
+def keep(run: Run = run) -> None:
+    """Keep the release on trial; the guard then removes older ones. Raises UpdateError."""
     run(str(GUARD), "commit")
-    for gone in superseded(places):
-        log.warning("removing the older release %s", gone.name)
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def superseded(places: UpdatePlaces) -> list[Path]:
-    """The releases that are neither in use, nor on trial, nor the one before."""
-    state = guard_state.read(places.state)
-    kept = {state.committed, state.previous, state.trying}
-    if state.on_trial or not state.committed or not places.releases.is_dir():
-        return []
-    return sorted(path for path in places.releases.iterdir() if path.name not in kept)
 
 
 def read_baseline(places: UpdatePlaces) -> Baseline:

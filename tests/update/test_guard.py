@@ -51,6 +51,32 @@ def test_a_release_on_trial_is_kept_after_commit(tree: Tree) -> None:
     assert tree.linked == "new"
 
 
+def _names(tree: Tree) -> set[str]:
+    return {path.name for path in (tree.base / "releases").iterdir()}
+
+
+def test_the_release_before_stays_and_not_those_that_were_undone_later(tree: Tree) -> None:
+    tree.release("newer")
+    for name in ("new", "newer"):
+        assert tree.guard("try", name, "7").returncode == 0
+        assert tree.guard("undo", "it sees nothing").returncode == 0
+    tree.release("newest")
+    assert tree.guard("try", "newest", "8").returncode == 0
+    assert _names(tree) == {"old", "new", "newer", "newest"}
+    assert tree.guard("commit").returncode == 0
+    assert _names(tree) == {"old", "newest"}
+    assert tree.guard("rollback", "a person wanted it").returncode == 0
+    assert tree.linked == "old"
+
+
+def test_nothing_is_removed_where_the_new_release_is_incomplete(tree: Tree) -> None:
+    tree.release("newest")
+    tree.guard("try", "newest", "8")
+    (tree.base / "releases/newest/complete").unlink()
+    tree.guard("commit")
+    assert _names(tree) == {"old", "new", "newest"}
+
+
 def test_a_release_that_does_not_stay_up_is_undone_at_the_fourth_start(tree: Tree) -> None:
     tree.guard("try", "new", "7")
     ran = []
