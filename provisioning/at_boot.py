@@ -8,8 +8,9 @@ Rules of this file:
 - It does nothing twice: a device that already has its own name or keys keeps them.
 - It applies each file once, then overwrites and removes it: the file may contain a password, and anybody may read the
   card. (A flash card may keep an old copy of an overwritten sector; replace the card if that matters.)
-- An invalid file stays, with the reason in a `.error.txt` file next to it, and does not stop the other steps. The Wi-Fi
-  password is removed from it whatever happens.
+- An invalid file stays, with the reason in a `.error.txt` file next to it. The Wi-Fi password is removed from it
+  whatever happens.
+- Each step is tried by itself: a step that fails, on a full or read-only partition too, does not stop the others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 BOOT = ("boot/firmware", "boot")
 DEFAULT_NAMES = ("", "localhost", "debian", "raspberrypi", "ubuntu", "nvidia-desktop", "tegra-ubuntu")
@@ -32,28 +35,42 @@ CONSOLE = "run/issue.d/appliance.issue"
 APPLIANCE = "opt/appliance/current/venv/bin/appliance"
 
 
+T = TypeVar("T")
+
+
 class Unusable(Exception):
     """A file on the boot partition is invalid; the message is written for the person who put it there."""
 
 
 def main(root: Path = Path("/")) -> int:
-    for line in (*identity(root), *apply_files(root)):
-        print(line)
-    return 0
+    steps: dict[str, Callable[[Path], Iterator[str]]] = {"the host name": host_name, "the SSH host keys": ssh_keys}
+    failed = 0
+    for name, step in (steps | {name: partial(apply_file, name) for name in READERS}).items():
+        try:
+            for line in step(root):
+                print(line, flush=True)
+        except (OSError, subprocess.SubprocessError, UnicodeError) as error:
+            print(f"<3>cannot set up {name}: {error}. It is tried again at the next boot", flush=True)
+            failed = 1
+    return failed
 
 
-def identity(root: Path) -> Iterator[str]:
-    """Create a unique host name and SSH host keys where they are missing. systemd has set the machine id by now."""
+def host_name(root: Path) -> Iterator[str]:
+    """Create a unique host name where there is none. systemd has set the machine id by now."""
     machine = read(root / "etc/machine-id").strip()
     if read(root / "etc/hostname").strip() in DEFAULT_NAMES and machine:
         name = f"appliance-{machine[-6:]}"
-        write(root / "etc/hostname", f"{name}\n", 0o644)
         hosts = root / "etc/hosts"
         others = [line for line in read(hosts).splitlines() if not line.startswith("127.0.1.1")]
         write(hosts, "\n".join([*others, f"127.0.1.1\t{name}", ""]), 0o644)
+        write(root / "etc/hostname", f"{name}\n", 0o644)  # last: its old content makes the next boot try again
         if root == Path("/"):
             subprocess.run(["hostname", name], check=False)
         yield f"host name set to {name}"
+
+
+def ssh_keys(root: Path) -> Iterator[str]:
+    """Create SSH host keys where they are missing."""
     ssh = root / "etc/ssh"
     if (root / "usr/sbin/sshd").exists() and not any(ssh.glob("ssh_host_*_key")):
         where = ["-f", str(root)] if root != Path("/") else []
@@ -61,27 +78,34 @@ def identity(root: Path) -> Iterator[str]:
         yield "created SSH host keys"
 
 
-def apply_files(root: Path) -> Iterator[str]:
-    """Apply the settings files on the boot partition."""
-    readers: dict[str, Callable[[Path, Path], str]] = {"appliance.toml": settings, "appliance-wifi.txt": wifi}
-    for name, reader in readers.items():
-        found = [root / folder / name for folder in BOOT if (root / folder / name).is_file()]
-        if not found:
-            continue
-        path, *others = found
-        for other in others:
-            wipe(other)
-        error_file = path.with_name(f"{name}.error.txt")
-        try:
-            yield reader(path, root)
-        except (Unusable, OSError, UnicodeError) as error:
-            error_file.write_text(f"{error}\n", encoding="utf-8")  # not write(): FAT has no permissions
-            yield f"<3>{name} on the boot partition is invalid: {error}"
-            if reader is wifi:
-                remove_password(path)
-        else:
-            wipe(path)
-            error_file.unlink(missing_ok=True)
+def apply_file(name: str, root: Path) -> Iterator[str]:
+    """Apply a file of this name on the boot partition."""
+    found = [root / folder / name for folder in BOOT if (root / folder / name).is_file()]
+    if not found:
+        return
+    path, *others = found
+    for other in others:
+        yield from attempt(f"cannot remove {other}, which is not used", wipe, other)
+    error_file = path.with_name(f"{name}.error.txt")
+    try:
+        yield READERS[name](path, root)
+    except (Unusable, OSError, UnicodeError) as error:
+        yield f"<3>{name} on the boot partition is invalid: {error}"
+        text = f"{error}\n"  # not write(): FAT has no permissions
+        yield from attempt(f"cannot write {error_file}", partial(error_file.write_text, encoding="utf-8"), text)
+        if READERS[name] is wifi:
+            yield from attempt(f"cannot remove the Wi-Fi password from {path}", remove_password, path)
+    else:
+        yield from attempt(f"cannot remove {path}, which is applied again at the next boot", wipe, path)
+        yield from attempt(f"cannot remove {error_file}", partial(Path.unlink, missing_ok=True), error_file)
+
+
+def attempt(complaint: str, step: Callable[[T], object], given: T) -> Iterator[str]:
+    """Do a step that others do not depend on; the complaint is printed if it fails."""
+    try:
+        step(given)
+    except OSError as error:
+        yield f"<3>{complaint}: {error.strerror or error}. Is the boot partition full or read-only?"
 
 
 def settings(path: Path, root: Path) -> str:
@@ -124,6 +148,9 @@ def wifi(path: Path, root: Path) -> str:
     return f"applied the Wi-Fi settings for {ssid}"
 
 
+READERS: dict[str, Callable[[Path, Path], str]] = {"appliance.toml": settings, "appliance-wifi.txt": wifi}
+
+
 def _keyfile(ssid: str, password: str) -> str:
     def text(value: str) -> str:
         return value.replace("\\", "\\\\")
@@ -147,8 +174,8 @@ def first_start_file(root: Path = Path("/")) -> int:
     into = readable_elsewhere(root) if re.fullmatch(r"[\w-]{16,200}", token, re.ASCII) else None
     for path in (root / folder / name for folder in BOOT for name in (FIRST_START, f".{FIRST_START}.new")):
         if path.is_file() and path.parent != into:
-            wipe(path)
-            print(f"wiped {path}: the token has been used")
+            problems = list(attempt(f"cannot remove {path}, whose token has been used", wipe, path))
+            print(*(problems or [f"wiped {path}: the token has been used"]))
     if into is None:
         return 0
     text = (

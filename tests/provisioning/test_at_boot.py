@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,15 +41,15 @@ def mode(path: Path) -> int:
 
 
 def test_a_device_with_its_images_host_name_is_renamed_once(root: Path) -> None:
-    assert list(at_boot.identity(root)) == ["host name set to appliance-abcdef"]
+    assert list(at_boot.host_name(root)) == ["host name set to appliance-abcdef"]
     assert (root / "etc/hostname").read_text() == "appliance-abcdef\n"
     assert (root / "etc/hosts").read_text() == "127.0.0.1\tlocalhost\n127.0.1.1\tappliance-abcdef\n"
-    assert list(at_boot.identity(root)) == []
+    assert list(at_boot.host_name(root)) == []
 
 
 def test_a_host_name_set_by_the_user_is_kept(root: Path) -> None:
     (root / "etc/hostname").write_text("gate\n")
-    assert list(at_boot.identity(root)) == []
+    assert list(at_boot.host_name(root)) == []
     assert (root / "etc/hostname").read_text() == "gate\n"
 
 
@@ -143,6 +147,77 @@ def test_the_wifi_password_is_removed_when_the_disk_is_full(root: Path, monkeypa
     assert "No space left" in path.with_name("appliance-wifi.txt.error.txt").read_text()
 
 
+_WIFI = "ssid=Yard\npassword=12345678\n"
+
+
+def _read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the boot partition one that root too can only read."""
+    really = {name: getattr(Path, name) for name in ("open", "write_text", "write_bytes", "unlink")}
+
+    def refusing(name: str) -> Callable[..., object]:
+        def call(path: Path, *arguments: Any, **named: Any) -> object:
+            reads = name == "open" and (arguments or ("r",))[0] in ("r", "rb")
+            if "boot" in path.parts and not reads:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return really[name](path, *arguments, **named)
+
+        return call
+
+    for name in really:
+        monkeypatch.setattr(Path, name, refusing(name))
+
+
+@pytest.mark.parametrize("toml", ["[server]\nprot = 80\n", "[server]\nport = 80\n"], ids=["invalid", "valid"])
+def test_a_boot_partition_that_cannot_be_written_does_not_stop_the_wifi(
+    toml: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "boot/firmware/appliance.toml").write_text(toml)
+    (root / "boot/firmware/appliance-wifi.txt").write_text(_WIFI)
+    _read_only(monkeypatch)
+    at_boot.main(root)
+    output = capsys.readouterr().out
+    assert "applied the Wi-Fi settings for Yard" in output
+    assert (root / "etc/NetworkManager/system-connections/appliance-wifi.nmconnection").exists()
+    assert "Read-only file system. Is the boot partition full or read-only?" in output
+    if "prot" in toml:
+        assert "unknown key" in output, "the reason is nowhere else"
+
+
+def test_a_file_whose_password_cannot_be_removed_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "boot/firmware/appliance-wifi.txt").write_text("ssid=\npassword=12345678\n")
+    _read_only(monkeypatch)
+    at_boot.main(root)
+    assert "cannot remove the Wi-Fi password from" in capsys.readouterr().out
+
+
+def test_ssh_keys_that_cannot_be_made_stop_nothing_else(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "usr/sbin").mkdir(parents=True)
+    (root / "usr/sbin/sshd").touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "ssh-keygen").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    (root / "boot/firmware/appliance-wifi.txt").write_text(_WIFI)
+    assert at_boot.main(root) == 1
+    output = capsys.readouterr().out
+    assert "cannot set up the SSH host keys: " in output
+    assert output.splitlines()[-1] == "applied the Wi-Fi settings for Yard"
+
+
+def test_a_host_name_that_could_not_be_set_is_set_at_the_next_boot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(at_boot, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert at_boot.main(root) == 1
+    assert at_boot.main(root) == 0
+    assert "appliance-abcdef" in (root / "etc/hosts").read_text()
+    assert (root / "etc/hostname").read_text() == "appliance-abcdef\n"
+
+
 def test_a_second_copy_of_the_wifi_file_is_wiped_too(root: Path) -> None:
     for folder in ("boot/firmware", "boot"):
         (root / folder / "appliance-wifi.txt").write_text("ssid=x\npassword=12345678\n")
@@ -199,6 +274,16 @@ def test_a_boot_folder_that_only_this_system_reads_gets_no_token(root: Path) -> 
     (root / "proc/self/mounts").write_text("/dev/mmcblk0p1 /boot vfat rw,relatime 0 0\n")
     at_boot.first_start_file(root)
     assert TOKEN in (root / "boot/appliance-first-start.txt").read_text()
+
+
+def test_a_used_token_that_cannot_be_removed_is_named_and_the_others_are_tried(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("boot/firmware", "boot"):
+        (root / folder / at_boot.FIRST_START).write_text(TOKEN)
+    _read_only(monkeypatch)
+    assert at_boot.first_start_file(root) == 0
+    assert capsys.readouterr().out.count("cannot remove") == 2
 
 
 def test_what_is_no_token_is_not_shown(root: Path) -> None:
