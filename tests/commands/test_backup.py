@@ -11,10 +11,15 @@ import pytest
 
 from appliance.cli import main
 from appliance.commands.backup import places, restore, sealed
-from appliance.device import state
+from appliance.device import erasure, state
+from appliance.service import entrance, starts, update_news
 
 PASSPHRASE = "correct horse battery"
 ABOUT = sealed.About(sealed.FORMAT, "1", "host", "board", "2026-01-01T00:00:00Z", {})
+
+
+_NOT_IN_A_BACKUP = (starts.NAME, erasure.REQUEST, update_news.REQUEST, entrance.FIRST_TOKEN)
+"""A restored device must not erase itself or start an update, and a token is in no file in clear."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +59,7 @@ def old(tmp_path: Path) -> Device:
     device = Device(tmp_path / "old")
     for name in ("state/tokens.json", "state/tls/key.pem", "state/history", "models/yolo11n/model.bin",
                  "models/another/model.bin", "models/profile-yolo11n.json", "etc/credentials/mqtt.password",
-                 "state/starts.json"):  # fmt: skip
+                 *(f"state/{name}" for name in _NOT_IN_A_BACKUP)):  # fmt: skip
         device.write(name, f"old {name}")
     device.write("models/active.json", json.dumps({"name": "yolo11n", "configured": "yolo11n", "former": []}), 0o644)
     return device
@@ -83,6 +88,28 @@ def test_another_device_takes_the_place_of_the_first(backup: Path, old: Device, 
     assert set(new.files("models")) == {"active.json", "yolo11n/model.bin"}
     assert (new.folder / "state/tls/key.pem").stat().st_mode & 0o777 == 0o600
     assert (new.folder / "models/active.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_backup_of_an_older_version_cannot_start_anything(old: Device, new: Device, tmp_path: Path) -> None:
+    contents = [(f"state/{name}", old.folder / "state" / name) for name in ("history", *_NOT_IN_A_BACKUP)]
+    sealed_data, _ = sealed.seal(contents, ABOUT, PASSPHRASE)
+    file = tmp_path / "older.age"
+    file.write_bytes(sealed_data)
+    assert main(["restore", str(file), "--yes", *new.flags]) == 0
+    assert set(new.files("state")) - {"lock"} == {"history"}
+
+
+def test_the_requests_that_units_wait_for_are_in_no_backup() -> None:
+    """A path unit starts what it waits for as soon as the file is restored."""
+    units = Path(__file__).parents[2] / "systemd/units"
+    watched = {
+        Path(line.partition("=")[2]).name
+        for unit in units.glob("*.path")
+        for line in unit.read_text(encoding="utf-8").splitlines()
+        if line.startswith("Path") and "=/var/lib/appliance/" in line
+    }
+    assert watched >= {erasure.REQUEST, update_news.REQUEST}
+    assert watched <= places.LEFT_OUT
 
 
 def test_the_file_is_encrypted_and_private(backup: Path) -> None:

@@ -4,6 +4,8 @@ Rules of this file:
 - Links are never followed: the state folder belongs to the service, which may have been taken over.
 - What describes this board, or can be made again, is left out: measurements, compiled networks, locks.
 - Pictures stay on the device.
+- What asks for something to be done is left out: a restored device would erase itself, or start an update. So is the
+  operator's first token, whose text no backup needs: its hash is among the tokens.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from appliance.device import state
+from appliance.device import erasure, state
 from appliance.flow import calibration_frames
 from appliance.models import active
 from appliance.models.names import is_plain
+from appliance.service import entrance, starts, update_news
 from appliance.service.from_settings import state_dir
 from appliance.settings.schema import Settings
 
@@ -28,7 +31,9 @@ MODELS = Path("/opt/appliance/models")
 UPDATE = Path("/etc/appliance-update")
 
 SETTINGS_FILE = "appliance.toml"
-_LEFT_OUT = frozenset({state.LOCK, "starts.json", "erase-requested", calibration_frames.FOLDER})
+LEFT_OUT = frozenset(
+    {state.LOCK, starts.NAME, erasure.REQUEST, update_news.REQUEST, entrance.FIRST_TOKEN, calibration_frames.FOLDER}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +96,10 @@ def target(places: Places, name: str) -> Path | None:
 
 def _below(part: str, folder: Path, start: Path | None = None) -> Iterator[tuple[str, Path]]:
     for where, folders, names in os.walk(start or folder):
-        kept = (one for one in folders if one not in _LEFT_OUT and not one.startswith("."))
+        kept = (one for one in folders if one not in LEFT_OUT and not one.startswith("."))
         folders[:] = sorted(one for one in kept if not Path(where, one).is_symlink())
         for name in sorted(names):
             path = Path(where, name)
-            if name in _LEFT_OUT or name.startswith(".") or not stat.S_ISREG(path.lstat().st_mode):
+            if name in LEFT_OUT or name.startswith(".") or not stat.S_ISREG(path.lstat().st_mode):
                 continue
             yield f"{part}/{path.relative_to(folder)}", path

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from appliance import files
-from appliance.commands.backup.places import SETTINGS_FILE, Places, target
+from appliance.commands.backup.places import LEFT_OUT, SETTINGS_FILE, Places, target
 from appliance.commands.backup.sealed import BackupError, Opened
 from appliance.device import state
 from appliance.errors import ConfigError
@@ -73,7 +73,10 @@ def stopped_service(places: Places, *, installed: bool) -> Iterator[None]:
 def put(opened: Opened, places: Places) -> Iterator[str]:
     """Write the files; yield what was restored. The service must not run. Raises BackupError."""
     for part in ("settings", "state", "agents", "update", "models"):
-        names = [name for name in opened.contents if name.startswith(f"{part}/")]
+        # An older version did not leave all of these out.
+        names = [
+            name for name in opened.contents if name.startswith(f"{part}/") and LEFT_OUT.isdisjoint(name.split("/"))
+        ]
         folder = places.folder(part)
         if not names or folder is None:
             continue
