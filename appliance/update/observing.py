@@ -27,8 +27,10 @@ _MOST_BYTES = 5_000_000
 _PICTURE = Size(1280, 720)
 _LEAST_ROWS = 6
 _SEVERAL = 5
-_UP = 0x2
-"""The flag of a route through a gateway, and of a complete entry of the table of neighbours."""
+_GATEWAY = 0x2
+"""The flag of a route through a gateway (RTF_GATEWAY in linux/route.h)."""
+_COMPLETE = 0x2
+"""The flag of a neighbour that has answered (ATF_COM in linux/if_arp.h)."""
 
 
 class Observer:
@@ -178,16 +180,25 @@ def latest(column: object) -> float | None:
 
 
 def gateway_answers(root: Path) -> bool | None:
-    """Whether the default gateway is among the neighbours that have answered; None: there is no gateway."""
-    gateway = None
+    """Whether the default gateway is among the neighbours that have answered; None: there is none over IPv4.
+
+    Of several, the one that the kernel uses. IPv6 neighbours are in no file, so a device with IPv6 alone is not judged.
+    """
+    gateways: list[tuple[int, int, str, str]] = []
     for line in _lines(root / "proc/net/route"):
-        fields = line.split()
-        if len(fields) > 3 and fields[1] == "00000000" and int(fields[3], 16) & _UP:
-            gateway = socket.inet_ntoa(struct.pack("<L", int(fields[2], 16)))
-    if gateway is None:
+        interface, destination, gateway, flags, _, _, metric, mask, *_ = [*line.split(), *[""] * 8]
+        if destination == mask == "00000000" and int(flags, 16) & _GATEWAY:
+            address = socket.inet_ntoa(struct.pack("<L", int(gateway, 16)))
+            gateways.append((int(metric), len(gateways), interface, address))
+    if not gateways:
         return None
+    *_, interface, address = min(gateways)
     neighbours = (line.split() for line in _lines(root / "proc/net/arp"))
-    return any(fields[0] == gateway and int(fields[2], 16) & _UP for fields in neighbours if len(fields) > 2)
+    return any(
+        (fields[0], fields[5]) == (address, interface) and int(fields[2], 16) & _COMPLETE
+        for fields in neighbours
+        if len(fields) > 5
+    )
 
 
 def _lines(path: Path) -> list[str]:

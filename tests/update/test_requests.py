@@ -282,14 +282,38 @@ def test_an_hour_is_its_median_and_its_last_value() -> None:
     assert (usual(None), latest(None), latest([])) == (None, None, None)
 
 
+def _network(root: Path, routes: str, neighbours: str) -> None:
+    net = root / "proc/net"
+    net.mkdir(parents=True, exist_ok=True)
+    heads = ("Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n",
+             "IP address       HW type     Flags       HW address            Mask     Device\n")  # fmt: skip
+    (net / "route").write_text(heads[0] + routes)
+    (net / "arp").write_text(heads[1] + neighbours)
+
+
+_ETHERNET = "eth0 00000000 0101A8C0 0003 0 0 100 00000000 0 0 0\n"
+_ETHERNET_ANSWERS = "192.168.1.1 0x1 0x2 aa:bb * eth0\n"
+_WIFI = "wlan0 00000000 0102A8C0 0003 0 0 600 00000000 0 0 0\n"
+_VPN = "tun0 00000000 0100080A 0003 0 0 0 00000080 0 0 0\n"
+_LINK = "wlan0 00000000 00000000 0001 0 0 50 00000000 0 0 0\n"
+
+
 @pytest.mark.parametrize(("flags", "answers"), [("0x2", True), ("0x0", False)])
 def test_the_gateway_answers_if_its_address_is_known(tmp_path: Path, flags: str, answers: bool) -> None:
-    net = tmp_path / "proc/net"
-    net.mkdir(parents=True)
     assert gateway_answers(tmp_path) is None
-    (net / "route").write_text("Iface Destination Gateway Flags\neth0 00000000 0101A8C0 0003\n")
-    (net / "arp").write_text(f"IP HW Flags\n192.168.1.1 0x1 {flags} aa:bb\n")
+    _network(tmp_path, "eth0 0001A8C0 00000000 0001 0 0 100 00FFFFFF 0 0 0\n", _ETHERNET_ANSWERS)
+    assert gateway_answers(tmp_path) is None
+    _network(tmp_path, _ETHERNET, _ETHERNET_ANSWERS.replace("0x2", flags))
     assert gateway_answers(tmp_path) is answers
+
+
+@pytest.mark.parametrize("routes", [_ETHERNET + _WIFI, _WIFI + _ETHERNET, _ETHERNET + _VPN, _LINK + _ETHERNET])
+def test_of_several_routes_the_gateway_in_use_counts(tmp_path: Path, routes: str) -> None:
+    """A Wi-Fi that is lost during a trial, and that nobody uses, undoes no release."""
+    _network(tmp_path, routes, _ETHERNET_ANSWERS + "192.168.2.1 0x1 0x0 00:00 * wlan0\n")
+    assert gateway_answers(tmp_path)
+    _network(tmp_path, routes, "192.168.1.1 0x1 0x2 aa:bb * wlan0\n192.168.2.1 0x1 0x2 cc:dd * wlan0\n")
+    assert gateway_answers(tmp_path) is False
 
 
 def test_a_service_that_comes_back_on_another_port_is_observed_there() -> None:
