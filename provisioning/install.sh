@@ -329,8 +329,13 @@ else
 fi
 link=/usr/local/bin/appliance
 if [ "$(readlink "$link" || true)" != "$base/current/venv/bin/appliance" ]; then
-  ln -sfn "$base/current/venv/bin/appliance" "$link"
+  if [ -e "$link" ] || [ -L "$link" ]; then # of another installation, for example by pip
+    mv -fT "$link" "$link.before"
+    undo+=("mv -fT '$link.before' '$link'")
+    say "               the former $link is now $link.before"
+  fi
   undo+=("rm -f '$link'")
+  ln -sfn "$base/current/venv/bin/appliance" "$link"
 fi
 
 if [ $start = no ]; then

@@ -3,9 +3,9 @@
 # System packages such as python3 stay, because other programs may use them by now.
 set -euo pipefail
 
+kept='/etc/appliance /etc/appliance-update /opt/appliance/models /var/lib/appliance /var/lib/private/appliance-camera'
 usage="usage: sudo uninstall.sh [--keep-state]
-  --keep-state  keep settings, secrets, models and state: /etc/appliance, /etc/appliance-update, /opt/appliance/models,
-                /var/lib/appliance"
+  --keep-state  keep settings, secrets, models and state: $kept"
 keep=no
 case ${1:-} in
   '') ;;
@@ -20,8 +20,12 @@ fi
 find /usr/lib/systemd/system /etc/systemd/system -name 'appliance*' -prune -exec rm -rf {} +
 rm -rf /usr/libexec/appliance /run/appliance /var/cache/appliance
 rm -f /usr/lib/sysusers.d/appliance.conf /usr/lib/tmpfiles.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
-  /run/issue.d/appliance.issue /run/issue.d/.token /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt \
-  /usr/local/bin/appliance
+  /run/issue.d/appliance.issue /run/issue.d/.token /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt
+link=/usr/local/bin/appliance
+if [ "$(readlink $link || true)" = /opt/appliance/current/venv/bin/appliance ]; then
+  rm -f $link
+  [ ! -e $link.before ] || mv -T $link.before $link # what the installer has moved
+fi
 for folder in /etc/systemd/system/boot-complete.target.requires /usr/libexec; do
   [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder"
 done
@@ -35,7 +39,11 @@ rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update /var
 ! getent group appliance-update >/dev/null || groupdel appliance-update
 if [ $keep = yes ]; then
   # Keep the account too: it owns the state.
-  echo 'The appliance was removed. Kept: /etc/appliance /opt/appliance/models /var/lib/appliance'
+  found=''
+  for folder in $kept; do
+    [ ! -e "$folder" ] || found="$found $folder"
+  done
+  echo "The appliance was removed. Kept:$found"
   exit 0
 fi
 rm -rf /opt/appliance /etc/appliance /etc/appliance-update /var/lib/appliance /var/lib/appliance-camera /var/lib/private/appliance-camera

@@ -88,6 +88,8 @@ def test_uninstall_with_keep_state_leaves_settings_models_and_state(
     kept = {path for path in prepared.leftovers(before) if not path.startswith("/etc/") or "appliance" in path}
     roots = ("/opt/appliance", "/etc/appliance", "/var/lib/appliance")
     assert {path for path in kept if not path.startswith(roots)} == set()
+    named = output.strip().splitlines()[-1].partition("Kept: ")[2].split()
+    assert named == ["/etc/appliance", "/etc/appliance-update", "/opt/appliance/models", "/var/lib/appliance"]
     assert {
         "/etc/appliance/appliance.toml",
         "/opt/appliance/models/yolo11n/model.bin",
@@ -96,10 +98,17 @@ def test_uninstall_with_keep_state_leaves_settings_models_and_state(
 
 
 def test_uninstall_removes_everything(prepared: BlankDevice, before: dict[str, str], measured: Measured) -> None:
+    prepared.write(_APPLIANCE, "of somebody else")
+    code, output = prepared.install(*_BUNDLE, APPLIANCE_FAIL_AT="service")
+    assert code == 1, output
+    assert prepared.run("cat", _APPLIANCE) == "of somebody else"
     code, output = prepared.install(*_BUNDLE)
     assert code == 0, output
+    assert f"the former {_APPLIANCE} is now {_APPLIANCE}.before" in output
     assert "/etc/appliance/appliance.toml unchanged" in output
     code, output = prepared.tried(_UNINSTALL)
     assert code == 0, output
+    assert prepared.run("cat", _APPLIANCE) == "of somebody else"
+    prepared.run("rm", _APPLIANCE)
     assert prepared.leftovers(before) == {}
     measured(f"{len(before)} files compared with those from before, none differs")
