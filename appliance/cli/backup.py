@@ -118,7 +118,7 @@ def _passphrase(arguments: argparse.Namespace, *, new: bool) -> str:
     elif sys.stdin.isatty():
         passphrase = getpass.getpass("Passphrase: ")
         if new and getpass.getpass("The same again: ") != passphrase:
-            raise BackupError("the two passphrases differ", "passphrase_wrong")
+            raise BackupError("the two passphrases differ. Run the command again", "passphrase_wrong")
     else:
         raise BackupError("there is no terminal to ask for the passphrase; use --passphrase-file", "passphrase_short")
     if new and len(passphrase) < _LEAST_PASSPHRASE:

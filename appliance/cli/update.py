@@ -78,7 +78,7 @@ def _install(arguments: argparse.Namespace) -> int:
     print(f"installing {staged}; this takes a minute")
     if subprocess.run(["systemctl", "start", _INSTALL]).returncode:
         subprocess.run(["journalctl", "-u", _INSTALL, "-n", "5", "-o", "cat", "--no-pager"])
-        return complain("not installed; nothing has changed. See: appliance update status", FAILED)
+        return complain(updates.why_not_on_trial(places, staged), FAILED)
     print(f"{staged} is on trial. It is kept if it stays well, otherwise undone. See: appliance update status")
     return OK
 

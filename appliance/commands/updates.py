@@ -105,7 +105,7 @@ def in_window(window: str, now: datetime.datetime) -> bool:
 
 def _unreadable(path: Path) -> UpdateError:
     why = f"{path} cannot be read by the account {ACCOUNT}, which fetches updates without root's rights"
-    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the stick for all users", "update_unreachable")
+    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the USB stick for all users", "update_unreachable")
 
 
 @contextlib.contextmanager
@@ -215,6 +215,17 @@ def install_requested(places: UpdatePlaces) -> Offer:
             last_check.write(places.last_install, problem)
         raise
     return offer
+
+
+def why_not_on_trial(places: UpdatePlaces, staged: str) -> str:
+    """What came of an installation that failed: it may have failed before the trial or after its begin."""
+    state, problem = guard_state.read(places.state), last_check.read(places.last_install).problem
+    if state.on_trial:
+        return f"the installation has failed, and {state.trying} is on trial. See: appliance update status"
+    return (
+        f"{staged} was not installed: {problem or 'see the lines above'}. "
+        f"In use is {state.committed or 'the release before'}. See: appliance update status"
+    )
 
 
 def compile_networks(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from appliance.errors import ApplianceError
 
 
 class UpdateError(ApplianceError):
-    """Nothing was changed.
+    """The release in use stays in use, or is again.
 
     Codes: update_no_root, update_unreachable, update_refused, update_expired, update_absent, update_old,
     update_undone_before, update_space, update_busy, update_failed.

@@ -238,6 +238,19 @@ async def test_what_root_could_not_install_is_reported_until_the_next_attempt(tm
     assert "2.0-ccc cannot be installed: No such file" in last_check.read(places.last_install).problem
 
 
+def test_a_failed_installation_names_the_reason_and_the_release_in_use(places: UpdatePlaces) -> None:
+    places.state.parent.mkdir(parents=True)
+    places.state.write_text("phase=idle\ncommitted=1.0-aaa\n")
+    killed = updates.why_not_on_trial(places, "2.0-bbb")
+    assert killed.startswith("2.0-bbb was not installed: see the lines above. In use is 1.0-aaa.")
+    last_check.write(places.last_install, LastCheck(checked_s=1.0, problem="systemctl restart: no answer"))
+    places.state.write_text("phase=idle\ncommitted=1.0-aaa\nundone=2.0-bbb\nwhy=it could not be started\n")
+    undone = updates.why_not_on_trial(places, "2.0-bbb")
+    assert "systemctl restart: no answer. In use is 1.0-aaa." in undone
+    places.state.write_text("phase=trying\ncommitted=1.0-aaa\ntrying=2.0-bbb\n")
+    assert "2.0-bbb is on trial" in updates.why_not_on_trial(places, "2.0-bbb")
+
+
 async def test_only_an_installed_service_can_ask_for_an_update(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     news = await _news(tmp_path)

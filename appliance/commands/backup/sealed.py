@@ -103,23 +103,25 @@ def unseal(data: bytes, passphrase: str) -> Opened:
     import pyrage
 
     if not data.startswith(b"age-encryption.org/"):
-        raise BackupError("this file is not a backup made by `appliance backup`")
+        raise BackupError("this file is not a backup. Name the one that `appliance backup` has written: NAME.age")
     try:
         packed = pyrage.passphrase.decrypt(data, passphrase)
     except pyrage.DecryptError as error:
         if "Decryption failed" in str(error):
-            raise BackupError("the passphrase is wrong", "passphrase_wrong") from None
+            raise BackupError(
+                "the passphrase is wrong. Enter the one with which this backup was made", "passphrase_wrong"
+            ) from None
         raise BackupError("the backup is damaged. Copy it again") from None
     try:
         contents = _unpack(packed)
         about = msgspec.json.decode(contents.pop(_ABOUT, b""), type=About)
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise BackupError(f"the backup cannot be read: {error}") from None
+        raise BackupError(f"the backup cannot be read: {error}. Copy it again") from None
     if about.format != FORMAT:
         raise BackupError(f"the backup was made by a newer version ({about.version}). Update this device first")
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     if sums != {name: file.sha256 for name, file in about.files.items()}:
-        raise BackupError("the backup is not complete")
+        raise BackupError("the backup is not complete. Copy it again")
     return Opened(about, contents)
 
 

@@ -16,7 +16,7 @@ def update_undone(facts: Facts) -> Advice | None:
     return advise(
         Severity.DEGRADED,
         "Release {release} was undone: {reason}.",
-        "Report this to whoever makes the releases. It is not installed again by itself; to try once more, run "
+        "Report this to your vendor or release operator. It is not installed again by itself; to try once more, run "
         "`sudo appliance update install`.",
         release=update.undone,
         reason=update.why or "the reason is not known",
@@ -40,9 +40,9 @@ def update_refused(facts: Facts) -> Advice | None:
         return None
     return advise(
         Severity.DEGRADED,
-        "The last update was refused, and nothing has changed: {reason}.",
-        "If that does not explain it, report it to whoever makes the releases: somebody may have changed the files. "
-        "To try again, run `sudo appliance update check`.",
+        "The last update was not installed: {reason}.",
+        "If that does not explain it, report it to your vendor or release operator: somebody may have changed the "
+        "files. To try again, run `sudo appliance update check`.",
         reason=reason.rstrip("."),
     )
 
@@ -66,7 +66,7 @@ def update_stale(facts: Facts) -> Advice | None:
     return advise(
         Severity.INFO,
         "The newest release that this device knows of is {days} days old.",
-        "Check that the device reaches update.source: `sudo appliance update check`. A site without a network needs a "
-        "new stick.",
+        "Check that the device reaches update.source: `sudo appliance update check`. A site without a network needs an "
+        "update from a USB stick.",
         days=int(days),
     )

@@ -18,7 +18,7 @@ class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_length=2000,
             pattern=r"^(|https://[^\s]+|/[^\0]*)$",
             extra={FORM: "an https:// address, a folder, or empty"},
-            description="Where releases are looked for: an https:// address or a folder, for example of a stick. "
+            description="Where releases are looked for: an https:// address or a folder, for example on a USB stick. "
             "Empty: nowhere; `appliance update install FILE` still works.",
         ),
     ] = ""
