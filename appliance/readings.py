@@ -189,6 +189,9 @@ class Reading:
     frame_ms: Mapping[int, float] = field(default_factory=dict)
     """Engine time of a frame, ms, by the longest side of the input, px: what the service measured lately. Empty: not
     known."""
+    engine_busy: float | None = None
+    """Part of the engine's time that was used since the last reading, 0-1: at a duty of 0.5 it is 0.5 while cameras
+    send all that they may. None: not known; it is then inferred from CPU use, which takes minutes."""
     doubts: Doubts = field(default_factory=Doubts)
 
 

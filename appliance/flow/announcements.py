@@ -29,6 +29,9 @@ _PROVEN = 1.02
 """Once waits or idle time have changed the capacity, a share is announced from this change on."""
 _LEAST_S = 1e-3
 """Shorter differences are never announced, s."""
+_SLIGHT, _MOST_SLIGHT = 0.03, 0.6
+"""Part of the engine's time that is too little to be announced: as heat it is less than many a sensor shows. And the
+most of that relative to the duty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Circumstances:
     """The device uses part of its time only."""
     floor_s: float
     """The camera's minimum interval, s."""
+    duty: float = 1.0
+    """The duty that the limits are computed from, 0-1."""
     needed_s: float | None = None
     """The interval of a camera that sends less often than it may, s; None: it needs all that it may have."""
     trend: int = 0
@@ -94,7 +99,7 @@ class Announcements:
         ):  # fmt: skip
             return None
         if present.hot and limits.min_interval_s > present.floor_s:
-            headroom = _HEADROOM if spare >= _SCARCE else _SCARCE_HEADROOM
+            headroom = _HEADROOM if spare >= _SCARCE else max(_SCARCE_HEADROOM, 1 + _slight(present.duty) / 2)
             return replace(limits, min_interval_s=round(limits.min_interval_s * headroom, 4))
         return limits
 
@@ -109,13 +114,19 @@ def _is_due(announced_s: float, share_s: float, age_s: float, spare: float, pres
     if present.trend > 0 and not hot and announced_s > share_s * _PROVEN:
         return True
     band = _COOL if not hot else _HOT_SPARE if spare >= _RESERVE else _HOT
-    if share_s > announced_s * band.longer + _LEAST_S:
+    if share_s > announced_s * max(band.longer, 1 + _slight(present.duty)) + _LEAST_S:
         return True
     return any(announced_s > share_s * factor + _LEAST_S and age_s >= wait_s for factor, wait_s in band.shorter)
 
 
 def calm_duty(calm: float, duty: float, passed_s: float) -> float:
     """The duty to announce shares from, after another one: the governor trims its own every second."""
-    if duty >= 1.0 or not _LESS * calm <= duty <= _MORE * calm:
+    slight = _slight(calm)
+    if duty >= 1.0 or not min(_LESS, 1 - slight) * calm <= duty <= max(_MORE, 1 + 2 * slight) * calm:
         return duty
     return duty + (calm - duty) * exp(-passed_s / _CALM_S)
+
+
+def _slight(duty: float) -> float:
+    """What is too little to be announced, relative to this duty."""
+    return min(_MOST_SLIGHT, _SLIGHT / max(duty, 1e-6))

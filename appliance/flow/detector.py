@@ -368,6 +368,10 @@ class Detector:
             return None
         return self._pace.usable_slots() * 1000 / max(self.infer_ms, 0.01)
 
+    def take_busy(self) -> float | None:
+        """Part of the engine's time that was used since the last call, 0-1; None: not known."""
+        return self._pace.take_busy() if self.network is not None else None
+
     def owes(self, sender: str) -> bool:
         """Whether a frame of this sender still needs an outcome."""
         return self._ledger.owes(sender)

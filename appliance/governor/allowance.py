@@ -5,6 +5,7 @@ Rules of this file:
   forecast may exceed the target a little: what a burst of frames heats, the next seconds cool.
 - More than now costs what the model doubts: on an unknown board the duty rises carefully. Less than now costs nothing.
 - On a busy machine more use by this service takes the place of others', which heats no more.
+- Above the target only less load cools: weather that seems to improve must show it first.
 - At the target the forecast and the present agree, so the duty settles there without an error that remains.
 """
 
@@ -32,7 +33,7 @@ def lasting_duty(heat: Heat, target_c: float, use_at_full: float) -> float:
 
 
 def _duty(heat: Heat, limit_c: float, after_s: float, use_at_full: float) -> float:
-    room_c = limit_c - heat.temp_c - heat.rise_c(after_s)
+    room_c = limit_c - heat.temp_c - heat.rise_c(after_s, trusting=heat.temp_c < limit_c)
     effect_c = heat.effect_c(after_s, _DOUBT if room_c > 0 else 0.0)
     more = room_c / max(effect_c, 0.5)
     if more >= heat.idle + _SPARE:

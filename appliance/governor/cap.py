@@ -3,8 +3,11 @@
 Rules of this file:
 - While the board complains, the cap falls every 10 s from what is used; it rises again after a time without complaints,
   which doubles each time that was too early.
-- A chip that is throttled while it is hot lowers the target instead, below the temperature it had; this is forgotten
-  slowly.
+- A chip that is throttled while it is hot lowers the target instead, below the highest temperature it had lately: once,
+  and again if the complaint lasts for a minute. The temperature that it falls to while it is throttled says nothing.
+- A board that reports its trip point is believed: one complaint lowers the target by two degrees at most. Sensors lag,
+  and firmware throttles for reasons of its own.
+- A chip that others heat while this service is idle says nothing about the target. A lower target is forgotten slowly.
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ _BELOW_C = 1.5
 _LEAST_CEILING_C = 60.0
 """A chip that is throttled when cooler than this is throttled for another reason than its heat."""
 _FORGET_C_S = 2.0 / 3600
+_COOLING_C_S, _PERSISTS_S = 0.1, 60.0
+"""How quickly the highest temperature of late is forgotten, and how long a complaint lasts before it counts again."""
+_MOST_LOWER_C = 2.0
+_IDLE = 0.05
+"""CPU use by this service below which it does not heat the chip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +49,30 @@ class Cap:
     """Time of the last step up; None: a complaint has followed it."""
     failed: int = 0
     ceiling_c: float = float("inf")
+    hottest_c: float = float("-inf")
+    """The highest temperature of late, °C."""
+    lowered_s: float = float("-inf")
+    """When the ceiling was lowered last."""
     updated_s: float | None = None
     events: int | None = None
 
 
 def next_cap(
-    cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, own: float
-) -> Cap:
+    cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, own: float,
+    target_c: float | None = None,
+) -> Cap:  # fmt: skip
     """Return the cap after one more reading; `events`: throttle events so far, `temp_c`: the chip's temperature, `own`:
-    CPU use by this service, 0-1."""
+    CPU use by this service, 0-1, `target_c`: the target that follows from the board's own trip point; None: it reports
+    none."""
     step_s = now_s - cap.updated_s if cap.updated_s is not None else 0.0
-    cap = replace(cap, events=events, updated_s=now_s, ceiling_c=cap.ceiling_c + _FORGET_C_S * step_s)
+    hottest_c = max(temp_c if temp_c is not None else float("-inf"), cap.hottest_c - _COOLING_C_S * step_s)
+    ceiling_c = cap.ceiling_c + _FORGET_C_S * step_s
+    cap = replace(cap, events=events, updated_s=now_s, ceiling_c=ceiling_c, hottest_c=hottest_c)
     if complaint is None:
         return _quiet(cap, now_s)
-    if complaint == "throttled" and temp_c is not None and temp_c >= _LEAST_CEILING_C:
-        return replace(cap, ceiling_c=min(cap.ceiling_c, temp_c - _BELOW_C), seen_s=now_s)
+    if complaint == "throttled" and temp_c is not None and hottest_c >= _LEAST_CEILING_C:
+        cap = replace(cap, seen_s=now_s)
+        return cap if own < _IDLE else _lowered(cap, now_s, target_c)
     if now_s - cap.at_s < _AGAIN_S and cap.raised_s is None:
         return replace(cap, seen_s=now_s)
     failed = cap.failed
@@ -64,6 +81,15 @@ def next_cap(
         failed = min(failed + 1, _MAX_FAILURES) if kept_s < _FAILURE_S else max(0, failed - int(kept_s / _EXPIRY_S))
     duty = max(_LEAST, min(cap.duty, max(own, 0.1)) * _FACTOR)
     return replace(cap, duty=duty, reason=complaint, at_s=now_s, seen_s=now_s, raised_s=None, failed=failed)
+
+
+def _lowered(cap: Cap, now_s: float, target_c: float | None) -> Cap:
+    """The cap with a lower ceiling, unless the same complaint has just lowered it."""
+    if now_s - cap.lowered_s < _PERSISTS_S:
+        return cap
+    least_c = min(cap.ceiling_c, target_c) - _MOST_LOWER_C if target_c is not None else float("-inf")
+    ceiling_c = min(cap.ceiling_c, max(cap.hottest_c - _BELOW_C, least_c))
+    return replace(cap, ceiling_c=ceiling_c, lowered_s=now_s)
 
 
 def _quiet(cap: Cap, now_s: float) -> Cap:

@@ -56,9 +56,10 @@ def at_full_clock(reading: Reading, percent: int) -> Reading:
     """Return the reading with the use that would make as much heat at full clock."""
     if percent >= 100:
         return reading
-    cpu, heat = reading.cpu, _heat(percent)
+    cpu, heat, busy = reading.cpu, _heat(percent), reading.engine_busy
     return replace(
         reading,
+        engine_busy=None if busy is None else busy * heat,
         cpu=replace(
             cpu, percent=_scaled(cpu.percent, heat), own_percent=_scaled(cpu.own_percent, heat),
             gpu_percent=_scaled(cpu.gpu_percent, heat),

@@ -63,6 +63,8 @@ class Load:
     in_watts: bool = False
     idle: float = 1.0
     """CPU time that nobody uses, 0-1. More than that by this service takes the place of others', and heats no more."""
+    full: float = 1.0
+    """CPU use of this service when the engine works all the time, 0-1: little where a GPU does the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Heat:
     own: float = 0.0
     """Load, smoothed over 2 s."""
     idle: float = 1.0
+    full: float = 1.0
     lags: Vector = (0.0,) * len(LAGS_S)
     """Load, smoothed over LAGS_S."""
     gains: Vector = (0.0, *_PRIOR)
@@ -109,14 +112,17 @@ class Heat:
     def drive_per_own(self) -> float:
         """Load that full CPU use of this service adds."""
         prior = _FULL_W if self.in_watts else 1.0
+        weight = _PRIOR_WEIGHT * self.full**2
         both, own = self.moments
-        found = (both + _PRIOR_WEIGHT * prior) / (own + _PRIOR_WEIGHT)
+        found = (both + weight * prior / self.full) / (own + weight)
         return max(found, 0.2 * prior) if self.in_watts else max(found, 1.0)
 
-    def rise_c(self, after_s: float) -> float:
-        """Forecast the temperature change after `after_s` seconds at the present load, °C."""
+    def rise_c(self, after_s: float, *, trusting: bool = True) -> float:
+        """Forecast the temperature change after `after_s` seconds at the present load, °C. `trusting`: a base that has
+        been falling is expected to go on."""
         surge = min(max(self.surge_c_s - _CALM_C_S, 0.0), _MAX_SURGE_C_S)
-        rise = self.drift_c_s * min(after_s, _DRIFT_HORIZON_S) + surge * min(after_s, _SURGE_HORIZON_S)
+        drift = self.drift_c_s if trusting else max(self.drift_c_s, 0.0)
+        rise = drift * min(after_s, _DRIFT_HORIZON_S) + surge * min(after_s, _SURGE_HORIZON_S)
         for gain, lag, share in zip(self.gains[1:], self.lags, _shares(after_s), strict=True):
             rise += gain * (self.drive - lag) * share
         return rise
@@ -169,8 +175,8 @@ def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
     )
     return replace(
         heat, at_s=at_s, temp_c=now_c, residue_c=residue_c, trail_c=towards(heat.trail_c, now_c, step_s, _TRAIL_S),
-        drive=drive, own=own, idle=towards(heat.idle, load.idle, step_s, _SMOOTH_S), lags=lags, gains=gains,
-        spread=spread,
+        drive=drive, own=own, idle=towards(heat.idle, load.idle, step_s, _SMOOTH_S), full=load.full, lags=lags,
+        gains=gains, spread=spread,
         drift_c_s=towards(heat.drift_c_s, drift, step_s, _DRIFT_S),
         surge_c_s=towards(heat.surge_c_s, surge, step_s, _SURGE_S), trails=trails, moments=moments,
     )  # fmt: skip
@@ -193,8 +199,9 @@ def _first(at_s: float, temp_c: float, load: Load) -> Heat:
         spread[0][number] = spread[number][0] = -load.drive * variance
     return Heat(
         at_s=at_s, in_watts=load.in_watts, temp_c=temp_c, trail_c=temp_c, drive=load.drive, own=load.own,
-        idle=load.idle, lags=(load.drive,) * len(LAGS_S), gains=(temp_c - load.drive * sum(gains), *gains),
-        spread=tuple(tuple(row) for row in spread), trails=(load.drive, load.own),
+        idle=load.idle, full=load.full, lags=(load.drive,) * len(LAGS_S),
+        gains=(temp_c - load.drive * sum(gains), *gains), spread=tuple(tuple(row) for row in spread),
+        trails=(load.drive, load.own),
     )  # fmt: skip
 
 

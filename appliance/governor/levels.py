@@ -1,8 +1,8 @@
 """Which throttle level goes with a duty: what cameras and technicians see, and therefore slow.
 
 Rules of this file:
-- What the cameras ask for is known while they leave a part of the duty unused. Their frames at a size need a part of
-  the engine's time; a level is left only when the duty no longer covers what they need.
+- The cameras' frames at a size need a part of the engine's time (demand.py); a level is left only when the duty no
+  longer covers what they need.
 - Down (less work, a higher level) at once when another size is worth clearly more at this duty, else after seconds.
 - Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes. A move up that
   had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely.
@@ -12,19 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from appliance.governor.heat import towards
+from appliance.governor.demand import CameraDemand
 from appliance.governor.ladder import Ladder, Step
 
-_SATURATED, _FULLY = 0.65, 0.93
-"""Cameras that use this part of the duty might use more: those that keep to their limits leave a part unused."""
-_SETTLE_S = 60.0
-_KNOWN_S = 12 * 3600.0
-_AVERAGE_S = 20.0
-_LEAST, _LEAST_DUTY = 0.1, 0.04
-_VARIED, _FOLLOWED, _SAME_SIZE = 0.12, 0.04, 0.1
-"""Use that follows a duty that changed by the first part, to within the second, is limited by it."""
-_ABOVE, _NOISE = 1.1, 0.08
-"""More use than this at a duty shows at once that the engine uses more than was known."""
 _DOWN_S, _UP_S, _PATIENT_S = 10.0, 20.0, 600.0
 _CLEARLY = 1.15
 """A level that is worth this much more is used without waiting."""
@@ -33,22 +23,6 @@ _ROOM = 0.85
 """With this part of the duty that lasts, a move up is certain."""
 _BACK_OFF, _MAX_FAILED, _FAILURE_S = 3, 4, 900.0
 _SLACK = 0.98
-
-
-@dataclass(frozen=True, slots=True)
-class CameraDemand:
-    """What the cameras ask for, and what the engine uses."""
-
-    frames: float = 1.0
-    """Frames that the cameras send, relative to what a cool device processes at full size, 0-1."""
-    use_at_full: float = 1.0
-    """CPU use by this service at full duty, 0-1."""
-    own: float = 0.0
-    duty: float = 0.0
-    """CPU use by this service, and the duty, both smoothed; 0-1."""
-    mark: tuple[float, float] | None = None
-    """Both, at an earlier time at this size."""
-    cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +37,6 @@ class Ease:
     """Time of the last move up; None: a move down has followed it."""
     failed: int = 0
     """How many moves up were reversed soon."""
-
-
-def next_demand(demand: CameraDemand, own: float, duty: float, cost: float, step_s: float) -> CameraDemand:
-    """Update the demand: CPU use by this service (0-1), the duty that was allowed, and the engine time of a frame."""
-    own_avg, duty_avg = towards(demand.own, own, step_s, _AVERAGE_S), towards(demand.duty, duty, step_s, _AVERAGE_S)
-    full, ratio = demand.use_at_full, own_avg / max(duty_avg, 0.001)
-    mark, limited = demand.mark if abs(cost / demand.cost - 1) < _SAME_SIZE else None, False
-    if abs(duty - duty_avg) < _VARIED / 2 * duty_avg and abs(own - own_avg) < _VARIED * own_avg:
-        mark, limited = _compared(mark, own_avg, duty_avg)
-    if own > _ABOVE * full * max(duty, duty_avg) + _NOISE:
-        full = min(1.0, own / max(duty, duty_avg))
-    elif duty_avg < _LEAST_DUTY:
-        pass
-    elif limited:
-        full = min(1.0, max(_LEAST, ratio, full - (full - ratio) / 2))
-    elif ratio >= _FULLY * full:
-        full = min(1.0, max(full, towards(full, ratio, step_s, _SETTLE_S)))
-    else:
-        full = max(_LEAST, towards(full, ratio, step_s, _KNOWN_S))
-    sent = min(1.0, own_avg / full / cost)
-    if ratio >= _SATURATED * full:
-        sent = max(sent, min(1.0, demand.frames + step_s / _DOWN_S))
-    else:
-        sent = max(sent, towards(demand.frames, sent, step_s, _SETTLE_S))
-    return CameraDemand(sent, full, own_avg, duty_avg, mark, cost)
-
-
-def _compared(mark: tuple[float, float] | None, own: float, duty: float) -> tuple[tuple[float, float], bool]:
-    """Compare use and duty with what they were; return what to compare with next, and whether the duty limits the use:
-    cameras that send less use the same at any duty."""
-    if mark is None or min(mark) < _LEAST_DUTY or duty < _LEAST_DUTY:
-        return (own, duty), False
-    change = duty / mark[1]
-    if abs(change - 1) < _VARIED:
-        return mark, False
-    return (own, duty), abs(own / mark[0] - change) < _FOLLOWED
 
 
 def next_level(

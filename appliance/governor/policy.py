@@ -17,10 +17,11 @@ from appliance.governor import memory
 from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
 from appliance.governor.cap import Cap, complaint_of, next_cap
+from appliance.governor.demand import CameraDemand, next_demand
 from appliance.governor.doubt import wants_a_try
 from appliance.governor.heat import Heat, Load, learn, towards
 from appliance.governor.ladder import Ladder, with_costs
-from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
+from appliance.governor.levels import Ease, next_level
 from appliance.governor.memory import Shortage
 from appliance.governor.nearness import Nearness, next_nearness
 from appliance.readings import Reading
@@ -41,6 +42,10 @@ _URGENT_C, _CLEARLY_LESS = 0.7, 0.75
 """This far above the target, and to less than this part, it falls at once."""
 _LIKELY_RISE_C = 3.0
 """A chip that was this far below the critical temperature a second ago may have reached it."""
+_OTHER_UNIT_S = 60.0
+"""A board that reports its power, or none, for this long is believed to go on like that."""
+_APART_C = 3.0
+"""Least distance of the target to the critical temperature: a target is exceeded by a degree now and then."""
 _TRY_DUTY = 0.3
 """Enough for a chip to warm by a degree in half a minute, and for the coolest boards in the hottest weather."""
 _EASED_C = 2.0
@@ -88,6 +93,8 @@ class State:
     shortage: Shortage = field(default_factory=Shortage)
     belief: Belief = field(default_factory=Belief)
     heat: Heat = field(default_factory=Heat)
+    other_unit_s: float = 0.0
+    """How long the board has (or has not) reported its power, unlike while the heat model was fitted."""
     temp_at_s: float | None = None
     """Time of the last known temperature."""
     decided_s: float | None = None
@@ -104,9 +111,9 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     policy = replace(policy, ladder=with_costs(policy.ladder, reading.frame_ms))
     now, temp = reading.at_s, _temperature(reading)
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
-    load = _load(reading, state.duty)
+    load, other_unit_s = _load(reading, state, step_s)
     fresh = belief.samples != before.samples
-    state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load))
+    state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load), other_unit_s=other_unit_s)
     if temp is not None:
         over_c = state.heat.temp_c - present_target_c(state, reading, policy)
         near = next_nearness(state.near, over_c, 1.0 - load.own - load.idle, step_s)
@@ -120,10 +127,13 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
             applied,
             policy.ladder.steps[state.cooling].cost,
             step_s,
+            busy=reading.engine_busy,
+            room_c=present_target_c(state, reading, policy) - state.heat.temp_c if temp is not None else 0.0,
         ),
         cap=next_cap(
             state.cap, _complaint(reading, state), reading.power.throttle_events, now,
             state.heat.lately_c if temp is not None else None, load.own,
+            target_c(reading, policy) if reading.thermal.passive_temp_c is not None else None,
         ),
         shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
     )  # fmt: skip
@@ -160,8 +170,9 @@ def limits_of(state: State, ladder: Ladder) -> Limits:
 
 def target_c(reading: Reading, policy: Policy) -> float:
     """The temperature to stay below: a little below the board's trip point, or the setting where the board reports none
-    or is not followed above it."""
-    return _by_board(reading.thermal.passive_temp_c, _MARGIN_C, policy.target_temp_c, policy.follow_board)
+    or is not followed above it. Always a few degrees below the critical temperature."""
+    wanted = _by_board(reading.thermal.passive_temp_c, _MARGIN_C, policy.target_temp_c, policy.follow_board)
+    return min(wanted, critical_c(reading, policy) - _APART_C)
 
 
 def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
@@ -174,11 +185,12 @@ def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
 def critical_c(reading: Reading, policy: Policy) -> float:
     """The temperature at which inference stops: the setting, or less if the board shuts down earlier; more if the board
     throttles so late that its target is near."""
-    off = _by_board(reading.thermal.critical_temp_c, _CRITICAL_MARGIN_C, policy.critical_temp_c, False)
-    passive = reading.thermal.passive_temp_c
+    passive, limit = reading.thermal.passive_temp_c, reading.thermal.critical_temp_c
+    if passive is not None and limit is not None and limit < passive:
+        limit = None  # no board shuts down before it throttles
+    off = _by_board(limit, _CRITICAL_MARGIN_C, policy.critical_temp_c, False)
     if not policy.follow_board or passive is None or passive < policy.critical_temp_c:
         return off
-    limit = reading.thermal.critical_temp_c
     return passive + 1.0 if limit is None else max(off, min(passive + 3.0, limit - _CRITICAL_MARGIN_C))
 
 
@@ -191,7 +203,7 @@ def _by_board(trip: float | None, margin_c: float, setting_c: float, rise: bool)
 def _decide_by_temperature(
     state: State, temp: float, target: float, now: float, step_s: float, policy: Policy
 ) -> State:
-    ladder, heat, full = policy.ladder, state.heat, state.demand.use_at_full
+    ladder, heat, full = policy.ladder, state.heat, state.demand.assumed_at_full
     if state.cooling == ladder.last and heat.temp_c > target - _BACK_C:
         return state
     least = ladder.steps[-2].heat
@@ -199,7 +211,9 @@ def _decide_by_temperature(
     duty = min(duty_now(heat, target, full), state.cap.duty)
     if state.decided_s is not None and heat.temp_c < target + _URGENT_C and duty > _CLEARLY_LESS * state.duty:
         duty = min(towards(state.duty, duty, step_s, _CALM_S), state.cap.duty)
-    if state.cap.seen_s == now:
+    if state.cooling == ladder.last:
+        duty = least  # nobody uses it yet, so nothing shows whether more would do
+    elif state.cap.seen_s == now:
         duty = min(duty, state.duty)
     elif wants_a_try(state.belief.doubt, now):
         duty = max(duty, min(_TRY_DUTY, state.cap.duty))
@@ -267,16 +281,26 @@ def _is_critical(belief: Belief, critical: float) -> bool:
     return min(belief.samples[-2].temp_c + _LIKELY_RISE_C, belief.best.temp_c) >= critical
 
 
-def _load(reading: Reading, duty: float) -> Load:
-    """What heats the board: its power if that is measured, else the use of CPU and GPU; if unknown, the duty."""
-    cpu = reading.cpu
+def _load(reading: Reading, state: State, step_s: float) -> tuple[Load, float]:
+    """What heats the board: its power if that is measured, else the use of CPU and GPU; if unknown, the duty. With it,
+    for how long the reading has been in another unit than the model. The model of one unit says nothing of the other,
+    so a power that is missing for a moment is computed from what this service used since."""
+    cpu, heat, full = reading.cpu, state.heat, state.demand.use_at_full
     total = cpu.percent if cpu.percent is not None else cpu.own_percent
     own = cpu.own_percent if cpu.own_percent is not None else total
     if total is None or own is None:
-        own, total, idle = 100 * duty, 100 * duty, 1.0
+        own = total = 100 * state.duty * full
+        idle = 1.0
     else:
         idle = max(0.0, 1.0 - max(own, total) / 100)
+    used = Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100, False, idle, full)
     watts = max(reading.power.watts.values(), default=0.0)  # the input's rail is the largest: it feeds all others
-    if watts > 0:
-        return Load(watts, min(own, total) / 100, True, idle)
-    return Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100, idle=idle)
+    powered = replace(used, drive=watts, in_watts=True)
+    if heat.at_s is None or (watts > 0) == heat.in_watts:
+        return powered if watts > 0 else used, 0.0
+    since_s = state.other_unit_s + step_s
+    if since_s >= _OTHER_UNIT_S:
+        return powered if watts > 0 else used, 0.0
+    if heat.in_watts:
+        powered = replace(powered, drive=max(0.0, heat.drive + heat.drive_per_own * (used.own - heat.own)))
+    return powered if heat.in_watts else used, since_s

@@ -23,7 +23,8 @@ class Governor:
 
     `reading` is what is believed of the last reading of the sensors: one bad sample never appears in it.
 
-    `frame_ms`: what a frame costs now at each input size (`Reading.frame_ms`).
+    `frame_ms`: what a frame costs now at each input size (`Reading.frame_ms`). `engine_busy`: the part of the engine's
+    time that was used since it was called last (`Reading.engine_busy`).
     `hung_s`: the longest wait for the sensors. After that the last reading stays in use, ages, and the policy sees
     its age.
     """
@@ -38,6 +39,7 @@ class Governor:
         clock: Clock = time.monotonic,
         cap: ClockCap | None = None,
         frame_ms: Callable[[], Mapping[int, float]] = dict,
+        engine_busy: Callable[[], float | None] = lambda: None,
         hung_s: float = 5.0,
     ) -> None:
         self._sensors, self._apply, self._clock, self._hung_s = sensors, apply, clock, hung_s
@@ -47,7 +49,7 @@ class Governor:
         self.limits = limits_of(self.state, policy.ladder) if policy is not None else full
         self.reading: Reading | None = None
         self._read: Reading | None = None
-        self._frame_ms = frame_ms
+        self._frame_ms, self._engine_busy = frame_ms, engine_busy
         self._cap, self._clock_choice = cap, clocks.ClockChoice()
 
     async def run(self, period_s: float = 1.0) -> None:
@@ -163,7 +165,7 @@ class Governor:
     def _decide(self, read: Reading) -> None:
         """Make one decision from what the sensors returned; log and apply it if anything changes."""
         policy, before = self.policy, self.state
-        read = replace(read, frame_ms=self._frame_ms())
+        read = replace(read, frame_ms=self._frame_ms(), engine_busy=self._engine_busy())
         belief, reading = believe(before.belief, read)
         self._read, self.reading = read, reading
         if policy is None:

@@ -38,6 +38,7 @@ def build_governor(given: Given, policy: Policy | None, detector: Detector) -> G
         clock=given.clock,
         cap=ClockHelper(clock=given.clock),
         frame_ms=detector.frame_costs.ms,
+        engine_busy=detector.take_busy,
     )
 
 

@@ -92,11 +92,16 @@ class Simulation:
             self._at(self._start_s + at_s, partial(self._apply, limits))
         for name, camera in self.cameras.items():
             self._at(self._start_s + camera.from_s + self._chance.uniform(0, 0.1), partial(self._join, name))
-        while self._events[0][0] < self._start_s + until_s:
+        self.run_on(until_s)
+        return self
+
+    def run_on(self, for_s: float) -> None:
+        """Run for some seconds more."""
+        until_s = self._clock() + for_s
+        while self._events[0][0] < until_s:
             at_s, _, act = heapq.heappop(self._events)
             self._clock.pass_(at_s - self._clock())
             act()
-        return self
 
     @property
     def now_s(self) -> float:

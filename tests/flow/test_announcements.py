@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ def is_due(
 
 
 def needing(needed_s: float, *, hot: bool) -> Circumstances:
-    return Circumstances(hot, 0.0, needed_s)
+    return Circumstances(hot, 0.0, needed_s=needed_s)
 
 
 @given(st.floats(0.01, 100), st.sampled_from([COOL, HOT]))
@@ -82,8 +83,15 @@ def test_the_calm_duty_lies_between_what_it_was_and_what_the_governor_asks(
 ) -> None:
     after = calm_duty(calm, duty, passed_s)
     assert min(calm, duty) - 1e-9 <= after <= max(calm, duty) + 1e-9
-    if duty < 0.9 * calm or duty > 1.3 * calm:
+    if calm > 0.4 and (duty < 0.9 * calm or duty > 1.3 * calm):
         assert after == duty  # a burst of another program's load, and its end
+
+
+def test_what_is_less_heat_than_a_sensor_shows_is_not_announced() -> None:
+    little = replace(HOT, duty=0.05)
+    assert not is_due(1.0, 1.5, 0.0, little)
+    assert is_due(1.0, 1.7, 0.0, little)
+    assert calm_duty(0.05, 0.04, 1.0) > 0.049
 
 
 def test_a_camera_that_needs_less_than_it_may_need_not_hear_of_a_change() -> None:

@@ -125,3 +125,14 @@ def test_no_frame_is_skipped_whatever_the_governor_does(
 def test_limits_do_not_flutter() -> None:
     site = Simulation(equal(4)).run(300)
     assert sum(at_s > 60 for at_s, _, _ in site.announced) / 4 <= 12
+
+
+@pytest.mark.parametrize("duty", [0.6, 0.2])
+def test_the_engine_is_as_busy_as_the_duty_allows_while_cameras_send_all_that_they_may(duty: float) -> None:
+    site = Simulation(equal(4), limits=hot(duty)).run(60)
+    site.pace.take_busy()
+    site.run_on(30)
+    busy = site.pace.take_busy()
+    assert busy is not None
+    assert 0.75 * duty < busy < 1.1 * duty
+    assert site.pace.take_busy() is None

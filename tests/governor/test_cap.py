@@ -25,6 +25,35 @@ def test_a_hot_throttled_chip_lowers_the_target_and_not_the_duty() -> None:
     assert cap.ceiling_c == pytest.approx(74.5)
 
 
+def test_a_chip_that_cools_while_it_is_throttled_does_not_pull_the_target_down() -> None:
+    cap = Cap()
+    for second in range(50):
+        cap = next_cap(cap, "throttled", None, float(second), 100.0 - second / 5, 0.8)
+    assert cap.ceiling_c == pytest.approx(98.5, abs=0.1)
+    for second in range(50, 130):  # it goes on although the chip is cooler: the limit is lower
+        cap = next_cap(cap, "throttled", None, float(second), 90.0, 0.8)
+    assert cap.ceiling_c < 94.0
+
+
+def test_the_highest_temperature_of_late_counts_when_the_complaint_comes_late() -> None:
+    cap = next_cap(Cap(), None, None, 0.0, 99.0, 0.8)
+    for second in range(1, 11):
+        cap = next_cap(cap, None, None, float(second), 90.0, 0.8)
+    assert next_cap(cap, "throttled", None, 11.0, 90.0, 0.8).ceiling_c > 96.0
+
+
+def test_a_board_that_reports_its_trip_point_is_believed() -> None:
+    cap = next_cap(Cap(), "throttled", None, 0.0, 80.0, 0.8, target_c=98.0)
+    assert cap.ceiling_c == 96.0
+    for second in range(1, 62):
+        cap = next_cap(cap, "throttled", None, float(second), 80.0, 0.8, target_c=98.0)
+    assert cap.ceiling_c == pytest.approx(94.0, abs=0.1)
+
+
+def test_heat_of_others_does_not_lower_the_target() -> None:
+    assert next_cap(Cap(), "throttled", None, 0.0, 99.0, 0.01).ceiling_c == float("inf")
+
+
 def test_the_wait_doubles_with_each_return_that_was_too_early() -> None:
     cap, now_s, waits = Cap(), 0.0, []
     for _ in range(3):

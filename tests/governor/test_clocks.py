@@ -42,6 +42,7 @@ def test_a_lower_clock_makes_the_same_heat_with_more_work(duty: float, lowest: i
 def test_use_at_a_lower_clock_counts_as_the_heat_it_makes() -> None:
     now = at_full_clock(Reading(0.0, cpu=Cpu(0.0, 100.0, 80.0, gpu_percent=None)), 50)
     assert (now.cpu.percent, now.cpu.own_percent, now.cpu.gpu_percent) == (25.0, 20.0, None)
+    assert at_full_clock(Reading(0.0, engine_busy=0.8), 50).engine_busy == 0.2
 
 
 def test_the_clock_rises_at_once_and_falls_after_a_while() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from appliance.governor.levels import CameraDemand, Ease, next_demand, next_level
+from appliance.governor.demand import CameraDemand
+from appliance.governor.levels import Ease, next_level
 from tests.governor.readings import LADDER, LAST
 
 ALL = CameraDemand()
@@ -55,36 +54,3 @@ def test_a_move_up_that_was_too_early_makes_the_next_one_wait() -> None:
 def test_cameras_that_send_little_keep_their_size() -> None:
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.25))[1] == 0
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.8))[1] > 0
-
-
-def test_the_demand_is_what_cameras_use_of_what_they_may() -> None:
-    demand = ALL
-    for _ in range(600):
-        demand = next_demand(demand, 0.2, 0.8, 1.0, 1.0)
-    assert 0.15 < demand.frames * demand.use_at_full < 0.3
-    for _ in range(60):
-        demand = next_demand(demand, 0.6, 0.8, 1.0, 1.0)
-    assert demand.frames > 0.55
-
-
-def follow(demand: CameraDemand, uses: list[tuple[float, float, float]]) -> CameraDemand:
-    """The demand after these times (s) at a use and a duty."""
-    for seconds, own, duty in uses:
-        for _ in range(int(seconds)):
-            demand = next_demand(demand, own, duty, 1.0, 1.0)
-    return demand
-
-
-def test_a_duty_that_cameras_leave_unused_is_not_forgotten_to_be_more() -> None:
-    """Else the next larger size takes all of it at once, and throttles the board."""
-    busy = follow(ALL, [(300, 0.95, 1.0)])
-    assert follow(busy, [(3600, 0.5, 1.0)]).use_at_full > 0.85
-    creeping = [(20.0, 0.6, 0.64 * 1.01**step) for step in range(40)]
-    assert follow(busy, creeping).use_at_full > 0.85
-
-
-def test_use_that_follows_the_duty_is_all_that_the_engine_uses() -> None:
-    """Such as a service that may use half of the processors."""
-    changes = [(200.0, duty / 2, duty) for duty in (1.0, 0.8, 0.6, 0.8, 1.0)]
-    assert follow(ALL, changes).use_at_full == pytest.approx(0.5, abs=0.05)
-    assert follow(ALL, [(200, 0.5, 1.0), (200, 0.5, 0.8)]).use_at_full > 0.9, "they send as much at any duty"

@@ -323,14 +323,19 @@ def test_a_chosen_target_is_never_raised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passive_c", "off_c", "critical"), [(95.0, 105.0, 98.0), (95.0, None, 96.0), (100.0, 104.0, 101.0)]
+    ("passive_c", "off_c", "critical"),
+    [(95.0, 105.0, 98.0), (95.0, None, 96.0), (100.0, 104.0, 101.0), (100.0, 100.0, 97.0), (95.0, 60.0, 96.0)],
 )
 def test_where_the_target_is_raised_the_critical_temperature_is_above_it(
     passive_c: float, off_c: float | None, critical: float
 ) -> None:
     found = reading(0.0, passive_c=passive_c, off_c=off_c)
     assert critical_c(found, POLICY) == critical
-    assert critical_c(found, POLICY) > target_c(found, POLICY)
+    assert critical_c(found, POLICY) >= target_c(found, POLICY) + 3.0
+
+
+def test_a_chosen_target_is_kept_below_a_chosen_critical_temperature() -> None:
+    assert target_c(reading(0.0), replace(POLICY, target_temp_c=80.0, critical_temp_c=82.0)) == 79.0
 
 
 @pytest.mark.parametrize(("off_c", "critical"), [(None, 84.0), (110.0, 84.0), (85.0, 82.0), (20.0, 84.0)])
@@ -377,6 +382,30 @@ def test_the_reason_for_the_target_is_told() -> None:
     lowered = replace(state, cap=replace(state.cap, ceiling_c=70.0))
     assert present_target_c(lowered, reading(0.0), POLICY) == 70.0
     assert words.cause(lowered, reading(0.0, 71.0), 70.0).endswith("because the board throttled its chip there")
+
+
+def powered(at_s: float, watts: float | None) -> Reading:
+    return replace(reading(at_s, 60.0), power=Power(at_s, watts={} if watts is None else {"in": watts}))
+
+
+def test_a_power_that_is_missing_for_a_moment_does_not_make_the_model_begin_again() -> None:
+    state = State()
+    for second in range(200):
+        missing = second % 20 == 10 or 100 <= second < 150
+        state, _ = decide(state, powered(float(second), None if missing else 9.0), POLICY)
+        assert state.heat.in_watts
+    for second in range(200, 265):
+        state, _ = decide(state, powered(float(second), None), POLICY)
+    assert not state.heat.in_watts
+    state, _ = decide(state, powered(265.0, 9.0), POLICY)
+    assert not state.heat.in_watts
+
+
+def test_after_the_critical_temperature_inference_starts_again_with_the_least_work() -> None:
+    state, at_s = end_of([*steady(70.0, 60), *steady(90.0, 5)])
+    assert state.cooling == LAST
+    first = next(one for _, one, _ in walk(steady(60.0, 120), state, at_s) if one.cooling < LAST)
+    assert first.duty < 0.1
 
 
 def test_a_size_that_turns_out_to_be_expensive_is_not_used_in_the_heat() -> None:

@@ -83,7 +83,7 @@ def live(case: Case, control: Control) -> Day:
         calm = calm_duty(calm, duty, 1.0) if limits.max_side == sent.limits.max_side else duty
         share = _camera_limits(1.0 / max(calm, 0.001), limits.max_side)
         needed_s = NEEDED_PART * plant.clock / max(demand * cost, 1e-6)
-        present = Circumstances(duty < 1.0, 1.0 if duty > 0 else share.min_interval_s, needed_s)
+        present = Circumstances(duty < 1.0, 1.0 if duty > 0 else share.min_interval_s, calm, needed_s)
         due = sent.due(share, float(second), present)
         if due is not None:
             sent.record(due, float(second))

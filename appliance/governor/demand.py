@@ -1,0 +1,176 @@
+"""What the cameras ask for, and how much of the CPU the engine uses for it.
+
+Rules of this file:
+- What the cameras ask for is known while they leave a part of the duty unused.
+- Whether they leave a part unused shows in the engine's own busy time, where the reading contains it. Otherwise it has
+  to be inferred from CPU use: an engine that uses half of the CPU at full duty (a GPU does the work, or it has few
+  threads) looks like cameras that send little. The difference shows when the duty changes: what it limits follows it.
+- So while the chip is clearly below its target for no other reason, a little more duty than the estimate allows is
+  tried. If the use follows, the engine uses less than was assumed; if not, the next try comes later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from appliance.governor.heat import towards
+
+_SATURATED, _FULLY = 0.65, 0.93
+"""Cameras that use this part of the duty might use more: those that keep to their limits leave a part unused."""
+_HEADROOM = 0.85
+_SETTLE_S = 60.0
+_KNOWN_S, _MORE_S = 12 * 3600.0, 20.0
+_AVERAGE_S, _SLOW_S = 20.0, 60.0
+_LEAST, _LEAST_DUTY = 0.02, 0.04
+_VARIED, _FOLLOWED, _SAME_SIZE = 0.12, 0.04, 0.1
+"""Use that follows a duty that changed by the first part, to within the second, is limited by it."""
+_ABOVE, _NOISE, _NOISE_PART = 1.1, 0.03, 0.05
+"""More use than this at a duty shows at once that the engine uses more than was known."""
+_DOWN_S = 10.0
+_TRY, _TRY_S, _TRY_FOLLOWED, _STEADY = 0.85, 75.0, 0.5, 0.04
+"""A try assumes this part of the use for so long. If the use follows the duty by the third part, twice in a row, the
+duty limits it. It has to have been steady before, to within the fourth."""
+_FIRST_TRY_S, _NEXT_TRY_S, _MOST_FAILED = 30.0, 60.0, 6
+_ROOM_C = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """More duty than the estimate allows, for a while, to see whether the use follows."""
+
+    since_s: float = 0.0
+    """Seconds since it began, or since the last one ended."""
+    before: tuple[float, float] | None = None
+    """Use and duty before it; None: none is under way."""
+    failed: int = 0
+    """How many in a row the use did not follow."""
+    followed: bool = False
+    """Whether the use followed the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraDemand:
+    """What the cameras ask for, and what the engine uses."""
+
+    frames: float = 1.0
+    """Frames that the cameras send, relative to what a cool device processes at full size, 0-1."""
+    use_at_full: float = 1.0
+    """CPU use by this service at full duty, 0-1."""
+    own: float = 0.0
+    duty: float = 0.0
+    """CPU use by this service, and the duty, both smoothed; 0-1."""
+    own_slow: float = 0.0
+    """CPU use by this service, smoothed over a longer time."""
+    busy: float = 0.0
+    """Part of the engine's time that was used, smoothed, 0-1; where it is known."""
+    mark: tuple[float, float] | None = None
+    """Use and duty at an earlier time at this size."""
+    cost: float = 1.0
+    attempt: Attempt = Attempt()
+
+    @property
+    def assumed_at_full(self) -> float:
+        """CPU use at full duty that the duty is computed with."""
+        return self.use_at_full * _TRY if self.attempt.before is not None else self.use_at_full
+
+
+def next_demand(
+    demand: CameraDemand, own: float, duty: float, cost: float, step_s: float, *,
+    busy: float | None = None, room_c: float = 0.0,
+) -> CameraDemand:  # fmt: skip
+    """Update the demand: CPU use by this service (0-1), the duty that was allowed, and the engine time of a frame.
+
+    `busy`: part of the engine's time that was used (0-1). `room_c`: how far the chip is below its target, °C.
+    """
+    demand = replace(
+        demand, cost=cost, own=towards(demand.own, own, step_s, _AVERAGE_S),
+        duty=towards(demand.duty, duty, step_s, _AVERAGE_S),
+        own_slow=towards(demand.own_slow, own, step_s, _SLOW_S),
+        mark=demand.mark if _alike(cost, demand.cost) else None,
+    )  # fmt: skip
+    if busy is not None:
+        return _measured(demand, busy, step_s)
+    demand = _estimated(demand, own, duty, step_s, room_c)
+    full, ratio = demand.use_at_full, demand.own / max(demand.duty, 0.001)
+    sent = min(1.0, demand.own / full / cost)
+    return replace(demand, frames=_frames(demand.frames, sent, ratio >= _SATURATED * full, step_s))
+
+
+def _frames(before: float, sent: float, saturated: bool, step_s: float) -> float:
+    if saturated:
+        return max(sent, min(1.0, before + step_s / _DOWN_S))
+    return max(sent, towards(before, sent, step_s, _SETTLE_S))
+
+
+def _alike(cost: float, before: float) -> bool:
+    return abs(cost / before - 1) < _SAME_SIZE
+
+
+def _measured(demand: CameraDemand, busy: float, step_s: float) -> CameraDemand:
+    """The demand where the engine's busy time is known."""
+    busy_avg, full = towards(demand.busy, min(busy, 1.0), step_s, _AVERAGE_S), demand.use_at_full
+    if busy_avg >= _LEAST_DUTY:
+        found = demand.own / busy_avg
+        if busy_avg >= _HEADROOM * demand.duty:  # cameras that keep to their limits use a little less than they may
+            found = max(found * _HEADROOM, demand.own / max(demand.duty, busy_avg))
+        full = towards(full, min(1.0, max(_LEAST, found)), step_s, _SETTLE_S)
+    saturated = busy_avg >= _SATURATED * demand.duty
+    frames = _frames(demand.frames, min(1.0, busy_avg / demand.cost), saturated, step_s)
+    return replace(demand, frames=frames, use_at_full=full, busy=busy_avg, attempt=Attempt())
+
+
+def _estimated(demand: CameraDemand, own: float, duty: float, step_s: float, room_c: float) -> CameraDemand:
+    """The demand with what CPU use says about the use at full duty."""
+    own_avg, duty_avg, full = demand.own, demand.duty, demand.use_at_full
+    ratio, mark, limited = own_avg / max(duty_avg, 0.001), demand.mark, False
+    steady = abs(duty - duty_avg) < _VARIED / 2 * duty_avg and abs(own - own_avg) < _VARIED * own_avg
+    if steady:
+        mark, limited = _compared(mark, own_avg, duty_avg)
+    attempt, followed = _attempted(demand, steady, room_c, step_s)
+    if own > _ABOVE * full * max(duty, duty_avg) + _NOISE + _NOISE_PART * full:
+        full = min(1.0, own / max(duty, duty_avg))
+    elif duty_avg < _LEAST_DUTY:
+        pass
+    elif limited or followed:
+        full = min(1.0, max(_LEAST, ratio, full - (full - ratio) / 2))
+    elif ratio >= _FULLY * full:
+        full = min(1.0, max(full, towards(full, ratio, step_s, _MORE_S)))
+    else:
+        full = max(_LEAST, towards(full, ratio, step_s, _KNOWN_S))
+    return replace(demand, use_at_full=full, mark=mark, attempt=attempt)
+
+
+def _compared(mark: tuple[float, float] | None, own: float, duty: float) -> tuple[tuple[float, float], bool]:
+    """Compare use and duty with what they were; return what to compare with next, and whether the duty limits the use:
+    cameras that send less use the same at any duty."""
+    if mark is None or min(mark) < _LEAST_DUTY or duty < _LEAST_DUTY:
+        return (own, duty), False
+    change = duty / mark[1]
+    if abs(change - 1) < _VARIED:
+        return mark, False
+    return (own, duty), abs(own / mark[0] - change) < _FOLLOWED
+
+
+def _attempted(demand: CameraDemand, steady: bool, room_c: float, step_s: float) -> tuple[Attempt, bool]:
+    """The attempt after one more second, and whether the use has just followed it."""
+    attempt = replace(demand.attempt, since_s=demand.attempt.since_s + step_s)
+    ratio = demand.own / max(demand.duty, 0.001)
+    if attempt.before is None:
+        wait_s = _FIRST_TRY_S if not attempt.failed else _NEXT_TRY_S * 2.0**attempt.failed
+        worth_it = room_c > _ROOM_C and _LEAST_DUTY < demand.duty < _FULLY and ratio < _FULLY * demand.use_at_full
+        steady = steady and abs(demand.own - demand.own_slow) < _STEADY * demand.own
+        if worth_it and steady and attempt.since_s >= wait_s:
+            return replace(attempt, since_s=0.0, before=(demand.own, demand.duty)), False
+        return attempt, False
+    over = replace(attempt, since_s=0.0, before=None)
+    if room_c < _ROOM_C / 2:  # the chip is where it should be, whatever the use at full duty is
+        return over, False
+    if attempt.since_s < _TRY_S:
+        return attempt, False
+    own, duty = attempt.before
+    more = demand.duty / duty - 1
+    if more < _VARIED / 2:  # something else limits the duty
+        return over, False
+    if demand.own / max(own, 0.001) - 1 >= _TRY_FOLLOWED * more:
+        return Attempt(followed=True), attempt.followed
+    return Attempt(failed=min(attempt.failed + 1, _MOST_FAILED)), False

@@ -1,0 +1,88 @@
+"""What the cameras ask for, and what the engine uses for it: measured, or inferred from CPU use."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.governor.demand import CameraDemand, next_demand
+
+ALL = CameraDemand()
+
+
+def test_the_demand_is_what_cameras_use_of_what_they_may() -> None:
+    demand = ALL
+    for _ in range(600):
+        demand = next_demand(demand, 0.2, 0.8, 1.0, 1.0)
+    assert 0.15 < demand.frames * demand.use_at_full < 0.3
+    for _ in range(60):
+        demand = next_demand(demand, 0.6, 0.8, 1.0, 1.0)
+    assert demand.frames > 0.55
+
+
+def follow(demand: CameraDemand, uses: list[tuple[float, float, float]]) -> CameraDemand:
+    """The demand after these times (s) at a use and a duty."""
+    for seconds, own, duty in uses:
+        for _ in range(int(seconds)):
+            demand = next_demand(demand, own, duty, 1.0, 1.0)
+    return demand
+
+
+def test_a_duty_that_cameras_leave_unused_is_not_forgotten_to_be_more() -> None:
+    """Else the next larger size takes all of it at once, and throttles the board."""
+    busy = follow(ALL, [(300, 0.95, 1.0)])
+    assert follow(busy, [(3600, 0.5, 1.0)]).use_at_full > 0.85
+    creeping = [(20.0, 0.6, 0.64 * 1.01**step) for step in range(40)]
+    assert follow(busy, creeping).use_at_full > 0.85
+
+
+def test_use_that_follows_the_duty_is_all_that_the_engine_uses() -> None:
+    """Such as a service that may use half of the processors."""
+    changes = [(200.0, duty / 2, duty) for duty in (1.0, 0.8, 0.6, 0.8, 1.0)]
+    assert follow(ALL, changes).use_at_full == pytest.approx(0.5, abs=0.05)
+    assert follow(ALL, [(200, 0.5, 1.0), (200, 0.5, 0.8)]).use_at_full > 0.9, "they send as much at any duty"
+
+
+def live(
+    true_at_full: float, sent: float, seconds: int, demand: CameraDemand = ALL, *, known: bool = False
+) -> CameraDemand:
+    """A chip that can cool 0.3 of the CPU, with an engine that uses `true_at_full` of it at full duty, and cameras that
+    send a part of what a cool device takes."""
+    for _ in range(seconds):
+        duty = min(1.0, 0.3 / demand.assumed_at_full)
+        busy = min(sent, duty)
+        own = busy * true_at_full
+        room_c = 20.0 * (0.3 - own)
+        demand = next_demand(demand, own, duty, 1.0, 1.0, busy=busy if known else None, room_c=room_c)
+    return demand
+
+
+@pytest.mark.parametrize("true_at_full", [0.5, 0.31])
+def test_an_engine_that_uses_part_of_the_cpu_gets_its_duty_within_minutes(true_at_full: float) -> None:
+    """A GPU does the work, or the engine has few threads."""
+    demand = live(true_at_full, 1.0, 1200)
+    assert demand.use_at_full < true_at_full * 1.25
+    assert live(true_at_full, 1.0, 300, known=True).use_at_full == pytest.approx(true_at_full, abs=0.05)
+
+
+def test_cameras_that_send_little_are_not_taken_for_such_an_engine() -> None:
+    demand = live(1.0, 1.0, 300)
+    assert demand.use_at_full > 0.95
+    assert live(1.0, 0.1, 7200, demand).use_at_full > 0.85
+    assert live(1.0, 0.1, 7200, demand, known=True).use_at_full > 0.95
+
+
+def test_the_busy_time_of_the_engine_is_the_demand_where_it_is_known() -> None:
+    demand = live(0.5, 0.2, 600, known=True)
+    assert demand.frames == pytest.approx(0.2, abs=0.05)
+    assert live(0.5, 1.0, 60, demand, known=True).frames > 0.5
+
+
+def test_an_attempt_ends_where_the_chip_is_warm_enough() -> None:
+    demand = ALL
+    for _ in range(400):
+        demand = next_demand(demand, 0.2, 0.5, 1.0, 1.0, room_c=10.0)
+        if demand.attempt.before is not None:
+            break
+    assert demand.assumed_at_full < demand.use_at_full
+    demand = next_demand(demand, 0.2, 0.5, 1.0, 1.0, room_c=0.0)
+    assert demand.assumed_at_full == demand.use_at_full
