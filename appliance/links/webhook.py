@@ -25,7 +25,7 @@ from appliance.events.outbox import EventOutbox
 from appliance.links import signature
 from appliance.links.reasons import with_hint
 from appliance.ports import Clock
-from appliance.redaction import redact
+from appliance.redaction import redact, secrets_of_origin
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,13 @@ class Webhook:
         except asyncio.TimeoutError:
             return _Failure(f"no answer within {self._options.timeout_s:g} s", again=True)
         except aiohttp.ClientError as error:
-            return _Failure(with_hint(redact(str(error)) or type(error).__name__), again=True)
+            return _Failure(with_hint(self._without_path(str(error)) or type(error).__name__), again=True)
+
+    def _without_path(self, text: str) -> str:
+        """A text, for example of an exception, without the receiver's path, which may be its only secret."""
+        for secret in secrets_of_origin(self._options.url):
+            text = text.replace(secret, "***")
+        return redact(text)
 
     def _failed(self, failure: _Failure) -> None:
         if self.problem is None:

@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from appliance import camera_names
 from appliance.errors import ConfigError
-from appliance.redaction import redact
 from appliance.settings import sources
 from appliance.settings.schema import PROFILES, Settings
 from appliance.settings.schema.camera import CameraSettings, Outline
@@ -187,10 +186,7 @@ def _describe_values(struct: Struct) -> Iterator[str]:
         value = getattr(struct, key)
         if isinstance(value, (Struct, dict)):
             continue
-        if key in sources.SECRETS and value:
-            value = "(set)"
-        elif isinstance(value, str):
-            value = redact(value)
+        value = sources.shown(key, value)
         text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
         yield f"# {doc}"
         yield f"{key} = {text}"

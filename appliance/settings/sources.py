@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from appliance import files
 from appliance.errors import ConfigError, did_you_mean
+from appliance.redaction import origin, redact, secrets_of_origin
 from appliance.settings.requirements import requirement
 
 if sys.version_info >= (3, 11):
@@ -36,6 +37,8 @@ Tree = dict[str, Any]
 Schema = type[Struct]
 
 SECRETS = ("token", "viewer_token", "api_key", "password", "secret")
+SECRET_ADDRESSES = ("url",)
+"""Addresses whose path lets everyone who knows it in: of webhooks."""
 CREDENTIALS = "server.viewer_token, server.api_key, mqtt.password, cameras.NAME.token, webhooks.NAME.secret"
 PREFIX = "APPLIANCE_"
 _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
@@ -264,8 +267,20 @@ def _value_error(layer: Layer, where: str, value: Any, hint: Any, doc: str) -> C
 
 def _invalid(layer: Layer, where: str, value: Any, reason: str, doc: str) -> ConfigError:
     note = f" ({doc})" if doc else ""
-    shown = "(secret)" if where.rpartition(".")[2] in SECRETS else _shown(value)
-    return ConfigError(f"{layer.at(where)}: {where} = {shown}: {reason}{note}")
+    key = where.rpartition(".")[2]
+    written = "(secret)" if key in SECRETS else _shown(shown(key, value))
+    return ConfigError(f"{layer.at(where)}: {where} = {written}: {reason}{note}")
+
+
+def shown(key: str, value: Any) -> Any:
+    """A value without secrets, or a list of such values. `key`: its name."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(shown(key, one) for one in value)
+    if key in SECRETS and value:
+        return "(set)"
+    if not isinstance(value, str):
+        return value
+    return origin(value) if key in SECRET_ADDRESSES else redact(value)
 
 
 def secrets_of(value: Any, key: str = "") -> Iterator[str]:
@@ -280,6 +295,8 @@ def secrets_of(value: Any, key: str = "") -> Iterator[str]:
             yield from secrets_of(one, key)
     elif key in SECRETS and isinstance(value, str) and value:
         yield value
+    elif key in SECRET_ADDRESSES and isinstance(value, str):
+        yield from secrets_of_origin(value)
 
 
 def _texts(value: Any) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ GET /v1/vision?api_key=query-s3cret-7 and Authorization: Bearer bearer-s3cret-8
 key-s3cret-9
 -----END EC PRIVATE KEY-----
 camera 'gate' sent the token camera-s3cret-10
+POST https://hooks.slack.com/services/T00/B00/hook-s3cret-12 failed: /services/T00/B00/hook-s3cret-12 is unknown
 """
 
 
@@ -46,7 +47,10 @@ def opened(archive: bytes) -> dict[str, bytes]:
 
 def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
     file = tmp_path / "appliance.toml"
-    file.write_text('[cameras.gate]\ntoken = "camera-s3cret-10"\n')
+    file.write_text(
+        '[cameras.gate]\ntoken = "camera-s3cret-10"\n'
+        '[webhooks.chat]\nurl = "https://hooks.slack.com/services/T00/B00/hook-s3cret-12"\n'
+    )
     settings = loader.load(file, {}, PLANTED)
     files = collect.collect(settings, Control([tmp_path / "nobody"]).report)
     files["journal.txt"] = IN_THE_JOURNAL.encode()

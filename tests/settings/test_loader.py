@@ -494,6 +494,39 @@ def test_links_are_read_and_shown(tmp_path: Path) -> None:
     assert "pass" not in described.split("[webhooks")[1].split("secret")[0]
 
 
+HOOKS = [
+    ("https://hooks.slack.com/services/T00/B00/S3CRET", "https://hooks.slack.com/***"),
+    ("https://discord.com/api/webhooks/1/S3CRET?wait=true", "https://discord.com/***"),
+    ("http://10.0.0.2:8123/api/webhook/S3CRET", "http://10.0.0.2:8123/***"),
+    ("https://S3CRET@receiver.lan/", "https://receiver.lan"),
+    ("https://u:S3CRET/x@receiver.lan/hook", "https://receiver.lan/***"),
+    ("https://receiver.lan?key=S3CRET", "https://receiver.lan/***"),
+    ("https://receiver.lan/hook?to=a@b&key=S3CRET", "https://receiver.lan/***"),
+]
+
+
+@pytest.mark.parametrize(("address", "shown"), HOOKS)
+def test_of_a_webhook_address_scheme_and_host_are_shown(address: str, shown: str, tmp_path: Path) -> None:
+    described = loader.describe(load(f"[webhooks.alarm]\nurl = '{address}'", folder=tmp_path))
+    assert f'url = "{shown}"' in described
+    assert "S3CRET" not in described
+
+
+def test_an_invalid_address_is_named_without_its_secret(tmp_path: Path) -> None:
+    text = refused("[webhooks.a]\nurl = 'hooks.slack.com/services/T00/S3CRET'", folder=tmp_path)
+    assert "webhooks.a.url = 'hooks.slack.com/***'" in text
+    assert "S3CRET" not in text
+    assert "S3CRET" not in refused("[update]\nsource = 'http://u:S3CRET@updates.lan/'", folder=tmp_path)
+    assert "S3CRET" not in refused("[site]\nbus_servers = ['nats://u:S3CRET@10.0.0.1:4222']", folder=tmp_path)
+
+
+def test_keys_in_the_paths_of_other_addresses_are_not_shown(tmp_path: Path) -> None:
+    described = loader.describe(
+        load("[update]\nsource = 'https://u.lan/r/9f8e7d6c5b4a39281706/stable'", folder=tmp_path)
+    )
+    assert 'source = "https://u.lan/r/***/stable"' in described
+
+
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(
     lambda text: redact(text) == text  # what looks like a password is not shown
 )

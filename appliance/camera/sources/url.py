@@ -12,7 +12,7 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 
-from appliance.redaction import hide_parameters, redact
+from appliance.redaction import hide_keys, redact
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.%\w]+\]|[\w.-]+)(:\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
@@ -49,7 +49,7 @@ class CameraUrl:
             text = text.replace(secret, self.shown)
         if len(self.password) >= _TOO_SHORT_TO_FIND:
             text = text.replace(self.password, "***").replace(urllib.parse.quote(self.password, safe=""), "***")
-        return hide_parameters(text)
+        return hide_keys(text)
 
 
 def is_url(source: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from appliance.redaction import hide_parameters
+from appliance.redaction import hide_keys
 
 REMOVED = "(removed)"
 _LEAST_LENGTH = 4
@@ -41,4 +41,4 @@ def remove(text: str, known: Collection[str]) -> str:
             text = text.replace(secret, REMOVED)
     text = _KEY.sub(REMOVED, text)
     text = _IN_ADDRESS.sub(rf"\1{REMOVED}@", text)
-    return _ASSIGNED.sub(rf"\1{REMOVED}", hide_parameters(text))
+    return _ASSIGNED.sub(rf"\1{REMOVED}", hide_keys(text))

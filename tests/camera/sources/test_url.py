@@ -93,6 +93,19 @@ def test_secrets_are_removed_from_other_texts() -> None:
         assert "abc" not in hidden
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsps://10.0.0.1:7441/Ab3dEf6hIj9lMn2p?enableSrtp", "rtsps://10.0.0.1:7441/***?enableSrtp"),
+        ("rtsp://10.0.0.5/h264Preview_01_main", "rtsp://10.0.0.5/h264Preview_01_main"),
+        ("rtsp://10.0.0.5/Streaming/Channels/101", "rtsp://10.0.0.5/Streaming/Channels/101"),
+        ("/videos/20240101T120000Z0000000", "/videos/20240101T120000Z0000000"),
+    ],
+)
+def test_a_key_in_the_path_is_hidden_and_names_are_not(source: str, shown: str) -> None:
+    assert redact(source) == shown
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=8, max_size=12))
 def test_any_password_is_parsed_and_hidden(password: str) -> None:
     quoted = url.parse(f"rtsp://admin:{urllib.parse.quote(password, safe='')}@192.168.1.20:554/stream")
