@@ -410,6 +410,22 @@ async def test_a_dialog_offers_to_close_and_not_to_cancel_what_runs(browser: int
         assert await tab.evaluate(cancel) == "Close"
 
 
+async def test_an_action_ends_when_the_device_has_gone(browser: int) -> None:
+    made_up = MadeUp(actions={"actions": ["benchmark"]}, answer_after_s=60.0)
+    result = "document.querySelector('dialog .result').textContent"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#actions button').length === 1")
+        await tab.evaluate("document.querySelector('#actions button').click()")
+        await tab.evaluate("document.querySelector('dialog .confirm').click()")
+        while not made_up.posted:
+            await asyncio.sleep(0.05)
+        made_up.down = True
+        await tab.until("document.body.dataset.state === 'down'")
+        assert await tab.evaluate(result) == "Running…", "a short outage ends nothing"
+        await tab.until(f"{result}.startsWith('The device did not answer.')")
+        assert await tab.evaluate("document.activeElement.textContent") == "Close"
+
+
 async def test_a_benchmark_without_a_sensor_says_nothing_of_the_temperature(browser: int) -> None:
     made_up = MadeUp(actions={"actions": ["benchmark"]})
     made_up.answer = {"fps": 31.5, "infer_ms": 30.4, "frames": 1575, "start_temp_c": None, "end_temp_c": None}

@@ -27,6 +27,7 @@ export class Actions {
   #dialog;
   #onDone;
   #labelOf;
+  #waiting = new Set();
 
   /** `onDone` is called after each action; `labelOf(camera)` returns the label that people gave it. */
   constructor(onDone, labelOf) {
@@ -64,6 +65,11 @@ export class Actions {
     return button;
   }
 
+  /** The device does not answer any more: nothing will come of an action that runs. */
+  giveUp() {
+    for (const one of this.#waiting) one.abort();
+  }
+
   #ask(name, target) {
     const dialog = this.#dialog;
     const form = fromTemplate("action-template");
@@ -97,7 +103,12 @@ export class Actions {
     setText(part(".result"), t("action.running"));
     setText(part(".cancel"), t("action.close")); // the device goes on with it
     form.setAttribute("aria-busy", "true");
-    const { isDone, text } = await post(name, body);
+    const waiting = new AbortController();
+    const timeout = setTimeout(() => waiting.abort(), ACTION_TIMEOUT_MS);
+    this.#waiting.add(waiting);
+    const { isDone, text } = await post(name, body, waiting.signal);
+    this.#waiting.delete(waiting);
+    clearTimeout(timeout);
     form.removeAttribute("aria-busy");
     form.classList.toggle("is-failed", !isDone);
     setText(part(".result"), text);
@@ -106,11 +117,11 @@ export class Actions {
   }
 }
 
-async function post(name, body) {
+async function post(name, body, signal) {
   try {
     const response = await fetch(address(`actions/${name}`), {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-      signal: AbortSignal.timeout(ACTION_TIMEOUT_MS),
+      signal,
     });
     const answer = await response.json();
     if (response.ok) return { isDone: true, text: doneText(name, answer) };

@@ -21,6 +21,8 @@ const POLL_HIDDEN_MS = 15000;
 const HEALTH_TIMEOUT_MS = 4000;
 // A single lost response is not an outage; three in a row are.
 const DOWN_AFTER_MS = 6000;
+// An action that runs is not waited for any longer after the device has been down for this time.
+const GIVEN_UP_AFTER_MS = 6000;
 const STATES = ["ok", "degraded", "critical"];
 
 const $ = (id) => document.getElementById(id);
@@ -70,6 +72,7 @@ window.addEventListener("hashchange", () => {
 
 let latest = { findings: [] };
 let lastResponse_ms = -Infinity;
+let down_ms = Infinity;
 // How often the service was restarted, and its model: what can be done depends on both.
 let latestRun = "";
 let wasAsked = false;
@@ -81,12 +84,19 @@ async function poll() {
   clearTimeout(pollTimer);
   pollTimer = setTimeout(poll, document.hidden ? POLL_HIDDEN_MS : POLL_MS);
   if (typeof answer?.body?.status === "string") show(answer.body);
-  else if (performance.now() - lastResponse_ms >= DOWN_AFTER_MS) header.showDown();
+  else if (performance.now() - lastResponse_ms >= DOWN_AFTER_MS) showDown();
+}
+
+function showDown() {
+  header.showDown();
+  down_ms = Math.min(down_ms, performance.now());
+  if (performance.now() - down_ms >= GIVEN_UP_AFTER_MS) actions.giveUp();
 }
 
 function show(health) {
   const wasDown = performance.now() - lastResponse_ms >= DOWN_AFTER_MS;
   lastResponse_ms = performance.now();
+  down_ms = Infinity;
   header.noteResponse();
   document.body.classList.remove("is-empty");
   // A stranger gets the state and the time only.
