@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from appliance.device.log_tail import LogTail
 from appliance.engines import registry
 from appliance.flow.activation import Activation
 from appliance.flow.rebuild import Rebuild
@@ -59,7 +58,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
 
     # What may change while it runs.
-    encryption, entrance = Encryption(settings), build_entrance(settings, path, clock)
+    encryption, entrance = Encryption(settings), build_entrance(settings, path, given.memory.audit, clock)
     areas = DrawnAreas(folder, settings, lambda name: name in roster)
     changes = _changes(settings, entrance, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
@@ -67,7 +66,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
     activation, rebuild, recompile = _networks(given, path)
 
     # What it knows about itself, and the way in.
-    spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), LogTail(), asyncio.Event()
+    spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), given.memory.tail, asyncio.Event()
     vitals = build_vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     news = UpdateNews(settings.update, from_settings.state_dir(settings), time.time, UpdatePlaces())
     links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary, news), clock)

@@ -51,10 +51,16 @@ class Entrance:
     """Holds what decides about callers. `folder`: of the tokens."""
 
     def __init__(
-        self, access: Access, folder: Path, publisher: Publisher, connections: Connections, clock: Clock
+        self,
+        access: Access,
+        folder: Path,
+        publisher: Publisher,
+        connections: Connections,
+        audit: Audit,
+        clock: Clock,
     ) -> None:
         self.tokens = TokenStore(folder / FILE)
-        self.audit, self.brake, self.pairings = Audit(), Brake(clock), Pairings(clock)
+        self.audit, self.brake, self.pairings = audit, Brake(clock), Pairings(clock)
         self.authenticator = Authenticator(access, self.tokens, self.brake)
         self.arrivals = Arrivals(self.authenticator, publisher, self.pairings, clock)
         self.token_verbs = TokenVerbs(self.tokens, self.pairings, self.enforce)

@@ -27,6 +27,7 @@ from appliance.governor.service import Governor
 from appliance.health.canary import Canary
 from appliance.health.roster_file import RosterKeeper
 from appliance.health.watch import Watch
+from appliance.identity.audit import Audit
 from appliance.links.links import Links
 from appliance.ports import Clock
 from appliance.service.changes import Changes
@@ -58,6 +59,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """What outlives a restart of the service within its process: who did what, and the last lines of the log."""
+
+    audit: Audit = field(default_factory=Audit)
+    tail: LogTail = field(default_factory=LogTail)
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """What the service is built from.
 
@@ -76,6 +85,7 @@ class Given:
     decoder: Decoder = field(default_factory=OwnThread)
     reload: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to have the settings read again."""
+    memory: ProcessMemory = field(default_factory=ProcessMemory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from appliance.service.addresses import addresses, ipv4_addresses
 from appliance.service.build import build
 from appliance.service.entrance import FirstToken
 from appliance.service.listening import Port, listen
-from appliance.service.parts import Given, Loaded, LoadNetwork, Parts, in_safe_mode
+from appliance.service.parts import Given, Loaded, LoadNetwork, Parts, ProcessMemory, in_safe_mode
 from appliance.service.pulse import Pulse, load_with_patience, ping_every_s
 from appliance.settings.schema import Settings
 from appliance.web.ingress.handler import handlers
@@ -73,7 +73,7 @@ class Surroundings:
 
     `passed`: listening sockets to serve on, in place of the port. `camera_source`: what the demo camera pushes.
     `root`: under which the sensors' files are. `runtime`: systemd's folder for files that end with the service; other
-    programs find the port there.
+    programs find the port there. `memory`: what a former service of this process has left.
     """
 
     passed: Sequence[socket.socket] = ()
@@ -82,6 +82,7 @@ class Surroundings:
     camera_source: str | None = None
     root: Path = Path("/")
     runtime: Path | None = None
+    memory: ProcessMemory = field(default_factory=ProcessMemory)
 
 
 async def serve(
@@ -111,6 +112,7 @@ async def serve(
         decoder=decoder,
         root=surroundings.root,
         reload=surroundings.reload or asyncio.Event(),
+        memory=surroundings.memory,
     )
     parts = build(given, await _load(given, surroundings.notifier))
     runner = web.AppRunner(parts.app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)

@@ -26,7 +26,7 @@ from appliance.device import listening_address, systemd
 from appliance.device.listening_address import ListeningAddress
 from appliance.ports import Notifier
 from appliance.service import loading, run
-from appliance.service.parts import LoadNetwork
+from appliance.service.parts import LoadNetwork, ProcessMemory
 from appliance.service.signals import Signals
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings
@@ -51,7 +51,7 @@ async def serve(
     """
     signals, notifier = Signals(), systemd.notifier()
     signals.listen()
-    passed = systemd.passed_sockets()
+    passed, memory = systemd.passed_sockets(), ProcessMemory()
     address = listening_address.of_sockets(passed)
 
     def choose_here() -> Chosen:
@@ -81,6 +81,7 @@ async def serve(
                 signals.reload,
                 camera_source,
                 runtime=systemd.runtime_folder(),
+                memory=memory,
             ),
             problem=chosen.problem,
             read=read,

@@ -16,6 +16,7 @@ from appliance.flow.activation import Activation
 from appliance.flow.detector import Detector
 from appliance.governor.service import Governor
 from appliance.health.canary import Canary
+from appliance.identity.audit import Audit
 from appliance.links.links import Links
 from appliance.links.mqtt import documented
 from appliance.links.mqtt.link import Commands
@@ -53,9 +54,9 @@ MQTT_COMMANDS = ("release_governor", "self_test", "install_update")
 """The last one only where updates can be installed."""
 
 
-def build_entrance(settings: Settings, path: FramePath, clock: Clock) -> Entrance:
+def build_entrance(settings: Settings, path: FramePath, audit: Audit, clock: Clock) -> Entrance:
     access = Access(from_settings.access_rules(settings))
-    return Entrance(access, from_settings.state_dir(settings), path.publisher, path.connections, clock)
+    return Entrance(access, from_settings.state_dir(settings), path.publisher, path.connections, audit, clock)
 
 
 def build_socket_events(settings: Settings, clock: Clock, entrance: Entrance, path: FramePath) -> SocketEvents:

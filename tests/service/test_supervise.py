@@ -412,6 +412,10 @@ def test_an_operator_restarts_the_service_and_cameras_find_it_again(manager: Man
     manager.until(RELOADING="1")
     manager.until(READY="1")
     assert manager.get("/health/ready")[0] == 200
+    entries = manager.get("/actions/audit")[1]["entries"]
+    assert [one["action"] for one in entries] == ["service_restart"], "who restarted it is still known"
+    with urllib.request.urlopen(f"{manager.url}/actions/log", timeout=LONG_S) as response:
+        assert b"action=service_restart" in response.read()
     service.signal(signal.SIGTERM)
     status, _, err = service.ended()
     assert status == 0

@@ -1,4 +1,4 @@
-// Who did what since the service started, for operators. It is asked for while the list is open, and after each action.
+// Who did what since the process started, for operators. It is asked for while the list is open, and after each action.
 
 import { make, setText } from "./format.js";
 import { has, moment, t, word } from "./language.js";
