@@ -56,10 +56,18 @@ class ServiceVerbs:
     def verbs(self) -> Mapping[str, Verb]:
         """The verbs by name."""
         return {
-            "self_test": Verb(self._self_test, "self_test"),
+            "self_test": Verb(
+                self._self_test, "self_test", failure=lambda done: None if done.proved else "self_test_failed"
+            ),
             "benchmark": Verb(self._benchmark, "benchmark", BenchmarkRequest, lambda request: {"for_s": request.for_s}),
-            "test_mqtt": Verb(self._test_mqtt, "mqtt_test"),
-            "check_settings": Verb(self._check_settings, "settings_check"),
+            "test_mqtt": Verb(
+                self._test_mqtt, "mqtt_test", failure=lambda done: None if done.problem is None else "mqtt_failed"
+            ),
+            "check_settings": Verb(
+                self._check_settings,
+                "settings_check",
+                failure=lambda done: None if done.problem is None else ConfigError.code,
+            ),
             "reload": Verb(self._reload, "settings_reload"),
             "restart": Verb(self._restart, "service_restart"),
         }

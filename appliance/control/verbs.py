@@ -44,6 +44,8 @@ class Verb:
     request: type[Struct] = NoRequest
     fields: Callable[[Any], Mapping[str, AuditValue]] = field(default=lambda request: {})
     """What the audit log says about a request."""
+    failure: Callable[[Any], str | None] = field(default=lambda response: None)
+    """The code of what a response says has failed; None: nothing has."""
 
 
 async def perform(verb: Verb, body: bytes, who: Identity, audit: Audit) -> Struct:
@@ -53,7 +55,10 @@ async def perform(verb: Verb, body: bytes, who: Identity, audit: Audit) -> Struc
         request = _decoded(verb, body)
         fields = {**verb.fields(request), **fields}
         response = await verb.run(request)
-        del fields["code"]
+        if (failure := verb.failure(response)) is None:
+            del fields["code"]
+        else:
+            fields["code"] = failure
     except ApplianceError as error:
         fields["code"] = error.code
         raise

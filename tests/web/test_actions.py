@@ -91,6 +91,7 @@ async def test_the_self_test_runs_now_and_says_why_it_failed(serve: Serve) -> No
         status, done = await act(running, "self_test")
         assert (status, done["proved"]) == (200, False)
         assert "0 of 3 drawn stop signs" in done["message"]
+        assert (last_audit(running).ok, last_audit(running).fields["code"]) == (False, "self_test_failed")
 
 
 async def test_a_benchmark_counts_frames(serve: Serve) -> None:
@@ -276,3 +277,4 @@ async def test_the_settings_are_checked_without_a_change(serve: Serve, tmp_path:
         assert "did you mean 'burst'" in answer["problem"]
         assert "config_not_reloaded" not in [found["code"] for found in running.report()["findings"]]
         assert last_audit(running).action == "settings_check"
+        assert (last_audit(running).ok, last_audit(running).fields["code"]) == (False, "config_invalid")

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from appliance.links.mqtt.options import MqttOptions, TlsOptions
@@ -29,12 +31,32 @@ async def lasting_client(options: MqttOptions, topics: Topics) -> aiomqtt.Client
     return await _client(options, f"appliance-{options.device_id}", will)
 
 
+@asynccontextmanager
+async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
+    """A connection of a client that is used again. Raises MqttError.
+
+    After a broker has ended a connection, aiomqtt's client (2.5.1) still takes itself for connected: the next one would
+    not wait for the broker's answer, and a refused password would look like a connection that was closed. And an error
+    that nobody has taken from the future of the last connection is logged when that is freed.
+    """
+    try:
+        async with client:
+            yield
+    finally:
+        lost, begun = client._disconnected, client._connected
+        if lost.done() and not lost.cancelled():
+            lost.exception()
+        if begun.done():
+            client._connected = asyncio.get_running_loop().create_future()
+
+
 async def try_out(options: MqttOptions, topics: Topics) -> str | None:
     """Connect next to the link, publish a message, and return why that failed; None: the broker has confirmed it."""
     import aiomqtt
 
     try:
-        async with await _client(options, f"appliance-{options.device_id}-test", None) as client:
+        client = await _client(options, f"appliance-{options.device_id}-test", None)
+        async with connected(client):
             await client.publish(topics.test, "test", qos=1)
     except (aiomqtt.MqttError, OSError, ValueError) as error:
         return reason(error)

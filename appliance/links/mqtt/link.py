@@ -21,7 +21,7 @@ import anyio
 
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
-from appliance.links.mqtt.connection import lasting_client, reason, try_out
+from appliance.links.mqtt.connection import connected, lasting_client, reason, try_out
 from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
@@ -82,7 +82,7 @@ class MqttLink:
         while not self._closing:
             try:
                 client = client or await lasting_client(self._options, self._topics)
-                async with client:
+                async with connected(client):
                     await self._connected(client)
                     pause_s = _FIRST_PAUSE_S
                     await self._serve(client)

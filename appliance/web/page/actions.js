@@ -3,7 +3,7 @@
 
 import { AreaEditor } from "./areas.js";
 import { fromTemplate, make, setText } from "./format.js";
-import { duration, has, number, t, word } from "./language.js";
+import { duration, number, refusal, t, word } from "./language.js";
 import { address, readJson } from "./source.js";
 
 const LIST_TIMEOUT_MS = 4000;
@@ -133,7 +133,7 @@ async function post(name, body, signal) {
 
 /** Why an action was refused; the service's own English where the catalogue has no text for the code. */
 function refusalText({ error, code }) {
-  return has(`refusals.${code}`) ? t(`refusals.${code}`, { reason: error ?? "" }) : error;
+  return refusal(code, error) ?? error;
 }
 
 /** What came of an action, from the service's response. */

@@ -1,7 +1,7 @@
 // Who did what since the process started, for operators. It is asked for while the list is open, and after each action.
 
 import { make, setText } from "./format.js";
-import { has, moment, t, word } from "./language.js";
+import { has, moment, refusal, t, word } from "./language.js";
 import { readJson } from "./source.js";
 
 const TIMEOUT_MS = 4000;
@@ -25,7 +25,8 @@ export class AuditList {
 }
 
 function fieldText([name, value]) {
-  if (name === "code") return word(value);
+  // What to do about it was advice at that time.
+  if (name === "code") return refusal(value)?.split(/[.;:] /)[0] ?? word(value);
   return has(`audit.fields.${name}`) ? t(`audit.fields.${name}`, { [name]: value }) : `${name} ${value}`;
 }
 
@@ -33,7 +34,7 @@ function item({ at, who, address, action, ok, fields }) {
   const row = make("li");
   row.append(
     make("b", has(`audit.actions.${action}`) ? t(`audit.actions.${action}`) : action),
-    make("span", ok ? "" : t("audit.refused"), { class: "refused" }),
+    make("span", ok ? "" : t("audit.failed"), { class: "refused" }),
     make("span", Object.entries(fields).filter(([, value]) => value !== null && value !== false).map(fieldText).join(", ")),
     make("span", [moment(new Date(at * 1000)), who, address].filter(Boolean).join(" · "), { class: "by" }),
   );

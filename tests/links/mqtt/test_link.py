@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import ssl
 import subprocess
@@ -343,6 +344,32 @@ async def test_a_broker_that_refuses_the_password_is_a_finding(serve: Serve, tmp
                 else:
                     await seen.until(lambda links=links: "uthoriz" in (links.mqtt_problem or ""))  # type: ignore[misc]
                     assert "wrong" not in (links.mqtt_problem or "")
+
+
+async def test_a_password_that_is_changed_at_the_broker_is_what_the_finding_and_the_test_say(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.write_text("")
+
+    def let_in(password: str) -> None:
+        subprocess.run(["mosquitto_passwd", "-b", str(passwords), "device", password], check=True, capture_output=True)
+
+    let_in("right")
+    with broker(tmp_path, f"allow_anonymous false\npassword_file {passwords}") as strict:
+        flags = options(strict.port, **{"mqtt.username": "device", "mqtt.password": "right"})
+        async with serve(**flags) as running, subscriber(strict.port, login=("device", "right")) as seen:
+            links = running.started.parts.links
+            await seen.until(lambda: links.mqtt_problem is None)
+            strict.kill()
+            let_in("another")
+            strict.start()
+            await seen.until(lambda: "uthoriz" in (links.mqtt_problem or ""))
+            assert "uthoriz" in (await said_of_test(running))["problem"]
+            audited = running.started.parts.entrance.audit.latest(1)[0]
+            assert (audited.action, audited.ok, audited.fields["code"]) == ("mqtt_test", False, "mqtt_failed")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves refused sockets to the GC
