@@ -164,10 +164,15 @@ class ServiceDone(Struct, frozen=True):
 
 
 class MqttTested(Struct, frozen=True):
-    """The response to `test_mqtt`. `problem`: why nothing could be published; null: the broker has confirmed it."""
+    """The response to `test_mqtt`. `problem`: why nothing could be published; null: the broker has confirmed it.
+
+    `reason`: the same as a code. `detail`: what the system or the broker says about it.
+    """
 
     broker: str
     problem: str | None
+    reason: str | None = None
+    detail: str = ""
 
 
 class SettingsChecked(Struct, frozen=True):

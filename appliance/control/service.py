@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from appliance.control.protocol import (
     BenchmarkRequest,
@@ -25,6 +26,15 @@ _ANSWER_FIRST_S = 0.5
 """Between the answer to a restart and the restart."""
 
 
+class Problem(Protocol):
+    """Why something failed: a code, what the system says about it, and both in English as its text."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceHandles:
     """What the verbs use.
@@ -43,7 +53,7 @@ class ServiceHandles:
     restart: Callable[[], None]
     temp_c: Callable[[], float | None]
     broker: str
-    try_mqtt: Callable[[], Awaitable[str | None]] | None
+    try_mqtt: Callable[[], Awaitable[Problem | None]] | None
     clock: Clock
 
 
@@ -92,7 +102,8 @@ class ServiceVerbs:
     async def _test_mqtt(self, request: NoRequest) -> MqttTested:
         if self._handles.try_mqtt is None:
             raise VerbRefused("no MQTT broker is set. Set host in [mqtt]")
-        return MqttTested(self._handles.broker, await self._handles.try_mqtt())
+        broker, lost = self._handles.broker, await self._handles.try_mqtt()
+        return MqttTested(broker, None) if lost is None else MqttTested(broker, str(lost), lost.code, lost.detail)
 
     async def _reload(self, request: NoRequest) -> ServiceDone:
         working = self._handles.working()

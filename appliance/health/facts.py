@@ -91,6 +91,19 @@ class SupportNotices:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkNotice:
+    """A link to another system that does not work. `name`: of the system."""
+
+    name: str
+    code: str
+    """Why, for translations."""
+    detail: str
+    """What the system or the other side says about it; empty: nothing."""
+    text: str
+    """Code and detail in English."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteNotices:
     """What an operator should know about the device's part in its site."""
 
@@ -141,9 +154,9 @@ class Notices:
     certificate: CertificateNotice = CertificateNotice()
     unknown_classes: tuple[str, ...] = ()
     """Classes that settings of cameras name and the model does not have."""
-    mqtt_problem: str | None = None
+    mqtt_problem: LinkNotice | None = None
     """Which broker is not connected, and why."""
-    webhook_problem: str | None = None
+    webhook_problems: tuple[LinkNotice, ...] = ()
     """Which receivers do not accept events, and why."""
     access: AccessNotices = field(default_factory=AccessNotices)
     support: SupportNotices = SupportNotices()

@@ -8,7 +8,9 @@ from typing import Any
 
 import anyio
 
+from appliance.health.facts import LinkNotice
 from appliance.links.mqtt.link import MqttLink
+from appliance.links.reasons import LinkProblem
 from appliance.links.webhook import Webhook
 
 
@@ -22,16 +24,15 @@ class Links:
     webhooks: Sequence[tuple[str, Webhook]] = ()
 
     @property
-    def mqtt_problem(self) -> str | None:
+    def mqtt_problem(self) -> LinkNotice | None:
         """Why the broker is not connected; None: it is, or there is none."""
-        if self.mqtt is None or self.mqtt.problem is None:
-            return None
-        return f"{self.broker}: {self.mqtt.problem}"
+        return None if self.mqtt is None else _notice(self.broker, self.mqtt.problem)
 
     @property
-    def webhook_problem(self) -> str | None:
+    def webhook_problems(self) -> tuple[LinkNotice, ...]:
         """Which receivers do not accept events, and why."""
-        return "; ".join(f"{name}: {one.problem}" for name, one in self.webhooks if one.problem) or None
+        found = (_notice(name, one.problem) for name, one in self.webhooks)
+        return tuple(one for one in found if one is not None)
 
     def tasks(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What has to run for the links to work, by name."""
@@ -48,3 +49,7 @@ class Links:
         async with anyio.create_task_group() as group:
             for finish in parts:
                 group.start_soon(finish, within_s)
+
+
+def _notice(name: str, problem: LinkProblem | None) -> LinkNotice | None:
+    return None if problem is None else LinkNotice(name, problem.code, problem.detail, str(problem))

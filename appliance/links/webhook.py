@@ -15,7 +15,7 @@ import logging
 import math
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -23,7 +23,7 @@ from appliance import __version__
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
 from appliance.links import signature
-from appliance.links.reasons import with_hint
+from appliance.links.reasons import LinkProblem, of_error
 from appliance.ports import Clock
 from appliance.redaction import redact, secrets_of_origin
 
@@ -54,7 +54,7 @@ class WebhookOptions:
 class _Failure:
     """Why an event was not accepted. `after_s`: the pause that the receiver asks for."""
 
-    why: str
+    why: LinkProblem
     again: bool
     after_s: float = 0.0
 
@@ -76,7 +76,7 @@ class Webhook:
         self._events = EventOutbox(options.queue)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
-        self.problem: str | None = None
+        self.problem: LinkProblem | None = None
         """Why the receiver has not accepted the latest event; None: it has."""
         self.sent, self.given_up = 0, 0
 
@@ -149,9 +149,12 @@ class Webhook:
             async with session.post(self._options.url, data=body, headers=fields, allow_redirects=False) as answer:
                 return _judged(answer.status, answer.headers)
         except asyncio.TimeoutError:
-            return _Failure(f"no answer within {self._options.timeout_s:g} s", again=True)
+            return _Failure(LinkProblem("link_no_answer", f"{self._options.timeout_s:g} s"), again=True)
+        except aiohttp.ServerDisconnectedError:
+            return _Failure(LinkProblem("link_closed"), again=True)
         except aiohttp.ClientError as error:
-            return _Failure(with_hint(self._without_path(str(error)) or type(error).__name__), again=True)
+            problem = of_error(error)
+            return _Failure(replace(problem, detail=self._without_path(problem.detail)), again=True)
 
     def _without_path(self, text: str) -> str:
         """A text, for example of an exception, without the receiver's path, which may be its only secret."""
@@ -163,7 +166,7 @@ class Webhook:
         if self.problem is None:
             log.warning(
                 "webhook %s: an event was not accepted: %s", self._options.name, failure.why,
-                extra={"kind": "webhook", "reason": failure.why},
+                extra={"kind": "webhook", "reason": str(failure.why)},
             )  # fmt: skip
         self.problem = failure.why
 
@@ -172,9 +175,9 @@ def _judged(status: int, fields: Mapping[str, str]) -> _Failure | None:
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
-        return _Failure(f"the receiver redirects (status {status}); set the final address", again=False)
+        return _Failure(LinkProblem("webhook_redirects", f"HTTP {status}"), again=False)
     again = status >= 500 or status in _AGAIN
-    return _Failure(f"the receiver answers with status {status}", again, _seconds(fields.get("Retry-After", "")))
+    return _Failure(LinkProblem("webhook_status", f"HTTP {status}"), again, _seconds(fields.get("Retry-After", "")))
 
 
 def _seconds(text: str) -> float:

@@ -104,7 +104,7 @@ def notices(given: Given, parts: Parts, areas: DrawnAreas) -> Notices:
         if classes is None
         else from_settings.unknown_classes(areas.settings, areas.by_camera, classes),
         mqtt_problem=parts.links.mqtt_problem,
-        webhook_problem=parts.links.webhook_problem,
+        webhook_problems=parts.links.webhook_problems,
         access=parts.entrance.notices(),
         support=support(given.settings.server, time.time()) if parts.entrance.exposed else SupportNotices(),
         update=parts.news.notices(),

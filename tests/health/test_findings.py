@@ -19,6 +19,7 @@ from appliance.health.facts import (
     CertificateNotice,
     Facts,
     HistoryStatus,
+    LinkNotice,
     Notices,
     Recent,
     SiteNotices,
@@ -58,6 +59,7 @@ WELL = Facts(
     max_cooling=6,
     recent=Recent(temp_seen=True),
 )
+LOST = LinkNotice("broker:1883", "link_refused", "", "connection refused")
 HOT = replace(FULL, reason="temperature")
 CLOSED = replace(FULL, reason="critical_temperature", admit=False)
 NO_TEMP = Reading(0, unknown={"thermal.soc_temp_c": "this machine has no temperature sensor"})
@@ -179,10 +181,10 @@ APPEARS = {
     "certificate_expired": (certificate(expires_in_s=-1.0), "certificate_expires", "degraded"),
     "unknown_classes": (replace(WELL, notices=Notices(unknown_classes=("persn",))), "unknown_classes", "degraded"),
     "mqtt_disconnected": (
-        replace(WELL, notices=Notices(mqtt_problem="broker:1883: Connection refused")), "mqtt_disconnected", "degraded"
+        replace(WELL, notices=Notices(mqtt_problem=LOST)), "mqtt_disconnected", "degraded"
     ),
     "webhook_failing": (
-        replace(WELL, notices=Notices(webhook_problem="alarm: no answer")), "webhook_failing", "degraded"
+        replace(WELL, notices=Notices(webhook_problems=(LOST,))), "webhook_failing", "degraded"
     ),
     "undone": (
         replace(WELL, notices=Notices(update=UpdateNotices(undone="0.3-1234abcd", why="it sees nothing"))),

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.support_bundle import static_page
-from appliance.health.facts import Notices
+from appliance.health.facts import LinkNotice, Notices
 from appliance.health.findings import advise
+from appliance.links.reasons import LinkProblem
 from appliance.values import Severity
 from tests.web import chromium, page_rig, page_states
 from tests.web.page_checks import keep, violations
@@ -150,7 +151,12 @@ async def test_the_list_of_actions_is_in_the_language_of_the_page(browser: int) 
         await tab.evaluate("document.querySelector('#audit').open = true")
         await tab.until("document.querySelectorAll('#audit li').length === 3")
         text = " ".join((await tab.evaluate("document.querySelector('#audit').innerText")).split())
-        for said in ("nível 3, por 8 h", "my_model", "sem sucesso com configuração e logs, nada foi apagado 15 de jan."):
+        assert "anna (operador)" in text
+        for said in (
+            "nível 3, por 8 h",
+            "my_model",
+            "sem sucesso com configuração e logs, nada foi apagado 15 de jan.",
+        ):
             assert said in text
 
 
@@ -288,21 +294,40 @@ async def test_a_picture_that_was_missing_appears_before_the_next_result(browser
 
 
 async def test_a_lost_broker_has_a_button_that_tests_the_connection(browser: int) -> None:
-    notices = Notices(mqtt_problem="broker:1883: Connection refused")
+    lost = LinkProblem("link_refused")
+    notices = Notices(mqtt_problem=LinkNotice("broker:1883", lost.code, lost.detail, str(lost)))
     made_up = MadeUp(page_states.health(cameras(1), notices=notices), actions={"actions": ["test_mqtt", "restart"]})
     async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
         for problem, said in (
-            ("Connection refused", "No message reached the broker broker:1883: Connection refused"),
+            (lost, f"No message reached the broker broker:1883: {lost}."),
+            (LinkProblem("mqtt_rejected", "Banned"),
+             "No message reached the broker broker:1883: the broker refuses the device (“Banned”)."),
             (None, "The broker broker:1883 has confirmed the test message."),
-        ):
-            made_up.answer = {"broker": "broker:1883", "problem": problem}
+        ):  # fmt: skip
+            made_up.answer = {"broker": "broker:1883", "problem": None}
+            if problem is not None:
+                made_up.answer |= {"problem": str(problem), "reason": problem.code, "detail": problem.detail}
             await tab.until("document.querySelector('.finding .follow button')?.textContent === 'Test MQTT'")
             await tab.evaluate("document.querySelector('.finding .follow button').click()")
             await tab.evaluate("document.querySelector('dialog .confirm').click()")
             await tab.until(f"document.querySelector('dialog .result').textContent === {said!r}")
             await keep(tab, f"mqtt-{'confirmed' if problem is None else 'lost'}")
             await tab.evaluate("document.querySelector('dialog .cancel').click()")
-        assert made_up.posted == [("test_mqtt", {})] * 2
+        assert made_up.posted == [("test_mqtt", {})] * 3
+
+
+async def test_why_a_link_fails_is_said_in_the_language_of_the_page(browser: int) -> None:
+    login, certificate = LinkProblem("mqtt_login"), LinkProblem("link_certificate", "self-signed certificate")
+    notices = Notices(
+        mqtt_problem=LinkNotice("broker:1883", login.code, login.detail, str(login)),
+        webhook_problems=(LinkNotice("alarm", certificate.code, certificate.detail, str(certificate)),),
+    )
+    made_up = MadeUp(page_states.health(cameras(1), notices=notices))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#findings .finding').length === 2")
+        text = " ".join((await tab.evaluate("document.querySelector('#findings').innerText")).split())
+        assert "Sem conexão com o broker MQTT broker:1883: o broker não aceita este usuário ou esta senha." in text
+        assert "alarm. Motivo do primeiro: o certificado não é confiável (“self-signed certificate”)." in text
 
 
 async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) -> None:

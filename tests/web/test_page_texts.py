@@ -14,6 +14,8 @@ import pytest
 import appliance
 import appliance.health.checks
 from appliance.health.catalogue import CATALOGUE
+from appliance.identity.roles import Role
+from appliance.links import reasons
 from appliance.web.page_files import PAGE
 
 ENGLISH = json.loads((PAGE / "en.json").read_text(encoding="utf-8"))
@@ -122,6 +124,23 @@ def test_every_language_has_every_reason_for_which_an_action_is_refused(language
     texts = OTHERS[language]["refusals"]
     assert refusal_codes() <= set(texts)
     assert all(places(text) <= {"reason"} for text in texts.values())
+
+
+@pytest.mark.parametrize("language", ["en", *OTHERS])
+def test_every_language_has_every_reason_why_a_link_fails(language: str) -> None:
+    catalogue = {"en": ENGLISH, **OTHERS}[language]
+    assert set(catalogue["reasons"]) == set(reasons.ENGLISH)
+    assert language != "en" or catalogue["reasons"] == reasons.ENGLISH
+
+
+def test_what_the_service_says_in_english_is_quoted_in_other_languages() -> None:
+    for language, catalogue in OTHERS.items():
+        for code, text in catalogue["refusals"].items():
+            assert "{reason}" not in text or "“{reason}”" in text, f"{language} {code}"
+
+
+def test_every_role_has_a_name() -> None:
+    assert set(ENGLISH["roles"]) == {role.value for role in Role}
 
 
 def test_every_action_in_the_audit_list_has_a_name() -> None:

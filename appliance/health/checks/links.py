@@ -8,24 +8,35 @@ from appliance.values import Severity
 
 
 def mqtt_disconnected(facts: Facts) -> Advice | None:
-    if facts.notices.mqtt_problem is None:
+    lost = facts.notices.mqtt_problem
+    if lost is None:
         return None
-    return advise(
-        Severity.DEGRADED,
-        "No connection to the MQTT broker {problem}",
+    what = "No connection to the MQTT broker {broker}: {problem}."
+    do = (
         "Check that the broker runs and that host, port, tls, username and password in [mqtt] are right. Detection "
-        "continues; the newest events are kept and sent later.",
-        problem=facts.notices.mqtt_problem,
+        "continues; the newest events are kept and sent later."
+    )
+    broker, reason, problem = lost.name, lost.code, lost.text
+    if not lost.detail:
+        return advise(Severity.DEGRADED, what, do, broker=broker, reason=reason, problem=problem)
+    return advise(
+        Severity.DEGRADED, what, do, "detail", broker=broker, reason=reason, problem=problem, detail=lost.detail
     )
 
 
 def webhook_failing(facts: Facts) -> Advice | None:
-    if facts.notices.webhook_problem is None:
+    failing = facts.notices.webhook_problems
+    if not failing:
         return None
-    return advise(
-        Severity.DEGRADED,
-        "A webhook's receiver does not accept events. {problem}",
+    what = "A webhook's receiver does not accept events. {problem}"
+    do = (
         "Check that the receiver runs and that url and secret in [webhooks] are right. Detection continues; the newest "
-        "events are kept and sent later.",
-        problem=facts.notices.webhook_problem,
+        "events are kept and sent later."
+    )
+    first, names = failing[0], tuple(one.name for one in failing)
+    problem = "; ".join(f"{one.name}: {one.text}" for one in failing)
+    if not first.detail:
+        return advise(Severity.DEGRADED, what, do, receivers=names, reason=first.code, problem=problem)
+    return advise(
+        Severity.DEGRADED, what, do, "detail", receivers=names, reason=first.code, problem=problem, detail=first.detail
     )

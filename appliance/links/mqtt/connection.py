@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from appliance.links.mqtt.options import MqttOptions, TlsOptions
 from appliance.links.mqtt.states import OFFLINE
 from appliance.links.mqtt.topics import Topics
-from appliance.links.reasons import with_hint
+from appliance.links.reasons import LinkProblem, of_error
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _KEEPALIVE_S = 30
 _MOST_UNCONFIRMED = 64
 _MOST_RECEIVED = 1000
+_WRONG_LOGIN = (4, 5, 134, 135)
+"""Bad user name or password, and not authorised: the codes of MQTT 3.1.1, and those that paho makes of them. Brokers
+use either for both."""
 
 
 async def lasting_client(options: MqttOptions, topics: Topics) -> aiomqtt.Client:
@@ -50,7 +53,7 @@ async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
             client._connected = asyncio.get_running_loop().create_future()
 
 
-async def try_out(options: MqttOptions, topics: Topics) -> str | None:
+async def try_out(options: MqttOptions, topics: Topics) -> LinkProblem | None:
     """Connect next to the link, publish a message, and return why that failed; None: the broker has confirmed it."""
     import aiomqtt
 
@@ -88,16 +91,17 @@ async def _client(options: MqttOptions, identifier: str, will: aiomqtt.Will | No
     )
 
 
-def reason(error: Exception) -> str:
-    """Why there is no connection, for a person."""
+def reason(error: Exception) -> LinkProblem:
+    """Why there is no connection."""
     from aiomqtt.exceptions import MqttCodeError, MqttConnectError
 
     text = re.sub(r"^\[(code:|Errno )\d+\] ", "", str(error)) or type(error).__name__
     if isinstance(error, MqttConnectError):
-        return f"the broker refuses the device: {text}"
+        number = error.rc if isinstance(error.rc, int) or error.rc is None else error.rc.value
+        return LinkProblem("mqtt_login") if number in _WRONG_LOGIN else LinkProblem("mqtt_rejected", text)
     if isinstance(error, MqttCodeError) or text.startswith("Disconnected"):
-        return "the broker closed the connection"
-    return "the broker does not answer" if text == "Operation timed out" else with_hint(text)
+        return LinkProblem("link_closed")
+    return LinkProblem("link_no_answer") if text == "Operation timed out" else of_error(error)
 
 
 def _tls_context(tls: TlsOptions) -> ssl.SSLContext:

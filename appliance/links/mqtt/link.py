@@ -26,6 +26,7 @@ from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
 from appliance.links.mqtt.topics import Topics
+from appliance.links.reasons import LinkProblem
 from appliance.ports import Clock
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _BREATH_S = 0.004
 """Between two messages: 10,000 events after an outage take 40 s, and 4 % of one core."""
 _LISTEN_S = 3.0
 """For the broker to send what it holds of this device, after a connection."""
+
+_CONNECTING = LinkProblem("link_connecting")
 
 Commands = Mapping[str, Callable[[], Awaitable[None]]]
 """What may be ordered over MQTT, by verb."""
@@ -55,7 +58,7 @@ class MqttLink:
         self._refresh_s = 0.0
         self._wake, self._done, self._retry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing = False
-        self.problem: str | None = "not connected yet"
+        self.problem: LinkProblem | None = _CONNECTING
         """Why there is no connection; None: there is one."""
 
     @property
@@ -97,7 +100,7 @@ class MqttLink:
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
         self._done.set()
 
-    async def try_out(self) -> str | None:
+    async def try_out(self) -> LinkProblem | None:
         """Connect once more and publish; return why that failed. If it did not, a lost link tries again at once."""
         problem = await try_out(self._options, self._topics)
         if problem is None and self.problem is not None:
@@ -126,10 +129,10 @@ class MqttLink:
 
     def _lost(self, error: Exception) -> None:
         why = reason(error)
-        if self.problem is None or self.problem == "not connected yet":
+        if self.problem is None or self.problem == _CONNECTING:
             log.warning(
                 "no connection to the MQTT broker %s:%d: %s", self._options.host, self._options.broker_port, why,
-                extra={"kind": "mqtt", "reason": why},
+                extra={"kind": "mqtt", "reason": str(why)},
             )  # fmt: skip
         self.problem = why
 

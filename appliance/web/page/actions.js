@@ -139,7 +139,7 @@ function refusalText({ error, code }) {
 /** What came of an action, from the service's response. */
 function doneText(name, answer) {
   if (name === "self_test" && !answer.proved) return t("action.self_test.not_passed", { reason: answer.message });
-  if (name === "test_mqtt" && answer.problem) return t("action.test_mqtt.failed", answer);
+  if (name === "test_mqtt" && answer.problem) return t(`action.test_mqtt.failed${answer.detail ? "_detail" : ""}`, answer);
   if (name === "check_settings" && answer.problem) return t("action.check_settings.invalid", { reason: answer.problem });
   if (name === "benchmark" && answer.end_temp_c === null) return t("action.benchmark.done_without_sensor", texts(answer));
   if (name === "reload" && answer.restarts) return t("action.restart.done");

@@ -27,7 +27,13 @@ export class AuditList {
 function fieldText([name, value]) {
   // What to do about it was advice at that time.
   if (name === "code") return refusal(value)?.split(/[.;:] /)[0] ?? word(value);
+  if (name === "role" && has(`roles.${value}`)) return t("audit.fields.role", { role: t(`roles.${value}`) });
   return has(`audit.fields.${name}`) ? t(`audit.fields.${name}`, { [name]: value }) : `${name} ${value}`;
+}
+
+// A name with a role: `anna (operator)`.
+function whoText(who) {
+  return who.replace(/\((\w+)\)$/, (written, role) => (has(`roles.${role}`) ? `(${t(`roles.${role}`)})` : written));
 }
 
 function item({ at, who, address, action, ok, fields }) {
@@ -36,7 +42,7 @@ function item({ at, who, address, action, ok, fields }) {
     make("b", has(`audit.actions.${action}`) ? t(`audit.actions.${action}`) : action),
     make("span", ok ? "" : t("audit.failed"), { class: "refused" }),
     make("span", Object.entries(fields).filter(([, value]) => value !== null && value !== false).map(fieldText).join(", ")),
-    make("span", [moment(new Date(at * 1000)), who, address].filter(Boolean).join(" · "), { class: "by" }),
+    make("span", [moment(new Date(at * 1000)), whoText(who), address].filter(Boolean).join(" · "), { class: "by" }),
   );
   return row;
 }

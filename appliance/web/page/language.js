@@ -109,6 +109,7 @@ function fill(template, values) {
 function valueText(name, value) {
   if (Array.isArray(value)) return listText(value);
   if (value === null) return unknown();
+  if (name === "reason" && has(`reasons.${value}`)) return t(`reasons.${value}`);
   if (typeof value === "string") return phrase(value);
   const unit = name.split("_").at(-1);
   if (unit === "c") return measure(value, "°C");
