@@ -14,12 +14,12 @@ def parse(text: str) -> float | None:
 
 
 def in_words(seconds: float) -> str:
-    """Format a duration: `40 s`, `12 min`, `2 h 5 min`, `3 days`."""
+    """Format a duration: `40 s`, `12 min`, `2 h 5 min`, `3 days`. Never rounded up, like the page's (language.js)."""
     if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
+        return f"{int(seconds)} s"
+    minutes = int(seconds // 60)
     if minutes < 120:
         return f"{minutes} min"
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes / (24 * 60):.0f} days"
+    return f"{minutes // (24 * 60)} days"

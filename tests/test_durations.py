@@ -22,11 +22,14 @@ def test_any_other_text_is_none(text: str) -> None:
     [
         (0.4, "0 s"),
         (119, "119 s"),
+        (119.9, "119 s"),
         (120, "2 min"),
         (3600, "60 min"),
+        (7319.9, "2 h 1 min"),
         (7500, "2 h 5 min"),
         (86400, "24 h 0 min"),
         (3 * 86400, "3 days"),
+        (3.9 * 86400, "3 days"),
     ],
 )
 def test_a_duration_is_formatted_in_suitable_units(seconds: float, words: str) -> None:

@@ -372,7 +372,7 @@ def test_the_catalogue_lists_every_severity_of_a_finding(name: str) -> None:
 def test_long_lists_of_cameras_are_shortened() -> None:
     facts = replace(WELL, silent_s={f"camera-{number}": 7300.0 for number in range(40)})
     (finding,) = Register(CATALOGUE).evaluate(facts)
-    assert finding.what.startswith("No frame for 2 h 2 min from camera-0, ")
+    assert finding.what.startswith("No frame for 2 h 1 min from camera-0, ")
     assert finding.what.endswith("and 35 more.")
 
 

@@ -274,6 +274,13 @@ async def test_a_camera_whose_picture_has_a_fault_says_which(browser: int) -> No
         assert "Covered" in first
 
 
+async def test_a_duration_is_the_same_in_a_finding_and_on_a_card(browser: int) -> None:
+    made_up = MadeUp(page_states.health(cameras(2), silent_s={"gate": 7319.9}))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until(f"{TEXT}.includes('No frames for 2\u202fh 1\u202fmin')")
+        assert await tab.evaluate(f"{TEXT}.includes('No frame for 2 h 1 min')")
+
+
 async def test_a_finding_without_a_translation_is_shown_in_english(browser: int) -> None:
     unknown = page_rig.finding(
         "found_on_mars", Severity.DEGRADED, advise(Severity.DEGRADED, "Water: {n}.", "Dig.", n=3)

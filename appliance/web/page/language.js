@@ -146,10 +146,10 @@ export function bytes(value) {
   return value >= 1e9 ? measure(value / 1e9, "GB", 1) : measure(value / 1e6, "MB");
 }
 
-/** At most the two largest units: `3 d 4 h`, `2 h`, `12 min`. */
+/** At most the two largest units: `3 d 4 h`, `2 h`, `12 min`. Never rounded up, like the service's (durations.py). */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return unknown();
-  const s = Math.round(seconds);
+  const s = Math.floor(seconds);
   if (s < 60) return `${s}${THIN}s`;
   if (s < 3600) return `${Math.floor(s / 60)}${THIN}min`;
   const [unit, whole_s, part, part_s] = s < 86400 ? ["h", 3600, "min", 60] : ["d", 86400, "h", 3600];
