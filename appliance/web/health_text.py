@@ -16,6 +16,8 @@ from appliance.values import Severity
 WIDTH = 80
 _MOST_CAMERAS, _MOST_FINDINGS = 6, 4
 _MOST_LINES_EACH = 2
+_SLOW_S = 5.0
+"""The service counts frames over ten seconds: a camera that is asked for fewer often seems to send none."""
 _LABEL = 13
 _STATUS = {"ok": "OK", "degraded": "DEGRADED", "critical": "CRITICAL"}
 _MARKS = {Severity.CRITICAL.value: "!!", Severity.DEGRADED.value: "! ", Severity.INFO.value: "- "}
@@ -80,7 +82,7 @@ def _cameras(payload: Mapping[str, Any]) -> Iterator[str]:
         return
     order = {"silent": 0, "sending": 1, "quiet": 2}
     names = sorted(known, key=lambda name: (order.get(known[name]["presence"], 3), name))
-    yield _row("cameras", f"{len(active)} active of {len(known)} known")
+    yield _row("cameras", f"{len(active)} connected of {len(known)} known")
     for name in names[:_MOST_CAMERAS]:
         camera, stats = known[name], active.get(name)
         if camera["presence"] != "sending" or stats is None:
@@ -88,10 +90,17 @@ def _cameras(payload: Mapping[str, Any]) -> Iterator[str]:
             text = f"SILENT for {silent}" if camera["presence"] == "silent" else f"last frame {silent} ago"
         else:
             latency = _with_unit(stats["latency_ms"], " ms", 0) or "no result yet"
-            text = f"{stats['answered_fps']:.1f} fps, {latency}"
+            text = f"{_rate(stats)}, {latency}"
         yield f"  {camera.get('label') or name:<28.28} {text}"
     if len(names) > _MOST_CAMERAS:
         yield f"  {len(names) - _MOST_CAMERAS} more: appliance cameras list"
+
+
+def _rate(stats: Mapping[str, Any]) -> str:
+    """Frames per second; of a camera that is asked for fewer than one in five seconds, the interval."""
+    interval_s = stats["limits"]["min_interval"]
+    slow = stats["answered_fps"] < 1 / _SLOW_S and interval_s >= _SLOW_S
+    return f"one frame every {interval_s:.0f} s" if slow else f"{stats['answered_fps']:.1f} fps"
 
 
 def _row(label: str, text: str) -> str:

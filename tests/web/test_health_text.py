@@ -54,3 +54,14 @@ def test_a_service_that_restarted_once_says_so_in_good_english() -> None:
 
     assert "restarted 1 time since boot" in text(1)
     assert "restarted 0 times since boot" in text(0)
+
+
+def test_a_slow_camera_has_an_interval_and_no_rate_of_zero() -> None:
+    def text(answered_fps: float, interval_s: float) -> str:
+        stats = {"answered_fps": answered_fps, "latency_ms": 80.0, "limits": {"min_interval": interval_s}}
+        known = {"gate": {"presence": "sending", "silent_s": 3.0, "label": ""}}
+        return health_text.of_payload({"status": "ok", "known_cameras": known, "cameras": {"gate": stats}})
+
+    assert "one frame every 21 s, 80 ms" in text(0.0, 21.0)
+    assert "0.1 fps, 80 ms" in text(0.1, 2.0)
+    assert "1 connected of 1 known" in text(2.0, 0.2)

@@ -274,6 +274,19 @@ async def test_a_camera_whose_picture_has_a_fault_says_which(browser: int) -> No
         assert "Covered" in first
 
 
+async def test_a_camera_that_is_asked_for_few_frames_has_an_interval_and_no_rate_of_zero(browser: int) -> None:
+    slow = camera(0.05)
+    slow["answered_fps"], slow["limits"]["min_interval"] = 0.0, 21.0
+    made_up = MadeUp(healthy({"gate": camera(0.05) | {"answered_fps": 0.05}}), results_every_s=0.2)
+    rate = "document.querySelector('#cameras .fps')?.textContent"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until(f"{rate} === 'one frame every 20\u202fs'")
+        made_up.health["cameras"]["gate"] = slow
+        await tab.until(f"{rate} === 'one frame every 21\u202fs'")
+        await tab.evaluate("location.hash = 'camera=gate'")
+        await tab.until("document.querySelector('.camera-page dl').innerText.includes('one frame every 21\u202fs')")
+
+
 async def test_a_duration_is_the_same_in_a_finding_and_on_a_card(browser: int) -> None:
     made_up = MadeUp(page_states.health(cameras(2), silent_s={"gate": 7319.9}))
     async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:

@@ -8,6 +8,8 @@ import { IS_STATIC } from "./source.js";
 
 const IDLE_AFTER_MS = 10000;
 const IDLE_INTERVALS = 3;
+// A frame every this many seconds or less often is no frame rate: the service counts over ten seconds.
+const SLOW_S = 5;
 
 export class Camera {
   #part;
@@ -69,13 +71,14 @@ export class Camera {
     const isLimited = state === "limited";
     setText(this.#part(".limits"), isLimited ? limitsText(stats.limits) : "");
     const isAway = ["silent", "idle", "stalled"].includes(state);
-    setText(this.#part(".fps"), isAway && state !== "stalled" ? "" : fps(stats.answered_fps));
+    setText(this.#part(".fps"), isAway && state !== "stalled" ? "" : rateText(stats.answered_fps, stats.limits, isAway));
     const hasLatency = Number.isFinite(stats.latency_ms) && !isAway;
     setText(this.#part(".latency"), hasLatency ? measure(stats.latency_ms, "ms") : "");
     this.element.classList.toggle("is-idle", isAway);
     setText(this.#part(".idle"), isAway ? this.#awayText() : "");
     setText(this.#row(".name"), label);
-    setText(this.#row(".rate"), ["silent", "idle"].includes(state) ? this.#silenceText() : fps(stats.answered_fps));
+    const rate = rateText(stats.answered_fps, stats.limits, isAway);
+    setText(this.#row(".rate"), ["silent", "idle"].includes(state) ? this.#silenceText() : rate);
     setText(this.#row(".visually-hidden"), t(`camera.state.${state}`));
   }
 
@@ -90,6 +93,14 @@ export class Camera {
     if (Number.isFinite(silent_s)) return duration(silent_s);
     return this.#answeredAt > 0 ? duration((performance.now() - this.#answeredAt) / 1000) : "";
   }
+}
+
+/** How many frames a second; of a slow camera the interval that the device asks for, or the measured one. */
+export function rateText(rate, limits, isAway = false) {
+  if (isAway || !Number.isFinite(rate) || rate >= 1 / SLOW_S) return fps(rate);
+  const asked_s = limits?.min_interval ?? 0;
+  const interval_s = asked_s >= SLOW_S ? asked_s : 1 / rate;
+  return Number.isFinite(interval_s) ? t("limits.interval", { interval: measure(interval_s, "s") }) : fps(rate);
 }
 
 /** What the device asks of a camera, and why. */

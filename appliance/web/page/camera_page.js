@@ -1,9 +1,9 @@
 // A camera's own page: its picture large, what the device asks of it and why, its rates and latency over time, and what a
 // person can do about it. Its address is #camera=NAME.
 
-import { lossesText, limitsText } from "./camera.js";
+import { limitsText, lossesText, rateText } from "./camera.js";
 import { showFact } from "./device.js";
-import { findingText, fps, measure, moment, number, t } from "./language.js";
+import { findingText, measure, moment, number, t } from "./language.js";
 import { fromTemplate, make, setText, withCommands } from "./format.js";
 import { cameraPlots, History } from "./history.js";
 import { LivePicture, picturePath } from "./picture.js";
@@ -81,23 +81,24 @@ export class CameraPage {
       item.append(what, advice);
       return item;
     }));
-    this.#showFacts(stats);
+    this.#showFacts(stats, isAway);
   }
 
-  #showFacts(stats) {
+  #showFacts(stats, isAway) {
     const dl = this.#part("dl");
     const shown = new Set();
-    this.#listFacts(stats, (key, value, detail) => shown.add(showFact(dl, key, t(`camera.${key}`), value, detail)));
+    this.#listFacts(stats, isAway, (key, value, detail) => shown.add(showFact(dl, key, t(`camera.${key}`), value, detail)));
     for (const row of [...dl.children]) if (!shown.has(row)) row.remove();
   }
 
-  #listFacts(stats, fact) {
+  #listFacts(stats, isAway, fact) {
     if (stats.label) fact("name", this.#name);
     if (stats.last_frame) fact("last_frame", moment(new Date(stats.last_frame)), t("camera.ago", { silent_s: stats.silent_s }));
     if (stats.first_frame) fact("first_frame", moment(new Date(stats.first_frame)));
     // What follows is known only of a connected camera.
     if (stats.received === undefined) return;
-    fact("sends", fps(stats.received_fps), t("camera.answered_at", { rate: fps(stats.answered_fps) }));
+    const rate = (value) => rateText(value, stats.limits, isAway);
+    fact("sends", rate(stats.received_fps), t("camera.answered_at", { rate: rate(stats.answered_fps) }));
     fact("latency", measure(stats.latency_ms, "ms"));
     fact("limits", limitsText(stats.limits));
     fact("frames", number(stats.received), t("camera.frames_detail", {
