@@ -47,6 +47,7 @@ class Actions:
         audit: Audit,
         for_support: Callable[[], Awaitable[bytes]],
         erasure: Erasure,
+        safe_mode: bool,
     ) -> None:
         self._models = models
         self._verbs: dict[str, Verb] = {
@@ -70,6 +71,9 @@ class Actions:
             "benchmark": lambda: detector.network is not None,
             "test_mqtt": lambda: service.try_mqtt is not None,
             "erase": lambda: erasure.possible,
+            # With invalid settings no model can be loaded.
+            "activate": lambda: not safe_mode,
+            "roll_back": lambda: not safe_mode,
         }
 
     def requests(self) -> dict[str, type[Struct]]:
@@ -92,9 +96,9 @@ class Actions:
             if name not in self._without_a_button and self._possible.get(name, lambda: True)()
         ]
         if previous is None:
-            names.remove("roll_back")
+            names = [name for name in names if name != "roll_back"]
         if not models:  # nothing to choose from
-            names.remove("activate")
+            names = [name for name in names if name != "activate"]
         network = self._detector.network
         return {
             "actions": [*names, "log", "support_bundle"],

@@ -150,6 +150,7 @@ def build_actions(
         audit=entrance.audit,
         for_support=for_support,
         erasure=Erasure(from_settings.state_dir(given.settings)),
+        safe_mode=given.problem is not None,
     )
 
 

@@ -240,6 +240,9 @@ async def test_invalid_settings_cause_safe_mode_until_the_file_is_fixed(
     assert finding["code"] == "safe_mode"
     assert what in finding["what"]
     assert (await asyncio.to_thread(manager.get, "/health/ready"))[0] == 503
+    offered = (await asyncio.to_thread(manager.get, "/actions"))[1]
+    assert offered["models"]
+    assert not {"activate", "roll_back"} & set(offered["actions"]), "no model can be loaded with invalid settings"
     client = await connected(manager.url)
     await client.emit("process_frame", scene_jpeg)
     refused = await event(client, "detection_error")

@@ -253,6 +253,21 @@ async def test_the_header_does_not_repeat_the_findings(browser: int) -> None:
         assert "The chip" not in head
 
 
+async def test_without_detection_no_camera_is_active(browser: int) -> None:
+    why = "document.querySelector('#why').textContent"
+    made_up = MadeUp(page_states.health(cameras(2)))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until(f"{why} === '2 cameras active.'")
+        made_up.health["model_loaded"] = False
+        await tab.until(f"{why} === '2 cameras connected, no detection.'")
+        made_up.health["model_loaded"] = True
+        made_up.health["governor"]["limits"]["admit"] = False
+        await tab.until(f"{why} === '2 cameras connected, no detection.'")
+        made_up.health["governor"]["limits"]["admit"] = True
+        made_up.health["cameras"]["camera 1"]["answered_fps"] = 0.0
+        await tab.until(f"{why} === '1 of 2 cameras active.'")
+
+
 async def test_the_language_can_be_switched_and_stays(browser: int) -> None:
     async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="en-US", port=browser) as tab:
         await tab.until(f"{TEXT}.includes('This device')")

@@ -44,6 +44,11 @@ export class Cameras {
     return counts;
   }
 
+  /** How many are connected. */
+  get connected() {
+    return [...this.#cameras.values()].filter(({ stats }) => stats.received !== undefined).length;
+  }
+
   refresh() {
     for (const camera of this.#cameras.values()) camera.fetchPicture();
   }

@@ -43,21 +43,25 @@ export class Header {
   }
 }
 
-/** How much needs attention, and how many cameras are at work: `counts` by camera state. */
-export function summary(findings, counts, everServed) {
+/**
+ * How much needs attention, and how many cameras are at work: `counts` by camera state. While nothing is detected
+ * (`isDetecting`), none is, and those `connected` are counted.
+ */
+export function summary(findings, { counts, connected }, everServed, isDetecting) {
   const problems = findings.filter(isProblem).length;
   const parts = problems ? [t("summary.problems", { count: problems })] : [];
+  if (connected > 0 && !isDetecting) return [...parts, t("summary.connected", { count: connected })].join(" ");
   return [...parts, camerasText(counts, everServed, problems > 0)].filter(Boolean).join(" ");
 }
 
 function camerasText(counts, everServed, hasProblems) {
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
   if (all === 0) return everServed ? t("summary.gone") : t("summary.none");
-  const away = (counts.silent ?? 0) + (counts.idle ?? 0);
-  const active = all - away;
+  const stalled = counts.stalled ?? 0;
+  const active = all - stalled - (counts.silent ?? 0) - (counts.idle ?? 0);
   if (active === all) return t("summary.active", { count: all });
   const text = t("summary.partly", { active, count: all });
-  return active === 0 && !hasProblems ? t("summary.idle", { count: all }) : text;
+  return active === 0 && stalled === 0 && !hasProblems ? t("summary.idle", { count: all }) : text;
 }
 
 function readLastSeen() {

@@ -120,7 +120,8 @@ function show(health) {
   plots.update(health);
   cameraPage?.show(cameras.get(cameraPage.name), latest.findings);
   const state = STATES.includes(health.status) ? health.status : "degraded";
-  header.show(state, summary(latest.findings, cameras.counts, health.frames?.received > 0));
+  const isDetecting = health.model_loaded !== false && health.governor?.limits?.admit !== false;
+  header.show(state, summary(latest.findings, cameras, health.frames?.received > 0, isDetecting));
   // A restart can take less than it takes to notice that the device is down, and others act too.
   const run = `${health.service?.restarts} ${health.engine?.model}`;
   const isAnother = run !== latestRun;
