@@ -245,6 +245,21 @@ async def test_the_worst_camera_comes_first_and_keeps_its_place(browser: int) ->
         assert await tab.evaluate("document.querySelector('#notes summary').textContent") == "1 note"
 
 
+@pytest.mark.parametrize(("silent_s", "first"), [(600.0, "gone 1"), (90_000.0, "live 1")])
+async def test_cameras_that_have_gone_leave_room_for_live_ones(browser: int, silent_s: float, first: str) -> None:
+    live = {f"live {number}": camera() for number in (1, 2)}
+    made_up = MadeUp(page_states.health(live, silent_s={f"gone {number}": silent_s for number in range(1, 69)}))
+    names = "[...document.querySelectorAll('#cameras h3')].map((title) => title.textContent)"
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="en-GB", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#cameras h3').length === 12")
+        shown = await tab.evaluate(names)
+        assert shown[0] == first, "what has just failed comes first, what failed days ago does not"
+        assert {"live 1", "live 2"} <= set(shown)
+        await keep(tab, f"gone-{silent_s:.0f}")
+        await tab.evaluate("document.querySelector('.more').click()")
+        assert len(await tab.evaluate(names)) == 70
+
+
 async def test_the_header_does_not_repeat_the_findings(browser: int) -> None:
     async with serving(MadeUp(STATES["hot"].health)) as url, chromium.tab(url, 390, 844, port=browser) as tab:
         await tab.until("document.querySelectorAll('.finding').length === 1")

@@ -1,12 +1,14 @@
 // All cameras, the worst first: cards with pictures, and a list of all once there are several.
 
 import { Camera } from "./camera.js";
-import { cameraState, CAMERA_STATES, pictureFault } from "./camera_state.js";
+import { cameraState, isAway, pictureFault, rankOf } from "./camera_state.js";
 import { naturally, setText } from "./format.js";
 import { t } from "./language.js";
 
 const LIST_FROM = 5;
 const CARDS_FIRST = 12;
+// Of these, for cameras that are away, while others are live.
+const AWAY_FIRST = 6;
 // A camera that recovers keeps its place for a while, so that the page does not jump.
 const RECOVERS_AFTER_MS = 10000;
 
@@ -69,7 +71,7 @@ export class Cameras {
       camera.note({ ...cameras[name], ...known[name] });
       const state = cameraState(name, camera.stats, camera.isIdle, findings);
       camera.show(state, pictureFault(name, findings));
-      this.#rank(name, CAMERA_STATES.indexOf(state));
+      this.#rank(name, rankOf(state, camera.stats));
     }
     this.#arrange();
     this.#part("#no-camera").hidden = this.#cameras.size > 0 || everServed;
@@ -88,10 +90,18 @@ export class Cameras {
     else this.#ranks.set(name, { rank, at: now });
   }
 
+  // The worst, but those that are away leave room for live pictures.
+  #first(order) {
+    const isLive = (name) => !isAway(this.#cameras.get(name).state);
+    const live = order.filter(isLive).length;
+    let places = Math.max(AWAY_FIRST, CARDS_FIRST - live);
+    return order.filter((name) => isLive(name) || places-- > 0).slice(0, CARDS_FIRST);
+  }
+
   #arrange() {
     const order = [...this.#cameras.keys()].sort((a, b) =>
       this.#ranks.get(a).rank - this.#ranks.get(b).rank || naturally(a, b));
-    const shown = this.#showsAll ? order : order.slice(0, CARDS_FIRST);
+    const shown = this.#showsAll ? order : this.#first(order);
     place(this.#part("#cameras"), shown.map((name) => this.#cameras.get(name).element));
     place(this.#part("#list ul"), order.map((name) => this.#cameras.get(name).row));
     this.#part("#list").hidden = order.length < LIST_FROM;
