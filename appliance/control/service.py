@@ -42,7 +42,7 @@ class ServiceHandles:
     `check` reads the settings and raises ConfigError if they are invalid. `reload` returns why the settings were
     rejected, or None; before there is a model, it is another try to start: `working` says so. `restart`: stops the
     service and starts it again. `try_mqtt` connects to `broker` and publishes, and returns why that failed, or None;
-    None: no broker is set.
+    None: no broker is set. `network`: what infers now.
     """
 
     prove: Callable[[], Awaitable[CanaryState]]
@@ -54,6 +54,7 @@ class ServiceHandles:
     temp_c: Callable[[], float | None]
     broker: str
     try_mqtt: Callable[[], Awaitable[Problem | None]] | None
+    network: Callable[[], object]
     clock: Clock
 
 
@@ -92,11 +93,13 @@ class ServiceVerbs:
         if self._benchmark_runs:
             raise ModelError("a benchmark is running; try again when it is done", "benchmark_busy")
         self._benchmark_runs = True
-        handles, start_c = self._handles, self._handles.temp_c()
+        handles, start_c, network = self._handles, self._handles.temp_c(), self._handles.network()
         try:
             load = await full_load.run(handles.ask, request.for_s, handles.clock)
         finally:
             self._benchmark_runs = False
+        if handles.network() is not network:
+            raise ModelError("the model or its engine changed during the benchmark; run it again", "benchmark_mixed")
         return BenchmarkResult(load.frames, round(load.fps, 1), round(load.infer_ms, 1), start_c, handles.temp_c())
 
     async def _test_mqtt(self, request: NoRequest) -> MqttTested:

@@ -179,6 +179,7 @@ def service_handles(
         working=changes.working.is_set,
         restart=restart.set,
         temp_c=lambda: governor.reading.thermal.soc_temp_c if governor.reading else None,
+        network=lambda: detector.network,
         clock=given.clock,
         broker=links.broker,
         try_mqtt=links.mqtt.try_out if links.mqtt else None,

@@ -107,6 +107,20 @@ async def test_a_benchmark_counts_frames(serve: Serve) -> None:
         assert running.report()["cameras"] == {}, "the benchmark is no camera"
 
 
+async def test_a_benchmark_during_which_the_model_changes_has_no_result(serve: Serve, tmp_path: Path) -> None:
+    make_bundles(tmp_path, "a", "b")
+
+    def load(settings: Settings) -> Network:
+        return fake_network(FakeEngine(CANARY_ROWS), settings.model.name)
+
+    async with serve(load=load, wait_ready=True, model__dir=str(tmp_path), model__name="a") as running:
+        (status, done), (changed, _) = await asyncio.gather(
+            act(running, "benchmark", {"for_s": 3.0}), act(running, "activate", {"name": "b"})
+        )
+        assert (changed, status, done["code"]) == (200, 409, "benchmark_mixed")
+        assert (await act(running, "benchmark", {"for_s": 0.3}))[0] == 200
+
+
 async def test_a_camera_is_labelled_and_removed(serve: Serve) -> None:
     async with serve() as running:
         async with camera(running.url, "gate") as sender:
