@@ -84,7 +84,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         if network:
             info = network.info
             model = f"{info.name} on {info.device}, {info.computed_in(network.engine.precision)}"
-        print(f"  ready after {timeline.total_s:.1f} s: {model}. Press Ctrl-C to stop.", flush=True)
+        hint = " Press Ctrl-C to stop." if sys.stdin.isatty() else ""
+        print(f"  ready after {timeline.total_s:.1f} s: {model}.{hint}", flush=True)
         print(f"  startup: {timeline}", flush=True)
 
     choose = partial(_choose, arguments)

@@ -420,8 +420,10 @@ def test_an_operator_restarts_the_service_and_cameras_find_it_again(manager: Man
     with urllib.request.urlopen(f"{manager.url}/actions/log", timeout=LONG_S) as response:
         assert b"action=service_restart" in response.read()
     service.signal(signal.SIGTERM)
-    status, _, err = service.ended()
+    status, out, err = service.ended()
     assert status == 0
+    assert "ready after" in out
+    assert "Ctrl-C" not in out, "nobody sits at a terminal"
     assert "action=service_restart who=loopback (operator)" in err
 
 
