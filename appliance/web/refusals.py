@@ -44,7 +44,8 @@ class RefusalThrottle:
         name = name[:64] if isinstance(name, str) else ""
         code = _code(error)
         log.warning(
-            "refused connection: camera=%s address=%s code=%s: %s", name or "-", address, code, _text(error),
+            "refused connection: camera=%s address=%s code=%s: %s", name or "-", address, code,
+            _text(error).removeprefix(f"{code}: "),
             extra={"kind": "refused", "camera": name, "code": code},
         )  # fmt: skip
         if self._count((address, name)) <= _UNDELAYED or self._delayed >= _MAX_DELAYED:

@@ -46,6 +46,13 @@ async def test_a_refusal_says_whether_to_retry(
         assert error["message"]
 
 
+async def test_the_log_names_the_code_of_a_refusal_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async with serve(server__require_token="true") as running, wire(running.url) as one:
+        await error_of(one, {"name": "gate", "token": "x"})
+    assert "code=unauthorized: wrong token" in caplog.text
+    assert "unauthorized: unauthorized" not in caplog.text
+
+
 async def test_only_a_client_that_retries_too_fast_is_delayed(serve: Serve) -> None:
     async with serve(server__require_token="true") as running, wire(running.url) as one, wire(running.url) as other:
         for _ in range(3):

@@ -10,7 +10,7 @@ import { Findings, sorted } from "./findings.js";
 import { make, setText } from "./format.js";
 import { Header, summary } from "./header.js";
 import { devicePlots, History } from "./history.js";
-import { choose, current, LANGUAGES, loadLanguage, t } from "./language.js";
+import { choose, current, LANGUAGES, loadLanguage, refusal, t } from "./language.js";
 import { SignIn } from "./sign_in.js";
 import { Site } from "./site.js";
 import { connectSocket } from "./socket.js";
@@ -173,7 +173,7 @@ const socket = connectSocket({
     setText($("socket-note"), t("socket.interrupted"));
   },
   onRefused(message = "") {
-    setText($("socket-note"), t("socket.refused", { reason: message }));
+    setText($("socket-note"), t("socket.refused", { reason: refusal(message.split(":")[0]) ?? message }));
     if (message.startsWith("unauthorized")) askForToken();
   },
   onEvent(name, payload) {
