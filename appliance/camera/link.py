@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -184,8 +185,14 @@ async def connected(
     except ConfigError as error:
         raise Rejected(str(error)) from None
     session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(connect=REACH_WITHIN_S))
+    quiet = logging.getLogger(f"{__name__}.library")
+    quiet.setLevel(logging.ERROR)  # it warns "Server sent 257 packet data None"; the agent reports lost connections
     client = socketio.AsyncClient(
-        reconnection=False, handle_sigint=False, request_timeout=CONNECT_WITHIN_S, http_session=session
+        reconnection=False,
+        handle_sigint=False,
+        request_timeout=CONNECT_WITHIN_S,
+        http_session=session,
+        engineio_logger=quiet,
     )
     link = Link(client)
     try:
