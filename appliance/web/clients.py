@@ -40,11 +40,11 @@ def client_of(request: web.BaseRequest, proxies: Networks) -> Client:
     peer = request.remote or ""
     forwarded = any(name in request.headers for name in _FORWARDED)
     if not is_trusted(peer, proxies):
-        return Client(_plain(peer), is_local(peer) and not forwarded, request.secure)
+        return Client(plain_address(peer), is_local(peer) and not forwarded, request.secure)
     entries = [entry.strip() for line in request.headers.getall("X-Forwarded-For", []) for entry in line.split(",")]
     address = next((entry for entry in reversed(entries) if not is_trusted(entry, proxies)), peer)
     scheme = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-    return Client(_plain(address), is_local(peer) and not forwarded, request.secure or scheme == "https")
+    return Client(plain_address(address), is_local(peer) and not forwarded, request.secure or scheme == "https")
 
 
 def is_passed_on(request: web.BaseRequest, proxies: Networks) -> bool:
@@ -80,7 +80,12 @@ def _parsed(text: str) -> Address | None:
     return mapped or address
 
 
-def _plain(address: str) -> str:
+def peer_of(request: web.BaseRequest | None) -> str:
+    """The other end of a connection, for the log."""
+    return plain_address(request.remote or "") or "this device" if request is not None else "unknown"
+
+
+def plain_address(address: str) -> str:
     """The address without brackets or port, in which some proxies write it, and an IPv4 address as one."""
     parsed = _parsed(address)
     if parsed is None:

@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from appliance.web import old_clients
+from appliance.web.clients import peer_of
 from appliance.web.ingress.handler import GuardedHandler
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Connections:
     async def drop(self, eio_sid: str | None, why: str) -> None:
         """Close the connection of a client that sent malformed data."""
         request = self._server.environ.get(eio_sid, {}).get("aiohttp.request")
-        peer = request.remote if request is not None else "unknown"
+        peer = peer_of(request)
         log.warning(
             "closed the connection of %s: malformed packet (%s)", peer, why[:200],
             extra={"kind": "bad_packet", "code": "bad_packet"},
@@ -95,7 +96,7 @@ class Connections:
     async def end(self, sid: str, why: str) -> None:
         """Close the connection of a Socket.IO client. It may connect again."""
         request = self.request_of(sid)
-        peer = request.remote if request is not None else "unknown"
+        peer = peer_of(request)
         log.warning("closed the connection of %s: %s", peer, why, extra={"kind": "ended", "reason": why})
         await self._close_client(self._server.manager.eio_sid_from_sid(sid, "/"), request)
 

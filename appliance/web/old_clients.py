@@ -12,6 +12,8 @@ import logging
 
 from aiohttp import web
 
+from appliance.web.clients import peer_of
+
 log = logging.getLogger(__name__)
 
 MESSAGE = (
@@ -29,7 +31,8 @@ def is_old(request: web.BaseRequest) -> bool:
 async def refuse(request: web.BaseRequest) -> web.StreamResponse:
     """Answer with the reason, over the transport of the request."""
     log.warning(
-        "refused connection: address=%s code=protocol_too_old: the client uses Socket.IO 2; update it", request.remote,
+        "refused connection: address=%s code=protocol_too_old: the client uses Socket.IO 2; update it",
+        peer_of(request),
         extra={"kind": "refused", "code": "protocol_too_old"},
     )  # fmt: skip
     opened = {"sid": "refused", "upgrades": [], "pingInterval": 25_000, "pingTimeout": 60_000}

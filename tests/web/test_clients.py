@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from appliance.web import old_clients
 from appliance.web.clients import Client, client_of, networks
+from appliance.web.connections import Connections
+from appliance.web.ingress.limiter import log_closed
 
 PROXIES = networks(["10.0.0.0/8", "::1"])
 
@@ -56,3 +61,20 @@ def test_a_trusted_proxy_says_whether_its_client_used_https() -> None:
     assert client("10.0.0.1", {"X-Forwarded-Proto": "https"}).encrypted
     assert not client("10.0.0.1", {"X-Forwarded-Proto": "http"}).encrypted
     assert not client("10.0.0.1", {"X-Forwarded-Proto": "https, http"}).encrypted, "the last proxy counts"
+
+
+async def test_an_ipv4_client_is_logged_as_one_on_a_port_for_both_versions(caplog: pytest.LogCaptureFixture) -> None:
+    transport = mock.Mock()
+    transport.get_extra_info.side_effect = lambda name, default=None: {"peername": ("::ffff:10.99.7.1", 1)}.get(name)
+    request = make_mocked_request("GET", "/socket.io/?EIO=3&transport=polling", transport=transport)
+    await old_clients.refuse(request)
+    server = SimpleNamespace(
+        eio=SimpleNamespace(sockets={}),
+        environ={"1": {"aiohttp.request": request}},
+        manager=SimpleNamespace(eio_sid_from_sid=lambda sid, _: sid),
+    )
+    await Connections(server).drop("1", "odd")
+    await Connections(server).end("1", "its token was revoked or replaced")
+    log_closed("full", "::ffff:10.99.7.1", "too many")
+    assert len(re.findall(r"(?<![:\d])10\.99\.7\.1", caplog.text)) == 4
+    assert "::ffff" not in caplog.text

@@ -17,6 +17,7 @@ from typing import Protocol
 from appliance import heap
 from appliance.ports import Clock
 from appliance.token_bucket import TokenBucket
+from appliance.web.clients import plain_address
 from appliance.web.ingress.budget import Budget
 from appliance.web.ingress.limits import DISCARDED_AT_ONCE, DISCARDED_PER_S, IngressLimits
 from appliance.web.ingress.peers import Peers
@@ -139,5 +140,5 @@ class ConnectionLimiter:
 
 def log_closed(kind: str, address: str, why: str) -> None:
     """Log a closed connection. The log keeps one line of each kind in ten seconds."""
-    log.warning("closed a connection from %s: %s", address or "this device", why,
+    log.warning("closed a connection from %s: %s", plain_address(address) or "this device", why,
                 extra={"kind": f"ingress_{kind}", "code": f"ingress_{kind}", "reason": why})  # fmt: skip
