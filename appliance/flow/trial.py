@@ -70,9 +70,10 @@ class ModelTrial:
         if self.sign_problem is not None:
             return f"the self-test failed: {self.sign_problem}"
         if self.likeness is not None and self.likeness < bounds.least_likeness:
+            pictures = "1 picture" if self.pictures == 1 else f"{self.pictures} pictures"
             return (
                 f"its detections differ from those of {self.former}: {100 * self.likeness:.0f} % agreement on "
-                f"{self.pictures} pictures, at least {100 * bounds.least_likeness:.0f} % required"
+                f"{pictures}, at least {100 * bounds.least_likeness:.0f} % required"
             )
         if self.former_infer_ms and self.infer_ms > max(_FAST_MS, bounds.most_slower * self.former_infer_ms):
             return (

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Any
 
 from appliance.errors import ApplianceError
+from appliance.health.words import counted
 from appliance.update.offer import Offer
 
 STEPS = (10, 30, 100)
@@ -73,15 +74,26 @@ def decide(share: int, steps: Sequence[int], fleet: Fleet) -> NextWave:
     if fleet.unwell:
         reasons = "; ".join(f"{device}: {why}" for device, why in sorted(fleet.unwell.items())[:3])
         of = len(fleet.running | fleet.unwell.keys())
-        return NextWave(WaveStep.STOP, share, f"{len(fleet.unwell)} of {of} are not well: {reasons}")
+        verb = "is" if len(fleet.unwell) == 1 else "are"
+        return NextWave(WaveStep.STOP, share, f"{len(fleet.unwell)} of {of} {verb} not well: {reasons}")
     following = next((step for step in steps if step > share), None)
     if following is None:
-        return NextWave(WaveStep.DONE, share, f"{len(fleet.running)} of {len(fleet.devices)} devices run it")
+        return NextWave(WaveStep.DONE, share, f"{len(fleet.running)} of {_devices(fleet.devices)} run it")
     wanted = max(1, math.ceil(_PART * share / 100 * len(fleet.devices)))
     if len(fleet.settled) < wanted:
-        why = f"{len(fleet.settled)} devices have run it long enough, {wanted} are wanted; {len(fleet.running)} run it"
+        have, run = (
+            counted(len(fleet.settled), "device has", "devices have"),
+            counted(len(fleet.running), "runs", "run"),
+        )
+        why = f"{have} run it long enough, {counted(wanted, 'is', 'are')} wanted; {run} it"
         return NextWave(WaveStep.WAIT, share, why)
-    return NextWave(WaveStep.RAISE, following, f"{len(fleet.settled)} devices have run it long enough and are well")
+    have = counted(len(fleet.settled), "device has", "devices have")
+    well = "is well" if len(fleet.settled) == 1 else "are well"
+    return NextWave(WaveStep.RAISE, following, f"{have} run it long enough and {well}")
+
+
+def _devices(devices: frozenset[str]) -> str:
+    return counted(len(devices), "device", "devices")
 
 
 def _named(devices: frozenset[str]) -> str:

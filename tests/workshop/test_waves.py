@@ -45,7 +45,7 @@ def test_a_wave_that_is_well_is_followed_by_the_next() -> None:
 def test_too_few_or_too_new_devices_are_waited_for() -> None:
     new = replace(_WELL, settled=frozenset(sorted(_FIRST)[:1]))
     assert decide(10, STEPS, new).step is WaveStep.WAIT
-    assert "1 devices have run it long enough, 2 are wanted; 4 run it" in decide(10, STEPS, new).why
+    assert "1 device has run it long enough, 2 are wanted; 4 run it" in decide(10, STEPS, new).why
     assert decide(30, STEPS, _WELL).step is WaveStep.WAIT  # 6 of 40
 
 
@@ -57,7 +57,7 @@ def test_no_data_is_no_good_news() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"unwell": {"device-1": "engine_failing"}}, "1 of 4 are not well: device-1: engine_failing"),
+        ({"unwell": {"device-1": "engine_failing"}}, "1 of 4 is not well: device-1: engine_failing"),
         ({"went_back": frozenset({"device-7"})}, "device-7 went back to the older release"),
     ],
 )

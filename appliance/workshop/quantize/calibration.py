@@ -15,6 +15,7 @@ import numpy as np
 
 from appliance import files
 from appliance.errors import BadFrame, ModelError
+from appliance.health.words import counted
 from appliance.ports import ReportLine
 from appliance.values import Box, Picture, Size
 from appliance.vision import decode, letterbox, picture_files
@@ -50,14 +51,15 @@ def find(folder: Path, most: int, report: ReportLine) -> list[CalibrationSample]
             )
         except (BadFrame, OSError) as error:
             report(f"  skipped {path.name}: {error}")
+    usable = counted(len(samples), "picture", "pictures")
     if len(samples) < LEAST:
         raise ModelError(
-            f"{folder} contains {len(samples)} pictures (JPEG, PNG or WebP), but at least {LEAST} are required and "
+            f"{folder} contains {usable} (JPEG, PNG or WebP), but at least {LEAST} are required and "
             f"{ENOUGH} to 300 recommended. Save frames of the device's own cameras, by day and by night",
             "calibration_pictures",
         )
     if len(samples) < ENOUGH:
-        report(f"  only {len(samples)} pictures: accuracy is approximate; use {ENOUGH} to 300 from your own cameras")
+        report(f"  only {usable}: accuracy is approximate; use {ENOUGH} to 300 from your own cameras")
     return samples
 
 
