@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from appliance.imports import loading
+
 
 def main() -> int:
     """Run a command. Ctrl-C ends it quietly while it is still being loaded too."""
-    try:
+    with loading():
         from appliance import cli
-
+    try:
         return cli.main()
     except KeyboardInterrupt:
         return 0

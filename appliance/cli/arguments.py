@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,16 +25,6 @@ EXIT_CODES = {
     NO_MODEL: "no usable model",
     INTERRUPTED: "stopped at once by a second Ctrl-C",
 }
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """While modules are loaded, let Ctrl-C end the process at once: an exception that it raises there may get lost."""
-    former = signal.signal(signal.SIGINT, lambda *_: os._exit(OK))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def add_command(commands: Any, name: str, function: Any, help_: str) -> argparse.ArgumentParser:

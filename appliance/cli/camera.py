@@ -8,8 +8,9 @@ import os
 import socket
 from typing import Any
 
-from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, loading, settings_of
+from appliance.cli.arguments import OK, USAGE, add_command, add_settings, complain, settings_of
 from appliance.device import logs, state
+from appliance.imports import loading
 
 
 def add(commands: Any) -> None:

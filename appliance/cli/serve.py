@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import __version__, heap
 from appliance.camera import sources
-from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, loading, settings_of
+from appliance.cli.arguments import OK, add_command, add_settings, checkout, config_path, flags_of, settings_of
 from appliance.device import logs
 from appliance.errors import ConfigError
-from appliance.imports import without
+from appliance.imports import loading, without
 from appliance.settings import loader
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings

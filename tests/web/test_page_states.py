@@ -168,7 +168,7 @@ async def test_erasing_asks_what_and_sends_it(browser: int) -> None:
             await tab.evaluate("document.querySelector('#actions button').click()")
             await tab.evaluate(f"document.querySelector('dialog select').value = '{scope}'")
             await tab.evaluate("document.querySelector('dialog .confirm').click()")
-            await tab.until("document.querySelector('dialog .cancel').textContent === 'Fechar'")
+            await tab.until("!document.querySelector('dialog [aria-busy]')")
             await tab.evaluate("document.querySelector('dialog .cancel').click()")
         assert made_up.posted == [("erase", {"factory_reset": False}), ("erase", {"factory_reset": True})]
         made_up.answer, made_up.answer_status = {"error": "not installed", "code": "erase_unavailable"}, 409
