@@ -6,6 +6,9 @@ Rules of this file:
   so it counts like the hard one, but frames are refused only where the kernel would kill the service.
 - What nobody notices goes first (cached results, unused input sizes), then parallel work, then new cameras, and frames
   last. A stage starts at once, however many stages away; recovery is one stage at a time, with clearly more memory.
+- What a stage gave up is used again after its end. A stage that returns soon after it was ended too early: the next end
+  waits twice as long, and until the memory that was used again is available too, with a quarter more. What was used
+  meanwhile may have been another program's, so that demand is given up after a long wait.
 - Unknown available memory never ends a stage.
 """
 
@@ -28,9 +31,29 @@ _STALLED_PERCENT = ((IN_FLIGHT, 40.0), (SIZES, 20.0))
 """It also starts when tasks wait for memory this part of the time (PSI, `some`, 10 s), whatever the counters show."""
 _BACK = 1.25
 """A stage ends with this many times the memory it started with."""
-_DWELL_S = 10.0
+_DWELL_S, _LONGEST_DWELL_S, _LONGEST_REFUSAL_S = 10.0, 640.0, 160.0
+_SOON_S = 300.0
+"""A stage that starts within this time after its end returns: unused input sizes take 20 s each to be loaded again."""
+_PATIENT, _LONGEST_S = 30, 3600.0
+"""After this many times the dwell, a stage ends without the memory that it gave up the last time."""
 _LEAST_PART = 8
 """The setting counts as at most an eighth of the machine's or control group's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnd:
+    """How the last end of a stage went."""
+
+    at_s: float = float("-inf")
+    room: int | None = None
+    """Memory that was available then."""
+    dwell_s: float = _DWELL_S
+    """The next end is at least this long after the start."""
+    used: int = 0
+    """Memory that was used again before the stage returned."""
+
+
+_NEVER = StageEnd()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +62,8 @@ class Shortage:
 
     stage: int = 0
     since_s: float = float("-inf")
+    ends: tuple[StageEnd, ...] = (_NEVER,) * len(STAGES)
+    """The last end of each stage."""
 
 
 def room_bytes(memory: Memory) -> int | None:
@@ -64,14 +89,33 @@ def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_availabl
     stage = _stage(memory, min_available_bytes, 1.0)
     if stage is None:
         return shortage
+    room = room_bytes(memory)
     if stage > shortage.stage:
-        return Shortage(stage, now_s)
-    if shortage.stage == 0 or now_s - shortage.since_s < _DWELL_S:
+        ends = (
+            _returned(number, end, room, now_s) if shortage.stage < number <= stage else end
+            for number, end in enumerate(shortage.ends)
+        )
+        return Shortage(stage, now_s, tuple(ends))
+    end, waited_s = shortage.ends[shortage.stage], now_s - shortage.since_s
+    if shortage.stage == 0 or waited_s < end.dwell_s:
         return shortage
-    kept = _stage(memory, min_available_bytes, _BACK)
-    if kept is not None and kept < shortage.stage:
-        return Shortage(shortage.stage - 1, now_s)
-    return shortage
+    used = end.used if waited_s < min(_PATIENT * end.dwell_s, _LONGEST_S) else 0
+    kept = max(
+        _stage(memory, min_available_bytes, _BACK) or 0, _stage(memory, min_available_bytes, 1.0, _BACK * used) or 0
+    )
+    if kept >= shortage.stage:
+        return shortage
+    ends = (*shortage.ends[: shortage.stage], replace(end, at_s=now_s, room=room), *shortage.ends[shortage.stage + 1 :])
+    return Shortage(shortage.stage - 1, now_s, ends)
+
+
+def _returned(stage: int, end: StageEnd, room: int | None, now_s: float) -> StageEnd:
+    """Judge the last end of a stage that starts now."""
+    if now_s - end.at_s > max(_SOON_S, 2 * end.dwell_s):
+        return _NEVER
+    longest_s = _LONGEST_DWELL_S if stage < NEWCOMERS else _LONGEST_REFUSAL_S
+    used = end.room - room if end.room is not None and room is not None else 0
+    return replace(end, dwell_s=min(2 * end.dwell_s, longest_s), used=max(used, 0))
 
 
 def within(limits: Limits, stage: int) -> Limits:
@@ -87,7 +131,8 @@ def within(limits: Limits, stage: int) -> Limits:
     )
 
 
-def _stage(memory: Memory, min_available_bytes: int, factor: float) -> int | None:
+def _stage(memory: Memory, min_available_bytes: int, factor: float, less: float = 0.0) -> int | None:
+    """The stage that is due if memory were `less` than it is, at `factor` times the thresholds."""
     room, hard_room = room_bytes(memory), _hard_room_bytes(memory)
     stalled = memory.pressure_percent
     if room is None and stalled is None:
@@ -95,9 +140,9 @@ def _stage(memory: Memory, min_available_bytes: int, factor: float) -> int | Non
     totals = [total for total in (memory.total_bytes, memory.cgroup_limit_bytes, memory.cgroup_high_bytes) if total]
     least = min([min_available_bytes, *(total // _LEAST_PART for total in totals)])
     by_stall = (stage for stage, percent in _STALLED_PERCENT if stalled is not None and stalled * factor >= percent)
-    soft = min(_stage_of(room, factor * least), NEWCOMERS)
-    return max(soft, _stage_of(hard_room, factor * least), next(by_stall, 0))
+    soft = min(_stage_of(room, factor * least, less), NEWCOMERS)
+    return max(soft, _stage_of(hard_room, factor * least, less), next(by_stall, 0))
 
 
-def _stage_of(room: int | None, least: float) -> int:
-    return next((stage for stage, part in _ROOM if room is not None and room < part * least), 0)
+def _stage_of(room: int | None, least: float, less: float) -> int:
+    return next((stage for stage, part in _ROOM if room is not None and room - less < part * least), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,55 @@ def test_less_memory_never_allows_more(room_mb: int | None, stage: int) -> None:
 def test_the_stage_does_not_oscillate_at_a_threshold() -> None:
     stages = [one.stage for one in walk([99, 101] * 100)]
     assert set(stages) == {3}
+
+
+def changes(room_mb: Callable[[Shortage, int], int], seconds: int = 3600) -> list[int]:
+    """Seconds at which the stage changes; `room_mb`: memory that is available after so long in this stage."""
+    shortage, way, second_of_stage = Shortage(), [], 0
+    for second in range(seconds):
+        memory = Memory(available_bytes=room_mb(shortage, second_of_stage) * MB)
+        later = next_shortage(shortage, memory, 1000.0 + second, LEAST)
+        second_of_stage = 0 if later.stage != shortage.stage else second_of_stage + 1
+        if later.stage != shortage.stage:
+            way.append(second)
+        shortage = later
+    return way
+
+
+@pytest.mark.parametrize("used_again_s", [1, 20, 90])
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_stage_that_was_ended_by_what_it_frees_returns_ever_more_rarely(stage: int, used_again_s: int) -> None:
+    starts_mb = (0, 200, 150, 100)[stage]
+
+    def room_mb(shortage: Shortage, for_s: int) -> int:
+        given_up = shortage.stage >= stage or for_s < used_again_s
+        return starts_mb + 40 if given_up else starts_mb - 20
+
+    way = changes(room_mb)
+    assert len(way) <= 14
+    assert len([second for second in way if second >= 1800]) <= 4
+
+
+def test_a_stage_ends_after_ten_seconds_as_often_as_memory_is_really_free_again() -> None:
+    way = changes(lambda shortage, for_s: 400 if shortage.stage and for_s >= 5 else 400 if for_s < 600 else 180)
+    assert len(way) == 10
+    assert [after - before for before, after in itertools.pairwise(way)][::2] == [10] * 5
+
+
+def test_after_a_return_a_stage_ends_soon_once_what_it_gave_up_is_available_as_well() -> None:
+    shortage = Shortage(3, 0.0)
+    for now_s, room in ((10.0, 130), (11.0, 90), (25.0, 130), (100.0, 130), (101.0, 145), (102.0, 155)):
+        shortage = next_shortage(shortage, Memory(available_bytes=room * MB), now_s, LEAST)
+        assert (shortage.stage == 3) == (now_s in (11.0, 25.0, 100.0, 101.0)), now_s
+
+
+def test_what_another_program_took_meanwhile_is_not_demanded_for_ever() -> None:
+    shortage = Shortage(3, 0.0)
+    for now_s, room in ((10.0, 900), (11.0, 90)):
+        shortage = next_shortage(shortage, Memory(available_bytes=room * MB), now_s, LEAST)
+    for second in range(12, 800):
+        shortage = next_shortage(shortage, Memory(available_bytes=300 * MB), float(second), LEAST)
+    assert shortage.stage == 0
 
 
 def test_the_limit_of_the_control_group_counts_and_its_file_cache_does_not() -> None:
