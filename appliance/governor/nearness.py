@@ -34,9 +34,10 @@ class Nearness:
     """CPU use by others, 0-1, smoothed."""
 
 
-def next_nearness(near: Nearness, over_c: float, others: float, step_s: float) -> Nearness:
+def next_nearness(near: Nearness, over_c: float, others: float | None, step_s: float) -> Nearness:
     """Return the nearness after one more second; `over_c`: the temperature relative to the target in effect, °C;
-    `others`: CPU use by other programs, 0-1."""
+    `others`: CPU use by other programs, 0-1; None: unknown."""
+    others = near.others if others is None else others
     average = towards(near.others, others, step_s, _AVERAGE_S)
     if abs(others - average) > _CHANGE:
         return Nearness(0.0, -_RESTLESS_S, average)

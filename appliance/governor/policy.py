@@ -116,7 +116,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load), other_unit_s=other_unit_s)
     if temp is not None:
         over_c = state.heat.temp_c - present_target_c(state, reading, policy)
-        near = next_nearness(state.near, over_c, 1.0 - load.own - load.idle, step_s)
+        near = next_nearness(state.near, over_c, _others(reading), step_s)
         state = replace(state, temp_at_s=now, blind=None, near=near)
     applied = 0.0 if state.cooling == policy.ladder.last else state.duty
     state = replace(
@@ -139,7 +139,8 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     )  # fmt: skip
     if state.hold is not None and now >= state.hold.until_s:
         state = release(state)
-    if temp is not None and _is_critical(belief, critical_c(reading, policy)):
+    stopped = state.reason == "critical_temperature"
+    if temp is not None and _is_critical(belief, critical_c(reading, policy), stopped):
         state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), duty=0.0)
     elif state.hold is not None:
         held = min(state.hold.cooling, policy.ladder.last)
@@ -274,11 +275,23 @@ def _complaint(reading: Reading, state: State) -> str | None:
     return complaint_of(reading.power, state.cap.events) or ("throttled" if reading.doubts.slowed else None)
 
 
-def _is_critical(belief: Belief, critical: float) -> bool:
-    """Whether two samples agree that the chip is too hot: one alone can be the sensor's error."""
-    if len(belief.samples) < 2 or belief.best is None:
+def _is_critical(belief: Belief, critical: float, stopped: bool) -> bool:
+    """Whether two of the last samples agree that the chip is too hot: one alone can be the sensor's error. Inference
+    that is `stopped` starts again when the last two are below."""
+    earlier = belief.samples[:-1]
+    if stopped and any(sample.temp_c >= critical for sample in belief.samples[-2:]):
+        return True
+    if not earlier or belief.best is None or belief.best.temp_c < critical:
         return False
-    return min(belief.samples[-2].temp_c + _LIKELY_RISE_C, belief.best.temp_c) >= critical
+    return max(sample.temp_c for sample in earlier) + _LIKELY_RISE_C >= critical
+
+
+def _others(reading: Reading) -> float | None:
+    """CPU use by other programs, 0-1; None: unknown."""
+    cpu = reading.cpu
+    if cpu.percent is None or cpu.own_percent is None:
+        return None
+    return max(cpu.percent - cpu.own_percent, 0.0) / 100
 
 
 def _load(reading: Reading, state: State, step_s: float) -> tuple[Load, float]:

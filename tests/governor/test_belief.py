@@ -60,6 +60,15 @@ def test_a_true_critical_temperature_stops_inference_within_two_seconds(before: 
     assert admitted([60.0] * before + [92.0] * 3)[before:] == [True, False, False]
 
 
+@pytest.mark.parametrize("hot_c", [84.0, 90.0, 105.0])
+def test_a_sensor_that_alternates_between_critical_and_cool_stops_inference_until_it_no_longer_does(
+    hot_c: float,
+) -> None:
+    way = admitted([*[60.0] * 10, *[hot_c, 20.0] * 30, *[40.0] * 120])
+    assert not any(way[12:69])
+    assert way[-1]
+
+
 def test_a_critical_temperature_that_was_reached_gradually_stops_inference_at_once() -> None:
     assert admitted([75.0, 78.0, 80.0, 82.0, 84.5])[-1] is False
 

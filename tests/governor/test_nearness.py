@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.governor.nearness import Nearness, next_nearness
@@ -45,6 +47,16 @@ def test_while_other_programs_come_and_go_the_usual_distance_is_kept() -> None:
     assert burst.closer_c == 0.0
     assert after(burst, 1000).closer_c == 0.0
     assert after(burst, 3600).closer_c > 0.5
+
+
+def test_cpu_use_that_is_unknown_for_a_while_proves_nothing() -> None:
+    state = State(near=CLOSE)
+    for second in range(60):
+        now = reading(float(second), 74.0, use=0.6)
+        if second in (10, 11) or second > 50:
+            now = replace(now, cpu=replace(now.cpu, percent=None, own_percent=None))
+        state, _ = decide(state, now, POLICY)
+    assert state.near.closer_c == pytest.approx(0.6)
 
 
 def test_a_target_of_the_operators_own_is_never_exceeded() -> None:
