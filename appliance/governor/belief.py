@@ -4,21 +4,24 @@ Rules of this file:
 - A temperature that a chip can have reached since the last one is believed at once. One that cannot be, such as 85 °C
   from a sensor that was just switched on, is believed when one of the two samples before it supports it. A true jump
   therefore counts with its second sample. If samples only contradict each other, their median counts.
-- A value that no working chip has (0, NaN, 999) is a drop-out. Drop-outs are bridged for a few seconds with what was
-  believed before.
+- A value that no working machine has (plausible.py) is a drop-out. Drop-outs of temperature and load are bridged for a
+  few seconds with what was believed before: a load that is gone for a second would look like a change of it.
 - A temperature that the load contradicts (doubt.py) is unknown.
 - A reading shown twice is one sample: it cannot support itself.
-- CPU use outside 0 to 100 % is unknown.
+- Time does not go back. Where the clock does, what is believed goes on in the time that it had before: every wait and
+  every age of the governor rests on that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from statistics import median
+from typing import TypeVar
 
 from appliance.governor.doubt import Doubt, question
-from appliance.readings import Cpu, Doubts, Reading
+from appliance.governor.plausible import plausible, time_s
+from appliance.readings import Doubts, Reading
 
 _JUMP_C, _RATE_C_S = 3.0, 3.0
 """A believed temperature moves at most this far, and this far for each second since the last one. Chips do move faster
@@ -30,7 +33,11 @@ _BRIDGE_S = 5.0
 """Drop-outs of this length change nothing; a chip moves a few degrees in that time."""
 _STALE_S = 10.0
 """The believed temperature is unknown when the last sample is older than this."""
-_MIN_C, _MAX_C = -40.0, 130.0
+_LATE_S = 0.5
+"""A reading that is older than the last one by less was only decided on later."""
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,16 @@ class TimedTemperature:
 
     at_s: float
     temp_c: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLoad:
+    """The last known values of what shows the load, each with its time."""
+
+    percent: tuple[float, float] | None = None
+    own_percent: tuple[float, float] | None = None
+    gpu_percent: tuple[float, float] | None = None
+    watts: tuple[float, Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +70,65 @@ class Belief:
     """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
     wrong one: nothing drastic may rest on it."""
     doubt: Doubt = field(default_factory=Doubt)
+    load: KnownLoad = field(default_factory=KnownLoad)
+    at_s: float | None = None
+    """Time of the last reading."""
+    behind_s: float = 0.0
+    """How much the clock has gone back."""
 
 
 def believe(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
     """Return the belief after one more reading, and the reading with what is believed in place of what was read."""
-    belief, cpu = _with_sample(belief, reading), _usable(reading.cpu)
+    belief, reading = _with_load(*_in_order(belief, plausible(reading)))
+    belief = _with_sample(belief, reading)
     temp_c = _temp_c(belief, reading)
-    doubt = question(belief.doubt, replace(reading, cpu=cpu), temp_c)
+    doubt = question(belief.doubt, reading, temp_c)
     stuck_c, unknown = (temp_c if doubt.stuck else None), reading.unknown
     if stuck_c is not None:
         temp_c = None
         unknown = {**unknown, "thermal.soc_temp_c": f"the sensor reports {stuck_c:.0f} °C whatever the load"}
     return replace(belief, doubt=doubt), replace(
-        reading, thermal=replace(reading.thermal, soc_temp_c=temp_c), cpu=cpu, unknown=unknown,
+        reading, thermal=replace(reading.thermal, soc_temp_c=temp_c), unknown=unknown,
         doubts=Doubts(stuck_c, doubt.slow),
     )  # fmt: skip
 
 
+def _in_order(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
+    """Put the reading at a time that is not before the last one."""
+    last_s, behind_s, read_s = belief.at_s, belief.behind_s, time_s(reading.at_s)
+    now_s = (last_s or 0.0) if read_s is None else read_s + behind_s
+    if last_s is not None and now_s < last_s:
+        behind_s += last_s - now_s if last_s - now_s > _LATE_S else 0.0
+        now_s = last_s
+    sampled_s = reading.thermal.at_s
+    thermal = replace(reading.thermal, at_s=None if sampled_s is None else min(sampled_s + behind_s, now_s))
+    return replace(belief, at_s=now_s, behind_s=behind_s), replace(reading, at_s=now_s, thermal=thermal)
+
+
+def _with_load(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
+    """Remember the load, and fill short gaps in it."""
+    now_s, cpu, power, last = reading.at_s, reading.cpu, reading.power, belief.load
+    load = KnownLoad(
+        _known(cpu.percent, last.percent, now_s), _known(cpu.own_percent, last.own_percent, now_s),
+        _known(cpu.gpu_percent, last.gpu_percent, now_s), _known(power.watts or None, last.watts, now_s),
+    )  # fmt: skip
+    cpu = replace(cpu, percent=_value(load.percent), own_percent=_value(load.own_percent),
+                  gpu_percent=_value(load.gpu_percent))  # fmt: skip
+    return replace(belief, load=load), replace(reading, cpu=cpu, power=replace(power, watts=_value(load.watts) or {}))
+
+
+def _known(value: _T | None, last: tuple[float, _T] | None, now_s: float) -> tuple[float, _T] | None:
+    if value is not None:
+        return now_s, value
+    return last if last is not None and now_s - last[0] <= _BRIDGE_S else None
+
+
+def _value(known: tuple[float, _T] | None) -> _T | None:
+    return None if known is None else known[1]
+
+
 def _with_sample(belief: Belief, reading: Reading) -> Belief:
-    now_s, temp_c = reading.at_s, _plausible(reading.thermal.soc_temp_c)
+    now_s, temp_c = reading.at_s, reading.thermal.soc_temp_c
     at_s = reading.thermal.at_s if reading.thermal.at_s is not None else now_s
     before = belief.samples
     if temp_c is None or (before and at_s <= before[-1].at_s):
@@ -99,27 +156,5 @@ def _reachable(earlier: TimedTemperature, later: TimedTemperature) -> bool:
 def _temp_c(belief: Belief, reading: Reading) -> float | None:
     if belief.best is None:
         return None
-    usable_s = _STALE_S if _plausible(reading.thermal.soc_temp_c) is not None else _BRIDGE_S
+    usable_s = _STALE_S if reading.thermal.soc_temp_c is not None else _BRIDGE_S
     return belief.best.temp_c if reading.at_s - belief.samples[-1].at_s <= usable_s else None
-
-
-def _plausible(temp_c: float | None) -> float | None:
-    """None for a temperature outside a working chip's range, and for 0, which an unpowered sensor reports."""
-    return temp_c if temp_c is not None and _MIN_C <= temp_c <= _MAX_C and temp_c != 0.0 else None
-
-
-def _usable(cpu: Cpu) -> Cpu:
-    return replace(
-        cpu, percent=_percent(cpu.percent), own_percent=_percent(cpu.own_percent), mhz=_positive(cpu.mhz),
-        limit_mhz=_positive(cpu.limit_mhz), work_ms=_positive(cpu.work_ms),
-    )  # fmt: skip
-
-
-def _positive(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) and value > 0 else None
-
-
-def _percent(value: float | None) -> float | None:
-    if value is None or not isfinite(value) or not -0.5 <= value <= 100.5:
-        return None
-    return min(max(value, 0.0), 100.0)

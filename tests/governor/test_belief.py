@@ -10,7 +10,7 @@ import pytest
 
 from appliance.governor.belief import Belief, believe
 from appliance.governor.policy import State, decide
-from appliance.readings import Cpu, Reading, Thermal
+from appliance.readings import Cpu, Power, Reading, Thermal
 from tests.governor.readings import LAST, POLICY, reading
 
 PI_DEFAULT_C = 85.0
@@ -69,6 +69,20 @@ def test_a_sensor_that_alternates_between_critical_and_cool_stops_inference_unti
     assert way[-1]
 
 
+@pytest.mark.parametrize("back_s", [3600.0, 30.0, 5.0, 0.2])
+def test_a_clock_that_goes_back_hides_no_critical_temperature_and_prolongs_no_wait(back_s: float) -> None:
+    state, admitted_at, begun_s = State(), [], 10_000.0
+    for second in range(400):
+        temp_c = 95.0 if 220 <= second < 230 else 60.0
+        at_s = begun_s + second - (back_s if second >= 200 else 0.0)
+        state, limits = decide(state, reading(at_s, temp_c), POLICY)
+        admitted_at.append(limits.admit)
+    assert all(admitted_at[:221])
+    assert not admitted_at[222]
+    assert all(admitted_at[300:])
+    assert state.duty > 0.999
+
+
 def test_a_critical_temperature_that_was_reached_gradually_stops_inference_at_once() -> None:
     assert admitted([75.0, 78.0, 80.0, 82.0, 84.5])[-1] is False
 
@@ -118,6 +132,16 @@ def test_a_reading_without_a_time_of_its_own_counts_at_the_time_of_the_reading()
 def test_impossible_cpu_use_is_unknown(percent: float | None, usable: float | None) -> None:
     _, now = believe(Belief(), replace(reading(0.0), cpu=Cpu(0.0, percent, percent)))
     assert (now.cpu.percent, now.cpu.own_percent) == (usable, usable)
+
+
+def test_load_that_is_unknown_for_some_seconds_is_bridged() -> None:
+    belief, _ = believe(Belief(), replace(reading(0.0, use=0.7), power=Power(watts={"in": 8.0})))
+    for at_s in range(1, 10):
+        gap = replace(reading(float(at_s)), cpu=Cpu(float(at_s)), power=Power(watts={"in": float("inf")}))
+        belief, now = believe(belief, gap)
+        known = at_s <= 5
+        assert now.cpu.own_percent == (70.0 if known else None)
+        assert now.power.watts == ({"in": 8.0} if known else {})
 
 
 def test_one_bad_sample_does_not_change_the_level() -> None:
