@@ -1,9 +1,11 @@
 """What the governor believes of a reading: one bad sample of the temperature changes nothing.
 
 Rules of this file:
-- A temperature that a chip can have reached since the last one is believed at once. One that cannot be, such as 85 °C
-  from a sensor that was just switched on, is believed when one of the two samples before it supports it. A true jump
-  therefore counts with its second sample. If samples only contradict each other, their median counts.
+- A temperature near the last one, or near what the heat model expects from the load, is believed at once. Any other,
+  such as 85 °C from a sensor that was just switched on, is believed when one of the two samples before it supports it.
+  A true jump therefore counts with its second sample. If samples only contradict each other, their median counts.
+- A sensor shows each value until it measures again, for up to two seconds: an unexpected value supports itself only
+  after that time. Chips that jump for a reason that is not known are believed two seconds later at most.
 - A value that no working machine has (plausible.py) is a drop-out. Drop-outs of temperature and load are bridged for a
   few seconds with what was believed before: a load that is gone for a second would look like a change of it.
 - A temperature that the load contradicts (doubt.py) is unknown.
@@ -14,7 +16,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TypeVar
@@ -24,8 +26,12 @@ from appliance.governor.plausible import plausible, time_s
 from appliance.readings import Doubts, Reading
 
 _JUMP_C, _RATE_C_S = 3.0, 3.0
-"""A believed temperature moves at most this far, and this far for each second since the last one. Chips do move faster
-for a second or two, when a load starts on a small die; they are believed a second later."""
+"""A temperature moves at most this far, and this far for each second since the last one, while there is no model. Chips
+do move faster for a second or two, when a load starts on a small die; they are believed a second later."""
+_KNOWN_RATE_C_S = 0.5
+"""The same for a board with a model, which knows what the load does: the rest is weather and fans."""
+_SHOWN_S = 1.9
+"""The longest that a sensor shows one value, less the jitter of the readings."""
 _SAMPLES = 3
 _CONTRADICTED_S = 2.5
 """After this long without a sample that fits, the median counts."""
@@ -38,6 +44,7 @@ _LATE_S = 0.5
 
 
 _T = TypeVar("_T")
+Forecast = Callable[[Reading], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +84,16 @@ class Belief:
     """How much the clock has gone back."""
 
 
-def believe(belief: Belief, reading: Reading) -> tuple[Belief, Reading]:
-    """Return the belief after one more reading, and the reading with what is believed in place of what was read."""
+def _no_forecast(reading: Reading) -> float | None:
+    return None
+
+
+def believe(belief: Belief, reading: Reading, forecast: Forecast = _no_forecast) -> tuple[Belief, Reading]:
+    """Return the belief after one more reading, and the reading with what is believed in place of what was read.
+
+    `forecast`: the temperature, °C, that the heat model expects at such a reading's load; None: no model yet."""
     belief, reading = _with_load(*_in_order(belief, plausible(reading)))
-    belief = _with_sample(belief, reading)
+    belief = _with_sample(belief, reading, forecast(reading))
     temp_c = _temp_c(belief, reading)
     doubt = question(belief.doubt, reading, temp_c)
     stuck_c, unknown = (temp_c if doubt.stuck else None), reading.unknown
@@ -127,20 +140,24 @@ def _value(known: tuple[float, _T] | None) -> _T | None:
     return None if known is None else known[1]
 
 
-def _with_sample(belief: Belief, reading: Reading) -> Belief:
+def _with_sample(belief: Belief, reading: Reading, expected_c: float | None) -> Belief:
     now_s, temp_c = reading.at_s, reading.thermal.soc_temp_c
     at_s = reading.thermal.at_s if reading.thermal.at_s is not None else now_s
     before = belief.samples
     if temp_c is None or (before and at_s <= before[-1].at_s):
         return belief
     samples = (*before, TimedTemperature(at_s, temp_c))[-_SAMPLES:]
-    return replace(belief, samples=samples, best=_best(belief.best, samples), confirmed=bool(before))
+    return replace(belief, samples=samples, best=_best(belief.best, samples, expected_c), confirmed=bool(before))
 
 
-def _best(best: TimedTemperature | None, samples: tuple[TimedTemperature, ...]) -> TimedTemperature:
+def _best(
+    best: TimedTemperature | None, samples: tuple[TimedTemperature, ...], expected_c: float | None
+) -> TimedTemperature:
     """Choose between the latest sample and what was believed before it."""
     *earlier, latest = samples
-    if best is None or any(_reachable(sample, latest) for sample in (best, *earlier)):
+    if best is None or _is_expected(best, latest, expected_c):
+        return latest
+    if any(_supports(sample, latest, best, expected_c is not None) for sample in earlier):
         return latest
     if len(samples) < _SAMPLES:
         return min(best, latest, key=lambda sample: sample.temp_c)
@@ -149,8 +166,22 @@ def _best(best: TimedTemperature | None, samples: tuple[TimedTemperature, ...]) 
     return TimedTemperature(latest.at_s, median(sample.temp_c for sample in samples))
 
 
-def _reachable(earlier: TimedTemperature, later: TimedTemperature) -> bool:
-    return abs(later.temp_c - earlier.temp_c) <= _JUMP_C + _RATE_C_S * (later.at_s - earlier.at_s)
+def _is_expected(best: TimedTemperature, latest: TimedTemperature, expected_c: float | None) -> bool:
+    if expected_c is None:
+        return _reachable(best, latest, _RATE_C_S)
+    return _reachable(best, latest, _KNOWN_RATE_C_S) or abs(latest.temp_c - expected_c) <= _JUMP_C
+
+
+def _supports(earlier: TimedTemperature, latest: TimedTemperature, best: TimedTemperature, modelled: bool) -> bool:
+    """Whether an earlier sample supports one that was not expected. One that agrees with what is believed does not."""
+    if modelled and _reachable(best, earlier, _KNOWN_RATE_C_S):
+        return False
+    shown = modelled and earlier.temp_c == latest.temp_c and latest.at_s - earlier.at_s < _SHOWN_S
+    return _reachable(earlier, latest, _RATE_C_S) and not shown
+
+
+def _reachable(earlier: TimedTemperature, later: TimedTemperature, rate_c_s: float) -> bool:
+    return abs(later.temp_c - earlier.temp_c) <= _JUMP_C + rate_c_s * abs(later.at_s - earlier.at_s)
 
 
 def _temp_c(belief: Belief, reading: Reading) -> float | None:

@@ -106,7 +106,7 @@ class State:
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
-    before, (belief, reading) = state.belief, believe(state.belief, reading)
+    before, (belief, reading) = state.belief, believed(state, reading)
     state = replace(state, belief=belief)
     policy = replace(policy, ladder=with_costs(policy.ladder, reading.frame_ms))
     now, temp = reading.at_s, _temperature(reading)
@@ -153,6 +153,17 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
         state = _decide_by_temperature(state, temp, present_target_c(state, reading, policy), now, step_s, policy)
     state = replace(state, decided_s=now)
     return state, limits_of(state, policy.ladder)
+
+
+def believed(state: State, reading: Reading) -> tuple[Belief, Reading]:
+    """Return what is believed of a raw reading, with the heat model's forecast in view."""
+
+    def forecast(now: Reading) -> float | None:
+        if state.heat.at_s is None:
+            return None
+        return learn(state.heat, now.at_s, None, _load(now, state.duty)).temp_c
+
+    return believe(state.belief, reading, forecast)
 
 
 def release(state: State) -> State:

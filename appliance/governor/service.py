@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appliance.governor import clocks, words
-from appliance.governor.belief import believe
-from appliance.governor.policy import HeldLevel, Policy, State, decide, limits_of, present_target_c, release
+from appliance.governor.policy import HeldLevel, Policy, State, believed, decide, limits_of, present_target_c, release
 from appliance.ports import Clock, ClockCap, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits
@@ -166,7 +165,7 @@ class Governor:
         """Make one decision from what the sensors returned; log and apply it if anything changes."""
         policy, before = self.policy, self.state
         read = replace(read, frame_ms=self._frame_ms(), engine_busy=self._engine_busy())
-        belief, reading = believe(before.belief, read)
+        belief, reading = believed(before, read)
         self._read, self.reading = read, reading
         if policy is None:
             self.state = replace(before, belief=belief)

@@ -101,7 +101,7 @@ def test_limits_stay_within_their_bounds(steps: list[Step]) -> None:
 def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | None, hotter_c: float) -> None:
     state, at_s = end_of(steps)
     if temp_c and temp_c + hotter_c:  # 0 is what a sensor without power reports
-        cool, hot = walk(steady(temp_c, 2), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 2), state, at_s)
+        cool, hot = walk(steady(temp_c, 4), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 4), state, at_s)
         assert hot[-1][1].duty <= cool[-1][1].duty + 0.02
 
 
@@ -182,7 +182,8 @@ def test_after_the_cause_has_ended_full_performance_returns_within_two_minutes()
 @given(steps)
 def test_the_critical_temperature_stops_inference_with_its_second_sample(steps: list[Step]) -> None:
     before, at_s = end_of(steps)
-    _, state, limits = walk(steady(POLICY.critical_temp_c, 2), before, at_s)[-1]
+    hot = [*steady(POLICY.critical_temp_c, 1), *steady(POLICY.critical_temp_c + 0.5, 1)]
+    _, state, limits = walk(hot, before, at_s)[-1]
     assert state.cooling == LAST
     assert not limits.admit
 
@@ -354,7 +355,8 @@ def test_a_held_level_is_kept_despite_heat_and_expires() -> None:
 
 
 def test_the_critical_temperature_overrides_a_held_level() -> None:
-    way = walk([*steady(50.0, 5), *steady(85.0, 2), *steady(70.0, 2)], replace(State(), hold=HeldLevel(0, 1000.0)))
+    temps_c = [50.0] * 5 + [85.0, 86.0, 70.0, 69.0]
+    way = walk([(1.0, temp_c, 1000, Power()) for temp_c in temps_c], State(hold=HeldLevel(0, 1000.0)))
     assert states_of(way) == [0, 0, 0, 0, 0, 0, LAST, LAST, 0]
     assert way[6][2].reason == "critical_temperature"
 
