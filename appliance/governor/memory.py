@@ -91,11 +91,11 @@ def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_availabl
         return shortage
     room = room_bytes(memory)
     if stage > shortage.stage:
-        ends = (
+        ends = tuple(
             _returned(number, end, room, now_s) if shortage.stage < number <= stage else end
             for number, end in enumerate(shortage.ends)
         )
-        return Shortage(stage, now_s, tuple(ends))
+        return Shortage(stage, now_s, ends)
     end, waited_s = shortage.ends[shortage.stage], now_s - shortage.since_s
     if shortage.stage == 0 or waited_s < end.dwell_s:
         return shortage
