@@ -19,7 +19,7 @@ import psutil
 
 from appliance.device.sensors import cpu, memory, power, storage, system, thermal, throttle
 from appliance.device.sensors.threaded import ThreadedGroup
-from appliance.device.sensors.work import Work
+from appliance.device.sensors.work import Work, fast_cpus
 from appliance.ports import Clock
 from appliance.readings import Cpu, Memory, Power, Reading, Storage, System, Thermal
 
@@ -38,7 +38,7 @@ class MachineSensors:
         patience_s: float = 1.0,
     ) -> None:
         process, usage, history = psutil.Process(), cpu.CpuUsage(), throttle.ThrottleHistory()
-        work = Work(clock)
+        work = Work(clock, fast_cpus(root))
         self._clock, self._patience_s = clock, patience_s
         self._thermal = ThreadedGroup(Thermal(), lambda: partial(thermal.read, thermal.find(root)), clock=clock)
         self._power = ThreadedGroup(Power(), lambda: partial(power.read, power.find(root, clock), history), clock=clock)
