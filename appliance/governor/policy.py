@@ -46,6 +46,8 @@ _OTHER_UNIT_S = 60.0
 """A board that reports its power, or none, for this long is believed to go on like that."""
 _APART_C = 3.0
 """Least distance of the target to the critical temperature: a target is exceeded by a degree now and then."""
+_FAR_BELOW_C = 10.0
+"""This far below the board's throttling temperature, a chip is slow for another reason than heat."""
 _TRY_DUTY = 0.3
 """Enough for a chip to warm by a degree in half a minute, and for the coolest boards in the hottest weather."""
 _EASED_C = 2.0
@@ -283,7 +285,15 @@ def _temperature(reading: Reading) -> float | None:
 
 
 def _complaint(reading: Reading, state: State) -> str | None:
-    return complaint_of(reading.power, state.cap.events) or ("throttled" if reading.doubts.slowed else None)
+    reported = complaint_of(reading.power, state.cap.events)
+    return reported or ("throttled" if reading.doubts.slowed and _may_be_heat(reading, state) else None)
+
+
+def _may_be_heat(reading: Reading, state: State) -> bool:
+    """Whether a chip that is slow without a report may be so hot that less load helps: not far below the temperature at
+    which its board throttles."""
+    passive = reading.thermal.passive_temp_c
+    return passive is None or reading.thermal.soc_temp_c is None or state.heat.lately_c >= passive - _FAR_BELOW_C
 
 
 def _is_critical(belief: Belief, critical: float, stopped: bool) -> bool:

@@ -229,3 +229,115 @@ def test_a_chip_that_has_moved_is_not_made_to_work_in_the_heat() -> None:
         temp_c = 60.0 + min(20.0, second / 10)
         state, _ = decide(state, read(float(second), temp_c, 0.05), POLICY)
     assert state.duty < 0.1
+
+
+def doubts_of(loads: Callable[[int], tuple[float, float, float | None]], temp_c: float, seconds: int,
+              moved: bool = True, passive_c: float | None = None) -> list[bool]:  # fmt: skip
+    """Whether a sensor that stays at `temp_c` counts as stuck; `loads`: use of CPU and GPU, 0-1, and power, W."""
+    state, stuck = State(), []
+    for second in range(seconds):
+        use, gpu, watts = loads(second)
+        at_s = float(second)
+        now = read(
+            at_s, temp_c - 2.0 if moved and second == 0 else temp_c, use, power=Power(watts={"in": watts or 0.0})
+        )
+        now = replace(
+            now, thermal=replace(now.thermal, passive_temp_c=passive_c), cpu=replace(now.cpu, gpu_percent=100 * gpu)
+        )
+        state, _ = decide(state, now, POLICY)
+        stuck.append(state.belief.doubt.stuck)
+    return stuck
+
+
+def every(seconds: int, one: float, other: float) -> Callable[[int], float]:
+    return lambda second: one if second // seconds % 2 else other
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        lambda second: (every(480, 0.95, 0.57)(second), 0.0, None),
+        lambda second: (every(480, 0.95, 0.05)(second), 0.9, None),
+        lambda second: (every(480, 0.95, 0.05)(second), 0.9, 11.0),
+        lambda second: (0.02, 0.9, None),
+    ],
+    ids=["at the power limit", "GPU in use", "power does not change", "idle with a busy GPU"],
+)
+def test_a_load_that_need_not_change_the_heat_proves_nothing(
+    loads: Callable[[int], tuple[float, float, float | None]],
+) -> None:
+    assert not any(doubts_of(loads, 71.0, 3600))
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        lambda second: (every(480, 0.95, 0.05)(second), 0.0, None),
+        lambda second: (0.1, every(480, 0.95, 0.05)(second), None),
+        lambda second: (0.1, 0.0, every(480, 11.0, 5.0)(second)),
+    ],
+    ids=["CPU", "GPU", "power"],
+)
+def test_a_sensor_that_ignores_work_of_any_kind_is_stuck(
+    loads: Callable[[int], tuple[float, float, float | None]],
+) -> None:
+    assert any(doubts_of(loads, 71.0, 1200))
+
+
+def test_an_idle_chip_may_be_as_hot_as_its_housing_but_not_near_its_throttling_temperature() -> None:
+    def idle(second: int) -> tuple[float, float, float | None]:
+        return 0.02, 0.0, None
+
+    assert not any(doubts_of(idle, 86.0, 1800, passive_c=105.0))
+    assert any(doubts_of(idle, 102.0, 1800, passive_c=105.0))
+    assert any(doubts_of(idle, 86.0, 1800))
+
+
+def slow_of(mhz: Callable[[int], float], seconds: int, own: Callable[[int], float] = lambda second: 95.0,
+            work_ms: Callable[[int], float | None] = lambda second: None, **power: float) -> list[bool]:  # fmt: skip
+    """Whether a busy chip counts as slow, each second."""
+    state, slow = State(), []
+    for second in range(seconds):
+        at_s = float(second)
+        cpu = Cpu(at_s, 95.0, own(second), mhz(second), work_ms=work_ms(second))
+        now = Reading(at_s, Thermal(at_s, 55.0 + second % 2), cpu=cpu)
+        if power:
+            now = replace(now, power=Power(watts={"in": power["watts"]}, limit_w=power["limit_w"]))
+        state, _ = decide(state, now, POLICY)
+        slow.append(state.belief.doubt.slow)
+    return slow
+
+
+def test_a_lower_clock_for_another_kind_of_load_is_not_slow() -> None:
+    """The engine's vector code runs at its power limit, a package manager's does not."""
+    own = every(1200, 93.0, 5.0)
+    assert not any(slow_of(lambda second: 2200.0 if own(second) > 50 else 3400.0, 4800, own))
+
+
+def test_a_long_boost_is_no_reference_either() -> None:
+    assert not any(slow_of(lambda second: 3400.0 if second < 120 else 2000.0, 1200))
+
+
+def test_a_chip_at_its_power_limit_is_not_slow() -> None:
+    clock = every(900, 1900.0, 3400.0)
+    assert any(slow_of(clock, 1800))
+    assert not any(slow_of(clock, 1800, watts=14.9, limit_w=15.0))
+
+
+@pytest.mark.parametrize("slower", [1.6, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_work_on_a_random_core_is_not_slow(slower: float, seed: int) -> None:
+    dice = random.Random(seed)
+    samples = [0.3 * dice.uniform(0.97, 1.03) * dice.choice((1.0, slower)) for _ in range(361)]
+    assert not any(slow_of(lambda second: 2400.0, 3600, work_ms=lambda second: samples[second // 10]))
+
+
+def test_a_slow_chip_far_below_the_trip_point_is_reported_and_not_throttled() -> None:
+    for passive_c, duty in ((100.0, 1.0), (60.0, 0.9)):
+        state = State()
+        for second in range(400):
+            now = read(float(second), 55.0 + second % 2, 0.95, 2400.0 if second < 250 else 1500.0)
+            now = replace(now, thermal=replace(now.thermal, passive_temp_c=passive_c))
+            state, _ = decide(state, now, POLICY)
+        assert state.belief.doubt.slow
+        assert (state.duty >= 0.999) == (duty == 1.0)

@@ -247,6 +247,18 @@ def test_a_slow_chip_is_reported_without_a_temperature_too() -> None:
     assert "throttled_unseen" in codes(Register(CATALOGUE).evaluate(slow))
 
 
+def test_heat_is_not_blamed_for_a_slow_chip_that_is_cool() -> None:
+    def advice(passive_c: float | None) -> str:
+        thermal = replace(COOL.thermal, passive_temp_c=passive_c)
+        facts = replace(WELL, reading=replace(COOL, thermal=thermal, doubts=Doubts(slowed=True)))
+        return next(one.what for one in Register(CATALOGUE).evaluate(facts) if one.code == "throttled_unseen")
+
+    assert COOL.thermal.soc_temp_c is not None
+    assert "heat is not the cause" in advice(COOL.thermal.soc_temp_c + 11.0)
+    assert "heat is not the cause" not in advice(COOL.thermal.soc_temp_c + 9.0)
+    assert "heat is not the cause" not in advice(None)
+
+
 def test_every_finding_in_the_catalogue_is_tested() -> None:
     assert {code for _, code, _ in APPEARS.values()} == {check.code for check in CATALOGUE}
     assert len(PATIENCE) == len(CATALOGUE)

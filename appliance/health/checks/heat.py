@@ -11,6 +11,8 @@ _HEAT_REASONS = frozenset({"temperature", "critical_temperature"})
 _HYSTERESIS_C = 2.0
 _TOO_COLD_C = 15.0
 """Boards throttle within a few degrees of their trip point, and for some seconds after."""
+_COOL_C = 10.0
+"""A slow chip this far below its throttling temperature is not slow because of heat, and not throttled."""
 
 
 def too_hot(facts: Facts) -> Advice | None:
@@ -87,6 +89,17 @@ def throttled_unseen(facts: Facts) -> Advice | None:
             "The chip runs much slower than before under the same load, although the board does not report throttling."
         )
         return advise(Severity.DEGRADED, what, do, "unknown")
+    passive_c = reading.thermal.passive_temp_c
+    if passive_c is not None and temp_c < passive_c - _COOL_C:
+        what = (
+            "The chip runs much slower than before under the same load, although it is at {temp_c} and its board "
+            "throttles at {passive_c}: heat is not the cause."
+        )
+        do = (
+            "Check the power supply and its cable, and the power limit in the firmware's setup. Programs that use the "
+            "GPU also take power from the processor."
+        )
+        return advise(Severity.DEGRADED, what, do, "cool", temp_c=temp_c, passive_c=passive_c)
     what = (
         "The chip runs much slower than before under the same load, although the board reports {temp_c} and no "
         "throttling."
