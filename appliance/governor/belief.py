@@ -28,8 +28,8 @@ from appliance.readings import Doubts, Reading
 _JUMP_C, _RATE_C_S = 3.0, 3.0
 """A temperature moves at most this far, and this far for each second since the last one, while there is no model. Chips
 do move faster for a second or two, when a load starts on a small die; they are believed a second later."""
-_KNOWN_RATE_C_S = 0.5
-"""The same for a board with a model, which knows what the load does: the rest is weather and fans."""
+_KNOWN_RATE_C_S, _YOUNG_S = 0.5, 60.0
+"""The same for a board with a model that is older than a minute and knows what the load does: the rest is weather."""
 _SHOWN_S = 1.9
 """The longest that a sensor shows one value, less the jitter of the readings."""
 _SAMPLES = 3
@@ -77,6 +77,8 @@ class Belief:
     """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
     wrong one: nothing drastic may rest on it."""
     doubt: Doubt = field(default_factory=Doubt)
+    first_s: float | None = None
+    """Time of the first sample."""
     load: KnownLoad = field(default_factory=KnownLoad)
     at_s: float | None = None
     """Time of the last reading."""
@@ -147,17 +149,23 @@ def _with_sample(belief: Belief, reading: Reading, expected_c: float | None) -> 
     if temp_c is None or (before and at_s <= before[-1].at_s):
         return belief
     samples = (*before, TimedTemperature(at_s, temp_c))[-_SAMPLES:]
-    return replace(belief, samples=samples, best=_best(belief.best, samples, expected_c), confirmed=bool(before))
+    first_s = at_s if belief.first_s is None else belief.first_s
+    known = expected_c is not None and at_s - first_s > _YOUNG_S
+    best = _best(belief.best, samples, expected_c, _KNOWN_RATE_C_S if known else _RATE_C_S)
+    return replace(belief, samples=samples, best=best, confirmed=bool(before), first_s=first_s)
 
 
 def _best(
-    best: TimedTemperature | None, samples: tuple[TimedTemperature, ...], expected_c: float | None
+    best: TimedTemperature | None, samples: tuple[TimedTemperature, ...], expected_c: float | None, rate_c_s: float
 ) -> TimedTemperature:
-    """Choose between the latest sample and what was believed before it."""
+    """Choose between the latest sample and what was believed before it, which changes by `rate_c_s` at most."""
     *earlier, latest = samples
-    if best is None or _is_expected(best, latest, expected_c):
+    if best is None or _reachable(best, latest, rate_c_s):
         return latest
-    if any(_supports(sample, latest, best, expected_c is not None) for sample in earlier):
+    if expected_c is not None and abs(latest.temp_c - expected_c) <= _JUMP_C:
+        return latest
+    unexpected = [sample for sample in earlier if expected_c is None or not _reachable(best, sample, rate_c_s)]
+    if any(_supports(sample, latest, expected_c is not None) for sample in unexpected):
         return latest
     if len(samples) < _SAMPLES:
         return min(best, latest, key=lambda sample: sample.temp_c)
@@ -166,16 +174,7 @@ def _best(
     return TimedTemperature(latest.at_s, median(sample.temp_c for sample in samples))
 
 
-def _is_expected(best: TimedTemperature, latest: TimedTemperature, expected_c: float | None) -> bool:
-    if expected_c is None:
-        return _reachable(best, latest, _RATE_C_S)
-    return _reachable(best, latest, _KNOWN_RATE_C_S) or abs(latest.temp_c - expected_c) <= _JUMP_C
-
-
-def _supports(earlier: TimedTemperature, latest: TimedTemperature, best: TimedTemperature, modelled: bool) -> bool:
-    """Whether an earlier sample supports one that was not expected. One that agrees with what is believed does not."""
-    if modelled and _reachable(best, earlier, _KNOWN_RATE_C_S):
-        return False
+def _supports(earlier: TimedTemperature, latest: TimedTemperature, modelled: bool) -> bool:
     shown = modelled and earlier.temp_c == latest.temp_c and latest.at_s - earlier.at_s < _SHOWN_S
     return _reachable(earlier, latest, _RATE_C_S) and not shown
 

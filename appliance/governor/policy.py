@@ -114,7 +114,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     now, temp = reading.at_s, _temperature(reading)
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
     load, other_unit_s = _load(reading, state, step_s)
-    fresh = belief.samples != before.samples
+    fresh = belief.best != before.best
     state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load), other_unit_s=other_unit_s)
     if temp is not None:
         over_c = state.heat.temp_c - present_target_c(state, reading, policy)
