@@ -163,7 +163,7 @@ def believed(state: State, reading: Reading) -> tuple[Belief, Reading]:
     def forecast(now: Reading) -> float | None:
         if state.heat.at_s is None:
             return None
-        return learn(state.heat, now.at_s, None, _load(now, state.duty)).temp_c
+        return learn(state.heat, now.at_s, None, _load(now, state, 0.0)[0]).temp_c
 
     return believe(state.belief, reading, forecast)
 
