@@ -25,6 +25,7 @@ def plausible(reading: Reading) -> Reading:
     return replace(
         reading, thermal=_thermal(reading.thermal), power=_power(reading.power), memory=_memory(reading.memory),
         cpu=_cpu(reading.cpu),
+        engine_busy=_part(reading.engine_busy),
         frame_ms={side: ms for side, ms in reading.frame_ms.items() if _positive(ms, _MAX_MS) is not None},
     )  # fmt: skip
 
@@ -34,10 +35,15 @@ def time_s(at_s: float | None) -> float | None:
     return _between(at_s, -_MAX_S, _MAX_S)
 
 
+def chip_temp_c(temp_c: float | None) -> float | None:
+    """None for a temperature outside a working chip's range, and for 0, which an unpowered sensor reports."""
+    return _between(temp_c, _MIN_C, _MAX_C) or None
+
+
 def _thermal(thermal: Thermal) -> Thermal:
     return replace(
-        thermal, at_s=time_s(thermal.at_s), soc_temp_c=_temp_c(thermal.soc_temp_c),
-        passive_temp_c=_temp_c(thermal.passive_temp_c), critical_temp_c=_temp_c(thermal.critical_temp_c),
+        thermal, at_s=time_s(thermal.at_s), soc_temp_c=chip_temp_c(thermal.soc_temp_c),
+        passive_temp_c=chip_temp_c(thermal.passive_temp_c), critical_temp_c=chip_temp_c(thermal.critical_temp_c),
         cooling=tuple(device for device in thermal.cooling if 0 <= device.state <= device.max_state),
     )  # fmt: skip
 
@@ -65,14 +71,14 @@ def _cpu(cpu: Cpu) -> Cpu:
     )  # fmt: skip
 
 
-def _temp_c(temp_c: float | None) -> float | None:
-    """None for a temperature outside a working chip's range, and for 0, which an unpowered sensor reports."""
-    return _between(temp_c, _MIN_C, _MAX_C) or None
-
-
 def _percent(value: float | None) -> float | None:
     value = _between(value, -0.5, 100.5)
     return None if value is None else min(max(value, 0.0), 100.0)
+
+
+def _part(value: float | None) -> float | None:
+    value = _between(value, -0.005, 2.0)
+    return None if value is None else min(max(value, 0.0), 1.0)
 
 
 def _positive(value: float | None, most: float) -> float | None:

@@ -24,6 +24,7 @@ from appliance.governor.ladder import Ladder, with_costs
 from appliance.governor.levels import Ease, next_level
 from appliance.governor.memory import Shortage
 from appliance.governor.nearness import Nearness, next_nearness
+from appliance.governor.plausible import chip_temp_c
 from appliance.readings import Reading
 from appliance.values import Limits
 
@@ -141,7 +142,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     )  # fmt: skip
     if state.hold is not None and now >= state.hold.until_s:
         state = release(state)
-    stopped = state.reason == "critical_temperature"
+    stopped = state.reason == "critical_temperature" and state.cooling == policy.ladder.last
     if temp is not None and _is_critical(belief, critical_c(reading, policy), stopped):
         state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), duty=0.0)
     elif state.hold is not None:
@@ -185,7 +186,9 @@ def limits_of(state: State, ladder: Ladder) -> Limits:
 def target_c(reading: Reading, policy: Policy) -> float:
     """The temperature to stay below: a little below the board's trip point, or the setting where the board reports none
     or is not followed above it. Always a few degrees below the critical temperature."""
-    wanted = _by_board(reading.thermal.passive_temp_c, _MARGIN_C, policy.target_temp_c, policy.follow_board)
+    wanted = _by_board(
+        chip_temp_c(reading.thermal.passive_temp_c), _MARGIN_C, policy.target_temp_c, policy.follow_board
+    )
     return min(wanted, critical_c(reading, policy) - _APART_C)
 
 
@@ -199,7 +202,7 @@ def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
 def critical_c(reading: Reading, policy: Policy) -> float:
     """The temperature at which inference stops: the setting, or less if the board shuts down earlier; more if the board
     throttles so late that its target is near."""
-    passive, limit = reading.thermal.passive_temp_c, reading.thermal.critical_temp_c
+    passive, limit = chip_temp_c(reading.thermal.passive_temp_c), chip_temp_c(reading.thermal.critical_temp_c)
     if passive is not None and limit is not None and limit < passive:
         limit = None  # no board shuts down before it throttles
     off = _by_board(limit, _CRITICAL_MARGIN_C, policy.critical_temp_c, False)

@@ -190,6 +190,8 @@ def test_the_critical_temperature_stops_inference_with_its_second_sample(steps: 
 
 @settings(deadline=None)
 @given(steps)
+@example([(gap_s, temp_c, None, Power()) for gap_s, temp_c in
+          ((1.0, 81.0), (1.0, 1.0), (1.0, 84.0), (1.0, 1.0), (17.0, None), (1.0, 1.0), (1.0, 84.0))])  # fmt: skip
 def test_only_the_critical_temperature_stops_inference(steps: list[Step]) -> None:
     for (_, before, _), (_, state, _) in itertools.pairwise([(reading(0), State(), FULL), *walk(steps)]):
         if state.cooling == LAST and before.cooling != LAST:
@@ -333,6 +335,12 @@ def test_where_the_target_is_raised_the_critical_temperature_is_above_it(
     found = reading(0.0, passive_c=passive_c, off_c=off_c)
     assert critical_c(found, POLICY) == critical
     assert critical_c(found, POLICY) >= target_c(found, POLICY) + 3.0
+
+
+@pytest.mark.parametrize("nonsense_c", [float("nan"), 1e9, -1.0, 0.0])
+def test_trip_points_that_no_board_has_are_ignored(nonsense_c: float) -> None:
+    found = reading(0.0, passive_c=nonsense_c, off_c=nonsense_c)
+    assert (target_c(found, POLICY), critical_c(found, POLICY)) == (75.0, 84.0)
 
 
 def test_a_chosen_target_is_kept_below_a_chosen_critical_temperature() -> None:
