@@ -108,7 +108,8 @@ async def test_sessions_without_connect_are_dropped_and_others_stay(serve: Serve
                 opened.append(json.loads((await answer.text())[1:])["sid"])
 
         async def status(sid: str, body: str) -> int:
-            async with session.post(f"/socket.io/?EIO=4&transport=polling&sid={sid}", data=body) as answer:
+            url, fresh = f"/socket.io/?EIO=4&transport=polling&sid={sid}", {"Connection": "close"}
+            async with session.post(url, data=body, headers=fresh) as answer:  # the service closes idle connections
                 return answer.status
 
         assert await status(opened[0], "40") == 400, "newer sessions took its place"
