@@ -32,6 +32,8 @@ _TRY, _TRY_S, _TRY_FOLLOWED, _STEADY = 0.85, 75.0, 0.5, 0.04
 duty limits it. It has to have been steady before, to within the fourth."""
 _FIRST_TRY_S, _NEXT_TRY_S, _MOST_FAILED = 30.0, 60.0, 6
 _ROOM_C = 1.2
+_SUSPICIOUS = 0.8
+"""Cameras that keep to their limits use more of the duty than this, if it is what limits them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ def _attempted(demand: CameraDemand, steady: bool, room_c: float, step_s: float)
     ratio = demand.own / max(demand.duty, 0.001)
     if attempt.before is None:
         wait_s = _FIRST_TRY_S if not attempt.failed else _NEXT_TRY_S * 2.0**attempt.failed
-        worth_it = room_c > _ROOM_C and _LEAST_DUTY < demand.duty < _FULLY and ratio < _FULLY * demand.use_at_full
+        unused = _FULLY if attempt.followed else _SUSPICIOUS
+        worth_it = room_c > _ROOM_C and _LEAST_DUTY < demand.duty < _FULLY and ratio < unused * demand.use_at_full
         steady = steady and abs(demand.own - demand.own_slow) < _STEADY * demand.own
         if worth_it and steady and attempt.since_s >= wait_s:
             return replace(attempt, since_s=0.0, before=(demand.own, demand.duty)), False
