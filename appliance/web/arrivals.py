@@ -110,9 +110,12 @@ class Arrivals:
         base, token = self._authenticator.of_request(request), text_of(auth, "token")
         if not token:
             return base
+        pairs = name is not None and isinstance(auth, Mapping) and auth.get("pair") is True
         if self._is_open(base, name):
+            if pairs and not self._authenticator.is_issued(token):
+                return base  # the token that a camera made for itself, which nobody had to approve: no guess
             return self._authenticator.of_optional_token(request, token, name or "") or base
-        if name is not None and isinstance(auth, Mapping) and auth.get("pair") is True:
+        if pairs and name is not None:
             self._pair(request, name, token)
         return self._authenticator.of_token(request, token, name or "")
 

@@ -129,6 +129,10 @@ class Authenticator:
                 self.brake.ignored(address, camera, digest)
             return None
 
+    def is_issued(self, token: str) -> bool:
+        """Whether this is a token that this device has made or approved: too long to be guessed."""
+        return self.tokens.match(token) is not None
+
     def matches(self, token: str, camera: str) -> bool:
         """Whether a token is valid, for a camera that asks to be paired: pairing.py limits how many may ask."""
         return self._match(token, camera) is not None

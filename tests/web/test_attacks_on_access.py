@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -322,16 +323,34 @@ async def test_a_camera_with_an_old_token_that_is_ignored_does_not_slow_down_its
         assert running.started.parts.entrance.brake.wait_s("10.0.0.66", "") == 0
 
 
+async def test_the_token_that_a_camera_made_for_itself_is_no_guess_where_none_is_required(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(access__auth="off", server__viewer_token="for viewers only") as running:
+        for number in range(30):
+            client = socketio.AsyncSimpleClient()
+            auth = {"name": f"cam {number}", "token": secrets.token_urlsafe(32), "pair": True}
+            await client.connect(running.url, headers=ELSEWHERE, auth=auth, transports=["websocket"])
+            await client.disconnect()
+        assert not is_guessing_reported(running)
+        assert "wrong token" not in caplog.text
+        client = socketio.AsyncSimpleClient()
+        auth = {"name": "cam", "token": "for viewers only", "pair": True}
+        await client.connect(running.url, headers=ELSEWHERE, auth=auth, transports=["websocket"])
+        assert "subscribed" not in str(await client.call("subscribe", {"cameras": "*"}, timeout=10))
+        await client.disconnect()
+
+
 async def test_no_token_appears_in_the_log_the_metrics_or_the_health(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with serve(server__viewer_token="view-secret", server__api_key="api-secret") as running:
         token = running.add_token()
-        secrets = [token, token.rpartition("_")[2], "view-secret", "api-secret", "guess-secret"]
+        planted = [token, token.rpartition("_")[2], "view-secret", "api-secret", "guess-secret"]
         async with browser(running) as session:
             _, cookie = await sign_in(session, token)
-            secrets.append(cookie.partition("=")[2].partition(";")[0])
+            planted.append(cookie.partition("=")[2].partition(";")[0])
             await sign_in(session, "guess-secret")
             for path in ("/cameras/x/latest.jpg?token=view-secret", "/v1/vision/custom/list?api_key=api-secret"):
                 await status_of(session, "GET", path)
@@ -341,7 +360,7 @@ async def test_no_token_appears_in_the_log_the_metrics_or_the_health(
                     texts.append(await answer.text())
         await refusal_of(running.url, name="gate", token="guess-secret")
         texts.append(caplog.text)
-    for secret in secrets:
+    for secret in planted:
         assert not any(secret in text for text in texts), secret
 
 
