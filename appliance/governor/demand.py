@@ -71,6 +71,11 @@ class CameraDemand:
     attempt: Attempt = Attempt()
 
     @property
+    def at_full_now(self) -> float:
+        """What the present use would be at full duty, if the duty limits it."""
+        return self.own / max(self.duty, 0.001)
+
+    @property
     def assumed_at_full(self) -> float:
         """CPU use at full duty that the duty is computed with."""
         return self.use_at_full * _TRY if self.attempt.before is not None else self.use_at_full
@@ -93,7 +98,7 @@ def next_demand(
     if busy is not None:
         return _measured(demand, busy, step_s)
     demand = _estimated(demand, own, duty, step_s, room_c)
-    full, ratio = demand.use_at_full, demand.own / max(demand.duty, 0.001)
+    full, ratio = demand.use_at_full, demand.at_full_now
     sent = min(1.0, demand.own / full / cost)
     return replace(demand, frames=_frames(demand.frames, sent, ratio >= _SATURATED * full, step_s))
 
@@ -124,7 +129,7 @@ def _measured(demand: CameraDemand, busy: float, step_s: float) -> CameraDemand:
 def _estimated(demand: CameraDemand, own: float, duty: float, step_s: float, room_c: float) -> CameraDemand:
     """The demand with what CPU use says about the use at full duty."""
     own_avg, duty_avg, full = demand.own, demand.duty, demand.use_at_full
-    ratio, mark, limited = own_avg / max(duty_avg, 0.001), demand.mark, False
+    ratio, mark, limited = demand.at_full_now, demand.mark, False
     steady = abs(duty - duty_avg) < _VARIED / 2 * duty_avg and abs(own - own_avg) < _VARIED * own_avg
     if steady:
         mark, limited = _compared(mark, own_avg, duty_avg)
@@ -156,11 +161,12 @@ def _compared(mark: tuple[float, float] | None, own: float, duty: float) -> tupl
 def _attempted(demand: CameraDemand, steady: bool, room_c: float, step_s: float) -> tuple[Attempt, bool]:
     """The attempt after one more second, and whether the use has just followed it."""
     attempt = replace(demand.attempt, since_s=demand.attempt.since_s + step_s)
-    ratio = demand.own / max(demand.duty, 0.001)
     if attempt.before is None:
         wait_s = _FIRST_TRY_S if not attempt.failed else _NEXT_TRY_S * 2.0**attempt.failed
         unused = _FULLY if attempt.followed else _SUSPICIOUS
-        worth_it = room_c > _ROOM_C and _LEAST_DUTY < demand.duty < _FULLY and ratio < unused * demand.use_at_full
+        worth_it = (
+            room_c > _ROOM_C and _LEAST_DUTY < demand.duty < _FULLY and demand.at_full_now < unused * demand.use_at_full
+        )
         steady = steady and abs(demand.own - demand.own_slow) < _STEADY * demand.own
         if worth_it and steady and attempt.since_s >= wait_s:
             return replace(attempt, since_s=0.0, before=(demand.own, demand.duty)), False
