@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
+from statistics import fmean
 
 from appliance.flow.capacity import EngineCapacity, LoadEvidence, adapt, restarted
 from appliance.flow.mailboxes import EngineUsage
 
 _ENOUGH, _WINDOW_S = 8, 0.5
 """Frames of obeying cameras, and time, from which their shortest wait is judged."""
+
+_BUSY = 20
+"""Steps of which the engine's busy time is kept, at most."""
+_MOST_OWED = 10.0
+"""Readings over which the time of a long frame is spread, at most."""
 
 
 class LoadWatch:
@@ -24,6 +31,10 @@ class LoadWatch:
         self._usage: EngineUsage | None = None
         self._mixed = False
         """Whether the next usage includes a time before a change."""
+        self._busy: deque[float] = deque(maxlen=_BUSY)
+        """Part of the allocated engine time that was used, at each step since it was asked for."""
+        self._owed = 0.0
+        """What the last answers could not show of it."""
 
     def waited(self, wait: float) -> None:
         """Record how long a frame waited, as a part of its camera's interval."""
@@ -34,6 +45,21 @@ class LoadWatch:
         """Record how the engine was used since the last step."""
         self._usage = None if self._mixed else usage
         self._mixed = False
+        if usage is not None and self.capacity.use > 0:
+            self._busy.append(usage.spent / self.capacity.use)
+
+    def take_busy(self) -> float | None:
+        """Part of the allocated engine time that was used since the last call, 0-1; None: not known.
+
+        A frame counts when it is finished. If it took longer than the time since the last call, the rest is in the
+        next answers.
+        """
+        if not self._busy:
+            return None
+        busy = fmean(self._busy) + self._owed
+        self._busy.clear()
+        self._owed = min(max(0.0, busy - 1), _MOST_OWED)
+        return min(1.0, busy)
 
     def restart(self, now_s: float) -> None:
         """Discard what was seen so far: it was measured with other limits or other cameras."""

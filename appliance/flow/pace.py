@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from statistics import fmean
 
 from appliance.flow.announcements import Circumstances, calm_duty
 from appliance.flow.camera_cost import CameraCost
@@ -32,8 +30,6 @@ _SHORTEST_S = 0.02
 _LENIENCE = 0.8
 """A frame is too early below this part of the interval: clocks and networks are not exact."""
 _MOST_SLACK = 2.0
-_BUSY = 20
-"""Updates of which the engine's busy time is kept, at most."""
 
 
 class Pace:
@@ -64,8 +60,6 @@ class Pace:
         self._calm = limits.duty
         """The duty from which shares are announced."""
         self._stale = False
-        self._busy: deque[float] = deque(maxlen=_BUSY)
-        """Part of the allocated engine time that was used, at each update since it was asked for."""
         self.applied_s = float("-inf")
         """When the device's limits changed last: what was received before says nothing of them."""
         self._refused = 0
@@ -107,14 +101,10 @@ class Pace:
     def used(self, usage: EngineUsage | None) -> None:
         """Record how the engine was used since the last update."""
         self._load.used(usage)
-        if usage is not None and self.use > 0:
-            self._busy.append(usage.spent / self.use)
 
     def take_busy(self) -> float | None:
         """Part of the allocated engine time that was used since the last call, 0-1; None: not known."""
-        busy = min(1.0, fmean(self._busy)) if self._busy else None
-        self._busy.clear()
-        return busy
+        return self._load.take_busy()
 
     def refused(self) -> None:
         """Record that a frame came too early: there is more demand than was allocated."""
