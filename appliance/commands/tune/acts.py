@@ -127,9 +127,8 @@ def undo(settings: Settings, service: Control, progress: Progress) -> str:
 def busy(settings: Settings, service: Control) -> str | None:
     """Why nothing may be measured now, for a person; None: the device is quiet and cool."""
     try:
-        sending = [one.name for one in service.cameras().cameras if one.presence == "sending"]
-        if sending:
-            return f"{len(sending)} camera{'s' * (len(sending) != 1)} sending"
+        if any(one.presence == "sending" for one in service.cameras().cameras):
+            return "cameras are sending"  # without their number, which would be a new line each time it changes
         governor = service.governor()
         if governor is not None and governor.cur_state > 0:
             return f"the device is throttled: {governor.why}"

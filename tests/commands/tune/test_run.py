@@ -142,16 +142,16 @@ def test_the_undo_of_a_finished_run_knows_both_models(tmp_path: Path) -> None:
 
 def test_it_waits_until_the_device_is_quiet_and_says_why() -> None:
     output = io.StringIO()
-    reasons = iter(["2 cameras sending", "2 cameras sending", "the chip is at 80 °C", None])
+    reasons = iter(["cameras are sending", "cameras are sending", "the chip is at 80 °C", None])
     slept: list[float] = []
     wait_until_quiet(lambda: next(reasons), Progress(output, 1), slept.append)
-    assert output.getvalue() == "waiting: 2 cameras sending\nwaiting: the chip is at 80 °C\n"
+    assert output.getvalue() == "waiting: cameras are sending\nwaiting: the chip is at 80 °C\n"
     assert len(slept) == 3
 
 
 def test_it_does_not_wait_for_ever() -> None:
     with pytest.raises(ApplianceError, match="not quiet for an hour"):
-        wait_until_quiet(lambda: "1 camera sending", Progress(io.StringIO(), 1), lambda _: None)
+        wait_until_quiet(lambda: "cameras are sending", Progress(io.StringIO(), 1), lambda _: None)
 
 
 def test_the_frames_that_the_service_has_kept_are_used_when_there_are_enough(tmp_path: Path) -> None:
