@@ -202,7 +202,7 @@ class Vitals:
         """Why the device answers no frame although it is up and reachable; None: it does, or may soon."""
         canary = self._canary.state
         if self._detector.network is None:
-            return str(self._detector.model_error)
+            return str(self._detector.in_use.model_error)
         if not canary.proved and canary.failures >= _ENOUGH_FAILURES:
             return f"the self-test failed: {canary.message}"
         return None
@@ -210,14 +210,14 @@ class Vitals:
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong now, worst first."""
         now, detector, governor = self._clock(), self._detector, self._governor
-        missing = detector.network is None and not isinstance(detector.model_error, ConfigError)
+        missing = detector.network is None and not isinstance(detector.in_use.model_error, ConfigError)
         return self._register.evaluate(
             Facts(
                 now_s=now,
                 thresholds=self.thresholds,
-                model_error=str(detector.model_error) if missing else None,
+                model_error=str(detector.in_use.model_error) if missing else None,
                 canary=self._canary.state,
-                engine_failures=detector.engine_failures,
+                engine_failures=detector.in_use.engine_failures,
                 reading=self._reading,
                 limits=governor.limits,
                 cooling=governor.state.cooling,
@@ -277,11 +277,11 @@ class Vitals:
             model=network.info if network else None,
             precision=network.info.computed_in(network.engine.precision) if network else None,
             sizes=tuple(network.engine.ready()) if network else (),
-            infer_ms=detector.infer_ms,
-            capacity_fps=detector.capacity_fps(),
+            infer_ms=detector.in_use.infer_ms,
+            capacity_fps=detector.in_use.capacity_fps(),
             in_flight=detector.in_flight,
             waiting=detector.waiting,
-            failures=detector.engine_failures,
+            failures=detector.in_use.engine_failures,
             still_s=self._trends.recent().engine_still_s,
         )
 

@@ -79,9 +79,9 @@ class Activation:
         self._busy = True
         detector, loop = self._detector, asyncio.get_running_loop()
         try:
-            if detector.inference is not None and not fits_second_network(room := self._room_bytes()):
+            if detector.in_use.inference is not None and not fits_second_network(room := self._room_bytes()):
                 raise ModelError(_memory_short(room), MEMORY_SHORT)
-            current = None if detector.stuck else detector.inference
+            current = None if detector.stuck else detector.in_use.inference
             prepare = partial(load_and_try, self._load, name, current, pictures, bounds, self._max_side, self._clock)
             new, trial = await loop.run_in_executor(None, prepare)
             previous = detector.swap(new)

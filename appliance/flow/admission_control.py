@@ -1,7 +1,7 @@
 """Decide whether a camera's next frame is accepted, before its payload is parsed.
 
 Runs on the event loop only. A refusal is counted here; the caller answers it. All frames from outside come the same
-way: `register` if their camera stays connected, `receive`, and then the detector's `take` or `answer`.
+way: `register` if their camera stays connected, `receive`, and then the detector's `take` or `ask`.
 """
 
 from __future__ import annotations

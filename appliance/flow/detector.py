@@ -1,50 +1,34 @@
 """Move each frame through the pipeline: offered, waiting, decoded, inferred, published.
 
-More than 300 lines, so that the whole path of a frame can be read in one place. Rules of this file:
+The network that frames run through, and what is measured of it, is in network_in_use.py. Rules of this file:
 - Every offered frame gets exactly one published outcome; the ledger keeps track.
 - Frames are dropped before they cost anything: refused by admission_control.py, or removed from their mailbox.
 - The workers take frames from the mailboxes and process them; everything else runs on the event loop only.
-- The network is swapped between two frames: a worker finishes a frame with the network it started with. Frames received
-  before the swap never count as measurements or failures of the new network.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import threading
 from dataclasses import replace
 
 import anyio
 
-from appliance.errors import ApplianceError, BadFrame, ConfigError, EngineError, ModelError, did_you_mean
+from appliance.errors import ApplianceError, BadFrame, EngineError, did_you_mean
 from appliance.flow.admission_control import CLOSED, AdmissionControl
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
-from appliance.flow.frame_costs import FrameCosts
+from appliance.flow.frame_log import log_failed, log_slow
 from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
+from appliance.flow.network_in_use import NetworkInUse
 from appliance.flow.pace import Pace
-from appliance.flow.workers import Report, Workers
+from appliance.flow.workers import Workers
 from appliance.ports import Clock, Publish
-from appliance.values import (
-    BIG_BYTES,
-    Failed,
-    Frame,
-    Limits,
-    Outcome,
-    Receipt,
-    Skipped,
-    SkipReason,
-    Timing,
-)
-
-log = logging.getLogger(__name__)
+from appliance.values import BIG_BYTES, Failed, Frame, Limits, Outcome, Receipt, Skipped, SkipReason
 
 _RETRY_OVERLOADED_S = 2.0
-_SMOOTH = 0.1
 
 
 class Detector:
@@ -53,8 +37,7 @@ class Detector:
     def __init__(
         self,
         *,
-        inference: Inference | None,
-        model_error: ModelError | EngineError | ConfigError | None = None,
+        in_use: NetworkInUse,
         mailboxes: Mailboxes,
         cache: Cache | None,
         book: CameraBook,
@@ -65,33 +48,20 @@ class Detector:
         deadline_s: float = 20.0,
         tick_s: float = 0.5,
     ) -> None:
-        self.inference = inference
-        self.model_error = model_error
-        self.cache = cache
+        self.in_use, self.cache = in_use, cache
         self._mailboxes, self._book, self._pace = mailboxes, book, pace
         self._clock = clock
         self._slow_frame_s, self._deadline_s, self._tick_s = slow_frame_s, deadline_s, tick_s
         self._ledger = Ledger(book=book, cache=cache, publish=publish, clock=clock)
-        self.admission = AdmissionControl(book=book, pace=pace, clock=clock, no_model=self._no_model)
-        self._networks = 0
-        """Number of swaps; part of the cache key, so that answers of an earlier network are not reused."""
-        self._swapped_s = float("-inf")
-        """Time of the last swap."""
-        self._report: Report | None = None
+        self.admission = AdmissionControl(book=book, pace=pace, clock=clock, no_model=in_use.failure)
         self._workers: Workers | None = None
-        self._most_sizes: int | None = None
-        self._keeping = threading.Lock()
-        self.infer_ms: float | None = None
-        self.frame_costs = FrameCosts()
-        self.engine_failures = 0
-        """Consecutive failures."""
         self.returned = 0
         """Frames returned by the workers, successful or not."""
 
     @property
     def network(self) -> Network | None:
         """The loaded network; None: no model is loaded."""
-        return self.inference.network if self.inference is not None else None
+        return self.in_use.network
 
     async def offer(self, frame: Frame) -> Receipt:
         """Accept or refuse a frame that is whole already, without waiting for the engine."""
@@ -113,16 +83,10 @@ class Detector:
             hint = did_you_mean(min(unknown), network.info.classes)
             what = f"the model {network.info.name} has no class '{min(unknown)}'{hint}"
             return self._refuse(frame, Failed("option_invalid", what))
-        key = None
-        if self.cache is not None:
-            size = network.sizes.best(frame.picture.size, self._pace.limits.max_side)
-            arguments = (frame.picture.data, f"{network.info.name} {self._networks}", size, frame.wanted)
-            if len(frame.picture.data) > BIG_BYTES:
-                key = await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
-                if self.admission.closed:  # it may have closed meanwhile
-                    return self._refuse(frame, CLOSED)
-            else:
-                key = key_of(*arguments)
+        key = await self._key(frame, network)
+        if self.admission.closed:  # it may have closed meanwhile
+            return self._refuse(frame, CLOSED)
+        if key is not None:
             shared = self._ledger.share(frame, key)
             repeats, camera.last_key = camera.last_key == key, key
             if shared is not None:
@@ -134,23 +98,21 @@ class Detector:
             return Receipt("queued")
         return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
 
-    async def ask(self, frame: Frame) -> Outcome:
-        """Offer a frame and return its outcome, which is also published."""
+    async def ask(self, frame: Frame, *, admitted: bool = False) -> Outcome:
+        """Offer a frame, or take an admitted one, and return its outcome, which is also published."""
         with self._ledger.outcome_of(frame) as outcome:
-            await self.offer(frame)
+            await (self.take(frame) if admitted else self.offer(frame))
             return await outcome
 
-    async def answer(self, frame: Frame) -> Outcome:
-        """The outcome of an admitted frame, which is also published."""
-        with self._ledger.outcome_of(frame) as outcome:
-            await self.take(frame)
-            return await outcome
-
-    def _no_model(self) -> Failed | None:
-        if self.network is not None:
+    async def _key(self, frame: Frame, network: Network) -> Key | None:
+        """What frames with the same answer have in common; None: answers are not cached."""
+        if self.cache is None:
             return None
-        error = self.model_error or ModelError("no model is loaded")
-        return Failed(error.code, str(error))
+        size = network.sizes.best(frame.picture.size, self._pace.limits.max_side)
+        arguments = (frame.picture.data, self.in_use.identity, size, frame.wanted)
+        if len(frame.picture.data) <= BIG_BYTES:
+            return key_of(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(None, key_of, *arguments)
 
     def _refuse(self, frame: Frame, outcome: Failed) -> Receipt:
         self._ledger.close(frame, outcome)
@@ -174,7 +136,9 @@ class Detector:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and answered this frame when it stopped
                 loop.call_soon_threadsafe(self._returned, frame, result)
 
-        self._report = report
+        self._workers = Workers(
+            mailboxes=self._mailboxes, process=self._infer, report=report, most=self._max_in_flight, clock=self._clock
+        )
         self._start_workers()
         try:
             while True:
@@ -188,14 +152,7 @@ class Detector:
 
     def swap(self, inference: Inference) -> Inference | None:
         """Use `inference` from the next frame on; return the previous one, in use until `settled` returns."""
-        inference.sparing = self._pace.limits.duty < 1
-        previous, self.inference = self.inference, inference
-        self._networks += 1
-        self._swapped_s = self._clock()
-        self.model_error, self.infer_ms, self.engine_failures = None, None, 0
-        self.frame_costs.forget()
-        if self._most_sizes is not None:
-            self._keep_sizes(self._most_sizes)
+        previous = self.in_use.swap(inference)
         self._start_workers()
         return previous
 
@@ -205,17 +162,8 @@ class Detector:
 
     def _start_workers(self) -> None:
         """Start as many workers as keep the network busy; extra workers of an earlier network stay."""
-        if self.inference is None or self._report is None:
-            return
-        if self._workers is None:
-            self._workers = Workers(
-                mailboxes=self._mailboxes,
-                process=self._infer,
-                report=self._report,
-                most=self._max_in_flight,
-                clock=self._clock,
-            )
-        self._workers.grow_to(self.inference.threads)
+        if self._workers is not None and self.in_use.inference is not None:
+            self._workers.grow_to(self.in_use.inference.threads)
 
     def _tidy(self) -> None:
         """Do the periodic work: send the cameras their limits, expire waiting frames, fail overdue ones."""
@@ -245,32 +193,19 @@ class Detector:
         self._pace.limits = limits
         if self.cache is not None:
             self.cache.shrink(limits.cache_part)
-        if self.inference is not None:
-            self.inference.sparing = limits.duty < 1
-        if limits.most_sizes != self._most_sizes:
-            self._keep_sizes(limits.most_sizes)
+        self.in_use.apply(limits)
         self._mailboxes.wake()
         self._pace.update()
 
-    def _keep_sizes(self, most: int | None) -> None:
-        self._most_sizes = most
-        if self.network is not None:
-            # A daemon thread: a hung engine must not block the exit of the process.
-            threading.Thread(target=self._keep_newest, name="sizes", daemon=True).start()
-
-    # These run on other threads and read what only the event loop writes.
-
-    def _keep_newest(self) -> None:
-        with self._keeping:  # whichever thread runs last applies the latest limit
-            if self.network is not None:
-                self.network.sizes.keep(self._most_sizes)
+    # These run on the workers' threads and read what only the event loop writes.
 
     def _infer(self, frame: Frame) -> Answer:
-        assert self.inference is not None  # no frame is accepted without it
+        inference = self.in_use.inference
+        assert inference is not None  # no frame is accepted without it
         camera, limits = self._book.get(frame.camera), self._pace.limits
         last = camera.last_scene if camera and camera.one_view else None
         picture = camera.picture if camera else None
-        return self.inference.run(frame, limits.max_side, last, limits.next_side, picture)
+        return inference.run(frame, limits.max_side, last, limits.next_side, picture)
 
     def _max_in_flight(self) -> int:
         return self._pace.limits.max_in_flight
@@ -292,7 +227,8 @@ class Detector:
         if camera is not None:
             camera.last_scene = answer.scene or camera.last_scene  # a picture without cells says nothing
             self._pace.waited(camera, timing.wait_ms / 1000)
-        self._learn(frame, camera, answer, timing)
+        log_slow(timing, self._slow_frame_s)
+        self.in_use.answered(frame, answer, camera)
         self._conclude(frame, replace(answer.detected, timing=timing))
 
     def _failed(self, frame: Frame, error: Exception) -> None:
@@ -300,42 +236,10 @@ class Detector:
             outcome = Failed(error.code, str(error))
         else:
             outcome = Failed("engine_failed", f"the engine failed: {error}")
-        fields = {"camera": frame.camera, "frame_id": frame.frame_id, "code": outcome.code, "reason": outcome.message}
-        if isinstance(error, BadFrame):
-            log.warning(
-                "camera %s sent an invalid frame: %s", frame.camera, error, extra={"kind": "bad_frame", **fields}
-            )
-        else:
-            if frame.received_s >= self._swapped_s:
-                self.engine_failures += 1
-            traced = None if isinstance(error, ApplianceError) else error
-            log.error(
-                "inference failed on a frame of camera %s: %s", frame.camera, error, exc_info=traced,
-                extra={"kind": "engine", **fields},
-            )  # fmt: skip
+        log_failed(frame, error, outcome)
+        if not isinstance(error, BadFrame):
+            self.in_use.failed(frame)
         self._conclude(frame, outcome)
-
-    def _learn(self, frame: Frame, camera: Camera | None, answer: Answer, timing: Timing) -> None:
-        """Record the measured cost of a frame for the fair shares, and log a slow one."""
-        if timing.total_ms > self._slow_frame_s * 1000:
-            log.warning(
-                "slow frame: %.1f s (waited %.0f ms, decode %.0f ms, inference %.0f ms)",
-                timing.total_ms / 1000, timing.wait_ms, timing.decode_ms, timing.infer_ms, extra={"kind": "slow_frame"},
-            )  # fmt: skip
-        if frame.received_s < self._swapped_s:
-            return
-        self.engine_failures = 0
-        if answer.detected.cached:
-            return
-        if not answer.detected.regions and self._pace.limits.duty < 1:  # else a frame may have all cores
-            self.frame_costs.record(answer.detected.input_size, answer.engine_s)
-        infer_ms = answer.engine_s * 1000
-        self.infer_ms = infer_ms if self.infer_ms is None else self.infer_ms + _SMOOTH * (infer_ms - self.infer_ms)
-        if frame.received_s < self._pace.applied_s:
-            return
-        self._pace.learn(self.network.engine.slots if self.network else 1, answer.engine_s)
-        if camera is not None:
-            camera.cost.note(self._pace.limits.max_side, answer.engine_s)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
         """Close an open frame; if it was skipped, queue an identical frame of another camera in its place."""
@@ -361,16 +265,6 @@ class Detector:
 
     def _age_ms(self, frame: Frame) -> float:
         return ms(self._clock() - frame.received_s)
-
-    def capacity_fps(self) -> float | None:
-        """Measured capacity of the engine, frames/s; None before the first inference."""
-        if self.infer_ms is None:
-            return None
-        return self._pace.usable_slots() * 1000 / max(self.infer_ms, 0.01)
-
-    def take_busy(self) -> float | None:
-        """Part of the engine's time that was used since the last call, 0-1; None: not known."""
-        return self._pace.take_busy() if self.network is not None else None
 
     def owes(self, sender: str) -> bool:
         """Whether a frame of this sender still needs an outcome."""

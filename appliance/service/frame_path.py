@@ -11,6 +11,7 @@ from appliance.flow.cameras import CameraBook
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference
 from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.network_in_use import NetworkInUse
 from appliance.flow.pace import Pace
 from appliance.governor.policy import Policy
 from appliance.governor.room import Room
@@ -96,9 +97,9 @@ def _detector(
     given: Given, loaded: Loaded, admission: Admission, book: CameraBook, pace: Pace, publish: Publish
 ) -> Detector:
     settings, clock, network = given.settings, given.clock, loaded.network
+    inference = loading.inference_of(settings, network, clock, admission, given.decoder) if network else None
     return Detector(
-        inference=loading.inference_of(settings, network, clock, admission, given.decoder) if network else None,
-        model_error=loaded.error,
+        in_use=NetworkInUse(inference, loaded.error, pace=pace, clock=clock),
         mailboxes=Mailboxes(
             max_cameras=settings.flow.max_waiting,
             max_bytes=settings.flow.max_waiting_bytes,

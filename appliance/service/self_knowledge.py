@@ -37,8 +37,8 @@ def build_governor(given: Given, policy: Policy | None, detector: Detector) -> G
         apply=detector.apply,
         clock=given.clock,
         cap=ClockHelper(clock=given.clock),
-        frame_ms=detector.frame_costs.ms,
-        engine_busy=detector.take_busy,
+        frame_ms=detector.in_use.frame_costs.ms,
+        engine_busy=detector.in_use.take_busy,
     )
 
 

@@ -168,7 +168,7 @@ def _condition(vitals: Vitals, mover: Mover | None) -> Condition:
 
 def _capacity(path: FramePath) -> float:
     """Frames/s; 1 before the first inference."""
-    return max(0.01, path.detector.capacity_fps() or 1.0)
+    return max(0.01, path.detector.in_use.capacity_fps() or 1.0)
 
 
 def _presence(settings: Settings, path: FramePath, vitals: Vitals, mover: Mover | None, device: str) -> Presence:

@@ -120,7 +120,7 @@ class HttpFrames:
             frame = await self.detector.admission.receive(camera, read)
             if not isinstance(frame, Frame):
                 raise _no_result(frame)
-            outcome = await self.detector.answer(frame)
+            outcome = await self.detector.ask(frame, admitted=True)
         if not isinstance(outcome, Detected):
             raise _no_result(outcome)
         return frame, outcome

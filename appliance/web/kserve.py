@@ -118,7 +118,7 @@ class Kserve:
         """The active model, if the route names it."""
         network, name = self.frames.detector.network, request.match_info["model"]
         if network is None:
-            error = self.frames.detector.model_error
+            error = self.frames.detector.in_use.model_error
             raise NoResult(str(error or "no model is loaded"), error.code if error else ModelError.code)
         if name != network.info.name:
             raise NoResult(f"model '{name[:64]}' is not active; request '{network.info.name}'", "model_not_here")

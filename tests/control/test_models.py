@@ -37,7 +37,7 @@ async def service(tmp_path: Path) -> AsyncIterator[ModelRoutes]:
     def load(name: str) -> Inference:
         return Inference(fake_network(engines[name], name), clock=rig.clock)
 
-    rig.detector.inference = load("a")
+    rig.detector.in_use.inference = load("a")
     app = web.Application()
     activation = Activation(detector=rig.detector, load=load, max_side=640, clock=rig.clock)
     app.add_routes(routes(activation, Audit(), tmp_path, "a"))

@@ -13,6 +13,7 @@ from appliance.flow.cameras import CameraBook, CameraPolicy
 from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference
 from appliance.flow.mailboxes import Mailboxes
+from appliance.flow.network_in_use import NetworkInUse
 from appliance.flow.pace import Pace
 from appliance.flow.scene_gate import SceneGate
 from appliance.values import CameraLimits, Frame, Limits, Outcome
@@ -54,8 +55,9 @@ class Rig:
             clock=self.clock,
         )
         self.cache = Cache(entries=100, max_bytes=10**6, ttl_s=60, clock=self.clock) if cached else None
+        inference = Inference(fake_network(self.engine), clock=self.clock, gate=gate, admission=admission)
         self.detector = Detector(
-            inference=Inference(fake_network(self.engine), clock=self.clock, gate=gate, admission=admission),
+            in_use=NetworkInUse(inference, pace=self.pace, clock=self.clock),
             mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
             cache=self.cache,
             book=self.book,

@@ -74,12 +74,12 @@ async def test_a_late_answer_from_the_previous_network_does_not_count_as_a_measu
         rig.detector.swap(inference(rig, broken := FakeEngine()))
         rig.engine.release()
         assert isinstance(await rig.outcome(late), Detected)
-        assert rig.detector.infer_ms is None
+        assert rig.detector.in_use.infer_ms is None
         broken.error = EngineError("the chip is on fire")
         failed = frame("b", at_s=rig.clock())
         await rig.detector.offer(failed)
         await rig.outcome(failed)
-        assert rig.detector.engine_failures == 1
+        assert rig.detector.in_use.engine_failures == 1
 
 
 @pytest.mark.parametrize("gives_up", [False, True], ids=["fails", "hangs"])
@@ -97,7 +97,7 @@ async def test_a_late_failure_of_the_previous_network_does_not_count_against_the
             rig.engine.error = EngineError("the chip is on fire")
             rig.engine.release()
         assert isinstance(await rig.outcome(late), Failed)
-        assert rig.detector.engine_failures == 0
+        assert rig.detector.in_use.engine_failures == 0
 
 
 @pytest.mark.parametrize("name", ["fake", "other"])
@@ -132,14 +132,14 @@ async def test_the_scene_gate_does_not_repeat_answers_of_the_previous_network() 
 
 async def test_a_device_that_started_without_a_model_serves_after_its_first_activation() -> None:
     rig = Rig()
-    rig.detector.inference, rig.detector.model_error = None, ModelError("no such folder", "model_missing")
+    rig.detector.in_use.inference, rig.detector.in_use.model_error = None, ModelError("no such folder", "model_missing")
     async with running(rig):
         await rig.detector.offer(frame())
         assert rig.detector.swap(inference(rig, rig.engine)) is None
         one = frame()
         await rig.detector.offer(one)
         assert isinstance(await rig.outcome(one), Detected)
-        assert rig.detector.model_error is None
+        assert rig.detector.in_use.model_error is None
 
 
 async def test_a_network_with_more_slots_gets_more_workers() -> None:
@@ -294,7 +294,7 @@ async def test_a_model_with_different_detections_is_rejected(rig: Rig) -> None:
 async def test_a_much_slower_model_is_rejected_unless_the_comparison_is_skipped() -> None:
     rig = Rig()
     rig.engine = TimedEngine(rig, 0.01)
-    rig.detector.inference = inference(rig, rig.engine, "a")
+    rig.detector.in_use.inference = inference(rig, rig.engine, "a")
     async with running(rig):
         changes = activation(rig, TimedEngine(rig, 0.05), TimedEngine(rig, 0.05), TimedEngine(rig, 0.03))
         with pytest.raises(ModelError, match="inference time is 50 ms, more than 4 times that of a"):
@@ -373,10 +373,10 @@ async def test_no_second_network_is_loaded_without_enough_memory(rig: Rig) -> No
 
 
 async def test_the_first_network_is_loaded_even_with_little_memory(rig: Rig) -> None:
-    rig.detector.inference = None
+    rig.detector.in_use.inference = None
     async with running(rig):
         await activation(rig, FakeEngine(CANARY_ROWS), room_bytes=90_000_000).activate("b")
-        assert rig.detector.inference is not None
+        assert rig.detector.in_use.inference is not None
 
 
 @pytest.mark.parametrize("error", [EngineError("no such device"), ModelError("damaged", "model_corrupt")], ids=str)

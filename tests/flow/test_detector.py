@@ -39,12 +39,12 @@ async def test_an_engine_failure_is_an_error_and_the_next_frame_is_inferred() ->
             bad = frame()
             await rig.detector.offer(bad)
             assert await rig.outcome(bad) == Failed("engine_failed", "the chip is on fire")
-            assert rig.detector.engine_failures == count
+            assert rig.detector.in_use.engine_failures == count
         rig.engine.error = None
         good = frame()
         await rig.detector.offer(good)
         assert isinstance(await rig.outcome(good), Detected)
-        assert rig.detector.engine_failures == 0
+        assert rig.detector.in_use.engine_failures == 0
 
 
 async def test_an_unexpected_exception_counts_as_an_engine_failure() -> None:
@@ -81,7 +81,7 @@ async def test_a_frame_fails_at_the_deadline_if_the_engine_hangs() -> None:
         outcome = await rig.outcome(stuck)
         assert isinstance(outcome, Failed)
         assert outcome.code == "engine_failed"
-        assert rig.detector.engine_failures == 1
+        assert rig.detector.in_use.engine_failures == 1
         rig.engine.release()  # after the deadline
         after = frame(at_s=rig.clock())
         await rig.detector.offer(after)
@@ -96,7 +96,7 @@ async def test_a_truncated_picture_is_an_invalid_frame_and_no_engine_failure() -
         outcome = await rig.outcome(half)
         assert isinstance(outcome, Failed)
         assert outcome.code == "image_corrupt"
-        assert rig.detector.engine_failures == 0
+        assert rig.detector.in_use.engine_failures == 0
 
 
 def large_png() -> bytes:
@@ -114,7 +114,7 @@ async def test_only_a_picture_that_does_not_fit_in_memory_is_refused(room: int |
         assert isinstance(await rig.outcome(usual), Detected)
         outcome = await rig.outcome(large)
         assert (outcome.code if isinstance(outcome, Failed) else None) == code
-        assert rig.detector.engine_failures == 0
+        assert rig.detector.in_use.engine_failures == 0
 
 
 async def test_large_pictures_of_many_cameras_are_all_answered_in_turn() -> None:
@@ -342,7 +342,7 @@ async def test_without_a_cache_every_frame_is_inferred() -> None:
 
 async def test_without_a_model_every_frame_gets_the_models_error() -> None:
     rig = Rig()
-    rig.detector.inference, rig.detector.model_error = None, ModelError("no such folder", "model_missing")
+    rig.detector.in_use.inference, rig.detector.in_use.model_error = None, ModelError("no such folder", "model_missing")
     one = frame()
     receipt = await rig.detector.offer(one)
     assert (receipt.status, receipt.reason) == ("error", "model_missing")

@@ -49,7 +49,7 @@ class Rebuilds:
         self.rig, self.error = rig, error
         self._loads = loads or (lambda name: Inference(fake_network(FakeEngine(), name), clock=rig.clock))
         self.activated: list[str] = []
-        rig.detector.inference = stand_in(rig, build)
+        rig.detector.in_use.inference = stand_in(rig, build)
         self.rebuild = Rebuild(detector=rig.detector, activate=self._activate, again_s=0.001)
 
     async def _activate(self, name: str, *, chosen: bool) -> None:
@@ -222,7 +222,7 @@ async def test_a_build_that_fails_alone_leaves_no_marker(tmp_path: Path, number:
     crash = python(f"import os\nopen({str(marker)!r}, 'w')\nos.kill(os.getpid(), {number:d})")
     async with running(Rig()) as rig:
         rebuilds = Rebuilds(rig, crash)
-        rig.detector.inference = stand_in(rig, crash, marker=marker)
+        rig.detector.in_use.inference = stand_in(rig, crash, marker=marker)
         await rebuilds.until(lambda: rebuilds.rebuild.problem is not None)
     assert not marker.exists()
 
@@ -232,7 +232,7 @@ async def test_stopping_the_service_during_a_build_removes_the_marker(tmp_path: 
     endless = python(f"import time\nopen({str(marker)!r}, 'w').write('1')\ntime.sleep(600)")
     async with running(Rig()) as rig:
         rebuilds = Rebuilds(rig, endless)
-        rig.detector.inference = stand_in(rig, endless, marker=marker)
+        rig.detector.in_use.inference = stand_in(rig, endless, marker=marker)
         await rebuilds.until(marker.exists)  # `until` then cancels the build
     assert not marker.exists()
 

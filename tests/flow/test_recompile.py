@@ -31,7 +31,7 @@ class Blind:
     def __init__(self, error: Exception | None = None, *, keeps: bool = True) -> None:
         self.rig, self.error, self.done = Rig(), error, list[str]()
         network = replace(fake_network(FakeEngine(), "gate"), forget=self._forget if keeps else None)
-        self.rig.detector.inference = Inference(network, clock=self.rig.clock)
+        self.rig.detector.in_use.inference = Inference(network, clock=self.rig.clock)
         self.recompile = Recompile(detector=self.rig.detector, activate=self._activate, clock=self.rig.clock)
 
     def _forget(self) -> None:
@@ -56,7 +56,7 @@ async def test_a_failing_network_is_compiled_from_scratch_once_a_day() -> None:
 async def test_without_a_cache_or_a_model_nothing_is_compiled() -> None:
     blind = Blind(keeps=False)
     await blind.recompile.run()
-    blind.rig.detector.inference = None
+    blind.rig.detector.in_use.inference = None
     await blind.recompile.run()
     assert blind.done == []
 
