@@ -1,12 +1,12 @@
 """The values that all parts share: frozen dataclasses with units in their names, independent of every other module.
 
-More than 300 lines, because they refer to each other, and every room needs most of them.
+More than 300 lines, because they refer to each other, and every room needs most of them. What one room makes for those
+above it is in that room, such as a finding in `health/finding.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -356,54 +356,3 @@ class ModelInfo:
     def computed_in(self, engine_precision: str) -> str:
         """The number format of inference: the model's if it is quantized, otherwise the engine's."""
         return self.precision if self.precision == "int8" else engine_precision
-
-
-class Severity(str, Enum):
-    """Severity of a finding; the worst finding determines the state of the device."""
-
-    INFO = "info"
-    DEGRADED = "degraded"
-    CRITICAL = "critical"
-
-
-FindingValue: TypeAlias = str | float | tuple[str, ...]
-"""What a finding says about this case: a figure, a word, or names. The last part of its name is its unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One problem, described for a technician on site: what is wrong, and what to do."""
-
-    code: str
-    severity: Severity
-    what: str
-    do: str
-    since_s: float
-    """Monotonic."""
-    case: str = ""
-    """Which of the code's texts this is; empty for a code that has one."""
-    values: Mapping[str, FindingValue] = field(default_factory=dict)
-    """What the text says about this case; the last part of a name is its unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryState:
-    """The result of the last self-test, which sends a known picture through the real pipeline."""
-
-    proved: bool = False
-    message: str = "not tried yet"
-    at_s: float | None = None
-    """Monotonic time of the last self-test."""
-    infer_ms: float | None = None
-    failures: int = field(default=0)
-    """Failures in a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateView:
-    """The version in use and the one that could be installed, for other systems."""
-
-    installed: str
-    latest: str
-    notes: str = ""
-    on_trial: bool = False

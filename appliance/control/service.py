@@ -18,8 +18,9 @@ from appliance.control.protocol import (
 from appliance.control.verbs import NoRequest, Verb, VerbRefused
 from appliance.errors import ConfigError, ModelError
 from appliance.flow import full_load
+from appliance.health.facts import CanaryState
 from appliance.ports import Clock
-from appliance.values import CanaryState, Frame, Outcome
+from appliance.values import Frame, Outcome
 
 LONGEST_BENCHMARK_S = 60.0
 _ANSWER_FIRST_S = 0.5

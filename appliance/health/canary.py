@@ -8,8 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from appliance.health.facts import CanaryState
 from appliance.ports import Clock
-from appliance.values import CanaryState, Detected, Failed, Frame, Outcome, ResultFilter
+from appliance.values import Detected, Failed, Frame, Outcome, ResultFilter
 from appliance.vision import decode, scene, self_test
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from appliance.health.checks import (
     traffic,
     updates,
 )
+from appliance.health.finding import Severity
 from appliance.health.findings import Check
-from appliance.values import Severity
 
 CATALOGUE = (
     Check(cameras.cameras_gone),  # above other degraded findings

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appliance.readings import Reading
-from appliance.values import CanaryState, Limits, PictureFault
+from appliance.values import Limits, PictureFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,19 @@ class Thresholds:
     min_available_bytes: int
     engine_deadline_s: float = 20.0
     """`flow.deadline_s`: after this time the detector gives up on a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryState:
+    """The result of the last self-test, which sends a known picture through the real pipeline."""
+
+    proved: bool = False
+    message: str = "not tried yet"
+    at_s: float | None = None
+    """Monotonic time of the last self-test."""
+    infer_ms: float | None = None
+    failures: int = 0
+    """Failures in a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Finding, FindingValue, Severity
 from appliance.health.words import fill
-from appliance.values import Finding, FindingValue, Severity
 
 
 @dataclass(frozen=True, slots=True)

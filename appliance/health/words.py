@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from appliance.durations import in_words
-from appliance.values import FindingValue
+from appliance.health.finding import FindingValue
 
 _PLACE = re.compile(r"\{(\w+)\}")
 

@@ -25,7 +25,7 @@ from appliance.governor.service import Governor
 from appliance.identity.audit import Audit
 from appliance.identity.roles import Identity
 from appliance.service.drawn_areas import DrawnAreas
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 
 _BUNDLE_S = 120.0
 

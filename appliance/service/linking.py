@@ -24,7 +24,8 @@ from appliance.service.addresses import addresses_from_outside
 from appliance.settings.schema import Settings
 from appliance.settings.schema.mqtt import MqttSettings
 from appliance.settings.schema.webhook import WebhookSettings
-from appliance.vitals import Snapshot, Vitals
+from appliance.vitals.collect import Vitals
+from appliance.vitals.snapshot import Snapshot
 
 _MOST_CAMERAS = 100
 """Cameras that are published over MQTT, those that the settings name first."""

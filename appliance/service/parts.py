@@ -40,7 +40,7 @@ from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web.connections import Connections
 from appliance.web.ingress.limiter import ConnectionLimiter
 from appliance.web.publisher import Publisher

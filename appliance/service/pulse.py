@@ -19,7 +19,7 @@ import anyio
 
 from appliance.device import systemd
 from appliance.ports import Clock, Notifier
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 
 log = logging.getLogger(__name__)
 

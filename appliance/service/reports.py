@@ -20,7 +20,7 @@ from appliance.health import history
 from appliance.identity.audit import Audit
 from appliance.settings import loader
 from appliance.settings.schema import Settings
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web.report import date, of_snapshot
 from appliance.web.respond import encode
 

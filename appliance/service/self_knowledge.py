@@ -25,7 +25,8 @@ from appliance.service import from_settings
 from appliance.service.drawn_areas import DrawnAreas
 from appliance.service.parts import FramePath, Given, Parts
 from appliance.settings.schema.server import ServerSettings
-from appliance.vitals import Delivery, Vitals
+from appliance.vitals.collect import Vitals
+from appliance.vitals.snapshot import Delivery
 
 
 def build_governor(given: Given, policy: Policy | None, detector: Detector) -> Governor:

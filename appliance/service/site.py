@@ -26,7 +26,7 @@ from appliance.site.mover import Mover
 from appliance.site.moves import MoveRules, OtherDevice
 from appliance.site.nats_bus import NatsBus, NatsOptions
 from appliance.site.presence import Neighbours, Presence, wanted_of
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web.handover import Handover
 from appliance.web.report import of_findings
 

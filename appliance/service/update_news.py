@@ -14,7 +14,7 @@ from appliance.update import guard_state, last_check
 from appliance.update.guard_state import GuardState
 from appliance.update.last_check import LastCheck
 from appliance.update.places import FAULTS, UpdateError, UpdatePlaces
-from appliance.values import UpdateView
+from appliance.vitals.snapshot import UpdateView
 
 _EVERY_S = 30.0
 _DAY_S = 86_400.0

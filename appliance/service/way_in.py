@@ -32,7 +32,7 @@ from appliance.service.reload import Reload
 from appliance.service.site import Site
 from appliance.service.update_news import UpdateNews
 from appliance.settings.schema import Settings
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web import actions as page_actions
 from appliance.web import api_documents, detect, metrics, security_txt, session
 from appliance.web import areas as area_routes

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from appliance.health import history
 from appliance.identity.roles import May
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web import health_text
 from appliance.web.access import Access
 from appliance.web.identify import identify, require

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from appliance import durations
+from appliance.health.finding import Severity
 from appliance.health.words import counted
-from appliance.values import Severity
 
 WIDTH = 80
 _MOST_CAMERAS, _MOST_FINDINGS = 6, 4

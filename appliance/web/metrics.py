@@ -38,7 +38,8 @@ from appliance.health.catalogue import CATALOGUE
 from appliance.health.recorder import STATUSES
 from appliance.health.roster import KnownCamera
 from appliance.values import CameraStats, GateStats, PictureFault
-from appliance.vitals import Snapshot, Vitals
+from appliance.vitals.collect import Vitals
+from appliance.vitals.snapshot import Snapshot
 
 MOST_CAMERAS = 256
 

@@ -10,11 +10,11 @@ import msgspec
 
 from appliance import __version__
 from appliance.flow.tally import Tally
+from appliance.health.finding import Finding, FindingValue
 from appliance.health.roster import KnownCamera
 from appliance.readings import Board, Reading
 from appliance.tls.server import TlsState
-from appliance.values import Finding, FindingValue
-from appliance.vitals import GovernorState, ServiceState, Snapshot
+from appliance.vitals.snapshot import GovernorState, ServiceState, Snapshot
 from appliance.web import payloads
 from appliance.web.payloads import Payload
 

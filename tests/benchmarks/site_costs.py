@@ -18,13 +18,13 @@ import msgspec
 import psutil
 import socketio
 
+from appliance.health.finding import Finding, Severity
 from appliance.health.findings import advise
 from appliance.site.bus import Subjects
 from appliance.site.exchange import Exchange, SharedResult
 from appliance.site.moves import MoveRules, MoveState, OtherDevice, Resident, Situation, decide_moves
 from appliance.site.nats_bus import NatsBus, NatsOptions
 from appliance.site.presence import Neighbours, Presence
-from appliance.values import Finding, Severity
 from appliance.web.report import of_findings
 from tests.benchmarks.service import Service, running
 from tests.fakes import FakeClock

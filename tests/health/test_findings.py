@@ -16,6 +16,7 @@ from appliance.health.catalogue import CATALOGUE
 from appliance.health.checks import heat, sight
 from appliance.health.facts import (
     AccessNotices,
+    CanaryState,
     CertificateNotice,
     Facts,
     HistoryStatus,
@@ -27,9 +28,10 @@ from appliance.health.facts import (
     Thresholds,
     UpdateNotices,
 )
+from appliance.health.finding import Finding, FindingValue, Severity
 from appliance.health.findings import Advice, Check, Register, status_of
 from appliance.readings import Doubts, Memory, Power, Reading, Storage, System, Thermal
-from appliance.values import CanaryState, Finding, FindingValue, Limits, PictureFault, Severity
+from appliance.values import Limits, PictureFault
 
 GB = 1_000_000_000
 DOCS = Path(__file__).parents[2] / "docs/health.md"

@@ -29,7 +29,7 @@ from appliance.readings import (
     TripPoint,
     Zone,
 )
-from appliance.vitals import Vitals
+from appliance.vitals.collect import Vitals
 from appliance.web.report import of_snapshot
 from tests.fakes import FakeClock
 from tests.flow.detectors import FULL, Rig

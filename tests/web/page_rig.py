@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 from PIL import Image, ImageDraw
 
+from appliance.health.finding import Finding, Severity
 from appliance.health.findings import Advice, status_of
-from appliance.values import Finding, Severity
 from appliance.web.page_files import Page
 from appliance.web.report import of_findings
 from tests.web.health_rig import HealthRig

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.health.catalogue import CATALOGUE
-from appliance.health.facts import Facts, Notices, Recent, Thresholds
+from appliance.health.facts import CanaryState, Facts, Notices, Recent, Thresholds
 from appliance.health.findings import Register
 from appliance.readings import Memory, Reading, Storage, Thermal
-from appliance.values import CanaryState, Limits
+from appliance.values import Limits
 from appliance.web.report import of_findings
 from tests.web.page_rig import Json, camera, cameras, healthy
 

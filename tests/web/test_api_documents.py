@@ -17,7 +17,8 @@ from appliance.links.mqtt import documented, states
 from appliance.links.mqtt.states import CameraPlan
 from appliance.readings import Reading
 from appliance.service.way_in import MQTT_COMMANDS
-from appliance.values import Limits, UpdateView
+from appliance.values import Limits
+from appliance.vitals.snapshot import UpdateView
 from appliance.web import asyncapi, operations, policy
 from appliance.web.packets import EVENTS
 from tests.conftest import Running, Serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from appliance.values import Finding, Severity
+from appliance.health.finding import Finding, Severity
 from appliance.web import health_text, report
 from tests.conftest import Serve
 

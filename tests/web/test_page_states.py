@@ -14,9 +14,9 @@ import pytest
 
 from appliance.commands.support_bundle import static_page
 from appliance.health.facts import LinkNotice, Notices
+from appliance.health.finding import Severity
 from appliance.health.findings import advise
 from appliance.links.reasons import LinkProblem
-from appliance.values import Severity
 from tests.web import chromium, page_rig, page_states
 from tests.web.page_checks import keep, violations
 from tests.web.page_rig import MadeUp, camera, cameras, healthy, serving

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
-from appliance.values import Severity
 
 _FORGET = "If it has been removed for good, run `appliance cameras forget NAME`."
 

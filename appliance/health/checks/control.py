@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from appliance.health.checks.heat import too_hot
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
-from appliance.values import Severity
 
 
 def last_cooling_state(facts: Facts) -> Advice | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
-from appliance.values import Severity
 
 _HEAT_REASONS = frozenset({"temperature", "critical_temperature"})
 """Reasons of limits that were lowered because of heat."""

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, Examine, advise
-from appliance.values import PictureFault, Severity
+from appliance.values import PictureFault
 
 
 def _of(fault: PictureFault) -> Callable[[Callable[[tuple[str, ...]], Advice]], Examine]:

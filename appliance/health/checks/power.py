@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice
-from appliance.values import Severity
 
 
 def under_voltage(facts: Facts) -> Advice | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
-from appliance.values import Severity
 
 
 def drained(facts: Facts) -> Advice | None:

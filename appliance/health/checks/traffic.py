@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.health.facts import Facts
+from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
-from appliance.values import Severity
 
 _MEANINGFUL = 10
 """Frames or events a minute; with fewer, a percentage says nothing."""

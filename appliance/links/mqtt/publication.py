@@ -14,7 +14,7 @@ from appliance.links.mqtt.options import DeviceFacts, MqttOptions
 from appliance.links.mqtt.retained import Retained
 from appliance.links.mqtt.states import CameraPlan, camera_state, device_state
 from appliance.links.mqtt.topics import Topics
-from appliance.vitals import Snapshot
+from appliance.vitals.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from typing import Annotated, TypedDict
 from msgspec import Meta
 
 from appliance.events.feed import Occupancy
-from appliance.values import UpdateView
-from appliance.vitals import Snapshot
+from appliance.vitals.snapshot import Snapshot, UpdateView
 
 OFFLINE, ONLINE = "offline", "online"
 

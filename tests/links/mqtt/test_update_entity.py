@@ -6,7 +6,7 @@ from appliance.links.mqtt.discovery import INSTALL, device_config
 from appliance.links.mqtt.options import DeviceFacts, MqttOptions
 from appliance.links.mqtt.states import update_state
 from appliance.links.mqtt.topics import Topics
-from appliance.values import UpdateView
+from appliance.vitals.snapshot import UpdateView
 
 _TOPICS = Topics(MqttOptions(host="broker", device_id="box"))
 _FACTS = DeviceFacts(name="box", version="1.0", model=None, serial=None, url=None)
