@@ -24,8 +24,9 @@ from appliance.cli.arguments import (
 )
 from appliance.device import logs
 from appliance.errors import ConfigError
-from appliance.settings import loader, sources
+from appliance.settings import loader
 from appliance.settings.schema import Settings
+from appliance.settings.secrets import secrets_of
 
 
 def add(commands: Any) -> None:
@@ -66,7 +67,7 @@ def _handed_over(arguments: argparse.Namespace) -> tuple[dict[str, bytes], set[s
 
     given = msgspec.json.decode(sys.stdin.buffer.read(), type=HandedOver)
     files = collect.collect(given.settings, lambda name: given.reports[name].encode())
-    return files, {*sources.secrets_of(given.settings), *_secrets_in(arguments)}
+    return files, {*secrets_of(given.settings), *_secrets_in(arguments)}
 
 
 def _collected(arguments: argparse.Namespace) -> tuple[dict[str, bytes], set[str]]:

@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from appliance import camera_names
 from appliance.errors import ConfigError
-from appliance.settings import sources
+from appliance.settings import checking, secrets, sources
+from appliance.settings.fields import field_types
 from appliance.settings.schema import PROFILES, Settings
 from appliance.settings.schema.camera import CameraSettings, Outline
-from appliance.settings.sources import Layer, field_types
+from appliance.settings.sources import Layer
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
 """The device's settings file, relative to the root."""
@@ -59,7 +60,7 @@ def secrets_in(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None = None
 ) -> set[str]:
     """All secrets in the sources of the settings, also where other settings there are invalid."""
-    return {one for layer in _read(path, environ, flags, checkout)[0] for one in sources.secrets_of(layer.tree)}
+    return {one for layer in _read(path, environ, flags, checkout)[0] for one in secrets.secrets_of(layer.tree)}
 
 
 def _read(
@@ -80,7 +81,7 @@ def _read(
             layers += read()
         except ConfigError as error:
             problems.append(error)
-    problems += [error for layer in layers for error in sources.errors_in(layer, Settings)]
+    problems += [error for layer in layers for error in checking.errors_in(layer, Settings)]
     if not problems:
         problems += _contradictions(_merged(layers))
     return layers, problems
@@ -118,7 +119,7 @@ def salvage(
     Raises ConfigError when the flags themselves are invalid: the person who typed them sees it.
     """
     for source in sources.of_flags(flags, Settings):
-        sources.check(source, Settings)
+        checking.check(source, Settings)
     kept = Layer("valid part of the settings", {section: {} for section in _SALVAGED}, from_text=True)
     readers: tuple[Callable[[], Iterable[Layer]], ...] = (
         lambda: [sources.of_toml(path)] if path is not None else [],
@@ -141,7 +142,7 @@ def _keep_valid(source: Layer, kept: sources.Tree) -> None:
         section = source.tree.get(name)
         for key, value in section.items() if isinstance(section, Mapping) else ():
             with contextlib.suppress(ConfigError):
-                sources.check(replace(source, tree={name: {key: value}}), Settings)
+                checking.check(replace(source, tree={name: {key: value}}), Settings)
                 kept[name][key] = value
 
 
@@ -186,7 +187,7 @@ def _describe_values(struct: Struct) -> Iterator[str]:
         value = getattr(struct, key)
         if isinstance(value, (Struct, dict)):
             continue
-        value = sources.shown(key, value)
+        value = secrets.shown(key, value)
         text = msgspec.json.encode(value).decode() if not isinstance(value, tuple) else _toml_list(value)
         yield f"# {doc}"
         yield f"{key} = {text}"

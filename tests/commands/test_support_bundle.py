@@ -14,7 +14,8 @@ import pytest
 from appliance import cli
 from appliance.commands.support_bundle import collect, pack
 from appliance.control.client import Control
-from appliance.settings import loader, sources
+from appliance.settings import loader
+from appliance.settings.secrets import secrets_of
 from tests.conftest import Serve
 
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -56,7 +57,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path: Path) -> None:
     files["journal.txt"] = IN_THE_JOURNAL.encode()
     files["log.txt"] = IN_THE_JOURNAL.encode()
     files["audit.json"] = json.dumps([{"token": "camera-s3cret-10", "note": IN_THE_JOURNAL}]).encode()
-    packed = opened(pack.pack(files, "support", set(sources.secrets_of(settings)), 1.8e9))
+    packed = opened(pack.pack(files, "support", set(secrets_of(settings)), 1.8e9))
     assert {"index.html", "settings.toml", "doctor.txt", "board.txt", "versions.txt", "journal.txt"} <= set(packed)
     for name, content in packed.items():
         assert not re.findall(rb"[a-z]+-s3cret-\d+", content), name
