@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from appliance.control.protocol import CameraAreas
+from appliance.control.page_requests import CameraAreas
 from appliance.control.verbs import Verb
 
 KeepAreas = Callable[[CameraAreas], Awaitable[None]]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from appliance.control.protocol import ActivateRequest, ModelChange, ModelLocation, TrialResult, UseModelRequest
+from appliance.control.page_requests import ModelChange, UseModelRequest
+from appliance.control.protocol import ActivateRequest, ModelLocation, TrialResult
 from appliance.control.verbs import NoRequest, Verb, handler, json_response
 from appliance.errors import ModelError
 from appliance.flow.activation import Activation

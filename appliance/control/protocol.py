@@ -1,13 +1,10 @@
-"""Requests and responses of the control socket, as the server encodes them in JSON and the client decodes them.
-
-More than 300 lines, because it is one list: what both ends have to agree on, without any behaviour.
-"""
+"""Requests and responses of the control socket, as the server encodes them in JSON and the client decodes them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from appliance.flow.trial import ModelTrial
@@ -118,69 +115,6 @@ class CameraLabel(Struct, frozen=True, forbid_unknown_fields=True):
     label: str
 
 
-class UseModelRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The page's request to use another model."""
-
-    name: str
-
-
-class ModelChange(Struct, frozen=True):
-    """The response to the page's activation or return. `kept`: also after a restart."""
-
-    model: str
-    former: str | None
-    infer_ms: float
-    kept: bool
-
-
-class SelfTestResult(Struct, frozen=True):
-    """The result of a self-test."""
-
-    proved: bool
-    message: str
-    infer_ms: float | None
-
-
-class BenchmarkRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long to run at full load, s."""
-
-    for_s: float
-
-
-class BenchmarkResult(Struct, frozen=True):
-    """What the device did at full load. Temperatures of the chip; null: unknown."""
-
-    frames: int
-    fps: float
-    infer_ms: float
-    start_temp_c: float | None
-    end_temp_c: float | None
-
-
-class ServiceDone(Struct, frozen=True):
-    """The response to a reload or a restart. `restarts`: the service starts again now."""
-
-    restarts: bool
-
-
-class MqttTested(Struct, frozen=True):
-    """The response to `test_mqtt`. `problem`: why nothing could be published; null: the broker has confirmed it.
-
-    `reason`: the same as a code. `detail`: what the system or the broker says about it.
-    """
-
-    broker: str
-    problem: str | None
-    reason: str | None = None
-    detail: str = ""
-
-
-class SettingsChecked(Struct, frozen=True):
-    """The response to a check of the settings. `problem`: what is wrong with them; None: they are valid."""
-
-    problem: str | None
-
-
 class EraseRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /erase`: erase the device's data; with `factory_reset` also its settings."""
 
@@ -218,29 +152,6 @@ class TrialResult(Struct, frozen=True, kw_only=True):
             pictures=trial.pictures,
             stand_in=trial.stand_in,
         )
-
-
-AreaOutline = Annotated[
-    tuple[tuple[Annotated[float, Meta(ge=0, le=1)], Annotated[float, Meta(ge=0, le=1)]], ...],
-    Meta(min_length=3, max_length=64),
-]
-"""Corners [x, y] of a polygon, in parts of the picture's width and height."""
-AreaName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class DrawnZone(Struct, frozen=True, forbid_unknown_fields=True):
-    """A zone that was drawn on the page. `classes`: empty for all."""
-
-    points: AreaOutline
-    classes: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
-
-
-class CameraAreas(Struct, frozen=True, forbid_unknown_fields=True):
-    """The zones and masks of a camera that were drawn on the page, by name: all of them, in place of earlier ones."""
-
-    name: str
-    zones: Annotated[dict[AreaName, DrawnZone], Meta(max_length=16)] = {}
-    masks: Annotated[dict[AreaName, AreaOutline], Meta(max_length=16)] = {}
 
 
 class AddTokenRequest(Struct, frozen=True, forbid_unknown_fields=True):

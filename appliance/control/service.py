@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.control.protocol import (
+from appliance.control.page_requests import (
     BenchmarkRequest,
     BenchmarkResult,
     MqttTested,

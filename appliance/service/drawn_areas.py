@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from appliance import files
-from appliance.control.protocol import CameraAreas
+from appliance.control.page_requests import CameraAreas
 from appliance.device import state
 from appliance.device.state import StateFolder
 from appliance.errors import CameraError

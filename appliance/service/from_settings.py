@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from appliance import camera_names
-from appliance.control.protocol import CameraAreas
+from appliance.control.page_requests import CameraAreas
 from appliance.device import state
 from appliance.device.profile import DeviceProfile
 from appliance.events.objects import EventRules

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from appliance.control.protocol import ForgetCameraRequest, ServiceDone
+from appliance.control.page_requests import ServiceDone
+from appliance.control.protocol import ForgetCameraRequest
 from appliance.control.verbs import Verb, VerbRefused, perform
 from appliance.errors import ApplianceError
 from appliance.identity.audit import Audit, AuditEntry
