@@ -2,6 +2,9 @@
 
 Bodies are not decompressed: a request with Content-Encoding is refused (see `guard`), so unauthenticated data never
 inflates on the event loop.
+
+More than 300 lines: each deadline and each bound depends on the stage of the connection, which every callback may
+change.
 """
 
 from __future__ import annotations
