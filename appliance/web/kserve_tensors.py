@@ -5,11 +5,13 @@ Rules of this file:
 - It carries one picture: `image`, an encoded picture as BYTES, or `pixels`, RGB as UINT8 in NHWC.
 - Pixels become a PNG, so that they take the way of every frame and lose nothing.
 - JSON arrays of numbers are converted piece by piece: a decoder does not release the interpreter for other threads
-  while it makes millions of objects, and the event loop would wait.
+  while it makes millions of objects, and the event loop would wait. For the same reason the other parts of a request
+  are decoded only where they are short, or into a known number of values.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ _OPTIONS = ("min_confidence", "classes")
 _IGNORED = ("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout")
 """Parameters that clients of Triton send by themselves. The first one is read elsewhere."""
 _PIECE_BYTES = 32_768
+_MOST_BYTES = 65_536
+"""Of the JSON of each part that holds no picture: parameters, shapes and outputs."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -71,6 +75,25 @@ class InferRequest(msgspec.Struct):
     outputs: list[WantedOutput] | None = None
 
 
+class _RawTensor(msgspec.Struct):
+    """An InputTensor whose parts are not decoded yet."""
+
+    name: str
+    shape: msgspec.Raw
+    datatype: str
+    parameters: msgspec.Raw = msgspec.Raw(b"{}")
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class _RawRequest(msgspec.Struct):
+    """An InferRequest whose parts are not decoded yet."""
+
+    inputs: msgspec.Raw
+    id: str = ""
+    parameters: msgspec.Raw = msgspec.Raw(b"{}")
+    outputs: msgspec.Raw = msgspec.Raw(b"null")
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a request asks for."""
@@ -90,15 +113,34 @@ def read(body: bytes, header_length: int | None) -> Asked:
                        "option_invalid")  # fmt: skip
     view = memoryview(body)
     try:
-        request = msgspec.json.decode(view[:length], type=InferRequest)
+        request = _decoded(view[:length])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(f"invalid inference request: {error}", "option_invalid") from None
-    if len(request.inputs) != 1:
-        raise _bad(f"a request has one input, 'image' or 'pixels'; got {len(request.inputs)}")
     (tensor,) = request.inputs
     binary = _binary(tensor, view[length:])
     image = _picture(tensor, binary) if tensor.name == "image" else _pixels(tensor, binary)
     return Asked({"image": image, **_options(request.parameters)}, request.id, _outputs(request))
+
+
+def _decoded(header: memoryview) -> InferRequest:
+    """The header of a request, without the data of its tensor. Raises BadFrame, and msgspec's errors."""
+    raw = msgspec.json.decode(header, type=_RawRequest)
+    try:
+        (tensor,) = msgspec.json.decode(raw.inputs, type=tuple[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise _bad("a request has one input, 'image' or 'pixels'") from None
+    one = msgspec.json.decode(tensor, type=_RawTensor)
+    shape, parameters = _short(one.shape, list[int]), _short(one.parameters, Parameters)
+    inputs = [InputTensor(one.name, shape, one.datatype, parameters, one.data)]
+    outputs = _short(raw.outputs, list[WantedOutput] | None)
+    return InferRequest(inputs, raw.id, _short(raw.parameters, Parameters), outputs)
+
+
+def _short(part: msgspec.Raw, kind: Any) -> Any:
+    """A part that holds no picture, decoded as this type."""
+    if len(memoryview(part)) > _MOST_BYTES:
+        raise _bad(f"at most {_MOST_BYTES} bytes are allowed for each shape, for parameters and for outputs")
+    return msgspec.json.decode(part, type=kind)
 
 
 def _binary(tensor: InputTensor, rest: memoryview) -> memoryview | None:
@@ -120,14 +162,11 @@ def _picture(tensor: InputTensor, binary: memoryview | None) -> bytes | str:
         if len(binary) < 4 or _LENGTH.unpack(binary[:4])[0] != len(binary) - 4:
             raise _bad("input 'image': a BYTES element is its length (4 bytes, little-endian) and the picture")
         return bytes(binary[4:])
-    try:
-        items = msgspec.json.decode(tensor.data, type=list[str | list[str]])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        items = []
-    texts = [text for item in items for text in ([item] if isinstance(item, str) else item)]
-    if len(texts) != 1:
-        raise _bad("input 'image': data must be one picture as base64 text, [\"/9j/4AAQ…\"]")
-    return texts[0]
+    for kind in (tuple[str], tuple[tuple[str]]):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            text = msgspec.json.decode(tensor.data, type=kind)[0]
+            return text if isinstance(text, str) else text[0]
+    raise _bad("input 'image': data must be one picture as base64 text, [\"/9j/4AAQ…\"]")
 
 
 def _pixels(tensor: InputTensor, binary: memoryview | None) -> bytes:

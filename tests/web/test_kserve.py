@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -220,3 +221,32 @@ def test_one_number_longer_than_a_piece_is_refused() -> None:
     body = b'{"inputs":[{"name":"pixels","shape":[1,1,1,3],"datatype":"UINT8","data":[%s,1,1]}]}' % (b"1" * 200_000)
     with pytest.raises(BadFrame):
         kserve_tensors.read(body, None)
+
+
+MANY = 200_000
+"""Values that a request holds where one, or a few, belong."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[%s[]]}]}' % (b"[]," * MANY),
+        b'{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[[%s""]]}]}' % (b'"",' * MANY),
+        b'{"inputs":[{"name":"image","shape":[%s1],"datatype":"BYTES","data":[""]}]}' % (b"1000," * MANY),
+        b'{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[""],"parameters":{%s}}]}'
+        % b",".join(b'"%x":0' % number for number in range(MANY)),
+        b'{"inputs":[%s{}]}' % (b'{"name":"","shape":[],"datatype":""},' * MANY),
+        b'{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[""]}],"outputs":[%s{}]}'
+        % (b'{"name":""},' * MANY),
+    ],
+    ids=["lists", "texts", "shape", "parameters", "inputs", "outputs"],
+)
+def test_values_that_are_not_needed_are_not_made(body: bytes) -> None:
+    """Millions of them would hold the interpreter, and with it the event loop, for seconds."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadFrame):
+            kserve_tensors.read(body, None)
+        assert tracemalloc.get_traced_memory()[1] < 8 * MANY
+    finally:
+        tracemalloc.stop()
