@@ -4,8 +4,10 @@ Rules of this file:
 - After a few wrong tokens, an address has to wait before another one is tried under the same name: twice as long each
   time, up to a minute. It may try other names at one a second, and so may all addresses together with one name.
 - Waiting is decided before the token is compared, so an attempt during the wait reveals nothing.
-- A token that has worked from this address before is never held up: one camera with an old token does not lock out
-  another one behind the same router.
+- A token that this device has issued is never held up, since it is too long to be guessed, nor is one that has worked
+  from this address before: whoever guesses locks out nobody, and one camera with an old token no other one behind the
+  same router.
+- A token that is held up makes nothing forgotten: it counts for its address, without its name.
 - Where no token is required, a wrong one is ignored, and counts once: a camera that goes on sending an old token
   guesses nothing, and must not use up the attempts of those behind the same router.
 """
@@ -96,9 +98,10 @@ class Brake:
     def held_up(self, address: str, name: str) -> None:
         """Count a token that was not compared, because its sender has to wait."""
         address = _network(address)
-        attempts = self._pairs.pop((address, name), None) or _Attempts()
+        key = (address, name) if (address, name) in self._pairs else (address, "")
+        attempts = self._pairs.pop(key, None) or _Attempts()
         attempts.tried, attempts.last_s = attempts.tried + 1, self._clock()
-        _remember(self._pairs, (address, name), attempts, _MOST_PAIRS)
+        _remember(self._pairs, key, attempts, _MOST_PAIRS)
 
     def worked(self, address: str, name: str, credential: str) -> None:
         """Forget the wrong tokens of an address that has presented the right one."""

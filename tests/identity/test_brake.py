@@ -115,6 +115,21 @@ def test_tokens_that_are_held_up_count_as_an_attack(clock: FakeClock) -> None:
     assert (guessing.attempts, guessing.address) == (100, "192.168.1.66")
 
 
+def test_tokens_that_are_held_up_do_not_shorten_a_wait(clock: FakeClock) -> None:
+    """Under ever new names they would push the attacker's own waits out of the memory."""
+    brake = Brake(clock)
+    for _ in range(30):
+        brake.failed("192.168.1.66", "gate")
+    for number in range(3000):
+        brake.held_up("192.168.1.66", f"n{number}")
+    clock.pass_(20)
+    assert brake.wait_s("192.168.1.66", "gate") > 0
+    assert len(brake._pairs) <= 2
+    guessing = brake.guessing()
+    assert guessing is not None
+    assert guessing.attempts == 3030
+
+
 def test_memory_is_bounded(clock: FakeClock) -> None:
     brake = Brake(clock)
     for number in range(6000):

@@ -242,6 +242,20 @@ async def test_guessing_is_slow_and_the_camera_itself_stays_welcome(serve: Serve
         entrance.tokens.revoke("guessed")
 
 
+async def test_guesses_do_not_lock_out_the_holders_of_issued_tokens(serve: Serve) -> None:
+    """Whether they guess from the same address or under the same name, also if the device has just started."""
+    async with serve(**PROXY) as running:
+        operator, camera = running.add_token(), running.started.parts.entrance.tokens.add("gate", Role.CAMERA)
+        for address in ("10.0.0.66", "10.0.0.67", "10.0.0.68", "192.168.1.77"):
+            lengthen_wait(running, address, "gate")
+            lengthen_wait(running, address, "")
+        assert running.started.parts.entrance.brake.wait_s("192.168.1.5", "gate") > 0
+        assert await refusal_of(running.url, name="gate", token=camera.token) == {}
+        async with browser(running) as session:
+            assert (await sign_in(session, "wrong"))[0] == 429
+            assert (await sign_in(session, operator))[0] == 200
+
+
 GATE = "the token of the gate"
 
 
