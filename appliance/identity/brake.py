@@ -69,7 +69,7 @@ class Brake:
 
     def wait_s(self, address: str, name: str) -> float:
         """How long this address has to wait before a token is tried under this name; 0: not at all."""
-        now, address = self._clock(), _network(address)
+        now, address = self._clock(), network_of(address)
         attempts = self._pairs.get((address, name))
         waits = [attempts.until_s - now if attempts is not None else 0.0, self._debt(f"a{address}", now)]
         if name:
@@ -78,11 +78,11 @@ class Brake:
 
     def knows(self, address: str, credential: str) -> bool:
         """Whether this credential has worked from this address before."""
-        return (_network(address), credential) in self._worked
+        return (network_of(address), credential) in self._worked
 
     def failed(self, address: str, name: str) -> None:
         """Count a wrong token."""
-        now, address = self._clock(), _network(address)
+        now, address = self._clock(), network_of(address)
         attempts = self._pairs.pop((address, name), None)
         if attempts is None or now - attempts.last_s > _FORGET_S:
             attempts = _Attempts()
@@ -97,7 +97,7 @@ class Brake:
 
     def held_up(self, address: str, name: str) -> None:
         """Count a token that was not compared, because its sender has to wait."""
-        address = _network(address)
+        address = network_of(address)
         key = (address, name) if (address, name) in self._pairs else (address, "")
         attempts = self._pairs.pop(key, None) or _Attempts()
         attempts.tried, attempts.last_s = attempts.tried + 1, self._clock()
@@ -105,17 +105,17 @@ class Brake:
 
     def worked(self, address: str, name: str, credential: str) -> None:
         """Forget the wrong tokens of an address that has presented the right one."""
-        address = _network(address)
+        address = network_of(address)
         self._pairs.pop((address, name), None)
         _remember(self._worked, (address, credential), None)
 
     def ignored(self, address: str, name: str, digest: str) -> None:
         """Remember a wrong token, by its hash, that was counted and ignored."""
-        _remember(self._ignored, (_network(address), name, digest), None)
+        _remember(self._ignored, (network_of(address), name, digest), None)
 
     def ignores(self, address: str, name: str, digest: str) -> bool:
         """Whether this token was counted and ignored before: it is no further guess."""
-        return (_network(address), name, digest) in self._ignored
+        return (network_of(address), name, digest) in self._ignored
 
     def guessing(self) -> Guessing | None:
         """The wrong tokens of the last ten minutes, if there are many."""
@@ -134,7 +134,7 @@ class Brake:
         return max(0.0, (level - (now - at_s) * _PER_S - _AT_ONCE + 1) / _PER_S)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address, or the /64 network that one IPv6 client can choose its addresses from."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

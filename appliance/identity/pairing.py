@@ -2,14 +2,19 @@
 
 The device never sends a secret: it keeps the hash of the camera's token once it is approved. Both sides show the same
 short code, so that an operator can tell the camera from somebody else who asks under its name.
+
+Few may wait, and whoever asks again waits on. So that one machine cannot take all places, an address has few of them,
+and when none is free, a newcomer gets the latest one of the address, or of the IPv6 /64 network, that holds the most.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from appliance.identity.brake import network_of
 from appliance.identity.tokens import TokenError
 from appliance.ports import Clock
 
@@ -55,10 +60,10 @@ class Pairings:
         key = name, code_of(name, token)
         known = self._waiting.get(key)
         if known is not None and known.token == token:
-            self._waiting[key] = replace(known, last_s=now, address=address)
+            moved = address if self._held()[address] < _MOST_PER_ADDRESS else known.address
+            self._waiting[key] = replace(known, last_s=now, address=moved)
             return self._waiting[key]
-        same = sum(one.address == address for one in self._waiting.values())
-        if known is not None or len(self._waiting) >= _MOST or same >= _MOST_PER_ADDRESS:
+        if known is not None or not self._make_place(address):
             return None
         self._waiting[key] = PairingRequest(name, token, address, now, now)
         return self._waiting[key]
@@ -88,6 +93,25 @@ class Pairings:
     def forget(self, request: PairingRequest) -> None:
         """It has been answered."""
         self._waiting.pop((request.name, request.code), None)
+
+    def _make_place(self, address: str) -> bool:
+        """Whether one more may wait at this address; takes the place of another one if necessary."""
+        if self._held()[address] >= _MOST_PER_ADDRESS:
+            return False
+        if len(self._waiting) < _MOST:
+            return True
+        for whose in (str, network_of):
+            held = self._held(whose)
+            most = max(held.values())
+            if held[whose(address)] + 1 < most:
+                holders = [key for key, one in self._waiting.items() if held[whose(one.address)] == most]
+                del self._waiting[holders[-1]]
+                return True
+        return False
+
+    def _held(self, whose: Callable[[str], str] = str) -> Counter[str]:
+        """How many wait at each address, or in each network."""
+        return Counter(whose(one.address) for one in self._waiting.values())
 
     def _forget(self, now: float) -> None:
         for key in [key for key, one in self._waiting.items() if now - one.last_s > _FORGET_S]:

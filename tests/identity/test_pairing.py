@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from appliance.identity.pairing import Pairings, code_of
@@ -37,6 +39,36 @@ def test_few_requests_are_kept_in_all_and_of_one_address() -> None:
     for number in range(100):
         pairings.ask("gate", f"{number}" * 40, f"10.0.0.{number}")
     assert len(pairings.waiting()) == 32
+
+
+@pytest.mark.parametrize(
+    "address_of",
+    [lambda number: f"10.0.0.{number // 4}", lambda number: f"fe80::{number:x}"],
+    ids=["eight_addresses", "one_ipv6_host"],
+)
+def test_one_machine_does_not_take_all_places(address_of: Callable[[int], str]) -> None:
+    pairings = Pairings(FakeClock())
+    for number in range(100):
+        pairings.ask(f"x{number}", f"{number:02}" * 20, address_of(number % 32))
+    assert pairings.ask("gate", TOKEN, "192.168.1.5") is not None
+    for number in range(100):
+        pairings.ask(f"x{number}", f"{number:02}" * 20, address_of(number % 32))
+    assert len(pairings.waiting()) <= 32
+    assert "gate" in [one.name for one in pairings.waiting()]
+
+
+def test_requests_that_move_to_another_address_count_there() -> None:
+    pairings = Pairings(FakeClock())
+    for number in range(32):
+        for address in ("10.0.0.66", "10.0.0.67"):
+            pairings.ask(f"x{number}", f"{number:02}" * 20, address)
+    held = [one.address for one in pairings.waiting()]
+    assert (held.count("10.0.0.66"), held.count("10.0.0.67")) == (4, 4)
+    moved = pairings.ask("gate", TOKEN, "192.168.1.5")
+    assert moved is not None
+    moved = pairings.ask("gate", TOKEN, "192.168.1.6")
+    assert moved is not None
+    assert moved.address == "192.168.1.6"
 
 
 def test_an_operator_picks_the_right_one_by_its_code() -> None:
