@@ -231,6 +231,8 @@ def test_without_an_address_or_with_unreadable_certificates_there_is_no_engine(n
         ([("images", "UINT8", (32, 32, 3))], ["out"], "shape"),
         ([("images", "UINT8", (8, 32, 32, 3))], ["out"], "shape"),
         ([("images", "UINT8", (1, 1, 32, 32))], ["out"], "shape"),
+        ([("images", "FP32", (1, 3, 9000, 9000))], ["out"], "9000x9000"),
+        ([("images", "FP32", (1, 2**40, -1, 3))], ["out"], "px"),
     ],
 )
 def test_a_model_that_takes_no_picture_is_refused(inputs: list[Any], outputs: list[str], why: str) -> None:

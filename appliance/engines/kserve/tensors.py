@@ -14,6 +14,8 @@ from appliance.values import Size
 
 _TYPES = {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32}
 _COLOURS = 3
+_MOST_SIDE = 2048
+"""Of a picture, px: the most of `flow.max_side`. A picture of each side that a server names would fill the memory."""
 
 
 class UnusableServer(Exception):
@@ -55,6 +57,8 @@ def served_model(inputs: list[tuple[str, str, tuple[int, ...]]], outputs: list[s
                              "[1, 3, height, width]")  # fmt: skip
     colours_last = shape[3] == _COLOURS
     height, width = shape[1:3] if colours_last else shape[2:]
+    if max(height, width) > _MOST_SIDE:
+        raise UnusableServer(f"offers a model for pictures of {width}x{height} px; the most is {_MOST_SIDE}")
     return ServedModel(
         name, datatype, colours_last, Size(width, height) if min(height, width) > 0 else None, tuple(outputs)
     )
