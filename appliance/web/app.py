@@ -72,7 +72,7 @@ def _picture_route(
         if frame is None:
             return respond({"error": missing, "code": "no_picture"}, 404)
         headers = {"X-Frame-Id": json.dumps(frame.frame_id), "Cache-Control": "no-store"}
-        if "token" in request.query:  # a dashboard that was given a token may show it
+        if identify.may_be_shown_elsewhere(request):  # a dashboard that was given a token may show it
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return web.Response(body=frame.picture.data, content_type=f"image/{frame.picture.format}", headers=headers)
 

@@ -12,12 +12,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from appliance.identity.roles import AccessDenied, Identity, May, check
+from appliance.identity.roles import PERMISSIONS, AccessDenied, Identity, May, check
 from appliance.web import policy
 from appliance.web.authenticator import Authenticator
 from appliance.web.respond import Respond
 
 _WHO: Any = web.RequestKey("who", Identity) if hasattr(web, "RequestKey") else "appliance.who"  # aiohttp < 3.14
+_BY_QUERY: Any = web.RequestKey("by_query", bool) if hasattr(web, "RequestKey") else "appliance.by_query"
 STATUS = {"unauthorized": 401, "forbidden": 403, "setup_needed": 403, "too_many_attempts": 429}
 _SETUP = (
     "this device has no operator yet. On the device itself, run: "
@@ -38,6 +39,12 @@ def require(request: web.Request, permission: May) -> Identity:
     return who
 
 
+def may_be_shown_elsewhere(request: web.Request) -> bool:
+    """Whether the address itself has a token that permits viewing, so that a page of another origin may show it."""
+    shown: bool = request.get(_BY_QUERY, False)
+    return shown
+
+
 def middleware(authenticator: Authenticator, respond: Respond) -> Any:
     """Identify each caller, and refuse what it may not do."""
 
@@ -54,13 +61,24 @@ def middleware(authenticator: Authenticator, respond: Respond) -> Any:
             permission = policy.required(request)
             if permission is May.METRICS and authenticator.access.rules.metrics == "anyone":
                 permission = None
-            if permission is May.VIEW and May.VIEW not in who.may and "token" in request.query:
-                who = request[_WHO] = authenticator.of_token(request, request.query["token"])
+            if permission is May.VIEW and "token" in request.query:
+                who = request[_WHO] = of_query(request, who)
             if permission is not None:
                 check(who, permission)
             return await handler(request)
         except AccessDenied as error:
             return refuse(error)
+
+    def of_query(request: web.Request, who: Identity) -> Identity:
+        """Who sent a request with a token in its address: the token's holder, unless `who` may view without it."""
+        token = request.query["token"]
+        if May.VIEW in who.may:
+            holder = authenticator.of_optional_token(request, token)
+        else:
+            who = holder = authenticator.of_token(request, token)
+        role = holder.role if holder is not None else None
+        request[_BY_QUERY] = role is not None and May.VIEW in PERMISSIONS[role]
+        return who
 
     def refuse(error: AccessDenied) -> web.Response:
         body = {"success": False, "error": str(error), "code": error.code, "duration": 0}

@@ -15,6 +15,7 @@ from appliance.control.protocol import TokenName
 from appliance.identity.roles import Role
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
+from tests.web.camera import camera
 from tests.web.requests import picture
 
 ELSEWHERE = {"X-Forwarded-For": "192.168.1.77"}
@@ -131,6 +132,25 @@ async def test_no_answer_can_be_framed_or_shown_elsewhere(serve: Serve) -> None:
                 assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
                 assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
                 assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_only_a_valid_token_in_its_address_lets_another_page_show_a_picture(serve: Serve) -> None:
+    """A page that runs in a browser on the device could show the cameras with any text as the token otherwise."""
+    async with (
+        serve(server__keep_pictures="true") as running,
+        aiohttp.ClientSession(running.url) as session,
+        camera(running.url, "gate") as gate,
+    ):
+        await gate.push({"image": picture(1), "frame_id": 1})
+        await gate.answer(1)
+        running.add_token()
+        viewer, metrics = running.add_token(Role.VIEWER), running.add_token(Role.METRICS)
+        for token, policy in ((viewer, "cross-origin"), (metrics, "same-origin"), ("any", "same-origin")):
+            async with session.get("/cameras/gate/latest.jpg", params={"token": token}) as answer:
+                assert (answer.status, answer.headers["Cross-Origin-Resource-Policy"]) == (200, policy)
+            headers, status = ELSEWHERE, 200 if token == viewer else 403 if token == metrics else 401
+            async with session.get("/cameras/gate/latest.jpg", params={"token": token}, headers=headers) as answer:
+                assert (answer.status, answer.headers["Cross-Origin-Resource-Policy"]) == (status, policy)
 
 
 @pytest.mark.parametrize(
