@@ -3,7 +3,8 @@
 Rules of this file:
 - Nothing is kept unless `model.calibration_frames` is above 0. Both the number and the bytes are limited; at either
   limit, no more is kept.
-- One frame every ten minutes, from whichever camera's frame comes next, so that 300 of them show day and night.
+- One frame every ten minutes, from whichever camera's frame comes next, so that 300 of them show day and night. The
+  service's own pictures, those of the self-test, are none.
 - Only what the network saw is kept: reduced to its input size, and with the camera's masks painted over. No name of a
   camera, no time.
 - Decoding and writing happen on a thread, one frame at a time.
@@ -12,13 +13,14 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from pathlib import Path
 
 from appliance import files
 from appliance.errors import BadFrame
 from appliance.ports import Clock
-from appliance.values import Detected, Frame, Outcome, Size
+from appliance.values import Detected, Frame, Outcome, Size, is_own_camera
 from appliance.vision import decode, letterbox, view
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder
@@ -53,7 +55,9 @@ class CalibrationFrames:
     def note(self, frame: Frame, outcome: Outcome) -> None:
         """Choose this frame if one is due. Returns at once."""
         now_s = self._clock()
-        if now_s < self._next_s or not isinstance(outcome, Detected) or outcome.cached or self._chosen.full():
+        if now_s < self._next_s or is_own_camera(frame.camera) or self._chosen.full():
+            return
+        if not isinstance(outcome, Detected) or outcome.cached:
             return
         self._next_s = now_s + _EVERY_S
         self._chosen.put_nowait(frame)
@@ -76,13 +80,14 @@ class CalibrationFrames:
     def _keep(self, frame: Frame) -> bool:
         """Keep one frame. False if a limit is reached. Raises BadFrame or OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sizes = [path.stat().st_size for path in self._folder.glob("*.jpg")]
+        sizes = {path.name: path.stat().st_size for path in self._folder.glob("*.jpg")}
         if len(sizes) >= self._most:
             return False
         data = self._reduced(frame)
-        if sum(sizes) + len(data) > self._max_bytes:
+        if sum(sizes.values()) + len(data) > self._max_bytes:
             return False
-        files.write(self._folder / f"{len(sizes):04}.jpg", data, 0o600)
+        names = (f"{number:04}.jpg" for number in itertools.count())  # a person may have deleted some
+        files.write(self._folder / next(name for name in names if name not in sizes), data, 0o600)
         return True
 
     def _reduced(self, frame: Frame) -> bytes:

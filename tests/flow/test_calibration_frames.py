@@ -85,6 +85,23 @@ def test_only_frames_that_are_due_and_were_inferred_are_chosen(tmp_path: Path, m
     assert kept._chosen.qsize() == bool(most)
 
 
+def test_the_picture_of_the_self_test_is_not_chosen(tmp_path: Path) -> None:
+    kept = keeper(tmp_path, Clock())
+    kept.note(frame("_canary"), DETECTED)
+    assert not kept._chosen.qsize()
+    kept.note(frame("gate"), DETECTED)
+    assert kept._chosen.get_nowait().camera == "gate"
+
+
+def test_a_deleted_frame_is_replaced_and_no_other(tmp_path: Path) -> None:
+    clock = Clock()
+    keep(keeper(tmp_path, clock), clock, tmp_path, [frame(seed=number) for number in range(3)])
+    last = (tmp_path / "0002.jpg").read_bytes()
+    (tmp_path / "0001.jpg").unlink()
+    assert keep(keeper(tmp_path, clock), clock, tmp_path, [frame(seed=9)]) == ["0000.jpg", "0001.jpg", "0002.jpg"]
+    assert (tmp_path / "0002.jpg").read_bytes() == last
+
+
 def test_a_frame_that_cannot_be_decoded_is_not_the_last_one(tmp_path: Path) -> None:
     clock = Clock()
     bad = frame(data=jpeg(7)[: len(jpeg(7)) // 2])
