@@ -6,6 +6,7 @@ are atomic. Files with other names are never touched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -48,8 +49,13 @@ class SavedPictures:
         self._number += 1
         path = self._folder / self._name(picture, names)
         partial = path.with_name(f".{path.name}.part")
-        partial.write_bytes(picture)
-        os.replace(partial, path)
+        try:
+            partial.write_bytes(picture)
+            os.replace(partial, path)
+        except OSError:  # the disk is full: what was written would stay, next to what the next attempt leaves
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
         self._kept.append((path, len(picture)))
         self._bytes += len(picture)
         return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,22 @@ def test_a_picture_larger_than_the_limit_is_not_saved_and_deletes_no_other(tmp_p
     album.keep(b"1234567890", ["a"])
     assert album.keep(b"12345678901", ["b"]) is None
     assert len(kept(tmp_path)) == 1
+
+
+def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    album = SavedPictures(tmp_path, max_bytes=1_000_000)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))  # a write ends in the middle, as on a full disk
+    try:
+        for _ in range(3):
+            with pytest.raises(OSError, match="File too large"):
+                album.keep(bytes(5000), ["car"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert kept(tmp_path) == []
+    assert album.keep(b"fits", ["car"]) in kept(tmp_path)
 
 
 def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
