@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from appliance.errors import EngineError
 from appliance.values import Box, ResultFilter, Size
 from appliance.vision.heads import HEADS, Reader, head_of, yolo
 from appliance.vision.heads.output import Floats, HeadOptions, Indices
@@ -164,6 +165,39 @@ def test_no_objects_give_an_empty_result(head: str) -> None:
     if head == "boxes_labels":
         raw[1] = raw[1].astype(np.int64)
     assert reader(head).read(tuple(raw), PLACE, ALL) == ()
+
+
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"class_first", "boxes_labels"}))
+@pytest.mark.parametrize("what", ["all", "confidences", "box"])
+def test_a_network_that_returns_no_numbers_is_an_error_and_not_an_empty_scene(head: str, what: str) -> None:
+    raw = [np.full(shape, np.nan if what == "all" else 0.9, np.float32) for shape in NOTHING[head]]
+    columns = {"anchors": (0, 4), "boxes_scores": (0, 0), "picodet": (0, 0)}
+    box, confidence = columns.get(head, (0, 4))
+    scores = raw[1] if head == "boxes_scores" else raw[0]
+    if what == "confidences":
+        (scores if head in ("anchors", "boxes_scores") else scores.T)[confidence] = np.nan
+    if what == "box":
+        place = raw[len(raw) // 2] if head == "picodet" else raw[0]
+        (place if head == "anchors" else place.T)[box] = np.nan
+    with pytest.raises(EngineError, match="NaN or infinity"):
+        reader(head).read(tuple(raw), PLACE, ALL)
+
+
+def test_built_in_suppression_that_returns_no_numbers_is_an_error() -> None:
+    for row in ([np.nan] * 6, [1, np.nan, 1, 2, 3, 4], [1, 0.9, 1, np.inf, 3, 4]):
+        with pytest.raises(EngineError, match="NaN or infinity"):
+            reader("class_first").read((np.array([row], np.float32),), PLACE, ALL)
+    boxes, labels = np.array([[1, np.nan, 5, 6]], np.float32), np.array([1])
+    for scores in ([0.9], [np.nan]):
+        with pytest.raises(EngineError, match="NaN or infinity"):
+            reader("boxes_labels").read((boxes, labels, np.array(scores, np.float32)), PLACE, ALL)
+
+
+def test_a_mask_of_no_numbers_is_an_error_and_not_an_empty_one() -> None:
+    row = np.array([[100, 100, 200, 200, 0.9, 1, 1.0]], np.float32)
+    parts = np.full((1, 96, 160), np.nan, np.float32)
+    with pytest.raises(EngineError, match="NaN or infinity"):
+        Reader("end_to_end", CLASSES, 0.7, 300, "segment").read((row, parts), PLACE, ALL)
 
 
 def test_duplicates_of_decoded_boxes_are_suppressed() -> None:

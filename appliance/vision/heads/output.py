@@ -1,4 +1,8 @@
-"""The output of every head: one row for each object, by descending confidence."""
+"""The output of every head: one row for each object, by descending confidence.
+
+A network whose number format is too small for it returns NaN or infinity. That is an error of the engine: it must not
+become "no objects", nor a box that no client can read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.errors import EngineError
 from appliance.values import Size
 
 Floats = NDArray[np.float32]
@@ -51,9 +56,33 @@ class HeadOutput:
         return HeadOutput(self.boxes_in[which], self.confidences[which], self.class_ids[which], self.extra[which])
 
 
+def check_numbers(values: NDArray[np.floating[Any]]) -> None:
+    """Raise EngineError if there is a NaN among the confidences of all places."""
+    if np.isnan(values).any():
+        raise _no_numbers()
+
+
+def checked(rows: HeadOutput) -> HeadOutput:
+    """The same rows. Raises EngineError if one of them contains NaN or infinity."""
+    if not all(np.isfinite(values).all() for values in (rows.boxes_in, rows.confidences, rows.extra)):
+        raise _no_numbers()
+    return rows
+
+
+def _no_numbers() -> EngineError:
+    return EngineError(
+        "the model's output contains NaN or infinity. Set engine.precision to f32, or activate another model"
+    )
+
+
 def best_class(scores: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
-    """Places with sufficient confidence in `scores` (classes, places), and the best class and confidence of each."""
-    (places,) = np.nonzero(scores.max(axis=0) > options.min_confidence)
+    """Places with sufficient confidence in `scores` (classes, places), and the best class and confidence of each.
+
+    Raises EngineError if there is a NaN.
+    """
+    best = scores.max(axis=0)
+    check_numbers(best)
+    (places,) = np.nonzero(best > options.min_confidence)
     chosen = scores[:, places]
     class_ids = chosen.argmax(axis=0)
     return places, class_ids, np.take_along_axis(chosen, class_ids[None], axis=0)[0].astype(np.float32)

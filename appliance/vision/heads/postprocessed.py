@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from appliance.ports import Raw
-from appliance.vision.heads.output import HeadOptions, HeadOutput
+from appliance.vision.heads.output import HeadOptions, HeadOutput, check_numbers
 from appliance.vision.heads.yolo import read_end_to_end
 
 
 def read_class_first(raw: Raw, options: HeadOptions) -> HeadOutput:
     """PaddleDetection with `export.nms`: (objects, 6) of class (negative: padding), confidence, two corners in px."""
+    check_numbers(raw[0][:, 0])
     table = raw[0][raw[0][:, 0] >= 0]
     return read_end_to_end((table[:, [2, 3, 4, 5, 1, 0]],), options)
 

@@ -33,7 +33,7 @@ class Reader:
     """For a pose: number of points, and numbers for each point."""
 
     def read(self, raw: Raw, place: Letterbox, wanted: ResultFilter) -> tuple[Detection, ...]:
-        """Detections in image pixels, by descending confidence."""
+        """Detections in image pixels, by descending confidence. Raises EngineError for NaN and infinity."""
         rows = HEADS[self.head](raw, self._options(place, wanted))
         if self.task == "obb":
             return self._oriented(rows, place)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, surest_first
+from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, checked, surest_first
 
 _MAX_CANDIDATES = 30_000
 _MAX_ORIENTED = 2000
@@ -20,8 +20,8 @@ _TINY = 1e-7
 
 
 def suppress_duplicates(rows: HeadOutput, options: HeadOptions) -> HeadOutput:
-    """The requested rows without duplicates, by descending confidence."""
-    rows = surest_first(rows.take(options.accepts(rows.class_ids)), _MAX_CANDIDATES)
+    """The requested rows without duplicates, by descending confidence. Raises EngineError, see `checked`."""
+    rows = checked(surest_first(rows.take(options.accepts(rows.class_ids)), _MAX_CANDIDATES))
     if options.oriented:
         kept = suppress_oriented(rows.boxes_in, rows.extra[:, -1], rows.class_ids, options.iou)
     else:

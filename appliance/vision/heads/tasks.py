@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.ports import Raw
 from appliance.values import Keypoint, Point
-from appliance.vision.heads.output import Floats, HeadOutput
+from appliance.vision.heads.output import Floats, HeadOutput, check_numbers
 from appliance.vision.letterbox import Letterbox
 
 
@@ -25,6 +25,7 @@ def outlines(rows: HeadOutput, raw: Raw, place: Letterbox) -> list[tuple[Point, 
     prototypes = raw[1].astype(np.float32)
     parts, height, width = prototypes.shape
     sums = rows.extra @ prototypes.reshape(parts, -1)
+    check_numbers(sums)
     return [
         _outline(one.reshape(height, width), box, place) for one, box in zip(sums, rows.boxes_in.tolist(), strict=True)
     ]

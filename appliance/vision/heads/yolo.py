@@ -8,7 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from appliance.ports import Raw
-from appliance.vision.heads.output import HeadOptions, HeadOutput, best_class, corners_of, surest_first
+from appliance.vision.heads.output import (
+    HeadOptions,
+    HeadOutput,
+    best_class,
+    check_numbers,
+    checked,
+    corners_of,
+    surest_first,
+)
 from appliance.vision.heads.suppress import suppress_duplicates
 
 
@@ -26,7 +34,8 @@ def read_anchors(raw: Raw, options: HeadOptions) -> HeadOutput:
 def read_end_to_end(raw: Raw, options: HeadOptions) -> HeadOutput:
     """YOLOv10, YOLO26: (boxes, 6 + extra) of two corners, confidence, class, extra; NMS is not needed."""
     table = raw[0]
+    check_numbers(table[:, 4:6])
     table = table[table[:, 4] > options.min_confidence].astype(np.float32)
     class_ids = table[:, 5].astype(np.intp)
-    rows = HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:])
+    rows = checked(HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:]))
     return surest_first(rows.take(options.accepts(class_ids)), options.max_detections)

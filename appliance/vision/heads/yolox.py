@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.ports import Raw
 from appliance.vision.heads.grids import grid_cells
-from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, corners_of
+from appliance.vision.heads.output import Floats, HeadOptions, HeadOutput, Indices, check_numbers, corners_of
 from appliance.vision.heads.suppress import suppress_duplicates
 
 _STRIDES = (8, 16, 32)
@@ -42,9 +42,11 @@ def read_yolox(raw: Raw, options: HeadOptions) -> HeadOutput:
 
 
 def _confident(table: NDArray[np.floating[Any]], options: HeadOptions) -> tuple[Indices, Indices, Floats]:
+    check_numbers(table[:, 4])
     (some,) = np.nonzero(table[:, 4] > options.min_confidence)  # a confidence cannot exceed the objectness
     scores = table[some, 5:].astype(np.float32) * table[some, 4:5]
     confidences = scores.max(axis=1, initial=0.0)
+    check_numbers(confidences)
     sure = confidences > options.min_confidence
     return some[sure], scores[sure].argmax(axis=1), confidences[sure].astype(np.float32)
 
