@@ -35,9 +35,12 @@ _FOLLOW, _FOLLOW_PER_S = 0.2, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Where an object was seen last, and how it moves. `speed`: of its middle, picture heights per second."""
+    """Where an object was seen last, and how it moves. `speed`: of its middle, picture heights per second.
 
-    class_id: int
+    `name`: its class. Not the number, which is another class once another model is in use.
+    """
+
+    name: str
     place: Place
     at_s: float
     speed: tuple[float, float] = (0.0, 0.0)
@@ -46,18 +49,18 @@ class Course:
         """The course after the object was seen again."""
         place, passed_s = place_of(detection, size), at_s - self.at_s
         if passed_s <= 0:
-            return Course(self.class_id, place, self.at_s, self.speed)
+            return Course(self.name, place, self.at_s, self.speed)
         follow = min(1.0, _FOLLOW_PER_S * passed_s + _FOLLOW)
         speed = (
             self.speed[0] + follow * ((place[0] - self.place[0]) / passed_s - self.speed[0]),
             self.speed[1] + follow * ((place[1] - self.place[1]) / passed_s - self.speed[1]),
         )
-        return Course(self.class_id, place, at_s, speed)
+        return Course(self.name, place, at_s, speed)
 
 
 def course_of(detection: Detection, size: Size, at_s: float) -> Course:
     """The course of an object that was seen for the first time."""
-    return Course(detection.class_id, place_of(detection, size), at_s)
+    return Course(detection.name, place_of(detection, size), at_s)
 
 
 def pairs(known: Sequence[Course], detections: Sequence[Detection], size: Size, at_s: float) -> list[tuple[int, int]]:
@@ -71,8 +74,8 @@ def pairs(known: Sequence[Course], detections: Sequence[Detection], size: Size, 
     larger = np.maximum(np.maximum(places[..., 2], now[..., 2]), 1e-6)
     away = places[..., :2] + goes_on - now[..., :2]
     moved = np.hypot(away[..., 0], away[..., 1]) / larger
-    classes = np.array([one.class_id for one in known])[:, np.newaxis]
-    alike = (classes == np.array([one.class_id for one in detections])) & (
+    classes = np.array([one.name for one in known])[:, np.newaxis]
+    alike = (classes == np.array([one.name for one in detections])) & (
         larger <= _MOST_GROWTH * np.minimum(places[..., 2], now[..., 2])
     )
     knowns, numbers = np.nonzero(alike & (moved <= np.minimum(_MOST_REACH, _REACH + _REACH_PER_S * since_s)))

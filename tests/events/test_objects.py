@@ -76,6 +76,19 @@ def test_an_object_of_another_class_at_the_same_place_is_another_object() -> Non
     assert {event.name for event in events} == {"person", "dog"}
 
 
+def test_another_model_gives_its_numbers_to_other_classes_and_the_objects_keep_theirs() -> None:
+    """A model of one's own has other classes under the numbers of COCO's."""
+    before, renumbered = person(), replace(person(), class_id=7)
+    helmet = replace(person(), name="helmet")
+    assert kinds(run(follower(), [sight(t, before if t < 2 else renumbered) for t in range(9)])) == ["start"]
+    events = run(follower(), [sight(t, before if t < 2 else helmet) for t in range(9)])
+    assert [(event.kind, event.name) for event in events] == [
+        ("start", "person"),
+        ("start", "helmet"),
+        ("end", "person"),
+    ]
+
+
 def test_what_appears_out_of_reach_is_another_object() -> None:
     frames = [sight(0, person(100)), sight(1, person(100)), sight(2, person(1200)), sight(3, person(1200))]
     assert kinds(run(follower(), frames)) == ["start", "start"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,7 @@ def test_another_class_in_the_same_place_is_another_object() -> None:
     camera = tracks().camera()
     assert see(camera, 0.0, person(100)) == [1]
     assert see(camera, 1.0, person(100, name="car")) == [2]
+    assert see(camera, 2.0, replace(person(100), name="helmet")) == [3]  # another model, with the number of a person
 
 
 def test_an_object_that_stands_is_stationary_until_it_moves() -> None:
