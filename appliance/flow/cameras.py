@@ -35,6 +35,8 @@ _SMOOTH = 0.1
 _FORGET_S = 60.0
 _MOST_SCENES = 64
 """Absent cameras of which the scene gate remembers what it has learned, 90 kB each."""
+_MOST_TRACKED = 64
+"""Absent cameras whose objects are remembered, for a minute."""
 _MOST_PICTURES = 256
 """Cameras whose usual view is remembered, 30 kB each."""
 
@@ -194,6 +196,8 @@ class CameraBook:
         """What cameras usually show, also while they are away; the one that came last at the end."""
         self._scenes: dict[str, LastScene] = {}
         """What the scene gate has learned of cameras that are away; the one that left last at the end."""
+        self._tracks: dict[str, tuple[Follower, float]] = {}
+        """The objects of cameras that are away, and when the last frame came; the one that left last at the end."""
         self.tally = Tally()
         """Counters of all cameras, including disconnected ones, without the service's own."""
 
@@ -227,7 +231,8 @@ class CameraBook:
             camera.one_view = not own and not name.startswith(HTTP_PREFIX)
             camera.last_scene = self._scenes.pop(name, None)
             if self._new_tracks is not None and camera.one_view:
-                camera.tracks = self._new_tracks()
+                kept = self._tracks.pop(name, None)
+                camera.tracks = kept[0] if kept is not None else self._new_tracks()
             self._cameras[name] = camera
         return camera
 
@@ -247,7 +252,7 @@ class CameraBook:
                 self._remove(name)
 
     def forget_silent(self, now_s: float) -> None:
-        """Drop cameras without a connection that have been silent for a minute."""
+        """Drop cameras without a connection that have been silent for a minute, and the objects of those that left."""
         silent = [
             name
             for name, camera in self._cameras.items()
@@ -255,6 +260,8 @@ class CameraBook:
         ]
         for name in silent:
             self._remove(name)
+        for name in [name for name, (_, last_s) in self._tracks.items() if now_s - last_s > _FORGET_S]:
+            self._tracks.pop(name)[0].close()
 
     def take_departed(self) -> dict[str, float]:
         """Cameras that have left since the last call, and when their last frame came (monotonic)."""
@@ -270,10 +277,19 @@ class CameraBook:
             del self._pictures[next(iter(self._pictures))]
         return watch
 
+    def _put_away(self, name: str, camera: Camera, tracks: Follower) -> None:
+        """Keep the objects of a camera that leaves: it may only connect again."""
+        if camera.unnamed or camera.last_frame_s is None:
+            tracks.close()
+            return
+        self._tracks[name] = tracks, camera.last_frame_s
+        if len(self._tracks) > _MOST_TRACKED:
+            self._tracks.pop(next(iter(self._tracks)))[0].close()
+
     def _remove(self, name: str) -> None:
         camera = self._cameras.pop(name)
         if camera.tracks is not None:
-            camera.tracks.close()
+            self._put_away(name, camera, camera.tracks)
         if camera.last_scene is not None and camera.one_view and not camera.unnamed:
             self._scenes[name] = camera.last_scene
             if len(self._scenes) > _MOST_SCENES:

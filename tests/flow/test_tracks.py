@@ -186,9 +186,41 @@ async def test_tracks_survive_cached_answers_and_never_enter_the_cache() -> None
             assert found.track is not None
             outcomes.append((outcome.cached, found.track.track_id))
         assert outcomes == [(False, 1), ("exact", 1), ("exact", 2)]
-        rig.book.enter("gate").connections = 1
-        rig.book.leave("gate")
-        assert all_of_them.living == 1
+
+
+def test_a_camera_that_connects_again_keeps_its_tracks_for_a_minute() -> None:
+    all_of_them = tracks()
+    book = CameraBook(policies={}, burst=3, new_tracks=all_of_them.camera)
+
+    def seen_over_a_new_connection(name: str, at_s: float) -> list[int | None]:
+        camera = book.enter(name)
+        camera.connections, camera.last_frame_s = 1, at_s
+        assert isinstance(camera.tracks, CameraTracks)
+        found = see(camera.tracks, at_s, person(100))
+        book.leave(name)
+        return found
+
+    assert seen_over_a_new_connection("gate", 100.0) == [1]
+    assert seen_over_a_new_connection("yard", 101.0) == [2]
+    assert seen_over_a_new_connection("gate", 130.0) == [1]
+    assert all_of_them.living == 2
+    book.forget_silent(162.0)
+    assert all_of_them.living == 1
+    assert seen_over_a_new_connection("yard", 163.0) == [3]
+    book.forget_silent(224.0)
+    assert all_of_them.living == 0
+
+
+def test_tracks_of_absent_cameras_are_bounded_and_those_without_a_name_go_at_once() -> None:
+    all_of_them = tracks()
+    book = CameraBook(policies={}, burst=3, new_tracks=all_of_them.camera)
+    for number in range(200):
+        camera = book.enter(f"camera {number}")
+        camera.connections, camera.last_frame_s, camera.unnamed = 1, 100.0, number >= 100
+        assert isinstance(camera.tracks, CameraTracks)
+        see(camera.tracks, 100.0, person(100))
+        book.leave(f"camera {number}")
+    assert all_of_them.living == 64
 
 
 async def test_a_client_without_a_camera_name_and_the_self_test_have_no_tracks() -> None:
