@@ -31,7 +31,7 @@ _LOOSEN_AFTER_ALARM = 1.02
 _REST_S = 600.0
 _REMEMBERED = 2000
 """Audits after which an old one has faded to a third."""
-_SURE = 0.25
+SURE = 0.25
 """Confidence above the sender's minimum from which a missing object counts: below, the network itself loses and finds
 objects from one frame of a still scene to the next."""
 _SAME_PLACE = 0.5
@@ -109,7 +109,7 @@ def bounds(part: float, count: float) -> tuple[float, float]:
 
 def part_found(truth: Sequence[Detection], answer: Sequence[Detection], min_confidence: float) -> float:
     """The part of the sure objects of one answer that another one has too; 1 if there are none."""
-    wanted = [one for one in truth if one.confidence >= min_confidence + _SURE]
+    wanted = [one for one in truth if one.confidence >= min_confidence + SURE]
     return 1.0 if not wanted else 1 - len(missing(wanted, answer)) / len(wanted)
 
 

@@ -78,6 +78,12 @@ def conclude(memory: Sequence[Remembered], min_confidence: float) -> tuple[tuple
     return tuple(sorted(there, key=lambda one: -one.confidence)), settled
 
 
+def lacks_sure_object(memory: Sequence[Remembered], min_confidence: float) -> bool:
+    """Whether the latest look lacks an object that earlier ones were sure of: it has probably left unnoticed."""
+    least = min_confidence + gate_audit.SURE
+    return any(not one.confidences[-1] and max(one.confidences) >= least for one in memory)
+
+
 def _with_mean(one: Remembered, min_confidence: float) -> Detection:
     mean = sum(one.confidences) / len(one.confidences)
     return replace(one.detection, confidence=max(min_confidence, mean))

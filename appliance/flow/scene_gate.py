@@ -4,7 +4,8 @@ Rules of this file:
 - An answer is repeated for the same request, input size and network only, and for a limited time.
 - What is repeated is what several inferences of the unchanged scene have found (`gate_memory.py`). The first answer is
   not repeated: a second one has to agree with it.
-- The limited time is short after a change and doubles with each inference that agrees.
+- The limited time is short after a change and doubles with each inference that agrees. It is short again after one that
+  lacks an object of which earlier ones were sure, so that it is not repeated for several such times if it has left.
 - A small part of the frames that could be held is inferred anyway, and so is the one at the end of the limited time.
   Both are audits (`gate_audit.py`).
 - Nothing here is changed in place: a frame's outcome is the next `LastScene`, which the caller keeps.
@@ -154,7 +155,7 @@ class SceneGate:
             evidence,
             memory,
             settled,
-            last.agreed + settled if unchanged else 0,
+            last.agreed + settled if unchanged and not gate_memory.lacks_sure_object(memory, least) else 0,
         )
 
 

@@ -109,6 +109,19 @@ def test_an_object_that_the_network_lost_by_chance_is_repeated() -> None:
     assert repeated.confidence < person().confidence
 
 
+def test_an_object_that_leaves_unnoticed_is_repeated_for_little_longer_than_the_refresh() -> None:
+    """A parked car drives off in the dark: three inferences have to lack it, and none waits for another refresh."""
+    camera = Camera(refresh_s=20.0)
+    for _ in range(200):
+        camera.shows(EMPTY, person())
+    left_s = camera.now_s
+    while camera.last is not None and camera.last.answer.detections:
+        camera.shows(EMPTY)
+    assert camera.now_s - left_s <= 20 + 2 * 3
+    held = [camera.shows(EMPTY) for _ in range(100)]
+    assert sum(held) > 90
+
+
 def test_an_object_that_one_answer_alone_has_is_not_repeated() -> None:
     camera = Camera(refresh_s=3.0)
     for _ in range(6):
