@@ -34,6 +34,7 @@ from appliance.cli import (
     update,
 )
 from appliance.cli.arguments import EXIT_CODES, FAILED, NO_MODEL, OK, USAGE, complain
+from appliance.cli.plain_text import replace_unprintable
 from appliance.errors import ApplianceError, ConfigError, ModelError
 
 __all__ = ["EXIT_CODES", "main"]
@@ -42,6 +43,7 @@ __all__ = ["EXIT_CODES", "main"]
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code. Whatever fails ends it with one line."""
     _open_closed_streams()
+    replace_unprintable()
     try:
         try:
             return _run(argv)

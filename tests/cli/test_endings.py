@@ -6,6 +6,7 @@ The commands are read from the parser: a new one is tested here without an entry
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import _parser, main
+from appliance.cli.plain_text import replace_unprintable
 from tests.conftest import ROOT
 
 FULL = Path("/dev/full")
@@ -86,6 +88,26 @@ def test_a_command_for_the_running_service_ends_with_one_line_when_nothing_runs(
     error = capsys.readouterr().err
     assert error.startswith("appliance: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_report_is_printed_in_every_locale(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APPLIANCE_CONFIG", os.devnull)
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding=encoding))
+    assert main(["config", "show"]) == 0
+    assert printed.getvalue().decode(encoding).count("critical_temp_c = ") == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_marks_stay_distinct_where_they_cannot_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="ascii"))
+    replace_unprintable()
+    print("✓ ✗ 61 °C … 世 \udcff", flush=True)
+    assert printed.getvalue() == b"ok FAIL 61 C ... ? ?\n"
 
 
 @pytest.mark.parametrize("redirect", ["| head -c 1 >/dev/null", ">/dev/full", ">&-"])
