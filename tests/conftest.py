@@ -178,13 +178,13 @@ def serve() -> Serve:
             await task
         try:
             if wait_ready:
-                await asyncio.wait_for(ready.wait(), 10)
+                await asyncio.wait_for(ready.wait(), 60)
             started = opened.result()
             yield Running(f"http://127.0.0.1:{started.port}", fake, started, stop)
         finally:
             fake.release()
             stop.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
 
     return service
 
