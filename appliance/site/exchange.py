@@ -8,7 +8,8 @@ Rules of this file:
 - A server that hangs takes results with it before anybody notices. So a device keeps what it has sent for `KEEP_S`,
   and sends it again after it has joined the bus, or when another device says that it has joined. Receivers drop what
   they have. Results sent again go out a few at a time, because outboxes are short and the others are not idle, and
-  newer ones wait behind them.
+  newer ones wait behind them. A device that joins meanwhile waits for the next round, so that one which joins without
+  end keeps no new results back.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Exchange:
         self.neighbours, self._clock, self._wall_clock = neighbours, clock, wall_clock
         self._lateness, self._run = Lateness(_LATE_S), secrets.token_hex(8)
         self._sent, self._repeats = SentLately(KEEP_S), Repeats(2 * _LATE_S)
-        self._joined = self._presence_due = False
+        self._joined = self._presence_due = self._again_due = False
         self._findings = findings
         self._told: tuple[frozenset[tuple[str, str]], float] | None = None
         """Codes and severities of the findings that were published last, and when."""
@@ -142,8 +143,8 @@ class Exchange:
         if said is None:
             self.invalid += 1
         elif said.joined:  # it may have missed results, and who is here
-            self._presence_due = True
-            self._sent.send_again(self._clock())
+            self._presence_due = self._again_due = True
+            self._begin_again()
 
     async def run(self) -> None:
         """Say how this device is, and follow what its viewers want, until cancelled."""
@@ -188,8 +189,15 @@ class Exchange:
 
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""
+        self._begin_again()
         for message in self._sent.take(AGAIN):
             self._bus.publish(*message)
+
+    def _begin_again(self) -> None:
+        """Begin the next round of results sent again, once the last one has ended: new results wait behind it."""
+        if self._again_due and not self._sent:
+            self._again_due = False
+            self._sent.send_again(self._clock())
 
     def _wanted(self, subscribed: frozenset[str]) -> frozenset[str]:
         cameras = wanted_of(subscribed)

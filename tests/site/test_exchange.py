@@ -187,6 +187,20 @@ def test_a_device_that_has_joined_says_so_once_and_the_others_send_again() -> No
         assert msgspec.json.decode(said, type=Presence).joined is joined
 
 
+def test_a_device_that_joins_without_end_keeps_no_new_results_back() -> None:
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
+    for number in range(200):
+        rig.clock.pass_(0.05)
+        rig.exchange.publish("gate", {"frame_id": number})
+        rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",), joined=True))
+        rig.exchange.send_again()
+    sent = [msgspec.json.decode(message, type=SharedResult).payload["frame_id"] for _, message in rig.bus.sent]
+    first = sorted(set(sent), key=sent.index)
+    assert first == list(range(len(first)))
+    assert len(first) > 100
+
+
 def test_findings_are_published_when_they_change_and_once_a_minute() -> None:
     rig = Rig()
 
