@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from appliance.errors import BadFrame
 from appliance.ports import Tensor
@@ -266,6 +266,8 @@ def _decode_pillow(data: bytes, picture: Picture, at_least: Size) -> Pixels:
             image.draft(None, (at_least.width, at_least.height))
             image.load()
             return _in_bands(image, at_least)
+    except UnidentifiedImageError:  # its text has an address in the memory of this process
+        raise _damaged(picture, "no valid header") from None
     except _PILLOW_ERRORS as error:
         raise _damaged(picture, error) from None
 

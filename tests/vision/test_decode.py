@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from appliance.errors import BadFrame
 from appliance.values import Size
 from appliance.vision import decode, letterbox
 from tests.vision import pictures
@@ -116,6 +117,13 @@ def test_damaged_exif_does_not_make_an_image_invalid(note: bytes) -> None:
     picture = decode.read_header(data, MAX_PIXELS)
     assert picture.orientation == 1
     assert difference(decode.decode(picture), pictures.drawing()) < 3
+
+
+def test_a_refusal_says_nothing_about_the_memory_of_the_decoding_process() -> None:
+    data = pictures.encode(pictures.image(), "PNG")
+    picture = decode.read_header(data[:28] + b"\x01" + data[29:], MAX_PIXELS)  # the checksum of IHDR is wrong now
+    with pytest.raises(BadFrame, match=r"damaged PNG image: no valid header$"):
+        decode.decode(picture)
 
 
 @pytest.mark.parametrize("value", [0, 9, 4242])
