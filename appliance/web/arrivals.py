@@ -3,6 +3,7 @@
 Rules of this file:
 - A camera's token is for its own name only, and names the camera if `auth` does not.
 - Where no token is required, one that is wrong is ignored. It counts as a guess all the same.
+- The name of a camera that has a token is its own, also where no token is required of others.
 - A client that asks to be paired brings a token of its own, and waits outside until an operator has approved it.
 - A token that becomes void ends the connections that it has opened: `void` names them.
 """
@@ -121,10 +122,19 @@ class Arrivals:
 
     def _is_open(self, base: Identity, name: str | None) -> bool:
         """Whether no token is required for this."""
-        rules = self._access.rules
-        if rules.require_token or (name is not None and rules.camera_tokens.get(name)):
+        if self._access.rules.require_token or (name is not None and self._is_reserved(base, name)):
             return False
         return not base.may.isdisjoint({May.SEND} if name is not None else {May.SEND, May.VIEW})
+
+    def _is_reserved(self, who: Identity, name: str) -> bool:
+        """Whether this name needs the camera's own token, or an operator's.
+
+        Programs on the device may use names with issued tokens: `who` has the operator's role then.
+        """
+        if self._access.rules.camera_tokens.get(name):
+            return True
+        issued = self._authenticator.tokens.named(name)
+        return who.role is not Role.OPERATOR and issued is not None and issued.role is Role.CAMERA
 
     def _pair(self, request: web.BaseRequest, name: str, token: str) -> None:
         """Let a camera that has no valid token wait for approval. Returns if it has one, or may not ask."""
@@ -149,7 +159,7 @@ class Arrivals:
         if who.camera is not None and who.camera != name:
             raise AccessDenied(f"forbidden: this token is for the camera '{who.camera}', not for '{name}'", "forbidden")
         rules = self._access.rules
-        if who.camera is None and not _is_operator(who) and (rules.require_token or rules.camera_tokens.get(name)):
+        if who.camera is None and not _is_operator(who) and (rules.require_token or self._is_reserved(who, name)):
             raise AccessDenied(f"unauthorized: wrong token for camera '{name}'")
         if May.SEND in who.may:
             return

@@ -265,7 +265,8 @@ async def test_guessing_is_slow_and_the_camera_itself_stays_welcome(serve: Serve
 async def test_guesses_do_not_lock_out_the_holders_of_issued_tokens(serve: Serve) -> None:
     """Whether they guess from the same address or under the same name, also if the device has just started."""
     async with serve(**PROXY) as running:
-        operator, camera = running.add_token(), running.started.parts.entrance.tokens.add("gate", Role.CAMERA)
+        operator, tokens = running.add_token(), running.started.parts.entrance.tokens
+        camera = tokens.add("gate", Role.CAMERA)
         for address in ("10.0.0.66", "10.0.0.67", "10.0.0.68", "192.168.1.77"):
             lengthen_wait(running, address, "gate")
             lengthen_wait(running, address, "")
@@ -274,6 +275,7 @@ async def test_guesses_do_not_lock_out_the_holders_of_issued_tokens(serve: Serve
         async with browser(running) as session:
             assert (await sign_in(session, "wrong"))[0] == 429
             assert (await sign_in(session, operator))[0] == 200
+        tokens.revoke("gate")
 
 
 GATE = "the token of the gate"
@@ -433,6 +435,22 @@ async def test_a_name_that_is_taken_again_and_again_stays_with_its_last_holder_f
         assert holders[-1].connected
         assert await refusal_of(running.url, headers={"X-Test": "local"}, name="yard") == {}
         await holders[-1].disconnect()
+
+
+async def test_with_auth_off_nobody_takes_the_name_of_a_camera_that_has_a_token(serve: Serve) -> None:
+    async with serve(access__auth="off") as running:
+        made = running.started.parts.entrance.tokens.add("gate", Role.CAMERA)
+        real, program = socketio.AsyncSimpleClient(), socketio.AsyncSimpleClient()
+        auth = {"name": "gate", "token": made.token}
+        await real.connect(running.url, headers=ELSEWHERE, auth=auth, transports=["websocket"])
+        for token in ("", "wrong"):
+            assert (await refusal_of(running.url, name="gate", token=token))["code"] == "unauthorized"
+        assert "status" in await real.call("process_frame", "AAAA", timeout=10)
+        assert await refusal_of(running.url, name="yard") == {}
+        await program.connect(running.url, auth={"name": "gate"}, transports=["websocket"])
+        for client in (real, program):
+            await client.disconnect()
+        running.started.parts.entrance.tokens.revoke("gate")
 
 
 async def test_with_auth_off_strangers_use_the_device_and_do_not_operate_it(serve: Serve, scene_jpeg: bytes) -> None:
