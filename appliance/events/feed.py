@@ -172,7 +172,18 @@ class EventFeed:
                 self._present.pop(event.object_id, None)
             self._recent.append(event)
             for receive in self._receivers:
-                receive(event)
+                self._give(receive, event)
+
+    @staticmethod
+    def _give(receive: Receive, event: ObjectEvent) -> None:
+        """Hand an event to a receiver. Its fault costs neither the others nor later events."""
+        try:
+            receive(event)
+        except Exception:
+            log.exception(
+                "a receiver failed on an event: camera=%s", event.camera,
+                extra={"kind": "event_receiver", "camera": event.camera},
+            )  # fmt: skip
 
     def _number_of(self, cursor: object) -> int | None:
         """The number in a cursor of this process whose later events are all recalled; None: there is no such."""

@@ -62,7 +62,7 @@ class Follower(Protocol):
         """What the camera probably shows at `at_s`; None: nobody knows."""
 
     def close(self) -> None:
-        """Forget all objects: the camera has left."""
+        """Forget all objects: the camera has left, or its objects begin again."""
 
 
 @dataclass(slots=True)

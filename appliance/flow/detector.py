@@ -23,6 +23,7 @@ from appliance.flow.inference import Answer, Inference, Network, ms
 from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.network_in_use import NetworkInUse
+from appliance.flow.optional import optional
 from appliance.flow.pace import Pace
 from appliance.flow.workers import Workers
 from appliance.ports import Clock, Publish
@@ -91,7 +92,8 @@ class Detector:
             repeats, camera.last_key = camera.last_key == key, key
             if shared is not None:
                 if camera.picture is not None:
-                    camera.picture.repeated(self._clock(), repeats)
+                    with optional("the watch over its pictures", frame.camera):
+                        camera.picture.repeated(self._clock(), repeats)
                 return shared
         self._put(frame, camera, key)
         if frame in self._ledger:

@@ -15,11 +15,12 @@ import numpy as np
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.flow.core_boost import CoreBoost
 from appliance.flow.crops.crops import Crops, Views
+from appliance.flow.optional import optional
 from appliance.flow.picture_watch import PictureWatch
 from appliance.flow.scene_gate import GateLook, GateRequest, LastScene, SceneGate
 from appliance.flow.sizes import Sizes
 from appliance.ports import Clock, Engine, Raw, Tensor
-from appliance.values import Box, Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
+from appliance.values import Detected, Detection, Frame, ModelInfo, ResultFilter, Size, Timing
 from appliance.vision import letterbox, view
 from appliance.vision.admission import Admission
 from appliance.vision.decoder import Decoder, OwnThread
@@ -27,6 +28,9 @@ from appliance.vision.heads import Reader
 from appliance.vision.letterbox import Letterbox, Placing
 from appliance.vision.thumbnail import Cells
 from appliance.vision.window import PicturePart
+
+_GATE, _CROPS, _WATCH = "the scene gate", "crops", "the watch over its pictures"
+"""Optional stages, by the name that the log gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +138,26 @@ class Inference:
         self.network.close()
 
     def _run(
-        self, frame: Frame, max_side: int, last: LastScene | None, next_side: int, picture: PictureWatch | None
+        self,
+        frame: Frame,
+        max_side: int,
+        last: LastScene | None,
+        next_side: int,
+        picture: PictureWatch | None,
+        *,
+        crops: bool = True,
     ) -> Answer:
         network = self.network
         started_s = self._clock()
         size = network.sizes.choose(frame.picture.size, max_side, next_side)
         place = letterbox.fit(frame.picture.size, size, network.placing)
-        crop = self._crop_size(frame, size, max_side)
+        crop = self._crop_size(frame, size, max_side) if crops else None
         with self._admission.admitted(frame.picture, frame.picture.size if crop else place.inner):
             thumb = self._decoder.mean_colours(frame.picture) if self._gate is not None or crop else None
             request = GateRequest(frame.wanted, frame.picture.size, size)
-            look = self._look(last, thumb, request, started_s)
-            if self._gate is not None and look is not None and last is not None and look.holds:
-                timing = _timing(frame, started_s, self._clock(), 0.0)
-                if picture is not None:
-                    picture.repeated(started_s, bool(np.array_equal(look.cells, last.cells)))
-                held = replace(last.answer, cached="unchanged", timing=timing)
-                return Answer(held, 0.0, self._gate.held(last, look))
+            look = self._look(frame, last, thumb, request, started_s)
+            if look is not None and last is not None and look.holds:
+                return self._held(frame, last, look, picture, started_s)
             views = self._views(frame, thumb, size, crop, max_side)
             windows = views.windows if views is not None else (PicturePart(0, 0, place),)
             tensors = self._load(frame, windows)
@@ -161,30 +168,44 @@ class Inference:
         done_s = self._clock()
 
         if picture is not None and windows[0].place == place:
-            rows, columns = (
-                slice(place.top, place.top + place.inner.height),
-                slice(place.left, place.left + place.inner.width),
-            )
-            picture.look(tensors[0][rows, columns], started_s)
-        merged: tuple[Detection, ...] = found[0]
-        regions: tuple[Box, ...] = ()
-        if views is not None and self._crops is not None:
-            merged, regions = self._crops.conclude(frame, views, found), views.regions
+            _watch(picture, frame, tensors[0], place, started_s)
+        merged = self._merged(frame, views, found) if views is not None else found[0]
+        if merged is None:
+            return self._run(frame, max_side, last, next_side, None, crops=False)
         merged = view.apply(frame.wanted.view, merged, frame.picture.size)
         timing = _timing(frame, started_s, decoded_s, done_s - decoded_s)
+        regions = views.regions if views is not None else ()
         answer = Detected(
             merged, frame.picture.size, windows[0].place.outer, network.info.name, timing, regions=regions
         )  # fmt: skip
         scene = None
         if self._gate is not None and look is not None:
-            scene = self._gate.inferred(last, look, request, network.info, answer, started_s)
+            with optional(_GATE, frame.camera):
+                scene = self._gate.inferred(last, look, request, network.info, answer, started_s)
         return Answer(answer, done_s - infer_started_s, scene)
 
-    def _look(self, last: LastScene | None, cells: Cells | None, request: GateRequest, now_s: float) -> GateLook | None:
+    def _look(
+        self, frame: Frame, last: LastScene | None, cells: Cells | None, request: GateRequest, now_s: float
+    ) -> GateLook | None:
         """Compare a frame with its camera's last scene; None: no scene gate, or nothing to compare."""
-        if self._gate is None or cells is None:
-            return None
-        return self._gate.look(last, cells, request, self.network.info, now_s)
+        if self._gate is not None and cells is not None:
+            with optional(_GATE, frame.camera):
+                return self._gate.look(last, cells, request, self.network.info, now_s)
+        return None
+
+    def _held(
+        self, frame: Frame, last: LastScene, look: GateLook, picture: PictureWatch | None, started_s: float
+    ) -> Answer:
+        """The last answer again."""
+        timing = _timing(frame, started_s, self._clock(), 0.0)
+        if picture is not None:
+            with optional(_WATCH, frame.camera):
+                picture.repeated(started_s, bool(np.array_equal(look.cells, last.cells)))
+        scene = None
+        if self._gate is not None:
+            with optional(_GATE, frame.camera):
+                scene = self._gate.held(last, look)
+        return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, scene)
 
     def _crop_size(self, frame: Frame, whole: Size, max_side: int) -> Size | None:
         """The input size of crops of this frame; None: it runs as a whole."""
@@ -192,14 +213,25 @@ class Inference:
         if self._crops is None or sizes.scarce or not sizes.any_size:
             return None
         crop = sizes.best(frame.picture.size, max_side // 2)
-        return crop if self._crops.applies(frame, whole, crop) else None
+        with optional(_CROPS, frame.camera):
+            return crop if self._crops.applies(frame, whole, crop) else None
+        return None
 
     def _views(self, frame: Frame, thumb: Cells | None, whole: Size, crop: Size | None, max_side: int) -> Views | None:
         """What to look at in this frame; None: the whole picture."""
         if self._crops is None or crop is None or thumb is None:
             return None
         self.network.sizes.choose(frame.picture.size, max_side // 2)
-        return self._crops.plan(frame, thumb, whole, crop, audits=not self.sparing)
+        with optional(_CROPS, frame.camera):
+            return self._crops.plan(frame, thumb, whole, crop, audits=not self.sparing)
+        return None
+
+    def _merged(self, frame: Frame, views: Views, found: list[tuple[Detection, ...]]) -> tuple[Detection, ...] | None:
+        """What was found in all windows; None: unknown, the frame is to run as a whole."""
+        if self._crops is not None:
+            with optional(_CROPS, frame.camera):
+                return self._crops.conclude(frame, views, found)
+        return None
 
     def _load(self, frame: Frame, windows: tuple[PicturePart, ...]) -> list[Tensor]:
         if len(windows) == 1 and windows[0].is_whole(frame.picture.size):
@@ -234,6 +266,16 @@ class Inference:
 
 def _read(reader: Reader, place: Letterbox, wanted: ResultFilter, raw: Raw) -> tuple[Detection, ...]:
     return reader.read(raw, place, wanted)
+
+
+def _watch(picture: PictureWatch, frame: Frame, tensor: Tensor, place: Letterbox, now_s: float) -> None:
+    """Judge the picture in a tensor that shows the whole of it."""
+    rows, columns = (
+        slice(place.top, place.top + place.inner.height),
+        slice(place.left, place.left + place.inner.width),
+    )
+    with optional(_WATCH, frame.camera):
+        picture.look(tensor[rows, columns], now_s)
 
 
 def _timing(frame: Frame, started_s: float, decoded_s: float, infer_s: float) -> Timing:

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from appliance.flow.cache import Cache, Key
-from appliance.flow.cameras import CameraBook
+from appliance.flow.cameras import CameraBook, Follower
 from appliance.flow.inference import ms
+from appliance.flow.optional import optional
 from appliance.ports import Clock, Publish
 from appliance.values import Detected, Frame, Outcome, Receipt, Skipped, Timing
 
@@ -98,7 +99,7 @@ class Ledger:
         if camera is not None:
             camera.outcome(outcome, self._clock())
             if camera.tracks is not None and isinstance(outcome, Detected):  # never cached: tracks are the camera's own
-                outcome = camera.tracks.follow(outcome, frame.received_s)
+                outcome = self._followed(camera.tracks, outcome, frame)
         self.publish(frame, outcome)
 
     def publish(self, frame: Frame, outcome: Outcome) -> None:
@@ -113,6 +114,14 @@ class Ledger:
                 "could not publish the outcome of a frame of camera %s", frame.camera,
                 extra={"kind": "publish", "camera": frame.camera},
             )  # fmt: skip
+
+    @staticmethod
+    def _followed(tracks: Follower, answer: Detected, frame: Frame) -> Detected:
+        """The answer with tracks. If that fails, the answer has none, and the camera's objects begin again."""
+        with optional("tracks", frame.camera):
+            return tracks.follow(answer, frame.received_s)
+        tracks.close()
+        return answer
 
     @contextmanager
     def outcome_of(self, frame: Frame) -> Iterator[asyncio.Future[Outcome]]:

@@ -133,9 +133,10 @@ class CameraTracks:
         return Detected(tuple(there), last.image_size, last.input_size, last.model, Timing(0.0, 0.0, 0.0, 0.0))
 
     def close(self) -> None:
-        """Forget all objects: the camera has left."""
+        """Forget all objects and the last answer: the camera has left, or its objects begin again."""
         self._tracks.living -= len(self._followed)
         self._followed.clear()
+        self._last = None
 
     def _forget(self, at_s: float) -> None:
         kept = [one for one in self._followed if at_s - one.course.at_s < self._memory_s]

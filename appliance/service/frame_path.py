@@ -12,6 +12,7 @@ from appliance.flow.detector import Detector
 from appliance.flow.inference import Inference
 from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.network_in_use import NetworkInUse
+from appliance.flow.optional import optional
 from appliance.flow.pace import Pace
 from appliance.governor.policy import Policy
 from appliance.governor.room import Room
@@ -87,7 +88,8 @@ def _calibration_frames(given: Given, admission: Admission) -> CalibrationFrames
 def _publish_to(publisher: Publisher, feed: EventFeed, frames: CalibrationFrames) -> Publish:
     def publish(frame: Frame, outcome: Outcome) -> None:
         publisher.publish(frame, outcome)
-        frames.note(frame, outcome)
+        with optional("calibration frames", frame.camera):
+            frames.note(frame, outcome)
         feed.note(frame, outcome)  # afterwards: the result does not wait for events
 
     return publish
@@ -140,6 +142,9 @@ def _predict_from(book: CameraBook) -> PredictAnswer:
 
     def predict(name: str, at_s: float) -> Detected | None:
         camera = book.get(name)
-        return camera.tracks.predicted(at_s) if camera is not None and camera.tracks is not None else None
+        if camera is not None and camera.tracks is not None:
+            with optional("a predicted answer", name):
+                return camera.tracks.predicted(at_s)
+        return None
 
     return predict

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from appliance.events.feed import MAX_PICTURE_BYTES, EventFeed
 from appliance.events.object_event import EndReason, ObjectEvent, payload_of
 from appliance.events.objects import EventRules
@@ -174,3 +176,20 @@ def test_pictures_of_events_are_bounded() -> None:
     kept = [one for one in rig.sent if rig.feed.pictures.get(one.object_id)]
     assert 0 < sum(len(large) for _ in kept) <= MAX_PICTURE_BYTES
     assert kept[-1] is rig.sent[-1]
+
+
+def test_a_receiver_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    later: list[ObjectEvent] = []
+
+    def fail(event: ObjectEvent) -> None:
+        raise KeyError(event.object_id)
+
+    rig.feed.add(fail)
+    rig.feed.add(later.append)
+    rig.see(person())
+    rig.clock.pass_(60)
+    rig.feed.tick()
+    assert rig.received() == [("gate", "start"), ("gate", "end")]
+    assert later == rig.sent
+    assert "a receiver failed on an event: camera=gate" in caplog.text
