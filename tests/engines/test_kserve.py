@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +156,59 @@ def test_a_server_that_hangs_costs_the_frames_in_flight_one_timeout_and_later_on
         for raw in found:
             np.testing.assert_allclose(raw, expected(tensor), atol=1e-3)
         model.go_on.set()
+        until(lambda: engine.problem is None)
+
+
+class Forwarder:
+    """Forwards TCP connections to a port, until it forgets those that are open: they stay open and get nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._target, self._forwarded = port, threading.Event()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._open: list[socket.socket] = [self._server]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def forget(self) -> None:
+        self._forwarded.set()
+        self._forwarded = threading.Event()
+
+    def close(self) -> None:
+        self.forget()
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+                self._open += [client, server]
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(*ends, self._forwarded), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, forgotten: threading.Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not forgotten.is_set():
+                    sink.sendall(data)
+
+
+def test_a_connection_that_was_lost_without_a_word_is_replaced(network: Path) -> None:
+    """As when a firewall on the way was switched off and on: neither end notices, and TCP waits for long."""
+    with (
+        serving(Model(network)) as port,
+        closing(Forwarder(port)) as way,
+        engine_of(network, way.port, server_timeout_s=0.5) as engine,
+    ):
+        engine.prepare(SIZE)
+        assert engine.problem is None
+        way.forget()
+        np.testing.assert_allclose(engine.infer(noise(SIZE, 1), kept), expected(noise(SIZE, 1)), atol=1e-3)
+        assert str(engine.problem).endswith("did not answer within 0.5 s")
         until(lambda: engine.problem is None)
 
 

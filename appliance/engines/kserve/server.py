@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +20,22 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.use_local_subchannel_pool", 1),  # else a new channel gets the connection of the old one
 )
+
+
+class Unanswered(UnusableServer):
+    """The server gave no answer in time."""
 
 
 class ModelServer:
     """Runs one model on the server at `url` (grpc:// or grpcs://). Thread-safe.
 
     `timeout_s`: for each answer. `ca_file`: certificates to trust; None: the system's. Raises EngineError.
+
+    A connection over which `describe` gets no answer is replaced: its other end may have lost it, as a server or a
+    firewall does that was switched off and on, and TCP needs a quarter of an hour to notice. Pings would notice too,
+    but servers close the connection of a client that pings more often than every five minutes.
     """
 
     def __init__(self, url: str, model: str, timeout_s: float, ca_file: Path | None = None) -> None:
@@ -43,17 +53,19 @@ class ModelServer:
                 trusted = ca_file.read_bytes() if ca_file is not None else None
             except OSError as error:
                 raise EngineError(f"engine.server_ca_file cannot be read: {error}") from None
-            credentials = grpc.ssl_channel_credentials(trusted)
-            self._channel = grpc.secure_channel(self.address, credentials, options=_OPTIONS)
+            self._credentials = grpc.ssl_channel_credentials(trusted)
         else:
-            self._channel = grpc.insecure_channel(self.address, options=_OPTIONS)
-        kinds = self._messages
-        self._ask_metadata = self._call("ModelMetadata", kinds.metadata_request, kinds.metadata_response)
-        self._ask_infer = self._call("ModelInfer", kinds.infer_request, kinds.infer_response)
+            self._credentials = None
+        self._changing, self._closed = threading.Lock(), False
+        self._connect()
 
     def describe(self) -> ServedModel:
         """What the server's model takes and returns. Raises UnusableServer."""
-        answer = self._send(self._ask_metadata, self._messages.metadata_request(name=self._model))
+        try:
+            answer = self._send(self._ask_metadata, self._messages.metadata_request(name=self._model))
+        except Unanswered:
+            self._reconnect()
+            raise
         inputs = [(one.name, one.datatype, tuple(one.shape)) for one in answer.inputs]
         return served_model(inputs, [one.name for one in answer.outputs])
 
@@ -73,7 +85,24 @@ class ModelServer:
         return tuple(found[name] for name in model.output_names)
 
     def close(self) -> None:
-        self._channel.close()
+        with self._changing:
+            self._closed = True
+            self._channel.close()
+
+    def _connect(self) -> None:
+        if self._credentials is not None:
+            self._channel = self._grpc.secure_channel(self.address, self._credentials, options=_OPTIONS)
+        else:
+            self._channel = self._grpc.insecure_channel(self.address, options=_OPTIONS)
+        kinds = self._messages
+        self._ask_metadata = self._call("ModelMetadata", kinds.metadata_request, kinds.metadata_response)
+        self._ask_infer = self._call("ModelInfer", kinds.infer_request, kinds.infer_response)
+
+    def _reconnect(self) -> None:
+        with self._changing:
+            if not self._closed:
+                self._channel.close()
+                self._connect()
 
     def _call(self, method: str, request: Any, response: Any) -> Any:
         return self._channel.unary_unary(
@@ -86,7 +115,8 @@ class ModelServer:
         try:
             return call(request, timeout=self._timeout_s)
         except self._grpc.RpcError as error:
-            raise UnusableServer(self._reason(error)) from None
+            unanswered = error.code() == self._grpc.StatusCode.DEADLINE_EXCEEDED
+            raise (Unanswered if unanswered else UnusableServer)(self._reason(error)) from None
         except ValueError:  # the channel was closed meanwhile
             raise UnusableServer("is not used any more") from None
 
