@@ -53,7 +53,7 @@ class Activation:
         self._max_side, self._clock = max_side, clock
         self._busy = False
         self._on_swap: list[Callable[[], None]] = []
-        self.error: str | None = None
+        self.error: ModelError | None = None
         """Why the last requested model was not activated; the previous model stays in use."""
 
     def on_swap(self, call: Callable[[], None]) -> None:
@@ -100,7 +100,7 @@ class Activation:
             failure = f"{name} was not activated: {error}"
             log.error("%s", failure, extra={"code": error.code})
             if chosen:
-                self.error = failure
+                self.error = ModelError(failure, error.code)
             raise
         finally:
             self._busy = False

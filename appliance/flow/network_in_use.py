@@ -55,12 +55,15 @@ class NetworkInUse:
         """Part of the cache key: answers of an earlier network are not reused, nor those of one of the same name."""
         return f"{self.network.info.name if self.network is not None else ''} {self._swaps}"
 
+    @property
+    def lack(self) -> ModelError | EngineError | ConfigError | None:
+        """Why no model is loaded; None: one is."""
+        return None if self.network is not None else self.model_error or ModelError("no model is loaded")
+
     def failure(self) -> Failed | None:
         """Why no frame can be inferred; None: it can."""
-        if self.network is not None:
-            return None
-        error = self.model_error or ModelError("no model is loaded")
-        return Failed(error.code, str(error))
+        lack = self.lack
+        return None if lack is None else Failed(lack.code, str(lack))
 
     def swap(self, inference: Inference) -> Inference | None:
         """Use `inference` from the next frame on; return the previous one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from appliance.errors import ApplianceError
 from appliance.readings import Reading
 from appliance.values import Limits, PictureFault
 
@@ -61,6 +62,20 @@ class HistoryStatus:
     set_aside: str | None = None
     """The new name of a damaged file."""
     set_aside_for_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something does not work."""
+
+    code: str
+    """Of the error, for translations."""
+    text: str
+    """The error in English."""
+
+    @staticmethod
+    def of(error: ApplianceError) -> Cause:
+        return Cause(error.code, str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +155,7 @@ class UpdateNotices:
     why: str = ""
     no_root: bool = False
     """A source is set, but nothing to verify it with."""
-    refused: str = ""
+    refused: Cause | None = None
     """Why what was offered at the last attempt is not installed."""
 
 
@@ -160,7 +175,7 @@ class Notices:
     """The configured engine has been built; a restart loads it."""
     server_away: str | None = None
     """Why the inference server is not used, as a sentence."""
-    activation_error: str | None = None
+    activation_error: Cause | None = None
     """Which model failed to activate, and why."""
     part_failed: str | None = None
     """Which background tasks fail, and why."""
@@ -183,7 +198,8 @@ class Facts:
 
     now_s: float
     thresholds: Thresholds
-    model_error: str | None
+    model_error: Cause | None
+    """Why no model is loaded; None: one is, or the settings are invalid."""
     canary: CanaryState
     engine_failures: int
     """Consecutive failures."""

@@ -15,7 +15,7 @@ from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
 from appliance.health import history_file
 from appliance.health.canary import Canary
-from appliance.health.facts import Notices, SupportNotices, Thresholds
+from appliance.health.facts import Cause, Notices, SupportNotices, Thresholds
 from appliance.health.history import History
 from appliance.health.recorder import Recorder
 from appliance.health.roster import Roster
@@ -98,7 +98,7 @@ def notices(given: Given, parts: Parts, areas: DrawnAreas) -> Notices:
         engine_problem=stays.why if stays else None,
         engine_built=stays.built if stays else False,
         server_away=network.engine.problem if network and isinstance(network.engine, Offloads) else None,
-        activation_error=parts.activation.error,
+        activation_error=Cause.of(parts.activation.error) if parts.activation.error else None,
         part_failed=parts.spare.problem,
         certificate=parts.encryption.notice(),
         unknown_classes=()

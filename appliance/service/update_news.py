@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import __version__, files
-from appliance.health.facts import UpdateNotices
+from appliance.health.facts import Cause, UpdateNotices
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import guard_state, last_check
 from appliance.update.guard_state import GuardState
@@ -61,7 +61,10 @@ class UpdateNews:
             undone=found.state.undone,
             why=found.state.why,
             no_root=watched and not found.has_root,
-            refused=next((known.problem for known in (found.install, found.check) if self._counts(known)), ""),
+            refused=next(
+                (Cause(known.code, known.problem) for known in (found.install, found.check) if self._counts(known)),
+                None,
+            ),
         )
 
     def view(self) -> UpdateView | None:

@@ -15,7 +15,7 @@ from appliance.health import history
 from appliance.health.camera_history import CameraHistory
 from appliance.health.canary import Canary
 from appliance.health.catalogue import CATALOGUE
-from appliance.health.facts import Facts, Notices, Thresholds
+from appliance.health.facts import Cause, Facts, Notices, Thresholds
 from appliance.health.finding import Finding
 from appliance.health.findings import Register, status_of
 from appliance.health.recorder import Sample
@@ -117,7 +117,7 @@ class Vitals:
         """Why the device answers no frame although it is up and reachable; None: it does, or may soon."""
         canary = self._canary.state
         if self._detector.network is None:
-            return str(self._detector.in_use.model_error)
+            return str(self._detector.in_use.lack)
         if not canary.proved and canary.failures >= _ENOUGH_FAILURES:
             return f"the self-test failed: {canary.message}"
         return None
@@ -125,12 +125,12 @@ class Vitals:
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong now, worst first."""
         now, detector, governor = self._clock(), self._detector, self._governor
-        missing = detector.network is None and not isinstance(detector.in_use.model_error, ConfigError)
+        error = detector.in_use.lack
         return self._register.evaluate(
             Facts(
                 now_s=now,
                 thresholds=self.thresholds,
-                model_error=str(detector.in_use.model_error) if missing else None,
+                model_error=None if error is None or isinstance(error, ConfigError) else Cause.of(error),
                 canary=self._canary.state,
                 engine_failures=detector.in_use.engine_failures,
                 reading=self._reading,

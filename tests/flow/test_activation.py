@@ -233,7 +233,7 @@ def rig() -> Rig:
 async def test_a_model_that_passes_its_trial_is_activated(rig: Rig) -> None:
     async with running(rig):
         changes = activation(rig, FakeEngine(CANARY_ROWS))
-        changes.error = "an earlier one"
+        changes.error = ModelError("an earlier one")
         trial = await changes.activate("b")
         assert (trial.model, trial.former, trial.likeness, trial.pictures) == ("b", "fake", 1.0, 1)
         assert rig.detector.network is not None

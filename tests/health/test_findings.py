@@ -17,6 +17,7 @@ from appliance.health.checks import heat, sight
 from appliance.health.facts import (
     AccessNotices,
     CanaryState,
+    Cause,
     CertificateNotice,
     Facts,
     HistoryStatus,
@@ -49,6 +50,7 @@ def cool_but(temp_c: float | None = 50, available_bytes: int = GB, free_bytes: i
 COOL = cool_but()
 PROVED = CanaryState(proved=True, message="fine", at_s=1.0)
 FULL = Limits(640, 0.0, 8)
+_DAMAGED = Cause("update_refused", "a file is damaged")
 WELL = Facts(
     now_s=1000.0,
     thresholds=Thresholds(critical_temp_c=84, min_available_bytes=100_000_000),
@@ -88,9 +90,9 @@ def certificate(problem: str | None = None, expires_in_s: float | None = None) -
 
 
 APPEARS = {
-    "no_model": (replace(WELL, model_error="it is gone"), "model_missing", "critical"),
+    "no_model": (replace(WELL, model_error=Cause("model_missing", "it is gone")), "model_missing", "critical"),
     "not_activated": (
-        replace(WELL, notices=Notices(activation_error="b was not activated: it fails the self-test")),
+        replace(WELL, notices=Notices(activation_error=Cause("model_not_activated", "b was not activated: it fails"))),
         "model_not_activated",
         "degraded",
     ),
@@ -195,7 +197,7 @@ APPEARS = {
     ),
     "no_root": (replace(WELL, notices=Notices(update=UpdateNotices(no_root=True))), "update_no_root", "degraded"),
     "refused": (
-        replace(WELL, notices=Notices(update=UpdateNotices(refused="a file is damaged"))), "update_refused", "degraded"
+        replace(WELL, notices=Notices(update=UpdateNotices(refused=_DAMAGED))), "update_refused", "degraded"
     ),
     "available": (
         replace(WELL, notices=Notices(update=UpdateNotices(available="0.3"))), "update_available", "info"
@@ -354,7 +356,7 @@ def test_a_condition_that_does_not_last_is_not_reported() -> None:
 
 
 def test_a_missing_model_hides_the_failed_self_test() -> None:
-    facts = replace(WELL, model_error="it is gone", canary=CanaryState(at_s=1.0, failures=9))
+    facts = replace(WELL, model_error=Cause("model_missing", "it is gone"), canary=CanaryState(at_s=1.0, failures=9))
     assert codes(Register(CATALOGUE).evaluate(facts)) == ["model_missing"]
 
 

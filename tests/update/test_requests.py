@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from appliance.commands import updates
+from appliance.health.facts import Cause
 from appliance.service.update_news import UNIT, UpdateNews
 from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
@@ -219,7 +220,7 @@ async def test_a_refused_update_is_reported(tmp_path: Path, code: str, source: s
     checked_s = news._wall_clock() - ago_s
     last_check.write(places.last_check, LastCheck(checked_s=checked_s, problem="it is damaged", code=code))
     news._found = news._read()
-    assert news.notices().refused == ("it is damaged" if shown else "")
+    assert news.notices().refused == (Cause(code, "it is damaged") if shown else None)
 
 
 async def test_what_root_could_not_install_is_reported_until_the_next_attempt(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ async def test_what_root_could_not_install_is_reported_until_the_next_attempt(tm
     problem = LastCheck(checked_s=1.0, problem="2.0-bbb cannot be installed: no space", code="update_failed")
     last_check.write(places.last_install, problem)
     news._found = news._read()
-    assert news.notices().refused == problem.problem
+    assert news.notices().refused == Cause(problem.code, problem.problem)
     assert f"problem:   {problem.problem}" in updates.status(places)
     places.work.mkdir(parents=True)
     (places.work / updates.REQUEST).write_text("2.0-ccc\n")  # and nothing is staged

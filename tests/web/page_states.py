@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.health.catalogue import CATALOGUE
-from appliance.health.facts import CanaryState, Facts, Notices, Recent, Thresholds
+from appliance.health.facts import CanaryState, Cause, Facts, Notices, Recent, Thresholds
 from appliance.health.findings import Register
 from appliance.readings import Memory, Reading, Storage, Thermal
 from appliance.values import Limits
@@ -81,7 +81,11 @@ STATES = {
     "silent": State(
         health(_twenty(), silent_s=_SOME, held_for_s=600.0), "No frame for 2 h", "Nenhuma imagem há 2"
     ),
-    "no_model": State(health({}, model_error="The folder models is empty."), "no working model", "não há modelo"),
+    "no_model": State(
+        health({}, model_error=Cause("model_missing", "The folder models is empty.")),
+        "no working model",
+        "não há modelo",
+    ),
     "safe_mode": State(
         health({}, notices=Notices(safe_mode="line 3: unknown key 'prot'")),
         "invalid settings",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.support_bundle import static_page
-from appliance.health.facts import LinkNotice, Notices
+from appliance.health.facts import Cause, LinkNotice, Notices, UpdateNotices
 from appliance.health.finding import Severity
 from appliance.health.findings import advise
 from appliance.links.reasons import LinkProblem
@@ -378,6 +378,23 @@ async def test_why_a_link_fails_is_said_in_the_language_of_the_page(browser: int
         text = " ".join((await tab.evaluate("document.querySelector('#findings').innerText")).split())
         assert "Sem conexão com o broker MQTT broker:1883: o broker não aceita este usuário ou esta senha." in text
         assert "alarm. Motivo do primeiro: o certificado não é confiável (“self-signed certificate”)." in text
+
+
+async def test_why_a_model_or_an_update_is_not_in_use_is_said_in_the_language_of_the_page(browser: int) -> None:
+    notices = Notices(
+        activation_error=Cause("model_corrupt", "b was not activated: its checksum differs"),
+        update=UpdateNotices(refused=Cause("update_space", "the update needs 900 MB at /opt; 20 MB are free")),
+    )
+    missing = Cause("engine_device_missing", "the device has no GPU")
+    made_up = MadeUp(page_states.health(cameras(1), model_error=missing, notices=notices))
+    async with serving(made_up) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
+        await tab.until("document.querySelectorAll('#findings .finding').length === 3")
+        text = " ".join((await tab.evaluate("document.querySelector('#findings').innerText")).split())
+        assert (
+            "pois o processador escolhido para a inferência não existe neste equipamento. Detalhe: “the device" in text
+        )
+        assert "não foi ativado: os arquivos do modelo estão danificados. Detalhe: “b was not" in text
+        assert "não foi instalada: falta espaço em disco para a atualização. Detalhe: “the update needs" in text
 
 
 async def test_the_page_opens_when_the_device_is_off_and_recovers(browser: int) -> None:

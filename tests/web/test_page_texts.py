@@ -16,6 +16,7 @@ import appliance.health.checks
 from appliance.health.catalogue import CATALOGUE
 from appliance.identity.roles import Role
 from appliance.links import reasons
+from appliance.update.places import FAULTS
 from appliance.web.page_files import PAGE
 
 ENGLISH = json.loads((PAGE / "en.json").read_text(encoding="utf-8"))
@@ -108,7 +109,17 @@ def test_every_text_is_asked_for() -> None:
 def refusal_codes() -> set[str]:
     """The codes of errors that an action can end with: classes of errors, and those given to them."""
     codes = set()
-    for room in ("control", "flow", "health", "identity", "models", "service", "device/erasure.py", "programs.py"):
+    for room in (
+        "control",
+        "engines",
+        "flow",
+        "health",
+        "identity",
+        "models",
+        "service",
+        "device/erasure.py",
+        "programs.py",
+    ):
         place = PACKAGE / room
         for path in [place] if place.is_file() else place.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -124,6 +135,11 @@ def test_every_language_has_every_reason_for_which_an_action_is_refused(language
     texts = OTHERS[language]["refusals"]
     assert refusal_codes() <= set(texts)
     assert all(places(text) <= {"reason"} for text in texts.values())
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_has_every_cause_for_which_an_update_is_not_installed(language: str) -> None:
+    assert set(OTHERS[language]["refusals"]) >= FAULTS
 
 
 @pytest.mark.parametrize("language", ["en", *OTHERS])

@@ -14,7 +14,8 @@ def model_missing(facts: Facts) -> Advice | None:
         Severity.CRITICAL,
         "Detection is stopped: no working model. {reason}",
         "Run `appliance model fetch --force` on the device, or set model.name. Then restart the service.",
-        reason=facts.model_error,
+        reason=facts.model_error.text,
+        cause=facts.model_error.code,
     )
 
 
@@ -26,7 +27,8 @@ def model_not_activated(facts: Facts) -> Advice | None:
         "The model {reason}.",
         "The previous model is still in use. Run `appliance model verify`, then activate the model again. To dismiss "
         "this message, activate the model in use.",
-        reason=facts.notices.activation_error,
+        reason=facts.notices.activation_error.text,
+        cause=facts.notices.activation_error.code,
     )
 
 

@@ -35,15 +35,16 @@ def update_no_root(facts: Facts) -> Advice | None:
 
 
 def update_refused(facts: Facts) -> Advice | None:
-    reason = facts.notices.update.refused
-    if not reason:
+    refused = facts.notices.update.refused
+    if refused is None:
         return None
     return advise(
         Severity.DEGRADED,
         "The last update was not installed: {reason}.",
         "If that does not explain it, report it to your vendor or release operator: somebody may have changed the "
         "files. To try again, run `sudo appliance update check`.",
-        reason=reason.rstrip("."),
+        reason=refused.text.rstrip("."),
+        cause=refused.code,
     )
 
 

@@ -73,7 +73,7 @@ export function word(code) {
   return known(code) ?? code.replaceAll("_", " ");
 }
 
-/** Why something was refused or has failed, by the code of the error, with its English text as a detail. */
+/** Why something was refused or has failed, by the code of the error; with `reason`, its English text, as a detail. */
 export function refusal(code, reason = "") {
   const text = entry(`refusals.${code}`);
   return reason ? text?.replace("{reason}", reason) : text?.replace(/:? ?“?\{reason\}”?/, "");
@@ -110,6 +110,7 @@ function valueText(name, value) {
   if (Array.isArray(value)) return listText(value);
   if (value === null) return unknown();
   if (name === "reason" && has(`reasons.${value}`)) return t(`reasons.${value}`);
+  if (name === "cause") return refusal(value) ?? word(value);
   if (typeof value === "string") return phrase(value);
   const unit = name.split("_").at(-1);
   if (unit === "c") return measure(value, "°C");
