@@ -228,10 +228,12 @@ class Detector:
         timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
         if camera is not None:
             camera.last_scene = answer.scene or camera.last_scene  # a picture without cells says nothing
-            self._pace.waited(camera, timing.wait_ms / 1000)
-        log_slow(timing, self._slow_frame_s)
-        self.in_use.answered(frame, answer, camera)
         self._conclude(frame, replace(answer.detected, timing=timing))
+        # What is learned from the frame comes after its answer, and cannot cost it.
+        log_slow(timing, self._slow_frame_s)
+        if camera is not None:
+            self._pace.waited(camera, timing.wait_ms / 1000)
+        self.in_use.answered(frame, answer, camera)
 
     def _failed(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, ApplianceError):

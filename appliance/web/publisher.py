@@ -18,6 +18,7 @@ import anyio
 from appliance.camera_names import HTTP_PREFIX
 from appliance.events.feed import Recall
 from appliance.events.object_event import ObjectEvent
+from appliance.flow.optional import optional
 from appliance.values import CameraLimits, Detected, Failed, Frame, FrameId, Outcome, Skipped, is_own_camera
 from appliance.vision.pictures import Pictures
 from appliance.web import payloads
@@ -145,7 +146,8 @@ class Publisher:
             self._pictures.put(frame.camera, frame)
         self._to_subscribers(frame, event, payload)
         if self.elsewhere is not None:
-            self.elsewhere(frame.camera, payload)
+            with optional("the other devices of the site", frame.camera):
+                self.elsewhere(frame.camera, payload)
 
     def refuse(
         self,

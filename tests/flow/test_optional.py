@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from appliance.flow.camera_cost import CameraCost
 from appliance.flow.cameras import CameraBook
 from appliance.flow.crops.crops import Crops, Views
 from appliance.flow.inference import Inference
@@ -130,6 +132,23 @@ async def test_tracks_that_fail_cost_no_answer_and_no_other_frame(caplog: pytest
         assert tracked == [False, True, False, True]
         assert rig.detector.in_use.engine_failures == 0
     assert "a frame of camera a goes on without tracks, which failed" in caplog.text
+
+
+class FaultyCost(CameraCost):
+    """Fails to learn what a frame costs."""
+
+    def note(self, side: int, cost_s: float) -> None:
+        raise ZeroDivisionError("a size of nothing")
+
+
+async def test_what_cannot_be_learned_from_a_frame_costs_no_answer() -> None:
+    errors: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    async with running(Rig(cached=False)) as rig:
+        rig.book.enter("a").cost = FaultyCost()
+        assert isinstance(await rig.detector.ask(frame("a", seed=1, at_s=rig.clock())), Detected)
+        assert isinstance(await rig.detector.ask(frame("b", seed=2, at_s=rig.clock())), Detected)
+    assert [str(error) for error in errors] == ["a size of nothing"]
 
 
 async def test_objects_begin_again_after_tracks_failed() -> None:
