@@ -5,7 +5,8 @@ set -euo pipefail
 
 kept='/etc/appliance /etc/appliance-update /opt/appliance/models /var/lib/appliance /var/lib/private/appliance-camera'
 usage="usage: sudo uninstall.sh [--keep-state]
-  --keep-state  keep settings, secrets, models and state: $kept"
+  --keep-state  keep settings, secrets, models and state: $kept
+                and what 'systemctl edit' has written to /etc/systemd/system/appliance*.d"
 keep=no
 case ${1:-} in
   '') ;;
@@ -17,7 +18,12 @@ esac
 if [ -d /run/systemd/system ]; then
   systemctl stop appliance.target 'appliance*' 2>/dev/null || true
 fi
-find /usr/lib/systemd/system /etc/systemd/system -name 'appliance*' -prune -exec rm -rf {} +
+find /usr/lib/systemd/system -name 'appliance*' -prune -exec rm -rf {} +
+if [ $keep = yes ]; then # drop-ins in /etc are the operator's; the installer's are in /usr/lib
+  find /etc/systemd/system -name 'appliance*.d' -prune -o -name 'appliance*' -prune -exec rm -rf {} +
+else
+  find /etc/systemd/system -name 'appliance*' -prune -exec rm -rf {} +
+fi
 rm -rf /usr/libexec/appliance /run/appliance /var/cache/appliance
 rm -f /usr/lib/sysusers.d/appliance.conf /usr/lib/tmpfiles.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
   /run/issue.d/appliance.issue /run/issue.d/.token /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt
@@ -40,7 +46,7 @@ rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update /var
 if [ $keep = yes ]; then
   # Keep the account too: it owns the state.
   found=''
-  for folder in $kept; do
+  for folder in $kept /etc/systemd/system/appliance*.d; do
     [ ! -e "$folder" ] || found="$found $folder"
   done
   echo "The appliance was removed. Kept:$found"

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.provision
 _BUNDLE = ("--bundle", "/media/bundle.tar")
 _APPLIANCE = "/usr/local/bin/appliance"
 _BOOT = "/boot/firmware"
+_UNITS = "/etc/systemd/system"
 _UNINSTALL = "/opt/appliance/current/provisioning/uninstall.sh"
 
 
@@ -83,13 +84,22 @@ def test_uninstall_with_keep_state_leaves_settings_models_and_state(
     prepared: BlankDevice, before: dict[str, str]
 ) -> None:
     prepared.run("touch", "/var/lib/appliance/kept")
+    drop_in = f"{_UNITS}/appliance.service.d/override.conf"
+    prepared.write(drop_in, "[Unit]\nDescription=Edge detection at gate 3\n")
     code, output = prepared.tried(_UNINSTALL, "--keep-state")
     assert code == 0, output
+    assert "at gate 3" in prepared.run("cat", drop_in)
     kept = {path for path in prepared.leftovers(before) if not path.startswith("/etc/") or "appliance" in path}
     roots = ("/opt/appliance", "/etc/appliance", "/var/lib/appliance")
-    assert {path for path in kept if not path.startswith(roots)} == set()
+    assert {path for path in kept if not path.startswith(roots)} <= {f"{_UNITS}/appliance.service.d", drop_in}
     named = output.strip().splitlines()[-1].partition("Kept: ")[2].split()
-    assert named == ["/etc/appliance", "/etc/appliance-update", "/opt/appliance/models", "/var/lib/appliance"]
+    assert named == [
+        "/etc/appliance",
+        "/etc/appliance-update",
+        "/opt/appliance/models",
+        "/var/lib/appliance",
+        f"{_UNITS}/appliance.service.d",
+    ]
     assert {
         "/etc/appliance/appliance.toml",
         "/opt/appliance/models/yolo11n/model.bin",
@@ -106,6 +116,7 @@ def test_uninstall_removes_everything(prepared: BlankDevice, before: dict[str, s
     assert code == 0, output
     assert f"the former {_APPLIANCE} is now {_APPLIANCE}.before" in output
     assert "/etc/appliance/appliance.toml unchanged" in output
+    assert "at gate 3" in prepared.run("cat", f"{_UNITS}/appliance.service.d/override.conf")
     code, output = prepared.tried(_UNINSTALL)
     assert code == 0, output
     assert prepared.run("cat", _APPLIANCE) == "of somebody else"
