@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.flow.picture_repeats import PictureRepeats
 from appliance.values import PictureFault
 from appliance.vision import picture_features
 from appliance.vision.picture_features import Grid, Marks, PictureFeatures, in_place, likeness, same
@@ -40,7 +41,7 @@ _AFTER_S: Mapping[PictureFault, float] = {
     PictureFault.BLURRED: 7.0,
     PictureFault.DARK: 6.0,
     PictureFault.OVEREXPOSED: 6.0,
-    PictureFault.FROZEN: 0.0,  # `_frozen` has a time of its own
+    PictureFault.FROZEN: 0.0,  # picture_repeats.py has a time of its own
     PictureFault.TORN: 6.0,
 }
 _PART: Mapping[PictureFault, float] = {PictureFault.TORN: 0.4, PictureFault.TURNED: 0.7}
@@ -62,7 +63,6 @@ _IN_PLACE = 0.5
 _LOST_PART = 0.08
 _TEAR_NEAR, _TEAR_PLACES = 2, 2
 """A tear wanders. What comes back so near one of the last places belongs to the view: a lorry, a swaying edge."""
-_FROZEN_S, _FROZEN_TIMES = 7.5, 4.0
 _LEARN_LOOKS = 12
 """Looks before the camera's usual view is known."""
 _FOLLOW_S = 120.0
@@ -153,10 +153,7 @@ class PictureWatch:
     _marks: Marks | None = None
     _tears_seen: tuple[tuple[int, int], ...] = ()
     """Row and shift of the latest tears, in cells."""
-    _same_since_s: float | None = None
-    _same_looks: int = 0
-    _usual_same_s: float = 0.0
-    """The longest time for which this camera usually repeats a picture: between key frames of a still scene."""
+    _repeats: PictureRepeats = field(default_factory=PictureRepeats)
     _turned_since_s: float | None = None
     _spells: dict[PictureFault, _Spell] = field(default_factory=lambda: {fault: _Spell() for fault in PictureFault})
 
@@ -179,7 +176,7 @@ class PictureWatch:
             return
         try:
             if self._marks is not None:
-                self._note({PictureFault.FROZEN: self._frozen(identical, now_s)}, now_s)
+                self._note({PictureFault.FROZEN: self._repeats.note(identical, self._last_s, now_s)}, now_s)
         finally:
             self._lock.release()
 
@@ -187,6 +184,7 @@ class PictureWatch:
         """An independent watch that knows the same."""
         other = copy.copy(self)
         other._lock, other._usual = threading.Lock(), copy.copy(self._usual)
+        other._repeats = copy.copy(self._repeats)
         other._spells = {fault: copy.copy(spell) for fault, spell in self._spells.items()}
         return other
 
@@ -196,12 +194,12 @@ class PictureWatch:
     def _judge(self, seen: PictureFeatures, size: tuple[int, ...], now_s: float) -> None:
         if self._last_s is not None and now_s - self._last_s > _GAP_S:
             self._spells = {fault: spell if spell.standing else _Spell() for fault, spell in self._spells.items()}
-            self._same_since_s = None
+            self._repeats.forget()
         if size != self._size and self._usual is not None:  # another input size has another detail
             self._usual.sharp = seen.sharp
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
         repeats = self._marks is not None and same(self._marks, seen.marks)
-        shows = {PictureFault.FROZEN: self._frozen(repeats, now_s), **self._shows(seen)}
+        shows = {PictureFault.FROZEN: self._repeats.note(repeats, self._last_s, now_s), **self._shows(seen)}
         self._size, self._marks = size, seen.marks
         self._note(shows, now_s)
         suspicious = any(shows.values()) or any(spell.begun for spell in self._spells.values())
@@ -251,19 +249,6 @@ class PictureWatch:
         self._tears_seen = (*self._tears_seen, place)[-_TEAR_PLACES:]
         return wanders
 
-    def _frozen(self, repeats: bool, now_s: float) -> bool:
-        if not repeats:
-            if self._same_since_s is not None and not self._spells[PictureFault.FROZEN].standing:
-                lasted_s = (self._last_s or now_s) - self._same_since_s
-                self._usual_same_s = max(lasted_s, 0.99 * self._usual_same_s)
-            self._same_since_s, self._same_looks = None, 0
-            return False
-        if self._same_since_s is None:
-            self._same_since_s = self._last_s if self._last_s is not None else now_s
-        self._same_looks += 1
-        long_s = max(_FROZEN_S, _FROZEN_TIMES * self._usual_same_s)
-        return now_s - self._same_since_s >= long_s and self._same_looks >= _LEAST_LOOKS
-
     def _note(self, shows: Mapping[PictureFault, bool], now_s: float) -> None:
         for fault, shown in shows.items():
             spell = self._spells[fault]
@@ -273,8 +258,7 @@ class PictureWatch:
                 spell.note(shown, now_s, _AFTER_S[fault], _PART.get(fault, 0.8))
         self._last_s = now_s
         learning = self._usual is None or self._usual.looks < _LEARN_LOOKS
-        repeating = self._same_since_s is not None and not self._spells[PictureFault.FROZEN].standing
-        alert = learning or repeating or any(spell.changing for spell in self._spells.values())
+        alert = learning or self._repeats.wait or any(spell.changing for spell in self._spells.values())
         self._every_s = LOOK_EVERY_S if alert else _CALM_EVERY_S
         self.faults = tuple(fault for fault, spell in self._spells.items() if spell.standing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -157,6 +158,35 @@ def test_key_frames_of_a_still_scene_are_not_frozen() -> None:
             watch.look(pixels, now_s)
             assert watch.faults == ()
             now_s += STEP_S
+
+
+def reported_s(watch: PictureWatch, shots: Sequence[float], begin_s: int = 0) -> list[int]:
+    """When the camera was reported. `shots`: which picture it shows, second by second."""
+    camera, reported, shown, pixels = Camera(101), [], None, np.zeros(0, np.uint8)
+    for second, shot in enumerate(shots, begin_s):
+        if shot != shown:
+            shown, pixels = shot, camera.shot(shot)
+        before = watch.faults
+        watch.look(pixels, float(second))
+        if watch.faults and not before:
+            reported.append(second)
+    return reported
+
+
+@pytest.mark.parametrize("every_s", [10.0, 30.0, 60.0])
+def test_a_camera_that_shows_another_picture_every_so_often_is_not_reported_again_and_again(every_s: float) -> None:
+    """A snapshot that the camera renews every ten seconds, or key frames as far apart in an empty corridor."""
+    watch = PictureWatch()
+    reported = reported_s(watch, [second // every_s for second in range(600)])
+    assert len(reported) == 2
+    assert max(reported) < 2 * every_s
+    reported_s(watch, [1000.0] * 300, begin_s=600)
+    assert watch.faults == (PictureFault.FROZEN,)
+
+
+def test_a_camera_that_hangs_now_and_then_is_reported_each_time() -> None:
+    shots = [second if second % 100 < 70 else 1000 + second // 100 for second in range(400)]
+    assert len(reported_s(PictureWatch(), shots)) == 4
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (63, 640, 3), (64, 64, 3), (640, 64, 3), (37, 2000, 3)])
