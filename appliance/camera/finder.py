@@ -1,7 +1,8 @@
 """Find a device on the local network by multicast DNS: `_appliance._tcp.local.` (RFC 6762 and 6763).
 
 The search runs for each connection, so that it finds a device with a new address. If several devices answer, the one
-used last is preferred, otherwise the first.
+used last is preferred, otherwise the first. Of the addresses of one device, the first that accepts a connection is
+used: a device announces those of all its interfaces, and a camera can reach some of them.
 
 The announced key is what the agent expects in the device's certificate. Multicast DNS itself proves nothing: who is on
 the network can announce another device, so a URL with a pin is safer.
@@ -10,6 +11,7 @@ the network can announce another device, so a URL with a pin is safer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import time
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ KEY_PIN = "sha256"
 _SEARCH_S = 5.0
 _WAIT_FOR_LAST_S = 1.0
 _RESOLVE_MS = 2000
+_ACCEPTS_WITHIN_S = 1.0
 
 
 class Finder:
@@ -95,7 +98,36 @@ class Finder:
             return None
         addresses = sorted(info.parsed_scoped_addresses(), key=lambda text: ":" in text)  # IPv4 first
         announced = (info.properties or {}).get(KEY_PIN.encode()) or b""
-        return url_of(addresses[0], info.port, announced.decode("ascii", "replace")) if addresses else None
+        if not addresses:
+            return None
+        address = await _reachable(addresses, info.port) or addresses[0]
+        return url_of(address, info.port, announced.decode("ascii", "replace"))
+
+
+async def _reachable(addresses: Sequence[str], port: int) -> str | None:
+    """Of several addresses the first that accepts a connection; None: none does in time. A single one is not tried."""
+    if len(addresses) == 1:
+        return addresses[0]
+    accepted: list[str] = []
+
+    async def attempt(address: str) -> None:
+        if await _accepts(address, port):
+            accepted.append(address)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for address in addresses:
+            group.start_soon(attempt, address)
+    return accepted[0] if accepted else None
+
+
+async def _accepts(address: str, port: int) -> bool:
+    """Whether this address accepts a connection."""
+    with anyio.move_on_after(_ACCEPTS_WITHIN_S), contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+        return True
+    return False
 
 
 def url_of(address: str, port: int, key_pin: str = "") -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,7 +16,7 @@ LOOPBACK = ["127.0.0.1"]
 
 
 @asynccontextmanager
-async def advertised(*devices: tuple[str, int]) -> AsyncIterator[None]:
+async def advertised(*devices: tuple[str, int], addresses: Sequence[str] = LOOPBACK) -> AsyncIterator[None]:
     """Advertise devices with these names and ports."""
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
@@ -26,7 +27,7 @@ async def advertised(*devices: tuple[str, int]) -> AsyncIterator[None]:
                 SERVICE,
                 f"{name}.{SERVICE}",
                 port=port,
-                addresses=[socket.inet_aton("127.0.0.1")],
+                addresses=[socket.inet_aton(address) for address in addresses],
                 server=f"{name}.local.",
             )
             await (await multicast.async_register_service(info))
@@ -46,6 +47,22 @@ async def test_a_device_with_a_new_address_is_found() -> None:
         assert await find() == "http://127.0.0.1:8001"
     async with advertised(("device", 8002)):
         assert await find() == "http://127.0.0.1:8002"
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.2", "127.0.0.1"), ("127.0.0.1", "127.0.0.2")])
+async def test_of_several_addresses_one_that_answers_is_used(addresses: tuple[str, str]) -> None:
+    """A device with Docker announces the address of its bridge too, which no camera can reach."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with advertised(("device", port), addresses=addresses):
+            for _ in range(2):
+                assert await Finder(interfaces=LOOPBACK)() == f"http://127.0.0.1:{port}"
+
+
+async def test_a_device_with_several_addresses_that_is_starting_is_found_too() -> None:
+    async with advertised(("device", 9), addresses=("127.0.0.2", "127.0.0.1")):
+        assert await Finder(interfaces=LOOPBACK)() in ("http://127.0.0.1:9", "http://127.0.0.2:9")
 
 
 async def test_the_previous_device_is_preferred_while_it_answers() -> None:
