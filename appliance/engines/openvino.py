@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from appliance import heap
+from appliance.engines import picture_input
 from appliance.engines.compiled_files import CompiledFiles
 from appliance.errors import EngineError, last_line
 from appliance.imports import without
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 _ANY_SIZE = "any size"
 _MAX_SLOTS = 8
 """Parallel inferences. Small devices are fastest with one to four."""
+_MOST_INSTEAD = 4
+"""Networks for single sizes that are compiled because the device has none for any size."""
 
 
 class OpenVINOEngine:
@@ -77,6 +80,8 @@ class OpenVINOEngine:
         self._lock = threading.Lock()
         self._compiling = threading.Lock()
         self._any_size = True
+        self._instead: list[Size] = []
+        """Sizes that were compiled instead of any size and nobody has prepared; the oldest first."""
         self._closed = False
 
     def prepare(self, size: Size | None) -> bool:
@@ -85,6 +90,8 @@ class OpenVINOEngine:
         Returns whether it was compiled now; False when it was ready or in the cache. Raises EngineError.
         """
         ready = size in self._prepared
+        with self._lock:
+            self._instead = [one for one in self._instead if one != size]
         return not (self._get(size).from_cache or ready)
 
     def ready(self) -> tuple[Size | None, ...]:
@@ -108,6 +115,7 @@ class OpenVINOEngine:
     def drop(self, size: Size | None) -> None:
         with self._lock:
             dropped = self._prepared.pop(size, None)
+            self._instead = [one for one in self._instead if one != size]
         del dropped
         heap.trim()  # compiling leaves about 10 MB of freed memory
 
@@ -158,13 +166,27 @@ class OpenVINOEngine:
             except EngineError:
                 self._check_open()
                 self._any_size = False
-        return self._get(size)
+        return self._get_instead(size)
+
+    def _get_instead(self, size: Size) -> _Prepared:
+        """The network for this size; of those that are compiled here, only the latest few stay."""
+        with self._lock:
+            known = self._prepared.get(size)
+        if known is not None:
+            return known
+        prepared = self._get(size)
+        with self._lock:
+            self._instead = [*(one for one in self._instead if one != size), size]
+            old, self._instead = self._instead[:-_MOST_INSTEAD], self._instead[-_MOST_INSTEAD:]
+        for one in old:
+            self.drop(one)
+        return prepared
 
     def _read(self) -> Any:
         """Read the network without compiling it. Only the first size uses the one read at start-up."""
         openvino = _import_openvino()
         try:
-            return _with_preprocessing(openvino, self._core.read_model(self._network))
+            return picture_input.take_pictures(openvino, self._core.read_model(self._network))
         except (RuntimeError, IndexError) as error:  # IndexError: it has no image input
             raise EngineError(f"{self._network} cannot be loaded: {last_line(error)}") from None
 
@@ -254,21 +276,6 @@ def _run(request: Any, tensor: Tensor) -> None:
         request.infer({0: tensor[None]}, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
         raise EngineError(f"inference failed: {last_line(error)}") from error
-
-
-def _with_preprocessing(openvino: Any, model: Any) -> Any:
-    """Add u8 NHWC RGB input to a network that expects f32, 0-1, NCHW, as Ultralytics' networks do."""
-    from openvino.preprocess import PrePostProcessor
-
-    shape = model.input(0).partial_shape
-    steps = PrePostProcessor(model)
-    height, width = (-1 if side.is_dynamic else side.get_length() for side in (shape[2], shape[3]))
-    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC")).set_shape(
-        [1, height, width, 3]
-    )
-    steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
-    steps.input().model().set_layout(openvino.Layout("NCHW"))
-    return steps.build()
 
 
 def _precision(compiled: Any) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
 import pytest
 
 from appliance.engines import registry
+from appliance.engines.openvino import OpenVINOEngine
 from appliance.errors import EngineError
 from appliance.models import bundle as bundles
 from appliance.values import Size
@@ -23,6 +25,33 @@ from tests.models import networks
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     return networks.save_ir(networks.colours(), tmp_path / "model.xml")
+
+
+class WithoutDynamicShapes(OpenVINOEngine):
+    """As on an NPU."""
+
+    def _compile(self, size: Size | None) -> Any:
+        if size is None:
+            raise EngineError("no dynamic shapes")
+        return super()._compile(size)
+
+
+def test_without_dynamic_shapes_the_networks_for_single_sizes_are_bounded(network: Path) -> None:
+    engine, usual, regular = WithoutDynamicShapes(network), Size(64, 32), Size(96, 32)
+
+    def run(size: Size) -> None:
+        engine.infer(np.zeros((size.height, size.width, 3), np.uint8), lambda raw: None)
+
+    engine.prepare(usual)
+    run(regular)
+    engine.prepare(regular)
+    for number in range(1, 20):
+        run(Size(32, 32 * number))
+        run(regular)
+    assert usual in engine.ready()
+    assert regular in engine.ready()
+    assert len(engine.ready()) <= 2 + 4
+    engine.close()
 
 
 @pytest.mark.parametrize("device", ["GPU", "GPU.1", "NPU"])
