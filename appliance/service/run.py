@@ -237,7 +237,7 @@ async def _until_stopped(started: Started, hooks: Hooks, surroundings: Surroundi
     async with anyio.create_task_group() as group:
         if settings.server.advertise:
             facts = partial(announced_facts, started.parts)
-            announce = partial(mdns.advertise, started.port, ipv4_addresses(), facts=facts)
+            announce = partial(mdns.advertise, started.port, ipv4_addresses, facts=facts)
             group.start_soon(spare.keep, "mdns", announce, name="mdns")
         if surroundings.camera_source is not None:
             url = addresses(settings.server.host, started.port)[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
 import aiohttp
 import anyio
+import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from appliance.camera.finder import Finder
@@ -17,11 +19,15 @@ from tests.conftest import Serve
 LOOPBACK = ["127.0.0.1"]
 
 
+def loopback() -> list[str]:
+    return LOOPBACK
+
+
 async def test_a_camera_finds_an_advertised_device() -> None:
     async with anyio.create_task_group() as group:
 
         async def advertise() -> None:
-            await mdns.advertise(8123, LOOPBACK, name="the device!", interfaces=LOOPBACK)
+            await mdns.advertise(8123, loopback, name="the device!", interfaces=LOOPBACK)
 
         group.start_soon(advertise)
         assert await Finder(interfaces=LOOPBACK)() == "http://127.0.0.1:8123"
@@ -33,7 +39,7 @@ async def test_two_devices_with_the_same_name_are_both_advertised() -> None:
     async with anyio.create_task_group() as group:
 
         async def advertise(port: int) -> None:
-            await mdns.advertise(port, LOOPBACK, name="device", interfaces=LOOPBACK)
+            await mdns.advertise(port, loopback, name="device", interfaces=LOOPBACK)
 
         group.start_soon(advertise, 8001)
         assert await Finder(interfaces=LOOPBACK)() == "http://127.0.0.1:8001"
@@ -52,7 +58,7 @@ async def test_a_browser_reads_what_the_device_is_and_hears_of_another_model() -
 
         async def advertise() -> None:
             await mdns.advertise(
-                8124, LOOPBACK, facts=lambda: dict(facts), refresh_s=0.05, name="facts", interfaces=LOOPBACK
+                8124, loopback, facts=lambda: dict(facts), refresh_s=0.05, name="facts", interfaces=LOOPBACK
             )
 
         group.start_soon(advertise)
@@ -64,6 +70,58 @@ async def test_a_browser_reads_what_the_device_is_and_hears_of_another_model() -
         finally:
             await multicast.async_close()
         group.cancel_scope.cancel()
+
+
+async def test_a_device_whose_network_comes_late_or_changes_is_found() -> None:
+    """After a power cut the device is up before its switch; a lease may give it another address later."""
+    addresses: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        async def advertise() -> None:
+            await mdns.advertise(8125, lambda: addresses, refresh_s=0.05, name="late", interfaces=LOOPBACK)
+
+        group.start_soon(advertise)
+        await anyio.sleep(0.2)
+        multicast = AsyncZeroconf(interfaces=LOOPBACK)
+        try:
+            for expected in ("192.0.2.7", "192.0.2.8"):
+                addresses[:] = [expected]
+                with anyio.fail_after(30):
+                    while await addresses_of("late", multicast) != [expected]:
+                        await anyio.sleep(0.05)
+        finally:
+            await multicast.async_close()
+        group.cancel_scope.cancel()
+
+
+async def test_a_network_that_refuses_multicast_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+
+    class NoNetwork:
+        def __init__(self, **options: object) -> None:
+            tries.append(len(tries))
+            raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr("zeroconf.asyncio.AsyncZeroconf", NoNetwork)
+    with anyio.move_on_after(5):
+        async with anyio.create_task_group() as group:
+
+            async def advertise() -> None:
+                await mdns.advertise(8126, loopback, refresh_s=0.01, interfaces=LOOPBACK)
+
+            group.start_soon(advertise)
+            while len(tries) < 3:
+                await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+    assert len(tries) >= 3
+    assert caplog.text.count("cannot announce the device") == 1
+
+
+async def addresses_of(name: str, multicast: AsyncZeroconf) -> list[str]:
+    info = AsyncServiceInfo(mdns.SERVICE, f"{name}.{mdns.SERVICE}")
+    return info.parsed_addresses() if await info.async_request(multicast.zeroconf, 1000) else []
 
 
 async def read_until(expected: dict[str, str], multicast: AsyncZeroconf) -> None:
