@@ -74,14 +74,21 @@ def of_error(error: BaseException) -> LinkProblem:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what caused it. aiohttp has the cause in an attribute."""
+    """An exception and what caused it.
+
+    aiohttp has the cause in an attribute. Its own errors are left out: they are of the types of their causes, without
+    what those say.
+    """
     one: BaseException | None = error
     seen: list[BaseException] = []
     while one is not None and one not in seen:
         seen.append(one)
-        yield one
         inner = getattr(one, "certificate_error", None) or getattr(one, "os_error", None)
-        one = inner if isinstance(inner, BaseException) else one.__cause__ or one.__context__
+        if isinstance(inner, BaseException):
+            one = inner
+        else:
+            yield one
+            one = one.__cause__ or one.__context__
 
 
 def _number_in(text: str) -> int | None:

@@ -76,6 +76,8 @@ class Webhook:
         self._events = EventOutbox(options.queue)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._trust: ssl.SSLContext | None = None
+        """What `ca_file` holds; None: it is to be read."""
         self.problem: LinkProblem | None = None
         """Why the receiver has not accepted the latest event; None: it has."""
         self.sent, self.given_up = 0, 0
@@ -98,13 +100,9 @@ class Webhook:
             self._wake.set()
 
     async def run(self) -> None:
-        """Post events, until cancelled. Raises OSError when `ca_file` is unusable."""
-        options = self._options
-        trust: ssl.SSLContext | bool = True
-        if options.ca_file:
-            trust = await asyncio.get_running_loop().run_in_executor(None, _trusting, options.ca_file)
-        timeout = aiohttp.ClientTimeout(total=options.timeout_s)
-        connector = aiohttp.TCPConnector(limit=1, ssl=trust)
+        """Post events, until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=self._options.timeout_s)
+        connector = aiohttp.TCPConnector(limit=1)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
             while True:
                 self._wake.clear()
@@ -128,6 +126,7 @@ class Webhook:
         begun_s, pause_s = self._clock(), self._first_pause_s
         while (failure := await self._post(session, event.cursor, body)) is not None:
             self._failed(failure)
+            self._trust = None  # the file may have been renewed
             if not failure.again or self._clock() - begun_s >= self._options.give_up_s:
                 self.given_up += 1
                 return
@@ -146,13 +145,18 @@ class Webhook:
         else:
             fields["webhook-id"] = message_id
         try:
-            async with session.post(self._options.url, data=body, headers=fields, allow_redirects=False) as answer:
+            if self._options.ca_file and self._trust is None:
+                loop = asyncio.get_running_loop()
+                self._trust = await loop.run_in_executor(None, _trusting, self._options.ca_file)
+            async with session.post(
+                self._options.url, data=body, headers=fields, allow_redirects=False, ssl=self._trust or True
+            ) as answer:
                 return _judged(answer.status, answer.headers)
         except asyncio.TimeoutError:
             return _Failure(LinkProblem("link_no_answer", f"{self._options.timeout_s:g} s"), again=True)
         except aiohttp.ServerDisconnectedError:
             return _Failure(LinkProblem("link_closed"), again=True)
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # of `ca_file`; of a name that DNS cannot have
             problem = of_error(error)
             return _Failure(replace(problem, detail=self._without_path(problem.detail)), again=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from tests.conftest import Serve
 from tests.events.sights import event
 from tests.fakes import FakeClock
 from tests.links.showing import FAST, appear
+from tests.tls import certificates
 from tests.web.camera import camera
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -57,16 +59,16 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     one = Receiver()
     app = web.Application()
     app.router.add_post("/hook", one.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    one.url = f"http://{host}:{port}/hook"
+    one.url = f"http://{host}:{port}/hook" if tls is None else f"https://localhost:{port}/hook"
     try:
         yield one
     finally:
@@ -162,6 +164,30 @@ async def test_a_receiver_that_hangs_or_is_away_is_a_problem() -> None:
         hook.receive(event("a", "start"))
         await one.until(lambda: hook.problem)
         assert hook.problem == LinkProblem("link_refused"), "no exception of a library"
+
+
+async def test_an_authority_that_is_renewed_is_trusted_without_a_restart(tmp_path: Path) -> None:
+    former, written = certificates.write(tmp_path / "former"), certificates.write(tmp_path / "receiver")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(written.certificate, written.key)
+    trusted = tmp_path / "ca.pem"
+    async with receiver(tls) as one, posting(one.url, ca_file=str(trusted)) as (hook, _):
+        hook.receive(event("a", "start"))
+        await one.until(lambda: hook.problem and hook.problem.code == "link_file")
+        trusted.write_bytes(former.certificate.read_bytes())
+        await one.until(lambda: hook.problem and hook.problem.code == "link_certificate")
+        trusted.write_bytes(written.certificate.read_bytes())
+        await one.until(lambda: one.posts)
+        await hook.finish(10)
+        assert hook.problem is None
+
+
+async def test_a_name_that_dns_cannot_have_is_a_problem() -> None:
+    async with receiver() as one, posting("http://gate..lan/hook") as (hook, _):
+        hook.receive(event("a", "start"))
+        await one.until(lambda: hook.problem)
+        assert hook.problem is not None
+        assert hook.problem.code == "link_failed"
 
 
 async def test_only_the_chosen_events_are_posted() -> None:
