@@ -5,6 +5,8 @@ Rules of this file:
 - While no server is connected, messages are dropped; `joined` lets the caller send again what is still worth it.
 - Any of the servers will do, each device's own first. The library changes to another one by itself, and pings every
   2 s: a server that hangs is noticed within 6 s.
+- A client that has found no server for `_PATIENCE_S` is replaced: after a TLS handshake that failed, the library (2.16)
+  waits for ever for the end of that connection; and the certificates and the key may have been renewed meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ _PENDING_MESSAGES, _PENDING_RECEIVED_BYTES = 4096, 8_000_000
 _PING_S, _MISSED_PINGS = 2, 2
 _CONNECT_S, _RETRY_S = 2, 0.5
 _TICK_S = 0.5
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ class NatsOptions:
 class NatsBus:
     """Implements `Bus`. Nothing is sent or received before it runs."""
 
-    def __init__(self, options: NatsOptions) -> None:
-        self._options = options
+    def __init__(self, options: NatsOptions, patience_s: float = _PATIENCE_S) -> None:
+        self._options, self._patience_s = options, patience_s
         self._queue: deque[tuple[str, bytes]] = deque(maxlen=_QUEUE)
         self._news = asyncio.Event()
         self._wanted: frozenset[str] = frozenset()
@@ -83,10 +87,12 @@ class NatsBus:
         while True:
             client = Client()
             try:
-                await self._connect(client, receiver)
-                self._client = client
-                receiver.joined()
-                await self._serve(client, receiver)
+                with anyio.move_on_after(self._patience_s) as waiting:
+                    await self._connect(client, receiver)
+                if not waiting.cancelled_caught:
+                    self._client = client
+                    receiver.joined()
+                    await self._serve(client, receiver)
             except (Error, OSError, asyncio.TimeoutError, ValueError, ConfigError) as error:
                 self._why = _reason(error)
             finally:
@@ -131,8 +137,13 @@ class NatsBus:
         return ssl.create_default_context(cafile=self._options.ca_file or None)
 
     async def _serve(self, client: Any, receiver: Receiver) -> None:
-        """Send what is queued, and subscribe to what is wanted, until the connection is closed for good."""
+        """Send what is queued, and subscribe to what is wanted, until the connection is closed or lost for good."""
+        connected_s = time.monotonic()
         while not client.is_closed:
+            if client.is_connected:
+                connected_s = time.monotonic()
+            elif time.monotonic() - connected_s > self._patience_s:
+                return
             await self._follow(client, receiver)
             while self._queue:
                 subject, message = self._queue.popleft()
@@ -165,6 +176,8 @@ class NatsBus:
             self._why = _reason(error)
 
     async def _lost(self) -> None:
+        if self._client is None:  # it is given up, and was never connected or has lost its connection before
+            return
         self._queue.clear()
         self._why = "the connection was lost"
         log.warning("no connection to the bus of the site; results of other devices are missing",

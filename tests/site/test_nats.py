@@ -83,9 +83,14 @@ class Heard:
 
 @asynccontextmanager
 async def bus(
-    server: Server, name: str, receive: Callable[[str, bytes], None], key_file: str = "", ca_file: str = ""
+    server: Server,
+    name: str,
+    receive: Callable[[str, bytes], None],
+    key_file: str = "",
+    ca_file: str = "",
+    patience_s: float = 30,
 ) -> AsyncIterator[NatsBus]:
-    one = NatsBus(NatsOptions((server.url,), name, key_file, ca_file))
+    one = NatsBus(NatsOptions((server.url,), name, key_file, ca_file), patience_s)
     task = asyncio.create_task(one.run(Heard(receive)))
     try:
         yield one
@@ -150,6 +155,34 @@ async def test_messages_reach_who_wants_them_and_again_after_the_server_was_away
         server.start()
         await until(sent)
         assert set(got) == {("site.results.gate", b"seen")}
+
+
+async def test_an_authority_that_is_renewed_is_trusted_without_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So is a certificate that was not valid yet while the clock of the device was wrong."""
+    written = certificates.write(tmp_path / "server")
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(certificates.write(tmp_path / "former").certificate.read_bytes())
+    (tmp_path / "nats.conf").write_text(f'tls {{ cert_file: "{written.certificate}", key_file: "{written.key}" }}')
+    server = Server("-c", str(tmp_path / "nats.conf"))
+    server.url = f"tls://localhost:{server.port}"
+    server.start()
+    try:
+        async with bus(server, "box1", lambda *_: None, "", str(trusted), patience_s=1) as one:
+            for renewals in range(2):
+                await until(lambda: "CERTIFICATE_VERIFY_FAILED" in (one.problem or ""))
+                await asyncio.sleep(1.5)
+                assert "CERTIFICATE_VERIFY_FAILED" in (one.problem or "")
+                trusted.write_bytes(written.certificate.read_bytes())
+                await until(lambda: one.problem is None)
+                if not renewals:
+                    server.stop()
+                    certificates.write(tmp_path / "server")
+                    server.start()
+            assert caplog.text.count("no connection to the bus of the site") == 1
+    finally:
+        server.stop()
 
 
 async def test_over_tls_only_a_device_with_a_key_is_let_in_and_only_a_known_server_is_used(tmp_path: Path) -> None:
