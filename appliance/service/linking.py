@@ -20,6 +20,7 @@ from appliance.links.mqtt.publication import DeviceView
 from appliance.links.mqtt.states import CameraPlan
 from appliance.links.webhook import Webhook, WebhookOptions
 from appliance.ports import Clock
+from appliance.readings import Board
 from appliance.service.addresses import addresses_from_outside
 from appliance.settings.schema import Settings
 from appliance.settings.schema.mqtt import MqttSettings
@@ -37,7 +38,8 @@ def build_links(
     settings: Settings, feed: EventFeed, book: CameraBook, vitals: Vitals, commands: Commands, clock: Clock
 ) -> Links:
     """The links that the settings name; they receive events from now on."""
-    identity = device_id(settings.mqtt, board.identify().serial)
+    this = board.identify()
+    identity = device_id(settings.mqtt, this.serial)
     webhooks = []
     for name, receiver in settings.webhooks.items():
         if receiver.url:
@@ -48,7 +50,7 @@ def build_links(
         return Links(webhooks=webhooks)
     options = mqtt_options(settings.mqtt, identity)
     device = DeviceView(
-        facts=device_facts(settings),
+        facts=lambda: device_facts(settings, this),
         snapshot=vitals.snapshot,
         plans=lambda snapshot: camera_plans(settings, book, snapshot),
         feed=feed,
@@ -72,15 +74,15 @@ def device_id(mqtt: MqttSettings, serial: str | None, root: Path = Path("/")) ->
     return f"appliance-{digest.hexdigest()}"
 
 
-def device_facts(settings: Settings) -> DeviceFacts:
-    """How the device introduces itself to Home Assistant."""
-    identity, server = board.identify(), settings.server
+def device_facts(settings: Settings, this: Board) -> DeviceFacts:
+    """How the device introduces itself to Home Assistant now."""
+    server = settings.server
     pages = addresses_from_outside(server.host, server.port, tls=settings.tls.enabled) if server.port else []
     return DeviceFacts(
         name=socket.gethostname(),
         version=__version__,
-        model=identity.name,
-        serial=identity.serial,
+        model=this.name,
+        serial=this.serial,
         url=pages[0] if pages else None,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appliance.readings import Board
 from appliance.service import linking
 from appliance.settings import loader
 from appliance.settings.schema.mqtt import MqttSettings
 from tests.conftest import Serve
 from tests.fakes import FakeEngine
 
+BOARD = Board(name="Raspberry Pi 5", revision=None, serial="1234")
 SETTINGS = """
 [cameras.yard]
 classes = ["car", "stop sign"]
@@ -34,11 +36,11 @@ def test_the_devices_name_is_stable_different_and_reveals_no_serial_number(tmp_p
 
 def test_the_page_is_announced_with_its_scheme() -> None:
     encrypted = loader.load(flags={"server.host": "10.0.0.2", "server.port": "8080"})
-    assert linking.device_facts(encrypted).url == "https://10.0.0.2:8080/"
+    assert linking.device_facts(encrypted, BOARD).url == "https://10.0.0.2:8080/"
     plain = loader.load(flags={"server.host": "10.0.0.2", "server.port": "8080", "tls.enabled": "false"})
-    assert linking.device_facts(plain).url == "http://10.0.0.2:8080/"
+    assert linking.device_facts(plain, BOARD).url == "http://10.0.0.2:8080/"
     hidden = loader.load(flags={"server.host": "127.0.0.1", "server.port": "8080"})
-    assert linking.device_facts(hidden).url is None
+    assert linking.device_facts(hidden, BOARD).url is None
 
 
 async def test_each_known_camera_is_published_with_the_classes_that_it_reports(serve: Serve, tmp_path: Path) -> None:

@@ -34,6 +34,16 @@ async def lasting_client(options: MqttOptions, topics: Topics) -> aiomqtt.Client
     return await _client(options, f"appliance-{options.device_id}", will)
 
 
+async def renew_certificates(client: aiomqtt.Client, options: MqttOptions) -> None:
+    """Use the certificates that are in the files now for the next connection. Raises OSError or ValueError.
+
+    They expire and are replaced while the service runs. paho has no way to replace its TLS context, and another client
+    would lose the events that are on their way.
+    """
+    if options.tls is not None:
+        client._client._ssl_context = await asyncio.get_running_loop().run_in_executor(None, _tls_context, options.tls)
+
+
 @asynccontextmanager
 async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
     """A connection of a client that is used again. Raises MqttError.

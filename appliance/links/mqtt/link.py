@@ -21,7 +21,7 @@ import anyio
 
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
-from appliance.links.mqtt.connection import connected, lasting_client, reason, try_out
+from appliance.links.mqtt.connection import connected, lasting_client, reason, renew_certificates, try_out
 from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
@@ -84,7 +84,10 @@ class MqttLink:
         pause_s, client = _FIRST_PAUSE_S, None
         while not self._closing:
             try:
-                client = client or await lasting_client(self._options, self._topics)
+                if client is None:
+                    client = await lasting_client(self._options, self._topics)
+                else:
+                    await renew_certificates(client, self._options)
                 async with connected(client):
                     await self._connected(client)
                     pause_s = _FIRST_PAUSE_S

@@ -19,9 +19,11 @@ from appliance.vitals.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """What the link asks about the device. `plans`: what to publish of each camera."""
+    """What the link asks about the device at each refresh. `facts`: its address may have changed. `plans`: what to
+    publish of each camera.
+    """
 
-    facts: DeviceFacts
+    facts: Callable[[], DeviceFacts]
     snapshot: Callable[[], Snapshot]
     plans: Callable[[Snapshot], Mapping[str, CameraPlan]]
     feed: EventFeed
@@ -71,7 +73,7 @@ class Publication:
         for gone in self._plans.keys() - plans.keys():
             self._retained.remove(self._topics.of_camera(gone))
         self._plans = plans
-        facts = self._device.facts
+        facts = self._device.facts()
         updates = snapshot.update is not None
         config = discovery.device_config(self._topics, facts, self._commands, updates=updates)
         self._want_config(self._topics.device_config(), config)

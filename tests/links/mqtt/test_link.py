@@ -7,21 +7,25 @@ import contextlib
 import errno
 import gc
 import json
+import socket
 import ssl
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import anyio
+import psutil
 import pytest
 
 from appliance.links.links import Links
 from appliance.links.mqtt.topics import slug
 from tests.conftest import Running, Serve
-from tests.links.brokers import Broker, Subscriber, broker, subscriber
+from tests.links.brokers import Broker, Subscriber, broker, free_port, subscriber
 from tests.links.showing import FAST, PERSON, appear, show
 from tests.tls import certificates
 from tests.web.camera import Camera, camera
@@ -273,6 +277,30 @@ async def test_discovery_is_published_again_when_home_assistant_comes_online(
         assert seen.latest("homeassistant/device/box/config")["device"]["identifiers"] == ["box"]
 
 
+async def test_home_assistant_hears_of_the_address_that_the_device_has_now(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network may come after the service, and a lease may give it another address."""
+    address = "10.0.0.2"
+
+    def interfaces() -> dict[str, list[SimpleNamespace]]:
+        return {"eth0": [SimpleNamespace(family=socket.AF_INET, address=address)]}
+
+    monkeypatch.setattr(psutil, "net_if_addrs", interfaces)
+    async with linked(serve, mosquitto, tmp_path, **{"server.host": "0.0.0.0", "server.port": str(free_port())}) as (
+        _,
+        _,
+        seen,
+    ):
+        await seen.until(lambda: page_of(seen).startswith("https://10.0.0.2:"))
+        address = "10.0.0.3"
+        await seen.until(lambda: page_of(seen).startswith("https://10.0.0.3:"))
+
+
+def page_of(seen: Subscriber) -> str:
+    return str((seen.latest("homeassistant/device/box/config") or {}).get("device", {}).get("configuration_url", ""))
+
+
 async def test_a_camera_that_is_removed_disappears_from_the_broker(
     serve: Serve, mosquitto: Broker, tmp_path: Path
 ) -> None:
@@ -425,3 +453,33 @@ async def test_the_connection_is_encrypted_and_the_brokers_certificate_is_checke
                     await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
                 else:
                     await seen.until(lambda links=links, problem=problem: problem in str(links.mqtt_problem))  # type: ignore[misc]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves refused sockets to the GC
+async def test_certificates_that_are_renewed_are_used_without_a_restart(serve: Serve, tmp_path: Path) -> None:
+    """The broker's and the device's own, as an authority replaces them while the service runs for years."""
+    server, device = certificates.write(tmp_path / "server"), certificates.write(tmp_path / "device")
+    files = {"mqtt.ca_file": server.certificate, "mqtt.cert_file": device.certificate, "mqtt.key_file": device.key}
+    lines = (
+        f"allow_anonymous true\ncertfile {server.certificate}\nkeyfile {server.key}\n"
+        f"require_certificate true\ncafile {tmp_path / 'accepted.pem'}"
+    )
+    (tmp_path / "accepted.pem").write_bytes(device.certificate.read_bytes())
+    with broker(tmp_path, lines) as encrypted:
+        flags = {"mqtt.tls": "true", "mqtt.host": "localhost", **{key: str(path) for key, path in files.items()}}
+        async with serve(**options(encrypted.port, **flags)) as running:
+            links = running.started.parts.links
+            await until(lambda: links.mqtt_problem is None)
+            encrypted.kill()
+            certificates.write(tmp_path / "server")
+            renewed = certificates.write(tmp_path / "device")
+            (tmp_path / "accepted.pem").write_bytes(renewed.certificate.read_bytes())
+            encrypted.start()
+            await until(lambda: links.mqtt_problem is not None)
+            await until(lambda: links.mqtt_problem is None)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    with anyio.fail_after(30):
+        while not holds():
+            await asyncio.sleep(0.02)
