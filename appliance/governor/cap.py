@@ -8,6 +8,9 @@ Rules of this file:
 - A board that reports its trip point is believed: one complaint lowers the target by two degrees at most. Sensors lag,
   and firmware throttles for reasons of its own.
 - A chip that others heat while this service is idle says nothing about the target. A lower target is forgotten slowly.
+- A chip that is slow, on a board that reports neither that nor its trip point, is only suspected of being too hot. Its
+  target falls by a few degrees, or its duty for some minutes. If it is as slow then, something else slows it: both
+  return, and slowness counts no more for hours.
 """
 
 from __future__ import annotations
@@ -31,7 +34,23 @@ _COOLING_C_S, _PERSISTS_S = 0.1, 60.0
 """How quickly the highest temperature of late is forgotten, and how long a complaint lasts before it counts again."""
 _MOST_LOWER_C = 2.0
 _IDLE = 0.05
-"""CPU use by this service below which it does not heat the chip."""
+"""Part of what the engine could do below which this service does not heat the chip."""
+_SUSPECTED_C, _SUSPECTED_S = 5.0, 6 * 3600.0
+"""How much cooler a chip is that firmware does not throttle any more, and how long a suspicion is remembered."""
+_PROOF_S = 150.0
+"""How long a chip that is not hot gets less work, to see whether it becomes faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """That a chip, of which no more is known than that it is slow, is too hot."""
+
+    since_s: float
+    temp_c: float
+    """Its highest temperature when it began, °C."""
+    ceiling_c: float
+    """The ceiling before it."""
+    dismissed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +74,50 @@ class Cap:
     """When the ceiling was lowered last."""
     updated_s: float | None = None
     events: int | None = None
+    suspicion: Suspicion | None = None
 
 
 def next_cap(
-    cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, own: float,
-    target_c: float | None = None,
+    cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, used: float,
+    target_c: float | None = None, *, reported: bool = True,
 ) -> Cap:  # fmt: skip
-    """Return the cap after one more reading; `events`: throttle events so far, `temp_c`: the chip's temperature, `own`:
-    CPU use by this service, 0-1, `target_c`: the target that follows from the board's own trip point; None: it reports
-    none."""
+    """Return the cap after one more reading; `events`: throttle events so far, `temp_c`: the chip's temperature, `used`:
+    part of what the engine could do that this service uses, 0-1, `target_c`: the target that follows from the board's
+    own trip point; None: it reports none. `reported`: the complaint is the board's own; otherwise the chip is slow, and
+    no more is known."""
     step_s = now_s - cap.updated_s if cap.updated_s is not None else 0.0
     hottest_c = max(temp_c if temp_c is not None else float("-inf"), cap.hottest_c - _COOLING_C_S * step_s)
     ceiling_c = cap.ceiling_c + _FORGET_C_S * step_s
     cap = replace(cap, events=events, updated_s=now_s, ceiling_c=ceiling_c, hottest_c=hottest_c)
     if complaint is None:
         return _quiet(cap, now_s)
+    if not reported and temp_c is not None and target_c is None:
+        cap = replace(cap, suspicion=_suspicion(cap, now_s))
+        if cap.suspicion is not None and cap.suspicion.dismissed:
+            return _quiet(replace(cap, ceiling_c=max(ceiling_c, cap.suspicion.ceiling_c)), now_s)
     if complaint == "throttled" and temp_c is not None and hottest_c >= _LEAST_CEILING_C:
         cap = replace(cap, seen_s=now_s)
-        return cap if own < _IDLE else _lowered(cap, now_s, target_c)
+        return cap if used < _IDLE else _lowered(cap, now_s, target_c)
     if now_s - cap.at_s < _AGAIN_S and cap.raised_s is None:
         return replace(cap, seen_s=now_s)
     failed = cap.failed
     if cap.raised_s is not None:
         kept_s = now_s - cap.raised_s
         failed = min(failed + 1, _MAX_FAILURES) if kept_s < _FAILURE_S else max(0, failed - int(kept_s / _EXPIRY_S))
-    duty = max(_LEAST, min(cap.duty, max(own, 0.1)) * _FACTOR)
+    duty = max(_LEAST, min(cap.duty, max(used, 0.1)) * _FACTOR)
     return replace(cap, duty=duty, reason=complaint, at_s=now_s, seen_s=now_s, raised_s=None, failed=failed)
+
+
+def _suspicion(cap: Cap, now_s: float) -> Suspicion:
+    """The suspicion after one more reading: dismissed if the chip is as slow with less load."""
+    suspicion = cap.suspicion
+    if suspicion is None or now_s - suspicion.since_s > _SUSPECTED_S:
+        return Suspicion(now_s, cap.hottest_c, cap.ceiling_c)
+    cooler = cap.hottest_c <= suspicion.temp_c - _SUSPECTED_C
+    slowed = cap.hottest_c < _LEAST_CEILING_C and now_s - suspicion.since_s > _PROOF_S
+    if suspicion.dismissed or not (cooler or slowed):
+        return suspicion
+    return replace(suspicion, dismissed=True, since_s=now_s)
 
 
 def _lowered(cap: Cap, now_s: float, target_c: float | None) -> Cap:

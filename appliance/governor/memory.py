@@ -9,7 +9,8 @@ Rules of this file:
 - What a stage gave up is used again after its end. A stage that returns soon after it was ended too early: the next end
   waits twice as long, and until the memory that was used again is available too, with a quarter more. What was used
   meanwhile may have been another program's, so that demand is given up after a long wait.
-- Unknown available memory never ends a stage.
+- Unknown available memory ends no stage, except that no frames are refused for it for longer than some minutes: then
+  it is one frame at a time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _SOON_S = 300.0
 """A stage that starts within this time after its end returns: unused input sizes take 20 s each to be loaded again."""
 _PATIENT, _LONGEST_S = 30, 3600.0
 """After this many times the dwell, a stage ends without the memory that it gave up the last time."""
+_UNKNOWN_S = 300.0
+"""After this long without a known value, frames are processed one at a time."""
 _LEAST_PART = 8
 """The setting counts as at most an eighth of the machine's or control group's memory."""
 
@@ -64,6 +67,8 @@ class Shortage:
     since_s: float = float("-inf")
     ends: tuple[StageEnd, ...] = (_NEVER,) * len(STAGES)
     """The last end of each stage."""
+    unknown_since_s: float | None = None
+    """Since when the available memory has been unknown."""
 
 
 def room_bytes(memory: Memory) -> int | None:
@@ -88,7 +93,8 @@ def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_availabl
     """Return the stage after one more reading. `min_available_bytes`: available memory below which load is reduced."""
     stage = _stage(memory, min_available_bytes, 1.0)
     if stage is None:
-        return shortage
+        return _unknown(shortage, now_s)
+    shortage = replace(shortage, unknown_since_s=None)
     room = room_bytes(memory)
     if stage > shortage.stage:
         ends = tuple(
@@ -107,6 +113,13 @@ def next_shortage(shortage: Shortage, memory: Memory, now_s: float, min_availabl
         return shortage
     ends = (*shortage.ends[: shortage.stage], replace(end, at_s=now_s, room=room), *shortage.ends[shortage.stage + 1 :])
     return Shortage(shortage.stage - 1, now_s, ends)
+
+
+def _unknown(shortage: Shortage, now_s: float) -> Shortage:
+    since_s = now_s if shortage.unknown_since_s is None else shortage.unknown_since_s
+    stage = min(shortage.stage, IN_FLIGHT) if now_s - since_s >= _UNKNOWN_S else shortage.stage
+    changed_s = shortage.since_s if stage == shortage.stage else now_s
+    return replace(shortage, stage=stage, since_s=changed_s, unknown_since_s=since_s)
 
 
 def _returned(stage: int, end: StageEnd, room: int | None, now_s: float) -> StageEnd:

@@ -135,8 +135,9 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
         ),
         cap=next_cap(
             state.cap, _complaint(reading, state), reading.power.throttle_events, now,
-            state.heat.lately_c if temp is not None else None, load.own,
+            state.heat.lately_c if temp is not None else None, _used(state, reading, load),
             target_c(reading, policy) if reading.thermal.passive_temp_c is not None else None,
+            reported=complaint_of(reading.power, state.cap.events) is not None,
         ),
         shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
     )  # fmt: skip
@@ -294,9 +295,17 @@ def _complaint(reading: Reading, state: State) -> str | None:
 
 def _may_be_heat(reading: Reading, state: State) -> bool:
     """Whether a chip that is slow without a report may be so hot that less load helps: not far below the temperature at
-    which its board throttles."""
+    which its board throttles. A machine that never had a sensor (a VM) shows nothing of the kind."""
     passive = reading.thermal.passive_temp_c
-    return passive is None or reading.thermal.soc_temp_c is None or state.heat.lately_c >= passive - _FAR_BELOW_C
+    if reading.thermal.soc_temp_c is None:
+        return state.temp_at_s is not None or reading.doubts.stuck_temp_c is not None
+    return passive is None or state.heat.lately_c >= passive - _FAR_BELOW_C
+
+
+def _used(state: State, reading: Reading, load: Load) -> float:
+    """Part of what the engine could do that this service uses, 0-1: an engine on a GPU uses little of the CPU."""
+    used = load.own / max(state.demand.use_at_full, 0.01)
+    return min(1.0, used if reading.engine_busy is None else max(state.demand.busy, reading.engine_busy))
 
 
 def _is_critical(belief: Belief, critical: float, stopped: bool) -> bool:

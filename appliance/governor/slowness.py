@@ -9,7 +9,7 @@ Rules of this file:
   with the slowest that are usual.
 - A chip at its power limit is slowed by that, not by heat.
 - A clock that was limited on purpose (scaling_max_freq) is not slow. One that the kernel limits because of heat is,
-  and its cooling device says so.
+  and its cooling device says so, however busy the chip is.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def follow_speed(slowness: Slowness, reading: Reading, step_s: float) -> Slownes
     work = _sampled(_under(slowness.work, own, busy, step_s), 1 / cpu.work_ms if busy and cpu.work_ms else None, step_s)
     limited = min(1.0, cpu.limit_mhz / clock.usual) if cpu.limit_mhz and clock.usual else 1.0
     delayed = len(work.samples) == _SAMPLES and _slow(work, limited)
-    slow = busy and (_slow(clock, limited) or delayed or _held_by_kernel(reading.thermal.cooling))
+    slow = _held_by_kernel(reading.thermal.cooling) or (busy and (_slow(clock, limited) or delayed))
     since_s = None
     if slow != slowness.slow:
         since_s = slowness.changing_since_s if slowness.changing_since_s is not None else reading.at_s

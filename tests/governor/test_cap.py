@@ -72,3 +72,36 @@ def test_a_new_throttle_event_is_a_complaint_and_an_old_one_is_not() -> None:
     assert complaint_of(Power(throttle_events=6), 6) is None
     assert complaint_of(Power(throttle_events=6), None) is None
     assert complaint_of(Power(soft_limit=True), None) is None
+
+
+def slow_since(seconds: int, temp_c: float) -> list[Cap]:
+    """A chip that is slow, on a board that reports neither that nor its trip point: it cools where it may work less."""
+    cap, caps = Cap(), []
+    for second in range(seconds):
+        shown_c = min(temp_c, cap.ceiling_c)
+        cap = next_cap(cap, "throttled", None, float(second), shown_c, 0.9, reported=False)
+        caps.append(cap)
+    return caps
+
+
+def test_slowness_lowers_the_target_until_the_chip_is_as_slow_where_it_is_cooler() -> None:
+    caps = slow_since(3600, 75.0)
+    assert min(cap.ceiling_c for cap in caps) == pytest.approx(69.0, abs=1.0)
+    assert caps[-1].ceiling_c == float("inf")
+    dismissed = next(second for second, cap in enumerate(caps) if cap.suspicion is not None and cap.suspicion.dismissed)
+    assert dismissed < 600
+
+
+def test_slowness_of_a_chip_that_is_not_hot_reduces_the_duty_for_minutes_only() -> None:
+    caps = slow_since(1800, 55.0)
+    assert caps[60].duty < 0.7
+    assert caps[-1].duty == 1.0
+    assert caps[-1].suspicion is not None
+    assert caps[-1].suspicion.dismissed
+
+
+def test_what_the_board_itself_reports_is_not_dismissed() -> None:
+    cap = Cap()
+    for second in range(3600):
+        cap = next_cap(cap, "throttled", None, float(second), 55.0, 0.9)
+    assert cap.duty < 0.1

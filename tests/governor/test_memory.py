@@ -147,6 +147,12 @@ def test_unknown_memory_does_not_change_the_stage() -> None:
     assert walk([None] * 50, Shortage(4, 0.0))[-1].stage == 4
 
 
+def test_frames_are_refused_for_some_minutes_only_while_memory_is_unknown() -> None:
+    way = walk([0, *[None] * 400])
+    assert [shortage.stage for shortage in (way[0], way[290], way[310], way[-1])] == [5, 5, 3, 3]
+    assert walk([100], way[-1], every_s=1.0)[-1].stage == 3
+
+
 def test_the_soft_limit_of_the_control_group_counts_like_the_hard_one() -> None:
     memory = Memory(
         available_bytes=4000 * MB, total_bytes=8000 * MB, cgroup_used_bytes=960 * MB, cgroup_limit_bytes=1200 * MB,

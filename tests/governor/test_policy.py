@@ -449,3 +449,27 @@ def test_a_drop_out_that_lasts_never_raises_the_duty() -> None:
         state, _ = decide(state, reading(plant.at_s + second, None, use=0.05), POLICY)
         duties.append(state.duty)
     assert duties[6:] == sorted(duties[6:], reverse=True)
+
+
+def test_a_machine_without_a_sensor_is_not_throttled_because_it_is_slow() -> None:
+    state = State()
+    for second in range(900):
+        now = reading(float(second), None, use=1.0)
+        slow = replace(now.cpu, percent=100.0, own_percent=100.0, work_ms=0.3 if second < 400 else 0.5)
+        state, limits = decide(state, replace(now, cpu=slow), POLICY)
+    assert state.belief.doubt.slow
+    assert (limits.duty, limits.max_side, limits.reason) == (1.0, 640, "normal")
+
+
+@pytest.mark.parametrize("complaint", ["throttled", "under_voltage"])
+def test_an_engine_that_uses_little_of_the_cpu_obeys_the_boards_complaints(complaint: str) -> None:
+    state, duty = State(), []
+    power = {"throttled": Power(throttled=True), "under_voltage": Power(under_voltage=True)}[complaint]
+    for second in range(700):
+        now = replace(reading(float(second), 70.0 + second % 2, use=0.04), engine_busy=1.0)
+        state, limits = decide(state, replace(now, power=power) if second == 600 else now, POLICY)
+        duty.append(limits.duty)
+    if complaint == "throttled":
+        assert state.cap.ceiling_c == pytest.approx(69.3, abs=0.5)
+    else:
+        assert min(duty) == pytest.approx(0.7, abs=0.03)
