@@ -5,6 +5,8 @@ Rules of this file:
   wait, so that limits do not flutter.
 - A hot device trims its duty every second. Shares are announced from a smoothed duty, with some headroom, and each
   camera has a budget of announcements for small improvements.
+- A share of little is little: where only a few percent of the engine's time are left, a share that doubles is no reason
+  for haste.
 - A camera that sends less often than it may need not hear of a change.
 """
 
@@ -46,6 +48,8 @@ class _Band:
 
 _COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0), (1.015, 300.0)))
 _HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
+_HOT_SLIGHT = replace(_HOT, shorter=_HOT.shorter[1:])
+"""For what is little of the engine's time, whatever part of the camera's share it is."""
 _HOT_SPARE = _Band(1.08, ((2.0, 10.0), (1.07, 120.0)))
 
 
@@ -116,13 +120,15 @@ def _is_due(announced_s: float, share_s: float, age_s: float, spare: float, pres
     band = _COOL if not hot else _HOT_SPARE if spare >= _RESERVE else _HOT
     if share_s > announced_s * max(band.longer, 1 + _slight(present.duty)) + _LEAST_S:
         return True
+    if band is _HOT and present.duty * (1 - share_s / announced_s) < _SLIGHT:
+        band = _HOT_SLIGHT
     return any(announced_s > share_s * factor + _LEAST_S and age_s >= wait_s for factor, wait_s in band.shorter)
 
 
 def calm_duty(calm: float, duty: float, passed_s: float) -> float:
     """The duty to announce shares from, after another one: the governor trims its own every second."""
-    slight = _slight(calm)
-    if duty >= 1.0 or not min(_LESS, 1 - slight) * calm <= duty <= max(_MORE, 1 + 2 * slight) * calm:
+    least, most = min(_LESS * calm, calm - _SLIGHT), max(_MORE * calm, calm + 2 * _SLIGHT)
+    if duty >= 1.0 or not least <= duty <= most:
         return duty
     return duty + (calm - duty) * exp(-passed_s / _CALM_S)
 

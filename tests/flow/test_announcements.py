@@ -127,3 +127,16 @@ def test_a_hot_device_announces_headroom_and_a_cool_one_gives_it_back() -> None:
 
 def test_nothing_is_due_for_a_camera_that_was_never_sent_limits() -> None:
     assert Announcements().due(limits(1.0), 0.0, COOL) is None
+
+
+def test_little_of_the_engines_time_is_announced_late_to_a_camera_that_was_sent_many() -> None:
+    little = Circumstances(hot=True, floor_s=0.0, duty=0.04)
+    assert not is_due(10.0, 4.0, 359.0, little, times=4)
+    assert is_due(10.0, 4.0, 360.0, little, times=4)
+    assert is_due(10.0, 4.0, 10.0, Circumstances(hot=True, floor_s=0.0, duty=0.1), times=4)
+
+
+def test_a_duty_that_changes_by_little_of_the_engines_time_is_smoothed_however_small_it_is() -> None:
+    assert calm_duty(0.03, 0.01, 1.0) > 0.029
+    assert calm_duty(0.03, 0.08, 1.0) < 0.031
+    assert calm_duty(0.03, 0.1, 1.0) == 0.1
