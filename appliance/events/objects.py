@@ -7,6 +7,8 @@ Rules of this file:
 - Each object that starts ends, exactly once. One that is seen too briefly or too uncertainly never starts.
 - A zone is entered or left with the second sight in a row, so that a box that trembles on the edge is no event.
 - Only frames count: while a camera sends nothing, nothing leaves. After `silent_s` its objects end.
+- One frame without an object that has started does not end it: the network misses one by chance, and the next frame of
+  a slow camera may be ten seconds away.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from appliance.vision.association import Course, course_of, pairs
 MOST_OBJECTS = 64
 """Of one camera at a time. Further detections, the least certain ones, start no object."""
 _SILENT_S = 30.0
+_LEAST_MISSED = 2
+"""Frames without an object that has started, after which it may be gone."""
 _BINS = 100
 """Of the histogram that the median confidence comes from."""
 
@@ -33,7 +37,7 @@ class EventRules:
     on_delay_s: float = 0.5
     """It must be seen for this long."""
     off_delay_s: float = 5.0
-    """It ends when it has not been seen for this long."""
+    """It ends when it has not been seen for this long, in two frames at least; 0: with the first frame without it."""
     update_s: float = 10.0
     """Time between two updates without a change of zone; 0: none."""
     min_confidence: float = 0.5
@@ -64,6 +68,8 @@ class _Presence:
     top_confidence: float = 0.0
     histogram: array[int] = field(default_factory=lambda: array("L", bytes((_BINS + 1) * array("L").itemsize)))
     sightings: int = 0
+    missed: int = 0
+    """Frames in a row without it."""
     object_id: str | None = None
     """None: it has not started."""
     told_s: float = 0.0
@@ -90,7 +96,7 @@ class _Presence:
         self.maybe_zones = zones
         self.last, self.size, self.last_s, self.at = detection, sight.size, sight.at_s, sight.wall_s
         self.course = self.course.after(detection, sight.size, sight.at_s)
-        self.sightings += 1
+        self.sightings, self.missed = self.sightings + 1, 0
         self.histogram[min(_BINS, max(0, round(detection.confidence * _BINS)))] += 1
         best = detection.confidence > self.top_confidence
         self.top_confidence = max(self.top_confidence, detection.confidence)
@@ -222,8 +228,12 @@ class ObjectFollower:
     def _is_gone(self, presence: _Presence, now_s: float) -> bool:
         if presence.last_s >= now_s:
             return False
-        patience_s = self.rules.off_delay_s if presence.object_id is not None else max(1.0, self.rules.on_delay_s)
-        return now_s - presence.last_s >= patience_s
+        presence.missed += 1
+        away_s = now_s - presence.last_s
+        if presence.object_id is None:
+            return away_s >= max(1.0, self.rules.on_delay_s)
+        least = _LEAST_MISSED if self.rules.off_delay_s > 0 else 1
+        return away_s >= self.rules.off_delay_s and presence.missed >= least
 
     def _keep_picture(self, presence: _Presence) -> None:
         if presence.object_id is not None and self._best(presence.object_id):

@@ -3,8 +3,8 @@
 Rules of this file:
 - Answers pass in the order in which they are published, whether they were inferred, held or cached. A frame that was
   overtaken counts as seen at the same time as the other.
-- An object that is not found for `memory_s` is forgotten. It is not found only in frames that came: a silent camera
-  forgets nothing.
+- An object that is not found for `memory_s` is forgotten. It is not found only in frames that came, two at least: a
+  silent camera forgets nothing, and a slow one nothing because of one frame.
 - Memory is bounded: objects of one camera, and of all. Beyond that detections have no track.
 - Only the event loop uses it; an answer with 64 objects takes less than a millisecond.
 """
@@ -29,6 +29,8 @@ _STANDS_S = 5.0
 """An object is stationary when it has not moved for this long."""
 _MOVES = 0.2
 """How far it moves without having moved, in diagonals of its box: boxes tremble, and people shift their weight."""
+_LEAST_MISSED = 2
+"""Answers without an object after which it may be forgotten."""
 _CALM = 0.3
 """Part by which the smoothed place follows the box."""
 
@@ -47,9 +49,12 @@ class _Followed:
     detection: Detection
     times: int = 1
     """How many answers have shown it."""
+    missed: int = 0
+    """Answers in a row that have not."""
 
     def see(self, detection: Detection, size: Size, at_s: float) -> None:
         self.course, self.detection, self.times = self.course.after(detection, size, at_s), detection, self.times + 1
+        self.missed = 0
         place = place_of(detection, size)
         x, y, diagonal = (old + _CALM * (new - old) for old, new in zip(self.smooth, place, strict=True))
         self.smooth = x, y, diagonal
@@ -139,6 +144,8 @@ class CameraTracks:
         self._last = None
 
     def _forget(self, at_s: float) -> None:
-        kept = [one for one in self._followed if at_s - one.course.at_s < self._memory_s]
+        for one in self._followed:
+            one.missed += one.course.at_s < at_s
+        kept = [one for one in self._followed if at_s - one.course.at_s < self._memory_s or one.missed < _LEAST_MISSED]
         self._tracks.living -= len(self._followed) - len(kept)
         self._followed = kept

@@ -84,6 +84,7 @@ def test_new_rules_apply_to_known_cameras() -> None:
     rig.see(person())
     rig.feed.follow(EventRules(on_delay_s=0, off_delay_s=1))
     rig.see()
+    rig.see()
     assert rig.received()[-1] == ("gate", "end")
 
 

@@ -61,6 +61,21 @@ def test_a_short_gap_does_not_end_it() -> None:
     assert kinds(run(follower(), frames)) == ["start"]
 
 
+@pytest.mark.parametrize("every_s", [6.0, 8.0, 25.0])
+def test_one_frame_without_it_ends_no_object_however_slow_the_camera(every_s: float) -> None:
+    """A hot device asks for a frame every eight seconds, and the network misses a parked car in one of five."""
+    frames = [sight(every_s * n, *([] if n % 5 == 4 else [person(class_id=1)])) for n in range(40)]
+    frames += [sight(every_s * n) for n in range(40, 43)]
+    events = [event for event in run(follower(), frames) if event.kind != "update"]
+    assert kinds(events) == ["start", "end"]
+    assert events[-1].at == 1_700_000_000 + 38 * every_s
+
+
+def test_without_a_delay_the_first_frame_without_it_ends_an_object() -> None:
+    events = run(follower(replace(RULES, on_delay_s=0, off_delay_s=0)), [sight(0, person()), sight(1), sight(2)])
+    assert kinds(events) == ["start", "end"]
+
+
 def test_two_objects_of_a_class_are_told_apart_by_place() -> None:
     frames = [sight(t, person(100 + 20 * t), person(1000 - 20 * t)) for t in range(20)]
     frames += [sight(20 + t) for t in range(7)]
@@ -149,7 +164,7 @@ def test_objects_of_a_silent_camera_end_once(interval_s: float, silent_s: float)
 
 
 def test_frames_that_overtake_each_other_do_no_harm() -> None:
-    frames = [sight(0, person()), sight(2, person()), sight(1, person()), sight(3, person()), sight(9)]
+    frames = [sight(0, person()), sight(2, person()), sight(1, person()), sight(3, person()), sight(9), sight(10)]
     start, end = run(follower(), frames)
     assert (start.kind, end.kind, end.duration_s) == ("start", "end", 3)
 
