@@ -26,6 +26,7 @@ from typing import Any
 
 from appliance.camera.failures import LinkLost, NameRejected, Rejected, WebSocketBlocked, bounded_s
 from appliance.camera.link import POLLING, WEBSOCKET, Link, connected
+from appliance.camera.repeated_lines import RepeatedLines
 from appliance.camera.sources.source import Capture, Source
 from appliance.camera.worker_thread import WorkerThread
 from appliance.device import systemd
@@ -115,6 +116,8 @@ class Agent:
         """The token of the latest connection attempt."""
         self._moved: str | None = None
         """Where the last device has sent this camera."""
+        self._lines = RepeatedLines(clock)
+        """What went wrong lately."""
         self._answers = 0
         self._latency_ms = 0.0
 
@@ -169,7 +172,8 @@ class Agent:
             )  # fmt: skip
         else:
             retry = "trying HTTP polling next" if self._transport == POLLING else "trying again"
-            log.warning("no connection to the device (%s); %s", error, retry, extra={"kind": "link"})
+            if self._lines.due(f"{error} {retry}"):
+                log.warning("no connection to the device (%s); %s", error, retry, extra={"kind": "link"})
 
     async def _wait_for_new_token(self, longest_s: float) -> None:
         """Wait until the token changes, at most this long."""
@@ -258,11 +262,13 @@ class Agent:
         if event == "detection_results":
             self._latency_ms = (self._clock() - capture.taken_s) * 1000
             self._answers += 1
+            self._lines.clear()
             if self._answers == 1:
                 self._notifier.notify(systemd.READY, systemd.status(f"first result after {self._latency_ms:.0f} ms"))
             self._on_result(FrameResult(payload, capture.picture, self._latency_ms))
         elif event == "detection_error":
-            log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
+            if self._lines.due(f"{payload.get('error')} {payload.get('code')}"):
+                log.warning("%s (%s)", payload.get("error"), payload.get("code"), extra={"kind": "answer"})
             self._not_before_s = self._clock() + _AFTER_ERROR_S
         else:
             with contextlib.suppress(TypeError, ValueError):

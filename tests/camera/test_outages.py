@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from appliance.camera import link
+from appliance.camera.failures import LinkLost
 from tests.camera.agents import FakeSource, pushing, until
 from tests.camera.cable import cable_to
 from tests.camera.proxy import proxy
@@ -125,6 +126,21 @@ async def test_the_agent_retries_another_server_slowly(caplog: pytest.LogCapture
     server.close()
     assert requests == 3
     assert "no connection to the device" in caplog.text
+
+
+async def test_a_device_that_is_off_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = 0
+
+    async def find() -> str:
+        nonlocal attempts
+        attempts += 1
+        raise LinkLost("no device found")
+
+    async with pushing("", FakeSource(), find=find):
+        with anyio.fail_after(20):
+            while attempts < 5:
+                await asyncio.sleep(0.01)
+    assert caplog.text.count("no connection to the device (no device found)") == 1
 
 
 async def test_the_agent_uses_the_path_prefix_of_a_proxy(serve: Serve) -> None:

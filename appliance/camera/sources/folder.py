@@ -3,7 +3,7 @@
 Rules of this file:
 - The folder is listed again for each picture, so that files can be added and removed at any time.
 - An unreadable file is skipped and logged. A folder without pictures is an error only when the source is opened. Later
-  it can be empty or unmounted for a while.
+  it can be empty or unmounted for a while. What stays wrong is logged every ten minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from appliance.camera.repeated_lines import RepeatedLines
 from appliance.camera.sources.jpeg import fit
 from appliance.camera.sources.source import PATIENCE_S, Capture
 from appliance.errors import SourceError
@@ -35,6 +36,7 @@ class FolderSource:
         self._path, self._clock, self._patience_s = path, clock, patience_s
         self._is_folder = path.is_dir()
         self._last = ""
+        self._lines = RepeatedLines(clock)
         self._closed = threading.Event()
         try:
             names = self._names()
@@ -64,10 +66,10 @@ class FolderSource:
         try:
             names = self._names()
         except OSError as error:
-            log.warning("%s: %s; waiting for the folder", self._path, error.strerror, extra={"kind": "source"})
+            self._warn(f"{self._path}: {error.strerror}; waiting for the folder")
             return None
         if not names:
-            log.warning("%s: no pictures in this folder; waiting", self._path, extra={"kind": "source"})
+            self._warn(f"{self._path}: no pictures in this folder; waiting")
         after = [name for name in names if name > self._last]
         for name in [*after, *names[: len(names) - len(after)]]:
             self._last = name
@@ -75,8 +77,12 @@ class FolderSource:
                 return _read(self._path / name if self._is_folder else self._path)
             except OSError as error:
                 reason = error.strerror or str(error)
-                log.warning("%s: %s; skipped", name, reason, extra={"kind": "source"})
+                self._warn(f"{name}: {reason}; skipped")
         return None
+
+    def _warn(self, line: str) -> None:
+        if self._lines.due(line):
+            log.warning("%s", line, extra={"kind": "source"})
 
     def _names(self) -> list[str]:
         if not self._is_folder:

@@ -76,6 +76,14 @@ def test_an_empty_or_missing_folder_is_waited_for(folder: Path, caplog: pytest.L
     assert take(source) == first
 
 
+def test_a_folder_that_stays_away_does_not_fill_the_log(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = FolderSource(folder, patience_s=0.0)
+    folder.rename(folder.with_name("gone for good"))
+    for _ in range(50):
+        assert source.take(limits()) is None
+    assert caplog.text.count("waiting for the folder") == 1
+
+
 def test_unreadable_files_are_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder, a pipe without a writer, an empty file, a broken link."""
     (folder / "aa.jpg").mkdir()
