@@ -47,7 +47,8 @@ _BYTES_PER_PIXEL = 8
 class IsolatedDecoder:
     """Decodes in processes of its own.
 
-    `max_frame_bytes`, `max_side`, `max_pixels`: the largest file, network input and image.
+    `max_frame_bytes`, `max_pixels`: the largest file and image. `max_side`: of the usual network input. The memory that
+    is shared with a process grows with the first larger one: a network of a fixed size, or other settings.
     """
 
     def __init__(self, *, max_frame_bytes: int, max_side: int, max_pixels: int, decodes_within_s: float) -> None:
@@ -65,7 +66,7 @@ class IsolatedDecoder:
     def load(self, picture: Picture, place: Letterbox) -> Tensor:
         """See `decode.load`. Raises BadFrame."""
         shape = (place.outer.height, place.outer.width, 3)
-        with self._process() as process:
+        with self._process(math.prod(shape)) as process:
             found = process.ask(picture, place)
             if found != (place.outer.width, place.outer.height):
                 raise process.nonsense(found)
@@ -74,7 +75,7 @@ class IsolatedDecoder:
     def load_windows(self, picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
         """See `decode.load_windows`. Raises BadFrame."""
         shapes = [(window.place.outer.height, window.place.outer.width, 3) for window in windows]
-        with self._process() as process:
+        with self._process(sum(math.prod(shape) for shape in shapes)) as process:
             found = process.ask(picture, tuple(windows))
             if found != (shapes[0][1], shapes[0][0]):
                 raise process.nonsense(found)
@@ -118,8 +119,11 @@ class IsolatedDecoder:
             self._first.wait()
 
     @contextlib.contextmanager
-    def _process(self) -> Iterator[_Process]:
+    def _process(self, pixel_bytes: int = 0) -> Iterator[_Process]:
+        """A process that can return this many bytes of pixels."""
         with self._lock:
+            if self._pixels_at + pixel_bytes > self._shared_bytes:
+                self._share_more(pixel_bytes)
             process = self._idle.pop() if self._idle else self._fork()
         try:
             yield process
@@ -192,10 +196,17 @@ class IsolatedDecoder:
 
     def _keep(self, process: _Process) -> None:
         with self._lock:
-            if self._closed:
+            if self._closed or process.shared_bytes < self._shared_bytes:
                 process.close()
             else:
                 self._idle.append(process)
+
+    def _share_more(self, pixel_bytes: int) -> None:
+        """Replace the processes by others that can return more; those that decode now end afterwards."""
+        self._shared_bytes = self._pixels_at + -(-pixel_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        for process in self._idle:
+            process.close()
+        self._idle.clear()
 
 
 class _Ended(Exception):
@@ -207,6 +218,7 @@ class _Process:
 
     def __init__(self, link: socket.socket, memory: mmap.mmap, pixels_at: int, number: int, within_s: float) -> None:
         self._link, self._memory, self._pixels_at, self.number = link, memory, pixels_at, number
+        self.shared_bytes = len(memory)
         link.settimeout(within_s)
 
     def ask(self, picture: Picture, place: messages.Place) -> tuple[int, int] | None:

@@ -34,6 +34,26 @@ def decoder() -> Iterator[IsolatedDecoder]:
     decoder.close()
 
 
+def test_a_network_input_larger_than_usual_is_filled_too() -> None:
+    """A network with a fixed input of 1280x1280, or a larger `flow.max_side` after a reload."""
+    decoder = IsolatedDecoder(max_frame_bytes=1_000_000, max_side=640, max_pixels=2_000_000, decodes_within_s=10)
+    try:
+        image = picture(size=Size(1280, 720))
+        usual = fit(image.size, Size(640, 384))
+        before = decoder.load(image, usual)
+        (number,) = decoder.processes()
+        large = fit(image.size, Size(1280, 1280))
+        np.testing.assert_array_equal(decoder.load(image, large), decode.load(image, large))
+        parts = [PicturePart(left, 0, fit(Size(640, 640), Size(960, 960))) for left in (0, 320, 640)]
+        for ours, theirs in zip(decoder.load_windows(image, parts), decode.load_windows(image, parts), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(decoder.load(image, usual), before)
+        assert number not in decoder.processes()
+        assert len(decoder.processes()) == 1
+    finally:
+        decoder.close()
+
+
 def picture(form: str = "JPEG", size: Size = Size(640, 360), **options: object) -> Picture:
     pixels, _ = scene.draw(size)
     file = io.BytesIO()
