@@ -132,6 +132,16 @@ def test_crops_and_overviews_share_one_input_size() -> None:
     assert {tensor.shape[:2] for tensor in stage.engine.tensors} == {(384, 640), (192, 320)}
 
 
+def test_a_client_without_a_cameras_name_may_send_the_pictures_of_several() -> None:
+    """What one of its cameras shows is never reported for another, and each picture is looked at as a whole."""
+    stage = Stage(FakeEngine())
+    for _ in range(40):
+        for data in (street(1000), street(None)):
+            assert stage.run(data, camera="http-10.0.0.7").detected.regions == ()
+    assert {tensor.shape[:2] for tensor in stage.engine.tensors} == {(384, 640)}
+    assert stage.crops.cameras == 0
+
+
 def test_what_moves_under_a_mask_is_not_looked_at() -> None:
     stage = Stage()
     view = make_view(masks=(((0.0, 0.6), (1.0, 0.6), (1.0, 0.9), (0.0, 0.9)),))
