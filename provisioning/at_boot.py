@@ -33,6 +33,8 @@ TOKEN = "run/issue.d/.token"
 CONSOLE = "run/issue.d/appliance.issue"
 """What the console shows: the address, also as a QR code."""
 APPLIANCE = "opt/appliance/current/venv/bin/appliance"
+CHECK_S = 40.0
+"""For the check of the settings: systemd ends this program after 60 s, and the Wi-Fi comes after them."""
 
 
 T = TypeVar("T")
@@ -86,6 +88,9 @@ def apply_file(name: str, root: Path) -> Iterator[str]:
     path, *others = found
     for other in others:
         yield from attempt(f"cannot remove {other}, which is not used", wipe, other)
+    if is_wiped(path):  # the power was cut before it was removed
+        yield from attempt(f"cannot remove {path}, which was applied", wipe, path)
+        return
     error_file = path.with_name(f"{name}.error.txt")
     try:
         yield READERS[name](path, root)
@@ -110,7 +115,8 @@ def attempt(complaint: str, step: Callable[[T], object], given: T) -> Iterator[s
 
 def settings(path: Path, root: Path) -> str:
     """Install the settings if `appliance config check` accepts them."""
-    check = subprocess.run([str(root / APPLIANCE), "config", "check", str(path)], capture_output=True, text=True)
+    command = [str(root / APPLIANCE), "config", "check", str(path)]
+    check = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S)
     if check.returncode:
         raise Unusable(check.stderr.strip().removeprefix("appliance: ") or "`appliance config check` failed")
     target = root / "etc/appliance/appliance.toml"
@@ -223,6 +229,16 @@ def write(path: Path, text: str, mode: int, group: int = -1) -> None:
             os.fchown(file.fileno(), 0, group)
         os.fsync(file.fileno())
     temporary.replace(path)
+    settle(path.parent)
+
+
+def settle(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. The boot partition is another file system."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def remove_password(path: Path) -> None:
@@ -233,6 +249,11 @@ def remove_password(path: Path) -> None:
     path.write_bytes(b"\n".join([*kept, b"password=", b""]))
 
 
+def is_wiped(path: Path) -> bool:
+    content = path.read_bytes()
+    return bool(content) and not content.strip(b"\0")
+
+
 def wipe(path: Path) -> None:
     """Overwrite a file with zeros, then remove it."""
     with path.open("r+b") as file:
@@ -240,6 +261,7 @@ def wipe(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
+    settle(path.parent)
 
 
 if __name__ == "__main__":

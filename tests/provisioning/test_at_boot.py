@@ -63,6 +63,44 @@ def test_valid_settings_are_applied_and_wiped(root: Path) -> None:
     assert not given_file.exists()
 
 
+@pytest.mark.parametrize("name", ["appliance.toml", "appliance-wifi.txt"])
+def test_a_file_is_wiped_only_after_what_it_says_is_on_the_disk(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The boot partition is another file system: after a power cut the wiped file alone could be left."""
+    text = {"appliance.toml": "[server]\nport = 80\n", "appliance-wifi.txt": "ssid=Yard\npassword=12345678\n"}[name]
+    (root / "boot/firmware" / name).write_text(text)
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{file}").removeprefix(f"{root}/"))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    done = list(at_boot.apply_file(name, root))
+    assert [line.partition(" ")[0] for line in done] == ["applied"]
+    target = {"appliance.toml": "etc/appliance", "appliance-wifi.txt": "etc/NetworkManager/system-connections"}[name]
+    assert synced.index(target) < synced.index(f"boot/firmware/{name}") < synced.index("boot/firmware")
+
+
+def test_a_file_whose_removal_was_cut_short_is_removed(root: Path) -> None:
+    for name in at_boot.READERS:
+        (root / "boot/firmware" / name).write_bytes(bytes(30))
+    assert at_boot.main(root) == 0
+    assert not list((root / "boot/firmware").iterdir())
+
+
+def test_settings_whose_check_hangs_do_not_stop_the_wifi(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_boot, "CHECK_S", 0.1)
+    (root / at_boot.APPLIANCE).write_text("#!/bin/sh\nexec sleep 30\n")
+    (root / "boot/firmware/appliance.toml").write_text("[server]\nport = 80\n")
+    (root / "boot/firmware/appliance-wifi.txt").write_text("ssid=Yard\npassword=12345678\n")
+    assert at_boot.main(root) == 1
+    assert (root / "boot/firmware/appliance.toml").exists()
+    assert (root / "etc/NetworkManager/system-connections/appliance-wifi.nmconnection").exists()
+
+
 def test_invalid_settings_stay_with_the_reason_in_an_error_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = root / "etc/appliance/appliance.toml"
     before.write_text("# as it was\n")
