@@ -4,6 +4,10 @@
 Rules of this file:
 - It uses the system's Python only: it must work when the release does not.
 - It stops the service first and starts it again at the end, whatever happens in between.
+- What the service has asked for stays asked for until it is done: after a power cut, or where systemd has ended this
+  program, it goes on.
+- Saved pictures come late: there may be thousands, and a slow card overwrites a few in a second. The settings come
+  after them, because they say where the pictures are.
 - Small files are overwritten before they are removed. Flash memory may keep old copies of overwritten sectors; destroy
   the card if that matters.
 - Nothing outside these folders is touched. The service's own folders may contain anything if it was taken over, so
@@ -17,9 +21,11 @@ service has asked for in /var/lib/appliance/erase-requested.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -57,8 +63,8 @@ def main(root: Path, *, factory_reset: bool) -> int:
         pictures = picture_folder(root)
         groups: list[tuple[str, Iterable[Path]]] = [
             ("state, tokens, keys and caches", [*contents(root, DATA), *copies(root)]),
-            ("saved pictures", saved_pictures(pictures)),
             ("Wi-Fi", existing(root, WIFI)),
+            ("saved pictures", saved_pictures(pictures)),
         ]
         if factory_reset:
             groups.append(("settings and credentials", [*contents(root, SETTINGS), *existing(root, SETTINGS)]))
@@ -121,7 +127,7 @@ def contents(root: Path, folders: Iterable[str]) -> Iterator[Path]:
     for folder in folders:
         path = root / folder
         if path.is_dir() and not path.is_symlink():
-            yield from sorted(path.iterdir())
+            yield from sorted(one for one in path.iterdir() if one != root / REQUEST)
 
 
 def copies(root: Path) -> list[Path]:
@@ -177,17 +183,42 @@ def systemctl(root: Path, *arguments: str) -> None:
 
 
 def requested(root: Path) -> str | None:
-    """What the service has asked for; the request is removed, so that it is carried out once."""
-    path = root / REQUEST
+    """What the service has asked for; anything else is removed."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(root / REQUEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        path.unlink(missing_ok=True)
+        forget_request(root)
         return None
     with os.fdopen(file, "rb") as opened:
         text = opened.read(100).decode("ascii", "replace").strip()
-    path.unlink(missing_ok=True)
-    return text if text in ("erase", "factory-reset") else None
+    if text in ("erase", "factory-reset"):
+        return text
+    forget_request(root)
+    return None
+
+
+def forget_request(root: Path) -> None:
+    (root / REQUEST).unlink(missing_ok=True)
+
+
+def carry_out(root: Path) -> int:
+    """Do what the service has asked for; the request is removed once it was tried as a whole."""
+    wish = requested(root)
+    if wish is None:
+        print("erase.py: the service has asked for nothing that can be done", file=sys.stderr)
+        return 1
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(forget_request, root)
+        try:
+            return main(root, factory_reset=wish == "factory-reset")
+        except SystemExit:  # ended by systemd: it goes on at the next start
+            afterwards.pop_all()
+            raise
+
+
+def end(number: int, frame: object) -> None:
+    """systemd ends this program: what must happen at the end does."""
+    sys.exit(f"erase.py: ended by {signal.Signals(number).name} before everything was erased")
 
 
 if __name__ == "__main__":
@@ -198,7 +229,5 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("erase.py: must run as root; use sudo")
-    wish = requested(Path("/")) if options.requested else ("factory-reset" if options.factory_reset else "erase")
-    if wish is None:
-        sys.exit("erase.py: the service has asked for nothing that can be done")
-    sys.exit(main(Path("/"), factory_reset=wish == "factory-reset"))
+    signal.signal(signal.SIGTERM, end)
+    sys.exit(carry_out(Path("/")) if options.requested else main(Path("/"), factory_reset=options.factory_reset))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -83,19 +84,56 @@ def test_without_a_working_release_the_rest_is_erased(root: Path) -> None:
     assert left(root) == {*OTHERS, PICTURE}
 
 
-@pytest.mark.parametrize(
-    ("text", "wish"), [("erase\n", "erase"), ("factory-reset\n", "factory-reset"), ("rm -rf /\n", None), ("", None)]
-)
-def test_a_request_of_the_service_is_one_of_two_words_and_is_carried_out_once(
-    root: Path, text: str, wish: str | None
-) -> None:
+@pytest.mark.parametrize(("text", "wish"), [("erase\n", "erase"), ("factory-reset\n", "factory-reset")])
+def test_a_request_of_the_service_is_one_of_two_words_and_is_carried_out_once(root: Path, text: str, wish: str) -> None:
     (root / erase.REQUEST).write_text(text)
     assert erase.requested(root) == wish
+    assert erase.carry_out(root) == 0
+    assert left(root) == {*OTHERS, *(SETTINGS if wish == "erase" else ())}
     assert not (root / erase.REQUEST).exists()
-    assert erase.requested(root) is None
+    assert erase.carry_out(root) == 1
+
+
+@pytest.mark.parametrize("text", ["rm -rf /\n", ""])
+def test_a_request_for_anything_else_is_removed(root: Path, text: str) -> None:
+    (root / erase.REQUEST).write_text(text)
+    assert erase.carry_out(root) == 1
+    assert not (root / erase.REQUEST).exists()
+    assert set(STATE) <= left(root)
 
 
 def test_a_request_that_is_a_link_is_refused(root: Path) -> None:
     (root / erase.REQUEST).symlink_to(root / "etc/ssh/ssh_host_ed25519_key")
     assert erase.requested(root) is None
     assert set(OTHERS) <= left(root)
+
+
+def test_a_request_that_was_cut_short_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a power cut, or because systemd has waited long enough for a slow card."""
+    (root / erase.REQUEST).write_text("factory-reset\n")
+    overwrite = erase.overwrite
+
+    def until_the_pictures(path: Path) -> None:
+        if path.name == Path(PICTURE).name:
+            erase.end(signal.SIGTERM, None)
+        overwrite(path)
+
+    with monkeypatch.context() as during:
+        during.setattr(erase, "overwrite", until_the_pictures)
+        with pytest.raises(SystemExit):
+            erase.carry_out(root)
+    assert not {*STATE, *WIFI} & left(root)
+    assert {*SETTINGS, PICTURE} <= left(root)
+    assert erase.carry_out(root) == 0
+    assert left(root) == set(OTHERS)
+
+
+def test_the_service_is_started_again_when_systemd_ends_the_erasure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(erase, "systemctl", lambda root, *arguments: asked.append(arguments[0]))
+    monkeypatch.setattr(erase, "overwrite", lambda path: erase.end(signal.SIGTERM, None))
+    with pytest.raises(SystemExit, match="SIGTERM"):
+        erase.main(root, factory_reset=False)
+    assert asked == ["stop", "start"]
