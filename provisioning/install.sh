@@ -8,6 +8,8 @@
 # - A release has a folder of its own, /opt/appliance/releases/VERSION-HASH, with its environment and units;
 #   `current` is a link to the one in use. Settings, models and state are not part of a release.
 set -Eeuo pipefail
+# The service's account reads what is installed here, whatever root's shell allows others.
+umask 022
 
 usage="usage: sudo provisioning/install.sh [--bundle FILE] [--no-start] [--tune[=FOLDER] | --no-tune]
   --bundle FILE  a file made by \`make bundle\`: install without a network
@@ -82,8 +84,22 @@ fail_at=${APPLIANCE_FAIL_AT:-}
 unset APPLIANCE_FAIL_AT
 end() { [ "$fail_at" != "$step" ] || fail 'failure requested by APPLIANCE_FAIL_AT'; done_ "$@"; : >"$log"; }
 
+# Whether an account exists and is not one of the system: a person logs in with it.
+of_a_person() {
+  local id
+  id=$(getent passwd "$1" | cut -d: -f3) || true
+  [ "${id:-0}" -ge 1000 ]
+}
+
 begin machine 'Run this as root on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
 [ "$(id -u)" = 0 ] || fail 'must run as root'
+exec 9>/run/appliance-install.lock
+flock --nonblock 9 || { advice='Wait for its end.'; fail 'another installation is running'; }
+for account in appliance appliance-update; do
+  advice="Log in with another account and rename that one: \`usermod --login NAME $account\`, \`groupmod --new-name NAME $account\`."
+  ! of_a_person $account || fail "a person uses the account $account; the service needs it for itself alone"
+done
+advice='Run this on Debian 12 or 13, Raspberry Pi OS or Ubuntu 22.04 or 24.04, amd64 or arm64.'
 [ -r /etc/os-release ] || fail 'unknown system: /etc/os-release is missing'
 . /etc/os-release
 case " $ID ${ID_LIKE:-} " in *' debian '* | *' ubuntu '*) ;; *) fail "$PRETTY_NAME is not based on Debian" ;; esac

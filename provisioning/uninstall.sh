@@ -15,6 +15,15 @@ case ${1:-} in
 esac
 [ "$(id -u)" = 0 ] || { echo 'appliance: must run as root; use sudo' >&2; exit 1; }
 
+# Never an account that a person logs in with, which may have had this name before.
+remove_account() {
+  local id
+  id=$(getent passwd "$1" | cut -d: -f3) || true
+  [ "${id:-0}" -lt 1000 ] || return 0
+  [ -z "$id" ] || userdel "$1"
+  ! getent group "$1" >/dev/null || groupdel "$1"
+}
+
 if [ -d /run/systemd/system ]; then
   systemctl stop appliance.target 'appliance*' 2>/dev/null || true
 fi
@@ -41,8 +50,7 @@ if [ -d /run/systemd/system ]; then
 fi
 
 rm -rf /opt/appliance/current /opt/appliance/releases /opt/appliance/update /var/lib/appliance-update
-! getent passwd appliance-update >/dev/null || userdel appliance-update
-! getent group appliance-update >/dev/null || groupdel appliance-update
+remove_account appliance-update
 if [ $keep = yes ]; then
   # Keep the account too: it owns the state.
   found=''
@@ -53,6 +61,5 @@ if [ $keep = yes ]; then
   exit 0
 fi
 rm -rf /opt/appliance /etc/appliance /etc/appliance-update /var/lib/appliance /var/lib/appliance-camera /var/lib/private/appliance-camera
-! getent passwd appliance >/dev/null || userdel appliance
-! getent group appliance >/dev/null || groupdel appliance
+remove_account appliance
 echo 'The appliance was removed completely.'

@@ -1,0 +1,64 @@
+"""What installer and uninstaller do about accounts that exist already: their functions, with accounts of the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ACCOUNTS = {
+    "service": "appliance:x:996:996::/var/lib/appliance:/usr/sbin/nologin",
+    "person": "appliance:x:1000:1000::/home/appliance:/bin/bash",
+}
+
+
+def function(script: str, name: str) -> str:
+    """The text of a function in a shell script."""
+    text = (ROOT / "provisioning" / script).read_text(encoding="utf-8")
+    found = re.search(rf"^{name}\(\) \{{\n.*?^\}}\n", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+def run(tmp_path: Path, script: str, name: str, account: str | None) -> tuple[int, list[str]]:
+    """Exit code of the function for `appliance`, and what it had removed."""
+    known = f"echo '{ACCOUNTS[account]}'" if account else "exit 2"
+    programs = {
+        "getent": known,
+        "userdel": f'echo "userdel $1" >>{tmp_path}/removed',
+        "groupdel": f'echo "groupdel $1" >>{tmp_path}/removed',
+    }
+    for program, text in programs.items():
+        (tmp_path / program).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / program).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", f"{function(script, name)}\n{name} appliance"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=20,
+    )  # fmt: skip
+    removed = tmp_path / "removed"
+    return done.returncode, removed.read_text().splitlines() if removed.exists() else []
+
+
+@pytest.mark.parametrize(("account", "code"), [(None, 1), ("service", 1), ("person", 0)])
+def test_an_account_that_a_person_logs_in_with_is_recognised(account: str | None, code: int, tmp_path: Path) -> None:
+    assert run(tmp_path, "install.sh", "of_a_person", account)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("account", "removed"), [(None, []), ("service", ["userdel appliance", "groupdel appliance"]), ("person", [])]
+)
+def test_the_uninstaller_removes_no_account_of_a_person(
+    account: str | None, removed: list[str], tmp_path: Path
+) -> None:
+    assert run(tmp_path, "uninstall.sh", "remove_account", account) == (0, removed)
+
+
+def test_the_installer_does_not_depend_on_the_umask_of_roots_shell() -> None:
+    """With 077, the service's account could not enter the folder of the releases."""
+    text = (ROOT / "provisioning/install.sh").read_text(encoding="utf-8")
+    assert text.index("\numask 022\n") < text.index("mkdir")
