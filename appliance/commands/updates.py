@@ -36,6 +36,9 @@ REQUEST = "install-requested"
 """The file in the updates' folder that `appliance-update-install.path` waits for: the name of a staged release."""
 _MOST_FILES = 20_000
 """In a repository in one file; a release has about fifty."""
+_DAY_MIN = 24 * 60
+_LOOKS_EVERY_MIN = 90
+"""The longest time between two checks: the timer starts one every hour, up to half an hour late."""
 PROGRAM = Path("/opt/appliance/current/venv/bin/appliance")
 Say = Callable[[str], None]
 
@@ -80,27 +83,57 @@ def fetch(settings: Settings, places: UpdatePlaces, source: str, say: Say, *, do
         return staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
 
 
-def fetch_by_itself(settings: Settings, places: UpdatePlaces, say: Say) -> Offer | None:
-    """What the timer does: check, and in the window also stage a release and ask root for it. Raises UpdateError."""
+def fetch_by_itself(
+    settings: Settings,
+    places: UpdatePlaces,
+    say: Say,
+    now: Callable[[], datetime.datetime] = datetime.datetime.now,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Offer | None:
+    """What the timer does: check, and in the window also stage a release and ask root for it. Raises UpdateError.
+
+    A release whose download has ended after the window is installed in the next one. Returns what is installed.
+    """
     found = check(settings, places, "")
     offer, update = found.offer, settings.update
     if offer is None or not found.for_this_device or not update.automatic:
         return None
     age_days = (staging.latest_time_s(places, time.time()) - offer.signed_s) / 86_400
-    if not in_window(update.window, datetime.datetime.now()) or age_days < update.postpone_days:
+    if age_days < update.postpone_days or not _begun(update.window, now, sleep):
         return None
-    with opened(places, "") as place:
-        look_for = wanted(settings, place, by_person=False)
-        staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+    if not staging.is_staged(places, offer):
+        with opened(places, "") as place:
+            look_for = wanted(settings, place, by_person=False)
+            staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+        if not in_window(update.window, now()):
+            say(f"{offer.name} is installed in the next window, {update.window}: this one has ended meanwhile")
+            return None
     request(places, offer.name)
     return offer
 
 
 def in_window(window: str, now: datetime.datetime) -> bool:
-    """Whether a time of day is in `HH:MM-HH:MM`, which may go over midnight."""
+    """Whether a time of day is in `HH:MM-HH:MM`, which may go over midnight; between equal times: the whole day."""
+    first, last = _minutes(window)
+    return (now.hour * 60 + now.minute - first) % _DAY_MIN < ((last - first) % _DAY_MIN or _DAY_MIN)
+
+
+def _begun(window: str, now: Callable[[], datetime.datetime], sleep: Callable[[float], None]) -> bool:
+    """Whether the window has begun; waits for one that could be over before the timer looks again."""
+    first, last = _minutes(window)
+    short = 0 < (last - first) % _DAY_MIN < _LOOKS_EVERY_MIN
+    while not in_window(window, now()):
+        moment = now()
+        if not short or (first - moment.hour * 60 - moment.minute) % _DAY_MIN > _LOOKS_EVERY_MIN:
+            return False
+        sleep(60)
+    return True
+
+
+def _minutes(window: str) -> tuple[int, int]:
+    """Begin and end, in minutes since midnight."""
     first, last = (datetime.time.fromisoformat(one) for one in window.split("-"))
-    time_of_day = now.time()
-    return first <= time_of_day < last if first <= last else time_of_day >= first or time_of_day < last
+    return first.hour * 60 + first.minute, last.hour * 60 + last.minute
 
 
 def _unreadable(path: Path) -> UpdateError:

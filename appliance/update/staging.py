@@ -63,15 +63,17 @@ def check(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float
             problem=str(problem) if problem and problem.code in FAULTS else "", code=problem.code if problem else "",
         )  # fmt: skip
     except UpdateError as error:
-        _note(places, before.offer, clock_s, error)
+        _note(places, before, clock_s, error)
         raise
     last_check.write(places.last_check, seen)
     return seen
 
 
-def _note(places: UpdatePlaces, offer: Offer | None, clock_s: float, error: UpdateError) -> None:
-    """Note why nothing is installed. Raises OSError."""
-    noted = LastCheck(checked_s=clock_s, offer=offer, problem=str(error), code=error.code)
+def _note(places: UpdatePlaces, known: LastCheck, clock_s: float, error: UpdateError) -> None:
+    """Note why nothing is installed, and what is known all the same. Raises OSError."""
+    noted = LastCheck(
+        checked_s=clock_s, offer=known.offer, staged=known.staged, problem=str(error), code=error.code
+    )  # fmt: skip
     last_check.write(places.last_check, noted)
 
 
@@ -90,12 +92,23 @@ def fetch(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float
     except BaseException as error:
         sweep(places)
         if isinstance(error, UpdateError):
-            _note(places, offer, clock_s, error)
+            _note(places, LastCheck(offer=offer), clock_s, error)
         raise
     last_check.write(
         places.last_check, LastCheck(checked_s=clock_s, offer=offer, for_this_device=True, staged=offer.name)
     )
     return offer
+
+
+def is_staged(places: UpdatePlaces, offer: Offer) -> bool:
+    """Whether a release was fetched before, and root has not refused it since; root verifies it in any case."""
+    if last_check.read(places.last_check).staged != offer.name:
+        return False
+    try:
+        fetched_s = places.staging.stat().st_mtime
+        return places.last_install.stat().st_mtime < fetched_s  # what root has refused before is another matter
+    except FileNotFoundError:
+        return places.staging.is_dir()
 
 
 def _fetch_files(places: UpdatePlaces, wanted: Wanted, repository: Repository, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -29,6 +30,8 @@ from appliance.values import Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
 from tests.boot.ready_service import ready_service
+from tests.update.device import Device
+from tests.update.operator import PLATFORM, Operator
 
 _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
 
@@ -42,11 +45,97 @@ _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
         ("22:00-05:00", "23:30", True),
         ("22:00-05:00", "04:59", True),
         ("22:00-05:00", "12:00", False),
+        ("00:00-00:00", "12:00", True),
     ],
 )
 def test_a_window_may_go_over_midnight(window: str, at: str, inside: bool) -> None:
     now = datetime.datetime.combine(datetime.date(2026, 7, 1), datetime.time.fromisoformat(at))
     assert updates.in_window(window, now) is inside
+
+
+class Night:
+    """A clock that goes on while somebody waits, or downloads."""
+
+    def __init__(self, at: str) -> None:
+        self.time = datetime.datetime.combine(datetime.date(2026, 7, 1), datetime.time.fromisoformat(at))
+
+    def now(self) -> datetime.datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += datetime.timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, Settings, str]:
+    """A device that updates itself from a folder with a release."""
+    operator = Operator(tmp_path / "repository", datetime.datetime.now(datetime.timezone.utc))
+    offer = operator.release("2.0", 2)
+    monkeypatch.setattr(updates, "here", lambda: PLATFORM)
+    update = UpdateSettings(source=str(operator.folder), automatic=True, window="02:35-02:50")
+    return Device(tmp_path / "device", operator), Settings(update=update), offer.name
+
+
+@pytest.mark.parametrize(("minute", "begins"), [(0, True), (5, True), (30, True), (49, True), (50, False)])
+def test_a_short_window_is_met_at_whatever_minute_the_timer_looks(
+    minute: int, begins: bool, offered: tuple[Device, Settings, str]
+) -> None:
+    """The timer looks once an hour, in its first half: a window of minutes would never be met, or by chance."""
+    device, settings, name = offered
+    night = Night(f"02:{minute:02}")
+    installed = updates.fetch_by_itself(settings, device.places, print, night.now, night.sleep)
+    assert (installed.name if installed else None) == (name if begins else None)
+    assert (device.places.work / updates.REQUEST).exists() is begins
+    if begins:
+        assert night.time.strftime("%H:%M") == f"02:{max(minute, 35)}"
+
+
+def test_a_long_window_is_not_waited_for(offered: tuple[Device, Settings, str]) -> None:
+    device, settings, _ = offered
+    settings = msgspec.structs.replace(settings, update=msgspec.structs.replace(settings.update, window="02:00-04:00"))
+    night = Night("01:30")
+    assert updates.fetch_by_itself(settings, device.places, print, night.now, night.sleep) is None
+    assert night.time.strftime("%H:%M") == "01:30"
+
+
+def test_a_release_whose_download_outlasts_the_window_is_installed_in_the_next_one(
+    offered: tuple[Device, Settings, str],
+) -> None:
+    """A slow link takes hours; nobody expects the service to restart at noon, nor the same download each night."""
+    device, settings, name = offered
+    night, said = Night("02:40"), list[str]()
+
+    def slowly(text: str) -> None:
+        said.append(text)
+        night.sleep(3600)
+
+    asked = device.places.work / updates.REQUEST
+    assert updates.fetch_by_itself(settings, device.places, slowly, night.now, night.sleep) is None
+    assert not asked.exists()
+    settings_away = msgspec.structs.replace(
+        settings, update=msgspec.structs.replace(settings.update, source=str(device.places.root / "etc"))
+    )
+    with pytest.raises(UpdateError):  # the network is away for an hour
+        updates.fetch_by_itself(settings_away, device.places, slowly, night.now, night.sleep)
+    fetched = len([line for line in said if line.startswith("fetching")])
+    night = Night("02:40")
+    installed = updates.fetch_by_itself(settings, device.places, slowly, night.now, night.sleep)
+    assert (installed.name if installed else None) == name
+    assert asked.read_text() == f"{name}\n"
+    assert len([line for line in said if line.startswith("fetching")]) == fetched == 1
+
+
+def test_what_root_has_refused_is_fetched_again(offered: tuple[Device, Settings, str]) -> None:
+    device, settings, name = offered
+    said: list[str] = []
+    device.places.last_install.parent.mkdir(parents=True)
+    for refused in (False, True):
+        if refused:
+            last_check.write(device.places.last_install, LastCheck(problem="expired", code="update_expired"))
+        night = Night("02:40")
+        installed = updates.fetch_by_itself(settings, device.places, said.append, night.now, night.sleep)
+        assert (installed.name if installed else None) == name
+    assert len([line for line in said if line.startswith("fetching")]) == 2
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a b", "x" * 100, "-rf", "2.0-abc\nsecond"])

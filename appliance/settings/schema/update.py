@@ -42,7 +42,8 @@ class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
             extra={FORM: "two times of day as HH:MM-HH:MM"},
-            description="When automatic updates may begin, local time. At night fewer people miss a few seconds.",
+            description="When automatic updates may begin, local time; 00:00-00:00: at any time. At night fewer people "
+            "miss a few seconds.",
         ),
     ] = "02:00-04:00"
     postpone_days: Annotated[
