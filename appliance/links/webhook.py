@@ -22,6 +22,7 @@ import aiohttp
 from appliance import __version__
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
+from appliance.health.words import counted
 from appliance.links import signature
 from appliance.links.reasons import LinkProblem, of_error
 from appliance.ports import Clock
@@ -81,6 +82,8 @@ class Webhook:
         self.problem: LinkProblem | None = None
         """Why the receiver has not accepted the latest event; None: it has."""
         self.sent, self.given_up = 0, 0
+        self._reported = 0
+        """How many of the dropped events the log has reported."""
 
     @property
     def dropped(self) -> int:
@@ -134,7 +137,11 @@ class Webhook:
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
         self.sent += 1
         if self.problem is not None:
-            log.warning("webhook %s: the receiver accepts events again", self._options.name)
+            lost, self._reported = self.dropped - self._reported, self.dropped
+            log.warning(
+                "webhook %s: the receiver accepts events again%s", self._options.name,
+                f"; {counted(lost, 'event is', 'events are')} lost" if lost else "",
+            )  # fmt: skip
         self.problem = None
 
     async def _post(self, session: aiohttp.ClientSession, message_id: str, body: bytes) -> _Failure | None:

@@ -200,7 +200,9 @@ async def test_only_the_chosen_events_are_posted() -> None:
         assert one.types() == ["start"]
 
 
-async def test_events_for_a_receiver_that_is_away_are_bounded_and_the_newest_are_kept() -> None:
+async def test_events_for_a_receiver_that_is_away_are_bounded_and_the_newest_are_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with receiver() as one, posting(one.url, queue=10) as (hook, _):
         one.statuses = [500] * 3
         for number in range(200):
@@ -208,6 +210,7 @@ async def test_events_for_a_receiver_that_is_away_are_bounded_and_the_newest_are
         await hook.finish(10)
         assert [json.loads(body)["id"] for _, body in one.posts][-10:] == [str(number) for number in range(190, 200)]
         assert hook.dropped >= 189
+        assert f"the receiver accepts events again; {hook.dropped} events are lost" in caplog.text
 
 
 async def test_events_of_a_service_reach_its_receiver_until_it_stops(serve: Serve, tmp_path: Path) -> None:

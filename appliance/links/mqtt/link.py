@@ -21,6 +21,7 @@ import anyio
 
 from appliance.events.object_event import ObjectEvent, payload_of
 from appliance.events.outbox import EventOutbox
+from appliance.health.words import counted
 from appliance.links.mqtt.connection import connected, lasting_client, reason, renew_certificates, try_out
 from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
@@ -58,6 +59,8 @@ class MqttLink:
         self._refresh_s = 0.0
         self._wake, self._done, self._retry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing = False
+        self._reported = 0
+        """How many of the dropped events the log has reported."""
         self.problem: LinkProblem | None = _CONNECTING
         """Why there is no connection; None: there is one."""
 
@@ -127,7 +130,14 @@ class MqttLink:
             topics.append(self._topics.home_assistant)
         await client.subscribe([(topic, 1) for topic in topics])
         if self.problem is not None:
-            log.warning("connected to the MQTT broker %s:%d", self._options.host, self._options.broker_port)
+            lost, self._reported = self.dropped - self._reported, self.dropped
+            cost = f"; {counted(lost, 'event is', 'events are')} lost, since mqtt.queue holds {self._options.queue}"
+            log.warning(
+                "connected to the MQTT broker %s:%d%s",
+                self._options.host,
+                self._options.broker_port,
+                cost if lost else "",
+            )
         self.problem = None
 
     def _lost(self, error: Exception) -> None:

@@ -222,6 +222,22 @@ async def test_no_event_is_lost_or_doubled_while_the_broker_is_killed_and_comes_
         assert len(starts & ends) >= 1 + 2 * 2
 
 
+async def test_what_an_outage_has_cost_is_in_the_log(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linked(serve, mosquitto, tmp_path, **{"mqtt.queue": "10"}) as (running, gate, seen):
+        link = running.started.parts.links.mqtt
+        assert link is not None
+        mosquitto.kill()
+        await seen.until(lambda: link.problem)
+        while not link.dropped:
+            await appear(running, gate)
+        mosquitto.start()
+        await seen.until(lambda: link.problem is None)
+        assert f"{link.dropped} event" in caplog.text
+        assert "lost, since mqtt.queue holds 10" in caplog.text
+
+
 async def said_of_test(running: Running) -> Any:
     """What the page's test of the connection says."""
     async with aiohttp.ClientSession(running.url) as session, session.post("/actions/test_mqtt", json={}) as answer:
