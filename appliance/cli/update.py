@@ -155,7 +155,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
     if os.geteuid() != 0:
         return complain("this needs root: use sudo", FAILED)
-    switching.run(str(switching.GUARD), "rollback", "a person wanted it")
+    switching.run(str(switching.GUARD), "rollback", guard_state.BY_A_PERSON)
     switching.run("systemctl", "restart", "appliance.service")
     print(f"{guard_state.read(_places().state).committed} is in use again")
     return OK

@@ -80,7 +80,7 @@ CATALOGUE = (
     Check(links.webhook_failing, after_s=30),
     Check(support.support_ended),
     Check(support.support_unstated, severities=(Severity.INFO,)),
-    Check(updates.update_undone),
+    Check(updates.update_undone, severities=(Severity.DEGRADED, Severity.INFO)),
     Check(updates.update_no_root),
     Check(updates.update_refused),
     Check(updates.update_available, severities=(Severity.INFO,)),

@@ -153,6 +153,7 @@ class UpdateNotices:
     """How old the newest known release is; None: no source is set, or nothing is known."""
     undone: str = ""
     why: str = ""
+    undone_by_a_person: bool = False
     no_root: bool = False
     """A source is set, but nothing to verify it with."""
     refused: Cause | None = None

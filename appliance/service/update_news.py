@@ -60,6 +60,7 @@ class UpdateNews:
             newest_age_days=(self._wall_clock() - offer.signed_s) / _DAY_S if offer and watched else None,
             undone=found.state.undone,
             why=found.state.why,
+            undone_by_a_person=found.state.undone_by_a_person,
             no_root=watched and not found.has_root,
             refused=next(
                 (Cause(known.code, known.problem) for known in (found.install, found.check) if self._counts(known)),

@@ -11,6 +11,10 @@ from pathlib import Path
 from appliance import files
 
 _MOST_BYTES = 20_000
+BY_A_PERSON = "a person wanted it"
+"""The reason for going back with `appliance update rollback`."""
+_BY_HAND = "somebody asked for it"
+"""The guard's own, where it was run by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class GuardState:
     @property
     def on_trial(self) -> bool:
         return self.phase == "trying"
+
+    @property
+    def undone_by_a_person(self) -> bool:
+        return self.undone != "" and self.why in (BY_A_PERSON, _BY_HAND)
 
 
 def read(path: Path) -> GuardState:

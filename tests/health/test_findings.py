@@ -195,6 +195,16 @@ APPEARS = {
         "update_undone",
         "degraded",
     ),
+    "went_back": (
+        replace(
+            WELL,
+            notices=Notices(
+                update=UpdateNotices(undone="0.3-1234abcd", why="a person wanted it", undone_by_a_person=True)
+            ),
+        ),
+        "update_undone",
+        "info",
+    ),
     "no_root": (replace(WELL, notices=Notices(update=UpdateNotices(no_root=True))), "update_no_root", "degraded"),
     "refused": (
         replace(WELL, notices=Notices(update=UpdateNotices(refused=_DAMAGED))), "update_refused", "degraded"

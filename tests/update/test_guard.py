@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.update import guard_state
 from tests.update.guard import Tree
 
 _CUT = """#!/bin/sh
@@ -111,7 +112,15 @@ def test_rollback_returns_to_the_release_before(tree: Tree) -> None:
     assert tree.guard("rollback").returncode == 0
     assert tree.linked == "old"
     assert (tree.state["committed"], tree.state["undone"], tree.state["floor"]) == ("old", "new", "7")
+    assert guard_state.read(tree.base / "update/state").undone_by_a_person
     assert tree.guard("rollback").returncode == 1
+
+
+@pytest.mark.parametrize(("why", "person"), [(guard_state.BY_A_PERSON, True), ("it sees nothing", False)])
+def test_a_person_who_went_back_is_known(tree: Tree, why: str, person: bool) -> None:
+    tree.guard("try", "new", "7")
+    tree.guard("rollback", why)
+    assert guard_state.read(tree.base / "update/state").undone_by_a_person is person
 
 
 def test_a_link_set_by_hand_is_respected(tree: Tree) -> None:

@@ -13,6 +13,14 @@ def update_undone(facts: Facts) -> Advice | None:
     update = facts.notices.update
     if not update.undone:
         return None
+    if update.undone_by_a_person:
+        return advise(
+            Severity.INFO,
+            "A person went back from release {release}.",
+            "It is not installed again by itself; to install it once more, run `sudo appliance update install`.",
+            "wanted",
+            release=update.undone,
+        )
     return advise(
         Severity.DEGRADED,
         "Release {release} was undone: {reason}.",
