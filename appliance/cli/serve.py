@@ -58,7 +58,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with loading(), without("requests"):  # only python-socketio's clients on threads use it: 5 MB
         from appliance.service import loading as network_loading
         from appliance.service import supervise
-        from appliance.service.ending import end_around_the_engine
+        from appliance.service.ending import end_around_the_engine, run_and_end
 
     timeline.mark("imports")
 
@@ -89,7 +89,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"  startup: {timeline}", flush=True)
 
     choose = partial(_choose, arguments)
-    asyncio.run(supervise.serve(choose, started=port_open, ready=ready, camera_source=arguments.camera, load=load))
+    service = supervise.serve(choose, started=port_open, ready=ready, camera_source=arguments.camera, load=load)
+    asyncio.run(run_and_end(service, OK))
     end_around_the_engine(OK)
     return OK
 
