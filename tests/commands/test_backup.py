@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -225,3 +226,23 @@ def test_a_newer_format_is_refused() -> None:
     data, _ = sealed.seal([], newer, PASSPHRASE)
     with pytest.raises(sealed.BackupError, match=r"newer version \(9\.9\)"):
         sealed.unseal(data, PASSPHRASE)
+
+
+def test_a_folder_that_a_failing_card_does_not_give_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("state/tls", "models"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "state/tls/key.pem").write_text("key")
+    where = places.Places(None, tmp_path / "state", tmp_path / "models", tmp_path / "no agents")
+    assert [name for name, _ in places.content(where, "yolo")] == ["state/tls/key.pem"]
+    scandir = os.scandir
+
+    def failing(path: str) -> object:
+        if str(path).endswith("tls"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        list(places.content(where, "yolo"))

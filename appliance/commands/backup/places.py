@@ -4,6 +4,7 @@ Rules of this file:
 - Links are never followed: the state folder belongs to the service, which may have been taken over.
 - What describes this board, or can be made again, is left out: measurements, compiled networks, locks.
 - Pictures stay on the device.
+- A folder that cannot be read is an error: a backup without it would be found wanting years later.
 - What asks for something to be done is left out: a restored device would erase itself, or start an update. So is the
   operator's first token, whose text no backup needs: its hash is among the tokens.
 """
@@ -95,7 +96,7 @@ def target(places: Places, name: str) -> Path | None:
 
 
 def _below(part: str, folder: Path, start: Path | None = None) -> Iterator[tuple[str, Path]]:
-    for where, folders, names in os.walk(start or folder):
+    for where, folders, names in os.walk(start or folder, onerror=_refuse):
         kept = (one for one in folders if one not in LEFT_OUT and not one.startswith("."))
         folders[:] = sorted(one for one in kept if not Path(where, one).is_symlink())
         for name in sorted(names):
@@ -103,3 +104,9 @@ def _below(part: str, folder: Path, start: Path | None = None) -> Iterator[tuple
             if name in LEFT_OUT or name.startswith(".") or not stat.S_ISREG(path.lstat().st_mode):
                 continue
             yield f"{part}/{path.relative_to(folder)}", path
+
+
+def _refuse(error: OSError) -> None:
+    """os.walk() leaves out what it cannot read. What is missing altogether has nothing to keep."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
