@@ -89,7 +89,7 @@ class UpdateNews:
 
     def _counts(self, known: LastCheck) -> bool:
         """Without a source no later attempt would replace a person's: it counts for a day."""
-        recent = self._wall_clock() - known.checked_s < _DAY_S
+        recent = 0 <= self._wall_clock() - known.checked_s < _DAY_S  # a wrong clock may have been the reason
         return known.code in FAULTS and (bool(self._settings.source) or recent)
 
     @property

@@ -299,6 +299,7 @@ def test_programs_read_which_release_is_in_use_on_trial_and_offered(tmp_path: Pa
         ("update_refused", "https://updates.example", 90_000.0, True),
         ("update_space", "", 80_000.0, True),
         ("update_refused", "", 90_000.0, False),
+        ("update_expired", "", -500_000_000.0, False),  # by a clock that was years ahead
         ("update_unreachable", "https://updates.example", 60.0, False),
     ],
 )
