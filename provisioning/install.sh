@@ -131,6 +131,20 @@ if [ -n "$bundle" ]; then
   end "complete, for $architecture and Python $python"
 fi
 
+# A new system updates itself after its first boot and holds the package manager's lock meanwhile, for minutes.
+exec 3>&1 # what a person sees: the output of commands goes to the log
+apt_get() {
+  local try
+  for try in {1..60}; do
+    if LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$work/apt" 2>&1; then cat "$work/apt"; return; fi
+    grep -qE 'Could not (get|open) lock|Unable to (lock|acquire the dpkg)' "$work/apt" || break
+    [ "$try" != 1 ] || say 'waiting for another program that installs packages' >&3
+    sleep 10
+  done
+  cat "$work/apt"
+  return 1
+}
+
 # Install missing system packages.
 begin packages 'Check the network and the package sources of this machine: `sudo apt-get update`.'
 wanted=(python3 python3-systemd libgomp1 ca-certificates)
@@ -149,8 +163,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   dpkg-query -W -f '${Package}\n' | sort >"$work/packages.before"
   undo+=("dpkg-query -W -f '\${Package}\\n' | sort | comm -13 '$work/packages.before' - |
     DEBIAN_FRONTEND=noninteractive xargs -r apt-get purge -y")
-  quietly apt-get update
-  DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}"
+  quietly apt_get update
+  quietly apt_get install -y --no-install-recommends "${missing[@]}"
   end "installed ${missing[*]}"
 else
   end 'all installed'

@@ -1,4 +1,4 @@
-"""What installer and uninstaller do about accounts that exist already: their functions, with accounts of the test."""
+"""Functions of installer and uninstaller: accounts that exist already, and a package manager that is busy."""
 
 from __future__ import annotations
 
@@ -62,3 +62,29 @@ def test_the_installer_does_not_depend_on_the_umask_of_roots_shell() -> None:
     """With 077, the service's account could not enter the folder of the releases."""
     text = (ROOT / "provisioning/install.sh").read_text(encoding="utf-8")
     assert text.index("\numask 022\n") < text.index("mkdir")
+
+
+@pytest.mark.parametrize(
+    ("says", "fails", "code", "tries"),
+    [
+        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)", 2, 0, 3),
+        ("E: Could not get lock /var/lib/apt/lists/lock. It is held by process 812 (apt-get)", 100, 1, 60),
+        ("E: Unable to locate package python3-systemd", 1, 1, 1),
+    ],
+)
+def test_the_installer_waits_while_the_system_installs_its_own_updates(
+    says: str, fails: int, code: int, tries: int, tmp_path: Path
+) -> None:
+    count = f'echo x >>{tmp_path}/tries; [ "$(wc -l <{tmp_path}/tries)" -gt {fails} ]'
+    for program, text in {"apt-get": f'{count} || {{ echo "{says}"; exit 100; }}', "sleep": ""}.items():
+        (tmp_path / program).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / program).chmod(0o755)
+    script = f'say() {{ echo "$@"; }}\nexec 3>&2\n{function("install.sh", "apt_get")}\napt_get update'
+    surroundings = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "work": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", script], env=surroundings, timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert len((tmp_path / "tries").read_text().split()) == tries
+    assert (says in done.stdout) is (code != 0)
+    assert done.stderr.count("waiting for another program") == (1 if tries > 1 else 0)
