@@ -3,7 +3,8 @@
 Rules of this file:
 - `receive` returns at once; the queue is bounded and keeps the newest events.
 - A receiver that is away, too slow or broken (5xx, 408, 425, 429) gets the event again, after pauses that double. One
-  that rejects it (another 4xx, a redirect) does not: a repetition would change nothing.
+  that rejects it (another 4xx, a redirect) does not: a repetition would change nothing. Except soon after the start: a
+  signature has a date, which is rejected until a board without a battery has asked a time server.
 - An event that is repeated has the same `webhook-id`, so that the receiver can recognise it.
 """
 
@@ -14,7 +15,7 @@ import json
 import logging
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -31,6 +32,8 @@ from appliance.redaction import redact, secrets_of_origin
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 60.0
+_CLOCK_SET_WITHIN_S = 600.0
+"""Of the start; a site without a time server has no later one."""
 _AGAIN = (408, 425, 429)
 """Besides 5xx: statuses after which a repetition can succeed."""
 
@@ -70,9 +73,12 @@ class Webhook:
         *,
         clock: Clock,
         wall_clock: Clock,
+        clock_is_set: Callable[[], bool] = lambda: True,
         first_pause_s: float = 1.0,
     ) -> None:
+        """`clock_is_set`: whether the wall clock is right, as far as is known."""
         self._options, self._device_id = options, device_id
+        self._started_s, self._clock_is_set = clock(), clock_is_set
         self._clock, self._wall_clock, self._first_pause_s = clock, wall_clock, first_pause_s
         self._events = EventOutbox(options.queue)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
@@ -130,7 +136,8 @@ class Webhook:
         while (failure := await self._post(session, event.cursor, body)) is not None:
             self._failed(failure)
             self._trust = None  # the file may have been renewed
-            if not failure.again or self._clock() - begun_s >= self._options.give_up_s:
+            again = failure.again or self._dated_wrongly(failure)
+            if not again or self._clock() - begun_s >= self._options.give_up_s:
                 self.given_up += 1
                 return
             await asyncio.sleep(max(pause_s, min(failure.after_s, _LONGEST_PAUSE_S)))
@@ -166,6 +173,12 @@ class Webhook:
         except (aiohttp.ClientError, OSError, UnicodeError) as error:  # of `ca_file`; of a name that DNS cannot have
             problem = of_error(error)
             return _Failure(replace(problem, detail=self._without_path(problem.detail)), again=True)
+
+    def _dated_wrongly(self, failure: _Failure) -> bool:
+        """Whether the receiver may have rejected nothing but the date of the signature."""
+        early = self._clock() - self._started_s < _CLOCK_SET_WITHIN_S
+        signed = self._options.secret != "" and failure.why.code == "webhook_status"
+        return early and signed and not self._clock_is_set()
 
     def _without_path(self, text: str) -> str:
         """A text, for example of an exception, without the receiver's path, which may be its only secret."""

@@ -43,7 +43,13 @@ def build_links(
     webhooks = []
     for name, receiver in settings.webhooks.items():
         if receiver.url:
-            webhook = Webhook(webhook_options(name, receiver), identity, clock=clock, wall_clock=time.time)
+            webhook = Webhook(
+                webhook_options(name, receiver),
+                identity,
+                clock=clock,
+                wall_clock=time.time,
+                clock_is_set=lambda: vitals.clock_is_set,
+            )
             feed.add(webhook.receive)
             webhooks.append((name, webhook))
     if not settings.mqtt.host:

@@ -109,6 +109,11 @@ class Vitals:
         return self._reading.thermal.soc_temp_c
 
     @property
+    def clock_is_set(self) -> bool:
+        """Whether the wall clock is synchronised, or nobody knows."""
+        return self._reading.system.clock_synchronised is not False
+
+    @property
     def stuck(self) -> bool:
         """Whether an inference is past its deadline."""
         return self._detector.stuck

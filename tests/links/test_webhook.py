@@ -76,12 +76,19 @@ async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]
 
 
 @asynccontextmanager
-async def posting(url: str, **options: Any) -> AsyncIterator[tuple[Webhook, FakeClock]]:
+async def posting(
+    url: str, clock_is_set: Callable[[], bool] = lambda: True, **options: Any
+) -> AsyncIterator[tuple[Webhook, FakeClock]]:
     """A webhook that runs, with pauses of almost nothing."""
     clock = FakeClock()
     hook = Webhook(
-        WebhookOptions("alarm", url, **options), "box", clock=clock, wall_clock=time.time, first_pause_s=0.01
-    )  # fmt: skip
+        WebhookOptions("alarm", url, **options),
+        "box",
+        clock=clock,
+        wall_clock=time.time,
+        clock_is_set=clock_is_set,
+        first_pause_s=0.01,
+    )
     async with anyio.create_task_group() as group:
         group.start_soon(hook.run)
         yield hook, clock
@@ -141,6 +148,22 @@ async def test_an_event_that_is_rejected_is_not_repeated_and_is_a_problem(status
         assert hook.dropped == 1
 
 
+@pytest.mark.parametrize(
+    ("secret", "up_s", "clock_is_set", "arrives"),
+    [(SECRET, 0, False, True), (SECRET, 0, True, False), ("", 0, False, False), (SECRET, 700, False, False)],
+)
+async def test_a_signed_event_is_repeated_until_the_clock_of_a_device_that_has_started_is_set(
+    secret: str, up_s: float, clock_is_set: bool, arrives: bool
+) -> None:
+    """Verifiers reject a date that is minutes off; after a power cut, a board without a battery has one."""
+    async with receiver() as one, posting(one.url, lambda: clock_is_set, secret=secret) as (hook, clock):
+        clock.pass_(up_s)
+        one.statuses = [401] * 3
+        hook.receive(event("a", "start"))
+        await hook.finish(10)
+        assert (hook.sent, hook.given_up) == ((1, 0) if arrives else (0, 1))
+
+
 async def test_an_event_is_given_up_after_its_time() -> None:
     async with receiver() as one, posting(one.url, give_up_s=60) as (hook, clock):
         one.statuses = [500] * 3
@@ -191,7 +214,9 @@ async def test_a_name_that_dns_cannot_have_is_a_problem() -> None:
 
 
 async def test_only_the_chosen_events_are_posted() -> None:
-    options = {"types": frozenset({"start"}), "cameras": frozenset({"gate"}), "classes": frozenset({"person"})}
+    options: dict[str, Any] = {
+        "types": frozenset({"start"}), "cameras": frozenset({"gate"}), "classes": frozenset({"person"})
+    }  # fmt: skip
     async with receiver() as one, posting(one.url, **options) as (hook, _):
         hook.receive(event("x", "start", camera="yard"))
         for kind in ("start", "update", "end"):
