@@ -184,7 +184,13 @@ def _spaces_were_plus(raw: bytes) -> bool:
     fits_with, fits_without = len(raw) % 4 == 0, (len(raw) - raw.count(b" ")) % 4 == 0
     if fits_with != fits_without:
         return fits_with
-    return len({len(line) for line in raw.split(b" ")[:-1]}) > 1
+    return not _spaces_are_regular(raw)
+
+
+def _spaces_are_regular(raw: bytes) -> bool:
+    """Whether all lines but the last are equally long: by slices, since a list of the lines of `A A A` is huge."""
+    first, spaces = raw.index(b" "), raw.count(b" ")
+    return raw[first : first + (first + 1) * spaces : first + 1] == b" " * spaces
 
 
 def _check_fields(payload: Mapping[object, object]) -> None:
