@@ -54,7 +54,7 @@ class Pairings:
         self._waiting: OrderedDict[tuple[str, str], PairingRequest] = OrderedDict()
 
     def ask(self, name: str, token: str, address: str) -> PairingRequest | None:
-        """Note that a camera asks. None: too many cameras wait, or too many at this address."""
+        """Note that a camera asks. None: no place is free, since too many cameras wait, or too many at this address."""
         now = self._clock()
         self._forget(now)
         key = name, code_of(name, token)

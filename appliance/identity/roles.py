@@ -76,8 +76,8 @@ class AccessDenied(ApplianceError):
     """The caller lacks a permission.
 
     Codes: unauthorized (present a token), forbidden (another role is required), too_many_attempts, setup_needed (no
-    operator has a token yet), pairing_pending (an operator has to approve the camera), name_taken, name_mismatch (the
-    URL names another camera).
+    operator has a token yet), pairing_pending (an operator has to approve the camera), pairing_full (too many cameras
+    wait for that), name_taken, name_mismatch (the URL names another camera).
     `retry_after_s` None: the same attempt will never succeed.
     """
 

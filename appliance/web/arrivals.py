@@ -137,19 +137,29 @@ class Arrivals:
         return who.role is not Role.OPERATOR and issued is not None and issued.role is Role.CAMERA
 
     def _pair(self, request: web.BaseRequest, name: str, token: str) -> None:
-        """Let a camera that has no valid token wait for approval. Returns if it has one, or may not ask."""
-        if not self._access.rules.pairing or len(token) < SHORTEST_TOKEN:
+        """Let a camera that has no valid token wait for approval. Returns if it has one, or one that is too short.
+
+        Without a place to wait its token is a guess only where the settings have one that it could be.
+        """
+        authenticator = self._authenticator
+        if len(token) < SHORTEST_TOKEN or authenticator.is_issued(token):
             return
-        if self._authenticator.matches(token, name):
-            return
-        waiting = self._pairings.ask(name, token, self._authenticator.client_of(request).address)
+        asks = self._access.rules.pairing
+        waiting = self._pairings.ask(name, token, authenticator.client_of(request).address) if asks else None
         if waiting is not None:
+            if authenticator.matches(token, name):
+                self._pairings.forget(waiting)
+                return
             raise AccessDenied(
                 f"camera '{name}' waits for approval with the code {waiting.code}. On the device's page, or with "
                 f"`appliance token approve '{name}'`, an operator compares the code and approves it",
                 "pairing_pending",
                 _PAIRING_S,
             )
+        compared = authenticator.in_settings(name, SHORTEST_TOKEN)
+        if compared and authenticator.of_optional_token(request, token, name) is not None:
+            return
+        raise _no_place(name) if asks else _no_pairing(name)
 
     def _check_unnamed(self, who: Identity) -> None:
         if who.may.isdisjoint({May.SEND, May.VIEW}) or (self._access.rules.require_token and who.credential is None):
@@ -203,6 +213,22 @@ def _check_query(request: web.BaseRequest, name: str | None) -> None:
     raise AccessDenied(
         f"the URL says ?camera={asked[:64]}, but this client connects as '{name}': use one name for both",
         "name_mismatch",
+    )
+
+
+def _no_place(name: str) -> AccessDenied:
+    return AccessDenied(
+        f"camera '{name}' cannot ask for approval yet: too many cameras wait for it, in all or at this address. On the "
+        "device's page, or with `appliance token approve`, an operator answers those that wait",
+        "pairing_full",
+        TRY_AGAIN_S,
+    )
+
+
+def _no_pairing(name: str) -> AccessDenied:
+    return AccessDenied(
+        f"unauthorized: camera '{name}' has no token, and this device approves none that cameras make "
+        f"(access.pairing). On the device, run: appliance token add '{name}' --role camera"
     )
 
 

@@ -139,6 +139,10 @@ class Authenticator:
         """Whether a token is valid, for a camera that asks to be paired: pairing.py limits how many may ask."""
         return self._match(token, camera) is not None
 
+    def in_settings(self, camera: str, least: int) -> bool:
+        """Whether the settings have a token of at least so many characters that a camera of this name could present."""
+        return any(len(one.token) >= least and one.camera in (None, camera) for one in self._in_settings().values())
+
     def is_valid(self, who: Identity) -> bool:
         """Whether a connected client may stay: its token was not revoked.
 

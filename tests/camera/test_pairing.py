@@ -55,15 +55,18 @@ async def test_a_camera_is_let_in_after_its_approval(serve: Serve, tmp_path: Pat
 async def test_without_pairing_a_camera_is_refused(serve: Serve, tmp_path: Path) -> None:
     async with serve(state__dir=str(tmp_path), access__pairing="false") as running:
         running.add_token()
-        with pytest.raises(Rejected, match="unauthorized"):
-            await attempt(running, "t" * 43)
+        for _ in range(30):  # the camera has made this token, and its operator typed none
+            with pytest.raises(Rejected, match=r"unauthorized: .*access\.pairing.*token add 'gate' --role camera"):
+                await attempt(running, "t" * 43)
+        assert running.started.parts.entrance.brake.guessing() is None
         assert running.started.parts.entrance.pairings.waiting() == ()
 
 
 @pytest.mark.usefixtures("far_away")
 async def test_pairing_is_no_way_to_guess_tokens(serve: Serve, tmp_path: Path) -> None:
-    """A few requests wait; all others count as guesses."""
-    async with serve(state__dir=str(tmp_path)) as running:
+    """A few requests wait. All others are guesses where the settings have a token that they could be."""
+    right = "a long passphrase that somebody could guess"
+    async with serve(state__dir=str(tmp_path), server__viewer_token=right) as running:
         running.add_token()
         answers = []
         for number in range(12):
@@ -72,7 +75,44 @@ async def test_pairing_is_no_way_to_guess_tokens(serve: Serve, tmp_path: Path) -
             except LinkLost as error:
                 answers.append(str(error))
         assert sum("waits for approval" in answer for answer in answers) == 4
-        assert sum("check the token" in answer for answer in answers) >= 2
+        assert sum("too many cameras wait" in answer for answer in answers) == 8
+        brake = running.started.parts.entrance.brake
+        assert brake.wait_s("192.168.1.77", "gate") > 0
+        with pytest.raises(LinkLost, match="too many cameras wait"):  # it is not even compared
+            await attempt(running, right)
+
+
+@pytest.mark.usefixtures("far_away")
+async def test_a_camera_for_which_no_place_is_free_guesses_nothing(serve: Serve, tmp_path: Path) -> None:
+    """Forty new cameras behind one router are no attack."""
+    async with serve(state__dir=str(tmp_path)) as running:
+        running.add_token()
+        for number in range(4):
+            with pytest.raises(LinkLost, match="waits for approval"):
+                await attempt(running, f"{number:043}")
+        for number in range(40):
+            with pytest.raises(LinkLost, match=r"too many cameras wait .* token approve") as error:
+                await attempt(running, f"{100 + number:043}")
+            assert not isinstance(error.value, Rejected)
+            assert error.value.retry_after_s == 10
+        brake = running.started.parts.entrance.brake
+        assert brake.guessing() is None
+        assert brake.wait_s("192.168.1.77", "gate") == 0
+
+
+@pytest.mark.usefixtures("far_away")
+async def test_a_token_of_the_settings_needs_no_place(serve: Serve, tmp_path: Path) -> None:
+    """A camera's own token that its operator has written into the settings."""
+    (tmp_path / "appliance.toml").write_text(f'[cameras.gate]\ntoken = "{"t" * 43}"\n')
+    async with serve(toml=tmp_path / "appliance.toml", state__dir=str(tmp_path)) as running:
+        running.add_token()
+        assert await attempt(running, "t" * 43) == "gate"
+        pairings = running.started.parts.entrance.pairings
+        assert pairings.waiting() == ()
+        for number in range(4):
+            with pytest.raises(LinkLost, match="waits for approval"):
+                await attempt(running, f"{number:043}")
+        assert await attempt(running, "t" * 43) == "gate"
 
 
 async def test_a_device_that_needs_no_token_ignores_the_cameras_own(serve: Serve) -> None:
