@@ -7,6 +7,8 @@ Rules of this file:
 - A token that this device has issued is never held up, since it is too long to be guessed, nor is one that has worked
   from this address before: whoever guesses locks out nobody, and one camera with an old token no other one behind the
   same router.
+- Wrong tokens under a name are forgotten once the right one for that name comes from the same address. A token for
+  something else shows only that somebody has that, such as whoever has taken over another camera.
 - A token that is held up makes nothing forgotten: it counts for its address, without its name.
 - Where no token is required, a wrong one is ignored, and counts once: a camera that goes on sending an old token
   guesses nothing, and must not use up the attempts of those behind the same router.
@@ -103,11 +105,13 @@ class Brake:
         attempts.tried, attempts.last_s = attempts.tried + 1, self._clock()
         _remember(self._pairs, key, attempts, _MOST_PAIRS)
 
-    def worked(self, address: str, name: str, credential: str) -> None:
-        """Forget the wrong tokens of an address that has presented the right one."""
-        address = network_of(address)
-        self._pairs.pop((address, name), None)
-        _remember(self._worked, (address, credential), None)
+    def worked(self, address: str, credential: str) -> None:
+        """Remember that this credential has worked from this address."""
+        _remember(self._worked, (network_of(address), credential), None)
+
+    def forgive(self, address: str, name: str) -> None:
+        """Forget the wrong tokens of an address that has presented the right one for this name."""
+        self._pairs.pop((network_of(address), name), None)
 
     def ignored(self, address: str, name: str, digest: str) -> None:
         """Remember a wrong token, by its hash, that was counted and ignored."""

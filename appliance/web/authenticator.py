@@ -95,7 +95,9 @@ class Authenticator:
             )  # fmt: skip
             for_camera = f" for camera '{camera}'" if camera else ""
             raise AccessDenied(f"unauthorized: wrong token{for_camera}")
-        self.brake.worked(address, camera, credential)
+        self.brake.worked(address, credential)
+        if who.role is Role.OPERATOR or (camera and who.camera == camera):
+            self.brake.forgive(address, camera)
         self.operator_seen |= who.role is Role.OPERATOR
         if issued:
             return who

@@ -377,6 +377,23 @@ async def test_the_token_that_a_camera_made_for_itself_is_no_guess_where_none_is
         await client.disconnect()
 
 
+@pytest.mark.parametrize("guessed", ["gate", ""])
+async def test_a_valid_token_clears_no_wait_for_what_it_does_not_permit(
+    serve: Serve, tmp_path: Path, guessed: str
+) -> None:
+    """Between guesses, whoever has taken over a camera presents the token of that one."""
+    async with serve(state__dir=str(tmp_path), **PROXY) as running:
+        brake, tokens = running.started.parts.entrance.brake, running.started.parts.entrance.tokens
+        operator, own = running.add_token(), tokens.add("yard", Role.CAMERA).token
+        gate = tokens.add("gate", Role.CAMERA).token
+        lengthen_wait(running, "10.0.0.66", guessed)
+        for role in (None, Role.VIEWER, Role.INTEGRATION):
+            await guess_key(running, own if role is None else running.add_token(role), camera=guessed)
+            assert brake.wait_s("10.0.0.66", guessed) > 0
+        await guess_key(running, gate if guessed else operator, camera=guessed)
+        assert brake.wait_s("10.0.0.66", guessed) == 0
+
+
 async def test_no_token_appears_in_the_log_the_metrics_or_the_health(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
