@@ -7,6 +7,8 @@ Rules of this file:
   2 s: a server that hangs is noticed within 6 s.
 - A client that has found no server for `_PATIENCE_S` is replaced: after a TLS handshake that failed, the library (2.16)
   waits for ever for the end of that connection; and the certificates and the key may have been renewed meanwhile.
+- The library gathers a line, or a message, of any length. A connection that brings a longer one than any server sends,
+  or than a subscription would keep, is lost.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ _QUEUE = 1000
 _PENDING_BYTES = 262_144
 _PENDING_MESSAGES, _PENDING_RECEIVED_BYTES = 4096, 8_000_000
 _PING_S, _MISSED_PINGS = 2, 2
+_MOST_LINE_BYTES = 65_536
+"""Servers send lines of 4 kB; INFO is longer, with an address of each server of a cluster."""
 _CONNECT_S, _RETRY_S = 2, 0.5
 _TICK_S = 0.5
 _PATIENCE_S = 30.0
@@ -86,6 +90,7 @@ class NatsBus:
 
         while True:
             client = Client()
+            _bound(client)
             try:
                 with anyio.move_on_after(self._patience_s) as waiting:
                     await self._connect(client, receiver)
@@ -182,6 +187,24 @@ class NatsBus:
         self._why = "the connection was lost"
         log.warning("no connection to the bus of the site; results of other devices are missing",
                     extra={"kind": "bus"})  # fmt: skip
+
+
+def _bound(client: Any) -> None:
+    """End a connection whose server sends more than it may; there is no option for this."""
+    from nats.errors import ProtocolError
+    from nats.protocol.parser import AWAITING_MSG_PAYLOAD
+
+    parser = client._ps
+    parse = parser.parse
+
+    async def bounded(data: bytes = b"") -> None:
+        await parse(data)
+        in_message = parser.state == AWAITING_MSG_PAYLOAD
+        if (parser.needed > _PENDING_RECEIVED_BYTES) if in_message else (len(parser.buf) > _MOST_LINE_BYTES):
+            parser.reset()
+            raise ProtocolError("nats: a line or a message is too long")
+
+    parser.parse = bounded
 
 
 def _reason(error: BaseException) -> str:
