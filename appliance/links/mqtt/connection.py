@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.links.mqtt.options import MqttOptions, TlsOptions
 from appliance.links.mqtt.states import OFFLINE
@@ -84,7 +84,7 @@ async def _client(options: MqttOptions, identifier: str, will: aiomqtt.Will | No
         context = await asyncio.get_running_loop().run_in_executor(None, _tls_context, options.tls)
     quiet = logging.getLogger(f"{__name__}.library")
     quiet.setLevel(logging.CRITICAL)  # what goes wrong is reported by the link
-    return aiomqtt.Client(
+    client = aiomqtt.Client(
         options.host,
         options.broker_port,
         identifier=identifier,
@@ -99,6 +99,34 @@ async def _client(options: MqttOptions, identifier: str, will: aiomqtt.Will | No
         max_queued_outgoing_messages=_MOST_UNCONFIRMED,
         logger=quiet,
     )
+    _write_while_open(client)
+    return client
+
+
+def _write_while_open(client: aiomqtt.Client) -> None:
+    """Let the loop watch paho's socket only if that is still open when it comes to that.
+
+    aiomqtt (2.5.1) gives the loop the number of the socket a moment later. If the broker has ended the connection
+    meanwhile, that number is void, or is another connection's, which the loop would then watch without end.
+    """
+    paho: Any = client._client
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        try:
+            paho.loop_write()
+        except Exception as error:  # noqa: BLE001  # as aiomqtt does: the connection is lost
+            if not client._disconnected.done():
+                client._disconnected.set_exception(error)
+
+    def watch(sock: Any) -> None:
+        if paho.socket() is sock:
+            loop.add_writer(sock, write)
+
+    def register(_client: Any, _userdata: Any, sock: Any) -> None:
+        loop.call_soon_threadsafe(watch, sock)  # paho calls this from the thread that connects, too
+
+    paho.on_socket_register_write = register
 
 
 def reason(error: Exception) -> LinkProblem:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import json
 import socket
@@ -128,11 +127,6 @@ async def test_a_device_that_stops_ends_its_events_and_goes_offline(
 async def test_a_device_that_is_cut_off_goes_offline_by_its_last_will(
     serve: Serve, mosquitto: Broker, tmp_path: Path
 ) -> None:
-    with closed_sockets_ignored():
-        await _cut_off(serve, mosquitto)
-
-
-async def _cut_off(serve: Serve, mosquitto: Broker) -> None:
     async with (
         cuttable(mosquitto.port) as (port, cut),
         subscriber(mosquitto.port) as seen,
@@ -142,24 +136,6 @@ async def _cut_off(serve: Serve, mosquitto: Broker) -> None:
         cut()
         await seen.until(lambda: [text.decode() for topic, text, _ in seen.messages if topic == f"{BASE}/status"][-2:]
                          == ["offline", "online"])  # fmt: skip
-
-
-@contextlib.contextmanager
-def closed_sockets_ignored() -> Iterator[None]:
-    """aiomqtt adds a socket to the loop a moment after paho has asked for it; by then it may be closed."""
-    loop = asyncio.get_running_loop()
-    handle = loop.get_exception_handler()
-
-    def unless_closed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if handle is not None and not (isinstance(error, OSError) and error.errno == errno.EBADF):
-            handle(loop, context)
-
-    loop.set_exception_handler(unless_closed)
-    try:
-        yield
-    finally:
-        loop.set_exception_handler(handle)
 
 
 @asynccontextmanager
