@@ -33,6 +33,10 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         self.go_on.set()
         """Cleared: it hangs."""
         self.refuses: grpc.StatusCode | None = None
+        self.says: list[int] = [1, 7, -1]
+        """The shape of its output, in the metadata."""
+        self.answers: tuple[str, list[int], bytes] | None = None
+        """Datatype, shape and bytes of each output instead of the right one."""
         self.inferred = 0
         self._compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         self._lock = threading.Lock()
@@ -43,7 +47,7 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         shape = [1, *sides, 3] if self.colours_last else [1, 3, *sides]
         found = service_pb2.ModelMetadataResponse(name=self.name, versions=["1"], platform="openvino")
         found.inputs.add(name="images", datatype=self.datatype, shape=shape)
-        found.outputs.add(name="output0", datatype=self.output, shape=[1, 7, -1])
+        found.outputs.add(name="output0", datatype=self.output, shape=self.says)
         return found
 
     def ModelInfer(self, request: Any, context: Any) -> Any:
@@ -62,6 +66,11 @@ class Model(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             output = self._compiled([image])[0].astype(TYPES[self.output])
             self.inferred += 1
         answer = service_pb2.ModelInferResponse(model_name=self.name)
+        if self.answers is not None:
+            datatype, shape, raw = self.answers
+            answer.outputs.add(name="output0", datatype=datatype, shape=shape)
+            answer.raw_output_contents.append(raw)
+            return answer
         described = answer.outputs.add(name="output0", datatype=self.output, shape=output.shape)
         if self.as_numbers:
             described.contents.fp32_contents.extend(output.ravel().tolist())

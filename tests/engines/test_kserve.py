@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -257,6 +258,54 @@ def test_pictures_of_another_size_than_the_servers_are_inferred_here(network: Pa
         assert (model.inferred, engine.problem) == (before + 1, None)
 
 
+@pytest.mark.parametrize(
+    ("datatype", "shape", "raw", "why"),
+    [
+        ("FP32", [1, 9, 2], bytes(72), "runs another model than before: its outputs have the shape 9x2, not 7x?"),
+        ("FP32", [1, 7], bytes(28), "another model than before"),
+        ("FP32", [1, 7, 2], bytes(8), r"answered with 8 bytes for an output of shape \[1, 7, 2\]"),
+        ("FP32", [7, 2], bytes(56), "answered with 56 bytes"),
+        ("FP32", [1, -7, -2], bytes(56), "answered with 56 bytes"),
+        ("FP32", [1, 0, 2**62, 2**62], b"", "answered with an output of shape"),
+        ("FP32", [1] * 70, bytes(4), "answered with an output of shape"),
+        ("INT64", [1, 7, 2], bytes(112), "answered with INT64"),
+        ("FP32", [1, 7, 2], np.full(14, np.nan, np.float32).tobytes(), "cannot be used: the output contains NaN"),
+        ("FP32", [1, 7, 10_000_000], bytes(280_000_000), "refused: RESOURCE_EXHAUSTED"),
+    ],
+    ids=["classes", "rank", "short", "batch", "negative", "huge_shape", "dimensions", "type", "nan", "huge"],
+)
+def test_a_server_that_begins_to_answer_something_else_is_replaced(
+    network: Path, datatype: str, shape: list[int], raw: bytes, why: str
+) -> None:
+    """Its model was replaced while it runs, or it is none of ours."""
+
+    def read(outputs: Raw) -> Any:
+        if np.isnan(outputs[0]).any():
+            raise EngineError("the output contains NaN")
+        return outputs[0].copy()
+
+    model = Model(network)
+    with serving(model) as port, engine_of(network, port, server_timeout_s=20.0) as engine:
+        engine.prepare(SIZE)
+        assert engine.problem is None
+        model.answers = datatype, shape, raw
+        np.testing.assert_allclose(engine.infer(noise(SIZE, 1), read), expected(noise(SIZE, 1)), atol=1e-3)
+        assert re.search(why.replace("?", r"\?"), str(engine.problem))
+        model.answers = None
+        until(lambda: engine.problem is None)
+
+
+@pytest.mark.parametrize("says", [[-1, 7, -1], [1, -1, -1], [7], [1, 8, 2], []], ids=str)
+def test_what_a_server_says_about_its_outputs_need_not_be_right(network: Path, says: list[int]) -> None:
+    model = Model(network)
+    model.says = says
+    with serving(model) as port, engine_of(network, port) as engine:
+        engine.prepare(SIZE)
+        for size in (SIZE, Size(64, 64)):
+            np.testing.assert_allclose(engine.infer(noise(size, 1), kept), expected(noise(size, 1)), atol=2e-3)
+        assert engine.problem is None
+
+
 def test_an_error_in_read_does_not_blame_the_server(network: Path) -> None:
     def broken(raw: Raw) -> None:
         raise ValueError("broken")
@@ -275,19 +324,22 @@ def test_without_an_address_or_with_unreadable_certificates_there_is_no_engine(n
         registry.create("kserve", network, server="grpcs://127.0.0.1:1", server_ca_file="/nowhere.pem")
 
 
+OUT = ("out", (1, 84, -1))
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "why"),
     [
-        ([], ["out"], "0 inputs"),
+        ([], [OUT], "0 inputs"),
         ([("images", "UINT8", (1, 32, 32, 3))], [], "0 outputs"),
-        ([("images", "INT64", (1, 32, 32, 3))], ["out"], "takes INT64"),
-        ([("images", "UINT8", (32, 32, 3))], ["out"], "shape"),
-        ([("images", "UINT8", (8, 32, 32, 3))], ["out"], "shape"),
-        ([("images", "UINT8", (1, 1, 32, 32))], ["out"], "shape"),
-        ([("images", "FP32", (1, 3, 9000, 9000))], ["out"], "9000x9000"),
-        ([("images", "FP32", (1, 2**40, -1, 3))], ["out"], "px"),
+        ([("images", "INT64", (1, 32, 32, 3))], [OUT], "takes INT64"),
+        ([("images", "UINT8", (32, 32, 3))], [OUT], "shape"),
+        ([("images", "UINT8", (8, 32, 32, 3))], [OUT], "shape"),
+        ([("images", "UINT8", (1, 1, 32, 32))], [OUT], "shape"),
+        ([("images", "FP32", (1, 3, 9000, 9000))], [OUT], "9000x9000"),
+        ([("images", "FP32", (1, 2**40, -1, 3))], [OUT], "px"),
     ],
 )
-def test_a_model_that_takes_no_picture_is_refused(inputs: list[Any], outputs: list[str], why: str) -> None:
+def test_a_model_that_takes_no_picture_is_refused(inputs: list[Any], outputs: list[Any], why: str) -> None:
     with pytest.raises(UnusableServer, match=why):
         served_model(inputs, outputs)

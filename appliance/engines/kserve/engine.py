@@ -5,6 +5,7 @@ Rules of this file:
   answered again. Nobody waits for a server that is known to be away.
 - A thread tries the server again every few seconds, with a blank picture, also for the outputs' shapes: they must be
   those of the model on this device, which reads them. A server that comes and goes is tried less and less often.
+- A server can get another model while it runs. What it says about its outputs is held against each answer.
 - The local engine is always prepared, so that it stands in at once. That costs its memory.
 """
 
@@ -104,9 +105,13 @@ class KserveEngine:
         if all_cores or Size(tensor.shape[1], tensor.shape[0]) not in self._local.ready():
             self._local.prepare(None)
         with self._slots:
-            raw = self._remotely(tensor)
-            if raw is not None:
-                return read(raw)
+            model = self._model
+            raw = self._remotely(model, tensor) if model is not None else None
+            if model is not None and raw is not None:
+                try:
+                    return read(raw)
+                except EngineError as error:
+                    self._lose(model, f"gave an answer that cannot be used: {error}")
             return self._local.infer(tensor, read, all_cores=all_cores)
 
     def close(self) -> None:
@@ -118,13 +123,16 @@ class KserveEngine:
         self._thread.join()
         self._local.close()
 
-    def _remotely(self, tensor: Tensor) -> Raw | None:
+    def _remotely(self, model: ServedModel, tensor: Tensor) -> Raw | None:
         """The server's outputs; None: this frame is inferred here."""
-        model = self._model
-        if model is None:
-            return None
         try:
-            return self._server.infer(model, tensor)
+            raw = self._server.infer(model, tensor)
+            if not model.returns(shapes(raw)):
+                raise UnusableServer(
+                    f"runs another model than before: its outputs have the shape {_text(shapes(raw))}, not "
+                    f"{_text(tuple(shape[1:] for shape in model.output_shapes))}"
+                )
+            return raw
         except OtherSize:
             return None
         except UnusableServer as error:
@@ -181,9 +189,9 @@ class KserveEngine:
             self._why = f"was not tried: {error}"
             return
         with self._changed:
-            self._model, self._why, self._back_s = model, None, time.monotonic()
+            self._model, self._why, self._back_s = model.after(there), None, time.monotonic()
         log.info("inference server %s answers (%s)", self.device, model.kind, extra={"kind": "offload"})
 
 
 def _text(found: tuple[tuple[int, ...], ...]) -> str:
-    return ", ".join("x".join(map(str, shape)) for shape in found)
+    return ", ".join("x".join("?" if side < 0 else str(side) for side in shape) for shape in found)[:200]

@@ -67,7 +67,7 @@ class ModelServer:
             self._reconnect()
             raise
         inputs = [(one.name, one.datatype, tuple(one.shape)) for one in answer.inputs]
-        return served_model(inputs, [one.name for one in answer.outputs])
+        return served_model(inputs, [(one.name, tuple(one.shape)) for one in answer.outputs])
 
     def infer(self, model: ServedModel, tensor: Tensor) -> Raw:
         """The model's outputs for one picture, in its own order. Raises OtherSize and UnusableServer."""
@@ -137,4 +137,5 @@ def _contents(answer: Any, output: Any, number: int) -> bytes:
     if number < len(answer.raw_output_contents):
         raw: bytes = answer.raw_output_contents[number]
         return raw
-    return np.array(output.contents.fp32_contents, np.float32).tobytes()
+    numbers = output.contents.fp32_contents
+    return np.fromiter(numbers, np.float32, len(numbers)).tobytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,15 +36,34 @@ class ServedModel:
     fixed_size: Size | None
     """The only size that it takes; None: any."""
     output_names: tuple[str, ...]
+    output_shapes: tuple[tuple[int, ...], ...]
+    """With the batch dimension; what is negative may have any size."""
 
     @property
     def kind(self) -> str:
         """Type and layout of the input, for people."""
         return f"{self.datatype} {'NHWC' if self.colours_last else 'NCHW'}"
 
+    def returns(self, found: tuple[tuple[int, ...], ...]) -> bool:
+        """Whether these can be the shapes of its outputs, without the batch dimension."""
+        return all(map(_fits, self.output_shapes, found))
 
-def served_model(inputs: list[tuple[str, str, tuple[int, ...]]], outputs: list[str]) -> ServedModel:
-    """What the metadata of a model say; `inputs` as (name, datatype, shape). Raises UnusableServer."""
+    def after(self, found: tuple[tuple[int, ...], ...]) -> ServedModel:
+        """The same model after an answer with these shapes: what is said otherwise of an output does not count."""
+        known = (
+            said if _fits(said, one) else (-1,) * (len(one) + 1)
+            for said, one in zip(self.output_shapes, found, strict=True)
+        )
+        return replace(self, output_shapes=tuple(known))
+
+
+def served_model(
+    inputs: list[tuple[str, str, tuple[int, ...]]], outputs: list[tuple[str, tuple[int, ...]]]
+) -> ServedModel:
+    """What the metadata of a model say; `inputs` as (name, datatype, shape), `outputs` as (name, shape).
+
+    Raises UnusableServer.
+    """
     if len(inputs) != 1 or not outputs:
         raise UnusableServer(
             f"offers a model with {len(inputs)} inputs and {len(outputs)} outputs; expected one picture"
@@ -60,7 +79,12 @@ def served_model(inputs: list[tuple[str, str, tuple[int, ...]]], outputs: list[s
     if max(height, width) > _MOST_SIDE:
         raise UnusableServer(f"offers a model for pictures of {width}x{height} px; the most is {_MOST_SIDE}")
     return ServedModel(
-        name, datatype, colours_last, Size(width, height) if min(height, width) > 0 else None, tuple(outputs)
+        input_name=name,
+        datatype=datatype,
+        colours_last=colours_last,
+        fixed_size=Size(width, height) if min(height, width) > 0 else None,
+        output_names=tuple(name for name, _ in outputs),
+        output_shapes=tuple(shape for _, shape in outputs),
     )
 
 
@@ -83,9 +107,16 @@ def decode(datatype: str, shape: tuple[int, ...], raw: bytes) -> NDArray[np.floa
     if dtype is None:
         raise UnusableServer(f"answered with {datatype}; expected FP32 or FP16")
     if len(shape) < 2 or shape[0] != 1 or min(shape) < 0 or math.prod(shape) * np.dtype(dtype).itemsize != len(raw):
-        raise UnusableServer(f"answered with {len(raw)} bytes for an output of shape {list(shape)}")
-    values: NDArray[np.floating[Any]] = np.frombuffer(raw, dtype).reshape(shape)[0]
+        raise UnusableServer(f"answered with {len(raw)} bytes for an output of shape {list(shape)[:8]}")
+    try:
+        values: NDArray[np.floating[Any]] = np.frombuffer(raw, dtype).reshape(shape)[0]
+    except ValueError:  # no values in a shape that no array can have
+        raise UnusableServer(f"answered with an output of shape {list(shape)[:8]}") from None
     return values
+
+
+def _fits(said: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    return len(said) == len(found) + 1 and all(a < 0 or a == b for a, b in zip(said[1:], found, strict=True))
 
 
 def shapes(raw: Raw) -> tuple[tuple[int, ...], ...]:
