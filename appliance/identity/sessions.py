@@ -3,6 +3,7 @@
 Rules of this file:
 - The signature covers the token's hash, so revoking or rotating the token ends its sessions.
 - A session is made only when somebody signs in; a value that a client brings along is never adopted.
+- A session that is renewed stays the same one: signing out ends it under each of its values.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 LONGEST_S = 30 * 24 * 3600
+_RENEW_AFTER_S = 24 * 3600
 _MOST_CLOSED = 1000
 _LONGEST_VALUE = 300
 
@@ -51,6 +53,18 @@ class Sessions:
         if binding is None or number in self._closed or self._wall_clock() > int(expires):
             return None
         return credential
+
+    def renewed(self, value: str) -> str | None:
+        """A value of the same session for another LONGEST_S; None: it is not valid, or less than a day old."""
+        credential = self.read(value)
+        if credential is None:
+            return None
+        _, expires, number, _ = value.split("~")
+        now_s = int(self._wall_clock())
+        if int(expires) - now_s > LONGEST_S - _RENEW_AFTER_S:
+            return None
+        content = f"{credential}~{now_s + LONGEST_S}~{number}"
+        return f"{content}~{self._sign(content, self._binding_of(credential) or '')}"
 
     def close(self, value: str) -> None:
         """Sign out."""

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from appliance.identity.brake import Brake
 from appliance.identity.roles import AccessDenied, Identity, May, Role, of_role
-from appliance.identity.sessions import Sessions
+from appliance.identity.sessions import LONGEST_S, Sessions
 from appliance.identity.tokens import TokenStore
 from appliance.web.access import Access, same
 from appliance.web.clients import Client, client_of
@@ -66,6 +66,30 @@ class Authenticator:
             if who is not None:
                 return who
         return self.tokenless(request)
+
+    def keep_session(self, request: web.BaseRequest, response: web.StreamResponse, session: str) -> None:
+        """Let the browser keep a session."""
+        response.set_cookie(
+            COOKIE,
+            session,
+            max_age=LONGEST_S,
+            httponly=True,
+            samesite="Strict",
+            secure=self.client_of(request).encrypted,
+        )
+
+    def renew_session(self, request: web.BaseRequest, response: web.StreamResponse, who: Identity) -> None:
+        """Prolong the session by which this request came, so that a display on a wall does not lose it.
+
+        Operators sign in again after LONGEST_S: whoever has stolen their session must not keep it.
+        """
+        session = request.cookies.get(COOKIE, "")
+        if not session or response.prepared or who.role is Role.OPERATOR or not _from_own_page(request):
+            return
+        renewed = self.sessions.renewed(session) if self.sessions.read(session) == who.credential else None
+        if renewed is not None:
+            self.keep_session(request, response, renewed)
+            response.headers["Cache-Control"] = "no-store"
 
     def of_token(self, request: web.BaseRequest, token: str, camera: str = "") -> Identity:
         """Who presents this token, as a camera of this name or without a name.

@@ -20,6 +20,8 @@ from appliance.web.respond import Respond
 _WHO: Any = web.RequestKey("who", Identity) if hasattr(web, "RequestKey") else "appliance.who"  # aiohttp < 3.14
 _BY_QUERY: Any = web.RequestKey("by_query", bool) if hasattr(web, "RequestKey") else "appliance.by_query"
 STATUS = {"unauthorized": 401, "forbidden": 403, "setup_needed": 403, "too_many_attempts": 429}
+_RENEWING = ("/health", "/session")
+"""What the page asks for again and again. No cache keeps these answers, or it would hand out their cookies."""
 _SETUP = (
     "this device has no operator yet. On the device itself, run: "
     "sudo appliance token add NAME --role operator"
@@ -65,7 +67,10 @@ def middleware(authenticator: Authenticator, respond: Respond) -> Any:
                 who = request[_WHO] = of_query(request, who)
             if permission is not None:
                 check(who, permission)
-            return await handler(request)
+            response = await handler(request)
+            if request.path in _RENEWING:
+                authenticator.renew_session(request, response, who)
+            return response
         except AccessDenied as error:
             return refuse(error)
 

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from appliance.identity.audit import Audit
 from appliance.identity.roles import Identity
-from appliance.identity.sessions import LONGEST_S
 from appliance.web.authenticator import COOKIE, Authenticator
 from appliance.web.identify import identify
 from appliance.web.payload_types import SessionPayload, SignedOutPayload
@@ -40,14 +39,7 @@ def routes(authenticator: Authenticator, audit: Audit, respond: Respond) -> list
         assert session is not None
         audit.record(who, "sign_in")
         response = respond(_of(who), 200)
-        response.set_cookie(
-            COOKIE,
-            session,
-            max_age=LONGEST_S,
-            httponly=True,
-            samesite="Strict",
-            secure=authenticator.client_of(request).encrypted,
-        )
+        authenticator.keep_session(request, response, session)
         return response
 
     async def sign_out(request: web.Request) -> web.Response:

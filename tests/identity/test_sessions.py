@@ -55,3 +55,22 @@ def test_a_session_ends_with_its_token_its_time_or_its_sign_out() -> None:
     value = rig.open()
     rig.now_s += LONGEST_S + 1
     assert rig.sessions.read(value) is None
+
+
+def test_a_session_that_is_used_is_renewed_once_a_day_and_stays_the_same_one() -> None:
+    rig = Rig()
+    first = value = rig.open()
+    for _ in range(100):
+        assert rig.sessions.renewed(value) is None
+        rig.now_s += 24 * 3600
+        renewed = rig.sessions.renewed(value)
+        assert renewed is not None
+        assert rig.sessions.read(renewed) == "anna"
+        value = renewed
+    assert rig.sessions.read(first) is None
+    former, rig.now_s = value, rig.now_s + 24 * 3600
+    value = rig.sessions.renewed(former) or ""
+    rig.sessions.close(value)
+    assert rig.sessions.read(former) is None
+    assert rig.sessions.renewed(former) is None
+    assert rig.sessions.renewed(first) is None

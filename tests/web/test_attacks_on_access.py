@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,37 @@ async def test_a_copied_cookie_is_worthless_after_signing_out(serve: Serve) -> N
         async with session.delete("/session", headers={"Origin": running.url}):
             pass
         assert await status_of(thief, "GET", "/health/history", **copied) == 401
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+async def test_the_session_of_a_display_is_renewed_while_it_is_used(serve: Serve, role: Role) -> None:
+    """That of an operator is not: whoever has stolen it must not keep it."""
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True) as running, browser(running) as session:
+        running.add_token()
+        _, cookie = await sign_in(session, running.add_token(role))
+        former = {"Cookie": cookie.partition(";")[0]}
+
+        async def renewed(path: str, **headers: str) -> str:
+            async with session.get(path, headers=headers) as answer:
+                assert answer.status == 200
+                assert "Set-Cookie" not in answer.headers or answer.headers["Cache-Control"] == "no-store"
+                return answer.headers.get("Set-Cookie", "")
+
+        sessions = running.started.parts.entrance.authenticator.sessions
+        for path in ("/health", "/session"):
+            assert await renewed(path) == ""
+        sessions._wall_clock = lambda: time.time() + 25 * 3600
+        session.cookie_jar.clear()
+        assert await renewed("/", **former) == ""
+        assert await renewed("/health", **former, **EVIL) == ""
+        again = await renewed("/health", **former)
+        assert bool(again) == (role is Role.VIEWER)
+        if again:
+            assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(again.split("; "))
+            own = {"Origin": running.url}
+            async with session.delete("/session", headers={"Cookie": again.partition(";")[0]} | own) as answer:
+                assert "appliance_session=;" in answer.headers["Set-Cookie"].replace('"', "")
+        assert await status_of(session, "GET", "/health/history", **former) == (401 if again else 200)
 
 
 async def test_a_foreign_page_cannot_use_the_cookie(serve: Serve) -> None:
