@@ -81,10 +81,12 @@ def next_cap(
     cap: Cap, complaint: str | None, events: int | None, now_s: float, temp_c: float | None, used: float,
     target_c: float | None = None, *, reported: bool = True,
 ) -> Cap:  # fmt: skip
-    """Return the cap after one more reading; `events`: throttle events so far, `temp_c`: the chip's temperature, `used`:
-    part of what the engine could do that this service uses, 0-1, `target_c`: the target that follows from the board's
-    own trip point; None: it reports none. `reported`: the complaint is the board's own; otherwise the chip is slow, and
-    no more is known."""
+    """Return the cap after one more reading.
+
+    `events`: throttle events so far. `temp_c`: the chip's temperature. `used`: part of what the engine could do that this
+    service uses, 0-1. `target_c`: the target that follows from the board's own trip point; None: it reports none.
+    `reported`: the complaint is the board's own; otherwise the chip is slow, and no more is known.
+    """
     step_s = now_s - cap.updated_s if cap.updated_s is not None else 0.0
     hottest_c = max(temp_c if temp_c is not None else float("-inf"), cap.hottest_c - _COOLING_C_S * step_s)
     ceiling_c = cap.ceiling_c + _FORGET_C_S * step_s
