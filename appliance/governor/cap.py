@@ -83,8 +83,8 @@ def next_cap(
 ) -> Cap:  # fmt: skip
     """Return the cap after one more reading.
 
-    `events`: throttle events so far. `temp_c`: the chip's temperature. `used`: part of what the engine could do that this
-    service uses, 0-1. `target_c`: the target that follows from the board's own trip point; None: it reports none.
+    `events`: throttle events so far. `temp_c`: the chip's temperature. `used`: part of what the engine could do that
+    this service uses, 0-1. `target_c`: the target that follows from the board's own trip point; None: it reports none.
     `reported`: the complaint is the board's own; otherwise the chip is slow, and no more is known.
     """
     step_s = now_s - cap.updated_s if cap.updated_s is not None else 0.0
