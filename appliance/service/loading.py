@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,15 +75,22 @@ def _load(settings: Settings, prepare: bool, mark: Mark) -> Network:
         server_timeout_s=settings.engine.server_timeout_s,
     )
     mark("engine")
+    with ExitStack() as failed:
+        failed.callback(engine.close)  # or its threads, connections and memory stay
+        network = _network_of(settings, found, engine, any_size)
+        if prepare:
+            compiled = engine.prepare(network.sizes.best(USUAL_IMAGE, settings.flow.max_side))
+            mark("compiled" if compiled else "compiled before")
+        failed.pop_all()
+        return network
+
+
+def _network_of(settings: Settings, found: Bundle, engine: Engine, any_size: bool) -> Network:
     reader = found.reader(settings.model.iou, settings.model.max_detections)
     info = ModelInfo(found.name, engine.name, engine.device, found.precision or engine.precision, found.classes)
     crops = settings.flow.crops == "auto"
     sizes = Sizes(engine, found.stride, found.fixed_size, most=settings.engine.sizes + crops, any_size=any_size)
-    network = Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
-    if prepare:
-        compiled = engine.prepare(sizes.best(USUAL_IMAGE, settings.flow.max_side))
-        mark("compiled" if compiled else "compiled before")
-    return network
+    return Network(info, engine, reader, sizes, found.placing, forget=_forget_of(engine, settings))
 
 
 def load_to_serve(settings: Settings, prepare: bool = True, mark: Mark = unmarked) -> Network:

@@ -165,6 +165,10 @@ def test_the_first_inferences_of_a_process_may_run_in_parallel(network: Path) ->
 
 def test_many_sizes_do_not_accumulate(models_dir: Path) -> None:
     network = bundles.read(models_dir / known_models.DEFAULT).network
-    command = [sys.executable, "-m", "tests.engines.openvino_many_sizes", str(network)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
-    assert float(ran.stdout) < 55  # 38 MB for 10 sizes on x86-64: packed weights. 73 if each also kept its code
+
+    def grown_mb(*how: str) -> float:
+        command = [sys.executable, "-m", "tests.engines.openvino_many_sizes", str(network), *how]
+        return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+    # For 10 sizes 38 MB instead of 73, and 82 instead of 127 with AMX: packed weights. What is kept is code.
+    assert grown_mb() < 0.8 * grown_mb("keep")

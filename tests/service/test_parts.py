@@ -9,6 +9,7 @@ import pytest
 
 from appliance.device.sensors import memory
 from appliance.device.sensors.group import GroupReading
+from appliance.engines.openvino import OpenVINOEngine
 from appliance.errors import EngineError, ModelError, NotBuilt
 from appliance.readings import Memory
 from appliance.service import loading
@@ -104,6 +105,19 @@ def test_an_engine_that_can_be_built_is_distinguished(models: Path, monkeypatch:
     network = loading.load_to_serve(settings(models, "gate", "tensorrt"))
     assert isinstance(network.lacks, NotBuilt)
     assert network.build is not None
+
+
+def test_an_engine_that_cannot_be_prepared_is_closed(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    def fail(*_: object) -> bool:
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(OpenVINOEngine, "prepare", fail)
+    monkeypatch.setattr(OpenVINOEngine, "close", lambda _: closed.append(True))
+    with pytest.raises(EngineError, match="no memory"):
+        loading.load_network(settings(models, "gate", "openvino"))
+    assert closed == [True]
 
 
 def test_openvino_itself_is_not_replaced(models: Path) -> None:
