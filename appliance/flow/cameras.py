@@ -121,10 +121,10 @@ class Camera:
         self.received_rate.tick(now_s)
         self.obedience.frame(now_s)
 
-    def tell(self, limits: CameraLimits, now_s: float) -> None:
+    def announce(self, limits: CameraLimits, now_s: float) -> None:
         """Record that these limits are being sent to it."""
         self.announcements.record(limits, now_s)
-        self.obedience.tell(limits.min_interval_s, now_s)
+        self.obedience.announce(limits.min_interval_s, now_s)
 
     def obeys(self, now_s: float) -> bool:
         """Whether it was sent limits, and keeps to them."""

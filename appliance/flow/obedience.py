@@ -26,12 +26,22 @@ HEARD_S = 1.5
 class Obedience:
     """Compares the times of one camera's frames with the intervals that were announced to it."""
 
-    __slots__ = ("_broken_s", "_due_s", "_former_s", "_gap_s", "_gaps", "_interval_s", "_last_s", "_prompt", "_told_s")
+    __slots__ = (
+        "_announced_s",
+        "_broken_s",
+        "_due_s",
+        "_former_s",
+        "_gap_s",
+        "_gaps",
+        "_interval_s",
+        "_last_s",
+        "_prompt",
+    )
 
     def __init__(self) -> None:
         self._interval_s: float | None = None
         self._former_s = 0.0
-        self._told_s = float("-inf")
+        self._announced_s = float("-inf")
         self._due_s = float("-inf")
         self._broken_s = float("-inf")
         self._last_s = float("-inf")
@@ -40,16 +50,16 @@ class Obedience:
         self._prompt = 0.0
         """Part of its frames that were sent as soon as they were allowed, moving average."""
 
-    def tell(self, interval_s: float, now_s: float) -> None:
+    def announce(self, interval_s: float, now_s: float) -> None:
         """Record that a new interval is being announced to the camera."""
         before_s = self.interval_s(now_s)
         self._former_s = interval_s if before_s is None else before_s
-        self._interval_s, self._told_s = interval_s, now_s
+        self._interval_s, self._announced_s = interval_s, now_s
         self._due_s = min(self._due_s, now_s + interval_s)
 
     def interval_s(self, now_s: float) -> float | None:
         """The interval that the camera has to keep, s; None: none was announced."""
-        if self._interval_s is not None and now_s - self._told_s < HEARD_S:
+        if self._interval_s is not None and now_s - self._announced_s < HEARD_S:
             return min(self._former_s, self._interval_s)
         return self._interval_s
 

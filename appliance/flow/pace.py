@@ -158,7 +158,7 @@ class Pace:
             camera.last_frame_s = self._clock()  # it will send, and counts for the next camera that joins
         fair = self._fair(self._clock(), camera)  # as if it were sending already
         limits = self._limits_of(camera, fair.get(_NEWCOMER))
-        camera.tell(limits, self._clock())
+        camera.announce(limits, self._clock())
         self._stale = True  # there is less for the others
         self._update_soon(joining=camera)
         return limits
@@ -212,7 +212,7 @@ class Pace:
             present = Circumstances(self.limits.duty < 1, floor_s, self._calm, camera.obedience.needed_s, trend)
             due = camera.announcements.due(limits, now_s, present)
             if due is not None:
-                camera.tell(due, now_s)
+                camera.announce(due, now_s)
                 self._announce(name, due)
 
     def stats(self) -> dict[str, CameraStats]:

@@ -1,7 +1,7 @@
 """A simulated device with cameras that keep to their limits, on a clock of its own: real pace, mailboxes and cameras.
 
-The engine has `slots` slots. A frame takes `seconds` of one, which the device reports as `told_s` (decoding shares the
-cores, so that the two differ). Cameras send a little later than they may; `closed` ones also wait for their answer.
+The engine has `slots` slots. A frame takes `seconds` of one, which the device reports as `reported_s` (decoding shares
+the cores, so that the two differ). Cameras send a little later than they may; `closed` ones also wait for their answer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Simulation:
     cameras: dict[str, SimulatedCamera]
     slots: int = 2
     seconds: float = 0.05
-    told_s: float = 0.05
+    reported_s: float = 0.05
     jitter: float = 0.1
     slower: Callable[[float], float] = lambda at_s: 1.0
     """By which factor the engine is slower, at a time since the start."""
@@ -79,7 +79,7 @@ class Simulation:
             self._book, limits=self.limits, announce=self._announce, jpeg_quality=80, clock=self._clock,
         )  # fmt: skip
         self._mailboxes = Mailboxes(max_cameras=100, max_bytes=10**9, max_age_s=2.0, clock=self._clock)
-        self.pace.learn(self.slots, self.told_s)
+        self.pace.learn(self.slots, self.reported_s)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._intervals: dict[str, float] = {}
         self._in_flight: Counter[str] = Counter()
@@ -201,14 +201,14 @@ class Simulation:
             for from_s, until_s in self.stalls:
                 if from_s <= done_s - self._start_s <= until_s + took_s:
                     done_s = max(done_s, self._start_s + until_s + took_s)
-            told_s = self.told_s * slower * self._chance.uniform(1 - self.jitter, 1 + self.jitter)
-            self._at(done_s, partial(self._done, frame, wait_s, told_s))
+            reported_s = self.reported_s * slower * self._chance.uniform(1 - self.jitter, 1 + self.jitter)
+            self._at(done_s, partial(self._done, frame, wait_s, reported_s))
 
-    def _done(self, frame: Frame, wait_s: float, told_s: float) -> None:
+    def _done(self, frame: Frame, wait_s: float, reported_s: float) -> None:
         camera = self._book.enter(frame.camera)
-        self._mailboxes.done(frame.camera, told_s)
+        self._mailboxes.done(frame.camera, reported_s)
         if frame.received_s >= self.pace.applied_s:
-            camera.cost.note(self.pace.limits.max_side, told_s)
+            camera.cost.note(self.pace.limits.max_side, reported_s)
         self.pace.waited(camera, wait_s)
         self.answered[frame.camera].append(self.now_s)
         self._in_flight[frame.camera] -= 1

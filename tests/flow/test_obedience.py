@@ -11,7 +11,7 @@ from appliance.flow.obedience import HEARD_S, Obedience
 
 def camera(interval_s: float = 0.1) -> Obedience:
     found = Obedience()
-    found.tell(interval_s, 0.0)
+    found.announce(interval_s, 0.0)
     return found
 
 
@@ -47,7 +47,7 @@ def test_a_camera_that_behaves_again_obeys_after_some_seconds() -> None:
 def test_a_longer_interval_counts_once_it_can_have_been_heard_of() -> None:
     found = camera(0.1)
     now_s = send(found, 10.0, 0.1, 20)
-    found.tell(2.0, now_s)
+    found.announce(2.0, now_s)
     now_s = send(found, now_s, 0.1, int(HEARD_S / 0.1) - 1)
     assert found.interval_s(now_s) == 0.1
     assert found.holds(now_s)
@@ -58,7 +58,7 @@ def test_a_longer_interval_counts_once_it_can_have_been_heard_of() -> None:
 
 def test_a_shorter_interval_counts_at_once() -> None:
     found = camera(2.0)
-    found.tell(0.1, 100.0)
+    found.announce(0.1, 100.0)
     assert found.interval_s(100.0) == 0.1
 
 
@@ -72,7 +72,7 @@ def test_a_camera_that_sends_when_it_may_wants_more_and_one_that_sends_rarely_do
     assert slow.needed_s == pytest.approx(0.8)
 
 
-def test_nothing_is_known_of_a_camera_that_was_told_nothing() -> None:
+def test_nothing_is_known_of_a_camera_without_limits() -> None:
     found = Obedience()
     send(found, 10.0, 0.001, 100)
     assert found.interval_s(20.0) is None
