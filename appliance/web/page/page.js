@@ -11,6 +11,7 @@ import { make, setText } from "./format.js";
 import { Header, summary } from "./header.js";
 import { devicePlots, History } from "./history.js";
 import { choose, current, LANGUAGES, loadLanguage, refusal, t } from "./language.js";
+import { Renewal } from "./renewal.js";
 import { SignIn } from "./sign_in.js";
 import { Site } from "./site.js";
 import { connectSocket } from "./socket.js";
@@ -39,6 +40,7 @@ const actions = new Actions(() => { poll(); audit.refresh(); loadActions(); }, (
 const findings = new Findings($("findings"), $("notes"), actions);
 const audit = new AuditList($("audit"));
 const plots = new History($("history"), devicePlots(), (span) => `health/history?span=${span}`);
+const renewal = new Renewal();
 const site = new Site($("site"), $("site-link"));
 let cameraPage = null;
 
@@ -112,6 +114,7 @@ function show(health) {
     return;
   }
   wasAsked = false;
+  renewal.note(health.version);
   socket.start();
   latest = { findings: sorted(health.findings ?? []) };
   cameras.show(health, latest.findings);
