@@ -36,3 +36,11 @@ def normal(name: object) -> str | None:
     if unicodedata.combining(name[0]) or not name.strip("."):  # the mark of a letter in front; `..` in a URL
         return None
     return None if name.startswith((HTTP_PREFIX, "_")) else name
+
+
+def looked_up(name: object) -> str | None:
+    """The normal form of a name that is asked for, which may also be that of an HTTP client that gave none."""
+    if isinstance(name, str) and name.startswith(HTTP_PREFIX):
+        rest = normal(name.removeprefix(HTTP_PREFIX))
+        return None if rest is None else HTTP_PREFIX + rest
+    return normal(name)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camera_names import LONGEST, normal
+from appliance.camera_names import LONGEST, looked_up, normal
 
 DECOMPOSED = unicodedata.normalize("NFD", "Portão principal")
 
@@ -43,3 +43,11 @@ def test_a_normal_name_stays_as_it_is_and_fits_on_one_line(text: str) -> None:
         assert 0 < len(name) <= LONGEST
         assert name.splitlines() == [name]
         assert name.encode()
+
+
+def test_a_name_that_is_asked_for_may_be_one_that_the_service_has_given() -> None:
+    assert looked_up(DECOMPOSED) == "Portão principal"
+    assert looked_up(f"http-{DECOMPOSED}") == "http-Portão principal"
+    assert looked_up("_canary") is None
+    assert looked_up("http-") is None
+    assert looked_up(None) is None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from appliance import __version__
+from appliance import __version__, camera_names
 from appliance.camera_names import HTTP_PREFIX
 from appliance.device import board
 from appliance.events.feed import EventFeed
@@ -119,7 +119,7 @@ def webhook_options(name: str, receiver: WebhookSettings) -> WebhookOptions:
         secret=receiver.secret,
         ca_file=receiver.ca_file,
         types=frozenset(receiver.types),
-        cameras=frozenset(receiver.cameras) or None,
+        cameras=frozenset(camera_names.looked_up(camera) or camera for camera in receiver.cameras) or None,
         classes=frozenset(receiver.classes) or None,
         timeout_s=receiver.timeout_s,
         give_up_s=receiver.give_up_s,

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from appliance import camera_names
 from appliance.values import Frame
 from appliance.web import identify, origins, plain_http
 from appliance.web.authenticator import Authenticator
@@ -42,6 +43,10 @@ def make_app(
     door: Door,
 ) -> web.Application:
     """Build the application."""
+
+    def latest(camera: str) -> Frame | None:
+        return publisher.latest(camera_names.looked_up(camera) or camera)
+
     access = authenticator.access
     middlewares = [
         guard,
@@ -57,7 +62,7 @@ def make_app(
     app.add_routes(
         [
             *routes,
-            _picture_route("/cameras/{key}/latest.jpg", publisher.latest, _NO_PICTURE, respond),
+            _picture_route("/cameras/{key}/latest.jpg", latest, _NO_PICTURE, respond),
             _picture_route("/events/{key}/picture.jpg", event_picture, _NO_EVENT_PICTURE, respond),
         ]
     )

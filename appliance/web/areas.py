@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance import camera_names
 from appliance.identity.roles import May
 from appliance.web.identify import require
 from appliance.web.respond import Respond
@@ -17,6 +18,7 @@ def routes(areas_of: Callable[[str], dict[str, Any]], respond: Respond) -> list[
 
     async def show(request: web.Request) -> web.Response:
         require(request, May.VIEW)
-        return respond(areas_of(request.match_info["camera"]))
+        camera = request.match_info["camera"]
+        return respond(areas_of(camera_names.looked_up(camera) or camera))
 
     return [web.get("/cameras/{camera}/areas", show)]

@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from aiohttp import web
 
+from appliance import camera_names
 from appliance.health import history
 from appliance.identity.roles import May
 from appliance.vitals.collect import Vitals
@@ -60,7 +61,7 @@ def routes(vitals: Vitals, respond: Respond, page: Page, access: Access) -> list
         if camera is not None:
             if span != "hour":
                 return respond({"error": "span must be hour for a camera", "code": "option_invalid"}, 400)
-            return respond(vitals.camera_excerpt(camera), 200)
+            return respond(vitals.camera_excerpt(camera_names.looked_up(camera) or camera), 200)
         excerpt = vitals.excerpt(cast(history.Span, span))
         body = await asyncio.get_running_loop().run_in_executor(None, lambda: encode(history.as_json(excerpt)))
         return respond.encoded(body, 200)

@@ -256,13 +256,5 @@ def _cameras(payload: Any) -> set[str] | None:
         return {EVERY}
     if not isinstance(cameras, list) or len(cameras) > MAX_SUBSCRIPTIONS:
         return None
-    names = {_subscribable(name) for name in cameras}
+    names = {camera_names.looked_up(name) for name in cameras}
     return None if None in names else {name for name in names if name is not None}
-
-
-def _subscribable(name: object) -> str | None:
-    """A name to subscribe to: also that of an HTTP client without a name."""
-    if isinstance(name, str) and name.startswith(camera_names.HTTP_PREFIX):
-        rest = camera_names.normal(name.removeprefix(camera_names.HTTP_PREFIX))
-        return None if rest is None else camera_names.HTTP_PREFIX + rest
-    return camera_names.normal(name)

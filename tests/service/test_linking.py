@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from appliance.readings import Board
 from appliance.service import linking
 from appliance.settings import loader
 from appliance.settings.schema.mqtt import MqttSettings
+from appliance.settings.schema.webhook import WebhookSettings
 from tests.conftest import Serve
 from tests.fakes import FakeEngine
 
@@ -57,3 +59,10 @@ async def test_each_known_camera_is_published_with_the_classes_that_it_reports(s
         loaded = loader.load(toml, flags={"mqtt.classes": "cat"})  # the model has no cats: what the camera reports
         plans = linking.camera_plans(loaded, parts.path.book, parts.vitals.snapshot())
         assert plans["yard"].classes == ("car", "stop sign")
+
+
+def test_a_webhook_finds_a_camera_however_its_name_is_spelled() -> None:
+    """TOML that was written on a Mac has accents as characters of their own."""
+    decomposed = unicodedata.normalize("NFD", "Portão  principal ")
+    receiver = WebhookSettings(url="https://receiver.lan/hook", cameras=(decomposed, "http-10.0.0.5"))
+    assert linking.webhook_options("alarm", receiver).cameras == frozenset({"Portão principal", "http-10.0.0.5"})

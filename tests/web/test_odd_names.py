@@ -29,6 +29,8 @@ async def test_a_name_arrives_unharmed_everywhere(live: Running, name: str) -> N
         async with aiohttp.ClientSession(live.url) as session:
             async with session.get(f"/cameras/{quote(name, safe='')}/latest.jpg") as answer:
                 assert (answer.status, await answer.read()) == (200, picture(1))
+            async with session.get(f"/cameras/{quote(decomposed, safe='')}/latest.jpg") as answer:
+                assert (answer.status, await answer.read()) == (200, picture(1))
             async with session.get("/metrics") as answer:
                 families = list(text_string_to_metric_families(await answer.text()))
     cameras = {sample.labels.get("camera") for family in families for sample in family.samples}
