@@ -43,10 +43,12 @@ class Publication:
     @property
     def held(self) -> list[str]:
         """The topics under which the broker may hold something of an earlier run."""
-        if not self._options.discovery:
-            return [self._topics.any_camera_state]
-        configs = (self._topics.camera_config(camera) for camera in self._plans)
-        return [self._topics.any_camera_state, self._topics.device_config(), *configs]
+        held = [self._topics.any_camera_state]
+        if not any(plan.picture for plan in self._plans.values()):
+            held.append(self._topics.any_camera_picture)  # of the time when they were allowed
+        if self._options.discovery:
+            held += [self._topics.device_config(), *(self._topics.camera_config(camera) for camera in self._plans)]
+        return held
 
     def touch(self, event: ObjectEvent) -> None:
         """Note that the state of a camera has changed."""
@@ -72,6 +74,9 @@ class Publication:
         plans = self._device.plans(snapshot)
         for gone in self._plans.keys() - plans.keys():
             self._retained.remove(self._topics.of_camera(gone))
+        for camera in self._plans.keys() & plans.keys():
+            if self._plans[camera].picture and not plans[camera].picture:
+                self._retained.remove([self._topics.camera_picture(camera)])
         self._plans = plans
         facts = self._device.facts()
         updates = snapshot.update is not None
@@ -85,8 +90,11 @@ class Publication:
 
     def found_at_broker(self, topic: str, payload: bytes) -> None:
         """Remove what an earlier run has left at the broker."""
-        camera = self._topics.camera_in(topic)
-        if camera is None:
+        camera, pictured = self._topics.camera_in(topic), self._topics.camera_in(topic, "picture")
+        if pictured is not None:
+            if pictured not in self._plans or not self._plans[pictured].picture:
+                self._retained.remove([topic])
+        elif camera is None:
             if self._retained[topic]:
                 self._want_config(topic, json.loads(self._retained[topic]), payload)
         elif camera not in self._plans:

@@ -26,6 +26,7 @@ class Topics:
         self.test = f"{self.base}/test"
         self.commands = f"{self.base}/command"
         self.any_camera_state = f"{self.base}/cameras/+/state"
+        self.any_camera_picture = f"{self.base}/cameras/+/picture"
         self.home_assistant = f"{options.discovery}/status"
 
     def camera_state(self, camera: str) -> str:
@@ -40,10 +41,10 @@ class Topics:
     def command(self, verb: str) -> str:
         return f"{self.commands}/{verb}"
 
-    def camera_in(self, topic: str) -> str | None:
-        """The camera whose state this topic carries; None: it is another topic."""
+    def camera_in(self, topic: str, what: str = "state") -> str | None:
+        """The camera whose state, or `picture`, this topic carries; None: it is another topic."""
         parts = topic.removeprefix(f"{self.base}/cameras/").split("/")
-        return unquote(parts[0]) if len(parts) == 2 and parts[1] == "state" and topic.startswith(self.base) else None
+        return unquote(parts[0]) if len(parts) == 2 and parts[1] == what and topic.startswith(self.base) else None
 
     def camera_id(self, camera: str) -> str:
         """The camera's identity in Home Assistant."""

@@ -376,6 +376,17 @@ async def test_the_best_picture_is_published_where_that_is_allowed(
         assert all(one.startswith(b"\xff\xd8") for one in pictures)
 
 
+async def test_pictures_that_are_no_longer_allowed_do_not_stay_at_the_broker(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    topic, kept = f"{BASE}/cameras/gate/picture", {"server.keep_pictures": "true"}
+    async with linked(serve, mosquitto, tmp_path, **kept, **{"mqtt.pictures": "true"}) as (running, gate, seen):
+        await appear(running, gate)
+        await seen.until(lambda: any(name == topic and payload for name, payload, _ in seen.messages))
+    async with linked(serve, mosquitto, tmp_path, **kept) as (_, _, seen):
+        await seen.until(lambda: [payload for name, payload, _ in seen.messages if name == topic][-1:] == [b""])
+
+
 def refused_login(links: Links) -> bool:
     return links.mqtt_problem is not None and links.mqtt_problem.code == "mqtt_login"
 
