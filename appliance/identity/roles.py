@@ -59,6 +59,8 @@ class Identity:
     """The only name that it may push frames under; None: any."""
     credential: str | None = None
     """The id of the token or setting that it presented; None: it presented none."""
+    session: str = field(default="", repr=False)
+    """The value of the session of the page that it came with; empty: it came with none."""
     issued: bool = False
     """Its token was made by `appliance token`, not written into the settings."""
 

@@ -33,6 +33,8 @@ class Sessions:
         self._key, self._binding_of, self._wall_clock = key, binding_of, wall_clock
         self._closed: OrderedDict[str, None] = OrderedDict()
         """Signed out before they expired, since the service started."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when somebody has signed out."""
 
     def open(self, credential: str) -> str | None:
         """A new session for this credential; None: it is not valid."""
@@ -72,6 +74,7 @@ class Sessions:
             self._closed[value.rpartition("~")[0].rpartition("~")[2]] = None
             if len(self._closed) > _MOST_CLOSED:
                 self._closed.popitem(last=False)
+            self.changed()
 
     def _sign(self, content: str, binding: str) -> str:
         text = f"session~{content}~{binding}".encode("utf-8", "surrogatepass")

@@ -37,6 +37,8 @@ FIRST_TOKEN = "operator-token"
 """The file with the first token, next to the tokens."""
 _OPERATOR = "operator"
 _POLL_S = 1.0
+_SESSIONS_S = 60.0
+"""How often sessions are looked at that may have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Entrance:
         self.arrivals = Arrivals(self.authenticator, publisher, self.pairings, clock)
         self.token_verbs = TokenVerbs(self.tokens, self.pairings, self.enforce)
         self._access, self._folder, self._connections = access, folder, connections
-        self._changed = asyncio.Event()
+        self._changed, self._clock = asyncio.Event(), clock
+        self.authenticator.sessions.changed = self._changed.set
         self._exposed = False
         self._first = folder / FIRST_TOKEN
         self._not_made: str | None = None
@@ -79,14 +82,15 @@ class Entrance:
         return await asyncio.get_running_loop().run_in_executor(None, self._make_first)
 
     async def run(self) -> None:
-        """Follow changes of the tokens until cancelled."""
-        loop = asyncio.get_running_loop()
+        """Follow changes of the tokens and the end of sessions until cancelled."""
+        loop, enforced_s = asyncio.get_running_loop(), self._clock()
         while True:
             with anyio.move_on_after(_POLL_S):
                 await self._changed.wait()
             refreshed = await loop.run_in_executor(None, self.tokens.refresh)
-            if refreshed or self._changed.is_set():
+            if refreshed or self._changed.is_set() or self._clock() - enforced_s > _SESSIONS_S:
                 self._changed.clear()
+                enforced_s = self._clock()
                 await self.enforce()
             if self.authenticator.operator_seen:
                 self.authenticator.operator_seen = False
@@ -97,9 +101,9 @@ class Entrance:
         self._access.apply(rules)
 
     async def enforce(self) -> None:
-        """End the connections whose token is void."""
+        """End the connections whose token is void, or whose session has ended."""
         for sid in self.arrivals.void():
-            await self._connections.end(sid, "its token was revoked or replaced")
+            await self._connections.end(sid, "its token was revoked or replaced, or its session has ended")
 
     @property
     def exposed(self) -> bool:

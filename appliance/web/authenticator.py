@@ -64,7 +64,7 @@ class Authenticator:
             credential = self.sessions.read(request.cookies[COOKIE])
             who = self._holder(credential, client.address) if credential is not None else None
             if who is not None:
-                return who
+                return replace(who, session=request.cookies[COOKIE])
         return self.tokenless(request)
 
     def keep_session(self, request: web.BaseRequest, response: web.StreamResponse, session: str) -> None:
@@ -170,10 +170,12 @@ class Authenticator:
         return any(len(one.token) >= least and one.camera in (None, camera) for one in self._in_settings().values())
 
     def is_valid(self, who: Identity) -> bool:
-        """Whether a connected client may stay: its token was not revoked.
+        """Whether a connected client may stay: its token was not revoked, and its session has not ended.
 
         One that connected with a token of the settings stays after a reload, as documented.
         """
+        if who.session and self.sessions.read(who.session) is None:
+            return who.credential is not None and not who.issued and self._binding_of(who.credential) is None
         return who.credential is None or not who.issued or self.tokens.get(who.credential) is not None
 
     def needs_setup(self, request: web.BaseRequest) -> bool:

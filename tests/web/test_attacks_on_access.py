@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -14,6 +15,7 @@ import socketio
 
 from appliance.control.protocol import TokenName
 from appliance.identity.roles import Role
+from appliance.identity.sessions import LONGEST_S
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
 from tests.web.camera import camera
@@ -109,6 +111,29 @@ async def test_the_session_of_a_display_is_renewed_while_it_is_used(serve: Serve
             async with session.delete("/session", headers={"Cookie": again.partition(";")[0]} | own) as answer:
                 assert "appliance_session=;" in answer.headers["Set-Cookie"].replace('"', "")
         assert await status_of(session, "GET", "/health/history", **former) == (401 if again else 200)
+
+
+async def test_the_connections_of_a_session_end_with_it(serve: Serve, tmp_path: Path) -> None:
+    """Somebody who has copied the cookie would watch on, for as long as the connection lasts."""
+    ended = asyncio.Event()
+    async with serve(state__dir=str(tmp_path)) as running, browser(running) as session:
+        own = {"Origin": running.url}
+        _, cookie = await sign_in(session, running.add_token())
+        _, other = await sign_in(session, running.add_token(Role.VIEWER))
+        clients = [socketio.AsyncClient(reconnection=False) for _ in range(2)]
+        clients[0].on("disconnect", lambda *_: ended.set())
+        for client, value in zip(clients, (cookie, other), strict=True):
+            headers = ELSEWHERE | own | {"Cookie": value.partition(";")[0]}
+            await client.connect(running.url, headers=headers, transports=["websocket"])
+        session.cookie_jar.clear()
+        async with session.delete("/session", headers=own | {"Cookie": cookie.partition(";")[0]}):
+            pass
+        await asyncio.wait_for(ended.wait(), 10)
+        assert clients[1].connected
+        sessions = running.started.parts.entrance.authenticator.sessions
+        sessions._wall_clock = lambda: time.time() + LONGEST_S + 1
+        assert len(running.started.parts.entrance.arrivals.void()) == 1
+        await clients[1].disconnect()
 
 
 async def test_a_foreign_page_cannot_use_the_cookie(serve: Serve) -> None:
