@@ -44,6 +44,8 @@ _CALM_C_S, _MAX_SURGE_C_S = 0.06, 0.6
 """What rises faster than this without a cause that the model knows is a fan that fails, and no noise."""
 _FULL_W = 10.0
 """Power of full load on an unknown board that measures its power, W."""
+_LEAST_C, _COLD_C = -40.0, 0.0
+"""No board works in air colder than the first; few in air colder than the second."""
 _FORGET_S = 1200.0
 _PRIOR_WEIGHT = 0.5
 _LONGEST_STEP_S = 300.0
@@ -157,6 +159,8 @@ def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
     gains, spread = heat.gains, _aged(heat.spread, step_s, heat.in_watts)
     if temp_c is not None:
         gains, spread = _correct(gains, spread, inputs, temp_c)
+        if gains[0] < _LEAST_C:
+            return _first(at_s, temp_c, load)
     expected_c = sum(gain * part for gain, part in zip(gains, inputs, strict=True))
     if temp_c is None:
         temp_c = expected_c + heat.residue_c
@@ -188,19 +192,21 @@ def towards(value: float, target: float, step_s: float, over_s: float) -> float:
 
 
 def _first(at_s: float, temp_c: float, load: Load) -> Heat:
-    """The model after the first reading: the sum of its parts is known, the parts are those of an unknown board."""
+    """The model after the first reading: the sum of its parts is known, the parts are those of an unknown board. Load
+    that would be too much in any air has not been there for long."""
     scale = 1 / _FULL_W if load.in_watts else 1.0
     gains = [gain * scale for gain in _PRIOR]
     variances = [(sd * scale) ** 2 for sd in _PRIOR_SD]
+    past = min(load.drive, max(temp_c - _COLD_C, 0.0) / sum(gains))
     spread = [[0.0] * _N for _ in range(_N)]
-    spread[0][0] = _NOISE_C**2 + load.drive**2 * sum(variances)
+    spread[0][0] = _NOISE_C**2 + past**2 * sum(variances)
     for number, variance in enumerate(variances, 1):
         spread[number][number] = variance
-        spread[0][number] = spread[number][0] = -load.drive * variance
+        spread[0][number] = spread[number][0] = -past * variance
     return Heat(
         at_s=at_s, in_watts=load.in_watts, temp_c=temp_c, trail_c=temp_c, drive=load.drive, own=load.own,
-        idle=load.idle, full=load.full, lags=(load.drive,) * len(LAGS_S),
-        gains=(temp_c - load.drive * sum(gains), *gains), spread=tuple(tuple(row) for row in spread),
+        idle=load.idle, full=load.full, lags=(past,) * len(LAGS_S),
+        gains=(temp_c - past * sum(gains), *gains), spread=tuple(tuple(row) for row in spread),
         trails=(load.drive, load.own),
     )  # fmt: skip
 

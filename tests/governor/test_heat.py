@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from math import sin
 
 import pytest
 
@@ -90,3 +91,31 @@ def test_while_the_sensor_does_not_respond_the_model_goes_on_by_the_load() -> No
     assert plant.chip_c > before_c + 5.0
     assert heat.temp_c == pytest.approx(plant.chip_c, abs=2.5)
     assert learn(Heat(), 0.0, None, Load(1.0, 1.0)) == Heat()
+
+
+def warming(watts: float, seconds: int) -> Heat:
+    """A cold board with a power meter whose load is there already at the first reading; 1.6 °C for each watt."""
+    heat, die_c, sink_c = Heat(), 33.0, 29.0
+    for second in range(seconds):
+        drive = watts + 3.0 * sin(second / 3.0)
+        heat = learn(heat, float(second), round(2 * die_c) / 2, Load(drive, 0.8, in_watts=True))
+        sink_c += (25.0 + 1.1 * drive - sink_c) / 140
+        die_c += (sink_c + 0.5 * drive - die_c) / 3
+    return heat
+
+
+def test_load_that_has_just_begun_at_the_first_reading_does_not_spoil_the_model() -> None:
+    heat = warming(48.0, 300)
+    assert -20.0 < heat.gains[0] < 40.0
+    assert sum(heat.gains[1:]) == pytest.approx(1.6, abs=0.8)
+
+
+def test_a_cold_board_under_load_is_expected_to_warm() -> None:
+    assert warming(48.0, 1).rise_c(900.0) > 40.0
+
+
+def test_a_model_of_impossible_weather_starts_from_scratch() -> None:
+    heat = replace(warming(20.0, 60), gains=(-80.0, 3.0, 2.0, 2.0))
+    heat = learn(heat, 60.0, 40.0, Load(20.0, 0.5, in_watts=True))
+    assert heat.gains[0] > -20.0
+    assert heat.temp_c == 40.0
