@@ -25,6 +25,7 @@ from appliance.governor.levels import Ease, next_level
 from appliance.governor.memory import Shortage
 from appliance.governor.nearness import Nearness, next_nearness
 from appliance.governor.plausible import chip_temp_c
+from appliance.governor.size_costs import SizeCosts, next_costs
 from appliance.readings import Reading
 from appliance.values import Limits
 
@@ -105,13 +106,15 @@ class State:
     ease: Ease = field(default_factory=Ease)
     cap: Cap = field(default_factory=Cap)
     near: Nearness = field(default_factory=Nearness)
+    costs: SizeCosts = field(default_factory=SizeCosts)
 
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
     before, (belief, reading) = state.belief, believed(state, reading)
-    state = replace(state, belief=belief)
-    policy = replace(policy, ladder=with_costs(policy.ladder, reading.frame_ms))
+    costs = _costs(state, reading, policy.ladder)
+    state = replace(state, belief=belief, costs=costs)
+    policy = replace(policy, ladder=with_costs(policy.ladder, costs.ms))
     now, temp = reading.at_s, _temperature(reading)
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
     load, other_unit_s = _load(reading, state, step_s)
@@ -317,6 +320,14 @@ def _is_critical(belief: Belief, critical: float, stopped: bool) -> bool:
     if not earlier or belief.best is None or belief.best.temp_c < critical:
         return False
     return max(sample.temp_c for sample in earlier) + _LIKELY_RISE_C >= critical
+
+
+def _costs(state: State, reading: Reading, ladder: Ladder) -> SizeCosts:
+    if ladder.measured:
+        return state.costs
+    given = ladder.steps[min(state.cooling, ladder.last)].limits.max_side
+    costs = {step.limits.max_side: step.cost for step in ladder.steps}
+    return next_costs(state.costs, reading.frame_ms, given, costs, _others(reading) or 0.0, reading.at_s)
 
 
 def _others(reading: Reading) -> float | None:

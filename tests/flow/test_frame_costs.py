@@ -44,3 +44,22 @@ def test_another_network_has_other_costs() -> None:
     record(costs, Size(640, 640), 0.04)
     costs.forget()
     assert costs.ms() == {}
+
+
+def test_a_size_that_comes_back_is_measured_again() -> None:
+    """What slowed its last frames may be over; until then nothing is known of it."""
+    costs = FrameCosts()
+    record(costs, Size(640, 640), 0.2)
+    record(costs, Size(512, 512), 0.06, 101)
+    record(costs, Size(640, 640), 0.1, 15)
+    assert costs.ms() == {512: pytest.approx(60.0)}
+    record(costs, Size(640, 640), 0.1, 1)
+    assert costs.ms()[640] == pytest.approx(100.0)
+
+
+def test_cameras_of_two_sizes_keep_both_figures() -> None:
+    costs = FrameCosts()
+    for _ in range(20):
+        record(costs, Size(640, 640), 0.2, 1)
+        record(costs, Size(512, 512), 0.06, 20)
+    assert set(costs.ms()) == {640, 512}
