@@ -15,18 +15,22 @@ from dataclasses import dataclass, replace
 
 from appliance.governor.heat import towards
 
-_SATURATED, _FULLY = 0.65, 0.93
-"""Cameras that use this part of the duty might use more: those that keep to their limits leave a part unused."""
+_SATURATED, _FULLY, _AS_BEFORE = 0.65, 0.93, 0.1
+"""Cameras that use the first part of the duty might use more: those that keep to their limits leave a part unused.
+Below the second part, those that send what they sent when nothing limited them, to within the third, do not."""
 _HEADROOM = 0.85
 _SETTLE_S = 60.0
 _KNOWN_S, _MORE_S = 12 * 3600.0, 20.0
 _AVERAGE_S, _SLOW_S = 20.0, 60.0
 _LEAST, _LEAST_DUTY = 0.02, 0.04
+_NOISE_BUSY = 0.002
+"""Busy time that shows nothing of the use at full duty. Between this and the least duty, it is learned more slowly."""
 _VARIED, _FOLLOWED, _SAME_SIZE = 0.12, 0.04, 0.1
 """Use that follows a duty that changed by the first part, to within the second, is limited by it."""
 _ABOVE, _NOISE, _NOISE_PART = 1.1, 0.03, 0.05
 """More use than this at a duty shows at once that the engine uses more than was known."""
 _DOWN_S = 10.0
+"""How long the demand takes to rise from nothing to all where the duty limits the cameras."""
 _TRY, _TRY_S, _TRY_FOLLOWED, _STEADY = 0.85, 75.0, 0.5, 0.04
 """A try assumes this part of the use for so long. If the use follows the duty by the third part, twice in a row, the
 duty limits it. It has to have been steady before, to within the fourth."""
@@ -56,6 +60,10 @@ class CameraDemand:
 
     frames: float = 1.0
     """Frames that the cameras send, relative to what a cool device processes at full size, 0-1."""
+    sent: float = 0.0
+    sure: float = 1.0
+    """Frames of theirs that were processed, and those when nothing limited them, both smoothed; where the engine's busy
+    time is known."""
     use_at_full: float = 1.0
     """CPU use by this service at full duty, 0-1."""
     own: float = 0.0
@@ -100,12 +108,13 @@ def next_demand(
     demand = _estimated(demand, own, duty, step_s, room_c)
     full, ratio = demand.use_at_full, demand.at_full_now
     sent = min(1.0, demand.own / full / cost)
-    return replace(demand, frames=_frames(demand.frames, sent, ratio >= _SATURATED * full, step_s))
+    return replace(demand, frames=_frames(demand.frames, sent, step_s, saturated=ratio >= _SATURATED * full))
 
 
-def _frames(before: float, sent: float, saturated: bool, step_s: float) -> float:
+def _frames(before: float, sent: float, step_s: float, *, saturated: bool, as_before: bool = False) -> float:
+    """What the cameras send, after one more second of `sent`."""
     if saturated:
-        return max(sent, min(1.0, before + step_s / _DOWN_S))
+        return max(sent, min(1.0, before + step_s / (_KNOWN_S if as_before else _DOWN_S)))
     return max(sent, towards(before, sent, step_s, _SETTLE_S))
 
 
@@ -116,14 +125,20 @@ def _alike(cost: float, before: float) -> bool:
 def _measured(demand: CameraDemand, busy: float, step_s: float) -> CameraDemand:
     """The demand where the engine's busy time is known."""
     busy_avg, full = towards(demand.busy, min(busy, 1.0), step_s, _AVERAGE_S), demand.use_at_full
-    if busy_avg >= _LEAST_DUTY:
+    if busy_avg >= _NOISE_BUSY:
         found = demand.own / busy_avg
         if busy_avg >= _HEADROOM * demand.duty:  # cameras that keep to their limits use a little less than they may
             found = max(found * _HEADROOM, demand.own / max(demand.duty, busy_avg))
-        full = towards(full, min(1.0, max(_LEAST, found)), step_s, _SETTLE_S)
-    saturated = busy_avg >= _SATURATED * demand.duty
-    frames = _frames(demand.frames, min(1.0, busy_avg / demand.cost), saturated, step_s)
-    return replace(demand, frames=frames, use_at_full=full, busy=busy_avg, attempt=Attempt())
+        settle_s = _SETTLE_S * max(1.0, _LEAST_DUTY / busy_avg)
+        full = towards(full, min(1.0, max(_LEAST, found)), step_s, settle_s)
+    sent, sure = towards(demand.sent, min(1.0, busy / demand.cost), step_s, _AVERAGE_S), demand.sure
+    limited = busy_avg >= _SATURATED * demand.duty
+    as_before = busy_avg < _FULLY * demand.duty and abs(sent - sure) <= _AS_BEFORE * sure
+    return replace(
+        demand, frames=_frames(demand.frames, sent, step_s, saturated=limited, as_before=as_before),
+        sure=sure if limited else towards(sure, sent, step_s, _SETTLE_S),
+        sent=sent, use_at_full=full, busy=busy_avg, attempt=Attempt(),
+    )  # fmt: skip
 
 
 def _estimated(demand: CameraDemand, own: float, duty: float, step_s: float, room_c: float) -> CameraDemand:

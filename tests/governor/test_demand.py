@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.governor.demand import CameraDemand, next_demand
@@ -86,3 +88,30 @@ def test_an_attempt_ends_where_the_chip_is_warm_enough() -> None:
     assert demand.assumed_at_full < demand.use_at_full
     demand = next_demand(demand, 0.2, 0.5, 1.0, 1.0, room_c=0.0)
     assert demand.assumed_at_full == demand.use_at_full
+
+
+def test_what_the_engine_uses_is_learned_at_any_duty() -> None:
+    """A hot device starts with a duty of a percent, which the use at full duty decides."""
+    demand = ALL
+    for _ in range(1800):
+        demand = next_demand(demand, 0.14 * 0.01, 0.01, 1.0, 1.0, busy=0.01)
+    assert demand.use_at_full == pytest.approx(0.14, abs=0.02)
+    for _ in range(1800):
+        demand = next_demand(demand, 0.001, 0.01, 1.0, 1.0, busy=0.001)
+    assert demand.use_at_full == pytest.approx(0.14, abs=0.02), "so little is noise"
+
+
+def sends(busy: float, duty: float, demand: CameraDemand, seconds: int = 600) -> float:
+    """The demand of cameras that use so much of this duty, for so long."""
+    for _ in range(seconds):
+        demand = next_demand(demand, busy, duty, 0.632, 1.0, busy=busy)
+    return demand.frames
+
+
+def test_cameras_that_perhaps_are_limited_are_believed_to_send_what_they_sent_before() -> None:
+    """Else the size is changed to find out, again and again."""
+    known = CameraDemand(frames=0.5, sure=0.5, sent=0.5, own=0.316, busy=0.316, duty=0.4)
+    assert sends(0.316, 0.4, known) == pytest.approx(0.5, abs=0.03)
+    assert sends(0.316, 0.4, replace(known, frames=1.0)) > 0.9
+    assert sends(0.38, 0.4, known) > 0.9, "the duty limits them"
+    assert sends(0.316, 0.4, replace(known, sure=0.4)) > 0.9, "they send more than before"
