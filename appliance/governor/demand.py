@@ -149,7 +149,9 @@ def _estimated(demand: CameraDemand, own: float, duty: float, step_s: float, roo
     if steady:
         mark, limited = _compared(mark, own_avg, duty_avg)
     attempt, followed = _attempted(demand, steady, room_c, step_s)
-    if own > _ABOVE * full * max(duty, duty_avg) + _NOISE + _NOISE_PART * full:
+    if max(duty, duty_avg) < _NOISE_BUSY:
+        pass  # detection is off: what is used is used for something else
+    elif own > _ABOVE * full * max(duty, duty_avg) + _NOISE + _NOISE_PART * full:
         full = min(1.0, own / max(duty, duty_avg))
     elif duty_avg < _LEAST_DUTY:
         pass

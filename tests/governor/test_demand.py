@@ -115,3 +115,10 @@ def test_cameras_that_perhaps_are_limited_are_believed_to_send_what_they_sent_be
     assert sends(0.316, 0.4, replace(known, frames=1.0)) > 0.9
     assert sends(0.38, 0.4, known) > 0.9, "the duty limits them"
     assert sends(0.316, 0.4, replace(known, sure=0.4)) > 0.9, "they send more than before"
+
+
+def test_nothing_is_learned_while_detection_is_off() -> None:
+    demand = CameraDemand(use_at_full=0.5)
+    for _ in range(10):
+        demand = next_demand(demand, 0.3, 0.0, 1.0, 8 * 3600.0)
+    assert demand.use_at_full == 0.5
