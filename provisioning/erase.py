@@ -21,7 +21,6 @@ service has asked for in /var/lib/appliance/erase-requested.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import shutil
@@ -29,7 +28,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 REQUEST = "var/lib/appliance/erase-requested"
@@ -56,9 +56,10 @@ PICTURE = re.compile(r"\d{8,}_[\w.-]*\.(jpg|png|webp)")
 MOST_OVERWRITTEN_BYTES = 16_000_000
 
 
-def main(root: Path, *, factory_reset: bool) -> int:
+def main(root: Path, *, factory_reset: bool, tried: Callable[[], None] = lambda: None) -> int:
+    """Erase. `tried`: called after everything was tried, before the service starts again and may ask for more."""
     systemctl(root, "stop", "appliance.target", "appliance-camera@*")
-    failures = 0
+    failures, whole = 0, True
     try:
         pictures = picture_folder(root)
         groups: list[tuple[str, Iterable[Path]]] = [
@@ -73,7 +74,12 @@ def main(root: Path, *, factory_reset: bool) -> int:
         if factory_reset:
             default_settings(root)
             forget_journal(root)
+    except SystemExit:  # ended by systemd: it goes on at the next start
+        whole = False
+        raise
     finally:
+        if whole:
+            tried()
         systemctl(root, "start", "appliance.target")
     print(
         "<3>Not everything could be erased; see above." if failures else "Erased. Wi-Fi is off from the next boot on."
@@ -207,13 +213,7 @@ def carry_out(root: Path) -> int:
     if wish is None:
         print("erase.py: the service has asked for nothing that can be done", file=sys.stderr)
         return 1
-    with contextlib.ExitStack() as afterwards:
-        afterwards.callback(forget_request, root)
-        try:
-            return main(root, factory_reset=wish == "factory-reset")
-        except SystemExit:  # ended by systemd: it goes on at the next start
-            afterwards.pop_all()
-            raise
+    return main(root, factory_reset=wish == "factory-reset", tried=partial(forget_request, root))
 
 
 def end(number: int, frame: object) -> None:

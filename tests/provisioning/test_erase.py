@@ -137,3 +137,17 @@ def test_the_service_is_started_again_when_systemd_ends_the_erasure(
     with pytest.raises(SystemExit, match="SIGTERM"):
         erase.main(root, factory_reset=False)
     assert asked == ["stop", "start"]
+
+
+def test_a_request_made_as_soon_as_the_service_runs_again_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemctl returns when the service is ready: it may have asked again by then."""
+
+    def systemctl(root: Path, verb: str, *_: str) -> None:
+        if verb == "start":
+            assert not (root / erase.REQUEST).exists()
+            (root / erase.REQUEST).write_text("factory-reset")
+
+    (root / erase.REQUEST).write_text("erase")
+    monkeypatch.setattr(erase, "systemctl", systemctl)
+    assert erase.carry_out(root) == 0
+    assert erase.requested(root) == "factory-reset"
