@@ -60,7 +60,7 @@ def next_level(
     ease = replace(ease, down_since_s=None, up_since_s=since)
     wait_s = _PATIENT_S * (1 + ease.failed)
     if _best(ladder, lasts * _ROOM, demand.frames) < level:
-        wait_s = _UP_S * 2.0 ** max(0, ease.failed - 1)  # one may be chance
+        wait_s = _UP_S
     elif surely < level:
         wait_s = _UP_S * float(_BACK_OFF**ease.failed)
     if now_s - since < _UP_S or now_s - ease.moved_s < wait_s:

@@ -54,8 +54,3 @@ def test_a_move_up_that_was_too_early_makes_the_next_one_wait() -> None:
 def test_cameras_that_send_little_keep_their_size() -> None:
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.25))[1] == 0
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.8))[1] > 0
-
-
-def test_moves_up_that_were_reversed_delay_the_next_one_even_if_it_seems_certain() -> None:
-    waits = [settle(3, 1.0, 1.0, 900, ease=Ease(moved_s=0.0, failed=failed))[2] for failed in range(5)]
-    assert waits == [20.0, 20.0, 40.0, 80.0, 160.0]
