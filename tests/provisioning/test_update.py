@@ -96,7 +96,7 @@ def test_a_good_release_is_kept_and_fetches_only_its_code(
     assert state["committed"].startswith("0.2.0-"), state
     assert _version(device) == "0.2.0"
     fetched = next(line for line in output.splitlines() if line.startswith("fetching"))
-    assert float(fetched.split()[-2]) < 1.0, fetched
+    assert float(fetched.split()[-2]) < 1.5, fetched  # the wheel; everything together is 200 MB
     check_s = _taken_s(lambda: device.run(_GUARD, "check", state["committed"]))
     start_s = _taken_s(lambda: device.run(_GUARD, "start"))
     measured(
