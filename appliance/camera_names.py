@@ -35,7 +35,13 @@ def normal(name: object) -> str | None:
         return None
     if unicodedata.combining(name[0]) or not name.strip("."):  # the mark of a letter in front; `..` in a URL
         return None
-    return None if name.startswith((HTTP_PREFIX, "_")) else name
+    return None if is_of_service(name) else name
+
+
+def is_of_service(name: str) -> bool:
+    """Whether the service has made up this name. Its pictures may show anything: those of an HTTP client that gives no
+    name may come from several cameras."""
+    return name.startswith((HTTP_PREFIX, "_"))
 
 
 def looked_up(name: object) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from appliance.camera_names import HTTP_PREFIX
+from appliance.camera_names import is_of_service
 from appliance.flow.announcements import Announcements
 from appliance.flow.cache import Key
 from appliance.flow.camera_cost import CameraCost
@@ -227,8 +227,8 @@ class CameraBook:
             camera = Camera(
                 self.policies.get(name, CameraPolicy()), FrameRateLimiter(self._burst), own=own, tally=tally
             )
+            camera.one_view = not is_of_service(name)
             camera.picture = self._picture(name, camera)
-            camera.one_view = not own and not name.startswith(HTTP_PREFIX)
             camera.last_scene = self._scenes.pop(name, None)
             if self._new_tracks is not None and camera.one_view:
                 kept = self._tracks.pop(name, None)
@@ -269,8 +269,8 @@ class CameraBook:
         return departed
 
     def _picture(self, name: str, camera: Camera) -> PictureWatch | None:
-        if camera.own or not camera.policy.picture_health or name.startswith(HTTP_PREFIX):
-            return None  # an HTTP client without a camera's name may send the pictures of several
+        if not camera.one_view or not camera.policy.picture_health:
+            return None
         watch = self._pictures.pop(name, None) or PictureWatch()
         self._pictures[name] = watch
         if len(self._pictures) > _MOST_PICTURES:

@@ -94,9 +94,10 @@ def next_cap(
     if complaint is None:
         return _quiet(cap, now_s)
     if not reported and temp_c is not None and target_c is None:
-        cap = replace(cap, suspicion=_suspicion(cap, now_s))
-        if cap.suspicion is not None and cap.suspicion.dismissed:
-            return _quiet(replace(cap, ceiling_c=max(ceiling_c, cap.suspicion.ceiling_c)), now_s)
+        suspicion = _suspicion(cap, now_s)
+        cap = replace(cap, suspicion=suspicion)
+        if suspicion.dismissed:
+            return _quiet(replace(cap, ceiling_c=max(ceiling_c, suspicion.ceiling_c)), now_s)
     if complaint == "throttled" and temp_c is not None and hottest_c >= _LEAST_CEILING_C:
         cap = replace(cap, seen_s=now_s)
         return cap if used < _IDLE else _lowered(cap, now_s, target_c)

@@ -125,6 +125,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
         near = next_nearness(state.near, over_c, _others(reading), step_s)
         state = replace(state, temp_at_s=now, blind=None, near=near)
     applied = 0.0 if state.cooling == policy.ladder.last else state.duty
+    reported = complaint_of(reading.power, state.cap.events)
     state = replace(
         state,
         demand=next_demand(
@@ -137,10 +138,10 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
             room_c=present_target_c(state, reading, policy) - state.heat.temp_c if temp is not None else 0.0,
         ),
         cap=next_cap(
-            state.cap, _complaint(reading, state), reading.power.throttle_events, now,
+            state.cap, reported or _suspected(reading, state), reading.power.throttle_events, now,
             state.heat.lately_c if temp is not None else None, _used(state, reading, load),
             target_c(reading, policy) if reading.thermal.passive_temp_c is not None else None,
-            reported=complaint_of(reading.power, state.cap.events) is not None,
+            reported=reported is not None,
         ),
         shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
     )  # fmt: skip
@@ -291,9 +292,9 @@ def _temperature(reading: Reading) -> float | None:
     return thermal.soc_temp_c
 
 
-def _complaint(reading: Reading, state: State) -> str | None:
-    reported = complaint_of(reading.power, state.cap.events)
-    return reported or ("throttled" if reading.doubts.slowed and _may_be_heat(reading, state) else None)
+def _suspected(reading: Reading, state: State) -> str | None:
+    """What the board may have reason to complain of although it does not."""
+    return "throttled" if reading.doubts.slowed and _may_be_heat(reading, state) else None
 
 
 def _may_be_heat(reading: Reading, state: State) -> bool:

@@ -109,6 +109,11 @@ class TokenStore:
     def named(self, name: str) -> Record | None:
         return next((record for record in self.records if record.name == name), None)
 
+    def of_camera(self, name: str) -> bool:
+        """Whether a camera of this name has a token, so that the name is its own."""
+        record = self.named(name)
+        return record is not None and record.role is Role.CAMERA
+
     def match(self, token: str) -> Record | None:
         """The record of a token, compared in constant time; None: it is none of this device."""
         form = _FORM.fullmatch(token)

@@ -133,8 +133,7 @@ class Arrivals:
         """
         if self._access.rules.camera_tokens.get(name):
             return True
-        issued = self._authenticator.tokens.named(name)
-        return who.role is not Role.OPERATOR and issued is not None and issued.role is Role.CAMERA
+        return who.role is not Role.OPERATOR and self._authenticator.tokens.of_camera(name)
 
     def _pair(self, request: web.BaseRequest, name: str, token: str) -> None:
         """Let a camera that has no valid token wait for approval. Returns if it has one, or one that is too short.

@@ -84,8 +84,8 @@ class HttpCameras:
             return
         if who.camera is not None:
             raise AccessDenied(f"forbidden: this token is for the camera '{who.camera}', not for '{name}'", "forbidden")
-        rules, record = self._authenticator.access.rules, self._authenticator.tokens.named(name)
-        if rules.camera_tokens.get(name) or (record is not None and record.role is Role.CAMERA):
+        authenticator = self._authenticator
+        if authenticator.access.rules.camera_tokens.get(name) or authenticator.tokens.of_camera(name):
             raise AccessDenied(f"forbidden: the camera '{name}' has a token of its own; use that one", "forbidden")
         if self._is_connected(name):
             raise AccessDenied(f"the camera '{name}' is connected; give this one another name", "name_taken")

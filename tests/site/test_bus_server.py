@@ -14,7 +14,7 @@ from appliance.site.nats_bus import NatsBus, NatsOptions
 
 _INFO = b'INFO {"server_id":"x","version":"2.9.0","max_payload":1048576,"headers":true}\r\n'
 _MOST = 8_000_000
-"""What is sent in vain at the most: the kernel's buffers, and what is read at once."""
+"""Bytes that may be sent before the connection ends: they fill the kernel's buffers, and one read."""
 
 
 class Listener:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from appliance.camera_names import HTTP_PREFIX
+from appliance.camera_names import is_of_service
 from appliance.flow.crops import choose, motion
 from appliance.flow.crops.choose import KEEP_S, Costs, LookPlan, Region
 from appliance.flow.crops.knowledge import Evidence, Knowledge, KnownObject, SceneRequest, nothing
 from appliance.flow.crops.merge import Look, corners, merge, overlaps, shows_again, whole_objects
-from appliance.values import Box, Detection, Frame, Size, is_own_camera
+from appliance.values import Box, Detection, Frame, Size
 from appliance.vision import letterbox, view
 from appliance.vision.letterbox import Placing
 from appliance.vision.picture_features import Grid
@@ -87,7 +87,7 @@ class Crops:
         larger = max(picture.size.width / whole.width, picture.size.height / whole.height) >= _LEAST_GAIN
         smaller = max(crop.width, crop.height) >= _LEAST_SIDE and crop.width * crop.height < whole.width * whole.height
         fits = crop.width <= picture.size.width and crop.height <= picture.size.height
-        if not (picture.plain_jpeg and larger and smaller and fits) or not _is_one_camera(frame.camera):
+        if not (picture.plain_jpeg and larger and smaller and fits) or is_of_service(frame.camera):
             return False
         with self._lock:
             scene = self._scenes.get(frame.camera)
@@ -133,11 +133,6 @@ class Crops:
             replace(one.detection, age_s=round(now_s - one.seen_s, 2)) if one.seen_s < now_s else one.detection
             for one in merged
         )
-
-
-def _is_one_camera(name: str) -> bool:
-    """Whether all pictures of this name show one scene. Those of an HTTP client without one may be of several."""
-    return not is_own_camera(name) and not name.startswith(HTTP_PREFIX)
 
 
 def _window(region: Region, crop: Size, placing: Placing) -> PicturePart:
