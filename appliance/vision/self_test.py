@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from appliance.values import Detection, Picture, Size
 from appliance.vision import decode, scene
@@ -53,7 +54,8 @@ class SelfTestImage:
         return None
 
 
+@cache
 def image() -> SelfTestImage:
-    """Draw the self-test image."""
+    """The self-test image, drawn once."""
     pixels, boxes = scene.draw_signs(SIZE, scene.SIGNS)
     return SelfTestImage(decode.encode_jpeg(pixels, 85), tuple(Detection(scene.SIGN, 0, 1.0, box) for box in boxes))

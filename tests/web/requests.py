@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ from appliance.vision import decode, scene
 NUMBER = (int, float)
 
 
+@lru_cache(maxsize=64)
 def picture(seed: int, size: Size = Size(640, 360)) -> bytes:
     """A JPEG of a small drawn scene; each seed gives another picture."""
     return decode.encode_jpeg(scene.draw(size, seed=seed)[0], 80)
