@@ -258,41 +258,46 @@ def test_pictures_of_another_size_than_the_servers_are_inferred_here(network: Pa
         assert (model.inferred, engine.problem) == (before + 1, None)
 
 
-@pytest.mark.parametrize(
-    ("datatype", "shape", "raw", "why"),
-    [
-        ("FP32", [1, 9, 2], bytes(72), "runs another model than before: its outputs have the shape 9x2, not 7x?"),
-        ("FP32", [1, 7], bytes(28), "another model than before"),
-        ("FP32", [1, 7, 2], bytes(8), r"answered with 8 bytes for an output of shape \[1, 7, 2\]"),
-        ("FP32", [7, 2], bytes(56), "answered with 56 bytes"),
-        ("FP32", [1, -7, -2], bytes(56), "answered with 56 bytes"),
-        ("FP32", [1, 0, 2**62, 2**62], b"", "answered with an output of shape"),
-        ("FP32", [1] * 70, bytes(4), "answered with an output of shape"),
-        ("INT64", [1, 7, 2], bytes(112), "answered with INT64"),
-        ("FP32", [1, 7, 2], np.full(14, np.nan, np.float32).tobytes(), "cannot be used: the output contains NaN"),
-        ("FP32", [1, 7, 10_000_000], bytes(280_000_000), "refused: RESOURCE_EXHAUSTED"),
-    ],
-    ids=["classes", "rank", "short", "batch", "negative", "huge_shape", "dimensions", "type", "nan", "huge"],
-)
-def test_a_server_that_begins_to_answer_something_else_is_replaced(
-    network: Path, datatype: str, shape: list[int], raw: bytes, why: str
-) -> None:
-    """Its model was replaced while it runs, or it is none of ours."""
+OTHER_ANSWERS: dict[str, tuple[str, list[int], bytes, str]] = {
+    "classes": (
+        "FP32",
+        [1, 9, 2],
+        bytes(72),
+        "runs another model than before: its outputs have the shape 9x2, not 7x?",
+    ),
+    "rank": ("FP32", [1, 7], bytes(28), "another model than before"),
+    "short": ("FP32", [1, 7, 2], bytes(8), r"answered with 8 bytes for an output of shape \[1, 7, 2\]"),
+    "batch": ("FP32", [7, 2], bytes(56), "answered with 56 bytes"),
+    "negative": ("FP32", [1, -7, -2], bytes(56), "answered with 56 bytes"),
+    "huge_shape": ("FP32", [1, 0, 2**62, 2**62], b"", "answered with an output of shape"),
+    "dimensions": ("FP32", [1] * 70, bytes(4), "answered with an output of shape"),
+    "type": ("INT64", [1, 7, 2], bytes(112), "answered with INT64"),
+    "nan": ("FP32", [1, 7, 2], np.full(14, np.nan, np.float32).tobytes(), "cannot be used: the output contains NaN"),
+    "huge": ("FP32", [1, 7, 10_000_000], bytes(280_000_000), "refused: RESOURCE_EXHAUSTED"),
+}
+
+
+def test_a_server_that_begins_to_answer_something_else_is_replaced(network: Path) -> None:
+    """Its model was replaced while it runs, or it is none of ours. All of them are asked again in the same seconds."""
 
     def read(outputs: Raw) -> Any:
         if np.isnan(outputs[0]).any():
             raise EngineError("the output contains NaN")
         return outputs[0].copy()
 
-    model = Model(network)
-    with serving(model) as port, engine_of(network, port, server_timeout_s=20.0) as engine:
-        engine.prepare(SIZE)
-        assert engine.problem is None
-        model.answers = datatype, shape, raw
-        np.testing.assert_allclose(engine.infer(noise(SIZE, 1), read), expected(noise(SIZE, 1)), atol=1e-3)
-        assert re.search(why.replace("?", r"\?"), str(engine.problem))
-        model.answers = None
-        until(lambda: engine.problem is None)
+    with ExitStack() as stack:
+        engines = {}
+        for name, (datatype, shape, raw, why) in OTHER_ANSWERS.items():
+            model = Model(network)
+            port = stack.enter_context(serving(model))
+            engine = engines[name] = stack.enter_context(engine_of(network, port, server_timeout_s=20.0))
+            engine.prepare(SIZE)
+            assert engine.problem is None, name
+            model.answers = datatype, shape, raw
+            np.testing.assert_allclose(engine.infer(noise(SIZE, 1), read), expected(noise(SIZE, 1)), atol=1e-3)
+            assert re.search(why.replace("?", r"\?"), str(engine.problem)), name
+            model.answers = None
+        until(lambda: all(engine.problem is None for engine in engines.values()))
 
 
 @pytest.mark.parametrize("says", [[-1, 7, -1], [1, -1, -1], [7], [1, 8, 2], []], ids=str)
