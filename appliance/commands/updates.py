@@ -22,6 +22,7 @@ from appliance.device import board, listening_address
 from appliance.service import loading
 from appliance.service.linking import device_id
 from appliance.settings.schema import Settings
+from appliance.settings.schema.update import UpdateSettings
 from appliance.update import guard_state, last_check, staging, switching, unpack
 from appliance.update.gate import Judgement
 from appliance.update.last_check import LastCheck
@@ -92,24 +93,32 @@ def fetch_by_itself(
 ) -> Offer | None:
     """What the timer does: check, and in the window also stage a release and ask root for it. Raises UpdateError.
 
-    A release whose download has ended after the window is installed in the next one. Returns what is installed.
+    A release whose download has ended after the window is installed in the next one. What is staged is the newest
+    release by then, not the one found before a wait for the window. Returns what is installed.
     """
     found = check(settings, places, "")
     offer, update = found.offer, settings.update
     if offer is None or not found.for_this_device or not update.automatic:
         return None
-    age_days = (staging.latest_time_s(places, time.time()) - offer.signed_s) / 86_400
-    if age_days < update.postpone_days or not _begun(update.window, now, sleep):
+    if _postponed(offer, update, places) or not _begun(update.window, now, sleep):
         return None
     if not staging.is_staged(places, offer):
         with opened(places, "") as place:
             look_for = wanted(settings, place, by_person=False)
-            staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+            offer = staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+        if _postponed(offer, update, places):
+            say(f"{offer.name} is installed {update.postpone_days} days after its signature")
+            return None
         if not in_window(update.window, now()):
             say(f"{offer.name} is installed in the next window, {update.window}: this one has ended meanwhile")
             return None
     request(places, offer.name)
     return offer
+
+
+def _postponed(offer: Offer, update: UpdateSettings, places: UpdatePlaces) -> bool:
+    """Whether a release was signed too recently."""
+    return staging.latest_time_s(places, time.time()) - offer.signed_s < update.postpone_days * 86_400
 
 
 def in_window(window: str, now: datetime.datetime) -> bool:

@@ -125,6 +125,31 @@ def test_a_release_whose_download_outlasts_the_window_is_installed_in_the_next_o
     assert len([line for line in said if line.startswith("fetching")]) == fetched == 1
 
 
+@pytest.mark.parametrize(("postpone_days", "installed"), [(0, True), (1, False)])
+def test_a_release_published_during_the_wait_for_a_window_keeps_the_rules_of_its_own(
+    postpone_days: int, installed: bool, tmp_path: Path, offered: tuple[Device, Settings, str]
+) -> None:
+    """What is staged is the newest release by then: root would refuse the name of the one before."""
+    today = datetime.datetime.now(datetime.timezone.utc)
+    operator = Operator(tmp_path / "other", today - datetime.timedelta(days=2))
+    operator.release("2.0", 2)
+    device, night = Device(tmp_path / "other-device", operator), Night("02:30")
+    update = msgspec.structs.replace(offered[1].update, source=str(operator.folder), postpone_days=postpone_days)
+
+    def publish(seconds: float) -> None:
+        if operator.signed_at != today:
+            operator.signed_at = today
+            operator.release("3.0", 3)
+        night.sleep(seconds)
+
+    found = updates.fetch_by_itself(Settings(update=update), device.places, print, night.now, publish)
+    asked = device.places.work / updates.REQUEST
+    assert asked.exists() is installed
+    if installed:
+        assert found is not None
+        assert (found.version, asked.read_text()) == ("3.0", f"{found.name}\n")
+
+
 def test_what_root_has_refused_is_fetched_again(offered: tuple[Device, Settings, str]) -> None:
     device, settings, name = offered
     said: list[str] = []
