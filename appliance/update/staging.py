@@ -30,6 +30,7 @@ CHANNEL = "channel"
 """The file in the staging folder that says where in the repository the release is."""
 SPARE_BYTES = 200_000_000
 """What stays free: the service's own files, and the journal."""
+FREE_SPACE = "Free some space, for example: sudo journalctl --vacuum-size=50M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def require_space(folder: Path, size: int) -> None:
     if free < size + SPARE_BYTES:
         raise UpdateError(
             f"the update needs {(size + SPARE_BYTES) / 1e6:.0f} MB at {folder}; {free / 1e6:.0f} MB are free. "
-            "Free some space, for example: sudo journalctl --vacuum-size=50M",
+            f"{FREE_SPACE}",
             "update_space",
         )
 

@@ -29,6 +29,8 @@ COMPLETE = "complete"
 _CHANNEL = re.compile(r"[a-z0-9-]{1,40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,79}")
 _MOST_SCRIPT_BYTES = 50_000_000
+_FULL = "No space left on device"
+"""As the system and pip say it, each in a sentence of its own."""
 
 Make = Callable[[Path, Path], None]
 """Makes a release's environment: from the folder of its bundle, into its folder."""
@@ -42,7 +44,7 @@ def unpack(places: UpdatePlaces, name: str, platform: Platform, clock_s: float, 
     try:
         return _unpack(places, name, platform, clock_s, make, scratch)
     except OSError as error:
-        raise UpdateError(f"{name} cannot be installed: {_reason(error)}", "update_failed") from None
+        raise _failed(name, _reason(error)) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -103,7 +105,7 @@ def _build(
         subprocess.run(["sync", "-f", str(release)], check=True)
     except subprocess.CalledProcessError as error:
         shutil.rmtree(release, ignore_errors=True)
-        raise UpdateError(f"{offer.name} cannot be installed: {_end_of(error)}", "update_failed") from None
+        raise _failed(offer.name, _end_of(error)) from None
     except BaseException:
         shutil.rmtree(release, ignore_errors=True)
         raise
@@ -166,6 +168,12 @@ def _downgrade_allowed(places: UpdatePlaces, name: str) -> bool:
         return files.read_plain(places.base / "update" / _ALLOW, 200) == name.encode()
     except OSError:
         return False
+
+
+def _failed(name: str, reason: str) -> UpdateError:
+    if _FULL in reason:
+        return UpdateError(f"{name} cannot be installed: {_FULL}. {staging.FREE_SPACE}", "update_space")
+    return UpdateError(f"{name} cannot be installed: {reason}", "update_failed")
 
 
 def _reason(error: OSError) -> str:

@@ -67,7 +67,7 @@ def test_a_full_disk_refuses_an_update_and_the_next_attempt_works(
     full = _refused(installed)
     installed.run("rm", "/var/filler")
     with installed.background("sh", "-c", _ONCE_UNPACKING.format(_NEWER) + _FILL_WHOLLY):
-        _fails(installed, source, "No space left")
+        _fails(installed, source, "No space left on device. Free some space")
     measured(f"full: {full[0]}; filled while it was unpacked: {_refused(installed)[0]}")
     installed.run("rm", "/var/filler", "/var/filler.root")
     code, output = installed.tried(_APPLIANCE, "update", "install", source)

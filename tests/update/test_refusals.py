@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,6 +224,29 @@ def test_too_little_space_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UpdateError, match="MB are free") as caught:
         staging.require_space(tmp_path / "not/yet/there", 1 << 60)
     assert caught.value.code == "update_space"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(28, "No space left on device", "/opt/appliance/releases/1.0/venv"),
+        subprocess.CalledProcessError(
+            1, "pip", stderr="ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+        ),
+    ],
+)
+def test_a_disk_that_fills_during_the_installation_is_refused_with_what_to_do(
+    operator: Operator, device: Device, fault: Exception
+) -> None:
+    def full(bundle: Path, release: Path) -> None:
+        raise fault
+
+    offer = operator.release("1.0", 1)
+    device.fetch(operator.url)
+    code, text = _refused(lambda: unpack.unpack(device.places, offer.name, PLATFORM, NOW_S, full))
+    assert code == "update_space"
+    advice = "Free some space, for example: sudo journalctl --vacuum-size=50M"
+    assert text == f"{offer.name} cannot be installed: No space left on device. {advice}"
 
 
 @pytest.mark.parametrize("part", ["timestamp.json", "snapshot.json", "targets.json", "root_history/1.root.json"])
