@@ -3,8 +3,9 @@
 Rules of this file:
 - A camera may repeat its picture between two key frames of a still scene, or from one snapshot to the next. How long
   it usually does is learned.
-- A repetition that was reported is usual only if it followed another one without a pause, as those of a camera do that
-  shows a new picture every ten seconds. One that hangs now and then is reported each time.
+- A repetition that was reported is usual only if it followed another such one without a pause, as those of a camera do
+  that shows a new picture every ten seconds. One that hangs now and then is reported each time, also if it hangs for
+  longer than it shows new pictures in between.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 _FROZEN_S, _FROZEN_TIMES = 7.5, 4.0
 _LEAST_LOOKS = 4
+_MOST_BETWEEN = 2
+"""Different pictures between two repetitions without a pause: the next snapshot, and one more."""
 _MOST_USUAL_S = 120.0
 """A camera that repeats each picture for longer is frozen, however regularly it shows another."""
 
@@ -28,7 +31,9 @@ class PictureRepeats:
     _usual_s: float = 0.0
     """The longest usual repetition."""
     _until_s: float = float("-inf")
-    """The end of the last one."""
+    """The end of the last repetition that was reported."""
+    _between: int = 0
+    """Different pictures since then."""
 
     @property
     def wait(self) -> bool:
@@ -40,6 +45,7 @@ class PictureRepeats:
         if not repeats:
             self._learn(now_s if before_s is None else before_s)
             self._since_s, self._looks, self.frozen = None, 0, False
+            self._between += 1
             return False
         if self._since_s is None:
             self._since_s = now_s if before_s is None else before_s
@@ -56,6 +62,8 @@ class PictureRepeats:
         if self._since_s is None:
             return
         lasted_s, pause_s = until_s - self._since_s, self._since_s - self._until_s
-        if not self.frozen or pause_s <= lasted_s <= _MOST_USUAL_S:
+        follows = self._between <= _MOST_BETWEEN and pause_s <= lasted_s
+        if not self.frozen or (follows and lasted_s <= _MOST_USUAL_S):
             self._usual_s = max(lasted_s, 0.99 * self._usual_s)
-        self._until_s = until_s
+        if self.frozen:
+            self._until_s, self._between = until_s, 0

@@ -184,8 +184,10 @@ def test_a_camera_that_shows_another_picture_every_so_often_is_not_reported_agai
     assert watch.faults == (PictureFault.FROZEN,)
 
 
-def test_a_camera_that_hangs_now_and_then_is_reported_each_time() -> None:
-    shots = [second if second % 100 < 70 else 1000 + second // 100 for second in range(400)]
+@pytest.mark.parametrize(("live_s", "each_s"), [(70, 1), (40, 1), (10, 1), (70, 4)])
+def test_a_camera_that_hangs_now_and_then_is_reported_each_time(live_s: int, each_s: int) -> None:
+    """Though it may hang for longer than it shows new pictures in between, or show each of those for a while."""
+    shots = [second // each_s if second % 100 < live_s else 1000 + second // 100 for second in range(400)]
     assert len(reported_s(PictureWatch(), shots)) == 4
 
 
