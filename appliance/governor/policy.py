@@ -231,7 +231,8 @@ def _decide_by_temperature(
     least = ladder.steps[-2].heat
     lasting = min(lasting_duty(heat, target, full), state.cap.duty)
     duty = min(duty_now(heat, target, full), state.cap.duty)
-    if state.decided_s is not None and heat.temp_c < target + _URGENT_C and duty > _CLEARLY_LESS * state.duty:
+    urgent = duty <= state.duty and (heat.temp_c >= target + _URGENT_C or duty <= _CLEARLY_LESS * state.duty)
+    if state.decided_s is not None and not urgent:
         duty = min(towards(state.duty, duty, step_s, _CALM_S), state.cap.duty)
     if state.cooling == ladder.last:
         duty = least  # nobody uses it yet, so nothing shows whether more would do

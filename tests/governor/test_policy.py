@@ -39,6 +39,8 @@ boards = st.builds(
 )
 
 BARE_PI = BOARDS[0]
+A_TRY = 0.33
+"""The duty that is tried where a temperature has never moved, and what it rises to in three seconds."""
 A_QUICK_CHIP = Board("found by Hypothesis", 1.0, 12.0, 3.0, 3.0, 2.0, 60.0, 8.0, 80.0, 85.0, 0.6, 75.0, 84.0)
 A_DEGREE_TOO_WARM = Board(
     "found by Hypothesis", 3.824791767688692, 8.323828400396954, 2.497682262274366, 3.0, 4.0309962381213245, 641.0, 8.0,
@@ -98,11 +100,17 @@ def test_limits_stay_within_their_bounds(steps: list[Step]) -> None:
 
 @settings(deadline=None)
 @given(steps, temps, st.floats(0, 60))
+@example([(1.0, 78.0, None, Power()), (1.0, 8.0, None, Power())], 1.0, 1.0)
+@example([(1.0, 80.0, None, Power())], 9.0, 60.0)
+@example([(1.0, 115.0, None, Power()), (8.0, 1.0, None, Power()), (1.0, None, None, Power())], 2.0, 60.0)
 def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | None, hotter_c: float) -> None:
     state, at_s = end_of(steps)
     if temp_c and temp_c + hotter_c:  # 0 is what a sensor without power reports
-        cool, hot = walk(steady(temp_c, 4), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 4), state, at_s)
-        assert hot[-1][1].duty <= cool[-1][1].duty + 0.02
+        cool, hot = walk(steady(temp_c, 6), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 4), state, at_s)
+        allowed = max(after.duty for _, after, _ in cool[1:])  # one of the two may be believed two seconds before the other
+        if not state.belief.doubt.moved:
+            allowed = max(allowed, A_TRY)
+        assert hot[-1][1].duty <= allowed + 0.02
 
 
 @settings(deadline=None, max_examples=8)
