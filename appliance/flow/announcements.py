@@ -47,10 +47,10 @@ class _Band:
 
 
 _COOL = _Band(1.2, ((1.8, 5.0), (1.2, 15.0), (1.015, 300.0)))
-_HOT = _Band(1.08, ((2.0, 10.0), (1.35, 360.0), (1.15, 900.0)))
+_HOT = _Band(1.08, ((2.0, 3.0), (1.35, 360.0), (1.15, 900.0), (1.07, 1800.0)))
 _HOT_SLIGHT = replace(_HOT, shorter=_HOT.shorter[1:])
 """For what is little of the engine's time, whatever part of the camera's share it is."""
-_HOT_SPARE = _Band(1.08, ((2.0, 10.0), (1.07, 120.0)))
+_HOT_SPARE = _Band(1.08, ((2.0, 3.0), (1.07, 120.0)))
 
 
 @dataclass(frozen=True, slots=True)

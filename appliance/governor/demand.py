@@ -23,6 +23,8 @@ _SETTLE_S = 60.0
 _KNOWN_S, _MORE_S = 12 * 3600.0, 20.0
 _AVERAGE_S, _SLOW_S = 20.0, 60.0
 _LEAST, _LEAST_DUTY = 0.02, 0.04
+_CROWDED = 0.1
+"""With less idle time, others leave the engine less than it would use."""
 _NOISE_BUSY = 0.002
 """Busy time that shows nothing of the use at full duty. Between this and the least duty, it is learned more slowly."""
 _VARIED, _FOLLOWED, _SAME_SIZE = 0.12, 0.04, 0.1
@@ -73,6 +75,8 @@ class CameraDemand:
     """CPU use by this service, smoothed over a longer time."""
     busy: float = 0.0
     """Part of the engine's time that was used, smoothed, 0-1; where it is known."""
+    idle: float = 1.0
+    """CPU time that nobody uses, smoothed, 0-1."""
     mark: tuple[float, float] | None = None
     """Use and duty at an earlier time at this size."""
     cost: float = 1.0
@@ -91,11 +95,12 @@ class CameraDemand:
 
 def next_demand(
     demand: CameraDemand, own: float, duty: float, cost: float, step_s: float, *,
-    busy: float | None = None, room_c: float = 0.0,
+    busy: float | None = None, room_c: float = 0.0, idle: float = 1.0,
 ) -> CameraDemand:  # fmt: skip
     """Update the demand: CPU use by this service (0-1), the duty that was allowed, and the engine time of a frame.
 
     `busy`: part of the engine's time that was used (0-1). `room_c`: how far the chip is below its target, °C.
+    `idle`: CPU time that nobody uses (0-1).
     """
     demand = replace(
         demand, cost=cost, own=towards(demand.own, own, step_s, _AVERAGE_S),
@@ -105,6 +110,7 @@ def next_demand(
     )  # fmt: skip
     if busy is not None:
         return _measured(demand, busy, step_s)
+    demand = replace(demand, idle=towards(demand.idle, idle, step_s, _AVERAGE_S))
     demand = _estimated(demand, own, duty, step_s, room_c)
     full, ratio = demand.use_at_full, demand.at_full_now
     sent = min(1.0, demand.own / full / cost)
@@ -144,16 +150,17 @@ def _measured(demand: CameraDemand, busy: float, step_s: float) -> CameraDemand:
 def _estimated(demand: CameraDemand, own: float, duty: float, step_s: float, room_c: float) -> CameraDemand:
     """The demand with what CPU use says about the use at full duty."""
     own_avg, duty_avg, full = demand.own, demand.duty, demand.use_at_full
-    ratio, mark, limited = demand.at_full_now, demand.mark, False
+    ratio, mark, limited, assumed = demand.at_full_now, demand.mark, False, demand.assumed_at_full
     steady = abs(duty - duty_avg) < _VARIED / 2 * duty_avg and abs(own - own_avg) < _VARIED * own_avg
     if steady:
         mark, limited = _compared(mark, own_avg, duty_avg)
     attempt, followed = _attempted(demand, steady, room_c, step_s)
     if max(duty, duty_avg) < _NOISE_BUSY:
         pass  # detection is off: what is used is used for something else
-    elif own > _ABOVE * full * max(duty, duty_avg) + _NOISE + _NOISE_PART * full:
-        full = min(1.0, own / max(duty, duty_avg))
-    elif duty_avg < _LEAST_DUTY:
+    elif own > _ABOVE * assumed * max(duty, duty_avg) + _NOISE + _NOISE_PART * assumed:
+        full = min(1.0, max(full, own / max(duty, duty_avg)))
+        attempt = replace(attempt, since_s=0.0, before=None)
+    elif duty_avg < _LEAST_DUTY or demand.idle < _CROWDED:
         pass
     elif limited or followed:
         full = min(1.0, max(_LEAST, ratio, full - (full - ratio) / 2))

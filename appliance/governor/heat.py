@@ -9,6 +9,7 @@ Rules of this file:
 - A Kalman filter (Kalman 1960) estimates base and gains: the base drifts with the weather, the gains barely change.
 - The model forecasts changes of temperature. The temperature itself comes from the sensor; the model only fills the
   seconds that smoothing the sensor would cost, and those in which the sensor does not respond.
+- Of two errors the one towards warmth is made: what smoothing a rise without a known cause would cost is added.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _MAX_INNOVATION_C = 3.0
 _QUICK_C, _QUICK_S = 4.0, 3.0
 """What the model misses by more than this is followed more quickly: it is no noise."""
 _MAX_WRONG_C = 20.0
-_SMOOTH_S = 2.0
+_BEHIND_C = 0.4
+"""Steps and noise of a sensor look like a rise of so much."""
+_SMOOTH_S, SUDDEN, _AT_ONCE_S = 2.0, 0.2, 0.01
+"""Load is smoothed over the first time, unless others' use of the CPU has changed by the second."""
 _RESIDUE_S = 10.0
 _TRAIL_S = 20.0
 _DRIFT_S = 60.0
@@ -78,6 +82,8 @@ class Heat:
     temp_c: float = 0.0
     """The sensor, smoothed without delaying what the load explains."""
     residue_c: float = 0.0
+    behind_c: float = 0.0
+    """How far smoothing has been behind the sensor, °C: more than its noise while it rises without a known cause."""
     trail_c: float = 0.0
     """Temperature smoothed over 20 s: above `temp_c` while the chip cools."""
     drive: float = 0.0
@@ -118,6 +124,11 @@ class Heat:
         both, own = self.moments
         found = (both + weight * prior / self.full) / (own + weight)
         return max(found, 0.2 * prior) if self.in_watts else max(found, 1.0)
+
+    @property
+    def others(self) -> float:
+        """CPU use by other programs, 0-1."""
+        return max(0.0, 1.0 - self.idle - self.own)
 
     def rise_c(self, after_s: float, *, trusting: bool = True) -> float:
         """Forecast the temperature change after `after_s` seconds at the present load, °C. `trusting`: a base that has
@@ -167,10 +178,13 @@ def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
     wrong_c = min(max(temp_c - expected_c - heat.residue_c, -_MAX_WRONG_C), _MAX_WRONG_C)
     over_s = _RESIDUE_S if abs(wrong_c) < _QUICK_C else _QUICK_S
     residue_c = towards(heat.residue_c, heat.residue_c + wrong_c, step_s, over_s)
-    now_c = expected_c + residue_c
+    behind_c = towards(heat.behind_c, wrong_c, step_s, _RESIDUE_S)
+    now_c = expected_c + residue_c + max(0.0, behind_c - _BEHIND_C)
     drift = min(max((gains[0] - heat.gains[0]) / step_s, -_MAX_DRIFT_C_S), _MAX_DRIFT_C_S) if step_s else 0.0
     surge = (gains[0] + residue_c - heat.gains[0] - heat.residue_c) / step_s if step_s else 0.0
-    drive, own = towards(heat.drive, load.drive, step_s, _SMOOTH_S), towards(heat.own, load.own, step_s, _SMOOTH_S)
+    sudden = not load.in_watts and abs(max(0.0, 1.0 - load.idle - load.own) - heat.others) > SUDDEN
+    smooth_s = _AT_ONCE_S if sudden else _SMOOTH_S
+    drive, own = towards(heat.drive, load.drive, step_s, smooth_s), towards(heat.own, load.own, step_s, smooth_s)
     trails = (towards(heat.trails[0], drive, step_s, _TRAIL_S), towards(heat.trails[1], own, step_s, _TRAIL_S))
     more, kept = own - trails[1], exp(-step_s / _FORGET_S)
     moments = (
@@ -179,8 +193,8 @@ def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
     )
     return replace(
         heat, at_s=at_s, temp_c=now_c, residue_c=residue_c, trail_c=towards(heat.trail_c, now_c, step_s, _TRAIL_S),
-        drive=drive, own=own, idle=towards(heat.idle, load.idle, step_s, _SMOOTH_S), full=load.full, lags=lags,
-        gains=gains, spread=spread,
+        drive=drive, own=own, idle=towards(heat.idle, load.idle, step_s, smooth_s), full=load.full, lags=lags,
+        gains=gains, spread=spread, behind_c=behind_c,
         drift_c_s=towards(heat.drift_c_s, drift, step_s, _DRIFT_S),
         surge_c_s=towards(heat.surge_c_s, surge, step_s, _SURGE_S), trails=trails, moments=moments,
     )  # fmt: skip

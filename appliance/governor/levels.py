@@ -3,7 +3,7 @@
 Rules of this file:
 - The cameras' frames at a size need a part of the engine's time (demand.py); a level is left only when the duty no
   longer covers what they need.
-- Down (less work, a higher level) at once when another size is worth clearly more at this duty, else after seconds.
+- Down (less work, a higher level) after seconds, sooner when another size is worth clearly more at this duty.
 - Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes. A move up that
   had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely.
 """
@@ -16,8 +16,8 @@ from appliance.governor.demand import CameraDemand
 from appliance.governor.ladder import Ladder, Step
 
 _DOWN_S, _UP_S, _PATIENT_S = 10.0, 20.0, 600.0
-_CLEARLY = 1.15
-"""A level that is worth this much more is used without waiting."""
+_CLEARLY, _SOON_S = 1.15, 5.0
+"""A level that is worth this much more is used after so long: no burst of another program changes a size."""
 _HYSTERESIS = 0.04
 _ROOM = 0.85
 """With this part of the duty that lasts, a move up is certain."""
@@ -48,7 +48,7 @@ def next_level(
     if down > level:
         since = now_s if ease.down_since_s is None else ease.down_since_s
         here, there = (_value(ladder.steps[number], duty, demand.frames) for number in (level, down))
-        if now_s - (ease.moved_s if there >= _CLEARLY * here else since) >= _DOWN_S:
+        if now_s - since >= (_SOON_S if there >= _CLEARLY * here else _DOWN_S) and now_s - ease.moved_s >= _DOWN_S:
             return _dropped(ease, now_s), down
         return replace(ease, down_since_s=since, up_since_s=None), level
     lasts = min(duty, lasting)

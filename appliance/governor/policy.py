@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from appliance.governor import memory
 from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
+from appliance.governor.bursts import Burst, next_burst, returning
 from appliance.governor.cap import Cap, complaint_of, next_cap
 from appliance.governor.demand import CameraDemand, next_demand
 from appliance.governor.doubt import wants_a_try
@@ -24,16 +25,11 @@ from appliance.governor.ladder import Ladder, with_costs
 from appliance.governor.levels import Ease, next_level
 from appliance.governor.memory import Shortage
 from appliance.governor.nearness import Nearness, next_nearness
-from appliance.governor.plausible import chip_temp_c
 from appliance.governor.size_costs import SizeCosts, next_costs
+from appliance.governor.targets import Policy, critical_c, target_c
 from appliance.readings import Reading
 from appliance.values import Limits
 
-_MARGIN_C = 2.0
-"""Distance to the board's own passive trip point: the chip follows its load within seconds."""
-_CRITICAL_MARGIN_C = 3.0
-_MIN_TARGET_C = 45.0
-"""A trip point that implies a lower target is a firmware error."""
 _STALE_S = 10.0
 """A temperature older than this counts as unknown."""
 _SILENT_S = 30.0
@@ -42,12 +38,12 @@ _CALM_S = 10.0
 """The duty is smoothed over this time, because sensors are noisy."""
 _URGENT_C, _CLEARLY_LESS = 0.7, 0.75
 """This far above the target, and to less than this part, it falls at once."""
+_TOO_HOT_C = 1.5
+"""This far above the target it does not rise."""
 _LIKELY_RISE_C = 3.0
 """A chip that was this far below the critical temperature a second ago may have reached it."""
 _OTHER_UNIT_S = 60.0
 """A board that reports its power, or none, for this long is believed to go on like that."""
-_APART_C = 3.0
-"""Least distance of the target to the critical temperature: a target is exceeded by a degree now and then."""
 _FAR_BELOW_C = 10.0
 """This far below the board's throttling temperature, a chip is slow for another reason than heat."""
 _TRY_DUTY = 0.3
@@ -55,21 +51,6 @@ _TRY_DUTY = 0.3
 _EASED_C = 2.0
 _BACK_C = 2.0
 """After the critical temperature, inference starts again this far below the target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The limits to keep, and the ladder of throttle levels to keep them with; temperatures in °C, times in s."""
-
-    target_temp_c: float
-    """The temperature to stay below on a board that reports no trip point."""
-    critical_temp_c: float
-    min_available_bytes: int
-    ladder: Ladder
-    follow_board: bool = True
-    """Whether a board's own trip points raise target and critical temperature. They always lower them."""
-    lowest_clock_percent: int = 100
-    """The lowest clock that may be asked for, in percent of the highest; 100: clocks are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +88,7 @@ class State:
     cap: Cap = field(default_factory=Cap)
     near: Nearness = field(default_factory=Nearness)
     costs: SizeCosts = field(default_factory=SizeCosts)
+    burst: Burst | None = None
 
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
@@ -119,7 +101,9 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
     step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
     load, other_unit_s = _load(reading, state, step_s)
     fresh = belief.best != before.best
-    state = replace(state, heat=learn(state.heat, now, temp if fresh else None, load), other_unit_s=other_unit_s)
+    heat = learn(state.heat, now, temp if fresh else None, load)
+    burst = next_burst(state.burst, _others(reading), state.heat.others, state.duty, now)
+    state = replace(state, heat=heat, other_unit_s=other_unit_s, burst=burst)
     if temp is not None:
         over_c = state.heat.temp_c - present_target_c(state, reading, policy)
         near = next_nearness(state.near, over_c, _others(reading), step_s)
@@ -135,6 +119,7 @@ def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limit
             policy.ladder.steps[state.cooling].cost,
             step_s,
             busy=reading.engine_busy,
+            idle=load.idle,
             room_c=present_target_c(state, reading, policy) - state.heat.temp_c if temp is not None else 0.0,
         ),
         cap=next_cap(
@@ -188,15 +173,6 @@ def limits_of(state: State, ladder: Ladder) -> Limits:
     return replace(limits, reason="memory" if short else state.reason)
 
 
-def target_c(reading: Reading, policy: Policy) -> float:
-    """The temperature to stay below: a little below the board's trip point, or the setting where the board reports none
-    or is not followed above it. Always a few degrees below the critical temperature."""
-    wanted = _by_board(
-        chip_temp_c(reading.thermal.passive_temp_c), _MARGIN_C, policy.target_temp_c, policy.follow_board
-    )
-    return min(wanted, critical_c(reading, policy) - _APART_C)
-
-
 def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
     """The temperature to stay below now: a little more than `target_c` where that was kept to, less after the board was
     throttled at less."""
@@ -204,36 +180,19 @@ def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
     return min(target_c(reading, policy) + closer_c, state.cap.ceiling_c)
 
 
-def critical_c(reading: Reading, policy: Policy) -> float:
-    """The temperature at which inference stops: the setting, or less if the board shuts down earlier; more if the board
-    throttles so late that its target is near."""
-    passive, limit = chip_temp_c(reading.thermal.passive_temp_c), chip_temp_c(reading.thermal.critical_temp_c)
-    if passive is not None and limit is not None and limit < passive:
-        limit = None  # no board shuts down before it throttles
-    off = _by_board(limit, _CRITICAL_MARGIN_C, policy.critical_temp_c, False)
-    if not policy.follow_board or passive is None or passive < policy.critical_temp_c:
-        return off
-    return passive + 1.0 if limit is None else max(off, min(passive + 3.0, limit - _CRITICAL_MARGIN_C))
-
-
-def _by_board(trip: float | None, margin_c: float, setting_c: float, rise: bool) -> float:
-    if trip is None or trip - margin_c < _MIN_TARGET_C:
-        return setting_c
-    return trip - margin_c if rise else min(setting_c, trip - margin_c)
-
-
 def _decide_by_temperature(
     state: State, temp: float, target: float, now: float, step_s: float, policy: Policy
 ) -> State:
     ladder, heat, full = policy.ladder, state.heat, state.demand.assumed_at_full
+    if heat.temp_c >= target + _URGENT_C:  # what was assumed has not sufficed
+        full = max(full, min(1.0, state.demand.at_full_now))
     if state.cooling == ladder.last and heat.temp_c > target - _BACK_C:
         return state
     least = ladder.steps[-2].heat
     lasting = min(lasting_duty(heat, target, full), state.cap.duty)
     duty = min(duty_now(heat, target, full), state.cap.duty)
-    urgent = duty <= state.duty and (heat.temp_c >= target + _URGENT_C or duty <= _CLEARLY_LESS * state.duty)
-    if state.decided_s is not None and not urgent:
-        duty = min(towards(state.duty, duty, step_s, _CALM_S), state.cap.duty)
+    if state.decided_s is not None:
+        duty = _smoothed(state, duty, temp, target, step_s)
     if state.cooling == ladder.last:
         duty = least  # nobody uses it yet, so nothing shows whether more would do
     elif state.cap.seen_s == now:
@@ -246,6 +205,18 @@ def _decide_by_temperature(
     if level <= state.cooling and temp < target - _EASED_C and state.reason != "normal":
         reason = state.reason  # on the way back
     return _move(replace(state, ease=ease), level, now, reason)
+
+
+def _smoothed(state: State, duty: float, temp: float, target: float, step_s: float) -> float:
+    """The duty after one more second, on the way to this one: it falls at once where that is urgent, and does not rise
+    while the chip is clearly too hot."""
+    over_c = state.heat.temp_c - target
+    if duty <= state.duty and (over_c >= _URGENT_C or duty <= _CLEARLY_LESS * state.duty):
+        return duty
+    if duty > state.duty and max(over_c, temp - target) >= _TOO_HOT_C:
+        return state.duty
+    back = min(returning(state.burst), duty) if over_c <= 0 else 0.0
+    return min(towards(max(state.duty, back), duty, step_s, _CALM_S), state.cap.duty)
 
 
 def _decide_blind(state: State, reading: Reading, now: float, step_s: float, policy: Policy) -> State:

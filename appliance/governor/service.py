@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from appliance.governor import clocks, words
-from appliance.governor.policy import HeldLevel, Policy, State, believed, decide, limits_of, present_target_c, release
+from appliance.governor.policy import HeldLevel, State, believed, decide, limits_of, present_target_c, release
+from appliance.governor.targets import Policy
 from appliance.ports import Clock, ClockCap, Sensors
 from appliance.readings import Reading
 from appliance.values import Limits

@@ -14,8 +14,8 @@ from appliance.flow.mailboxes import Mailboxes
 from appliance.flow.network_in_use import NetworkInUse
 from appliance.flow.optional import optional
 from appliance.flow.pace import Pace
-from appliance.governor.policy import Policy
 from appliance.governor.room import Room
+from appliance.governor.targets import Policy
 from appliance.models import active
 from appliance.ports import Publish
 from appliance.service import from_settings, loading

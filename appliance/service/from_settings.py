@@ -17,7 +17,7 @@ from appliance.flow.cache import Cache
 from appliance.flow.cameras import CameraPolicy, Follower
 from appliance.flow.inference import Network
 from appliance.governor.ladder import make_ladder
-from appliance.governor.policy import Policy
+from appliance.governor.targets import Policy
 from appliance.ports import Clock
 from appliance.settings.schema import Settings
 from appliance.settings.schema.camera import CameraSettings

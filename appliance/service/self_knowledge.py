@@ -11,8 +11,8 @@ from appliance.device.sensors.machine import MachineSensors
 from appliance.device.state import StateFolder
 from appliance.flow.detector import Detector
 from appliance.flow.tally import LATENCY_BOUNDS_S
-from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
+from appliance.governor.targets import Policy
 from appliance.health import history_file
 from appliance.health.canary import Canary
 from appliance.health.facts import Cause, Notices, SupportNotices, Thresholds

@@ -22,8 +22,8 @@ from appliance import cli
 from appliance.control import server, socket_path
 from appliance.control.client import Control, NoService
 from appliance.control.protocol import GovernorStatus
-from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
+from appliance.governor.targets import Policy
 from appliance.identity.audit import Audit
 from tests.conftest import Serve
 from tests.fakes import FakeClock

@@ -49,7 +49,13 @@ def test_a_shorter_share_is_announced_late(announced_s: float) -> None:
     assert is_due(announced_s, announced_s * 0.7, 15.0, COOL)
     assert not is_due(announced_s, announced_s * 0.7, 359.0, HOT, times=4)
     assert is_due(announced_s, announced_s * 0.7, 360.0, HOT, times=4)
-    assert is_due(announced_s, announced_s * 0.4, 10.0, HOT, times=4)
+    assert not is_due(announced_s, announced_s * 0.4, 2.0, HOT, times=4)
+    assert is_due(announced_s, announced_s * 0.4, 3.0, HOT, times=4)
+
+
+def test_a_small_improvement_reaches_a_camera_that_was_sent_many_after_half_an_hour() -> None:
+    assert not is_due(1.0, 0.92, 1799.0, HOT, times=12)
+    assert is_due(1.0, 0.92, 1800.0, HOT, times=12)
 
 
 @given(st.floats(0.05, 100))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.governor.ladder import make_ladder
-from appliance.governor.policy import Policy
+from appliance.governor.targets import Policy
 from appliance.readings import Cpu, Memory, Power, Reading, Thermal
 from appliance.values import Limits
 

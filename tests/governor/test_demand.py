@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.governor.demand import CameraDemand, next_demand
+from appliance.governor.demand import Attempt, CameraDemand, next_demand
 
 ALL = CameraDemand()
 
@@ -35,6 +35,23 @@ def test_a_duty_that_cameras_leave_unused_is_not_forgotten_to_be_more() -> None:
     assert follow(busy, [(3600, 0.5, 1.0)]).use_at_full > 0.85
     creeping = [(20.0, 0.6, 0.64 * 1.01**step) for step in range(40)]
     assert follow(busy, creeping).use_at_full > 0.85
+
+
+def test_what_others_leave_says_nothing_of_what_the_engine_would_use() -> None:
+    demand = follow(ALL, [(300, 0.95, 1.0)])
+    for second in range(1200):
+        duty = 0.5 if second % 200 < 100 else 0.4
+        demand = next_demand(demand, 0.4 * duty, duty, 1.0, 1.0, idle=0.02)
+    assert demand.use_at_full > 0.85
+
+
+def test_an_attempt_ends_when_the_use_is_more_than_it_assumes() -> None:
+    assumed = Attempt(since_s=10.0, before=(0.5, 0.6))
+    demand = replace(ALL, use_at_full=0.9, own=0.5, own_slow=0.5, duty=0.6, attempt=assumed)
+    assert next_demand(demand, 0.5, 0.6, 1.0, 1.0, room_c=3.0).attempt.before is not None
+    demand = next_demand(demand, 0.85, 0.8, 1.0, 1.0, room_c=3.0)
+    assert demand.attempt.before is None
+    assert demand.use_at_full >= 0.9
 
 
 def test_use_that_follows_the_duty_is_all_that_the_engine_uses() -> None:

@@ -82,6 +82,24 @@ def test_the_model_bridges_a_gap_in_the_readings() -> None:
     assert heat.temp_c < 60.0
 
 
+def test_a_rise_without_a_known_cause_is_followed_closely() -> None:
+    heat, plant = train(BOARDS[1], 1200)
+    work, temp_c = heat.own, heat.temp_c
+    for second in range(1, 61):
+        temp_c += 0.2
+        heat = learn(heat, plant.at_s + second, round(temp_c), Load(work, work))
+    assert heat.temp_c > temp_c - 1.0
+
+
+def test_noise_is_no_rise() -> None:
+    heat, plant = train(BOARDS[1], 1200)
+    work, temp_c, chance, found = heat.own, heat.temp_c, random.Random(5), []
+    for second in range(1, 601):
+        heat = learn(heat, plant.at_s + second, round(temp_c + chance.gauss(0, 0.5)), Load(work, work))
+        found.append(heat.temp_c)
+    assert sum(found[60:]) / len(found[60:]) == pytest.approx(temp_c, abs=0.4)
+
+
 def test_while_the_sensor_does_not_respond_the_model_goes_on_by_the_load() -> None:
     heat, plant = train(BOARDS[0], 3600)
     before_c = plant.chip_c

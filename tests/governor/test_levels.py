@@ -39,6 +39,13 @@ def test_a_small_dip_changes_nothing() -> None:
     assert settle(0, 0.92, 0.92, 600)[1] == 0
 
 
+def test_a_burst_of_another_program_changes_no_size() -> None:
+    ease, level, _ = settle(0, 0.7, 0.7, 60)
+    for second in range(60, 64):
+        ease, level = next_level(ease, level, 0.02, 0.7, ALL, LADDER, float(second))
+    assert level == next_level(ease, level, 0.7, 0.7, ALL, LADDER, 64.0)[1] == 1
+
+
 def test_the_way_back_is_quick_if_the_duty_lasts_and_slow_if_not() -> None:
     assert settle(3, 1.0, 1.0, 900)[1:] == (0, 20.0)
     assert settle(1, 1.0, 0.7, 900)[1:] == (0, 600.0)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from appliance.governor.nearness import Nearness, next_nearness
-from appliance.governor.policy import State, decide, present_target_c, target_c
+from appliance.governor.policy import State, decide, present_target_c
+from appliance.governor.targets import target_c
 from tests.governor.readings import POLICY, reading
 
 

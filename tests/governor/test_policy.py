@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.governor import words
-from appliance.governor.policy import HeldLevel, State, critical_c, decide, present_target_c, release, target_c
+from appliance.governor.demand import CameraDemand
+from appliance.governor.policy import HeldLevel, State, decide, present_target_c, release
+from appliance.governor.targets import critical_c, target_c
 from appliance.readings import Power, Reading, Thermal
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import BOARDS, Board, Plant
@@ -107,7 +109,9 @@ def test_a_hotter_reading_never_allows_more(steps: list[Step], temp_c: float | N
     state, at_s = end_of(steps)
     if temp_c and temp_c + hotter_c:  # 0 is what a sensor without power reports
         cool, hot = walk(steady(temp_c, 6), state, at_s), walk(steady(min(temp_c + hotter_c, 130.0), 4), state, at_s)
-        allowed = max(after.duty for _, after, _ in cool[1:])  # one of the two may be believed two seconds before the other
+        allowed = max(
+            after.duty for _, after, _ in cool[1:]
+        )  # one of the two may be believed two seconds before the other
         if not state.belief.doubt.moved:
             allowed = max(allowed, A_TRY)
         assert hot[-1][1].duty <= allowed + 0.02
@@ -144,6 +148,25 @@ def test_where_the_least_work_keeps_a_board_cool_it_is_never_throttled(board: Bo
         plant.work(limits.duty)
         throttled_s += plant.throttled
     assert throttled_s == 0
+
+
+def test_an_engine_that_uses_more_than_was_assumed_is_trimmed_where_the_chip_is_too_hot() -> None:
+    state, at_s = end_of(steady(74.0, 300))
+    assumed = CameraDemand(use_at_full=0.7, own=0.28, duty=0.4)
+    hot = replace(state, duty=0.4, demand=assumed, heat=replace(state.heat, temp_c=76.5, residue_c=2.5, own=0.36))
+    more = replace(hot, demand=replace(assumed, own=0.36))  # used at this duty for seconds
+    now = reading(at_s + 1, 76.5, use=0.36)
+    assert decide(more, now, POLICY)[1].duty < 0.9 * decide(hot, now, POLICY)[1].duty
+
+
+def test_the_duty_does_not_rise_while_the_sensor_shows_clearly_too_much() -> None:
+    state, at_s = end_of(steady(74.0, 120))
+    for second in range(1, 11):
+        state, _ = decide(state, reading(at_s + second, 80.0, use=0.9), POLICY)
+    before = state.duty
+    for second in range(11, 15):  # the load has gone, so the forecast is cool
+        state, _ = decide(state, reading(at_s + second, 79.0, use=0.05), POLICY)
+        assert state.duty <= before
 
 
 def test_a_hot_board_settles_at_its_target() -> None:

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from appliance.governor.policy import Policy
 from appliance.governor.service import Governor
+from appliance.governor.targets import Policy
 from appliance.readings import Cpu, Reading, Thermal
 from appliance.values import Limits
 from tests.fakes import FakeClock

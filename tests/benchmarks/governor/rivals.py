@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from appliance.governor.clocks import ClockChoice, next_clock, spread
 from appliance.governor.ladder import make_ladder
-from appliance.governor.policy import Policy, State, decide, target_c
+from appliance.governor.policy import State, decide
+from appliance.governor.targets import Policy, target_c
 from appliance.settings.schema.governor import GovernorSettings
 from appliance.values import Limits
 from tests.benchmarks.governor.boards import Plant
