@@ -19,8 +19,8 @@ _DOWN_S, _UP_S, _PATIENT_S = 10.0, 20.0, 600.0
 _CLEARLY, _SOON_S = 1.15, 5.0
 """A level that is worth this much more is used after so long: no burst of another program changes a size."""
 _HYSTERESIS = 0.04
-_ROOM = 0.85
-"""With this part of the duty that lasts, a move up is certain."""
+_ROOM, _LESS_ROOM = 0.85, 0.06
+"""With this part of the duty that lasts, a move up is certain; with less of it after each that was reversed soon."""
 _BACK_OFF, _MAX_FAILED, _FAILURE_S = 3, 4, 900.0
 _SLACK = 0.98
 
@@ -59,7 +59,7 @@ def next_level(
     since = now_s if ease.up_since_s is None else ease.up_since_s
     ease = replace(ease, down_since_s=None, up_since_s=since)
     wait_s = _PATIENT_S * (1 + ease.failed)
-    if _best(ladder, lasts * _ROOM, demand.frames) < level:
+    if _best(ladder, lasts * (_ROOM - _LESS_ROOM * ease.failed), demand.frames) < level:
         wait_s = _UP_S
     elif surely < level:
         wait_s = _UP_S * float(_BACK_OFF**ease.failed)

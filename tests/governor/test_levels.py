@@ -58,6 +58,12 @@ def test_a_move_up_that_was_too_early_makes_the_next_one_wait() -> None:
     assert later == 180.0
 
 
+def test_a_forecast_that_was_wrong_before_needs_more_room() -> None:
+    assert settle(3, 0.5, 0.5, 900)[2] == 20.0
+    assert settle(3, 0.5, 0.5, 900, ease=Ease(moved_s=0.0, failed=4))[2] is None
+    assert settle(3, 0.9, 0.9, 900, ease=Ease(moved_s=0.0, failed=4))[2] == 20.0
+
+
 def test_cameras_that_send_little_keep_their_size() -> None:
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.25))[1] == 0
     assert settle(0, 0.3, 0.3, 600, CameraDemand(frames=0.8))[1] > 0
