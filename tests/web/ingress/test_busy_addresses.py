@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 
 import anyio
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
+from appliance.web.ingress.guard import guard
+from appliance.web.ingress.handler import GuardedHandler
+from appliance.web.ingress.limiter import ConnectionLimiter
 from tests.conftest import Serve
-from tests.web.ingress.peers import frame, ready
+from tests.web.ingress.peers import LIMITS, frame, ready
 from tests.web.ingress.strangers import is_well, stranger, websocket
 
 REMOTE = "127.0.66.1"
@@ -53,6 +60,20 @@ async def test_pipelined_requests_of_a_busy_address_are_all_answered(serve: Serv
                 await client.reader.readuntil(b"\r\n\r\n")
                 await client.reader.readuntil(b"}\n")
         await is_well(running)
+
+
+async def test_a_request_lets_what_is_ready_go_first() -> None:
+    """Of hundreds that arrived together, each: from Python 3.12 on, aiohttp starts a handler in the step it is in."""
+    loop, order = asyncio.get_running_loop(), list[str]()
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        order.append("answer")
+        return web.Response()
+
+    connection = GuardedHandler(web.Server(answer), ConnectionLimiter(LIMITS, time.monotonic), "127.0.0.1", loop)
+    loop.call_soon(order.append, "others")
+    await guard(make_mocked_request("GET", "/health", protocol=connection), answer)
+    assert order == ["others", "answer"]
 
 
 async def test_a_flood_that_is_never_read_is_held_back_by_tcp(serve: Serve) -> None:
