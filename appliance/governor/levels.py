@@ -3,7 +3,8 @@
 Rules of this file:
 - The cameras' frames at a size need a part of the engine's time (demand.py); a level is left only when the duty no
   longer covers what they need.
-- Down (less work, a higher level) after seconds, sooner when another size is worth clearly more at this duty.
+- Down (less work, a higher level) at once when another size is worth clearly more at this duty, else after seconds. In
+  a burst of another program always after seconds: most are over by then.
 - Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes. A move up that
   had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely.
 """
@@ -16,8 +17,8 @@ from appliance.governor.demand import CameraDemand
 from appliance.governor.ladder import Ladder, Step
 
 _DOWN_S, _UP_S, _PATIENT_S = 10.0, 20.0, 600.0
-_CLEARLY, _SOON_S = 1.15, 5.0
-"""A level that is worth this much more is used after so long: no burst of another program changes a size."""
+_CLEARLY = 1.15
+"""A level that is worth this much more is used without waiting."""
 _HYSTERESIS = 0.04
 _ROOM, _LESS_ROOM = 0.85, 0.06
 """With this part of the duty that lasts, a move up is certain; with less of it after each that was reversed soon."""
@@ -40,15 +41,18 @@ class Ease:
 
 
 def next_level(
-    ease: Ease, level: int, duty: float, lasting: float, demand: CameraDemand, ladder: Ladder, now_s: float
-) -> tuple[Ease, int]:
-    """Return the level for this duty, and for the duty that lasts in this weather (0-1 each)."""
+    ease: Ease, level: int, duty: float, lasting: float, demand: CameraDemand, ladder: Ladder, now_s: float, *,
+    burst: bool = False,
+) -> tuple[Ease, int]:  # fmt: skip
+    """Return the level for this duty, and for the duty that lasts in this weather (0-1 each). `burst`: another program
+    has just begun to work."""
     level = min(level, ladder.last)
     down = _best(ladder, duty * (1 + _HYSTERESIS), demand.frames)
     if down > level:
         since = now_s if ease.down_since_s is None else ease.down_since_s
         here, there = (_value(ladder.steps[number], duty, demand.frames) for number in (level, down))
-        if now_s - since >= (_SOON_S if there >= _CLEARLY * here else _DOWN_S) and now_s - ease.moved_s >= _DOWN_S:
+        at_once = there >= _CLEARLY * here and not burst
+        if now_s - (ease.moved_s if at_once else since) >= _DOWN_S:
             return _dropped(ease, now_s), down
         return replace(ease, down_since_s=since, up_since_s=None), level
     lasts = min(duty, lasting)

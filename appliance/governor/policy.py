@@ -200,7 +200,9 @@ def _decide_by_temperature(
     elif wants_a_try(state.belief.doubt, now):
         duty = max(duty, min(_TRY_DUTY, state.cap.duty))
     state = replace(state, duty=max(duty, least))
-    ease, level = next_level(state.ease, state.cooling, state.duty, lasting, state.demand, ladder, now)
+    ease, level = next_level(
+        state.ease, state.cooling, state.duty, lasting, state.demand, ladder, now, burst=state.burst is not None
+    )
     reason = state.cap.reason if state.cap.reason and state.cap.duty <= duty else "temperature"
     if level <= state.cooling and temp < target - _EASED_C and state.reason != "normal":
         reason = state.reason  # on the way back

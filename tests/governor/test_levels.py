@@ -42,7 +42,7 @@ def test_a_small_dip_changes_nothing() -> None:
 def test_a_burst_of_another_program_changes_no_size() -> None:
     ease, level, _ = settle(0, 0.7, 0.7, 60)
     for second in range(60, 64):
-        ease, level = next_level(ease, level, 0.02, 0.7, ALL, LADDER, float(second))
+        ease, level = next_level(ease, level, 0.02, 0.7, ALL, LADDER, float(second), burst=True)
     assert level == next_level(ease, level, 0.7, 0.7, ALL, LADDER, 64.0)[1] == 1
 
 
