@@ -31,18 +31,18 @@ class Burst:
     """When it was over; None: it is not."""
 
 
-def next_burst(
-    burst: Burst | None, others: float | None, before: float, duty: float, now_s: float
-) -> Burst | None:  # fmt: skip
+def next_burst(burst: Burst | None, others: float | None, before: float, duty: float, now_s: float) -> Burst | None:
     """Return the burst after one more reading; None: there is none. `others`: CPU use by other programs, 0-1, now, and
     `before`: smoothed, up to the last reading; `duty`: what was allowed until now."""
     if others is None:
         return None
     if burst is not None and (now_s - burst.since_s > _EXPIRY_S or _long_over(burst, now_s)):
         burst = None
-    if others - before > SUDDEN and (burst is None or burst.over_s is not None):
-        since = duty if burst is None else max(duty, burst.duty)
-        return Burst(now_s, before if burst is None else burst.others, since)
+    if others - before > SUDDEN:
+        if burst is None:
+            return Burst(now_s, before, duty)
+        if burst.over_s is not None:
+            return Burst(now_s, burst.others, max(duty, burst.duty))
     if burst is not None and burst.over_s is None and others <= burst.others + _BACK:
         return replace(burst, over_s=now_s)
     return burst

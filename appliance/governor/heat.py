@@ -128,7 +128,7 @@ class Heat:
     @property
     def others(self) -> float:
         """CPU use by other programs, 0-1."""
-        return max(0.0, 1.0 - self.idle - self.own)
+        return _others(self.idle, self.own)
 
     def rise_c(self, after_s: float, *, trusting: bool = True) -> float:
         """Forecast the temperature change after `after_s` seconds at the present load, °C. `trusting`: a base that has
@@ -152,6 +152,10 @@ class Heat:
             )
             expected += doubt * sqrt(max(sum(inner), 0.0))
         return expected * self.drive_per_own
+
+
+def _others(idle: float, own: float) -> float:
+    return max(0.0, 1.0 - idle - own)
 
 
 @lru_cache(maxsize=16)
@@ -182,7 +186,7 @@ def learn(heat: Heat, at_s: float, temp_c: float | None, load: Load) -> Heat:
     now_c = expected_c + residue_c + max(0.0, behind_c - _BEHIND_C)
     drift = min(max((gains[0] - heat.gains[0]) / step_s, -_MAX_DRIFT_C_S), _MAX_DRIFT_C_S) if step_s else 0.0
     surge = (gains[0] + residue_c - heat.gains[0] - heat.residue_c) / step_s if step_s else 0.0
-    sudden = not load.in_watts and abs(max(0.0, 1.0 - load.idle - load.own) - heat.others) > SUDDEN
+    sudden = not load.in_watts and abs(_others(load.idle, load.own) - heat.others) > SUDDEN
     smooth_s = _AT_ONCE_S if sudden else _SMOOTH_S
     drive, own = towards(heat.drive, load.drive, step_s, smooth_s), towards(heat.own, load.own, step_s, smooth_s)
     trails = (towards(heat.trails[0], drive, step_s, _TRAIL_S), towards(heat.trails[1], own, step_s, _TRAIL_S))

@@ -45,7 +45,7 @@ def next_level(
     burst: bool = False,
 ) -> tuple[Ease, int]:  # fmt: skip
     """Return the level for this duty, and for the duty that lasts in this weather (0-1 each). `burst`: another program
-    has just begun to work."""
+    has begun to work, or has just stopped."""
     level = min(level, ladder.last)
     down = _best(ladder, duty * (1 + _HYSTERESIS), demand.frames)
     if down > level:

@@ -202,8 +202,8 @@ def require_space(folder: Path, size: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if free < size + SPARE_BYTES:
         raise UpdateError(
-            f"the update needs {(size + SPARE_BYTES) / 1e6:.0f} MB at {folder}; {free / 1e6:.0f} MB are free. "
-            f"{FREE_SPACE}",
+            f"the update needs {(size + SPARE_BYTES) / 1e6:.0f} MB at {folder}; "
+            f"{free / 1e6:.0f} MB are free. {FREE_SPACE}",
             "update_space",
         )
 
