@@ -84,6 +84,10 @@ async def test_a_polled_body_may_be_chunked_and_come_in_pieces(serve: Serve) -> 
 
 @pytest.mark.parametrize(("connect", "size"), [(False, 20_000), (True, 700_000)], ids=["before_connect", "after"])
 async def test_a_polled_body_that_is_too_large_is_refused_unread(serve: Serve, connect: bool, size: int) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b"4" * (size // 2)
+        await asyncio.Event().wait()
+
     limits = {"server__max_frame_bytes": "200000"}
     async with (
         ready(serve, **limits) as running,
@@ -95,6 +99,6 @@ async def test_a_polled_body_that_is_too_large_is_refused_unread(serve: Serve, c
         if connect:
             async with session.post(address, data="40") as answer:
                 assert answer.status == 200
-        async with session.post(address, data=b"4" * size) as answer:
+        async with session.post(address, data=half(), headers={"Content-Length": str(size)}) as answer:
             assert answer.status == 413
             assert answer.headers["Connection"] == "close", "the rest of the body is not read"
