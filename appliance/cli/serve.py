@@ -79,6 +79,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def ready(started: run.Started) -> None:
         timeline.mark("first answer")
+        heap.freeze()
         network = started.parts.path.detector.network
         model = "no model"
         if network:

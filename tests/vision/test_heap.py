@@ -1,4 +1,4 @@
-"""The memory of a large image is returned to the system, whichever thread decoded it."""
+"""The memory of a large image is returned, whichever thread decoded it; what stays is not visited again."""
 
 from __future__ import annotations
 
@@ -92,3 +92,33 @@ def test_freed_pictures_leave_no_holes_in_the_heap() -> None:
     ]  # fmt: skip
     assert grown[0] < 12, grown
     assert grown[1] > grown[0] + 20, f"the allocator no longer needs this: {grown}"
+
+
+COLLECTED = """
+import gc, weakref
+from appliance import heap
+
+class Part:
+    def __init__(self):
+        self.myself = self
+
+gc.collect()
+gc.disable()
+part = Part()
+gone = weakref.ref(part)
+everything = len(gc.get_objects())
+heap.freeze()
+print(len(gc.get_objects()) < everything / 10, end=" ")
+del part
+gc.collect()
+print(gone() is None, end=" ")
+heap.freeze()
+print(gone() is None)
+"""
+
+
+def test_what_is_frozen_is_visited_no_more_and_leaves_when_it_is_frozen_again() -> None:
+    """As after a reload, which builds the service anew in the same process."""
+    command, root = [sys.executable, "-c", COLLECTED], Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=120)
+    assert done.stdout.split() == [b"True", b"False", b"True"]

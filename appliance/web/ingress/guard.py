@@ -8,6 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from appliance.web.ingress.handler import GuardedHandler
+from appliance.web.ingress.limits import REQUEST_WORK
+from appliance.web.ingress.steps import timed
 from appliance.web.respond import encode
 
 
@@ -21,8 +23,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     response: web.StreamResponse | web.HTTPException
     try:
         # Also for 0 s: from Python 3.12 on, aiohttp answers all requests that arrived together in one step of the loop.
-        await asyncio.sleep(connection.work())
-        response = _refused(request) or await handler(request)
+        await asyncio.sleep(connection.work(REQUEST_WORK))
+        refused = _refused(request)
+        response = await timed(handler(request), connection.took) if refused is None else refused
     except web.HTTPException as error:
         if not request.content.is_eof():
             error.force_close()

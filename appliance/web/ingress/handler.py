@@ -25,9 +25,11 @@ from appliance.web.ingress.limits import (
     CONTROLS_PER_S,
     GREETING_BYTES,
     GREETING_DEFLATED_BYTES,
+    LEAST_REQUEST_WORK,
     PIPELINED_BYTES,
     REQUEST_WORK,
     UNREAD_MESSAGES,
+    WORK_PER_S,
 )
 from appliance.web.ingress.read_control import READ_BYTES, SHORT_READ_BYTES, ReadControl
 
@@ -81,6 +83,8 @@ class GuardedHandler(web.RequestHandler):
         self.usage = Usage(close=lambda why: self.terminate("unfinished", why))
         self.stage = Stage.REQUEST
         self.meter = FrameMeter()
+        self._answering_s = 0.0
+        """Processor time of the event loop that answering the present request has taken."""
         self.delivered = 0
         """Websocket messages that the application has read."""
         self._reads = ReadControl(loop, lambda: self._reading_paused or bool(getattr(self, "_buffer_paused", False)))
@@ -103,6 +107,7 @@ class GuardedHandler(web.RequestHandler):
         self._reads.detach()
         self._forget()
         super().connection_lost(exc)
+        self._drop_references()
 
     def resume_reading(self, *arguments: Any, **options: Any) -> None:
         super().resume_reading(*arguments, **options)
@@ -149,7 +154,7 @@ class GuardedHandler(web.RequestHandler):
 
     def begin(self, request: web.BaseRequest) -> None:
         """The headers of a request are complete."""
-        self._content = request.content
+        self._content, self._answering_s = request.content, 0.0
         if request.content.is_eof():
             self._await_response()
         else:
@@ -161,6 +166,7 @@ class GuardedHandler(web.RequestHandler):
     def end(self) -> None:
         """The response to the request is complete."""
         complete = self._content is None or self._content.is_eof()
+        self.work(LEAST_REQUEST_WORK + WORK_PER_S * self._answering_s - REQUEST_WORK)
         self._content, self._served = None, True
         self._enter(Stage.REQUEST if complete else Stage.LINGER)
         if not complete:
@@ -182,10 +188,20 @@ class GuardedHandler(web.RequestHandler):
         if self.meter.messages - self.delivered <= UNREAD_MESSAGES // 2:
             self._reads.set_full(False)
 
-    def work(self, amount: float = REQUEST_WORK) -> float:
-        """Count work that this connection causes; returns the seconds to wait before doing it."""
+    def work(self, amount: float) -> float:
+        """Count work that this connection causes; returns the seconds to wait before doing it.
+
+        `amount`: see `limits.WORK_PER_S`; negative if it was less than counted before.
+        """
         peer = self._limiter.peers.get(self.address)
         return peer.work.take(amount) if peer is not None else 0.0
+
+    def took(self, seconds: float) -> None:
+        """Add up the processor time of the event loop for the present request. A websocket's messages are counted one
+        by one.
+        """
+        if self.stage in (Stage.BODY, Stage.RESPONSE):
+            self._answering_s += seconds
 
     def control(self, count: int = 1) -> bool:
         """Count pings. False: there were too many, and the connection has been closed."""
@@ -295,9 +311,19 @@ class GuardedHandler(web.RequestHandler):
         self._limiter.budget.release(self.usage)
         self._limiter.mark_waiting(self)
 
+    def _drop_references(self) -> None:
+        """Leave nothing to the garbage collector, which stops all threads: unread requests are thousands of objects."""
+        self._messages.clear()
+        self.usage.close = _nothing
+        self._give_up = _nothing
+
     def _forget(self) -> None:
         self._limiter.budget.release(self.usage)
         self._limiter.remove(self)
+
+
+def _nothing(*_: object) -> None:
+    """In place of a callback of a connection that has closed."""
 
 
 class _Metered:

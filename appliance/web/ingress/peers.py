@@ -14,14 +14,16 @@ import ipaddress
 from appliance.ports import Clock
 from appliance.token_bucket import TokenBucket
 
-_CONNECTIONS_AT_ONCE, _CONNECTIONS_PER_S = 200, 50.0
-"""New connections of one address. All cameras behind one router reconnect at once after a restart."""
+_CONNECTIONS_AT_ONCE, _CONNECTIONS_PER_S = 60, 50.0
+"""New connections of one address. All cameras behind one router reconnect at once after a restart; with more of them,
+the last wait for seconds."""
 _LONGEST_WAIT_S = 5.0
 """A new connection that would have to wait longer is refused."""
 _USUAL_CONNECTIONS = 500
 """The default of server.max_connections_per_address. A larger one, as for a proxy, raises all limits of this file."""
-_WORK_AT_ONCE, _WORK_PER_S = 8000, 4000.0
-"""200 HTTP requests a second, or 500 frames over websockets: see `limits.REQUEST_WORK` and `limits.message_work`."""
+_WORK_AT_ONCE, _WORK_PER_S = 1000, 4000.0
+"""A fifth of the event loop, or a twentieth of a second at once: 100 to 200 HTTP requests a second, by what they ask
+for, or 500 frames over websockets. See `limits.WORK_PER_S`."""
 _VIOLATION = 20
 """New connections that a connection counts for if it is closed for exceeding a limit."""
 _TURNS_AT_ONCE, _TURNS_PER_S = 40, 40.0
@@ -29,7 +31,7 @@ _TURNS_AT_ONCE, _TURNS_PER_S = 40, 40.0
 _LONGEST_TURN_S = 3.0
 _REFUSALS_AT_ONCE, _REFUSALS_PER_S = 60, 10.0
 """Refused Socket.IO clients of all addresses together; each has cost milliseconds of the event loop by then."""
-_REFUSAL = 400
+_REFUSAL = 260
 """New connections that one refused beyond that counts for: its address may connect again after seconds."""
 _MAX_REMEMBERED = 4096
 """Addresses without an open connection that are remembered."""

@@ -32,6 +32,7 @@ class ReadControl:
     def detach(self) -> None:
         """The connection has closed."""
         self._transport = None
+        self._paused_by_library = bool  # the connection and this object no longer refer to each other
         if self._timer is not None:
             self._timer.cancel()
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 
 import anyio
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.test_utils import make_mocked_request
 
 from appliance.web.ingress.guard import guard
 from appliance.web.ingress.handler import GuardedHandler
 from appliance.web.ingress.limiter import ConnectionLimiter
+from appliance.web.ingress.limits import REQUEST_WORK
+from appliance.web.ingress.steps import timed
 from tests.conftest import Serve
 from tests.web.ingress.peers import LIMITS, frame, ready
 from tests.web.ingress.strangers import is_well, stranger, websocket
@@ -74,6 +78,56 @@ async def test_a_request_lets_what_is_ready_go_first() -> None:
     loop.call_soon(order.append, "others")
     await guard(make_mocked_request("GET", "/health", protocol=connection), answer)
     assert order == ["others", "answer"]
+
+
+async def test_what_takes_the_event_loop_longer_counts_more() -> None:
+    """Seconds that the next request of the address waits, after fifty that take 0 and 10 ms of processor time."""
+
+    async def waits_after(busy_s: float) -> float:
+        limiter = ConnectionLimiter(LIMITS, clock=lambda: 0.0)
+        connection = GuardedHandler(web.Server(empty), limiter, REMOTE, asyncio.get_running_loop())
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            until_s = time.thread_time() + busy_s
+            while time.thread_time() < until_s:
+                pass
+            return web.Response()
+
+        for _ in range(50):
+            connection.begin(make_mocked_request("GET", "/health"))
+            connection.work(REQUEST_WORK)
+            await timed(answer(make_mocked_request("GET", "/health")), connection.took)
+            connection.end()
+        return connection.work(REQUEST_WORK)
+
+    async def empty(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response()
+
+    assert await waits_after(0) == 0
+    assert await waits_after(0.01) > 2
+
+
+async def test_a_connection_leaves_nothing_to_the_garbage_collector(serve: Serve) -> None:
+    """A collection stops all threads, and the requests that a flood leaves unread are tens of thousands of objects."""
+
+    def held() -> int:
+        return sum(isinstance(one, GuardedHandler | RawRequestMessage) for one in gc.get_objects())
+
+    async with ready(serve) as running:
+        request = f"GET /health HTTP/1.1\r\nHost: {running.url.removeprefix('http://')}\r\n\r\n"
+        gc.collect()
+        before = held()
+        gc.disable()
+        try:
+            for _ in range(5):
+                async with stranger(running, REMOTE) as client:
+                    await client.send(request * 200)
+                    await client.reader.readuntil(b"\r\n")
+            with anyio.fail_after(PATIENCE_S):
+                while held() > before:
+                    await asyncio.sleep(0.05)
+        finally:
+            gc.enable()
 
 
 async def test_a_flood_that_is_never_read_is_held_back_by_tcp(serve: Serve) -> None:

@@ -57,8 +57,8 @@ def test_a_crowd_from_many_addresses_takes_turns_and_nobody_waits_long() -> None
 def test_a_proxy_elsewhere_gets_higher_limits_with_its_connections() -> None:
     peer = Peers(Clock(), max_per_address=5000).get("10.0.0.1")
     assert peer is not None
-    assert [peer.connect() for _ in range(2000)] == [0.0] * 2000
-    assert peer.work.take(80_000) == 0
+    assert [peer.connect() for _ in range(600)] == [0.0] * 600
+    assert peer.work.take(10_000) == 0
 
 
 def test_violations_slow_an_address_down_for_seconds_and_not_for_minutes() -> None:
@@ -96,7 +96,7 @@ def test_reconnecting_does_not_reset_limits_and_an_idle_address_is_forgotten() -
     peer = peers.get("10.0.0.1")
     assert peer is not None
     peer.connect()
-    peer.work.take(8000)
+    peer.work.take(1000)
     peers.forget_idle()
     assert peers.get("10.0.0.1") is peer
     clock.now = 10
