@@ -208,8 +208,10 @@ async def connected(
         await link.greeting()
         yield link
     finally:
-        with anyio.CancelScope(shield=True):
-            await _close(client)
+        try:
+            with anyio.CancelScope(shield=True):
+                await _close(client)
+        finally:  # also if the agent is ended meanwhile: this scope does not shield from the cancelling of a task
             await session.close()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import socketio
 
 from appliance.update.gate import Baseline, Observation, undisturbed_ms
@@ -123,7 +124,10 @@ class Observer:
     async def _frame(self) -> tuple[frozenset[str] | None, bool, float | None]:
         """The classes found in the test picture, whether frames are refused, and the time that the answer took."""
         try:
-            async with socketio.AsyncSimpleClient(reconnection=False) as client:
+            async with (
+                aiohttp.ClientSession() as session,  # the client leaves its own open when it cannot connect
+                socketio.AsyncSimpleClient(reconnection=False, http_session=session) as client,
+            ):
                 await client.connect(self._url(), transports=["websocket"], wait_timeout=_TIMEOUT_S)
                 sent_s = time.monotonic()
                 await client.emit("process_frame", self._picture())

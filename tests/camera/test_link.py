@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 
+import aiohttp
 import pytest
 
 from appliance.camera.agent import pause_s
 from appliance.camera.failures import LinkLost, Rejected, bounded_s, read_refusal
 from appliance.camera.link import REACH_WITHIN_S, connected, endpoint, read_limits
 from appliance.values import CameraLimits
+from tests.camera.cable import cable_to
+from tests.conftest import Serve
 
 
 @pytest.fixture
@@ -153,3 +157,25 @@ async def test_an_http_rejection_shows_the_message_of_the_device() -> None:
         with pytest.raises(LinkLost, match="this device is not known as 'x'"):
             async with connected(url, {}, "polling"):
                 pass
+
+
+async def test_an_agent_that_is_ended_while_it_closes_a_dead_connection_leaves_no_session_open(serve: Serve) -> None:
+    """It would be reported much later, as a warning in whatever runs then."""
+    async with serve() as running, cable_to(running.url) as cable:
+        open_now, closing = asyncio.Event(), asyncio.Event()
+
+        async def use() -> None:
+            with contextlib.suppress(LinkLost):
+                async with connected(cable.url, {}):
+                    open_now.set()
+                    await closing.wait()
+
+        task = asyncio.create_task(use())
+        await asyncio.wait_for(open_now.wait(), 10)
+        cable.pull()
+        closing.set()
+        await asyncio.sleep(0.2)
+        assert not task.done(), "a peer that does not answer keeps it closing for a second"
+        task.cancel()
+        await asyncio.wait({task})
+        assert not [one for one in gc.get_objects() if isinstance(one, aiohttp.ClientSession) and not one.closed]
