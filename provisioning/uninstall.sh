@@ -35,7 +35,7 @@ else
 fi
 rm -rf /usr/libexec/appliance /run/appliance /var/cache/appliance
 rm -f /usr/lib/sysusers.d/appliance.conf /usr/lib/tmpfiles.d/appliance.conf /usr/lib/udev/rules.d/60-appliance.rules \
-  /run/issue.d/appliance.issue /run/issue.d/.token /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt
+  /run/issue.d/appliance.issue /run/issue.d/.token /run/issue.d/.offline /boot/firmware/appliance-first-start.txt /boot/appliance-first-start.txt
 link=/usr/local/bin/appliance
 if [ "$(readlink $link || true)" = /opt/appliance/current/venv/bin/appliance ]; then
   rm -f $link

@@ -12,6 +12,7 @@ from appliance.cli.arguments import FAILED, OK, add_command, add_settings, compl
 
 _TOKEN = re.compile(r"[\w-]{16,200}", re.ASCII)
 """Nothing else: a console interprets backslashes and control characters."""
+_OFFLINE = "no network address. Check the network cable or the Wi-Fi, and server.host"
 
 
 def add(commands: Any) -> None:
@@ -32,7 +33,10 @@ def _address(arguments: argparse.Namespace) -> int:
 
     device = addresses.find(settings_of(arguments))
     if not device.urls:
-        return complain("no network address. Check the network cable or the Wi-Fi, and server.host", FAILED)
+        if arguments.qr:  # for the console, which shows the output of this command until there is an address
+            print(f"Appliance: {_OFFLINE}.\nThe address appears here once there is one.\n")
+            return FAILED
+        return complain(_OFFLINE, FAILED)
     if not arguments.qr:
         print("\n".join(device.urls))
         return OK

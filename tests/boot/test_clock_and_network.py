@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
+from tests.boot.cable import camera_on_a_cable
 from tests.boot.conftest import Measured
 from tests.boot.container import Container
 
@@ -45,7 +44,7 @@ def test_a_clock_jump_of_fifty_years_does_not_interrupt_detection(device: Contai
 
 def test_clients_are_served_when_the_network_comes_up_after_the_service(device: Container) -> None:
     assert device.get("/health/ready")[0] == 200
-    with _camera_on_a_cable(device) as camera:
+    with camera_on_a_cable(device) as camera:
         script = (
             "import ssl, urllib.request as r;"
             "c = ssl.create_default_context(); c.check_hostname, c.verify_mode = False, ssl.CERT_NONE;"
@@ -53,25 +52,3 @@ def test_clients_are_served_when_the_network_comes_up_after_the_service(device: 
         )
         done = subprocess.run([*camera, "/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=60)
         assert done.stdout.strip() == "200", done.stderr
-
-
-@contextmanager
-def _camera_on_a_cable(device: Container) -> Iterator[list[str]]:
-    """Connect the device to another machine; return the command prefix that runs a program there."""
-    other = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
-    there = ["nsenter", "--target", str(other.pid), "--net"]
-    here = ["nsenter", "--target", str(device.leader), "--net"]
-    steps = (
-        [*here, "ip", "link", "add", "late0", "type", "veth", "peer", "name", "camera0", "netns", str(other.pid)],
-        [*here, "ip", "address", "add", "192.168.77.1/24", "dev", "late0"],
-        [*there, "ip", "address", "add", "192.168.77.2/24", "dev", "camera0"],
-        [*here, "ip", "link", "set", "late0", "up"],
-        [*there, "ip", "link", "set", "camera0", "up"],
-    )
-    try:
-        for step in steps:
-            subprocess.run(step, check=True)
-        yield there
-    finally:
-        other.kill()
-        other.wait()

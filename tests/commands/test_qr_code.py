@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance import cli
 from appliance.cli.address import token_in
 from appliance.commands import qr_code
 from appliance.service import addresses
@@ -44,3 +45,10 @@ def test_a_console_shows_no_token_that_could_be_anything_else(tmp_path: Path) ->
 def test_a_service_on_loopback_has_no_url_for_other_machines() -> None:
     assert addresses.addresses_from_outside("127.0.0.1", 8080) == []
     assert addresses.addresses_from_outside("192.168.1.20", 80) == ["http://192.168.1.20:80/"]
+
+
+def test_a_device_without_an_address_says_on_its_console_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["address", "--qr", "--set", "server.host=127.0.0.1"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("Appliance: no network address. Check the network cable or the Wi-Fi")
+    assert shown.err == "", "it would be a line in the journal every 30 s"
