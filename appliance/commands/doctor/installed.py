@@ -20,7 +20,15 @@ UNITS = (
     "appliance-at-boot.service",
     "appliance-console.service",
     "appliance-console.path",
+    "appliance-erase.path",
+    "appliance-update-check.timer",
+    "appliance-update-request.path",
+    "appliance-update-install.path",
 )
+"""Those that systemd/install.sh enables."""
+_COPIES = {"systemd/units": "usr/lib/systemd/system", "systemd/libexec": "usr/libexec/appliance"}
+"""Where the files in these folders of a release are installed."""
+_MOST_NAMED = 3
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_ALL = stat.S_IRWXO
 _FORBIDDEN = {
@@ -62,7 +70,33 @@ def _units(root: Path) -> CheckResult:
             f"not enabled: {', '.join(missing)}",
             f"Enable them at boot: `sudo systemctl enable {' '.join(missing)}`.",
         )
-    return CheckResult("units", True, "all enabled")
+    if foreign := _not_of_this_release(root):
+        more = f" and {len(foreign) - _MOST_NAMED} more" if len(foreign) > _MOST_NAMED else ""
+        return CheckResult(
+            "units",
+            False,
+            f"missing or not those of the release in use: {', '.join(foreign[:_MOST_NAMED])}{more}",
+            "Install them again, with what this board needs: `cd /opt/appliance/current/systemd/libexec && "
+            "sudo ./update-guard units-change && sudo ./update-guard start`.",
+        )
+    return CheckResult("units", True, "all enabled, and of the release in use")
+
+
+def _not_of_this_release(root: Path) -> list[str]:
+    """The installed units and programs that are missing, or differ from the release's."""
+    pairs = (
+        (source, root / installed / source.name)
+        for folder, installed in _COPIES.items()
+        for source in sorted((root / BASE / "current" / folder).glob("*"))
+    )
+    return [target.name for source, target in pairs if not _same(source, target)]
+
+
+def _same(source: Path, target: Path) -> bool:
+    try:
+        return source.read_bytes() == target.read_bytes()
+    except OSError:
+        return False
 
 
 def _permissions(root: Path, owner_uid: int) -> CheckResult:
@@ -85,7 +119,7 @@ def _permissions(root: Path, owner_uid: int) -> CheckResult:
             "permissions",
             False,
             "; ".join(wrong),
-            "Run `sudo /opt/appliance/current/systemd/install.sh`. Correct single files with "
+            "Correct the folders with `sudo systemd-tmpfiles --create appliance.conf`, and single files with "
             "`sudo chmod` and `sudo chown`.",
         )
     if unreadable:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from appliance.commands.doctor import installed
 from appliance.commands.doctor.check_result import CheckResult
+
+SYSTEMD = Path(__file__).parents[3] / "systemd"
 
 
 @pytest.fixture
@@ -28,6 +32,9 @@ def root(tmp_path: Path) -> Path:
     for unit in installed.UNITS:
         link = tmp_path / "etc/systemd/system/appliance.target.wants" / unit
         link.symlink_to(f"/usr/lib/systemd/system/{unit}")
+    for folder, installed_at in (("units", "usr/lib/systemd/system"), ("libexec", "usr/libexec/appliance")):
+        shutil.copytree(SYSTEMD / folder, tmp_path / "opt/appliance/releases/1.0-abc/systemd" / folder)
+        shutil.copytree(SYSTEMD / folder, tmp_path / installed_at)
     groups = tmp_path / "sys/fs/cgroup"
     groups.mkdir(parents=True)
     (groups / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
@@ -61,6 +68,29 @@ def test_a_disabled_unit_is_named_with_the_command_that_enables_it(root: Path) -
     assert "systemctl enable appliance.socket`" in check.fix
 
 
+def test_all_units_that_the_installer_enables_are_checked() -> None:
+    enabled = re.search(r"systemctl .*enable \\\n((?:.*\\\n)*.*)", (SYSTEMD / "install.sh").read_text(encoding="utf-8"))
+    assert enabled
+    assert sorted(enabled[1].replace("\\", "").split()) == sorted(installed.UNITS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lib/systemd/system/appliance-update-fetch@.service", "lib/systemd/system/appliance-erase.service",
+     "libexec/appliance/update-guard"],
+)  # fmt: skip
+@pytest.mark.parametrize("text", [None, "of another release"])
+def test_a_unit_or_program_of_another_release_is_named(name: str, text: str | None, root: Path) -> None:
+    path = root / "usr" / name
+    path.unlink()
+    if text:
+        path.write_text(text)
+    check = checked(root)["units"]
+    assert not check.ok
+    assert check.text.endswith(f": {path.name}")
+    assert "update-guard units-change" in check.fix
+
+
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
@@ -73,6 +103,7 @@ def test_files_accessible_to_other_users_fail(name: str, mode: int, root: Path) 
     checks = checked(root)
     assert [check.name for check in checks.values() if check.ok is False] == ["permissions"]
     assert f"/{name} is accessible to other users" in checks["permissions"].text
+    assert "install.sh" not in checks["permissions"].fix, "without the board's options it would remove its limits"
 
 
 def test_a_wrong_owner_fails(root: Path) -> None:
