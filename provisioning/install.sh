@@ -84,6 +84,21 @@ fail_at=${APPLIANCE_FAIL_AT:-}
 unset APPLIANCE_FAIL_AT
 end() { [ "$fail_at" != "$step" ] || fail 'failure requested by APPLIANCE_FAIL_AT'; done_ "$@"; : >"$log"; }
 
+# FILE: let the updates of the device use the proxy that this installer was run with.
+use_proxy() {
+  local proxy=${https_proxy:-${HTTPS_PROXY:-}}
+  [ -n "$proxy" ] || return 0
+  case $proxy in *://*) ;; *) proxy=http://$proxy ;; esac
+  cp "$1" "$1.proxy"
+  printf '\n[update]\n# the proxy that the installer was run with\nproxy = "%s"\n' "$proxy" >>"$1.proxy"
+  if "$appliance" config check "$1.proxy" >>"$log" 2>&1; then
+    mv "$1.proxy" "$1"
+  else
+    rm "$1.proxy"
+    say '               updates cannot use this proxy: its address must be http://HOST:PORT (update.proxy)'
+  fi
+}
+
 # Whether an account exists and is not one of the system: a person logs in with it.
 of_a_person() {
   local id
@@ -309,6 +324,7 @@ else
   changed=yes
   install -d -m 750 -o root -g appliance "$(dirname "$config")"
   "$appliance" board --toml >"$work/appliance.toml"
+  use_proxy "$work/appliance.toml"
   quietly "$appliance" config check "$work/appliance.toml"
   install -m 640 -o root -g appliance "$work/appliance.toml" "$config"
   end "$config, for this board"

@@ -59,7 +59,8 @@ def _unprivileged(arguments: argparse.Namespace, *more: str) -> int:
     update = settings_of(arguments).update
     source = arguments.source or update.source
     path = os.path.abspath(source) if source and not source.startswith("https://") else source
-    return updates.as_unprivileged(["fetch", f"--source={path}", f"--channel={update.channel}", *more])
+    command = ["fetch", f"--source={path}", f"--channel={update.channel}", *more]
+    return updates.as_unprivileged(command, update.proxy)
 
 
 def _install(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from appliance.service import loading
 from appliance.service.linking import device_id
 from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
-from appliance.update import guard_state, last_check, staging, switching, unpack
+from appliance.update import guard_state, last_check, proxy, staging, switching, unpack
 from appliance.update.gate import Judgement
 from appliance.update.last_check import LastCheck
 from appliance.update.observing import Observer
@@ -70,18 +70,26 @@ def with_channel(settings: Settings, channel: str) -> Settings:
     return msgspec.structs.replace(settings, update=msgspec.structs.replace(settings.update, channel=channel))
 
 
+def fetcher(settings: Settings, places: UpdatePlaces, environ: Mapping[str, str] = os.environ) -> Fetcher:
+    """Reads the repository, through the proxy of this site if there is one. Raises UpdateError."""
+    try:
+        return Fetcher(places.work, proxy=proxy.find(settings.update.proxy, environ))
+    except ValueError as error:
+        raise UpdateError(f"the proxy is invalid: {error}. Set update.proxy", "update_unreachable") from None
+
+
 def check(settings: Settings, places: UpdatePlaces, source: str) -> LastCheck:
     """Find out what is offered. Raises UpdateError."""
     with opened(places, source) as place:
         look_for = wanted(settings, place, by_person=False)
-        return staging.check(places, look_for, Fetcher(places.work), time.time())
+        return staging.check(places, look_for, fetcher(settings, places), time.time())
 
 
 def fetch(settings: Settings, places: UpdatePlaces, source: str, say: Say, *, downgrade: bool) -> Offer:
     """Stage the offered release because a person wants it. Raises UpdateError."""
     with opened(places, source) as place:
         look_for = wanted(settings, place, by_person=True, downgrade=downgrade)
-        return staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+        return staging.fetch(places, look_for, fetcher(settings, places), time.time(), say)
 
 
 def fetch_by_itself(
@@ -105,7 +113,7 @@ def fetch_by_itself(
     if not staging.is_staged(places, offer):
         with opened(places, "") as place:
             look_for = wanted(settings, place, by_person=False)
-            offer = staging.fetch(places, look_for, Fetcher(places.work), time.time(), say)
+            offer = staging.fetch(places, look_for, fetcher(settings, places), time.time(), say)
         if _postponed(offer, update, places):
             say(f"{offer.name} is installed {update.postpone_days} days after its signature")
             return None
@@ -223,16 +231,21 @@ def request(places: UpdatePlaces, name: str) -> None:
     (places.work / REQUEST).write_text(f"{name}\n", encoding="ascii")
 
 
-def as_unprivileged(arguments: Sequence[str]) -> int:
-    """Run this program as the account of the updates; returns the exit code. Raises UpdateError."""
+def as_unprivileged(arguments: Sequence[str], through: str = "", environ: Mapping[str, str] = os.environ) -> int:
+    """Run this program as the account of the updates; returns the exit code. Raises UpdateError.
+
+    `through`: the proxy of the settings. It goes into the environment, since anybody may read the arguments.
+    """
     try:
         account = pwd.getpwnam(ACCOUNT)
     except KeyError:
         raise UpdateError(f"the account {ACCOUNT} is missing: run the installer again") from None
     command = [str(PROGRAM), "update", *arguments]
+    given = {name: environ[name] for name in proxy.VARIABLES if name in environ}
+    proxy_of = {"https_proxy": through} if through else given
     done = subprocess.run(
         command, user=account.pw_uid, group=account.pw_gid, extra_groups=[], cwd="/",
-        env={"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "APPLIANCE_CONFIG": os.devnull},
+        env={"PATH": "/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8", "APPLIANCE_CONFIG": os.devnull, **proxy_of},
     )  # fmt: skip
     return done.returncode
 

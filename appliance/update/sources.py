@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient import FetcherInterface
 
 from appliance import files
+from appliance.update.proxy import Proxy
 
 _CHUNK_BYTES = 1 << 16
 _STALL_S = 20.0
@@ -38,8 +39,10 @@ class Fetcher(FetcherInterface):
     `plain_http`: also allow HTTP, which tests need; signatures do not depend on HTTPS.
     """
 
-    def __init__(self, scratch: Path, *, plain_http: bool = False, grace_s: float = _GRACE_S) -> None:
-        self._scratch, self._grace_s = scratch, grace_s
+    def __init__(
+        self, scratch: Path, *, proxy: Proxy | None = None, plain_http: bool = False, grace_s: float = _GRACE_S
+    ) -> None:
+        self._scratch, self._proxy, self._grace_s = scratch, proxy, grace_s
         self._schemes = ("https", "http") if plain_http else ("https",)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
@@ -91,12 +94,11 @@ class Fetcher(FetcherInterface):
         parts = urlsplit(url)
         if parts.scheme not in self._schemes or not parts.hostname:
             raise DownloadError(f"{url}: only {', '.join(self._schemes)} is allowed")
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_STALL_S, context=context)
-        else:
-            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_STALL_S)
+        proxy = self._proxy if self._proxy and self._proxy.serves(parts.hostname) else None
+        try:
+            connection = _connection(parts, proxy)
+        except (ValueError, http.client.HTTPException) as error:
+            raise DownloadError(f"{url}: {error}") from None
         # A server that sends its headers byte by byte would keep every timeout from elapsing.
         close = _Close(connection, self._grace_s)
         try:
@@ -108,7 +110,8 @@ class Fetcher(FetcherInterface):
         except (OSError, http.client.HTTPException, ValueError) as error:
             close()
             reason = "no complete answer in time" if close.late else str(error) or type(error).__name__
-            raise DownloadError(f"{parts.hostname}: {reason}") from None
+            through = f" through the proxy {proxy}" if proxy else ""
+            raise DownloadError(f"{parts.hostname}{through}: {reason}") from None
         return response, close
 
     def _body(self, url: str, response: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -123,6 +126,22 @@ class Fetcher(FetcherInterface):
                 raise DownloadError(f"{url}: too slow, {received} bytes in {taken_s:.0f} s")
         if response.length:
             raise DownloadError(f"{url}: ended {response.length} bytes early")
+
+
+def _connection(parts: SplitResult, proxy: Proxy | None) -> http.client.HTTPConnection:
+    """A connection that is not open yet. Raises ValueError or HTTPException for an invalid port."""
+    assert parts.hostname is not None  # the caller has checked it
+    host, port = (parts.hostname, parts.port) if proxy is None else (proxy.host, proxy.port)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(host, port, timeout=_STALL_S, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=_STALL_S)
+    if proxy is not None:
+        usual = http.client.HTTPS_PORT if parts.scheme == "https" else http.client.HTTP_PORT
+        connection.set_tunnel(parts.hostname, parts.port or usual, dict(proxy.headers))
+    return connection
 
 
 class _Close:

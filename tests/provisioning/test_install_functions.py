@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from appliance.settings import loader
 from tests.conftest import ROOT
 
 ACCOUNTS = {
@@ -88,3 +90,32 @@ def test_the_installer_waits_while_the_system_installs_its_own_updates(
     assert len((tmp_path / "tries").read_text().split()) == tries
     assert (says in done.stdout) is (code != 0)
     assert done.stderr.count("waiting for another program") == (1 if tries > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "written", "said"),
+    [
+        ({}, "", ""),
+        ({"https_proxy": "http://10.0.0.1:3128"}, "http://10.0.0.1:3128", ""),
+        ({"HTTPS_PROXY": "10.0.0.1:3128"}, "http://10.0.0.1:3128", ""),
+        ({"https_proxy": "socks5://10.0.0.1:1080"}, "", "updates cannot use this proxy"),
+        ({"https_proxy": 'http://a"b:1'}, "", "updates cannot use this proxy"),
+    ],
+)
+def test_updates_use_the_proxy_of_the_installation(
+    environ: dict[str, str], written: str, said: str, tmp_path: Path
+) -> None:
+    settings = tmp_path / "appliance.toml"
+    settings.write_text('profile = "production"\n')
+    script = f"""appliance={sys.executable.rpartition("/")[0]}/appliance log={tmp_path}/log
+say() {{ echo "$@"; }}
+{function("install.sh", "use_proxy")}
+use_proxy {settings}"""
+    done = subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", script], env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert loader.load(settings, {}).update.proxy == written
+    assert said in done.stdout
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["appliance.toml"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.update import staging, unpack
 from appliance.update.offer import Offer
 from appliance.update.places import UpdatePlaces
+from appliance.update.proxy import Proxy
 from appliance.update.sources import Fetcher
 from appliance.update.staging import Wanted
 from tests.update.guard import PROGRAM
@@ -35,10 +36,11 @@ class Device:
         downgrade: bool = False,
         device_id: str = "a",
         grace_s: float = 60.0,
+        through: Proxy | None = None,
     ) -> Offer:
         """Fetch what a repository offers into the staging folder."""
         wanted = Wanted(url, "stable", PLATFORM, device_id, by_person=by_person, downgrade=downgrade)
-        fetcher = Fetcher(self.places.work, plain_http=True, grace_s=grace_s)
+        fetcher = Fetcher(self.places.work, proxy=through, plain_http=True, grace_s=grace_s)
         if downgrade:
             offer = staging.check(self.places, wanted, fetcher, now_s).offer
             assert offer is not None

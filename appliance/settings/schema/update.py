@@ -22,6 +22,16 @@ class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "Empty: nowhere; `appliance update install FILE` still works.",
         ),
     ] = ""
+    proxy: Annotated[
+        str,
+        Meta(
+            max_length=500,
+            pattern=r"^(|http://[^\s/\"\\]+/?)$",
+            extra={FORM: "http://HOST:PORT, http://USER:PASSWORD@HOST:PORT or empty"},
+            description="HTTP proxy through which `source` is reached. Empty: that of the variable https_proxy, or "
+            "none. The installer writes the one that it was run with.",
+        ),
+    ] = ""
     channel: Annotated[
         str,
         Meta(
