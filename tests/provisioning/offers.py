@@ -52,3 +52,8 @@ class Offers:
         device.write("/etc/appliance/appliance.toml", settings, owner="root:appliance")
         device.run("cp", f"{_SEEN_AT}/root.json", "/etc/appliance-update/root.json")
         device.run("systemctl", "restart", "appliance")
+
+
+def fetched_of(output: str) -> str:
+    """How much the updater says it has fetched, the last time, among its and systemd's lines."""
+    return [line for line in output.splitlines() if line.startswith("fetching ")][-1]

@@ -17,7 +17,7 @@ from tests.boot.conftest import Measured
 from tests.provisioning.blank import BlankDevice, blank_disk, switched_on
 from tests.provisioning.cameras import sending
 from tests.provisioning.conftest import PREPARED
-from tests.provisioning.offers import Offers
+from tests.provisioning.offers import Offers, fetched_of
 
 pytestmark = [pytest.mark.provision, pytest.mark.slow]
 
@@ -95,7 +95,7 @@ def test_a_good_release_is_kept_and_fetches_only_its_code(
     state = _ended(device)
     assert state["committed"].startswith("0.2.0-"), state
     assert _version(device) == "0.2.0"
-    fetched = next(line for line in output.splitlines() if line.startswith("fetching"))
+    fetched = fetched_of(output)
     assert float(fetched.split()[-2]) < 1.5, fetched  # the wheel; everything together is 200 MB
     check_s = _taken_s(lambda: device.run(_GUARD, "check", state["committed"]))
     start_s = _taken_s(lambda: device.run(_GUARD, "start"))
@@ -237,7 +237,7 @@ def test_a_device_updates_itself_in_its_window(device: BlankDevice, offer: Offer
     assert state["committed"].startswith("0.6.0-"), state
     assert device.is_in_state("appliance-update-check.timer", "active")
     device.write("/etc/appliance/appliance.toml", _SETTINGS, "root:appliance")
-    measured(device.journal("appliance-update-fetch@check.service").splitlines()[-2])
+    measured(fetched_of(device.journal("appliance-update-fetch@check.service")))
 
 
 def test_a_service_has_its_update_installed_on_request(device: BlankDevice, offer: Offer) -> None:
