@@ -257,6 +257,20 @@ def install_requested(places: UpdatePlaces) -> Offer:
         name = unpack.read_name(path)
     finally:
         path.unlink(missing_ok=True)
+    with _only_installer(places):
+        return _install(places, name)
+
+
+@contextlib.contextmanager
+def _only_installer(places: UpdatePlaces) -> Iterator[None]:
+    """Wait for the installer, if it is running. Meanwhile the update guard removes no release that is incomplete."""
+    places.lock.parent.mkdir(parents=True, exist_ok=True)
+    with places.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install(places: UpdatePlaces, name: str) -> Offer:
     observer = Observer(listening_address.local_url)
     earlier = observer.several()
     places.last_install.unlink(missing_ok=True)

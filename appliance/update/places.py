@@ -75,3 +75,8 @@ class UpdatePlaces:
     def last_install(self) -> Path:
         """Why root's part of the last attempt failed; absent: it did not."""
         return self.base / "update/last-install.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever installs a release: the updater or the installer."""
+        return self.root / "run/appliance-install.lock"

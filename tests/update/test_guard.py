@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import shutil
@@ -286,6 +287,38 @@ def test_all_files_of_a_release_on_trial_are_checked_after_a_restart_of_the_devi
     tree.guard("start")
     assert tree.linked == "old"
     assert tree.guard("check", "new").returncode == 1
+
+
+def test_what_an_installation_has_left_that_was_cut_off_is_removed_at_the_next_start(tree: Tree) -> None:
+    tree.guard("adopt")
+    for name in ("half", "old"):
+        (tree.release(name) if name == "half" else tree.base / "releases/old").joinpath("complete").unlink()
+    (tree.base / "update/scratch/bundle").mkdir(parents=True)
+    assert tree.guard("start").returncode == 0
+    assert _names(tree) == {"new"}, "what is damaged is replaced, and half of one never becomes whole"
+    assert not (tree.base / "update/scratch").exists()
+
+
+def test_the_only_release_stays_where_it_is_incomplete(tree: Tree) -> None:
+    tree.guard("adopt")
+    shutil.rmtree(tree.base / "releases/new")
+    (tree.base / "releases/old/complete").unlink()
+    tree.guard("start")
+    assert _names(tree) == {"old"}
+
+
+def test_nothing_is_removed_while_a_release_is_installed(tree: Tree) -> None:
+    """The service may be started again meanwhile."""
+    tree.guard("adopt")
+    (tree.release("half") / "complete").unlink()
+    with (tree.base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tree.guard("start")
+        tree.guard("try", "new", "7")
+        tree.guard("commit")
+        assert "half" in _names(tree)
+    tree.guard("sweep")
+    assert "half" not in _names(tree)
 
 
 def _prepare_commit(tree: Tree) -> None:
