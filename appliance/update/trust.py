@@ -108,9 +108,15 @@ def read_root(path: Path) -> bytes:
     """The operator's root of trust. Raises UpdateError."""
     try:
         return files.read_plain(path, _MOST_ROOT_BYTES)
-    except OSError:
+    except FileNotFoundError:
         raise UpdateError(
             f"{path} is missing, so no update can be verified. Copy the operator's root.json there", "update_no_root"
+        ) from None
+    except OSError as error:
+        raise UpdateError(
+            f"{path} cannot be read ({error.strerror}), so no update can be verified. It is not secret: "
+            f"sudo chmod 644 {path}",
+            "update_failed",
         ) from None
 
 

@@ -14,7 +14,7 @@ from securesystemslib.signer import CryptoSigner
 
 from appliance.update import last_check, staging, unpack
 from appliance.update.offer import Offer, in_wave
-from appliance.update.places import UpdateError
+from appliance.update.places import FAULTS, UpdateError
 from tests.update.device import Device, make
 from tests.update.operator import NOW_S, PLATFORM, SIGNED_AT, Operator
 
@@ -218,6 +218,17 @@ def test_without_the_operators_root_everything_is_refused(operator: Operator, tm
     code, text = _refused(lambda: device.fetch(operator.url))
     assert code == "update_no_root"
     assert "Copy the operator's root.json there" in text
+
+
+def test_a_root_of_trust_that_cannot_be_read_is_a_fault_with_what_to_do(operator: Operator, device: Device) -> None:
+    """As root has copied it, with a umask of its own."""
+    operator.release("1.0", 1)
+    device.places.root_key.unlink()
+    device.places.root_key.mkdir()  # what keeps root from reading it, too
+    code, text = _refused(lambda: device.fetch(operator.url))
+    assert code in FAULTS
+    assert "cannot be read (Is a directory)" in text
+    assert "sudo chmod 644" in text
 
 
 def test_too_little_space_is_refused_with_what_to_do(tmp_path: Path) -> None:

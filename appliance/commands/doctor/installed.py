@@ -5,6 +5,7 @@ A machine without one has no results.
 
 from __future__ import annotations
 
+import grp
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,16 +40,26 @@ _FORBIDDEN = {
     "etc/appliance/credentials": stat.S_IRWXG | _OPEN_TO_ALL,
 }
 """Permission bits that must not be set."""
+_GROUP = "appliance"
+"""The service runs in this group."""
+_NEEDED = {
+    "etc/appliance": stat.S_IRGRP | stat.S_IXGRP,
+    "etc/appliance/appliance.toml": stat.S_IRGRP,
+}
+"""Permission bits that this group needs."""
 
 
-def examine(root: Path, owner_uid: int = 0) -> Iterator[CheckResult]:
-    """Check the installation, if there is one. `owner_uid`: the expected owner of its files."""
+def examine(root: Path, owner_uid: int = 0, service_gid: int | None = None) -> Iterator[CheckResult]:
+    """Check the installation, if there is one.
+
+    `owner_uid`: the expected owner of its files. `service_gid`: the group of the service; None: look it up.
+    """
     current = root / BASE / "current"
     if not current.is_symlink():
         return
     yield _release(current)
     yield _units(root)
-    yield _permissions(root, owner_uid)
+    yield _permissions(root, owner_uid, _gid() if service_gid is None else service_gid)
     yield _memory_limit(root)
 
 
@@ -99,7 +110,15 @@ def _same(source: Path, target: Path) -> bool:
         return False
 
 
-def _permissions(root: Path, owner_uid: int) -> CheckResult:
+def _gid() -> int | None:
+    """None: this machine has no such group, and systemd makes it at the next boot."""
+    try:
+        return grp.getgrnam(_GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _permissions(root: Path, owner_uid: int, service_gid: int | None) -> CheckResult:
     wrong, unreadable = [], []
     for name, forbidden in _FORBIDDEN.items():
         path = root / name
@@ -112,6 +131,9 @@ def _permissions(root: Path, owner_uid: int) -> CheckResult:
         else:
             if status.st_uid != owner_uid:
                 wrong.append(f"/{name} is not owned by root")
+            needed = _NEEDED.get(name, 0)
+            if service_gid is not None and needed and (status.st_gid != service_gid or needed & ~status.st_mode):
+                wrong.append(f"/{name} is closed to the group {_GROUP}, so the service cannot read it")
             if status.st_mode & forbidden:
                 wrong.append(f"/{name} is accessible to other users ({stat.filemode(status.st_mode)})")
     if wrong:
@@ -119,8 +141,8 @@ def _permissions(root: Path, owner_uid: int) -> CheckResult:
             "permissions",
             False,
             "; ".join(wrong),
-            "Correct the folders with `sudo systemd-tmpfiles --create appliance.conf`, and single files with "
-            "`sudo chmod` and `sudo chown`.",
+            "Correct them with `sudo systemd-tmpfiles --create appliance.conf`, then restart the service. "
+            "Single files: `sudo chmod` and `sudo chown`.",
         )
     if unreadable:
         return CheckResult(

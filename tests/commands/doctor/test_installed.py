@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def checked(root: Path) -> dict[str, CheckResult]:
-    return {check.name: check for check in installed.examine(root, os.getuid())}
+    return {check.name: check for check in installed.examine(root, os.getuid(), os.getgid())}
 
 
 def test_a_fresh_installation_passes(root: Path) -> None:
@@ -104,6 +104,15 @@ def test_files_accessible_to_other_users_fail(name: str, mode: int, root: Path) 
     assert [check.name for check in checks.values() if check.ok is False] == ["permissions"]
     assert f"/{name} is accessible to other users" in checks["permissions"].text
     assert "install.sh" not in checks["permissions"].fix, "without the board's options it would remove its limits"
+
+
+@pytest.mark.parametrize(("gid", "mode"), [(os.getgid() + 1, 0o640), (os.getgid(), 0o600)])
+def test_settings_that_the_service_cannot_read_fail(root: Path, gid: int, mode: int) -> None:
+    """Restored from a backup, or copied with sudo."""
+    (root / "etc/appliance/appliance.toml").chmod(mode)
+    (check,) = [one for one in installed.examine(root, os.getuid(), gid) if one.name == "permissions"]
+    assert not check.ok
+    assert "/etc/appliance/appliance.toml is closed to the group appliance" in check.text
 
 
 def test_a_wrong_owner_fails(root: Path) -> None:
