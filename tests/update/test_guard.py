@@ -289,6 +289,22 @@ def test_all_files_of_a_release_on_trial_are_checked_after_a_restart_of_the_devi
     assert tree.guard("check", "new").returncode == 1
 
 
+def test_units_that_could_not_be_installed_are_installed_at_the_next_start(tree: Tree) -> None:
+    """On a full disk some of them are those of the older release."""
+    script = tree.base / "releases/new/put-units"
+    script.write_text("#!/bin/sh\nexit 1\n")
+    script.chmod(0o755)
+    assert tree.guard("try", "new", "7").returncode == 0
+    assert (tree.linked, tree.state["units"]) == ("new", "")
+    tree.guard("start")
+    assert tree.state["units"] == ""
+    script.write_text(f"#!/bin/sh\necho >>{tree.base}/put\n")
+    for _ in range(2):
+        tree.guard("start")
+    assert tree.state["units"] == "new"
+    assert (tree.base / "put").read_text() == "\n", "once is enough"
+
+
 def test_what_an_installation_has_left_that_was_cut_off_is_removed_at_the_next_start(tree: Tree) -> None:
     tree.guard("adopt")
     for name in ("half", "old"):
