@@ -151,6 +151,8 @@ class UpdateNotices:
     """The version that could be installed."""
     newest_age_days: float | None = None
     """How old the newest known release is; None: no source is set, or nothing is known."""
+    never_reached: str = ""
+    """Why `update.source` has not been reached at all so far; what is known of it is nothing."""
     undone: str = ""
     why: str = ""
     undone_by_a_person: bool = False

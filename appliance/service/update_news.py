@@ -13,7 +13,7 @@ from appliance.settings.schema.update import UpdateSettings
 from appliance.update import guard_state, last_check
 from appliance.update.guard_state import GuardState
 from appliance.update.last_check import LastCheck
-from appliance.update.places import FAULTS, UpdateError, UpdatePlaces
+from appliance.update.places import FAULTS, UNREACHABLE, UpdateError, UpdatePlaces
 from appliance.vitals.snapshot import UpdateView
 
 _EVERY_S = 30.0
@@ -58,6 +58,7 @@ class UpdateNews:
         return UpdateNotices(
             available=offer.version if offer and found.check.for_this_device and self._newer else "",
             newest_age_days=(self._wall_clock() - offer.signed_s) / _DAY_S if offer and watched else None,
+            never_reached=found.check.problem if watched and offer is None and found.check.code == UNREACHABLE else "",
             undone=found.state.undone,
             why=found.state.why,
             undone_by_a_person=found.state.undone_by_a_person,

@@ -21,6 +21,8 @@ class UpdateError(ApplianceError):
 FAULTS = frozenset({"update_refused", "update_expired", "update_old", "update_space", "update_failed"})
 """What a person should know of. The rest passes by itself, is no fault, or has a finding of its own."""
 
+UNREACHABLE = "update_unreachable"
+
 
 @dataclass(frozen=True, slots=True)
 class UpdatePlaces:

@@ -213,6 +213,9 @@ APPEARS = {
         replace(WELL, notices=Notices(update=UpdateNotices(available="0.3"))), "update_available", "info"
     ),
     "stale": (replace(WELL, notices=Notices(update=UpdateNotices(newest_age_days=61.5))), "update_stale", "info"),
+    "never reached": (
+        replace(WELL, notices=Notices(update=UpdateNotices(never_reached="no route"))), "update_stale", "info"
+    ),
     "site_bus_away": (
         replace(WELL, notices=Notices(site=SiteNotices(bus_problem="no servers"))), "site_bus_away", "degraded"
     ),

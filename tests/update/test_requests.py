@@ -303,6 +303,25 @@ async def test_the_service_reports_what_the_updater_left(tmp_path: Path) -> None
     assert (quiet.newest_age_days, quiet.no_root) == (None, False)
 
 
+@pytest.mark.parametrize(
+    ("code", "offer", "source", "reported"),
+    [
+        ("update_unreachable", None, "https://updates.example", True),
+        ("update_unreachable", _OFFER, "https://updates.example", False),  # it is stale after two months
+        ("update_unreachable", None, "", False),
+        ("update_refused", None, "https://updates.example", False),  # a finding of its own
+    ],
+)
+async def test_a_source_that_was_never_reached_is_reported(
+    tmp_path: Path, code: str, offer: Offer | None, source: str, reported: bool
+) -> None:
+    """As behind a proxy, or with a mistake in the address: nothing else would ever say so."""
+    places = UpdatePlaces(tmp_path)
+    places.work.mkdir(parents=True)
+    last_check.write(places.last_check, LastCheck(checked_s=1.0, offer=offer, problem="no route", code=code))
+    assert (await _news(tmp_path, source)).notices().never_reached == ("no route" if reported else "")
+
+
 def test_programs_read_which_release_is_in_use_on_trial_and_offered(tmp_path: Path) -> None:
     places = UpdatePlaces(tmp_path)
     assert set(updates.status_report(places).values()) == {""}

@@ -69,6 +69,15 @@ def update_available(facts: Facts) -> Advice | None:
 
 
 def update_stale(facts: Facts) -> Advice | None:
+    if reason := facts.notices.update.never_reached:
+        return advise(
+            Severity.INFO,
+            "This device has never reached update.source: {reason}.",
+            "Check the address, and whether this site needs update.proxy. Then run `sudo appliance update check`. A "
+            "site without a network needs an update from a USB stick.",
+            "never",
+            reason=reason.rstrip("."),
+        )
     days = facts.notices.update.newest_age_days
     if days is None or days < STALE_DAYS:
         return None
