@@ -69,7 +69,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
     spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), given.memory.tail, asyncio.Event()
     vitals = build_vitals(given, path, governor, canary, watch, roster, starts.count(folder))
     news = UpdateNews(settings.update, from_settings.state_dir(settings), time.time, UpdatePlaces())
-    links = linking.build_links(settings, path.feed, path.book, vitals, mqtt_commands(governor, canary, news), clock)
+    commands = mqtt_commands(governor, canary, news)
+    links = linking.build_links(settings, path.feed, path.book, vitals, commands, folder, clock)
     site = build_site(settings, path, vitals, entrance, clock)
     service = service_handles(given, detector, governor, canary, changes, reloads, restart, links)
     own_reports = reports(vitals, lambda: changes.settings, tail, entrance.audit)
@@ -77,7 +78,6 @@ def build(given: Given, loaded: Loaded) -> Parts:
         given, activation, service, areas, path, governor, vitals, tail, entrance,
         for_support=lambda: hand_over(changes.settings, own_reports),
     )  # fmt: skip
-    events = build_socket_events(settings, clock, entrance, path)
     parts = Parts(
         settings=settings,
         limiter=limiter,
@@ -103,7 +103,7 @@ def build(given: Given, loaded: Loaded) -> Parts:
         restart=restart,
         app=build_app(settings, clock, entrance, encryption, path, vitals, offered, areas, site),
     )
-    _connect(given, parts, events, areas)
+    _connect(given, parts, build_socket_events(settings, clock, entrance, path), areas)
     return parts
 
 

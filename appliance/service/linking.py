@@ -11,6 +11,7 @@ from pathlib import Path
 from appliance import __version__, camera_names
 from appliance.camera_names import HTTP_PREFIX
 from appliance.device import board
+from appliance.device.state import StateFolder
 from appliance.events.feed import EventFeed
 from appliance.flow.cameras import CameraBook
 from appliance.links.links import Links
@@ -18,6 +19,7 @@ from appliance.links.mqtt.link import Commands, MqttLink
 from appliance.links.mqtt.options import DeviceFacts, MqttOptions, TlsOptions
 from appliance.links.mqtt.publication import DeviceView
 from appliance.links.mqtt.states import CameraPlan
+from appliance.links.mqtt.topic_record import TopicRecord
 from appliance.links.webhook import Webhook, WebhookOptions
 from appliance.ports import Clock
 from appliance.readings import Board
@@ -35,7 +37,13 @@ _MOST_CLASSES = 10
 
 
 def build_links(
-    settings: Settings, feed: EventFeed, book: CameraBook, vitals: Vitals, commands: Commands, clock: Clock
+    settings: Settings,
+    feed: EventFeed,
+    book: CameraBook,
+    vitals: Vitals,
+    commands: Commands,
+    folder: StateFolder | None,
+    clock: Clock,
 ) -> Links:
     """The links that the settings name; they receive events from now on."""
     this = board.identify()
@@ -61,7 +69,8 @@ def build_links(
         plans=lambda snapshot: camera_plans(settings, book, snapshot),
         feed=feed,
     )
-    link = MqttLink(options, device, commands, clock)
+    record = TopicRecord(folder, device_id(MqttSettings(), this.serial), clock)
+    link = MqttLink(options, device, commands, record, clock)
     feed.add(link.receive)
     return Links(link, f"{options.host}:{options.broker_port}", webhooks)
 

@@ -6,7 +6,7 @@ Rules of this file:
 - One client is used for all connections, with a session that the broker keeps: an event of quality 2 whose delivery was
   interrupted is completed after the next connection, once.
 - After each connection, and when Home Assistant comes online, all states are published again. Cameras that are no
-  longer known are removed from the broker.
+  longer known are removed from the broker, and so is what was published under other names (`topic_record.py`).
 - A broker that is away or refuses the device is a finding and never more.
 """
 
@@ -26,6 +26,7 @@ from appliance.links.mqtt.connection import connected, lasting_client, reason, r
 from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
+from appliance.links.mqtt.topic_record import TopicRecord
 from appliance.links.mqtt.topics import Topics
 from appliance.links.reasons import LinkProblem
 from appliance.ports import Clock
@@ -50,8 +51,10 @@ Commands = Mapping[str, Callable[[], Awaitable[None]]]
 class MqttLink:
     """The link to one broker. `receive` takes events at any time; `run` connects and publishes until cancelled."""
 
-    def __init__(self, options: MqttOptions, device: DeviceView, commands: Commands, clock: Clock) -> None:
-        self._options, self._clock = options, clock
+    def __init__(
+        self, options: MqttOptions, device: DeviceView, commands: Commands, record: TopicRecord, clock: Clock
+    ) -> None:
+        self._options, self._record, self._clock = options, record, clock
         self._commands = commands if options.commands else {}
         self._topics = Topics(options)
         self._events = EventOutbox(options.queue)
@@ -125,6 +128,9 @@ class MqttLink:
         """Subscribe, and prepare to publish everything."""
         await self._refresh()
         self._states.send_again()
+        self._states.remove(self._record.topics - self._states.topics)
+        if not self._record.known:
+            self._states.remove(self._states.without_discovery)
         topics = [*self._states.held, *(self._topics.command(verb) for verb in self._commands)]
         if self._options.discovery:
             topics.append(self._topics.home_assistant)
@@ -181,6 +187,7 @@ class MqttLink:
                 continue
             if self._closing:
                 await client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
+                await self._record.save(at_once=True)
                 return
             if listening_until_s is not None and self._clock() >= listening_until_s:
                 listening_until_s = None  # what the device publishes itself need not come back
@@ -205,12 +212,17 @@ class MqttLink:
         state = self._states.take()
         if state is None:
             return False
-        await client.publish(*state, qos=1, retain=True)
+        topic, message = state
+        await client.publish(topic, message, qos=1, retain=True)
+        if not message:
+            self._record.removed(topic)
         return True
 
     async def _refresh(self) -> None:
         self._refresh_s = self._clock() + self._options.interval_s
         await self._states.refresh()
+        self._record.hold(self._states.topics)
+        await self._record.save()
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

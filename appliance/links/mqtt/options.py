@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+USUAL_DISCOVERY = "homeassistant"
 _PORT, _TLS_PORT = 1883, 8883
 
 
@@ -28,7 +29,7 @@ class MqttOptions:
     password: str = ""
     tls: TlsOptions | None = None
     topic: str = "appliance"
-    discovery: str = "homeassistant"
+    discovery: str = USUAL_DISCOVERY
     """Empty: no discovery."""
     interval_s: float = 10.0
     timeout_s: float = 10.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from appliance.events.feed import EventFeed
 from appliance.events.object_event import ObjectEvent
 from appliance.links.mqtt import discovery
-from appliance.links.mqtt.options import DeviceFacts, MqttOptions
+from appliance.links.mqtt.options import USUAL_DISCOVERY, DeviceFacts, MqttOptions
 from appliance.links.mqtt.retained import Retained
 from appliance.links.mqtt.states import CameraPlan, camera_state, device_state
 from appliance.links.mqtt.topics import Topics
@@ -49,6 +49,30 @@ class Publication:
         if self._options.discovery:
             held += [self._topics.device_config(), *(self._topics.camera_config(camera) for camera in self._plans)]
         return held
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics under which the broker should hold something."""
+        topics = {self._topics.status, self._topics.state}
+        if self._options.discovery:
+            topics.add(self._topics.device_config())
+        for camera, plan in self._plans.items():
+            topics.update(self._topics.of_camera(camera))
+            if not plan.picture:
+                topics.discard(self._topics.camera_picture(camera))
+        return topics
+
+    @property
+    def without_discovery(self) -> list[str]:
+        """Where discovery is off: the topics that it has by default, in case it was on."""
+        if self._options.discovery:
+            return []
+        usual = Topics(replace(self._options, discovery=USUAL_DISCOVERY))
+        return [usual.device_config(), *(usual.camera_config(camera) for camera in self._plans)]
+
+    def remove(self, topics: Iterable[str]) -> None:
+        """Remove topics from the broker. Home Assistant's come first: without its state, a sensor would be reported."""
+        self._retained.remove(sorted(topics, key=lambda topic: not topic.endswith("/config")))
 
     def touch(self, event: ObjectEvent) -> None:
         """Note that the state of a camera has changed."""

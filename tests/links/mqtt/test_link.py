@@ -329,6 +329,54 @@ async def test_what_an_earlier_run_left_at_the_broker_is_removed(
         assert any(key.startswith("door_person_") for key in configs()[-1])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mqtt.discovery": ""},
+        {"mqtt.discovery": "other"},
+        {"mqtt.device_id": "renamed"},
+        {"mqtt.topic": "site/north"},
+    ],
+    ids=lambda change: "=".join(*change.items()),
+)
+async def test_what_was_published_under_other_names_is_removed(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, change: dict[str, str]
+) -> None:
+    keep = {"state.history": "true", "state.dir": str(tmp_path / "state")}
+    removed = '[cameras."gate / \N{HOUSE BUILDING}"]\n'
+    async with linked(serve, mosquitto, tmp_path, toml=ZONES + removed, **keep) as (_, _, seen):
+        await seen.until(lambda: len(held(seen)) == 2 + 1 + 2 * 2)
+    (tmp_path / "appliance.toml").write_text(ZONES)
+    now = {"mqtt.topic": "appliance", "mqtt.device_id": "box", "mqtt.discovery": "homeassistant"} | change
+    base, prefix = f"{now['mqtt.topic']}/{now['mqtt.device_id']}", now["mqtt.discovery"]
+    wanted = {f"{base}/status", f"{base}/state", f"{base}/cameras/gate/state"}
+    if prefix:
+        node = f"{prefix}/device/{now['mqtt.device_id']}"
+        wanted |= {f"{node}/config", f"{node}_gate/config"}
+    flags = options(mosquitto.port, **keep, **change)
+    async with (
+        subscriber(mosquitto.port, name="second") as seen,
+        serve(toml=tmp_path / "appliance.toml", **flags),
+    ):
+        await seen.until(lambda: held(seen) == wanted)
+    assert set(json.loads((tmp_path / "state/mqtt-topics.json").read_text())["topics"]) == wanted
+
+
+async def test_discovery_that_is_switched_off_is_removed_also_without_a_state_folder(
+    serve: Serve, mosquitto: Broker, tmp_path: Path
+) -> None:
+    async with linked(serve, mosquitto, tmp_path) as (_, _, seen):
+        await seen.until(lambda: seen.latest(GATE))
+    async with linked(serve, mosquitto, tmp_path, **{"mqtt.discovery": ""}) as (_, _, seen):
+        await seen.until(lambda: not any(topic.endswith("/config") for topic in held(seen)))
+
+
+def held(seen: Subscriber) -> set[str]:
+    """The topics under which the broker holds something."""
+    latest = {topic: payload for topic, payload, _ in seen.messages if not topic.endswith(("/event", "/test"))}
+    return {topic for topic, payload in latest.items() if payload}
+
+
 def _components(payload: bytes) -> dict[str, Any]:
     return dict(json.loads(payload)["components"])
 
