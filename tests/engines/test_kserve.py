@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from appliance.engines import registry
-from appliance.engines.kserve.tensors import UnusableServer, served_model
+from appliance.engines.kserve.tensors import UnusableServer, longest_answer, served_model
 from appliance.errors import EngineError
 from appliance.ports import Engine, Offloads, Raw
 from appliance.testing.colours import colours, expected
@@ -273,7 +273,7 @@ OTHER_ANSWERS: dict[str, tuple[str, list[int], bytes, str]] = {
     "dimensions": ("FP32", [1] * 70, bytes(4), "answered with an output of shape"),
     "type": ("INT64", [1, 7, 2], bytes(112), "answered with INT64"),
     "nan": ("FP32", [1, 7, 2], np.full(14, np.nan, np.float32).tobytes(), "cannot be used: the output contains NaN"),
-    "huge": ("FP32", [1, 7, 10_000_000], bytes(280_000_000), "refused: RESOURCE_EXHAUSTED"),
+    "huge": ("FP32", [1, 7, 100_000], bytes(2_800_000), "refused: RESOURCE_EXHAUSTED"),
 }
 
 
@@ -309,6 +309,15 @@ def test_what_a_server_says_about_its_outputs_need_not_be_right(network: Path, s
         for size in (SIZE, Size(64, 64)):
             np.testing.assert_allclose(engine.infer(noise(size, 1), kept), expected(noise(size, 1)), atol=2e-3)
         assert engine.problem is None
+
+
+def test_the_longest_answer_fits_each_picture_and_little_more() -> None:
+    """YOLO11n's detections at 640x384, and at 2048x2048."""
+    small, large = ((84, 5040),), 84 * 86_016 * 4
+    any_size = served_model([("images", "UINT8", (1, -1, -1, 3))], [("output0", (1, 84, -1))])
+    fixed = served_model([("images", "UINT8", (1, 384, 640, 3))], [("output0", (1, 84, 5040))])
+    assert large < longest_answer(small, Size(640, 384), any_size) < large + 2_000_000
+    assert 84 * 5040 * 4 < longest_answer(small, Size(640, 384), fixed) < 84 * 5040 * 4 + 2_000_000
 
 
 def test_an_error_in_read_does_not_blame_the_server(network: Path) -> None:

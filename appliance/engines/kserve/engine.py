@@ -6,6 +6,7 @@ Rules of this file:
 - A thread tries the server again every few seconds, with a blank picture, also for the outputs' shapes: they must be
   those of the model on this device, which reads them. A server that comes and goes is tried less and less often.
 - A server can get another model while it runs. What it says about its outputs is held against each answer.
+- An answer that is longer than this device's model could give is refused before it is in memory.
 - The local engine is always prepared, so that it stands in at once. That costs its memory.
 """
 
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from appliance.engines.kserve.server import ModelServer
-from appliance.engines.kserve.tensors import OtherSize, ServedModel, UnusableServer, shapes
+from appliance.engines.kserve.tensors import OtherSize, ServedModel, UnusableServer, longest_answer, shapes
 from appliance.engines.openvino import OpenVINOEngine
 from appliance.engines.slots import Slots
 from appliance.errors import EngineError
@@ -173,8 +174,9 @@ class KserveEngine:
             model = self._server.describe()
             size = model.fixed_size or size
             blank = np.zeros((size.height, size.width, 3), np.uint8)
-            there = shapes(self._server.infer(model, blank))
             here = self._local.infer(blank, shapes)
+            self._server.limit(longest_answer(here, size, model))
+            there = shapes(self._server.infer(model, blank))
             if there != here:
                 raise UnusableServer(
                     f"runs another model: its outputs have the shape {_text(there)}, those of this device's model "

@@ -16,12 +16,13 @@ from appliance.ports import Raw, Tensor
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", 256 << 20),
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel gets the connection of the old one
 )
+
+_DESCRIPTION_BYTES = 1 << 20
 
 
 class Unanswered(UnusableServer):
@@ -57,6 +58,7 @@ class ModelServer:
         else:
             self._credentials = None
         self._changing, self._closed = threading.Lock(), False
+        self._most_bytes = _DESCRIPTION_BYTES
         self._connect()
 
     def describe(self) -> ServedModel:
@@ -68,6 +70,14 @@ class ModelServer:
             raise
         inputs = [(one.name, one.datatype, tuple(one.shape)) for one in answer.inputs]
         return served_model(inputs, [(one.name, tuple(one.shape)) for one in answer.outputs])
+
+    def limit(self, most_bytes: int) -> None:
+        """Refuse longer answers from now on. gRPC would gather them in memory, one for each frame at the server."""
+        with self._changing:
+            if most_bytes == self._most_bytes:
+                return
+            self._most_bytes = most_bytes
+        self._reconnect()
 
     def infer(self, model: ServedModel, tensor: Tensor) -> Raw:
         """The model's outputs for one picture, in its own order. Raises OtherSize and UnusableServer."""
@@ -90,10 +100,11 @@ class ModelServer:
             self._channel.close()
 
     def _connect(self) -> None:
+        options = (*_OPTIONS, ("grpc.max_receive_message_length", self._most_bytes))
         if self._credentials is not None:
-            self._channel = self._grpc.secure_channel(self.address, self._credentials, options=_OPTIONS)
+            self._channel = self._grpc.secure_channel(self.address, self._credentials, options=options)
         else:
-            self._channel = self._grpc.insecure_channel(self.address, options=_OPTIONS)
+            self._channel = self._grpc.insecure_channel(self.address, options=options)
         kinds = self._messages
         self._ask_metadata = self._call("ModelMetadata", kinds.metadata_request, kinds.metadata_response)
         self._ask_infer = self._call("ModelInfer", kinds.infer_request, kinds.infer_response)

@@ -17,6 +17,8 @@ _COLOURS = 3
 _MOST_SIDE = 2048
 """Of a picture, px: the most of `flow.max_side`. A picture of each side that a server names would fill the memory."""
 
+_LEAST_ANSWER_BYTES = 1 << 20
+
 
 class UnusableServer(Exception):
     """The server or its model cannot be used; the message is the rest of a sentence after the server's name."""
@@ -113,6 +115,16 @@ def decode(datatype: str, shape: tuple[int, ...], raw: bytes) -> NDArray[np.floa
     except ValueError:  # no values in a shape that no array can have
         raise UnusableServer(f"answered with an output of shape {list(shape)[:8]}") from None
     return values
+
+
+def longest_answer(here: tuple[tuple[int, ...], ...], size: Size, model: ServedModel) -> int:
+    """The most bytes of an answer, message included, if this device's model has outputs of these shapes at this size.
+
+    The outputs of a model have a fixed size, or grow with the number of pixels.
+    """
+    largest = 1.0 if model.fixed_size else max(1.0, _MOST_SIDE**2 / (size.width * size.height))
+    numbers = sum(math.prod(shape) for shape in here)
+    return _LEAST_ANSWER_BYTES + math.ceil(numbers * np.dtype(np.float32).itemsize * largest)
 
 
 def _fits(said: tuple[int, ...], found: tuple[int, ...]) -> bool:
