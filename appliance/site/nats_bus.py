@@ -7,6 +7,8 @@ Rules of this file:
   2 s: a server that hangs is noticed within 6 s.
 - A client that has found no server for `_PATIENCE_S` is replaced: after a TLS handshake that failed, the library (2.16)
   waits for ever for the end of that connection; and the certificates and the key may have been renewed meanwhile.
+- Only the servers of the settings are used. A server may name others, and the library would try all of them, without
+  limit and wherever they are.
 - The library gathers a line, or a message, of any length. A connection that brings a longer one than any server sends,
   or than a subscription would keep, is lost.
 """
@@ -91,6 +93,7 @@ class NatsBus:
         while True:
             client = Client()
             _bound(client)
+            _keep_to_settings(client)
             try:
                 with anyio.move_on_after(self._patience_s) as waiting:
                     await self._connect(client, receiver)
@@ -205,6 +208,16 @@ def _bound(client: Any) -> None:
             raise ProtocolError("nats: a line or a message is too long")
 
     parser.parse = bounded
+
+
+def _keep_to_settings(client: Any) -> None:
+    """Ignore the servers that a server names; there is no option for this."""
+    process = client._process_info
+
+    async def without_servers(info: dict[str, Any], initial_connection: bool = False) -> None:
+        await process({key: one for key, one in info.items() if key != "connect_urls"}, initial_connection)
+
+    client._process_info = without_servers
 
 
 def _reason(error: BaseException) -> str:

@@ -34,7 +34,9 @@ class HostileServer:
     """Greets as a NATS server does, and then sends what the test says."""
 
     def __init__(self, first: bytes, then: bytes) -> None:
-        self._first, self._then = first, then
+        self.info, self.first, self._then = _INFO, first, then
+        self.ends = False
+        """Whether it ends each connection once a client has subscribed."""
         self.connections = 0
         self.ended_after: list[int] = []
         """Bytes that were sent until a client has ended its connection."""
@@ -51,16 +53,17 @@ class HostileServer:
         self.connections += 1
         sent = 0
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            writer.write(_INFO)
+            writer.write(self.info)
             await reader.readuntil(b"PING\r\n")
             writer.write(b"PONG\r\n")
             await reader.readuntil(b"SUB ")
-            writer.write(self._first)
+            writer.write(self.first)
             while self._then and sent < 10 * _MOST:
                 writer.write(self._then)
                 await writer.drain()
                 sent += len(self._then)
-            await reader.read()
+            if not self.ends:
+                await reader.read()
         self.ended_after.append(sent)
         writer.close()
 
@@ -90,6 +93,30 @@ async def test_a_server_that_sends_without_end_fills_no_memory(first: bytes, the
             task.cancel()
             await asyncio.wait({task})
     assert server.ended_after[0] <= _MOST
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+async def test_a_server_cannot_send_the_device_to_other_servers(when: str) -> None:
+    """The key would be used there, and there can be any number of them."""
+    strange, here = HostileServer(b"", b""), HostileServer(b"", b"")
+    async with strange.listening() as elsewhere, here.listening() as url:
+        info = _INFO.replace(b"}", b',"connect_urls":["%s"]}' % elsewhere.removeprefix("nats://").encode())
+        if when == "later":
+            here.first = info
+        else:
+            here.info = info
+        here.ends = True
+        bus = NatsBus(NatsOptions((url,), "box1"))
+        bus.want(frozenset({"site.presence"}))
+        task = asyncio.create_task(bus.run(Listener()))
+        try:
+            with anyio.fail_after(20):
+                while here.connections < 4 and not strange.connections:
+                    await asyncio.sleep(0.02)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+    assert not strange.connections
 
 
 async def test_large_messages_of_a_good_server_arrive() -> None:
