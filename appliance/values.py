@@ -6,7 +6,7 @@ above it is in that room, such as a finding in `health/finding.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -85,6 +85,10 @@ class Detection:
     """Time since it was found, if this frame's inference did not cover its place."""
     track: Track | None = None
     """Which object it is; None: tracks are off, or there are too many."""
+
+    def older(self, by_s: float) -> Detection:
+        """The same object, found so much longer ago."""
+        return replace(self, age_s=round(self.age_s + by_s, 2))
 
 
 Outline: TypeAlias = tuple[Point, ...]

@@ -54,9 +54,11 @@ class Remembered:
 
 
 def look(
-    memory: Sequence[Remembered], found: Sequence[Detection], changed: Callable[[Box], bool]
+    memory: Sequence[Remembered], found: Sequence[Detection], changed: Callable[[Box], bool], elapsed_s: float = 0.0
 ) -> tuple[Remembered, ...]:
-    """Add what a look has found. `changed`: whether the scene has changed in the place of a box since the last look."""
+    """Add what a look has found. `changed`: whether the scene has changed in the place of a box since the last look,
+    `elapsed_s` ago.
+    """
     same = gate_audit.same_objects([known.detection for known in memory], found)
     left, after = dict(enumerate(found)), []
     for known, places in zip(memory, same, strict=True):
@@ -65,7 +67,7 @@ def look(
             one = left.pop(again)
             after.append(Remembered(one, (*known.confidences, one.confidence)[-_LOOKS:]))
         elif not changed(known.detection.box_px):
-            missed = Remembered(known.detection, (*known.confidences, 0.0)[-_LOOKS:])
+            missed = Remembered(known.detection.older(elapsed_s), (*known.confidences, 0.0)[-_LOOKS:])
             after += [] if missed.gone else [missed]
     return (*after, *(Remembered(one, (one.confidence,)) for one in left.values()))
 

@@ -205,7 +205,8 @@ class Inference:
         if self._gate is not None:
             with optional(_GATE, frame.camera):
                 scene = self._gate.held(last, look)
-        return Answer(replace(last.answer, cached="unchanged", timing=timing), 0.0, scene)
+        again = replace(last.answer, detections=last.repeated(started_s), cached="unchanged", timing=timing)
+        return Answer(again, 0.0, scene)
 
     def _crop_size(self, frame: Frame, whole: Size, max_side: int) -> Size | None:
         """The input size of crops of this frame; None: it runs as a whole."""

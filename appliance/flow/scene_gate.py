@@ -64,6 +64,10 @@ class LastScene:
     agreed: int = 0
     """Inferences of the unchanged scene that agreed."""
 
+    def repeated(self, now_s: float) -> tuple[Detection, ...]:
+        """The detections to repeat, each with the time since it was found."""
+        return tuple(one.older(now_s - self.at_s) for one in self.answer.detections)
+
 
 @dataclass(frozen=True, slots=True)
 class GateLook:
@@ -134,6 +138,7 @@ class SceneGate:
             last.memory if same_scene else (),
             answer.detections,
             lambda box: look.change.in_place(box, request.image_size, tolerance),
+            now_s - last.at_s,
         )
         there, settled = gate_memory.conclude(memory, least)
         evidence = last.evidence if last.model is model else replace(GateEvidence(), held=last.evidence.held)

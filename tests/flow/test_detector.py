@@ -484,7 +484,7 @@ async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_i
         return decode.encode_jpeg(scene.draw(Size(1920, 1080), at, seed=seed)[0], 80)
 
     async with running(Rig(gate=SceneGate(10.0, audited=0.0))) as rig:
-        answers = []
+        answers, ages = [], []
         for data, seconds in (
             (scenery(1), 0.0),  # inferred
             (scenery(6), 1.0),  # a second answer has to agree with the first
@@ -499,8 +499,10 @@ async def test_an_unchanged_scene_is_answered_from_the_last_inference_until_it_i
             outcome = await rig.outcome(one)
             assert isinstance(outcome, Detected)
             answers.append(outcome.cached)
+            ages.append({round(found.age_s, 1) for found in outcome.detections})
         assert answers == [False, False, "unchanged", False, "unchanged", False]
         assert rig.engine.started == 4
+        assert ages == [{0.0}, {0.0}, {1.0}, {0.0}, {1.0}, {0.0}]
 
 
 async def test_a_change_behind_a_mask_is_not_a_change_of_the_scene() -> None:

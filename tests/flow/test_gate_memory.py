@@ -32,6 +32,16 @@ def test_an_object_that_most_looks_have_found_is_there_with_its_mean_confidence(
     assert round(kept.confidence, 3) == 0.6
 
 
+def test_an_object_that_the_latest_looks_lack_gets_older() -> None:
+    memory = looks(1, 1, 1)
+    for elapsed_s in (2.0, 5.0):
+        memory = look(memory, [], lambda _: False, elapsed_s)
+    (kept,), _ = conclude(memory, 0.25)
+    assert kept.age_s == 7.0
+    (found,), _ = conclude(look(memory, [person()], lambda _: False, 1.0), 0.25)
+    assert found.age_s == 0.0
+
+
 def test_an_object_that_one_look_has_found_is_waited_for_and_then_gone() -> None:
     assert conclude(looks(1, 0), 0.25) == ((), False)
     assert conclude(looks(1, 0, 0), 0.25) == ((), False)

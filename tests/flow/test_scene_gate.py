@@ -46,6 +46,17 @@ class Camera:
         return False
 
 
+def test_what_is_repeated_says_how_long_ago_it_was_found() -> None:
+    """Crops found one of the objects a second before the inference, and the inference the other."""
+    camera = Camera()
+    for _ in range(2):
+        camera.shows(EMPTY, replace(person(100), age_s=1.0), person(600))
+    for seconds in (1.0, 2.0, 3.0):
+        assert camera.shows(EMPTY)
+        assert camera.last is not None
+        assert [one.age_s for one in camera.last.repeated(camera.now_s)] == [1.0 + seconds, seconds]
+
+
 def test_an_unchanged_scene_is_held_until_the_refresh() -> None:
     camera = Camera(refresh_s=5.0)
     held = [camera.shows(EMPTY) for _ in range(16)]
