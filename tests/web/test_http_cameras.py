@@ -59,6 +59,20 @@ async def test_all_requests_of_one_client_are_one_camera(site: Running) -> None:
     assert cameras_of(site) == {"http-127.0.0.1", "http-blue iris"}
 
 
+async def test_two_clients_that_give_no_name_have_events_of_their_own(serve: Serve) -> None:
+    """With one token between them they would be one: it is the name of a client."""
+    fast = {"events.on_delay_s": "0", "cache.enabled": "false"}
+    async with serve(FakeEngine(CANARY_ROWS), wait_ready=True, **fast) as running:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            connector = aiohttp.TCPConnector(local_addr=(address, 0))
+            async with aiohttp.ClientSession(running.url, connector=connector) as session:
+                for path in (DETECT, "/detect"):
+                    async with session.post(path, data=picture(1)) as answer:
+                        assert answer.status == 200
+        events = running.started.parts.path.feed.recall(lambda camera: True).events
+        assert {event.camera for event in events} == {"http-127.0.0.1", "http-127.0.0.2"}
+
+
 async def test_a_request_names_its_camera_in_the_form_the_query_or_a_header(site: Running) -> None:
     assert (await post(site, camera="Portão  principal"))[0] == 200
     assert (await post(site, headers={"X-Camera": "yard"}))[0] == 200
