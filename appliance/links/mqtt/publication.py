@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from appliance import camera_names
 from appliance.events.feed import EventFeed
 from appliance.events.object_event import ObjectEvent
 from appliance.links.mqtt import discovery
@@ -121,6 +122,8 @@ class Publication:
         elif camera is None:
             if self._retained[topic]:
                 self._want_config(topic, json.loads(self._retained[topic]), payload)
+        elif camera_names.normal(camera) != camera or self._topics.camera_state(camera) != topic:
+            self._retained.remove([topic])  # not ours; a broker may refuse the other topics that such a name gives
         elif camera not in self._plans:
             self._retained.remove(self._topics.of_camera(camera))
 

@@ -377,6 +377,22 @@ def held(seen: Subscriber) -> set[str]:
     return {topic for topic, payload in latest.items() if payload}
 
 
+async def test_what_others_leave_under_the_devices_topics_is_removed_as_it_is(
+    serve: Serve, mosquitto: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names that no camera has: the topics made from them would be refused by the broker, or could not be sent."""
+    names = ("%C2%80", "%zz", "%ED%A0%80", "%" * 30_000, "x" * (65_535 - len(f"{BASE}/cameras//state")), "")
+    foreign = {f"{BASE}/cameras/{name}/state" for name in names}
+    async with subscriber(mosquitto.port, name="other") as other:
+        for topic in foreign:
+            other.publish(topic, "x", retain=True)
+        await other.until(lambda: foreign <= held(other))
+        async with serve(**options(mosquitto.port)):
+            await other.until(lambda: not foreign & held(other))
+    assert "no connection to the MQTT broker" not in caplog.text
+    assert "mqtt failed" not in caplog.text
+
+
 def _components(payload: bytes) -> dict[str, Any]:
     return dict(json.loads(payload)["components"])
 
