@@ -24,6 +24,7 @@ ENGLISH = {
     "link_failed": "the connection failed",
     "mqtt_login": "the broker accepts neither this user name nor this password",
     "mqtt_rejected": "the broker refuses the device",
+    "mqtt_unsteady": "it ends each connection within a minute; another device may use the same mqtt.device_id",
     "webhook_redirects": "the receiver redirects; set the final address",
     "webhook_status": "the receiver does not accept the event",
 }

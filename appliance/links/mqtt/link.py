@@ -7,7 +7,8 @@ Rules of this file:
   interrupted is completed after the next connection, once.
 - After each connection, and when Home Assistant comes online, all states are published again. Cameras that are no
   longer known are removed from the broker, and so is what was published under other names (`topic_record.py`).
-- A broker that is away or refuses the device is a finding and never more.
+- A broker that is away or refuses the device is a finding and never more. One that ends each connection soon is tried
+  less and less often, and stays a finding until a connection lasts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from appliance.links.mqtt.connection import connected, lasting_client, reason, r
 from appliance.links.mqtt.options import MqttOptions
 from appliance.links.mqtt.publication import DeviceView, Publication, encoded
 from appliance.links.mqtt.states import OFFLINE, ONLINE
+from appliance.links.mqtt.steadiness import Steadiness
 from appliance.links.mqtt.topic_record import TopicRecord
 from appliance.links.mqtt.topics import Topics
 from appliance.links.reasons import LinkProblem
@@ -43,6 +45,7 @@ _LISTEN_S = 3.0
 """For the broker to send what it holds of this device, after a connection."""
 
 _CONNECTING = LinkProblem("link_connecting")
+_UNSTEADY = LinkProblem("mqtt_unsteady")
 
 Commands = Mapping[str, Callable[[], Awaitable[None]]]
 """What may be ordered over MQTT, by verb."""
@@ -65,7 +68,8 @@ class MqttLink:
         self._reported = 0
         """How many of the dropped events the log has reported."""
         self.problem: LinkProblem | None = _CONNECTING
-        """Why there is no connection; None: there is one."""
+        """Why there is no connection, or none that lasts; None: there is one."""
+        self._steadiness = Steadiness(clock)
 
     @property
     def waiting(self) -> int:
@@ -96,12 +100,11 @@ class MqttLink:
                     await renew_certificates(client, self._options)
                 async with connected(client):
                     await self._connected(client)
-                    pause_s = _FIRST_PAUSE_S
                     await self._serve(client)
             except aiomqtt.MqttReentrantError:
                 client = None  # it could not close its last connection
             except (aiomqtt.MqttError, OSError, ValueError) as error:
-                self._lost(error)
+                pause_s = self._lost(error, pause_s)
             if not self._closing:
                 with anyio.move_on_after(pause_s):
                     await self._retry.wait()
@@ -120,12 +123,13 @@ class MqttLink:
         """Publish what waits and say goodbye, at most this long."""
         self._closing = True
         self._wake.set()
-        if self.problem is None:
+        if self._steadiness.connected:
             with anyio.move_on_after(within_s):
                 await self._done.wait()
 
     async def _connected(self, client: aiomqtt.Client) -> None:
         """Subscribe, and prepare to publish everything."""
+        self._steadiness.begin()
         await self._refresh()
         self._states.send_again()
         self._states.remove(self._record.topics - self._states.topics)
@@ -135,6 +139,12 @@ class MqttLink:
         if self._options.discovery:
             topics.append(self._topics.home_assistant)
         await client.subscribe([(topic, 1) for topic in topics])
+        self._check_problem()
+
+    def _check_problem(self) -> None:
+        """The problem of a link that is connected: none, unless the connection will probably not last."""
+        if self._steadiness.shaky:
+            return
         if self.problem is not None:
             lost, self._reported = self.dropped - self._reported, self.dropped
             cost = f"; {counted(lost, 'event is', 'events are')} lost, since mqtt.queue holds {self._options.queue}"
@@ -146,14 +156,19 @@ class MqttLink:
             )
         self.problem = None
 
-    def _lost(self, error: Exception) -> None:
-        why = reason(error)
-        if self.problem is None or self.problem == _CONNECTING:
+    def _lost(self, error: Exception, pause_s: float) -> float:
+        """Note why the connection was lost, or not made. Returns the pause before the next; `pause_s`: as planned."""
+        why, was_connected = reason(error), self._steadiness.connected
+        self._steadiness.end(closed=why.code == "link_closed")
+        if was_connected and self._steadiness.shaky:
+            why = _UNSTEADY
+        if self.problem in (None, _CONNECTING) or (why == _UNSTEADY != self.problem):
             log.warning(
                 "no connection to the MQTT broker %s:%d: %s", self._options.host, self._options.broker_port, why,
                 extra={"kind": "mqtt", "reason": str(why)},
             )  # fmt: skip
         self.problem = why
+        return _FIRST_PAUSE_S if was_connected and why != _UNSTEADY else pause_s
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         """Send and listen until one of both fails; raises its error."""
@@ -180,6 +195,7 @@ class MqttLink:
         listening_until_s: float | None = self._clock() + _LISTEN_S
         while True:
             self._wake.clear()
+            self._check_problem()
             if self._clock() >= self._refresh_s:
                 await self._refresh()
             if await self._send_one(client):

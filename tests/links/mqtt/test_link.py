@@ -377,6 +377,25 @@ def held(seen: Subscriber) -> set[str]:
     return {topic for topic, payload in latest.items() if payload}
 
 
+async def test_two_devices_with_one_name_are_a_finding_and_do_not_fill_the_log(
+    serve: Serve, mosquitto: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker cuts off the one when the other connects. Each would come back a second later, for ever."""
+    async with serve(**options(mosquitto.port)) as one, serve(**options(mosquitto.port)) as other:
+        both = [running.started.parts.links for running in (one, other)]
+
+        def unsteady() -> bool:
+            problems = [links.mqtt_problem for links in both]
+            return all(problem is not None and problem.code == "mqtt_unsteady" for problem in problems)
+
+        await until(unsteady)
+        lines = len(caplog.records)
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            assert unsteady()
+        assert not [one for one in caplog.records[lines:] if "MQTT" in one.getMessage()]
+
+
 async def test_what_others_leave_under_the_devices_topics_is_removed_as_it_is(
     serve: Serve, mosquitto: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
