@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _KEEPALIVE_S = 30
 _MOST_UNCONFIRMED = 64
 _MOST_RECEIVED = 1000
+MOST_RECEIVED_BYTES = 1_100_000
+"""Of one message. The longest of our own are descriptions for Home Assistant, a tenth of it; of pictures, nothing is
+read."""
 _WRONG_LOGIN = (4, 5, 134, 135)
 """Bad user name or password, and not authorised: the codes of MQTT 3.1.1, and those that paho makes of them. Brokers
 use either for both."""
@@ -100,7 +103,33 @@ async def _client(options: MqttOptions, identifier: str, will: aiomqtt.Will | No
         logger=quiet,
     )
     _write_while_open(client)
+    _receive_bounded(client)
     return client
+
+
+class _FirstBytes(bytearray):
+    """Keeps the first bytes that are added to it, and drops the others."""
+
+    def __iadd__(self, data: Any) -> Any:  # type: ignore[misc]  # bytearray has an __add__, which nothing uses
+        return super().__iadd__(memoryview(data)[: max(0, MOST_RECEIVED_BYTES - len(self))])
+
+
+def _receive_bounded(client: aiomqtt.Client) -> None:
+    """Keep only the start of a message that is too long: anybody at the broker may send one of 256 MB.
+
+    Its end is read and dropped, and it is confirmed like any other, or the broker would send it again. MQTT 3.1.1 has
+    no way to refuse it, and paho (2.2) none to bound it.
+    """
+    paho: Any = client._client
+    read = paho._packet_read
+
+    def bounded() -> Any:
+        packet = paho._in_packet
+        if not packet["packet"]:
+            packet["packet"] = _FirstBytes()
+        return read()
+
+    paho._packet_read = bounded
 
 
 def _write_while_open(client: aiomqtt.Client) -> None:

@@ -9,9 +9,12 @@ import json
 import socket
 import ssl
 import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -394,6 +397,50 @@ async def test_two_devices_with_one_name_are_a_finding_and_do_not_fill_the_log(
             await asyncio.sleep(0.1)
             assert unsteady()
         assert not [one for one in caplog.records[lines:] if "MQTT" in one.getMessage()]
+
+
+HUGE = """
+import sys
+import paho.mqtt.publish
+for topic in sys.argv[2:]:
+    paho.mqtt.publish.single(topic, bytes(100_000_000), qos=1, retain=True, hostname="127.0.0.1", port=int(sys.argv[1]))
+"""
+
+
+async def test_huge_messages_of_others_fill_no_memory(serve: Serve, mosquitto: Broker, tmp_path: Path) -> None:
+    """Before the device connects, and while it is connected; what it says itself still arrives."""
+    foreign = f"{BASE}/cameras/old/state"
+
+    async def publish(topic: str) -> None:
+        command = [sys.executable, "-c", HUGE, str(mosquitto.port), topic]
+        await asyncio.get_running_loop().run_in_executor(None, partial(subprocess.run, command, check=True))
+
+    await publish(foreign)
+    before = psutil.Process().memory_info().rss
+    most, stop = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not stop.wait(0.01):
+            most = max(most, psutil.Process().memory_info().rss)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        async with serve(**options(mosquitto.port)) as running:
+            link = running.started.parts.links.mqtt
+            assert link is not None
+            await until(lambda: link.problem is None)
+            await publish("homeassistant/status")
+            async with subscriber(mosquitto.port, f"{BASE}/#") as seen:
+                await seen.until(lambda: seen.text(f"{BASE}/status") == "online")
+                await seen.until(lambda: len([one for one in seen.messages if one[0] == f"{BASE}/state"]) > 2)
+                assert foreign not in held(seen)
+            assert link.problem is None
+    finally:
+        stop.set()
+        watching.join()
+    assert most - before < 60_000_000
 
 
 async def test_what_others_leave_under_the_devices_topics_is_removed_as_it_is(
