@@ -474,6 +474,7 @@ def test_an_invalid_area_or_filter_is_named(toml: str, parts: list[str], tmp_pat
     [
         ("[mqtt]\ntopic = 'a/+/b'", ["mqtt.topic", "without wildcards"]),
         ("[mqtt]\ntopic = '/a'", ["mqtt.topic", "without a slash at its ends"]),
+        ("[mqtt]\ndiscovery = 'homeassistant/'", ["mqtt.discovery", "without a slash at its ends"]),
         ("[mqtt]\ndevice_id = 'a b'", ["mqtt.device_id", "letters, digits"]),
         ("[mqtt]\nevent_qos = 0", ["mqtt.event_qos", "1 or 2"]),
         ("[webhooks.a]\nurl = 'ftp://x'", ["webhooks.a.url", "starts with http:// or https://"]),

@@ -47,8 +47,9 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     discovery: Annotated[
         str,
         Meta(
-            pattern=r"^[A-Za-z0-9_/-]{0,100}$",
-            extra={FORM: "at most 100 letters, digits and _ / -"},
+            pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$",
+            max_length=100,
+            extra={FORM: "letters, digits and _ / -, without a slash at its ends or two in a row"},
             description="Topic prefix of Home Assistant's discovery. Empty: no discovery.",
         ),
     ] = "homeassistant"
