@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from appliance.ports import Clock
@@ -70,7 +70,7 @@ class Cache:
             return None
         self.hits += 1
         self._entries.move_to_end(key)
-        return entry.answer
+        return _older(entry.answer, self._clock() - entry.stored_s)
 
     def put(self, key: Key, answer: Detected) -> None:
         """Cache an answer computed at the key's input size, and evict old ones to stay within the limits."""
@@ -102,6 +102,13 @@ class Cache:
 
     def _drop(self, key: Key) -> None:
         self.bytes -= self._entries.pop(key).cost_bytes
+
+
+def _older(answer: Detected, by_s: float) -> Detected:
+    """The answer later: what was not found in its picture gets older, the rest is there as in any equal picture."""
+    if not any(one.age_s for one in answer.detections):
+        return answer
+    return replace(answer, detections=tuple(one.older(by_s) if one.age_s else one for one in answer.detections))
 
 
 def _cost_bytes(one: Detection) -> int:

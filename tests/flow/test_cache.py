@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,18 @@ def test_an_answer_is_returned_until_it_expires() -> None:
     assert len(cache) == 0
     assert cache.bytes == 0
     assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_what_was_found_before_the_picture_gets_older() -> None:
+    clock = FakeClock()
+    cache = Cache(entries=10, max_bytes=10**6, ttl_s=60, clock=clock)
+    in_picture, before = answer().detections[0], replace(answer().detections[0], age_s=1.5)
+    cache.put(key(1), replace(answer(), detections=(in_picture, before)))
+    for seconds in (0.0, 10.0, 20.0):
+        clock.now_s = FakeClock().now_s + seconds
+        found = cache.get(key(1))
+        assert found is not None
+        assert [one.age_s for one in found.detections] == [0.0, 1.5 + seconds]
 
 
 def test_a_hit_does_not_extend_the_lifetime() -> None:
