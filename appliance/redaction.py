@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 _SECRET = re.compile(
-    r"((?<![a-z])(?:[a-z.-]*(?:pas|pwd|psw|token|secret|api_?key|auth|cred|session|sign)[a-z.-]*|pw|p|key|code|pin|sid)"
-    r"(?:=|%3d))[^&\s'\"]*",
+    r"((?<![a-z])(?:[a-z.-]{0,32}(?:pas|pwd|psw|token|secret|api_?key|auth|cred|session|sign)[a-z.-]{0,32}|"
+    r"pw|p|key|code|pin|sid)(?:=|%3d))[^&\s'\"]*",
     re.IGNORECASE,
 )
-"""A parameter with a secret, also outside the query: many cameras accept `/user=admin&password=…` as a path."""
+"""A parameter with a secret, also outside the query: many cameras accept `/user=admin&password=…` as a path. The limits
+of 32 keep the time in proportion to a text that others have written.
+"""
 
 _TOO_SHORT_TO_FIND = 12
 """Shorter paths, such as /hook, are not searched for in other texts, because they would match by chance."""
