@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 60.0
 _CLOCK_SET_WITHIN_S = 600.0
 """Of the start; a site without a time server has no later one."""
+_MOST_SHOWN = 200
+_MOST_SEARCHED = 4000
+"""Characters of a text that are searched for secrets: one of at most 2000 that begins in the shown part ends there."""
 _AGAIN = (408, 425, 429)
 """Besides 5xx: statuses after which a repetition can succeed."""
 
@@ -172,7 +175,7 @@ class Webhook:
             return _Failure(LinkProblem("link_closed"), again=True)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:  # of `ca_file`; of a name that DNS cannot have
             problem = of_error(error)
-            return _Failure(replace(problem, detail=self._without_path(problem.detail)), again=True)
+            return _Failure(replace(problem, detail=self._shown(problem.detail)), again=True)
 
     def _dated_wrongly(self, failure: _Failure) -> bool:
         """Whether the receiver may have rejected nothing but the date of the signature."""
@@ -180,11 +183,14 @@ class Webhook:
         signed = self._options.secret != "" and failure.why.code == "webhook_status"
         return early and signed and not self._clock_is_set()
 
-    def _without_path(self, text: str) -> str:
-        """A text, for example of an exception, without the receiver's path, which may be its only secret."""
+    def _shown(self, text: str) -> str:
+        """The start of a text, for example of an exception, on one line and without the receiver's path, which may be
+        its only secret.
+        """
+        text = text[:_MOST_SEARCHED]
         for secret in secrets_of_origin(self._options.url):
             text = text.replace(secret, "***")
-        return redact(text)
+        return " ".join(redact(text).split())[:_MOST_SHOWN]
 
     def _failed(self, failure: _Failure) -> None:
         if self.problem is None:

@@ -189,6 +189,25 @@ async def test_a_receiver_that_hangs_or_is_away_is_a_problem() -> None:
         assert hook.problem == LinkProblem("link_refused"), "no exception of a library"
 
 
+async def test_what_a_receiver_says_that_speaks_no_http_is_a_short_problem() -> None:
+    """Its bytes are in the exception, and in a pattern that searches them for secrets."""
+
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"-" * 16_000 + b"\0" * 16_000)
+        writer.close()
+
+    async with receiver() as one, await asyncio.start_server(garbage, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+        async with posting(url) as (hook, _):
+            hook.receive(event("a", "start"))
+            await one.until(lambda: hook.problem)
+        assert hook.problem is not None
+        assert hook.problem.code == "link_failed"
+        assert 0 < len(hook.problem.detail) <= 200
+        assert "\n" not in hook.problem.detail
+
+
 async def test_an_authority_that_is_renewed_is_trusted_without_a_restart(tmp_path: Path) -> None:
     former, written = certificates.write(tmp_path / "former"), certificates.write(tmp_path / "receiver")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
