@@ -6,7 +6,8 @@ Rules of this file:
 - Down (less work, a higher level) at once when another size is worth clearly more at this duty, else after seconds. In
   a burst of another program always after seconds: most are over by then.
 - Up when the heat model forecasts that the duty lasts, after seconds; without its consent after minutes. A move up that
-  had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely.
+  had to be reversed makes the next one wait longer, so that a device between two levels alternates rarely; unless the
+  forecast is clearly better than the one that was wrong, for then what was the matter is over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _HYSTERESIS = 0.04
 _ROOM, _LESS_ROOM = 0.85, 0.06
 """With this part of the duty that lasts, a move up is certain; with less of it after each that was reversed soon."""
 _BACK_OFF, _MAX_FAILED, _FAILURE_S = 3, 4, 900.0
+_CLEARLY_BETTER = 1.15
+"""A forecast that is so much better than one that was wrong."""
 _SLACK = 0.98
 
 
@@ -32,12 +35,18 @@ class Ease:
 
     down_since_s: float | None = None
     up_since_s: float | None = None
+    sure_since_s: float | None = None
+    """How long the heat model has forecast that another level up lasts."""
     moved_s: float = float("-inf")
     """Time of the last move."""
     raised_s: float | None = None
     """Time of the last move up; None: a move down has followed it."""
     failed: int = 0
     """How many moves up were reversed soon."""
+    forecast: float = 0.0
+    """The part of the engine's time that was to last at the last move up; 0 where no forecast led to it."""
+    wrong: float = 0.0
+    """The largest such forecast of the moves up that were reversed soon."""
 
 
 def next_level(
@@ -54,31 +63,40 @@ def next_level(
         at_once = there >= _CLEARLY * here and not burst
         if now_s - (ease.moved_s if at_once else since) >= _DOWN_S:
             return _dropped(ease, now_s), down
-        return replace(ease, down_since_s=since, up_since_s=None), level
+        return replace(ease, down_since_s=since, up_since_s=None, sure_since_s=None), level
     lasts = min(duty, lasting)
     surely = _best(ladder, lasts * (1 - _HYSTERESIS), demand.frames)
     up = surely if surely < level else _best(ladder, duty * (1 - _HYSTERESIS), demand.frames)
     if up >= level:
-        return replace(ease, down_since_s=None, up_since_s=None), level
+        return replace(ease, down_since_s=None, up_since_s=None, sure_since_s=None), level
     since = now_s if ease.up_since_s is None else ease.up_since_s
-    ease = replace(ease, down_since_s=None, up_since_s=since)
+    sure_since = None if surely >= level else now_s if ease.sure_since_s is None else ease.sure_since_s
+    ease = replace(ease, down_since_s=None, up_since_s=since, sure_since_s=sure_since)
+    if now_s - since < _UP_S or now_s - ease.moved_s < _UP_S:
+        return ease, level
     wait_s = _PATIENT_S * (1 + ease.failed)
     if _best(ladder, lasts * (_ROOM - _LESS_ROOM * ease.failed), demand.frames) < level:
         wait_s = _UP_S
     elif surely < level:
         wait_s = _UP_S * float(_BACK_OFF**ease.failed)
-    if now_s - since < _UP_S or now_s - ease.moved_s < wait_s:
+    held_s = 0.0 if sure_since is None else now_s - sure_since
+    better = held_s >= _UP_S * (1 + ease.failed) and lasts >= _CLEARLY_BETTER * ease.wrong
+    if not better and now_s - ease.moved_s < wait_s:
         return ease, level
-    return Ease(moved_s=now_s, raised_s=now_s, failed=ease.failed), up
+    forecast = lasts if held_s >= _UP_S else 0.0
+    return Ease(moved_s=now_s, raised_s=now_s, failed=ease.failed, forecast=forecast, wrong=ease.wrong), up
 
 
 def _dropped(ease: Ease, now_s: float) -> Ease:
     """The ease after a move down, which shows whether the last move up was too early."""
-    failed = ease.failed
+    failed, wrong = ease.failed, ease.wrong
     if ease.raised_s is not None:
         kept_s = now_s - ease.raised_s
-        failed = min(failed + 1, _MAX_FAILED) if kept_s < _FAILURE_S else max(0, failed - int(kept_s / _FAILURE_S))
-    return Ease(moved_s=now_s, failed=failed)
+        if kept_s < _FAILURE_S:
+            failed, wrong = min(failed + 1, _MAX_FAILED), max(wrong, ease.forecast)
+        else:
+            failed = max(0, failed - int(kept_s / _FAILURE_S))
+    return Ease(moved_s=now_s, failed=failed, wrong=wrong if failed else 0.0)
 
 
 def _best(ladder: Ladder, duty: float, frames: float) -> int:

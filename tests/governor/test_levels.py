@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.governor.demand import CameraDemand
 from appliance.governor.levels import Ease, next_level
 from tests.governor.readings import LADDER, LAST
@@ -53,15 +55,29 @@ def test_the_way_back_is_quick_if_the_duty_lasts_and_slow_if_not() -> None:
 
 def test_a_move_up_that_was_too_early_makes_the_next_one_wait() -> None:
     first = settle(1, 1.0, 0.99, 100, ease=Ease(moved_s=0.0, failed=0))[2]
-    later = settle(1, 1.0, 0.99, 900, ease=Ease(moved_s=0.0, failed=2))[2]
+    later = settle(1, 1.0, 0.99, 900, ease=Ease(moved_s=0.0, failed=2, wrong=0.99))[2]
     assert first == 20.0
     assert later == 180.0
 
 
 def test_a_forecast_that_was_wrong_before_needs_more_room() -> None:
     assert settle(3, 0.5, 0.5, 900)[2] == 20.0
-    assert settle(3, 0.5, 0.5, 900, ease=Ease(moved_s=0.0, failed=4))[2] is None
-    assert settle(3, 0.9, 0.9, 900, ease=Ease(moved_s=0.0, failed=4))[2] == 20.0
+    assert settle(3, 0.5, 0.5, 900, ease=Ease(moved_s=0.0, failed=4, wrong=0.5))[2] is None
+    assert settle(3, 0.9, 0.9, 900, ease=Ease(moved_s=0.0, failed=4, wrong=0.5))[2] == 20.0
+
+
+def test_a_forecast_that_is_clearly_better_than_the_wrong_ones_waits_less() -> None:
+    """What the moves up have failed for is over, as when a backup has ended."""
+    assert settle(1, 1.0, 0.99, 1800, ease=Ease(moved_s=0.0, failed=4, wrong=0.6))[2] == 100.0
+    assert settle(1, 1.0, 0.99, 1800, ease=Ease(moved_s=0.0, failed=4, wrong=0.9))[2] == 1620.0
+
+
+def test_the_forecast_of_a_move_up_that_is_reversed_soon_was_wrong() -> None:
+    raised = settle(1, 1.0, 0.99, 60)[0]
+    assert raised.forecast == 0.99
+    assert settle(0, 0.5, 0.5, 60, ease=raised)[0].wrong == 0.99
+    attempt = replace(raised, forecast=0.0)
+    assert settle(0, 0.5, 0.5, 60, ease=attempt)[0].wrong == 0.0
 
 
 def test_cameras_that_send_little_keep_their_size() -> None:
