@@ -11,7 +11,8 @@ from appliance.redaction import hide_keys
 REMOVED = "(removed)"
 _LEAST_LENGTH = 4
 """Shorter values would be removed from the middle of words."""
-_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s\"']*@", re.IGNORECASE)
+_AFTER_SCHEME = re.compile(r"://[^\s\"']*")
+_USER = re.compile(r"://[^/@:]*:")
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _NAMED = re.compile(r"(?i)psk|passphrase|passw|^token$|_token$|secret|api_?key|authorization|private")
 _ASSIGNED = re.compile(
@@ -40,5 +41,12 @@ def remove(text: str, known: Collection[str]) -> str:
         if len(secret) >= _LEAST_LENGTH:
             text = text.replace(secret, REMOVED)
     text = _KEY.sub(REMOVED, text)
-    text = _IN_ADDRESS.sub(rf"\1{REMOVED}@", text)
+    text = _AFTER_SCHEME.sub(_without_password, text)
     return _ASSIGNED.sub(rf"\1{REMOVED}", hide_keys(text))
+
+
+def _without_password(address: re.Match[str]) -> str:
+    """What follows the scheme, without a user and password. One expression for it all takes quadratic time."""
+    text, end = address[0], address[0].rfind("@")
+    user = _USER.search(text, 0, max(end, 0))
+    return text if user is None else f"{text[: user.start()]}://{REMOVED}{text[end:]}"
