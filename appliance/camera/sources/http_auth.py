@@ -19,6 +19,9 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
 }
 
 
+_SCHEME = re.compile(r"\b(basic|digest|bearer|negotiate)\s", re.IGNORECASE)
+
+
 @dataclass(slots=True)
 class Login:
     """A user and password with the latest challenge of the camera, so that later requests need no new challenge."""
@@ -35,8 +38,8 @@ class Login:
         if not (self.user or self.password):
             return False
         text = ", ".join(challenges)
-        for match in re.finditer(r"\bdigest\s+(.*?)(?=\s*,?\s*\b(?:basic|digest|bearer|negotiate)\s|$)", text, re.I):
-            items = [item.partition("=") for item in urllib.request.parse_http_list(match[1])]
+        for parameters in _parameters_of_digests(text):
+            items = [item.partition("=") for item in urllib.request.parse_http_list(parameters)]
             challenge = {key.strip().lower(): value.strip().strip('"') for key, _, value in items}
             if _hash_of(challenge) and "nonce" in challenge and _qop_of(challenge) in ("", "auth"):
                 self._digest = challenge
@@ -70,6 +73,15 @@ class Login:
         parts += [f'opaque="{challenge["opaque"]}"'] if "opaque" in challenge else []
         parts += [f"qop={qop}", f"nc={count}", f'cnonce="{cnonce}"'] if qop else []
         return "Digest " + ", ".join(parts)
+
+
+def _parameters_of_digests(challenges: str) -> Iterable[str]:
+    """What follows `Digest` up to the next scheme. One expression for it takes cubic time, and cameras choose it."""
+    schemes = list(_SCHEME.finditer(challenges))
+    begins = [*(scheme.start() for scheme in schemes), len(challenges)]
+    for scheme, end in zip(schemes, begins[1:], strict=True):
+        if scheme[1].lower() == "digest":
+            yield challenges[scheme.end() : end].rstrip(", ")
 
 
 def _hash_of(challenge: dict[str, str]) -> Callable[[bytes], str] | None:
