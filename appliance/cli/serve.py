@@ -21,6 +21,7 @@ from appliance.imports import loading, without
 from appliance.settings import loader
 from appliance.settings.loader import Chosen
 from appliance.settings.schema import Settings
+from appliance.settings.sources import SettingsDenied
 from appliance.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -134,4 +135,5 @@ def _choose(arguments: argparse.Namespace) -> Chosen:
     except ConfigError as error:
         if not (arguments.safe_mode or "NOTIFY_SOCKET" in os.environ):
             raise
-        return Chosen(loader.salvage(config_path(arguments), os.environ, flags_of(arguments), checkout()), error)
+        problem = error.for_the_service() if isinstance(error, SettingsDenied) else error
+        return Chosen(loader.salvage(config_path(arguments), os.environ, flags_of(arguments), checkout()), problem)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,23 @@ _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
+class SettingsDenied(ConfigError):
+    """This user may not read the settings file. The text is for a person who runs a command."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: cannot be read: Permission denied. Use sudo.")
+        self.path = path
+
+    def for_the_service(self) -> ConfigError:
+        """The same error of a service, which cannot use sudo: what lets its group read the file."""
+        folder = [] if os.access(self.path.parent, os.X_OK) else [str(self.path.parent)]
+        closed = shlex.join([*folder, str(self.path)])
+        return ConfigError(
+            f"{self.path}: the service may not read it. "
+            f"Run `sudo chgrp appliance {closed}`, then `sudo chmod g+rX {closed}`"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """The settings of one source.
@@ -59,9 +77,10 @@ def of_toml(path: Path) -> Layer:
     try:
         text = files.read_plain(path, _MAX_BYTES).decode("utf-8-sig") if str(path) != os.devnull else ""
         return Layer(str(path), tomllib.loads(text), lines=_lines(text))
+    except PermissionError:
+        raise SettingsDenied(path) from None
     except OSError as error:
-        advice = ". Use sudo." if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     except ValueError as error:  # also numbers of thousands of digits

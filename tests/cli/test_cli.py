@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance import __version__, cli
+from appliance import __version__, cli, files
+from appliance.cli import serve
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
@@ -334,3 +336,25 @@ def test_health_without_a_service_says_how_to_start_one(
     assert run("health", "--to", "http://127.0.0.1:1") == 1
     assert "no answer from a device" in capsys.readouterr().err
     assert run("health", "--to", "device") == 2
+
+
+@pytest.mark.parametrize("folder_is_closed", [False, True])
+def test_a_service_that_may_not_read_its_settings_stays_up_and_says_what_lets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_is_closed: bool
+) -> None:
+    """It cannot use sudo. Tests may run as root, which may read every file."""
+
+    def denied(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "read_plain", denied)
+    if folder_is_closed:
+        monkeypatch.delenv("APPLIANCE_CONFIG", raising=False)
+        monkeypatch.setattr(Path, "exists", lambda path: denied() if path.parts[1] == "etc" else os.path.exists(path))
+    else:
+        monkeypatch.setenv("APPLIANCE_CONFIG", str(tmp_path / "appliance.toml"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    chosen = serve._choose(argparse.Namespace(safe_mode=False))
+    assert "Run `sudo chgrp appliance" in str(chosen.problem)
+    assert "appliance.toml" in str(chosen.problem)
+    assert "Use sudo" not in str(chosen.problem)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+from appliance import files
 from appliance.errors import ConfigError
 from appliance.redaction import redact
 from appliance.settings import loader, sources
@@ -22,6 +23,7 @@ from appliance.settings.schema.camera import CameraSettings
 from appliance.settings.schema.flow import FlowSettings
 from appliance.settings.schema.model import ModelSettings
 from appliance.settings.schema.server import ServerSettings
+from appliance.settings.sources import SettingsDenied
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -578,13 +580,31 @@ def test_an_installed_device_has_a_fixed_models_folder_by_default(tmp_path: Path
     assert loader.default_path({"APPLIANCE_CONFIG": "mine.toml"}, tmp_path) == Path("mine.toml")
 
 
-def test_an_inaccessible_settings_folder_error_suggests_sudo(tmp_path: Path) -> None:
-    class Closed(type(tmp_path)):  # type: ignore[misc]  # tests may run as root, which can access every folder
-        def exists(self, **options: Any) -> bool:
-            raise PermissionError(13, "Permission denied")
+class Closed(type(Path())):  # type: ignore[misc]  # tests may run as root, which can access every folder
+    def exists(self, **options: Any) -> bool:
+        raise PermissionError(13, "Permission denied")
 
-    with pytest.raises(ConfigError, match=r"appliance.toml: only root and the service can read it. Use sudo."):
-        loader.default_path({}, Closed(tmp_path))
+
+def test_an_inaccessible_settings_folder_error_suggests_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = loader.default_path({}, Closed(tmp_path))
+    assert system == tmp_path / "etc/appliance/appliance.toml"
+
+    def denied(*_: Any) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "read_plain", denied)
+    with pytest.raises(ConfigError, match=r"appliance.toml: cannot be read: Permission denied. Use sudo."):
+        loader.load(system)
+    loader.salvage(system, {}, {})
+
+
+def test_an_inaccessible_settings_file_error_says_what_lets_the_service_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "my settings.toml"
+    assert str(SettingsDenied(file).for_the_service()) == (
+        f"{file}: the service may not read it. Run `sudo chgrp appliance '{file}'`, then `sudo chmod g+rX '{file}'`"
+    )
+    missing = tmp_path / "etc/appliance.toml"  # like a folder that may not be entered
+    assert f"`sudo chgrp appliance {missing.parent} {missing}`" in str(SettingsDenied(missing).for_the_service())
 
 
 def numbers() -> list[tuple[str, type, Any]]:
