@@ -33,7 +33,7 @@ PREFIX = "APPLIANCE_"
 _NOT_SETTINGS = {"APPLIANCE_CONFIG", "APPLIANCE_CONTROL", "APPLIANCE_TOKEN"}
 _MAX_BYTES = 1_000_000
 """Limit for a settings file. The path may name a device by mistake, and a failing disk can corrupt a file's size."""
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
@@ -165,7 +165,7 @@ def _lines(text: str) -> dict[str, int]:
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            section = re.sub(r"[\"']", "", header[1])
+            section = re.sub(r"[\"']", "", header[1].strip())
             numbers.setdefault(section, number)
         elif key := _KEY.match(line):
             name = re.sub(r"[\"']", "", key[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -578,6 +579,16 @@ def test_an_installed_device_has_a_fixed_models_folder_by_default(tmp_path: Path
     assert loader.load(system).model.dir == "/elsewhere"
     assert loader.load(None).model.dir == "models"
     assert loader.default_path({"APPLIANCE_CONFIG": "mine.toml"}, tmp_path) == Path("mine.toml")
+
+
+def test_the_lines_of_a_file_are_found_in_one_pass(tmp_path: Path) -> None:
+    """A bracket and 4,000 spaces in a text of several lines took 55 s."""
+    file = tmp_path / "appliance.toml"
+    file.write_text(f'[ site ]\nplace = 5\n[mqtt]\npassword = """\n[{" " * 30_000}\n"""\n', encoding="utf-8")
+    code = "import sys; from pathlib import Path; from appliance.settings import loader; "
+    code += "print(*loader.problems(Path(sys.argv[1]), {}), sep='\\n')"
+    run = subprocess.run([sys.executable, "-c", code, file], timeout=60, check=True, capture_output=True, text=True)
+    assert f"{file}, line 2: " in run.stdout
 
 
 class Closed(type(Path())):  # type: ignore[misc]  # tests may run as root, which can access every folder
