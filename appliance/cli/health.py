@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +18,10 @@ _EVERY_S = 2.0
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 5_000_000
 _CLEAR = "\x1b[H\x1b[2J"
+_FAILURES = (
+    ApplianceError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError, RecursionError
+)  # fmt: skip
+_NO_DEVICE = "no answer from a device"
 
 
 def add(commands: Any) -> None:
@@ -35,10 +41,9 @@ def _health(arguments: argparse.Namespace) -> int:
         try:
             payload = json.loads(_from(arguments.to) if arguments.to else running_service().report("health.json"))
             text = json.dumps(payload, indent=1) + "\n" if arguments.json else printable(of_payload(payload))
-            code = FAILED if payload.get("status") == "critical" else OK
-        except (ApplianceError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            where = f"{arguments.to}: no answer from a device: " if arguments.to else ""
-            text, code = f"{where}{error}", FAILED
+            code = FAILED if payload["status"] == "critical" else OK
+        except _FAILURES as error:
+            text, code = f"{arguments.to}: {_reason(error)}" if arguments.to else str(error), FAILED
             if not arguments.watch:
                 return complain(text, code)
         if not arguments.watch:
@@ -56,3 +61,17 @@ def _from(url: str) -> bytes:
     except urllib.error.HTTPError as error:  # 503: critical
         with error:
             return error.read(_MOST_BYTES)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the address of the other device, or with what is there, and what to do."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{_NO_DEVICE}: its certificate is not trusted here. Run `appliance health` on the device itself"
+    if isinstance(cause, ssl.SSLError):
+        return f"{_NO_DEVICE}: no TLS there. Try http:// in place of https://"
+    if isinstance(cause, OSError):
+        return f"{_NO_DEVICE}: {cause.strerror or cause}. Check the address and the port, and that the service runs"
+    if isinstance(cause, (http.client.InvalidURL, UnicodeError)) or cause == "no host given":
+        return "invalid URL. Write it as http://device:8080"
+    return f"{_NO_DEVICE}: another program answers there. Check the address and the port"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -336,6 +338,49 @@ def test_health_without_a_service_says_how_to_start_one(
     assert run("health", "--to", "http://127.0.0.1:1") == 1
     assert "no answer from a device" in capsys.readouterr().err
     assert run("health", "--to", "device") == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "said"),
+    [
+        (
+            "http://127.0.0.1:{port}",
+            None,
+            "no answer from a device: Connection refused. Check the address and the port",
+        ),
+        ("http://127.0.0.1:{port}", b"SSH-2.0-OpenSSH_9\r\n", "another program answers there. Check the address"),
+        ("http://127.0.0.1:{port}", b"HTTP/1.0 200 OK\r\n\r\n<html>", "another program answers there"),
+        ("http://127.0.0.1:{port}", b"HTTP/1.0 200 OK\r\n\r\n[]", "another program answers there"),
+        ("http://127.0.0.1:{port}", b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n{}", "another program answers"),
+        ("https://127.0.0.1:{port}", b"HTTP/1.0 400 no\r\n\r\n", "no TLS there. Try http:// in place of https://"),
+        ("http://my device:80", None, "invalid URL. Write it as http://device:8080"),
+        ("http://device:abc", None, "invalid URL. Write it as"),
+        ("http://☔:80", None, "invalid URL. Write it as"),
+        ("http://", None, "invalid URL. Write it as"),
+    ],
+)
+def test_health_of_another_device_says_in_one_line_what_is_wrong(
+    url: str, answer: bytes | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+        if answer is None:
+            there.close()
+        else:
+            threading.Thread(target=_answer, args=(there, answer), daemon=True).start()
+        assert run("health", "--to", url.format(port=port)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "Errno" not in line
+
+
+def _answer(there: socket.socket, answer: bytes) -> None:
+    connection, _ = there.accept()
+    with connection, contextlib.suppress(ConnectionError):
+        connection.recv(1000)
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1000)
 
 
 @pytest.mark.parametrize("folder_is_closed", [False, True])
