@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import socket
 import statistics
@@ -23,6 +24,7 @@ from appliance.values import Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
 
+_FAILURES = (OSError, http.client.HTTPException, ValueError, RecursionError)
 _TIMEOUT_S = 20.0
 _MOST_BYTES = 5_000_000
 _PICTURE = Size(1280, 720)
@@ -100,9 +102,9 @@ class Observer:
             with error:
                 try:
                     found = json.loads(error.read(_MOST_BYTES))
-                except (OSError, ValueError):
+                except _FAILURES:
                     return {}
-        except (OSError, ValueError):
+        except _FAILURES:
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -113,7 +115,7 @@ class Observer:
         except urllib.error.HTTPError as error:
             error.close()
             return error.code
-        except OSError:
+        except _FAILURES:
             return 0
 
     def _picture(self) -> bytes:

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import ssl
@@ -160,5 +161,5 @@ class Prometheus:
             with error:
                 text = error.read(300).decode("utf-8", "replace")
             raise WavesError(f"{self._url} answered {error.code}: {text}") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise WavesError(f"{self._url} cannot be read: {error}. Check that Prometheus runs there") from None

@@ -232,3 +232,18 @@ def _prometheus(data: Path, series: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+def test_another_program_at_the_address_of_prometheus_is_an_error_of_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        threading.Thread(target=_answer_like_ssh, args=(there,), daemon=True).start()
+        with pytest.raises(WavesError, match="cannot be read: SSH"):
+            Prometheus(f"http://127.0.0.1:{there.getsockname()[1]}").fleet(_OFFER, 24)
+
+
+def _answer_like_ssh(there: socket.socket) -> None:
+    connection, _ = there.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(b"SSH-2.0-OpenSSH_9\r\n")
+        connection.shutdown(socket.SHUT_WR)
