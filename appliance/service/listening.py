@@ -223,9 +223,16 @@ async def listen(
         for one in opened:
             one.close()
         where = f"{host}:{port}" if not passed else "the socket that systemd passed"
-        raise PortError(
-            f"cannot listen on {where}: {error.strerror or error}. Choose another with --port or server.port"
-        ) from None
+        raise PortError(f"cannot listen on {where}: {error.strerror or error}{_advice(error)}") from None
+
+
+def _advice(error: OSError) -> str:
+    """What to change so that the service can listen; nothing where neither host nor port is the cause."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return ". Set server.host (--host) to an address of this machine, or 0.0.0.0 for all"
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return ". Choose another with --port or server.port"
+    return ""
 
 
 async def _open(opened: list[socket.socket], host: str, port: int) -> None:

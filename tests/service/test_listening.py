@@ -147,11 +147,18 @@ async def test_a_name_with_several_addresses_is_listened_to_on_all_with_the_same
         assert await greeting(port.number, "localhost") == b"hello"
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.99"])
+async def test_a_host_that_is_not_this_machine_is_an_error_that_names_the_host_and_not_the_port(host: str) -> None:
+    with pytest.raises(PortError, match=r"Set server\.host") as caught:
+        await listen([], host, 0, ConnectionLimiter(LIMITS, lambda: 0.0), lambda address, give_up: Greeter())
+    assert "--port" not in str(caught.value)
+
+
 async def test_a_port_in_use_is_a_port_error() -> None:
     limiter = ConnectionLimiter(LIMITS, lambda: 0.0)
     first = await listen([], "127.0.0.1", 0, limiter, lambda address, give_up: Greeter())
     try:
-        with pytest.raises(PortError, match="cannot listen on"):
+        with pytest.raises(PortError, match=r"cannot listen on .* Choose another with --port"):
             await listen([], "127.0.0.1", first.number, limiter, lambda address, give_up: Greeter())
     finally:
         first.close()
