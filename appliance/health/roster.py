@@ -119,7 +119,8 @@ class Roster:
     def remove(self, name: str) -> None:
         """Remove a camera for a person. Raises CameraError if it is unknown, configured, or still sends."""
         if name not in self._entries and name not in self._configured:
-            raise CameraError(f"no camera is named '{name}'{did_you_mean(name, self._entries)}")
+            advice = did_you_mean(name, self._entries) or ". To see all: appliance cameras list"
+            raise CameraError(f"no camera is named '{name}'{advice}")
         if name in self._configured:
             raise CameraError(
                 f"the settings name the camera '{name}': remove its section [cameras] first, and reload the service",

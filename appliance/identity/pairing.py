@@ -81,7 +81,8 @@ class Pairings:
         digits = code.replace(" ", "")
         asking = [one for one in self.waiting() if one.name == name and digits in ("", one.code.replace(" ", ""))]
         if not asking:
-            raise TokenError(f"no camera '{name}' waits for approval with this code", "pairing_unknown")
+            which = f"'{name}' waits for approval{' with this code' if digits else ''}"
+            raise TokenError(f"no camera {which}. To see those that wait: appliance token list", "pairing_unknown")
         if len(asking) > 1:
             raise TokenError(
                 f"several cameras ask for the name '{name}'; add the code that the right one shows: "

@@ -38,6 +38,8 @@ def run(*command: str) -> None:
     """Raises UpdateError with the end of the output."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SYSTEMCTL_S)
+    except FileNotFoundError:
+        raise UpdateError(f"{command[0]} is missing: run the installer again") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UpdateError(f"{command[0]}: {error}") from None
     if done.returncode:

@@ -35,6 +35,9 @@ async def test_cameras_are_listed_and_a_silent_one_is_forgotten(
                 1,
                 "appliance: no camera is named 'Portao'; did you mean 'Portão'?\n",
             )
+            assert (await run("forget", "x"))[1].endswith(
+                "no camera is named 'x'. To see all: appliance cameras list\n"
+            )
             assert "is sending; switch it off first" in (await run("forget", "Portão"))[1]
         roster = running.started.parts.vitals.roster
         while roster.sends("Portão"):

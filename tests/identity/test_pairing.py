@@ -87,3 +87,10 @@ def test_an_operator_picks_the_right_one_by_its_code() -> None:
     with pytest.raises(TokenError) as error:
         pairings.find("gate")
     assert error.value.code == "pairing_unknown"
+
+
+@pytest.mark.parametrize(("code", "which"), [("", "approval"), ("123 456", "approval with this code")])
+def test_approving_a_camera_that_does_not_wait_says_where_to_see_those_that_do(code: str, which: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        Pairings(FakeClock()).find("gate", code)
+    assert str(caught.value) == (f"no camera 'gate' waits for {which}. To see those that wait: appliance token list")

@@ -125,3 +125,8 @@ def test_the_baseline_survives_a_restart_of_the_watch(tmp_path: Path) -> None:
     system = _System(tmp_path)
     system.begin()
     assert switching.read_baseline(system.places) == Baseline(seen=_SIGN)
+
+
+def test_a_guard_that_is_not_installed_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(UpdateError, match=r"^/nowhere/update-guard is missing: run the installer again$"):
+        switching.run("/nowhere/update-guard", "rollback")
