@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from appliance.cli.arguments import FAILED, OK, add_command, add_settings, complain, in_force
 from appliance.device import logs
+from appliance.errors import ConfigError, did_you_mean
 
 
 def add(commands: Any) -> None:
@@ -49,8 +51,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         sides=arguments.sides, seconds=arguments.seconds, soak=arguments.soak, usual_side=settings.flow.max_side
     )
     if arguments.engine:
-        engines = registry.names() if arguments.engine == "all" else arguments.engine.split(",")
-        chosen = replace(chosen, engines=tuple(engines))
+        chosen = replace(chosen, engines=_engines(arguments.engine, registry.names()))
     progress = Progress(sys.stderr, measure.expected_s(settings, chosen))
     try:
         result = measure.measure(settings, chosen, progress)
@@ -64,3 +65,14 @@ def _bench(arguments: argparse.Namespace) -> int:
         except OSError as error:
             return complain(f"{path} cannot be written: {error.strerror}", FAILED)
     return OK
+
+
+def _engines(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The engines named in the option. Raises ConfigError for one that does not exist, before minutes of measuring."""
+    if text == "all":
+        return tuple(known)
+    engines = tuple(name.strip() for name in text.split(","))
+    for name in engines:
+        if name not in known:
+            raise ConfigError(f"--engine {name}: must be all, or of {', '.join(known)}{did_you_mean(name, known)}")
+    return engines

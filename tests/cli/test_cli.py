@@ -403,3 +403,13 @@ def test_a_service_that_may_not_read_its_settings_stays_up_and_says_what_lets_it
     assert "Run `sudo chgrp appliance" in str(chosen.problem)
     assert "appliance.toml" in str(chosen.problem)
     assert "Use sudo" not in str(chosen.problem)
+
+
+def test_bench_rejects_an_unknown_engine_before_it_measures(
+    models_setting: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.commands.bench.measure.measure", lambda *_: pytest.fail("it measures"))
+    assert run("bench", "--engine", "mnn, onnxruntim", "--set", models_setting) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--engine onnxruntim: must be all, or of" in line
+    assert line.endswith("did you mean 'onnxruntime'?")
