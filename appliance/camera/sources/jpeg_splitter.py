@@ -6,7 +6,8 @@ there are parts at all. A JPEG marks its own start and end, so only those are re
 Rules of this file:
 - Segments are skipped by their length, so that a thumbnail in a header does not count as a picture.
 - A picture without an end marker ends at the start of the next one, or with the stream.
-- A damaged picture is dropped alone, and so is one that never ends.
+- A damaged picture is dropped alone, and so is one that never ends: the next one may have begun within it. A few starts
+  within it are tried, not all, since each attempt reads the same bytes again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
+_MOST_ATTEMPTS = 4
+"""Starts that are tried within a damaged picture: thumbnails have some, and the next picture one."""
 
 
 class JpegSplitter:
@@ -34,28 +37,41 @@ class JpegSplitter:
         self._at = 0
         """Parse position in the picture at the start of the buffer; 0: no picture has started."""
         self._in_scan = False
+        self._read = 0
+        """How far damaged pictures before this one were read, in the buffer."""
+        self._attempts = 0
+        """Damaged pictures in a row that began in what was read."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Add bytes; yield the pictures that are now complete."""
         self._data += data
         while self._find():
             end = self._end()
-            if end is None:
-                if len(self._data) > self._max_bytes:
-                    self._drop(len(_START))
-                    continue
+            if end is None and len(self._data) <= self._max_bytes:
                 return
             if end:
                 yield bytes(self._data[:end])
-            self._drop(end or len(_START))
+                self._drop(end)
+            else:
+                self._skip()
 
     def rest(self) -> bytes | None:
         """At the end of the stream: the last picture, if only its end marker is missing."""
         return bytes(self._data) if self._find() and self._end() is None and self._in_scan else None
 
+    def _skip(self) -> None:
+        """Drop the damaged picture at the start, and after some attempts all that was read in vain."""
+        self._attempts = self._attempts + 1 if self._read else 1
+        self._read = max(self._read, self._at)
+        self._drop(2 if self._attempts <= _MOST_ATTEMPTS else self._read)  # the third byte may begin the next one
+
     def _drop(self, count: int) -> None:
-        del self._data[:count]
+        self._cut(count)
         self._at, self._in_scan = 0, False
+
+    def _cut(self, count: int) -> None:
+        del self._data[:count]
+        self._read = max(0, self._read - count)
 
     def _find(self) -> bool:
         """Discard bytes before the start of the next picture; return whether there is one."""
@@ -63,9 +79,9 @@ class JpegSplitter:
             return True
         begin = self._data.find(_START)
         if begin < 0:
-            del self._data[: max(0, len(self._data) - len(_START) + 1)]
+            self._cut(max(0, len(self._data) - len(_START) + 1))
             return False
-        del self._data[:begin]
+        self._cut(begin)
         self._at, self._in_scan = 2, False
         return True
 

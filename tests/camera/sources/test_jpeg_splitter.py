@@ -65,6 +65,20 @@ def test_a_picture_that_never_ends_is_dropped() -> None:
     assert list(jpegs.feed(PICTURES[1])) == [PICTURES[1]]
 
 
+def test_the_picture_after_one_that_is_cut_in_its_header_is_found() -> None:
+    later = PICTURES[0] * (70_000 // len(PICTURES[0]) + 1)  # longer than any segment
+    for length in (2, 30, 100, 250, 500):
+        assert PICTURES[1] in found_in(PICTURES[0][:length] + PICTURES[1] + later, 1000)
+
+
+def test_starts_of_pictures_within_headers_cost_no_time() -> None:
+    """Each of these starts leads through all segments behind it: 48 kB took a minute."""
+    nested = b"\xff\xd8" + b"\xff\xe0\x00\x04\xff\xd8" * 8_000 + bytes(10)
+    assert found_in(nested + PICTURES[1], 65_536) == [PICTURES[1]]
+    never = JpegSplitter(max_bytes=50_000)
+    assert [one for _ in range(4) for one in never.feed(nested[:-10])] == []
+
+
 @given(st.lists(st.binary(max_size=300) | st.just(b"\xff\xd8\xff") | st.sampled_from(PICTURES), max_size=12))
 def test_any_bytes_are_accepted(chunks: list[bytes]) -> None:
     jpegs = JpegSplitter(max_bytes=100_000)
