@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from dataclasses import replace
 
 import anyio
@@ -95,7 +96,7 @@ class Detector:
                     with optional("the watch over its pictures", frame.camera):
                         camera.picture.repeated(self._clock(), repeats)
                 return shared
-        self._put(frame, camera, key)
+        self._drop(self._put(frame, camera, key))
         if frame in self._ledger:
             return Receipt("queued")
         return Receipt("skipped", SkipReason.OVERLOADED.value, _RETRY_OVERLOADED_S)
@@ -120,15 +121,14 @@ class Detector:
         self._ledger.close(frame, outcome)
         return Receipt.of(outcome)
 
-    def _put(self, frame: Frame, camera: Camera, key: Key | None) -> None:
-        """Put the frame into its camera's mailbox; it is then open, or already answered."""
+    def _put(self, frame: Frame, camera: Camera, key: Key | None) -> list[Lost]:
+        """Open the frame and put it into its camera's mailbox; return what is dropped for it, perhaps this frame."""
         self._ledger.open(frame, key)
         policy = camera.policy
-        lost = self._mailboxes.offer(
+        return self._mailboxes.offer(
             frame, weight=policy.weight, priority=policy.priority, most=camera.most_in_flight,
             places=self._pace.places(camera),
         )  # fmt: skip
-        self._drop(lost)
 
     async def run(self) -> None:
         """Serve frames until cancelled, then answer every frame that is still open."""
@@ -246,11 +246,17 @@ class Detector:
         self._conclude(frame, outcome)
 
     def _conclude(self, frame: Frame, outcome: Outcome) -> None:
-        """Close an open frame; if it was skipped, queue an identical frame of another camera in its place."""
-        successor = self._ledger.conclude(frame, outcome, self._may_follow)
-        if successor is not None:
-            follower, key = successor
-            self._put(follower, self._book.enter(follower.camera), key)
+        """Close an open frame; if it was skipped, queue an identical frame of another camera in its place.
+
+        If there is no room for that one, it is skipped too, and so on: a thousand cameras may show the same picture.
+        """
+        left: deque[tuple[Frame, Outcome]] = deque([(frame, outcome)])
+        while left:
+            successor = self._ledger.conclude(*left.popleft(), self._may_follow)
+            if successor is not None:
+                follower, key = successor
+                lost = self._put(follower, self._book.enter(follower.camera), key)
+                left.extend((one, self._skipped(one, reason)) for one, reason in lost)
 
     def _may_follow(self, frame: Frame) -> bool:
         """Whether the frame is still fresh enough to be queued now."""
@@ -259,13 +265,17 @@ class Detector:
 
     def _drop(self, lost: list[Lost]) -> None:
         for frame, reason in lost:
-            camera = self._book.get(frame.camera)
-            if camera is not None:
-                self._pace.waited(camera, self._clock() - frame.received_s)
-            retry_s = _RETRY_OVERLOADED_S if reason is SkipReason.OVERLOADED else 0.0
-            if camera is not None and camera.announced is not None:
+            self._conclude(frame, self._skipped(frame, reason))
+
+    def _skipped(self, frame: Frame, reason: SkipReason) -> Skipped:
+        """The outcome of a frame that is dropped, which has waited in vain."""
+        camera = self._book.get(frame.camera)
+        retry_s = _RETRY_OVERLOADED_S if reason is SkipReason.OVERLOADED else 0.0
+        if camera is not None:
+            self._pace.waited(camera, self._clock() - frame.received_s)
+            if camera.announced is not None:
                 retry_s = max(retry_s, camera.announced.min_interval_s)
-            self._conclude(frame, Skipped(reason, retry_s))
+        return Skipped(reason, retry_s)
 
     def _age_ms(self, frame: Frame) -> float:
         return ms(self._clock() - frame.received_s)

@@ -34,6 +34,7 @@ class Rig:
         cached: bool = True,
         gate: SceneGate | None = None,
         most_waiting: int = 100,
+        most_bytes: int = 10**8,
         burst: int = 3,
         policies: dict[str, CameraPolicy] | None = None,
         admission: Admission | None = None,
@@ -58,7 +59,7 @@ class Rig:
         inference = Inference(fake_network(self.engine), clock=self.clock, gate=gate, admission=admission)
         self.detector = Detector(
             in_use=NetworkInUse(inference, pace=self.pace, clock=self.clock),
-            mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=10**8, max_age_s=2.0, clock=self.clock),
+            mailboxes=Mailboxes(max_cameras=most_waiting, max_bytes=most_bytes, max_age_s=2.0, clock=self.clock),
             cache=self.cache,
             book=self.book,
             pace=self.pace,

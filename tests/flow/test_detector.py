@@ -297,6 +297,22 @@ async def test_a_frame_is_not_lost_because_another_camera_sent_something_newer()
         assert isinstance(await rig.outcome(follower), Detected)
 
 
+async def test_a_thousand_cameras_with_one_picture_are_all_answered_without_room_for_it() -> None:
+    """A picture of an encoder without a camera is the same on all its channels."""
+    same, other, newer = jpeg(7), jpeg(8, 320, 240), jpeg(9, 32, 32)
+    assert len(newer) < len(same)
+    rig = Rig(most_waiting=2000, most_bytes=len(same) + len(other))  # the detector is not running: every frame waits
+    leader, *followers = (frame(f"channel {number}", data=same) for number in range(1000))
+    for one in (leader, *followers, frame("yard", data=other)):
+        assert (await rig.detector.offer(one)).status == "queued"
+    filling = newer + bytes(len(same) - len(newer))
+    await rig.detector.offer(frame(leader.camera, data=filling, at_s=leader.received_s + 0.1))
+    (first,), later = rig.outcomes(leader), [rig.outcomes(one) for one in followers]
+    assert isinstance(first, Skipped)
+    assert first.reason is SkipReason.SUPERSEDED
+    assert all(len(outcomes) == 1 and isinstance(outcomes[0], Skipped) for outcomes in later)
+
+
 async def test_a_repeated_picture_is_answered_from_the_cache_and_marked_exact() -> None:
     async with running(Rig()) as rig:
         first = frame("a", seed=1)
