@@ -2,6 +2,7 @@
 
 Rules of this file:
 - From `open` to `conclude` a frame is open, or it follows an open frame with the same bytes and gets the same answer.
+  Those that follow share the picture of the open one: a camera with a still picture may send ten in a second.
 - If an open frame is skipped, its first follower that is still valid takes its place, and later ones follow that one.
 - The books are closed before anything is published, and each frame is published by itself: what goes wrong with one is
   logged, and changes nothing for the others.
@@ -21,7 +22,7 @@ from appliance.flow.cameras import CameraBook, Follower
 from appliance.flow.inference import ms
 from appliance.flow.optional import optional
 from appliance.ports import Clock, Publish
-from appliance.values import Detected, Frame, Outcome, Receipt, Skipped, Timing
+from appliance.values import Detected, Frame, Outcome, Picture, Receipt, Skipped, Timing
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Ledger:
         self._book, self._cache, self._publish, self._clock = book, cache, publish, clock
         self._open: dict[int, tuple[Frame, Key | None]] = {}
         self._followers: dict[Key, list[Frame]] = {}
+        self._pictures: dict[Key, Picture] = {}
+        """Of the open frames, for their followers."""
         self._awaited: dict[int, asyncio.Future[Outcome]] = {}
         self._concluded = asyncio.Event()
 
@@ -54,6 +57,7 @@ class Ledger:
         self._open[id(frame)] = frame, key
         if key is not None:
             self._followers.setdefault(key, [])
+            self._pictures[key] = frame.picture
 
     def share(self, frame: Frame, key: Key) -> Receipt | None:
         """Answer a frame from the cache, or let it follow an open one; None: it is the first with this key."""
@@ -63,6 +67,8 @@ class Ledger:
             self.close(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
             return Receipt("cached")
         if key in self._followers:
+            if id(frame) not in self._awaited:
+                frame = replace(frame, picture=self._pictures[key])  # nobody counts the bytes of one that follows
             self._followers[key].append(frame)
             return Receipt("queued")
         return None
@@ -78,6 +84,7 @@ class Ledger:
             self.close(frame, outcome)
             return None
         followers, next_ = self._followers.pop(key), None
+        del self._pictures[key]
         if isinstance(outcome, Skipped):
             fit = (place for place, one in enumerate(followers) if one.camera != frame.camera and heir(one))
             place = next(fit, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import tracemalloc
 
 import pytest
 from PIL import Image
@@ -252,6 +253,20 @@ async def test_identical_frames_are_inferred_once_and_all_are_answered() -> None
         assert sorted(str(outcome.cached) for outcome in outcomes if isinstance(outcome, Detected)) == [
             "False", "exact", "exact", "exact", "exact",
         ]  # fmt: skip
+
+
+async def test_identical_frames_that_wait_hold_one_picture() -> None:
+    """Bytes beyond the end of a JPEG count as all others do: each of these frames has 300 kB of its own."""
+    rig = Rig(most_bytes=10**6)  # the detector is not running: every frame waits
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            one = frame(data=jpeg(7) + bytes(300_000), at_s=1000.0 + number / 20)
+            assert (await rig.detector.offer(one)).status == "queued"
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2_000_000
 
 
 async def test_a_frame_that_cannot_be_published_leaves_no_other_one_without_an_answer(

@@ -126,12 +126,12 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
 
     @invariant()
     def no_frame_is_answered_twice(self) -> None:
-        counts = Counter(id(one) for one, _ in self.rig.published)
+        counts = Counter(one.frame_id for one, _ in self.rig.published)
         assert all(count == 1 for count in counts.values())
 
     @invariant()
     def only_offered_frames_are_answered(self) -> None:
-        assert {id(one) for one, _ in self.rig.published} <= {id(one) for one, _ in self.offered}
+        assert {one.frame_id for one, _ in self.rig.published} <= {one.frame_id for one, _ in self.offered}
 
     @invariant()
     def the_limits_hold(self) -> None:
@@ -164,6 +164,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
             self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))
             assert self.rig.detector.waiting == 0
             assert not self.rig.detector._ledger._followers
+            assert not self.rig.detector._ledger._pictures
             assert not self.rig.detector._ledger.frames
         finally:
             self._await(self.loop.shutdown_default_executor())
