@@ -58,3 +58,4 @@ class Workers:
                 cost_s = max(cost_s, self._clock() - began_s)
             self._mailboxes.done(frame.camera, cost_s, large=frame.picture.large)
             self._report(frame, result)
+            del frame, result  # megabytes, with the traceback of an error, until this thread has another frame
