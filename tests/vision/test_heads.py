@@ -193,11 +193,32 @@ def test_built_in_suppression_that_returns_no_numbers_is_an_error() -> None:
             reader("boxes_labels").read((boxes, labels, np.array(scores, np.float32)), PLACE, ALL)
 
 
-def test_a_mask_of_no_numbers_is_an_error_and_not_an_empty_one() -> None:
+@pytest.mark.parametrize("column", range(7))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_infinity_anywhere_in_an_object_is_an_error_and_not_an_object_without_a_class(
+    column: int, value: float
+) -> None:
+    row = np.array([[100, 100, 200, 200, 0.9, 1, 0.5]], np.float32)
+    row[0, column] = value
+    if column == 4 and value == -np.inf:  # no object
+        return
+    for head in (Reader("end_to_end", CLASSES, 0.7, 300), Reader("end_to_end", CLASSES, 0.7, 300, "obb")):
+        with pytest.raises(EngineError, match="NaN or infinity"):
+            head.read((row,), PLACE, ALL)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_mask_of_no_numbers_is_an_error_and_not_an_empty_or_full_one(value: float) -> None:
     row = np.array([[100, 100, 200, 200, 0.9, 1, 1.0]], np.float32)
-    parts = np.full((1, 96, 160), np.nan, np.float32)
+    parts = np.full((1, 96, 160), value, np.float32)
     with pytest.raises(EngineError, match="NaN or infinity"):
         Reader("end_to_end", CLASSES, 0.7, 300, "segment").read((row, parts), PLACE, ALL)
+
+
+def test_corners_that_overflow_are_an_error() -> None:
+    row = np.array([[100, 100, 3e38, 3e38, 0.9, 1, 0.5]], np.float32)
+    with pytest.raises(EngineError, match="NaN or infinity"), np.errstate(over="ignore", invalid="ignore"):
+        Reader("end_to_end", CLASSES, 0.7, 300, "obb").read((row,), PLACE, ALL)
 
 
 def test_duplicates_of_decoded_boxes_are_suppressed() -> None:

@@ -62,10 +62,16 @@ def check_numbers(values: NDArray[np.floating[Any]]) -> None:
         raise _no_numbers()
 
 
+def check_finite(values: NDArray[np.floating[Any]]) -> None:
+    """Raise EngineError if there is NaN or infinity among the values of objects."""
+    if not np.isfinite(values).all():
+        raise _no_numbers()
+
+
 def checked(rows: HeadOutput) -> HeadOutput:
     """The same rows. Raises EngineError if one of them contains NaN or infinity."""
-    if not all(np.isfinite(values).all() for values in (rows.boxes_in, rows.confidences, rows.extra)):
-        raise _no_numbers()
+    for values in (rows.boxes_in, rows.confidences, rows.extra):
+        check_finite(values)
     return rows
 
 

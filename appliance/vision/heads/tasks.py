@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.ports import Raw
 from appliance.values import Keypoint, Point
-from appliance.vision.heads.output import Floats, HeadOutput, check_numbers
+from appliance.vision.heads.output import Floats, HeadOutput, check_finite
 from appliance.vision.letterbox import Letterbox
 
 
@@ -25,7 +25,7 @@ def outlines(rows: HeadOutput, raw: Raw, place: Letterbox) -> list[tuple[Point, 
     prototypes = raw[1].astype(np.float32)
     parts, height, width = prototypes.shape
     sums = rows.extra @ prototypes.reshape(parts, -1)
-    check_numbers(sums)
+    check_finite(sums)
     return [
         _outline(one.reshape(height, width), box, place) for one, box in zip(sums, rows.boxes_in.tolist(), strict=True)
     ]
@@ -64,4 +64,6 @@ def oriented_corners(rows: HeadOutput, place: Letterbox) -> NDArray[np.float32]:
     along = extent[:, :1] * np.stack((cos, sin), axis=1)
     across = extent[:, 1:] * np.stack((-sin, cos), axis=1)
     corners = (centre + along + across, centre + along - across, centre - along - across, centre - along + across)
-    return np.stack(corners, axis=1)
+    placed = np.stack(corners, axis=1)
+    check_finite(placed)
+    return placed

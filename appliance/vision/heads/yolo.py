@@ -12,8 +12,8 @@ from appliance.vision.heads.output import (
     HeadOptions,
     HeadOutput,
     best_class,
+    check_finite,
     check_numbers,
-    checked,
     corners_of,
     surest_first,
 )
@@ -36,6 +36,7 @@ def read_end_to_end(raw: Raw, options: HeadOptions) -> HeadOutput:
     table = raw[0]
     check_numbers(table[:, 4:6])
     table = table[table[:, 4] > options.min_confidence].astype(np.float32)
+    check_finite(table)  # before the classes become integers, which no infinity is
     class_ids = table[:, 5].astype(np.intp)
-    rows = checked(HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:]))
+    rows = HeadOutput(table[:, :4], table[:, 4], class_ids, table[:, 6:])
     return surest_first(rows.take(options.accepts(class_ids)), options.max_detections)
