@@ -19,6 +19,8 @@ from appliance.ports import Clock
 
 _NAME = re.compile(r"(\d{8,})_[\w.-]*\.(jpg|png|webp)")
 _MAX_NAMES = 4
+_MAX_NAMES_BYTES = 160
+"""A file name may have 255, and classes may have long names, of three bytes a character in many languages."""
 
 
 class SavedPictures:
@@ -63,6 +65,7 @@ class SavedPictures:
     def _name(self, picture: bytes, names: Sequence[str]) -> str:
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._wall()))
         classes = "_".join(re.sub(r"\W+", "-", name) for name in list(dict.fromkeys(names))[:_MAX_NAMES])
+        classes = classes.encode()[:_MAX_NAMES_BYTES].decode(errors="ignore")
         suffix = {b"\x89": "png", b"R": "webp"}.get(picture[:1], "jpg")
         return f"{self._number:08d}_{moment}_{classes}.{suffix}"
 

@@ -27,6 +27,18 @@ def test_a_file_name_has_the_number_time_and_classes(tmp_path: Path) -> None:
     assert [one.name for one in kept(tmp_path / "new")] == [path.name]
 
 
+@pytest.mark.parametrize("names", [["no helmet " * 30], ["未佩戴安全帽的施工人员" * 2] * 4, ["\ud800" * 300]])
+def test_long_names_of_classes_are_cut(tmp_path: Path, names: list[str]) -> None:
+    names = [f"{number}{name}" for number, name in enumerate(names)]
+    path = SavedPictures(tmp_path, max_bytes=1000).keep(b"\xff\xd8picture", names)
+    assert path is not None
+    assert kept(tmp_path) == [path]
+    assert "_0" in path.name
+    again = SavedPictures(tmp_path, max_bytes=10)
+    assert again.keep(b"\xff\xd8next", ["car"]) is not None
+    assert not path.exists()  # so it was known as one of the agent's
+
+
 @given(sizes=st.lists(st.integers(1, 400), max_size=30))
 def test_the_folder_keeps_the_newest_pictures_within_its_limit(
     sizes: list[int], tmp_path_factory: pytest.TempPathFactory
