@@ -3,8 +3,8 @@
 Rules of this file:
 - One process for each thread that decodes at the same moment, started when it is first needed. Each handles one image
   at a time, so a crash costs one frame.
-- A process that crashes or takes too long is replaced; its image is refused as damaged. Its pixels are copied before
-  they are used: it could change them at any time.
+- A process that crashes or takes too long is replaced; its image is refused as damaged. One that ended while it waited
+  costs no image. Pixels are copied before they are used: the process could change them at any time.
 - The size of an answer is computed here, not taken from the process.
 """
 
@@ -17,6 +17,7 @@ import logging
 import math
 import mmap
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -124,7 +125,7 @@ class IsolatedDecoder:
         with self._lock:
             if self._pixels_at + pixel_bytes > self._shared_bytes:
                 self._share_more(pixel_bytes)
-            process = self._idle.pop() if self._idle else self._fork()
+            process = self._next_idle() or self._fork()
         try:
             yield process
         except _Ended as error:
@@ -150,8 +151,31 @@ class IsolatedDecoder:
         self._ready = False
         return here, first
 
+    def _next_idle(self) -> _Process | None:
+        """A process that waits; those that have ended meanwhile, as when memory ran out, cost no image."""
+        while self._idle:
+            if (process := self._idle.pop()).alive:
+                return process
+            process.release()
+        return None
+
     def _fork(self) -> _Process:
         """Another decoding process. Raises BadFrame when there cannot be one."""
+        try:
+            return self._forked()
+        except TimeoutError as error:
+            problem: Exception = error
+        except (OSError, ValueError):  # the first process has ended
+            self._restart()
+            try:
+                return self._forked()
+            except (OSError, ValueError) as error:
+                problem = error
+        self._restart()
+        raise BadFrame(f"the decoding process cannot be started: {problem}", "image_corrupt")
+
+    def _forked(self) -> _Process:
+        """Raises OSError and ValueError."""
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         shared = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -172,10 +196,9 @@ class IsolatedDecoder:
                 log.warning("decoding without system call filter: %s. Install libseccomp2", problem)
                 self._warned = True
             return process
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):
             here.close()
-            self._restart()
-            raise BadFrame(f"the decoding process cannot be started: {error}", "image_corrupt") from None
+            raise
         finally:
             there.close()
             os.close(shared)
@@ -221,6 +244,13 @@ class _Process:
         self.shared_bytes = len(memory)
         link.settimeout(within_s)
 
+    @property
+    def alive(self) -> bool:
+        """Whether an idle process is still there: its end of the socket is open, and it has sent nothing unasked."""
+        events = select.poll()
+        events.register(self._link, select.POLLIN)
+        return not events.poll(0)
+
     def ask(self, picture: Picture, place: messages.Place) -> tuple[int, int] | None:
         """Width and height of the pixels; None: no thumbnail. Raises BadFrame, _Ended."""
         size = len(picture.data)
@@ -232,6 +262,8 @@ class _Process:
             answer = self._link.recv(messages.MOST_BYTES)
         except TimeoutError:
             raise _Ended("decoding takes too long") from None
+        except ConnectionError:
+            answer = b""
         except OSError as error:
             raise _Ended(error.strerror or str(error)) from None
         if not answer:
@@ -251,9 +283,13 @@ class _Process:
 
     def close(self) -> None:
         """End the process. It may hang, so closing its socket is not enough."""
-        self._link.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.number, signal.SIGKILL)
+        self.release()
+
+    def release(self) -> None:
+        """Release what belongs to a process that has ended: its number may be another one's."""
+        self._link.close()
         with contextlib.suppress(BufferError):
             self._memory.close()
 
