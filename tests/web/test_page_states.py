@@ -17,6 +17,7 @@ from appliance.health.facts import Cause, LinkNotice, Notices, UpdateNotices
 from appliance.health.finding import Severity
 from appliance.health.findings import advise
 from appliance.links.reasons import LinkProblem
+from appliance.web import page_files
 from tests.web import chromium, page_rig, page_states
 from tests.web.page_checks import keep, violations
 from tests.web.page_rig import MadeUp, camera, cameras, healthy, serving
@@ -638,3 +639,17 @@ async def test_the_page_of_a_support_bundle_opens_without_a_device(browser: int,
         await tab.evaluate("[...document.querySelectorAll('#language button')].at(-1).click()")
         await tab.until(f"{TEXT}.includes('O estado naquele momento.')")
         assert tab.problems == []
+
+
+async def test_a_reason_is_shown_as_it_is(browser: int) -> None:
+    """In JavaScript `$&` in a replacement stands for what it replaces."""
+    step = """
+      const { refusal } = await import(document.querySelector("link[href*='language.js']").href);
+      return refusal("CODE", "no folder $&, $1 or $$");
+    """
+    catalogue = json.loads((Path(page_files.__file__).parent / "page/pt-BR.json").read_text())["refusals"]
+    code, text = next((code, text) for code, text in catalogue.items() if "{reason}" in text)
+    async with serving(MadeUp()) as url, chromium.tab(url, 390, 844, language="pt-BR", port=browser) as tab:
+        await tab.until(HERE)
+        shown = await tab.evaluate(f"(async () => {{ {step.replace('CODE', code)} }})()")
+    assert shown == text.replace("{reason}", "no folder $&, $1 or $$")

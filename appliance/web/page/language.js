@@ -76,7 +76,7 @@ export function word(code) {
 /** Why something was refused or has failed, by the code of the error; with `reason`, its English text, as a detail. */
 export function refusal(code, reason = "") {
   const text = entry(`refusals.${code}`);
-  return reason ? text?.replace("{reason}", reason) : text?.replace(/:? ?“?\{reason\}”?/, "");
+  return reason ? text?.replace("{reason}", () => reason) : text?.replace(/:? ?“?\{reason\}”?/, "");
 }
 
 /** A phrase that the service sends in English; as it is if it is not in the catalogue: it may name a file or a setting. */
