@@ -603,6 +603,7 @@ async def test_the_page_says_who_is_signed_in_and_what_a_token_does_not_permit(b
         made_up.down, made_up.token = False, "another"
         await tab.until(f"{TEXT}.includes('Sign in to see more.')")
         await tab.until("document.querySelector('#session').hidden")
+        assert "You are no longer signed in. Enter a token again." in await tab.evaluate(TEXT)
 
 
 async def test_a_stranger_signs_in_at_the_address_of_a_camera(browser: int) -> None:

@@ -34,8 +34,10 @@ export class SignIn {
     const answer = await readJson("session", TIMEOUT_MS);
     if (answer?.status !== 200) return;
     const { body } = answer;
+    const hasEnded = !body.role && !$("session").hidden;
     this.#remember(body.role ? body : null);
-    setText($("token-hint"), body.role ? t("token.not_enough", { name: body.name }) : t("token.hint"));
+    const hint = hasEnded ? t("token.ended") : t("token.hint");
+    setText($("token-hint"), body.role ? t("token.not_enough", { name: body.name }) : hint);
   }
 
   /** Hides the form: the visitor may see what is asked for. */
