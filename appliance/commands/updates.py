@@ -28,7 +28,7 @@ from appliance.update.gate import Judgement
 from appliance.update.last_check import LastCheck
 from appliance.update.observing import Observer
 from appliance.update.offer import Offer, Platform
-from appliance.update.places import UpdateError, UpdatePlaces
+from appliance.update.places import UNREACHABLE, UpdateError, UpdatePlaces
 from appliance.update.sources import Fetcher
 from appliance.update.staging import Wanted
 
@@ -60,7 +60,7 @@ def wanted(settings: Settings, source: str, *, by_person: bool, downgrade: bool 
         except OSError:
             raise _unreadable(folder) from None
         if not found:
-            raise UpdateError(f"{folder} is not a repository: it has no folder `metadata`", "update_unreachable")
+            raise UpdateError(f"{folder} is not a repository: it has no folder `metadata`", UNREACHABLE)
         place = f"file://{folder}"
     identity = device_id(settings.mqtt, board.identify().serial)
     return Wanted(place, settings.update.channel, here(), identity, by_person, downgrade)
@@ -75,7 +75,7 @@ def fetcher(settings: Settings, places: UpdatePlaces, environ: Mapping[str, str]
     try:
         return Fetcher(places.work, proxy=proxy.find(settings.update.proxy, environ))
     except ValueError as error:
-        raise UpdateError(f"the proxy is invalid: {error}. Set update.proxy", "update_unreachable") from None
+        raise UpdateError(f"the proxy is invalid: {error}. Set update.proxy", UNREACHABLE) from None
 
 
 def check(settings: Settings, places: UpdatePlaces, source: str) -> LastCheck:
@@ -155,7 +155,7 @@ def _minutes(window: str) -> tuple[int, int]:
 
 def _unreadable(path: Path) -> UpdateError:
     why = f"{path} cannot be read by the account {ACCOUNT}, which fetches updates without root's rights"
-    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the USB stick for all users", "update_unreachable")
+    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the USB stick for all users", UNREACHABLE)
 
 
 @contextlib.contextmanager
@@ -207,7 +207,7 @@ def unpack_file(path: Path, into: Path) -> None:
                     shutil.copyfileobj(file, copy)
     except (tarfile.TarError, OSError) as error:
         raise UpdateError(
-            f"{path} cannot be unpacked: {error}. If it is incomplete, copy it again", "update_unreachable"
+            f"{path} cannot be unpacked: {error}. If it is incomplete, copy it again", UNREACHABLE
         ) from None
 
 

@@ -23,7 +23,7 @@ from tuf.ngclient import Updater
 
 from appliance import files
 from appliance.update.offer import FileList, Offer, read_list, read_offer
-from appliance.update.places import UpdateError
+from appliance.update.places import UNREACHABLE, UpdateError
 from appliance.update.sources import Fetcher
 
 _MOST_ROOT_BYTES = 500_000
@@ -95,9 +95,9 @@ class Repository:
         except exceptions.DownloadLengthMismatchError as error:
             raise UpdateError(str(error), "update_refused") from None
         except exceptions.DownloadHTTPError as error:
-            raise UpdateError(f"the repository is incomplete: {error}", "update_unreachable") from None
+            raise UpdateError(f"the repository is incomplete: {error}", UNREACHABLE) from None
         except exceptions.DownloadError as error:
-            raise UpdateError(f"the repository cannot be read: {error}", "update_unreachable") from None
+            raise UpdateError(f"the repository cannot be read: {error}", UNREACHABLE) from None
         except exceptions.RepositoryError as error:
             raise UpdateError(f"the repository's metadata is invalid: {error}", "update_refused") from None
         except OSError as error:

@@ -118,7 +118,7 @@ print(gone() is None)
 
 
 def test_what_is_frozen_is_visited_no_more_and_leaves_when_it_is_frozen_again() -> None:
-    """As after a reload, which builds the service anew in the same process."""
+    """As after a reload, when the same process builds another service."""
     command, root = [sys.executable, "-c", COLLECTED], Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=120)
     assert done.stdout.split() == [b"True", b"False", b"True"]

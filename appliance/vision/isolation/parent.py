@@ -161,17 +161,15 @@ class IsolatedDecoder:
 
     def _fork(self) -> _Process:
         """Another decoding process. Raises BadFrame when there cannot be one."""
-        try:
-            return self._forked()
-        except TimeoutError as error:
-            problem: Exception = error
-        except (OSError, ValueError):  # the first process has ended
-            self._restart()
+        problem: Exception | None = None
+        for _ in range(2):  # again if the first process has ended; one that hangs would hang again
             try:
                 return self._forked()
             except (OSError, ValueError) as error:
                 problem = error
-        self._restart()
+            self._restart()
+            if isinstance(problem, TimeoutError):
+                break
         raise BadFrame(f"the decoding process cannot be started: {problem}", "image_corrupt")
 
     def _forked(self) -> _Process:

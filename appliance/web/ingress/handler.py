@@ -29,7 +29,7 @@ from appliance.web.ingress.limits import (
     PIPELINED_BYTES,
     REQUEST_WORK,
     UNREAD_MESSAGES,
-    WORK_PER_S,
+    WORK_PER_LOOP_S,
 )
 from appliance.web.ingress.read_control import READ_BYTES, SHORT_READ_BYTES, ReadControl
 
@@ -166,7 +166,7 @@ class GuardedHandler(web.RequestHandler):
     def end(self) -> None:
         """The response to the request is complete."""
         complete = self._content is None or self._content.is_eof()
-        self.work(LEAST_REQUEST_WORK + WORK_PER_S * self._answering_s - REQUEST_WORK)
+        self.work(LEAST_REQUEST_WORK + WORK_PER_LOOP_S * self._answering_s - REQUEST_WORK)
         self._content, self._served = None, True
         self._enter(Stage.REQUEST if complete else Stage.LINGER)
         if not complete:
@@ -191,7 +191,7 @@ class GuardedHandler(web.RequestHandler):
     def work(self, amount: float) -> float:
         """Count work that this connection causes; returns the seconds to wait before doing it.
 
-        `amount`: see `limits.WORK_PER_S`; negative if it was less than counted before.
+        `amount`: see `limits.WORK_PER_LOOP_S`; negative if it was less than counted before.
         """
         peer = self._limiter.peers.get(self.address)
         return peer.work.take(amount) if peer is not None else 0.0

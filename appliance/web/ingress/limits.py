@@ -20,7 +20,7 @@ DISCARDED_AT_ONCE, DISCARDED_PER_S = 32_000_000, 8_000_000.0
 """Bytes of refused bodies that are read and discarded, of all connections together: a few large uploads at full speed,
 a flood of them slowly."""
 
-WORK_PER_S = 20_000
+WORK_PER_LOOP_S = 20_000
 """Work is counted in units of 50 microseconds of the event loop's processor time."""
 REQUEST_WORK, LEAST_REQUEST_WORK = 30, 10
 """Work of an HTTP request: until it is answered, as one of the dearer ones takes; then at least this, to read and parse

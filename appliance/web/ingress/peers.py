@@ -23,7 +23,7 @@ _USUAL_CONNECTIONS = 500
 """The default of server.max_connections_per_address. A larger one, as for a proxy, raises all limits of this file."""
 _WORK_AT_ONCE, _WORK_PER_S = 1000, 4000.0
 """A fifth of the event loop, or a twentieth of a second at once: 100 to 200 HTTP requests a second, by what they ask
-for, or 500 frames over websockets. See `limits.WORK_PER_S`."""
+for, or 500 frames over websockets. See `limits.WORK_PER_LOOP_S`."""
 _VIOLATION = 20
 """New connections that a connection counts for if it is closed for exceeding a limit."""
 _TURNS_AT_ONCE, _TURNS_PER_S = 40, 40.0
