@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from appliance.flow.inference import Network
@@ -61,6 +62,20 @@ def own_logging() -> Iterator[None]:
     root.setLevel(level)
     own.setLevel(own_level)
     logging.captureWarnings(False)
+
+
+@pytest.fixture
+def made_sessions(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
+    """The sessions of HTTP clients that this test, or what it runs in this process, has made."""
+    made: list[aiohttp.ClientSession] = []
+    init = aiohttp.ClientSession.__init__
+
+    def noted(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+        init(session, *args, **options)
+        made.append(session)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", noted)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -159,7 +158,9 @@ async def test_an_http_rejection_shows_the_message_of_the_device() -> None:
                 pass
 
 
-async def test_an_agent_that_is_ended_while_it_closes_a_dead_connection_leaves_no_session_open(serve: Serve) -> None:
+async def test_an_agent_that_is_ended_while_it_closes_a_dead_connection_leaves_no_session_open(
+    serve: Serve, made_sessions: list[aiohttp.ClientSession]
+) -> None:
     """It would be reported much later, as a warning in whatever runs then."""
     async with serve() as running, cable_to(running.url) as cable:
         open_now, closing = asyncio.Event(), asyncio.Event()
@@ -178,4 +179,5 @@ async def test_an_agent_that_is_ended_while_it_closes_a_dead_connection_leaves_n
         assert not task.done(), "a peer that does not answer keeps it closing for a second"
         task.cancel()
         await asyncio.wait({task})
-        assert not [one for one in gc.get_objects() if isinstance(one, aiohttp.ClientSession) and not one.closed]
+        assert made_sessions
+        assert not [session for session in made_sessions if not session.closed]
