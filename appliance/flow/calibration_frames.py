@@ -18,7 +18,7 @@ import logging
 from pathlib import Path
 
 from appliance import files
-from appliance.errors import BadFrame
+from appliance.errors import BadFrame, EngineError
 from appliance.ports import Clock
 from appliance.values import Detected, Frame, Outcome, Size, is_own_camera
 from appliance.vision import decode, letterbox, view
@@ -70,7 +70,7 @@ class CalibrationFrames:
                 if not await asyncio.to_thread(self._keep, frame):
                     log.info("there are enough calibration frames in %s; run: appliance tune", self._folder)
                     break
-            except BadFrame:
+            except (BadFrame, EngineError):
                 continue
             except OSError as error:
                 log.warning("cannot keep calibration frames in %s: %s", self._folder, error.strerror)
@@ -78,7 +78,7 @@ class CalibrationFrames:
         self._next_s = float("inf")
 
     def _keep(self, frame: Frame) -> bool:
-        """Keep one frame. False if a limit is reached. Raises BadFrame or OSError."""
+        """Keep one frame. False if a limit is reached. Raises BadFrame, EngineError or OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sizes = {path.name: path.stat().st_size for path in self._folder.glob("*.jpg")}
         if len(sizes) >= self._most:

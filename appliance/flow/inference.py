@@ -123,7 +123,8 @@ class Inference:
         `next_side`: the longest side that may be requested next, to be prepared in advance; 0: none. `picture`: judges
         the camera's pictures.
 
-        Raises BadFrame if the picture cannot be decoded or does not fit in memory; EngineError if the engine fails.
+        Raises BadFrame if the picture cannot be decoded or does not fit in memory; EngineError if the engine fails or
+        nothing can be decoded now.
         """
         if self._core_boost is None:
             return self._run(frame, max_side, last_scene, next_side, picture)

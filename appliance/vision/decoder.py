@@ -17,10 +17,10 @@ class Decoder(Protocol):
     """Decodes images of cameras. Thread-safe."""
 
     def load(self, picture: Picture, place: Letterbox) -> Tensor:
-        """See `decode.load`. Raises BadFrame."""
+        """See `decode.load`. Raises BadFrame; EngineError if nothing can be decoded now."""
 
     def load_windows(self, picture: Picture, windows: Sequence[PicturePart]) -> list[Tensor]:
-        """See `decode.load_windows`. Raises BadFrame."""
+        """See `decode.load_windows`. Raises as `load` does."""
 
     def mean_colours(self, picture: Picture) -> Cells | None:
         """See `thumbnail.mean_colours`."""

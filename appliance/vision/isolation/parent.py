@@ -4,13 +4,15 @@ Rules of this file:
 - One process for each thread that decodes at the same moment, started when it is first needed. Each handles one image
   at a time, so a crash costs one frame.
 - A process that crashes or takes too long is replaced; its image is refused as damaged. One that ended while it waited
-  costs no image. Pixels are copied before they are used: the process could change them at any time.
+  costs no image. Where none can be started, inference has failed, and the image may be good.
+- Pixels are copied before they are used: the process could change them at any time.
 - The size of an answer is computed here, not taken from the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import logging
@@ -27,7 +29,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from appliance.errors import BadFrame
+from appliance.errors import BadFrame, EngineError
 from appliance.ports import Tensor
 from appliance.values import Picture
 from appliance.vision.isolation import messages
@@ -38,6 +40,7 @@ from appliance.vision.window import PicturePart
 log = logging.getLogger(__name__)
 
 _STARTS_WITHIN_S = 60.0
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _SPARE_BYTES = 128_000_000
 _INPUTS = 2
 """Inputs of the largest size that one image may fill: the whole picture and its crops. Unused memory costs nothing."""
@@ -145,6 +148,9 @@ class IsolatedDecoder:
             first = subprocess.Popen(
                 command, pass_fds=[there.fileno()], env=_environment(), stdin=subprocess.DEVNULL, start_new_session=True
             )
+        except OSError:
+            here.close()
+            raise
         finally:
             there.close()
         here.settimeout(_STARTS_WITHIN_S)
@@ -160,34 +166,34 @@ class IsolatedDecoder:
         return None
 
     def _fork(self) -> _Process:
-        """Another decoding process. Raises BadFrame when there cannot be one."""
-        problem: Exception | None = None
-        for _ in range(2):  # again if the first process has ended; one that hangs would hang again
-            try:
-                return self._forked()
-            except (OSError, ValueError) as error:
-                problem = error
+        """Another decoding process. Raises EngineError when there cannot be one, which is no picture's fault."""
+        try:
+            return self._forked()
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in _NO_ROOM:  # of this process: the first one is well
+                raise _not_started(error) from None
+            hung = isinstance(error, TimeoutError)
+            problem: Exception = error
+        try:
             self._restart()
-            if isinstance(problem, TimeoutError):
-                break
-        raise BadFrame(f"the decoding process cannot be started: {problem}", "image_corrupt")
+            if not hung:  # one that hangs would hang again
+                return self._forked()
+        except (OSError, ValueError) as error:
+            problem = error
+        raise _not_started(problem)
 
     def _forked(self) -> _Process:
         """Raises OSError and ValueError."""
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        shared = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.ftruncate(shared, self._shared_bytes)
-            # A smaller file would end this process with SIGBUS.
-            fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            memory = mmap.mmap(shared, self._shared_bytes)
-            here.settimeout(_STARTS_WITHIN_S)
-            if not self._ready:
-                self._receive(self._forker)
-                self._ready = True
-            socket.send_fds(self._forker, [b"fork"], [there.fileno(), shared])
-            number = int(self._receive(self._forker))
-            there.close()
+            with there, _shared_file(self._shared_bytes) as shared:
+                memory = mmap.mmap(shared, self._shared_bytes)
+                here.settimeout(_STARTS_WITHIN_S)
+                if not self._ready:
+                    self._receive(self._forker)
+                    self._ready = True
+                socket.send_fds(self._forker, [b"fork"], [there.fileno(), shared])
+                number = int(self._receive(self._forker))
             process = _Process(here, memory, self._pixels_at, number, self._decodes_within_s)
             problem = here.recv(messages.MOST_BYTES).decode("utf-8", "replace")
             if problem and not self._warned:
@@ -197,9 +203,6 @@ class IsolatedDecoder:
         except (OSError, ValueError):
             here.close()
             raise
-        finally:
-            there.close()
-            os.close(shared)
 
     def _receive(self, link: socket.socket) -> bytes:
         answer = link.recv(messages.MOST_BYTES)
@@ -290,6 +293,24 @@ class _Process:
         self._link.close()
         with contextlib.suppress(BufferError):
             self._memory.close()
+
+
+@contextlib.contextmanager
+def _shared_file(size: int) -> Iterator[int]:
+    """A file in memory that nobody can make smaller: that would end this process with SIGBUS."""
+    shared = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(shared, size)
+        fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        yield shared
+    finally:
+        os.close(shared)
+
+
+def _not_started(problem: Exception) -> EngineError:
+    return EngineError(
+        f"the process that decodes pictures does not start: {getattr(problem, 'strerror', '') or problem}"
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
+import socket
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.errors import BadFrame
+from appliance.errors import BadFrame, EngineError
 from appliance.values import Picture, Size
 from appliance.vision import decode, scene, thumbnail
 from appliance.vision.isolation import messages
@@ -137,6 +141,30 @@ def test_processes_that_end_while_they_wait_cost_no_image(decoder: IsolatedDecod
             os.kill(number, signal.SIGKILL)
             until(partial(has_ended, number))
         assert decoder.load(one, place(one)).shape == (192, 320, 3)
+
+
+def test_a_process_that_cannot_be_started_is_no_fault_of_the_picture(
+    decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, refused = picture(), OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    decoder.load(one, place(one))
+    first = decoder.first
+    for number in decoder.processes():
+        os.kill(number, signal.SIGKILL)
+        until(partial(has_ended, number))
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", Mock(side_effect=refused))
+        with pytest.raises(EngineError, match="does not start: Too many open files"):
+            decoder.load(one, place(one))
+        assert decoder.first == first
+        os.kill(first, signal.SIGKILL)
+        until(partial(has_ended, first))
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Mock(side_effect=OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))))
+        for _ in range(2):
+            with pytest.raises(EngineError, match="does not start: Resource temporarily unavailable"):
+                decoder.load(one, place(one))
+    assert decoder.load(one, place(one)).shape == (192, 320, 3)
 
 
 def until(condition: Callable[[], bool]) -> None:
