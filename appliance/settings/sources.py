@@ -135,7 +135,7 @@ def of_environment(environ: Mapping[str, str], schema: Schema) -> Iterator[Layer
 def of_flags(flags: Mapping[str, str], schema: Schema) -> Iterator[Layer]:
     """Read `section.key` flags. Raises ConfigError."""
     for key, value in flags.items():
-        yield _of_text(f"--set {key}", key, value, schema)
+        yield _of_text("command line", key, value, schema)
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:
