@@ -73,7 +73,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 async def connected(url: str, **auth: str) -> socketio.AsyncSimpleClient:
-    client = socketio.AsyncSimpleClient()
+    client = socketio.AsyncSimpleClient(reconnection=False)
     await client.connect(url, transports=["websocket"], auth=auth, wait_timeout=30)
     return client
 
