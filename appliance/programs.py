@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.abc import ByteReceiveStream
 
 from appliance import durations
 from appliance.errors import ApplianceError
@@ -59,14 +61,14 @@ async def run_async(command: Sequence[str], *, timeout_s: float, stdin: bytes | 
     """Run a program and return what it wrote to stdout; kill it when cancelled. Raises ProgramFailed."""
     try:
         with anyio.fail_after(timeout_s):
-            done = await anyio.run_process(command, input=stdin, check=False)
+            status, out, log = await _finished_async(command, stdin)
     except TimeoutError:
         raise _too_slow(timeout_s) from None
     except OSError as error:
         raise _not_started(command, error) from None
-    if done.returncode:
-        raise failure(done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout
+    if status:
+        raise failure(status, log.decode(errors="replace"))
+    return bytes(out)
 
 
 def json_object(line: str, log: str) -> dict[str, Any]:
@@ -109,6 +111,30 @@ def _finished(
     if done.returncode:
         raise failure(done.returncode, done.stderr)
     return done
+
+
+async def _finished_async(command: Sequence[str], stdin: bytes | None) -> tuple[int, bytearray, bytearray]:
+    """Exit status, stdout and stderr. As anyio.run_process, but for a cancellation while the program starts: asyncio
+    then leaves pipes open, and the program running for a while.
+    """
+    out, log = bytearray(), bytearray()
+
+    async def drain(stream: ByteReceiveStream | None, into: bytearray) -> None:
+        assert stream is not None
+        async for part in stream:
+            into += part
+
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(command, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+    async with process:
+        async with anyio.create_task_group() as group:
+            group.start_soon(drain, process.stdout, out)
+            group.start_soon(drain, process.stderr, log)
+            if process.stdin is not None and stdin is not None:
+                with contextlib.suppress(anyio.BrokenResourceError):  # it ended without reading all: its status counts
+                    await process.stdin.send(stdin)
+                await process.stdin.aclose()
+        return await process.wait(), out, log
 
 
 def _ended(status: int) -> str:

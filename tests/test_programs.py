@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
+import warnings
 from pathlib import Path
 
 import anyio
@@ -79,3 +82,26 @@ async def test_a_program_ends_when_the_task_that_waits_for_it_is_cancelled(tmp_p
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
     assert not Path("/proc", began.read_text()).exists()
+
+
+def test_a_program_that_is_cancelled_while_it_starts_leaves_nothing_behind() -> None:
+    """A service that stops closes its event loop soon after."""
+
+    async def cancelled(steps: int) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: programs.run_async(python("import time; time.sleep(600)"), timeout_s=600))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            group.cancel_scope.cancel()
+
+    gc.collect()  # what earlier tests have left
+    for steps in range(20):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            asyncio.run(cancelled(steps))
+            gc.collect()
+        assert not [str(one.message) for one in seen]
+
+
+async def test_a_program_that_does_not_read_its_input_has_its_output_returned() -> None:
+    assert await programs.run_async(python("print(7)"), timeout_s=60, stdin=bytes(10_000_000)) == b"7\n"
