@@ -114,20 +114,24 @@ class ConnectionLimiter:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self.clock()
-            closed = 0
-            for connection in list(self._open):
-                overdue = connection.overdue(now)
-                if overdue is not None:
-                    connection.terminate(*overdue)
-                    closed += 1
-                    if closed % _CLOSED_IN_A_ROW == 0:
-                        await asyncio.sleep(0)
+            await self._close_overdue(now)
             self.peers.forget_idle()
             if self.budget.leaves_memory():
                 self.budget.peak_bytes = self.budget.bytes
                 await asyncio.get_running_loop().run_in_executor(None, heap.trim)  # milliseconds, without the GIL
             for sweep in more:
                 sweep(now)
+
+    async def _close_overdue(self, now: float) -> None:
+        """Apart from `run`, which would hold the last connection until another one is there."""
+        closed = 0
+        for connection in list(self._open):
+            overdue = connection.overdue(now)
+            if overdue is not None:
+                connection.terminate(*overdue)
+                closed += 1
+                if closed % _CLOSED_IN_A_ROW == 0:
+                    await asyncio.sleep(0)
 
     def _make_room(self, address: str | None) -> bool:
         for connection in self._waiting:

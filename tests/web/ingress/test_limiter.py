@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import weakref
 
 import pytest
 
 from appliance.token_bucket import TokenBucket
+from appliance.web.ingress import limiter as limiter_file
 from appliance.web.ingress.budget import Budget, Usage
 from appliance.web.ingress.limiter import ConnectionLimiter
 from tests.web.ingress.peers import LIMITS, Peer
@@ -125,3 +128,18 @@ def test_an_address_that_connects_too_fast_is_refused() -> None:
     assert not limiter.admit("10.0.0.1")
     assert limiter.admit("127.0.0.1")
     assert limiter.admit("10.0.0.2")
+
+
+async def test_the_sweep_keeps_no_closed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it, its unread requests would stay until another connection is open."""
+    monkeypatch.setattr(limiter_file, "_SWEEP_S", 0.0)
+    limiter, swept = ConnectionLimiter(LIMITS, lambda: 0.0), asyncio.Event()
+    peer = Peer(limiter, "10.0.0.1")
+    gone = weakref.ref(peer)
+    sweeping = asyncio.create_task(limiter.run(lambda _: swept.set()))
+    await swept.wait()
+    limiter.remove(peer)
+    del peer
+    assert gone() is None
+    sweeping.cancel()
+    await asyncio.wait({sweeping})
