@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ STOPPING = "STOPPING=1"
 ALIVE = "WATCHDOG=1"
 
 _FIRST_FD = 3
+_MOST_UNSENT = 100
 
 
 def status(text: str) -> str:
@@ -41,16 +44,26 @@ def reloading(now_s: float) -> str:
 
 
 class SystemdNotifier:
-    """Notifies systemd. Failures are logged and never end the service."""
+    """Notifies systemd. Failures are logged and never end the service. `address`: NOTIFY_SOCKET.
 
-    def __init__(self, send: Callable[[str], object]) -> None:
-        self._send = send
+    A service manager that has frozen, which systemd does when it crashes, leaves its socket full, and sd_notify would
+    wait for it with Python's global lock. Messages for which there is no room are sent later, in order.
+    """
+
+    def __init__(self, address: str, send: Callable[[str], object]) -> None:
+        self._path, self._send = _path(address), send
+        self._unsent: deque[str] = deque(maxlen=_MOST_UNSENT)
 
     def notify(self, *assignments: str) -> None:
-        try:
-            self._send("\n".join(assignments))
-        except OSError as error:
-            log.warning("cannot notify systemd: %s", error, extra={"kind": "notify"})
+        self._unsent.append("\n".join(assignments))
+        while self._unsent:
+            if not _has_room(self._path):
+                log.warning("systemd does not read notifications; the service goes on", extra={"kind": "notify"})
+                return
+            try:
+                self._send(self._unsent.popleft())
+            except OSError as error:
+                log.warning("cannot notify systemd: %s", error, extra={"kind": "notify"})
 
 
 class NoNotifier:
@@ -68,15 +81,31 @@ def notifier(environ: Mapping[str, str] = os.environ) -> Notifier:
         from systemd import daemon
     except ImportError:
         # With Type=notify, a service that never sends READY never starts. The protocol is a single datagram.
-        return SystemdNotifier(partial(send_datagram, address))
-    return SystemdNotifier(daemon.notify)
+        return SystemdNotifier(address, partial(send_datagram, address))
+    return SystemdNotifier(address, daemon.notify)
 
 
 def send_datagram(address: str, message: str) -> None:
     """sd_notify(3) without its library. Raises OSError."""
-    path = "\0" + address[1:] if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.sendto(message.encode(), path)
+        out.sendto(message.encode(), _path(address))
+
+
+def _has_room(path: str) -> bool:
+    """Whether a socket takes one more datagram now; True if there is no socket, which sending reports."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return True
+        writable = select.poll()
+        writable.register(probe, select.POLLOUT)
+        return bool(writable.poll(0))
+
+
+def _path(address: str) -> str:
+    """A leading @ stands for an abstract socket."""
+    return "\0" + address[1:] if address.startswith("@") else address
 
 
 def watchdog_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> float | None:

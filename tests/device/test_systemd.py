@@ -34,7 +34,7 @@ def through_library(path: str) -> Notifier:
 
 
 def by_hand(path: str) -> Notifier:
-    return SystemdNotifier(partial(systemd.send_datagram, path))
+    return SystemdNotifier(path, partial(systemd.send_datagram, path))
 
 
 def test_without_a_service_manager_notifications_do_nothing() -> None:
@@ -55,6 +55,26 @@ def test_systemd_receives_every_notification(manager: socket.socket, way: Callab
     ):
         notifier.notify(*words)
         assert manager.recv(4096).decode().strip() == received
+
+
+@pytest.mark.parametrize("way", [through_library, by_hand])
+def test_a_manager_that_has_frozen_does_not_stop_the_service(
+    manager: socket.socket, way: Callable[[str], Notifier], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its socket takes some messages (net.unix.max_dgram_qlen), and the rest wait until it reads again, in order."""
+    notifier = way(manager.getsockname())
+    manager.setblocking(False)
+    count = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 20
+    for number in range(count):
+        notifier.notify(systemd.status(str(number)))
+    assert "systemd does not read notifications" in caplog.text
+    received: list[str] = []
+    while len(received) < count:
+        try:
+            received.append(manager.recv(4096).decode().strip())
+        except BlockingIOError:  # all that it took is read
+            notifier.notify(systemd.ALIVE)
+    assert received == [f"STATUS={number}" for number in range(count)]
 
 
 def test_an_abstract_socket_is_supported() -> None:
