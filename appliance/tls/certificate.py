@@ -78,7 +78,7 @@ def read(certificate: Path, key: Path) -> CertificateFacts:
         start = text.index(_BEGIN)
         facts = facts_of(ssl.PEM_cert_to_DER_cert(text[start : text.index(_END, start) + len(_END)]))
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError) as error:
         raise CertificateError(f"{certificate} and {key} are unusable: {_why(error)}") from None
     return facts
 
@@ -129,9 +129,10 @@ def _header(element: bytes) -> tuple[int, int]:
 
 
 def _time(tag: int, content: bytes) -> float:
-    form = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}[tag]
-    text = content.decode("ascii")
-    moment = datetime.datetime.strptime(text, form)
+    form = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(tag)
+    if form is None:
+        raise ValueError("the certificate has no valid dates")
+    moment = datetime.datetime.strptime(content.decode("ascii"), form)
     if tag == _UTC_TIME and moment.year >= 2050:  # RFC 5280, section 4.1.2.5.1
         moment = moment.replace(year=moment.year - 100)
     return moment.replace(tzinfo=datetime.timezone.utc).timestamp()

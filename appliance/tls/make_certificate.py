@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -64,7 +65,7 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
         kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if isinstance(kept, ec.EllipticCurvePrivateKey):
             return kept
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):  # the last one: a damaged name of its algorithm
         pass
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

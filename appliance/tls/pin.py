@@ -28,7 +28,7 @@ class KeyPin(aiohttp.Fingerprint):
         try:
             facts = facts_of(tls.getpeercert(binary_form=True))
             got = (facts.key_pin, facts.fingerprint)
-        except (AttributeError, TypeError, ValueError, IndexError, KeyError):  # no certificate, or not a sound one
+        except (AttributeError, TypeError, ValueError):  # no certificate, or not a sound one
             got = ("", "")
         if self.fingerprint.hex() not in got:
             host, port, *_ = transport.get_extra_info("peername")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,21 @@ from appliance.tls import certificate, made_here
 from appliance.tls.certificate import CertificateError, CertificateFacts
 
 DAY_S = 86_400.0
+DATE, EC_KEY = b"\x17\x0d", bytes.fromhex("2a8648ce3d0201")
+"""How a date (UTCTime) begins in DER, and the algorithm of the key."""
 
 
 def read(folder: Path) -> CertificateFacts:
     files = made_here.files_in(folder)
     return certificate.read(files.certificate, files.key)
+
+
+def with_bit_changed(pem: str, part: bytes) -> str:
+    """A PEM file in which one bit of this part of its content is another."""
+    begin, *lines, end = pem.split("\n")[:-1]
+    content = bytearray(base64.b64decode("".join(lines)))
+    content[content.index(part)] ^= 1
+    return "\n".join((begin, base64.b64encode(content).decode(), end, ""))
 
 
 def test_it_is_made_once_and_only_its_owner_can_read_the_key(tmp_path: Path) -> None:
@@ -57,18 +69,20 @@ def test_browsers_of_apple_accept_its_lifetime(tmp_path: Path) -> None:
     assert facts.not_after_s - facts.not_before_s <= 825 * DAY_S
 
 
-def test_a_damaged_certificate_is_made_again_with_the_same_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda text: "damaged", lambda text: with_bit_changed(text, DATE)])
+def test_a_damaged_certificate_is_made_again_with_the_same_key(tmp_path: Path, damage: Callable[[str], str]) -> None:
     files = made_here.ensure(tmp_path, time.time())
     first = read(tmp_path)
-    files.certificate.write_text("damaged")
+    files.certificate.write_text(damage(files.certificate.read_text()))
     made_here.ensure(tmp_path, time.time())
     assert read(tmp_path).key_pin == first.key_pin
 
 
-def test_a_damaged_key_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda text: "damaged", lambda text: with_bit_changed(text, EC_KEY)])
+def test_a_damaged_key_is_replaced(tmp_path: Path, damage: Callable[[str], str]) -> None:
     files = made_here.ensure(tmp_path, time.time())
     first = read(tmp_path)
-    files.key.write_text("damaged")
+    files.key.write_text(damage(files.key.read_text()))
     made_here.ensure(tmp_path, time.time())
     assert read(tmp_path).key_pin != first.key_pin
 
