@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
 
@@ -12,13 +14,11 @@ from appliance.web.identify import identify
 from appliance.web.payload_types import SessionPayload, SignedOutPayload
 from appliance.web.respond import Respond
 
-_MOST_BYTES = 2000
-
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /session`."""
 
-    token: str
+    token: Annotated[str, msgspec.Meta(max_length=2000)]
 
 
 def routes(authenticator: Authenticator, audit: Audit, respond: Respond) -> list[web.RouteDef]:
@@ -31,7 +31,7 @@ def routes(authenticator: Authenticator, audit: Audit, respond: Respond) -> list
         if request.content_type != "application/json":  # a form of another page cannot send this type
             return respond({"error": "send JSON, as application/json", "code": "option_invalid"}, 415)
         try:
-            body = msgspec.json.decode(await request.content.read(_MOST_BYTES), type=SignIn)
+            body = msgspec.json.decode(await request.read(), type=SignIn)
         except msgspec.MsgspecError:
             return respond({"error": 'send {"token": "…"}', "code": "option_invalid"}, 400)
         who = authenticator.of_token(request, body.token.strip())

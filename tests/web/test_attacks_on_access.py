@@ -72,6 +72,20 @@ async def test_the_page_signs_in_with_a_cookie_that_no_script_reads(serve: Serve
         assert await status_of(session, "GET", "/health/history") == 401
 
 
+async def test_one_may_sign_in_also_if_the_request_arrives_in_pieces(serve: Serve) -> None:
+    async with serve() as running:
+        body = f'{{"token": "{running.add_token()}"}}'.encode()
+        head = ("POST /session HTTP/1.1", f"Host: 127.0.0.1:{running.started.port}", "Content-Type: application/json",
+                f"Content-Length: {len(body)}", "Connection: close", "", "")  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.started.port)
+        writer.write("\r\n".join(head).encode() + body[:5])
+        async with aiohttp.ClientSession(running.url) as session:
+            await status_of(session, "GET", "/health/live")  # the service has read the first piece by now
+        writer.write(body[5:])
+        assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 async def test_a_copied_cookie_is_worthless_after_signing_out(serve: Serve) -> None:
     async with serve() as running, browser(running) as session, browser(running) as thief:
         _, cookie = await sign_in(session, running.add_token())
