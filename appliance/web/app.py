@@ -15,6 +15,7 @@ from appliance.web import identify, origins, plain_http
 from appliance.web.authenticator import Authenticator
 from appliance.web.connections import Connections
 from appliance.web.ingress.guard import guard
+from appliance.web.ingress.handler import SERVER
 from appliance.web.plain_http import Door
 from appliance.web.publisher import Publisher
 from appliance.web.respond import Respond
@@ -98,6 +99,7 @@ async def _without_deflate(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
     response.headers.setdefault("Content-Security-Policy", _CSP)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -51,7 +51,7 @@ ROUTES: Mapping[str, May | None] = {
     # These say that the API is there, and nothing about the device.
     "/v1/status/ping": None,
     "/v1/server/status/ping": None,
-    "/v1/status/updateavailable": None,
+    "/v1/status/updateavailable": None,  # with the version, if the caller may use the API
     "/v1/server/status/updateavailable": None,
     "/v1{path}": None,  # not found
     "/v2": May.DETECT,

@@ -11,7 +11,7 @@ from aiohttp import web
 from appliance import __version__
 from appliance.errors import BadFrame, ModelError
 from appliance.flow.detector import Detector
-from appliance.identity.roles import Identity
+from appliance.identity.roles import Identity, May
 from appliance.values import BIG_BYTES, Detected
 from appliance.web.foreign_payload_types import DeepStackPayload, DeepStackStatusPayload, PredictionPayload
 from appliance.web.form import OVERHEAD_BYTES, read_form
@@ -55,12 +55,12 @@ class VisionApi:
         return await self.frames.guarded(request, self._detect)
 
     async def _detect(self, request: web.Request) -> web.Response:
-        self._check_model(request.match_info.get("model"))
         if not request.content_type.startswith("multipart/"):
             self._permit(request, {key: value.encode() for key, value in request.query.items()})
         self.frames.check_slots()
         fields = await self._read(request)  # a form often has the key after the picture
         who = self._permit(request, fields)
+        self._check_model(request.match_info.get("model"))  # now: a refusal names the active model
         camera = self.frames.cameras.name_of(who, self.frames.cameras.given(request, fields))
         image = fields.get("image")
         if image is None:
@@ -113,9 +113,10 @@ class VisionApi:
         return self.frames.respond(answer)
 
     async def update_available(self, request: web.Request) -> web.Response:
-        return self.frames.respond(
-            {"success": True, "updateAvailable": False, "message": "", "version": __version__}, 200
-        )
+        answer: DeepStackStatusPayload = {"success": True, "updateAvailable": False, "message": ""}
+        if May.DETECT in identify(request).may:
+            answer["version"] = __version__
+        return self.frames.respond(answer)
 
     async def _read(self, request: web.Request) -> dict[str, bytes]:
         """The fields of the form, in limited memory: aiohttp's own `post()` would write pictures to disk."""

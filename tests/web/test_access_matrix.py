@@ -6,6 +6,7 @@ operator, and fails here until it is listed. So does an entry for a route that n
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ import aiohttp
 import pytest
 import socketio
 
+from appliance import __version__
 from appliance.control import governor
 from appliance.identity.roles import PERMISSIONS, May, Role
 from appliance.service.run import control_verbs
 from appliance.web import policy
+from appliance.web.ingress.handler import SERVER
 from appliance.web.packets import EVENTS
 from tests.conftest import Running, Serve
 from tests.fakes import CANARY_ROWS, FakeEngine
@@ -87,8 +90,6 @@ async def test_each_caller_may_call_exactly_what_its_role_permits(site: Site, ca
             if path == "/socket.io/" or (path in SELF_CHECKED and method == "*"):
                 continue  # each event is authenticated; the other methods are refused for everyone
             url = re.sub(r"\{.*?\}", "x", path)
-            if path == "/v1/vision/custom/{model}":
-                url = "/v1/vision/custom/fake"
             json = {"token": "wrong"} if path == "/session" else None
             data = picture(1) if json is None and method == "POST" else None
             async with session.request("GET" if method == "*" else method, url, json=json, data=data) as answer:
@@ -101,6 +102,23 @@ async def test_each_caller_may_call_exactly_what_its_role_permits(site: Site, ca
                 if refused:
                     body = await answer.json()
                     assert body["code"] == ("unauthorized" if caller is None else "forbidden"), path
+
+
+async def test_nobody_learns_a_version_or_the_model(site: Site) -> None:
+    """Neither from an answer nor from its header `Server`, also where the request has no route or is no HTTP."""
+    async with aiohttp.ClientSession(site.running.url, headers=FROM_ELSEWHERE) as session:
+        for method, path in [*site.routes(), ("GET", "/none"), ("PUT", "/health")]:
+            url = re.sub(r"\{.*?\}", "x", path)
+            data = picture(1) if method == "POST" else None
+            async with session.request("GET" if method == "*" else method, url, data=data) as answer:
+                text = await answer.text()
+            assert answer.headers["Server"] == SERVER, path
+            assert "'fake'" not in text, path
+            assert f'"{__version__}"' not in text, path
+    reader, writer = await asyncio.open_connection(*site.running.url.removeprefix("http://").split(":"))
+    writer.write(b"no HTTP\r\n\r\n")
+    assert f"\r\nServer: {SERVER}\r\n" in (await asyncio.wait_for(reader.read(), 30)).decode()
+    writer.close()
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=lambda role: role.value if role else "nobody")

@@ -33,6 +33,8 @@ from appliance.web.ingress.limits import (
 )
 from appliance.web.ingress.read_control import READ_BYTES, SHORT_READ_BYTES, ReadControl
 
+SERVER = "appliance"
+"""The header of this name. By itself aiohttp says which versions of Python and of aiohttp the device has."""
 _LINGER_S = 2.0
 """If the response is sent before the body has arrived, the rest is discarded for this time, so that the client can read
 the response. Then the connection is closed."""
@@ -142,7 +144,9 @@ class GuardedHandler(web.RequestHandler):
         """aiohttp quotes an Expect header that it does not know, and fails where that is not UTF-8."""
         if isinstance(exc, UnicodeEncodeError):
             status, message = 400, "the headers must be UTF-8"
-        return super().handle_error(request, status, exc, message)
+        response = super().handle_error(request, status, exc, message)
+        response.headers["Server"] = SERVER
+        return response
 
     def set_parser(self, parser: Any, *more: Any, **options: Any) -> None:
         """A websocket has opened: meter its bytes before the parser reads them."""
