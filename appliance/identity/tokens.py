@@ -138,9 +138,14 @@ class TokenStore:
             return made
 
     def adopt(self, name: str, role: Role, token: str) -> Record:
-        """Keep a token that the other side has made; it replaces one of the same name. Raises TokenError."""
+        """Keep a token that the other side has made; it replaces one of the same name and role. Raises TokenError."""
         with self._changing:
             self.refresh()
+            former = self.named(name)
+            if former is not None and former.role is not role:
+                raise TokenError(
+                    f"'{name}' has a token with the role {former.role.value} already; use another name", "token_exists"
+                )
             others = tuple(record for record in self.records if record.name != name)
             if len(others) >= MOST:
                 raise _full()

@@ -67,6 +67,16 @@ def test_a_paired_camera_uses_its_own_token(store: TokenStore) -> None:
     assert store.match("s" * 40) is None
 
 
+def test_a_paired_camera_does_not_take_the_place_of_an_operator(store: TokenStore) -> None:
+    """Who approves a camera that has taken the operator's name would lock themselves out."""
+    operator = store.add("operator", Role.OPERATOR)
+    with pytest.raises(TokenError, match="'operator' has a token with the role operator already") as error:
+        store.adopt("operator", Role.CAMERA, "s" * 40)
+    assert error.value.code == "token_exists"
+    assert store.match(operator.token) == operator.record
+    assert store.match("s" * 40) is None
+
+
 @pytest.mark.parametrize("name", ["", " ", "_x", "a\nb", "x" * 65])
 def test_an_invalid_name_is_refused(store: TokenStore, name: str) -> None:
     with pytest.raises(TokenError) as error:
