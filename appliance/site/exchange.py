@@ -15,6 +15,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ KEEP_S = 10.0
 _LATE_S = KEEP_S + 2.0
 _LOOK_S = 0.2
 FINDINGS_EVERY_S = 60.0
+MOST_BYTES = 500_000
+"""Of one message: 300 outlines. One of a megabyte can hold so many values that decoding it takes half a second."""
 AGAIN, AGAIN_EVERY_S = 4, 0.025
 """Results sent again at a time. An outbox holds 32, and several devices may send again at once."""
 
@@ -121,14 +124,17 @@ class Exchange:
         self._sent.send_again(self._clock())
 
     def receive(self, subject: str, message: bytes) -> None:
-        if subject == self._subjects.presence:
-            self._hear(message)
-            return
         try:
-            result = msgspec.json.decode(message, type=SharedResult)
-        except msgspec.MsgspecError:
+            if len(message) > MOST_BYTES:
+                self.invalid += 1
+            elif subject == self._subjects.presence:
+                self._hear(message)
+            else:
+                self._take(subject, msgspec.json.decode(message, type=SharedResult))
+        except (msgspec.MsgspecError, RecursionError):
             self.invalid += 1
-            return
+
+    def _take(self, subject: str, result: SharedResult) -> None:
         if result.device == self.neighbours.device or subject != self._subjects.results_of(result.camera):
             self.invalid += 1
         elif self._lateness.is_late(result.sender, result.sent_s, self._clock()):
@@ -180,12 +186,13 @@ class Exchange:
             self._bus.publish(self._subjects.findings_of(self.neighbours.device), encoded)
 
     def _encoded(self, message: Payload) -> bytes | None:
-        """None: it holds text that is not valid Unicode, and is dropped."""
-        try:
-            return msgspec.json.encode(message)
-        except UnicodeEncodeError:
-            self.invalid += 1
-            return None
+        """None: it holds text that is not valid Unicode, or is too long, and is dropped."""
+        with contextlib.suppress(UnicodeEncodeError):
+            encoded = msgspec.json.encode(message)
+            if len(encoded) <= MOST_BYTES:
+                return encoded
+        self.invalid += 1
+        return None
 
     def send_again(self) -> None:
         """Send the next results that the bus may have lost."""

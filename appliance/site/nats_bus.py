@@ -67,7 +67,7 @@ class NatsBus:
         self._client: Any = None
         self._why = "not connected yet"
         self.dropped = 0
-        """Messages that were published while no server was connected, or too fast."""
+        """Messages that were published while no server was connected, or too fast, or too long for the server."""
 
     @property
     def problem(self) -> str | None:
@@ -155,7 +155,7 @@ class NatsBus:
             await self._follow(client, receiver)
             while self._queue:
                 subject, message = self._queue.popleft()
-                if client.is_connected:
+                if client.is_connected and len(message) <= client.max_payload:  # a longer one ends the connection
                     await client.publish(subject, message)
                 else:
                     self.dropped += 1

@@ -79,11 +79,11 @@ class Neighbours:
         """When a device that has gone stops wanting anything."""
 
     def hear(self, message: bytes) -> Presence | None:
-        """Take one message and return it; None: it is invalid, or its sender claims to be this device."""
-        try:
-            one = msgspec.json.decode(message, type=Presence)
-        except msgspec.MsgspecError:
-            return None
+        """Take one message and return it; None: its sender claims to be this device, or there are too many devices.
+
+        Raises MsgspecError and RecursionError for one that is invalid.
+        """
+        one = msgspec.json.decode(message, type=Presence)
         if one.device == self.device or (one.device not in self._heard and len(self._heard) >= _MOST_DEVICES):
             return None
         _, before = self._heard.get(one.device, (0.0, None))

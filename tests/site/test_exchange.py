@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.site.bus import Subjects
-from appliance.site.exchange import KEEP_S, Exchange, SharedResult
+from appliance.site.exchange import KEEP_S, MOST_BYTES, Exchange, SharedResult
 from appliance.site.presence import GONE_S, WANTS_S, Gone, Neighbours, Presence, wanted_of
 from appliance.site.repeats import SentLately
 from tests.fakes import FakeClock
@@ -133,6 +133,16 @@ def test_what_is_invalid_is_counted_and_changes_nothing(subject: str, message: o
     assert (rig.exchange.invalid, rig.viewers.got, rig.exchange.neighbours.present()) == (1, [], {})
 
 
+@pytest.mark.parametrize("nothing", [b"[" * 100_000, b"[" + b"[]," * (MOST_BYTES // 3) + b"0]"], ids=["deep", "long"])
+@pytest.mark.parametrize("subject", ["site.results.gate", "site.presence"])
+def test_what_is_nested_too_deeply_or_too_long_is_counted_and_changes_nothing(subject: str, nothing: bytes) -> None:
+    """Of a megabyte of empty lists, decoding takes the event loop half a second."""
+    rig = Rig()
+    message = rig.result() if subject == "site.results.gate" else presence_message()
+    rig.exchange.receive(subject, message.replace(b"{", b'{"more":' + nothing + b",", 1))
+    assert (rig.exchange.invalid, rig.viewers.got, rig.exchange.neighbours.present()) == (1, [], {})
+
+
 @given(st.binary(max_size=200), st.sampled_from(["site.results.gate", "site.presence"]))
 def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
     rig = Rig()
@@ -140,14 +150,14 @@ def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
     assert rig.viewers.got == []
 
 
-def test_what_is_no_unicode_is_dropped_and_counted_and_what_follows_is_sent() -> None:
+def test_what_is_no_unicode_or_too_long_is_dropped_and_counted_and_what_follows_is_sent() -> None:
     rig = Rig()
     rig.exchange.receive(SUBJECTS.presence, presence_message(wants=("gate",)))
     rig.findings.append({"code": "no_unicode", "severity": "info", "what": "\udcff"})
     rig.exchange.say(frozenset())
-    for frame_id in ("\ud800", 1):
+    for frame_id in ("\ud800", "x" * MOST_BYTES, 1):
         rig.exchange.publish("gate", {"frame_id": frame_id})
-    assert rig.exchange.invalid == 2
+    assert rig.exchange.invalid == 3
     assert [subject for subject, _ in rig.bus.sent] == ["site.presence", "site.results.gate"]
 
 

@@ -157,6 +157,23 @@ async def test_messages_reach_who_wants_them_and_again_after_the_server_was_away
         assert set(got) == {("site.results.gate", b"seen")}
 
 
+async def test_a_message_that_is_too_long_for_the_server_is_dropped_and_ends_no_connection(server: Server) -> None:
+    got: list[bytes] = []
+    async with bus(server, "box1", lambda *_: None) as one, bus(server, "box2", lambda _, it: got.append(it)) as two:
+        two.want(frozenset({"site.results.gate"}))
+
+        def arrives(message: bytes) -> bool:
+            one.publish("site.results.gate", message)
+            return message in got
+
+        await until(lambda: arrives(b"before"))
+        dropped = one.dropped
+        one.publish("site.results.gate", bytes(2_000_000))
+        one.publish("site.results.gate", b"after")  # once: nothing is sent again here
+        await until(lambda: b"after" in got)
+        assert (one.problem, one.dropped) == (None, dropped + 1)
+
+
 async def test_an_authority_that_is_renewed_is_trusted_without_a_restart(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
