@@ -47,7 +47,7 @@ class TlsState:
     made_here: bool
     """The device's own certificate, not one from the operator's files."""
     problem: str | None = None
-    """Why the operator's certificate is not used."""
+    """Why the operator's certificate is not used, or the device's own is not renewed."""
 
     def expires_soon(self, now_s: float) -> bool:
         """Whether the operator must renew the certificate. The device renews its own."""
@@ -118,12 +118,27 @@ class ServerTls:
                 return files, None
             except CertificateError as error:
                 problem = str(error)
-        return made_here.ensure(self._own_folder, self._wall_clock()), problem
+        own = made_here.files_in(self._own_folder)
+        try:
+            made_here.ensure(self._own_folder, self._wall_clock())
+        except CertificateError as error:
+            if not _are_usable(own):
+                raise
+            problem = problem or str(error)  # it is due, and cannot be renewed: better than none
+        return own, problem
 
     def _report(self, problem: str) -> None:
         if problem != self.problem:
             log.error("%s", problem, extra={"code": CertificateError.code})
         self.problem = problem
+
+
+def _are_usable(files: Files) -> bool:
+    try:
+        certificate.read(files.certificate, files.key)
+    except CertificateError:
+        return False
+    return True
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.tls import made_here
 from appliance.tls.server import ServerTls, TlsRules, TlsState
 from tests.tls import certificates
 from tests.tls.certificates import Written
@@ -89,6 +90,17 @@ def test_without_any_certificate_there_is_no_context_and_a_reason(
     assert tls.context is None
     assert tls.problem is not None
     assert len(caplog.records) == 1, "the same problem is logged once"
+
+
+def test_a_certificate_that_cannot_be_renewed_is_presented_and_the_reason_reported(tmp_path: Path) -> None:
+    """As on a full disk; here no certificate can have the date."""
+    made_here.ensure(tmp_path, time.time())
+    tls = ServerTls(TlsRules(enabled=True), tmp_path, wall_clock=lambda: 1e12)
+    state = presented(tls)
+    assert tls.context is not None
+    assert state.made_here
+    assert state.problem is not None
+    assert "cannot make a certificate" in state.problem
 
 
 def test_only_the_operators_certificate_is_reported_before_it_expires(tmp_path: Path) -> None:
