@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance import files
 from appliance.errors import ApplianceError
 
-_MOST_BYTES = 1_000_000
+MOST_BYTES = 1_000_000
 _EXPLICIT_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0xA0, 0x17, 0x18
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
@@ -65,16 +66,16 @@ def read(certificate: Path, key: Path) -> CertificateFacts:
 
     Raises CertificateError.
     """
+    contents: list[bytes] = []
     for path in (certificate, key):
         try:
-            with path.open("rb") as file:
-                file.read(1)
+            contents.append(files.read_plain(path, MOST_BYTES))
         except OSError as error:
             raise CertificateError(
                 f"cannot read {path}: {error.strerror}. The account of the service must be able to read it"
             ) from None
     try:
-        text = certificate.read_text(encoding="ascii", errors="replace")[:_MOST_BYTES]
+        text = contents[0].decode("ascii", errors="replace")
         start = text.index(_BEGIN)
         facts = facts_of(ssl.PEM_cert_to_DER_cert(text[start : text.index(_END, start) + len(_END)]))
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance import files
+from appliance.tls.certificate import MOST_BYTES
 from appliance.tls.made_here import VALID_DAYS, files_in
 
 
@@ -62,7 +63,7 @@ def make(key: ec.EllipticCurvePrivateKey, now: datetime.datetime, names: list[x5
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     """The key in this file; a new one if there is none or it is damaged."""
     try:
-        kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        kept = serialization.load_pem_private_key(files.read_plain(path, MOST_BYTES), password=None)
         if isinstance(kept, ec.EllipticCurvePrivateKey):
             return kept
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):  # the last one: a damaged name of its algorithm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_a_damaged_key_is_replaced(tmp_path: Path, damage: Callable[[str], str])
     files.key.write_text(damage(files.key.read_text()))
     made_here.ensure(tmp_path, time.time())
     assert read(tmp_path).key_pin != first.key_pin
+
+
+@pytest.mark.parametrize("name", ["certificate.pem", "key.pem"])
+def test_a_pipe_in_the_place_of_a_file_is_replaced(tmp_path: Path, name: str) -> None:
+    made_here.ensure(tmp_path, time.time())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    made_here.ensure(tmp_path, time.time())
+    assert (tmp_path / name).is_file()
+    assert read(tmp_path).fingerprint
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
