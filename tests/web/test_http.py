@@ -413,10 +413,10 @@ async def test_a_client_that_disconnects_during_its_upload_is_not_an_internal_er
             b"POST /v1/vision/detection HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
             b"Content-Length: 5000\r\n\r\nhalf a picture"
         )
-        await writer.drain()
-        await asyncio.sleep(0.1)
-        writer.transport.abort()
         with anyio.fail_after(20):
+            while not running.started.parts.limiter.budget.bytes:
+                await asyncio.sleep(0.02)
+            writer.transport.abort()
             while not any("cannot read the request body" in record.getMessage() for record in caplog.records):
                 await asyncio.sleep(0.02)
     assert not [record for record in caplog.records if record.exc_info]
@@ -434,8 +434,9 @@ async def test_an_incomplete_body_is_freed_at_once(serve: Serve) -> None:
                     b"POST /v1/vision/detection HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000000\r\n\r\n"
                 )
                 writer.write(bytes(2_000_000))
-                await writer.drain()
-                await asyncio.sleep(0.1)
+                with anyio.fail_after(20):
+                    while running.started.parts.limiter.budget.bytes < 2_000_000:
+                        await asyncio.sleep(0.02)
                 writer.transport.abort()
             with anyio.fail_after(20):
                 while (held_bytes := tracemalloc.get_traced_memory()[0]) > 3_000_000:

@@ -221,7 +221,9 @@ async def test_a_client_that_disconnects_during_its_upload_leaves_no_traceback(
     async with ready(serve) as running:
         async with stranger(running) as leaves:
             await leaves.send(post(1000) + "abc")
-            await asyncio.sleep(0.1)
+            with anyio.fail_after(PATIENCE_S):
+                while not running.started.parts.limiter.budget.bytes:
+                    await asyncio.sleep(0.02)
         await is_well(running)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
 
