@@ -4,7 +4,7 @@ Rules of this file:
 - An address names a digest of all files (`page/DIGEST/page.js`). Browsers keep such a file forever and never
   ask again; a new release has other addresses.
 - The page itself has one address, so browsers ask each time whether it has changed (ETag).
-- Files are read and compressed in a thread, at the first request.
+- Files are read and compressed in a thread, at the first request; again if that failed, as while too many are open.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Page:
         return [web.get("/", self.index), web.get("/sw.js", worker), web.get("/page/{digest}/{name}", asset)]
 
     async def _files(self) -> PageFiles:
-        if self._read is None:
+        if self._read is None or (self._read.done() and self._read.exception() is not None):
             self._read = asyncio.get_running_loop().run_in_executor(None, read, self._folder)
         return await asyncio.shield(self._read)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from appliance.web import page_files
 from appliance.web.page_files import PAGE
@@ -72,3 +73,11 @@ def test_another_release_has_other_addresses(tmp_path: Path) -> None:
     after = page_files.read(folder)
     assert before.digest != after.digest
     assert after.digest.encode() in after.files["sw.js"].plain, "the service worker keeps the new files"
+
+
+async def test_files_that_could_not_be_read_are_read_again(tmp_path: Path) -> None:
+    page, request = page_files.Page(tmp_path / "page"), make_mocked_request("GET", "/")
+    with pytest.raises(OSError, match="page"):
+        await page.index(request)
+    shutil.copytree(PAGE, tmp_path / "page")
+    assert (await page.index(request)).status == 200
