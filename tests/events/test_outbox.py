@@ -55,6 +55,17 @@ def test_an_end_that_is_owed_outlives_new_starts() -> None:
     assert taken(outbox) == [("a", "end"), ("n49", "start")]
 
 
+def test_an_object_that_stays_gets_its_end_however_many_others_come_and_go() -> None:
+    outbox = EventOutbox(10)
+    outbox.put(event("stays", "start"))
+    for number in range(5000):
+        outbox.put(event(f"n{number}", "start"))
+        outbox.put(event(f"n{number}", "end"))
+        taken(outbox)
+    outbox.put(event("stays", "end"))
+    assert taken(outbox) == [("stays", "end")]
+
+
 def test_a_start_is_not_sent_twice_and_an_end_not_without_its_start() -> None:
     outbox = EventOutbox(10)
     outbox.put(event("x", "end"))

@@ -50,6 +50,8 @@ def test_another_program_sees_changes_and_a_revoked_token_is_void(store: TokenSt
     other.revoke("gate")
     assert store.refresh()
     assert store.match(made.token) is None
+    again = store.add("gate", Role.CAMERA)
+    assert other.revoke("gate") == again.record  # without a look at the file before
 
 
 def test_rotating_makes_the_former_secret_void(store: TokenStore) -> None:

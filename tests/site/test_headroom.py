@@ -26,6 +26,12 @@ def test_the_answer_says_how_much_the_device_can_take(condition: Condition, line
     assert answer(condition) == line
 
 
+@pytest.mark.parametrize("cannot", [{"ready": False}, {"stuck": True}, {"closing": True}, {"admits": False}])
+def test_a_device_that_takes_no_camera_has_no_headroom(cannot: dict[str, bool]) -> None:
+    assert Condition(ready=True, duty=0.73).headroom == 0.73
+    assert Condition(**({"ready": True} | cannot), duty=0.73).headroom == 0
+
+
 @given(st.builds(Condition, ready=st.booleans(), stuck=st.booleans(), admits=st.booleans(), duty=st.floats(0, 1)))
 def test_the_answer_is_never_zero_percent(condition: Condition) -> None:
     """HAProxy takes 0 % for a drain, and keeps it until it hears `ready`."""

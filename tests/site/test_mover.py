@@ -119,7 +119,10 @@ async def test_a_moved_camera_is_refused_for_a_while_and_then_taken_again() -> N
     assert moves.refuses("gate")
     assert not moves.refuses("yard")
     assert not moves.refuses(None)
-    clock.pass_(15.0)
+    clock.pass_(14.0)
+    moves.decide()
+    assert moves.refuses("gate")
+    clock.pass_(1.0)
     assert not moves.refuses("gate")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.tls import made_here
-from appliance.tls.server import ServerTls, TlsRules, TlsState
+from appliance.tls.server import ServerTls, TlsRules, TlsState, context_of
 from tests.tls import certificates
 from tests.tls.certificates import Written
 
@@ -34,6 +34,13 @@ def test_without_files_the_device_presents_its_own(tmp_path: Path) -> None:
     tls = ServerTls(TlsRules(enabled=True), tmp_path)
     assert presented(tls).made_here
     assert tls.context is not None
+
+
+def test_only_ciphers_with_forward_secrecy_and_authentication_are_accepted(tmp_path: Path) -> None:
+    files = made_here.ensure(tmp_path, time.time())
+    names = [cipher["name"] for cipher in context_of(files).get_ciphers()]
+    assert len(names) > 3
+    assert all(name.startswith(("TLS_", "ECDHE-")) and ("GCM" in name or "CHACHA20" in name) for name in names)
 
 
 def test_switched_off_there_is_nothing_to_present(tmp_path: Path) -> None:
