@@ -103,6 +103,8 @@ class NatsBus:
                     await self._serve(client, receiver)
             except (Error, OSError, asyncio.TimeoutError, ValueError, ConfigError) as error:
                 self._why = _reason(error)
+            except (AttributeError, TypeError) as error:  # the library does not check the form of an INFO
+                self._why = f"the server does not keep to the protocol: {_reason(error)}"
             finally:
                 self._client, self._subscriptions = None, {}
                 with contextlib.suppress(Exception), anyio.move_on_after(_CONNECT_S, shield=True):  # also at the end

@@ -119,6 +119,29 @@ async def test_a_server_cannot_send_the_device_to_other_servers(when: str) -> No
     assert not strange.connections
 
 
+@pytest.mark.parametrize("info", [b"5", b"[]", b'{"max_payload":null}', b'{"max_payload":"much"}'])
+async def test_a_server_with_an_invalid_greeting_is_a_bus_that_is_away(info: bytes) -> None:
+    """It ends no task of the device, which joins as soon as the server is as it should be."""
+    server, listener = HostileServer(b"MSG site.presence 1 4\r\nhere\r\n", b""), Listener()
+    server.info = b"INFO " + info + b"\r\n"
+    async with server.listening() as url:
+        bus = NatsBus(NatsOptions((url,), "box1"), patience_s=1)
+        bus.want(frozenset({"site.presence"}))
+        task = asyncio.create_task(bus.run(listener))
+        try:
+            with anyio.fail_after(20):
+                while "does not keep to the protocol" not in (bus.problem or ""):
+                    bus.publish("site.presence", b"a message")
+                    await asyncio.sleep(0.02)
+                server.info, listener.got = _INFO, []
+                while not listener.got:
+                    assert not task.done()
+                    await asyncio.sleep(0.02)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
 async def test_large_messages_of_a_good_server_arrive() -> None:
     size = 4_000_000
     server = HostileServer(b"MSG site.presence 1 %d\r\n" % size + b"x" * size + b"\r\n", b"")
