@@ -55,6 +55,15 @@ def test_an_end_that_is_owed_outlives_new_starts() -> None:
     assert taken(outbox) == [("a", "end"), ("n49", "start")]
 
 
+def test_an_object_gets_its_end_after_updates_that_were_taken() -> None:
+    outbox, kinds = EventOutbox(10), list[tuple[str, EventKind]]()
+    events: tuple[EventKind, ...] = ("start", "update", "update", "end")
+    for number, kind in enumerate(events):
+        outbox.put(event("a", kind, number))
+        kinds += taken(outbox)
+    assert [kind for _, kind in kinds] == list(events)
+
+
 def test_an_object_that_stays_gets_its_end_however_many_others_come_and_go() -> None:
     outbox = EventOutbox(10)
     outbox.put(event("stays", "start"))
