@@ -178,8 +178,8 @@ class TokenStore:
             if seen == self._seen:
                 return False
             content = msgspec.json.decode(files.read_plain(self._path, _MOST_BYTES), type=_File)
-            if len(bytes.fromhex(content.key)) < _KEY_BYTES:
-                raise ValueError("its key is too short")
+            if len(bytes.fromhex(content.key)) != _KEY_BYTES:
+                raise ValueError(f"its key must have {_KEY_BYTES} bytes")
             self._take(content)
             self._seen, self.problem = seen, None
         except (FileNotFoundError, NotADirectoryError):

@@ -99,7 +99,10 @@ def test_errors_have_a_code_and_say_what_to_do(store: TokenStore) -> None:
     assert error.value.code == "role_unknown"
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"schema":1,"key":"zz","tokens":[]}'])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{}", b"not json", *(b'{"schema":1,"key":"%s","tokens":[]}' % key for key in (b"zz", b"00", b"00" * 65))],
+)
 def test_a_damaged_file_lets_nobody_in_and_is_not_overwritten(store: TokenStore, tmp_path: Path, damage: bytes) -> None:
     made = store.add("anna", Role.OPERATOR)
     (tmp_path / "state" / FILE).write_bytes(damage)
@@ -115,8 +118,10 @@ def test_a_damaged_file_lets_nobody_in_and_is_not_overwritten(store: TokenStore,
 def test_the_number_of_tokens_is_limited() -> None:
     store = TokenStore(None)
     for number in range(MOST):
-        store.adopt(f"camera {number}", Role.CAMERA, f"{number}" * 40) if number < 3 else None
-    store._take(type(store._file)(1, store._file.key, store.records * (MOST // 3 + 1)))
-    with pytest.raises(TokenError) as error:
-        store.add("one more", Role.CAMERA)
-    assert error.value.code == "tokens_full"
+        store.adopt(f"camera {number}", Role.CAMERA, f"{number}" * 40)
+    for more in (lambda: store.add("one", Role.CAMERA), lambda: store.adopt("more", Role.CAMERA, "s" * 40)):
+        with pytest.raises(TokenError) as error:
+            more()
+        assert error.value.code == "tokens_full"
+    store.adopt("camera 7", Role.CAMERA, "t" * 40)  # in place of the former one
+    assert len(store.records) == MOST
