@@ -92,6 +92,8 @@ class GuardedHandler(web.RequestHandler):
         self._reads = ReadControl(loop, lambda: self._reading_paused or bool(getattr(self, "_buffer_paused", False)))
         self._controls = TokenBucket(CONTROLS_AT_ONCE, CONTROLS_PER_S, limiter.clock)
         self._since = limiter.clock()
+        self._unsent = 0
+        """Bytes of responses that the client had not read yet at the last look."""
         self._served = self._terminated = False
         self._content: Any = None
         limiter.add(self)
@@ -238,6 +240,9 @@ class GuardedHandler(web.RequestHandler):
         limits = self._limiter.limits
         if self.stage in (Stage.REQUEST, Stage.LINGER):
             if self._served and not self.usage.bytes:
+                unsent = self.transport.get_write_buffer_size() if self.transport is not None else 0
+                if unsent != self._unsent:  # it is not idle: it reads the response
+                    self._unsent, self._since = unsent, now
                 why = f"idle for {limits.idle_timeout_s:g} s (server.idle_timeout_s)"
                 return ("idle", why) if now - self._since > limits.idle_timeout_s else None
             if now - self._since > limits.header_timeout_s:

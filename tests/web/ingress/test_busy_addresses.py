@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import time
+from typing import cast
 
 import anyio
 from aiohttp import web
@@ -18,6 +19,7 @@ from appliance.web.ingress.limiter import ConnectionLimiter
 from appliance.web.ingress.limits import REQUEST_WORK
 from appliance.web.ingress.steps import timed
 from tests.conftest import Serve
+from tests.fakes import FakeClock
 from tests.web.ingress.peers import LIMITS, frame, ready
 from tests.web.ingress.strangers import is_well, stranger, websocket
 
@@ -78,6 +80,44 @@ async def test_a_request_lets_what_is_ready_go_first() -> None:
     loop.call_soon(order.append, "others")
     await guard(make_mocked_request("GET", "/health", protocol=connection), answer)
     assert order == ["others", "answer"]
+
+
+async def test_a_response_that_is_read_slowly_is_not_cut_off_and_one_that_is_not_read_is() -> None:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=bytes(20_000_000))
+
+    async def guarded(request: web.BaseRequest) -> web.StreamResponse:
+        return await guard(cast(web.Request, request), answer)
+
+    limiter, connections = ConnectionLimiter(LIMITS, FakeClock(0.0)), list[GuardedHandler]()
+
+    def connect() -> GuardedHandler:
+        connections.append(GuardedHandler(web.Server(guarded), limiter, "127.0.0.1", asyncio.get_running_loop()))
+        return connections[0]
+
+    server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=4096)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    (connection,) = connections
+    assert connection.transport is not None
+    unsent = connection.transport.get_write_buffer_size
+    for now_s in (100.0, 200.0, 300.0):
+        assert connection.overdue(now_s) is None
+        left = unsent()
+        with anyio.fail_after(PATIENCE_S):
+            while unsent() == left:
+                await reader.read(65_536)
+    assert connection.overdue(400.0) is None
+    left = unsent()
+    with anyio.fail_after(PATIENCE_S):  # what the kernel still takes
+        while unsent() != left:
+            left = unsent()
+            await asyncio.sleep(0.1)
+    connection.overdue(500.0)
+    assert connection.overdue(600.0) == ("idle", "idle for 75 s (server.idle_timeout_s)")
+    writer.close()
+    server.close()
 
 
 async def test_what_takes_the_event_loop_longer_counts_more() -> None:
