@@ -90,8 +90,11 @@ def _make_private(folder: Path) -> None:
 
 def _answers(path: Path) -> bool:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return False
+        except BlockingIOError:
+            pass  # its queue is full: that service hangs, and this one would wait for it
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import pwd
@@ -150,6 +151,23 @@ async def test_a_second_service_keeps_the_socket_of_the_first(tmp_path: Path, ca
         assert "another service of this user uses it" in caplog.text
         await call(Control([path]).hold, 3, 60.0)
         assert first.cur_state == 3
+
+
+async def test_a_service_that_hangs_does_not_hang_a_second_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c.sock"
+    with contextlib.ExitStack() as opened:
+        hangs = opened.enter_context(socket.socket(socket.AF_UNIX))
+        hangs.bind(str(path))
+        hangs.listen(0)
+        with contextlib.suppress(BlockingIOError):  # its queue is full
+            for _ in range(10):
+                client = opened.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        async with running(path):
+            assert "another service of this user uses it" in caplog.text
 
 
 async def test_a_service_that_stops_keeps_the_socket_of_one_that_has_started(
