@@ -25,7 +25,7 @@ from appliance.site.headroom import Condition, answer
 from appliance.site.mover import Mover
 from appliance.site.moves import MoveRules, OtherDevice
 from appliance.site.nats_bus import NatsBus, NatsOptions
-from appliance.site.presence import Neighbours, Presence, wanted_of
+from appliance.site.presence import MOST_CAMERAS, Neighbours, Presence, wanted_of
 from appliance.vitals.collect import Vitals
 from appliance.web.handover import Handover
 from appliance.web.report import of_findings
@@ -33,7 +33,6 @@ from appliance.web.report import of_findings
 if TYPE_CHECKING:
     from appliance.service.parts import FramePath
 
-_MOST_CAMERAS = 500
 _LEAVE_S = 3.0
 """At a stop, for cameras to go to another device."""
 
@@ -186,6 +185,6 @@ def _presence(settings: Settings, path: FramePath, vitals: Vitals, mover: Mover 
         capacity=_capacity(path),
         temp_c=vitals.temp_c,
         moving=mover.sending if mover is not None else 0,
-        cameras=tuple(cameras[:_MOST_CAMERAS]),
+        cameras=tuple(cameras[:MOST_CAMERAS]),
         wants=wanted_of(path.publisher.subscribed()),
     )

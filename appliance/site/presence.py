@@ -2,7 +2,7 @@
 
 A device that has said nothing for `GONE_S` counts as gone, and is remembered for a day so that people miss it. What its
 viewers want still counts for `WANTS_S`: it may only be cut off by a server that hangs, and get the results later. What
-arrives is checked: the bus is another machine.
+arrives is checked: the bus is another machine. Two hundred devices that say as much as they may take 20 MB.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from appliance.camera_names import HTTP_PREFIX, LONGEST
 from appliance.ports import Clock
 from appliance.site.moves import OtherDevice
 
@@ -23,11 +24,12 @@ WANTS_S = 15.0
 _FORGET_S = 86400.0
 EVERY_CAMERA = "*"
 _MOST_DEVICES = 200
-_MOST_CAMERAS = 1000
+MOST_CAMERAS = 500
 _ANY_WANTED = 200
 """A device whose viewers want more cameras gets the results of all."""
 
 _Text = Annotated[str, Meta(max_length=256)]
+_Camera = Annotated[str, Meta(max_length=len(HTTP_PREFIX) + LONGEST)]
 _Url = Annotated[str, Meta(max_length=256, pattern=r"^https?://")]
 """The page makes a link of it."""
 DeviceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -46,8 +48,8 @@ class Presence(Struct, frozen=True, kw_only=True):
     temp_c: Annotated[float, Meta(ge=-100, le=300)] | None = None
     moving: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """Cameras that sit here through the front: those that may be moved."""
-    cameras: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
-    wants: Annotated[tuple[_Text, ...], Meta(max_length=_MOST_CAMERAS)] = ()
+    cameras: Annotated[tuple[_Camera, ...], Meta(max_length=MOST_CAMERAS)] = ()
+    wants: Annotated[tuple[_Camera, ...], Meta(max_length=_ANY_WANTED)] = ()
     joined: bool = False
     """Since it last spoke it has connected to the bus, and may have missed what was sent."""
 

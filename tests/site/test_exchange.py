@@ -143,6 +143,26 @@ def test_what_is_nested_too_deeply_or_too_long_is_counted_and_changes_nothing(su
     assert (rig.exchange.invalid, rig.viewers.got, rig.exchange.neighbours.present()) == (1, [], {})
 
 
+LONGEST_NAME = "http-" + 64 * "x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "invalid"),
+    [
+        ({"cameras": [LONGEST_NAME] * 500, "wants": [LONGEST_NAME] * 200}, 0),
+        ({"cameras": [LONGEST_NAME] * 501}, 1),
+        ({"wants": [LONGEST_NAME] * 201}, 1),
+        ({"cameras": [LONGEST_NAME + "x"]}, 1),
+        ({"wants": [LONGEST_NAME + "x"]}, 1),
+    ],
+)
+def test_a_device_says_no_more_than_it_can_have(fields: dict[str, Any], invalid: int) -> None:
+    """Each is kept for a day, and one that lies can have many names."""
+    rig = Rig()
+    rig.exchange.receive(SUBJECTS.presence, presence_message(**fields))
+    assert (rig.exchange.invalid, len(rig.exchange.neighbours.present())) == (invalid, 1 - invalid)
+
+
 @given(st.binary(max_size=200), st.sampled_from(["site.results.gate", "site.presence"]))
 def test_any_bytes_are_survived(message: bytes, subject: str) -> None:
     rig = Rig()
