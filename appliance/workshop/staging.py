@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-import zipfile
 from pathlib import Path
 
 from appliance.errors import ModelError
@@ -121,7 +120,7 @@ def holds_pytorch(source: Path) -> bool:
     if source.suffix in (".pt", ".pth"):
         return True
     try:
-        with open_plain(source) as file, zipfile.ZipFile(file) as packed:
+        with open_plain(source) as file, archive.opened_zip(file, source) as packed:
             return any(name.endswith("/data.pkl") for name in packed.namelist()[: archive.MOST_MEMBERS])
     except Exception:  # noqa: BLE001  # anything unreadable is not a PyTorch file
         return False

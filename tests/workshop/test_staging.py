@@ -207,8 +207,24 @@ def test_a_zip_that_would_fill_the_disk_is_rejected(models_dir: Path, tmp_path: 
     assert "is larger than 2 GB" in rejected(archive, models_dir)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_would_fill_the_memory_is_rejected(models_dir: Path, tmp_path: Path, method: int) -> None:
+    """zipfile unpacks these methods in one piece."""
+    with zipfile.ZipFile(tmp_path / "model.zip", "w", method) as packed:
+        packed.writestr("model.bin", b"")
+    assert "unsupported method. Pack the folder with `zip -r`" in rejected(tmp_path / "model.zip", models_dir)
+
+
+def test_the_directory_of_a_zip_is_not_read_if_it_is_too_large(models_dir: Path, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "model.zip", ("model.bin", b""))
+    end = archive.read_bytes()[-22:]
+    claims = bytes(12) + (2 << 20).to_bytes(4, "little")
+    archive.write_bytes(bytes(2 << 20) + end[:8] + claims[8:16] + end[16:])
+    assert "a header claims 2097152 bytes" in rejected(archive, models_dir)
+
+
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-@pytest.mark.parametrize("size", [10**9, 10**11])
+@pytest.mark.parametrize("size", [-512, 80_000, 10**9, 10**11])
 def test_a_header_that_claims_all_memory_is_rejected(models_dir: Path, tmp_path: Path, kind: bytes, size: int) -> None:
     entry = tarfile.TarInfo("model.bin")
     entry.size, entry.type = size, kind
