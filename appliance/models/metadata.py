@@ -83,7 +83,7 @@ def _stride(network: Path, value: object) -> int:
     stride = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value) else 0
     if not 1 <= stride <= MOST_STRIDE:
         raise ModelError(
-            f"{network} has the invalid stride {shown(str(value)[:40])!r}; expected a whole number from 1 to "
+            f"{network} has the invalid stride '{_text(value)[:40]}'; expected a whole number from 1 to "
             f"{MOST_STRIDE}, usually 32",
             "model_corrupt",
         )
@@ -135,9 +135,9 @@ def _keypoints(value: object) -> tuple[int, int] | None:
 
 
 def _end_to_end(properties: Mapping[object, object]) -> bool:
-    if str(properties.get("end2end", "")).lower() == "true":
+    if _text(properties.get("end2end")).lower() == "true":
         return True
     arguments = properties.get("args")
     if isinstance(arguments, Mapping):
-        return str(arguments.get("nms", "")).lower() == "true"
+        return _text(arguments.get("nms")).lower() == "true"
     return isinstance(arguments, str) and re.search(r"""['"]nms['"]\s*:\s*True""", arguments) is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import ModelError
-from appliance.models import active, engine_file, store
+from appliance.models import active, engine_file, metadata, store
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle
 from appliance.values import Size
@@ -181,6 +183,22 @@ def test_metadata_made_to_crash_the_parser_is_rejected(tmp_path: Path, text: str
     folder = networks.export(tmp_path / "models" / "theirs", networks.masks)
     (folder / "metadata.yaml").write_text(text, encoding="utf-8")
     assert rejected(folder)
+
+
+@pytest.mark.parametrize("entry", ["end2end: *a6", "args: {nms: *a6}", "stride: *a6", "names: *a6", "license: *a6"])
+def test_nested_aliases_in_metadata_do_not_expand(tmp_path: Path, entry: str) -> None:
+    """Each further line makes the text of the last list ten times as long: 10 MB after six."""
+    aliases = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 7))
+    path = tmp_path / metadata.FILE
+    path.write_text(f"a0: &a0 [x]\n{aliases}names: {{0: person}}\n{entry}", encoding="utf-8")
+    properties = metadata.read_yaml(path)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ModelError):
+            metadata.parse(path, properties)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_metadata_that_takes_long_to_parse_is_not_read(tmp_path: Path) -> None:
