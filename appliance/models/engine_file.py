@@ -7,12 +7,14 @@ four bytes (little-endian), then JSON of that length. The engine follows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from appliance import files
+from appliance.models.manifest import BuiltForEntry
 
 SUFFIX = ".engine"
 _MOST_HEADER_BYTES = 1 << 20
@@ -37,12 +39,9 @@ class BuiltFor:
     """Input sizes that it was tuned for, such as `640x384`; the largest is the upper bound."""
 
     @classmethod
-    def of(cls, header: Mapping[str, Any]) -> BuiltFor:
-        """Parse the decoded JSON of a header. Raises KeyError, TypeError or ValueError."""
-        return cls(
-            str(header["gpu"]), str(header["compute"]), int(header["multiprocessors"]), str(header["tensorrt"]),
-            str(header["precision"]), str(header["network"]), tuple(str(size) for size in header["sizes"]),
-        )  # fmt: skip
+    def of(cls, header: bytes | str) -> BuiltFor:
+        """Parse the JSON of a header. Raises ValueError."""
+        return cls(**structs.asdict(msgspec.json.decode(header, type=BuiltForEntry)))
 
     def objection(self, here: BuiltFor) -> str | None:
         """Why it cannot be used for `here`, as the rest of a sentence after the engine's name; None: it can."""
@@ -73,8 +72,8 @@ def read_header(path: Path) -> BuiltFor | None:
     try:
         with files.open_plain(path) as file:
             length = int.from_bytes(file.read(4), "little")
-            return BuiltFor.of(json.loads(file.read(length))) if length <= _MOST_HEADER_BYTES else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return BuiltFor.of(file.read(length)) if length <= _MOST_HEADER_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return None
 
 

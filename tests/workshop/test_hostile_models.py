@@ -243,14 +243,51 @@ def test_a_damaged_activation_is_ignored(tmp_path: Path, text: str) -> None:
     assert active.read(tmp_path, "first") == active.Active("first", "first")
 
 
-@pytest.mark.parametrize("special", ["pipe", "nested"])
-def test_a_damaged_engine_file_has_no_header(tmp_path: Path, special: str) -> None:
-    path = tmp_path / "x.engine"
-    if special == "pipe":
-        os.mkfifo(path)
-    else:
-        path.write_bytes(len(NESTED_JSON).to_bytes(4, "little") + NESTED_JSON.encode())
-    assert engine_file.read_header(path) is None
+BUILT_FOR = {
+    "gpu": "Orin", "compute": "8.7", "multiprocessors": 8, "tensorrt": "10.3", "precision": "f16", "network": "0" * 64,
+    "sizes": ["640x384"],
+}  # fmt: skip
+
+
+def engine_bytes(header: str) -> bytes:
+    return len(header).to_bytes(4, "little") + header.encode() + b"the engine"
+
+
+def test_a_pipe_in_place_of_an_engine_file_has_no_header(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.engine")
+    assert engine_file.read_header(tmp_path / "x.engine") is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        NESTED_JSON,
+        *(
+            json.dumps(BUILT_FOR | change)
+            for change in (
+                {"multiprocessors": float("inf")},
+                {"multiprocessors": -1},
+                {"gpu": "x" * 5000},
+                {"gpu": ["Orin"]},
+                {"sizes": "640x384"},
+                {"sizes": None},
+            )
+        ),
+    ],
+    ids=lambda text: str(text)[:60],
+)
+def test_a_damaged_engine_file_is_imported_like_any_file(folder: Path, header: str) -> None:
+    """It has no header, so that it fits no device."""
+    (folder / "x.engine").write_bytes(engine_bytes(header))
+    assert engine_file.read_header(folder / "x.engine") is None
+    bundles.write_manifest(bundles.read(folder))
+    assert bundles.read(folder).engines == {}
+
+
+def test_an_engine_files_header_is_read(folder: Path) -> None:
+    (folder / "x.engine").write_bytes(engine_bytes(json.dumps(BUILT_FOR)))
+    bundles.write_manifest(bundles.read(folder))
+    assert bundles.read(folder).engines["x.engine"].sizes == ("640x384",)
 
 
 @pytest.mark.parametrize("depth", [1, 200_000])

@@ -8,7 +8,6 @@ failure the exit status is 1 and the last line of the output is the reason.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -91,6 +90,6 @@ def main(network: Path, target: Path, built_for: BuiltFor) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]), BuiltFor.of(json.loads(sys.argv[3])))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), BuiltFor.of(sys.argv[3]))
     except (EngineError, OSError) as error:
         sys.exit(str(error))

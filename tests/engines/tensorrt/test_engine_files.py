@@ -168,7 +168,14 @@ def test_every_size_has_its_own_profile_and_fits_the_profile_for_any_size(sizes:
 
 
 BUILT_FOR = st.builds(
-    BuiltFor, st.text(), st.text(), st.integers(), st.text(), st.text(), st.text(), st.lists(st.text()).map(tuple)
+    BuiltFor,
+    st.text(),
+    st.text(),
+    st.integers(0, 1000),
+    st.text(),
+    st.text(),
+    st.text(),
+    st.lists(st.text()).map(tuple),
 )
 
 
