@@ -29,6 +29,7 @@ from appliance.vision.heads import HEADS
 from appliance.vision.letterbox import Placing, fit
 from appliance.workshop.coco import COCO
 from appliance.workshop.preprocessing import PerColour, Preprocessing, with_preprocessing
+from appliance.workshop.saving import save
 
 FILE = "model.toml"
 NETWORKS = (".onnx", ".xml", ".tflite", ".pb")
@@ -126,7 +127,8 @@ def network_in(folder: Path) -> Path:
 def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
     """Write the network as a bundle; the folder appears complete or not at all.
 
-    Raises ModelError: model_corrupt if it cannot be read, model_unsupported if it does not match its declaration.
+    Raises ModelError: model_corrupt if it cannot be read, model_unsupported if it does not match its declaration; and
+    OSError.
     """
     import openvino
 
@@ -146,7 +148,7 @@ def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
     except Exception as error:
         raise ModelError(f"{network} cannot be read: {last_line(error)}", "model_corrupt") from error
     with scratch.appearing(folder) as fresh:
-        openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
+        save(model, fresh / "model.xml")
         fixed = inspect(fresh / "model.xml").fixed_size
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", declaration.head, declaration.classes, declaration.stride,

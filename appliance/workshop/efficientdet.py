@@ -19,6 +19,7 @@ from appliance.models.bundle import Bundle
 from appliance.values import Size
 from appliance.workshop.anchor_decoding import Anchors, with_decoded_boxes
 from appliance.workshop.coco import COCO
+from appliance.workshop.saving import save
 
 NAME = "efficientdet-lite0"
 SIDE = 320
@@ -30,13 +31,13 @@ _ANCHOR_SCALE = 3.0
 def build(tflite: Path, folder: Path, source: str) -> Bundle:
     """Write the TFLite file as a bundle; the folder appears complete or not at all.
 
-    Raises ModelError model_unsupported for another network.
+    Raises ModelError model_unsupported for another network, and OSError.
     """
     import openvino
 
     model = _with_boxes(_read(tflite))
     with scratch.appearing(folder) as fresh:
-        openvino.save_model(_with_float_input(model), fresh / "model.xml", compress_to_fp16=True)
+        save(_with_float_input(model), fresh / "model.xml")
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", "anchors", COCO, 32, size, "Apache-2.0", source, {}, tools=tools

@@ -55,8 +55,9 @@ def fetch(
                 check(file, source.sha256)
                 return build(file, folder, source.title)
             except (OSError, ModelError) as error:
-                failures.append(f"  {source.title}: {error}")
-                report(f"  failed: {error}")
+                why = (isinstance(error, OSError) and error.strerror) or error
+                failures.append(f"  {source.title}: {why}")
+                report(f"  failed: {why}")
     raise ModelError(
         f"cannot download {model.name}:\n" + "\n".join(failures) + f"\n{_advice(model, local)}", "model_fetch_failed"
     )

@@ -14,6 +14,7 @@ from appliance.models import bundle as bundles
 from appliance.models import scratch
 from appliance.models.bundle import Bundle
 from appliance.models.network import inspect
+from appliance.workshop.saving import save
 
 
 def build(
@@ -29,7 +30,7 @@ def build(
 
     `keep_source`: also store the file as source.onnx. `keep_onnx`: also store it as model.onnx, for engines that read
     ONNX, and as model.mnn where MNN is installed. `dynamic`: reject a network with a fixed input size. The folder
-    appears complete or not at all.
+    appears complete or not at all. Raises ModelError: model_corrupt, model_unsupported; and OSError.
     """
     import openvino
 
@@ -42,7 +43,7 @@ def build(
         )
     draft = bundles.from_metadata(folder.name, onnx, opened.properties, opened)
     with scratch.appearing(folder) as fresh:
-        openvino.save_model(openvino.Core().read_model(onnx), fresh / "model.xml", compress_to_fp16=True)
+        save(openvino.Core().read_model(onnx), fresh / "model.xml")
         if keep_source:
             shutil.copyfile(onnx, fresh / "source.onnx")
         if keep_onnx:

@@ -21,6 +21,7 @@ from appliance.values import Size
 from appliance.workshop.anchor_decoding import Anchors, with_decoded_boxes
 from appliance.workshop.coco import COCO
 from appliance.workshop.preprocessing import Preprocessing, with_preprocessing
+from appliance.workshop.saving import save
 
 NAME = "ssd-mobilenet-v3"
 SIDE = 320
@@ -34,13 +35,13 @@ _SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
 def build(graph: Path, folder: Path, source: str) -> Bundle:
     """Write the frozen graph as a bundle; the folder appears complete or not at all.
 
-    Raises ModelError model_unsupported for another network.
+    Raises ModelError model_unsupported for another network, and OSError.
     """
     import openvino
 
     model = with_preprocessing(_read(graph), _PREPROCESSING)
     with scratch.appearing(folder) as fresh:
-        openvino.save_model(model, fresh / "model.xml", compress_to_fp16=True)
+        save(model, fresh / "model.xml")
         size, tools = Size(SIDE, SIDE), {"openvino": openvino.get_version()}
         bundle = Bundle(
             folder.name, fresh / "model.xml", "detect", "anchors", COCO, 32, size, "Apache-2.0", source, {},
