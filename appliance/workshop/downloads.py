@@ -10,17 +10,21 @@ import http.client
 import shutil
 import sys
 import tarfile
+import time
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance import files, programs
+from appliance import durations, files, programs
 from appliance.errors import last_line
+from appliance.ports import Clock
 
 _MOST_BYTES = 200_000_000
 """Upper bound for a download; the known files have 5 to 30 MB."""
+_LONGEST_S = 1800.0
+"""Upper bound for a download from a URL: 6 kB/s are enough for YOLO11n."""
 
 Download = Callable[[Path], Path]
 """Downloads a file into a folder and returns its path. Raises OSError."""
@@ -42,23 +46,28 @@ def check(path: Path, expected: str) -> None:
         raise OSError(f"unexpected file (sha256 {actual[:12]}… instead of {expected[:12]}…)")
 
 
-def from_url(url: str) -> Download:
+def from_url(url: str, *, clock: Clock = time.monotonic) -> Download:
     """The file at this URL, saved as model.onnx."""
 
     def download(folder: Path) -> Path:
         target = folder / "model.onnx"
+        end_s = clock() + _LONGEST_S
         try:
             with urllib.request.urlopen(url, timeout=8) as answer, target.open("wb") as file:
                 total = int(answer.headers.get("Content-Length") or 0)
                 done = 0
-                while chunk := answer.read(1 << 16):
+                while chunk := answer.read1(1 << 16):
                     done += len(chunk)
                     if done > _MOST_BYTES:
                         raise _too_large()
+                    if clock() > end_s:
+                        raise OSError(f"too slow: {done / 1e6:.1f} MB in {durations.in_words(_LONGEST_S)}")
                     file.write(chunk)
                     _progress(done, total)
         except (http.client.HTTPException, ValueError) as error:  # such as a captive portal that does not speak HTTP
             raise OSError(f"invalid HTTP response: {error!r}") from None
+        if done < total:
+            raise OSError(f"the connection was closed after {done} of {total} bytes")
         return target
 
     return download

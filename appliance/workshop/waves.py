@@ -155,11 +155,12 @@ class Prometheus:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
             context = ssl.create_default_context() if url.startswith("https:") else None
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as response:
-                return json.loads(response.read(_MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                text = error.read(300).decode("utf-8", "replace")
-            raise WavesError(f"{self._url} answered {error.code}: {text}") from None
+            try:
+                with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as response:
+                    return json.loads(response.read(_MOST_BYTES))
+            except urllib.error.HTTPError as error:
+                with error:
+                    text = error.read(300).decode("utf-8", "replace")
+                raise WavesError(f"{self._url} answered {error.code}: {text}") from None
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise WavesError(f"{self._url} cannot be read: {error}. Check that Prometheus runs there") from None

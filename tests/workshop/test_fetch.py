@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import os
 import resource
 import tarfile
@@ -254,17 +255,15 @@ def test_without_npm_its_source_fails(tmp_path: Path, monkeypatch: pytest.Monkey
         FROM_NPM.download(tmp_path)
 
 
-@pytest.fixture
-def endless() -> Iterator[str]:
-    """A URL whose response never ends."""
+@contextlib.contextmanager
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A URL; `answer` sends the response."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
-            self.end_headers()
             with contextlib.suppress(OSError):
-                while True:
-                    self.wfile.write(bytes(1 << 20))
+                answer(self)
 
         def log_message(self, format: str, *args: object) -> None: ...
 
@@ -274,9 +273,35 @@ def endless() -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_endless_response_does_not_fill_the_disk(tmp_path: Path, endless: str) -> None:
-    with pytest.raises(OSError, match="larger than 200 MB"):
-        from_url(endless)(tmp_path)
+def test_an_endless_response_does_not_fill_the_disk(tmp_path: Path) -> None:
+    def endless(answer: BaseHTTPRequestHandler) -> None:
+        answer.end_headers()
+        while True:
+            answer.wfile.write(bytes(1 << 20))
+
+    with serving(endless) as url, pytest.raises(OSError, match="larger than 200 MB"):
+        from_url(url)(tmp_path)
+
+
+def test_a_response_that_drips_is_given_up(tmp_path: Path) -> None:
+    def drips(answer: BaseHTTPRequestHandler) -> None:
+        answer.end_headers()
+        answer.wfile.write(b"x")
+        answer.rfile.read()  # until the client gives up
+
+    clock = itertools.count(0, 2000)
+    with serving(drips) as url, pytest.raises(OSError, match=r"too slow: 0\.0 MB in 30 min"):
+        from_url(url, clock=lambda: float(next(clock)))(tmp_path)
+
+
+def test_a_response_that_ends_early_is_not_called_another_file(tmp_path: Path) -> None:
+    def ends(answer: BaseHTTPRequestHandler) -> None:
+        answer.send_header("Content-Length", "1000")
+        answer.end_headers()
+        answer.wfile.write(b"half")
+
+    with serving(ends) as url, pytest.raises(OSError, match="closed after 4 of 1000 bytes"):
+        from_url(url)(tmp_path)
 
 
 def test_every_source_is_pinned() -> None:

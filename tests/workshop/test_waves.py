@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -234,16 +235,24 @@ def _prometheus(data: Path, series: str) -> Iterator[str]:
         server.wait()
 
 
-def test_another_program_at_the_address_of_prometheus_is_an_error_of_one_line() -> None:
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"SSH-2.0-OpenSSH_9\r\n", "cannot be read: SSH"),
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\nhalf", "cannot be read: .*reset"),
+    ],
+)
+def test_another_program_at_the_address_of_prometheus_is_an_error_of_one_line(answer: bytes, why: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
-        threading.Thread(target=_answer_like_ssh, args=(there,), daemon=True).start()
-        with pytest.raises(WavesError, match="cannot be read: SSH"):
+        threading.Thread(target=_answer, args=(there, answer), daemon=True).start()
+        with pytest.raises(WavesError, match=why):
             Prometheus(f"http://127.0.0.1:{there.getsockname()[1]}").fleet(_OFFER, 24)
 
 
-def _answer_like_ssh(there: socket.socket) -> None:
+def _answer(there: socket.socket, answer: bytes) -> None:
+    """Send this and reset the connection."""
     connection, _ = there.accept()
     with connection:
         connection.recv(10_000)
-        connection.sendall(b"SSH-2.0-OpenSSH_9\r\n")
-        connection.shutdown(socket.SHUT_WR)
+        connection.sendall(answer)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
