@@ -6,7 +6,7 @@ values that the authors of that head publish. A new bundle is checked by running
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -23,10 +23,9 @@ from appliance.models.bundle import Bundle
 from appliance.models.manifest import MOST_STRIDE
 from appliance.models.names import check_classes, has_control
 from appliance.models.network import check_input, inspect
-from appliance.ports import Raw
-from appliance.values import ResultFilter, Size
 from appliance.vision.heads import HEADS
-from appliance.vision.letterbox import Placing, fit
+from appliance.vision.letterbox import Placing
+from appliance.workshop import own_process
 from appliance.workshop.coco import COCO
 from appliance.workshop.preprocessing import PerColour, Preprocessing, with_preprocessing
 from appliance.workshop.saving import save
@@ -35,7 +34,6 @@ FILE = "model.toml"
 NETWORKS = (".onnx", ".xml", ".tflite", ".pb")
 """Suffixes of supported network files."""
 _IMAGENET = Preprocessing("rgb", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-_ANY_SIZE = Size(320, 320)
 _MOST_BYTES, _LONGEST_TEXT = 4_000_000, 1000
 
 
@@ -60,18 +58,6 @@ HEAD_DEFAULTS: Mapping[str, HeadDefaults] = MappingProxyType(
     }
 )
 """By head; heads that are not listed have the defaults of the class."""
-
-
-_CLASSES_IN: Mapping[str, Callable[[Raw], int]] = MappingProxyType(
-    {
-        "anchors": lambda raw: raw[0].shape[0] - 4,
-        "objectness": lambda raw: raw[0].shape[1] - 5,
-        "yolox": lambda raw: raw[0].shape[1] - 5,
-        "picodet": lambda raw: raw[0].shape[1],
-        "boxes_scores": lambda raw: raw[1].shape[0],
-    }
-)
-"""The number of classes in the outputs, for heads that show it."""
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True):
@@ -155,8 +141,8 @@ def build(network: Path, folder: Path, declaration: Declaration) -> Bundle:
             fixed, declaration.license, declaration.source or network.name, {},
             tools={"openvino": openvino.get_version()}, placing=given.placing or defaults.placing,
         )  # fmt: skip
-        _check_output(bundle, network.name)
         bundles.write_manifest(bundle)
+        own_process.run("appliance.workshop.output_check", [str(fresh.absolute()), network.name], network.name)
     return bundles.read(folder)
 
 
@@ -205,27 +191,3 @@ def _with_batch_axis(model: Any) -> Any:
 
     outputs = [ops.unsqueeze(result.input_value(0), 0) for result in model.get_results()]
     return openvino.Model(outputs, model.get_parameters(), model.get_friendly_name())
-
-
-def _check_output(bundle: Bundle, name: str) -> None:
-    """Run the network on a grey picture and read its output. Raises ModelError model_unsupported."""
-    import openvino
-
-    size = bundle.fixed_size or _ANY_SIZE
-    place = fit(size, size, bundle.placing)
-    try:
-        compiled = openvino.Core().compile_model(bundle.network, "CPU")
-        answer = compiled([np.full((1, 3, size.height, size.width), 0.5, np.float32)])
-        raw = tuple(answer[output][0] for output in compiled.outputs)
-        classes = _CLASSES_IN[bundle.head](raw) if bundle.head in _CLASSES_IN else len(bundle.classes)
-        bundle.reader(0.7, 300).read(raw, place, ResultFilter(0.0))
-    except Exception as error:
-        raise ModelError(
-            f"{name}: the head {bundle.head} cannot read its output: {last_line(error)}", "model_unsupported"
-        ) from error
-    if classes != len(bundle.classes):
-        raise ModelError(
-            f"{name} has {classes} classes, but {len(bundle.classes)} names are declared. List its class names with "
-            f"--classes FILE, one per line, or in {FILE}",
-            "model_unsupported",
-        )

@@ -1,13 +1,7 @@
-"""Run an imported model once, the way the service runs it, before it is reported as ready.
-
-The trial has its own process: a network can crash the process that compiles it, use all memory or hang, and must not
-take down the import or the service.
-"""
+"""Run an imported model once, the way the service runs it, before it is reported as ready."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 import time
 from pathlib import Path
@@ -15,27 +9,17 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from appliance import programs
 from appliance.errors import ApplianceError, EngineError, ModelError, last_line
 from appliance.service import loading
 from appliance.settings.schema import Settings
 from appliance.values import Frame, ResultFilter, Size
 from appliance.vision import decode, scene
+from appliance.workshop import own_process
 
-_LONGEST_S = 600.0
-"""A small board needs half a minute for a nano network; one that takes this long is far too large for it."""
-_PACKAGES = Path(__file__).parent.parent
 _LANDSCAPE, _PORTRAIT = Size(1280, 720), Size(480, 640)
 _SMALL_SIDE = 320
 _UNSURE = 0.01
 """A confidence so low that the output is not empty even if nothing is detected."""
-
-
-class _Verdict(msgspec.Struct):
-    """The result of the trial process: why the model does not run; empty: it runs."""
-
-    error: str = ""
-    code: str = ""
 
 
 def check_runs(settings: Settings, folder: Path) -> None:
@@ -46,17 +30,7 @@ def check_runs(settings: Settings, folder: Path) -> None:
     model = structs.replace(settings.model, dir=str(folder.parent.absolute()), name=folder.name)
     engine = structs.replace(settings.engine, cache=False)
     chosen = Settings(model=model, engine=engine, flow=settings.flow)  # no secrets on a command line
-    command = [sys.executable, "-m", "appliance.workshop.trial_run", msgspec.json.encode(chosen).decode()]
-    try:
-        verdict = msgspec.convert(programs.run_json(command, timeout_s=_LONGEST_S, cwd=_PACKAGES), _Verdict)
-    except programs.ProgramFailed as error:
-        raise ModelError(
-            f"{folder.name} does not run on this device: the trial process ended early ({error}). Try a smaller "
-            "model, or export it again",
-            "model_unsupported",
-        ) from None
-    if verdict.error:
-        raise ModelError(verdict.error, verdict.code)
+    own_process.run("appliance.workshop.trial_run", [msgspec.json.encode(chosen).decode()], folder.name)
 
 
 def run_once(settings: Settings) -> None:
@@ -92,12 +66,8 @@ def run_once(settings: Settings) -> None:
         inference.close()
 
 
-def _main(encoded_settings: str) -> None:
-    with contextlib.suppress(OSError):  # if memory runs out, the kernel kills this process first
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    logging.disable(logging.CRITICAL)
-    settings = msgspec.json.decode(encoded_settings, type=Settings)
-    verdict = _Verdict()
+def _trial(settings: Settings) -> None:
+    """Run the model once, on the CPU if the configured device is missing. Raises ModelError."""
     try:
         try:
             run_once(settings)
@@ -106,12 +76,9 @@ def _main(encoded_settings: str) -> None:
                 raise
             cpu = structs.replace(settings.engine, kind="openvino", device="CPU", precision="")
             run_once(structs.replace(settings, engine=cpu))
-    except ModelError as error:
-        verdict = _Verdict(str(error), error.code)
     except EngineError as error:
-        verdict = _Verdict(f"{settings.model.name} does not run on this device: {error}", "model_unsupported")
-    sys.stdout.write(msgspec.json.encode(verdict).decode())
+        raise ModelError(f"{settings.model.name} does not run on this device: {error}", "model_unsupported") from error
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    own_process.report(lambda: _trial(msgspec.json.decode(sys.argv[1], type=Settings)))

@@ -6,6 +6,7 @@ The networks have a few operations and are built here.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -23,9 +24,10 @@ from appliance.service import loading
 from appliance.settings.loader import load
 from appliance.values import Box, Frame, ResultFilter, Size
 from appliance.vision import decode
-from appliance.workshop import declared, importing
+from appliance.workshop import declared, importing, own_process
 from appliance.workshop.declared import Declaration, Input, build
 from appliance.workshop.preprocessing import Preprocessing, with_preprocessing
+from tests.workshop.fakes import python_that
 
 SIZE = Size(96, 64)
 CLASSES = ("cat", "dog")
@@ -149,6 +151,35 @@ def test_a_network_that_does_not_match_its_declaration_is_rejected(
         build(network(tmp_path, yolox), tmp_path / "out", declaration)
     assert caught.value.code == "model_unsupported"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_network_runs_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may crash that process, or never end."""
+    file = network(tmp_path, yolox)
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(sys, "executable", str(python_that(tmp_path, crash)))
+    with pytest.raises(ModelError, match=r"net\.xml does not run on this device: .*ended by SIGSEGV") as caught:
+        build(file, tmp_path / "out", Declaration("yolox", CLASSES))
+    assert caught.value.code == "model_unsupported"
+    assert not (tmp_path / "out").exists()
+
+
+def endless(picture: Any) -> list[Any]:
+    """The output of `yolox`, after a loop of 2^40 rounds."""
+    value = ops.parameter([1, 3, SIZE.height, SIZE.width], np.float32)
+    more, following = ops.constant(np.array([True])), ops.add(value, np.float32(1))
+    loop = ops.loop(ops.constant(np.array(2**40, np.int64)), ops.constant(np.array(True)))
+    loop.set_function(openvino.Model([more, following], [value], "body"))
+    loop.set_special_body_ports([-1, 0])
+    loop.set_merged_input(value, picture.output(0), following.output(0))
+    return yolox(loop.get_iter_value(following.output(0), -1))
+
+
+def test_a_network_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    file = network(tmp_path / "out", endless)
+    bundles.write_manifest(bundles.Bundle("out", file, "detect", "yolox", CLASSES, 32, SIZE, "MIT", "a test", {}))
+    with pytest.raises(ModelError, match="no result after 5 s"):
+        own_process.run("appliance.workshop.output_check", [str(tmp_path / "out"), "net.xml"], "net", longest_s=5)
 
 
 def test_a_folder_with_a_declaration_is_imported_and_served(tmp_path: Path) -> None:
