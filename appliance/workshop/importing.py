@@ -86,4 +86,6 @@ def _build(copy: Path, new: Path, source: Path, declaration: Declaration | None)
 def _about_source(text: str, source: Path, copy: Path, new: Path) -> str:
     """The text of an error about the copy, with the paths of the source."""
     original = source if source.is_dir() or source.suffix not in declared.NETWORKS else source.parent
-    return text.replace(str(copy), str(original)).replace(str(new), str(original))
+    for made in (copy.absolute(), new.absolute(), copy, new):  # other processes get absolute paths
+        text = text.replace(str(made), str(original))
+    return text

@@ -48,7 +48,7 @@ def run(module: str, arguments: Sequence[str], name: str, *, longest_s: float = 
 
 
 def report(trial: Callable[[], None]) -> None:
-    """In that process: run the trial and write the ModelError that it raises as the last line of the output."""
+    """In that process: run the trial, and write the ModelError or OSError that it raises as the last line."""
     with contextlib.suppress(OSError):  # if memory runs out, the kernel kills this process first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     logging.disable(logging.CRITICAL)
@@ -57,4 +57,6 @@ def report(trial: Callable[[], None]) -> None:
         trial()
     except ModelError as error:
         verdict = _Verdict(str(error), error.code)
+    except OSError as error:
+        verdict = _Verdict(f"{error.filename or 'a file'}: {error.strerror or error}", "model_corrupt")
     sys.stdout.write(msgspec.json.encode(verdict).decode())

@@ -5,6 +5,7 @@ The networks have a few operations and are built here.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import openvino
 import pytest
@@ -164,22 +166,26 @@ def test_the_network_runs_in_a_process_of_its_own(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "out").exists()
 
 
-def endless(picture: Any) -> list[Any]:
-    """The output of `yolox`, after a loop of 2^40 rounds."""
+def endless(picture: Any, *, at_once: bool) -> list[Any]:
+    """The output of `yolox`, after a loop of 2^40 rounds; `at_once`: OpenVINO runs them before there is a picture."""
     value = ops.parameter([1, 3, SIZE.height, SIZE.width], np.float32)
     more, following = ops.constant(np.array([True])), ops.add(value, np.float32(1))
     loop = ops.loop(ops.constant(np.array(2**40, np.int64)), ops.constant(np.array(True)))
     loop.set_function(openvino.Model([more, following], [value], "body"))
     loop.set_special_body_ports([-1, 0])
-    loop.set_merged_input(value, picture.output(0), following.output(0))
-    return yolox(loop.get_iter_value(following.output(0), -1))
+    first = ops.constant(np.ones((1, 3, SIZE.height, SIZE.width), np.float32)) if at_once else picture
+    loop.set_merged_input(value, first.output(0), following.output(0))
+    return yolox(ops.add(loop.get_iter_value(following.output(0), -1), picture))
 
 
-def test_a_network_that_never_ends_is_given_up(tmp_path: Path) -> None:
-    file = network(tmp_path / "out", endless)
-    bundles.write_manifest(bundles.Bundle("out", file, "detect", "yolox", CLASSES, 32, SIZE, "MIT", "a test", {}))
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_network_that_never_ends_is_given_up(tmp_path: Path, at_once: bool) -> None:
+    file = network(tmp_path, functools.partial(endless, at_once=at_once))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / declared.HANDED_OVER).write_bytes(msgspec.json.encode(Declaration("yolox", CLASSES)))
+    arguments = [str(file), str(tmp_path / "out")]
     with pytest.raises(ModelError, match="no result after 5 s"):
-        own_process.run("appliance.workshop.output_check", [str(tmp_path / "out"), "net.xml"], "net", longest_s=5)
+        own_process.run("appliance.workshop.declared_network", arguments, "net", longest_s=5)
 
 
 def test_a_folder_with_a_declaration_is_imported_and_served(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from appliance.errors import ModelError
 from appliance.models import active, store
 from appliance.models import bundle as bundles
 from appliance.workshop import importing
+from appliance.workshop.declared import Declaration
 from tests.models import networks
 from tests.models.bundles import export_folder, make_bundles
 
@@ -161,3 +162,12 @@ def test_files_that_macos_adds_to_a_zip_are_ignored(export: Path, models_dir: Pa
             packed.write(file, f"{export.name}/{file.name}")
         packed.writestr("__MACOSX/._best.xml", b"finder")
     assert importing.import_model(archive, models_dir, "new").classes == networks.CLASSES
+
+
+def test_an_error_names_the_source_when_the_models_folder_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"^\./net\.onnx cannot be read"):
+        importing.import_model(Path("net.onnx"), Path("models"), "new", declaration=Declaration("yolox"))
