@@ -30,6 +30,8 @@ HANDED_OVER = "declaration.json"
 NETWORKS = (".onnx", ".xml", ".tflite", ".pb")
 """Suffixes of supported network files."""
 _MOST_BYTES, _LONGEST_TEXT = 4_000_000, 1000
+_LEAST_STD, _MOST_LEVEL = 0.01, 10_000.0
+"""Bounds for the input: in FP16 weights, OpenVINO replaces what is too large, infinite or no number."""
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,5 +105,9 @@ def _check(declaration: Declaration, name: str) -> None:
         raise ModelError(f"{name}: stride must be 1 to {MOST_STRIDE}", "model_unsupported")
     if (why := check_classes(declaration.classes)) is not None:
         raise ModelError(f"{name} cannot be used: {why}", "model_unsupported")
-    if any(one == 0 for one in declaration.input.std or ()):
-        raise ModelError(f"{name}: std must not be 0", "model_unsupported")
+    mean, std = declaration.input.mean or (), declaration.input.std or ()
+    if not all(abs(one) <= _MOST_LEVEL for one in mean) or not all(_LEAST_STD <= one <= _MOST_LEVEL for one in std):
+        raise ModelError(
+            f"{name}: mean must be -{_MOST_LEVEL:g} to {_MOST_LEVEL:g}, and std {_LEAST_STD:g} to {_MOST_LEVEL:g}",
+            "model_unsupported",
+        )

@@ -6,6 +6,7 @@ The networks have a few operations and are built here.
 from __future__ import annotations
 
 import functools
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -143,7 +144,14 @@ def test_paddledetections_scale_input_becomes_one(tmp_path: Path) -> None:
         (Declaration("yolox", ()), "0 class names"),
         (Declaration("yolox", ("cat", "d\x1b[2Jog")), "class 1 contains control characters"),
         (Declaration("yolox", CLASSES, stride=0), "stride must be 1 to 1024"),
-        (Declaration("yolox", CLASSES, input=Input(std=(1.0, 0.0, 1.0))), "std must not be 0"),
+        *(
+            (Declaration("yolox", CLASSES, input=Input(std=(1.0, value, 1.0))), "std 0.01 to 10000")
+            for value in (0.0, 1e-300, -1.0, math.nan, math.inf)
+        ),
+        *(
+            (Declaration("yolox", CLASSES, input=Input(mean=(1.0, value, 1.0))), "mean must be -10000 to 10000")
+            for value in (math.nan, -math.inf, 1e9)
+        ),
     ],
 )
 def test_a_network_that_does_not_match_its_declaration_is_rejected(
