@@ -27,6 +27,7 @@ ENOUGH = 100
 """With fewer pictures, the activation ranges and the measured accuracy depend on chance."""
 _MOST_PIXELS = 100_000_000
 _MOST_BYTES = 100_000_000
+_MOST_LABEL_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,14 @@ def labels_folder(pictures: Path, given: Path | None) -> Path | None:
 
 
 def _labels(path: Path, size: Size, classes: int) -> list[Label]:
-    if not path.exists():
+    try:
+        lines = files.read_plain(path, _MOST_LABEL_BYTES).decode("utf-8").splitlines()
+    except FileNotFoundError:
         return []
-    return [
-        _label(line, f"{path}:{number}", size, classes)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if line.strip()
-    ]
+    except (OSError, UnicodeDecodeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise ModelError(f"{path} cannot be read: {why}", "calibration_labels") from None
+    return [_label(line, f"{path}:{number}", size, classes) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _label(line: str, where: str, size: Size, classes: int) -> Label:
@@ -127,11 +129,11 @@ def _label(line: str, where: str, size: Size, classes: int) -> Label:
         x, y, width, height = (float(word) for word in words[1:])
     except ValueError:
         raise ModelError(
-            f"{where}: expected a class number and four fractions, got {line!r}", "calibration_labels"
+            f"{where}: expected a class number and four fractions, got {line[:100]!r}", "calibration_labels"
         ) from None
     if not 0 <= class_id < classes or not all(0 <= part <= 1 for part in (x, y, width, height)):
         raise ModelError(
-            f"{where}: expected a class from 0 to {classes - 1} and four fractions from 0 to 1, got {line!r}",
+            f"{where}: expected a class from 0 to {classes - 1} and four fractions from 0 to 1, got {line[:100]!r}",
             "calibration_labels",
         )
     left, top = (x - width / 2) * size.width, (y - height / 2) * size.height

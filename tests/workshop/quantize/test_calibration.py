@@ -77,6 +77,21 @@ def test_an_invalid_label_is_reported_with_its_line(tmp_path: Path, line: str) -
     assert caught.value.code == "calibration_labels"
 
 
+@pytest.mark.parametrize("special", ["Latin-1", "pipe", "folder"])
+def test_labels_that_cannot_be_read_are_reported_with_their_file(tmp_path: Path, special: str) -> None:
+    samples = calibration.find(make_pictures(tmp_path, 8), 300, quiet)
+    path = tmp_path / "000.txt"
+    if special == "pipe":
+        os.mkfifo(path)
+    elif special == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes("0 0.5 0.5 0.1 0.1 # Tür".encode("latin-1"))
+    with pytest.raises(ModelError, match=r"000\.txt cannot be read") as caught:
+        calibration.labels_of(samples, tmp_path, 3)
+    assert caught.value.code == "calibration_labels"
+
+
 def test_given_labels_must_exist(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     assert calibration.labels_folder(tmp_path / "images", None) is None
