@@ -20,7 +20,7 @@ import msgspec
 
 from appliance import files
 from appliance.errors import ModelError
-from appliance.models.names import is_plain
+from appliance.models.names import is_plain, shown
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,9 @@ def check_writable(models_dir: Path) -> None:
 
 
 def activate(models_dir: Path, name: str, configured: str) -> Active:
-    """Save `name` as the active model. Raises ModelError model_not_activated if it cannot be written."""
+    """Save `name` as the active model. Raises ModelError model_not_activated if that is not possible."""
+    if not is_plain(name):  # `read` would reject the file
+        raise ModelError(f"{models_dir / shown(name)} has an invalid name. Rename the folder", NOT_ACTIVATED)
     now = read(models_dir, configured)
     if name == now.name:
         return now

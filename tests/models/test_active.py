@@ -30,6 +30,14 @@ def test_an_activation_survives_a_restart(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [active.FILE]
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "back\\slash", "x" * 201])
+def test_a_model_that_would_be_forgotten_at_the_next_start_is_not_activated(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="Rename the folder") as caught:
+        active.activate(tmp_path, name, "a")
+    assert caught.value.code == active.NOT_ACTIVATED
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_later_change_of_the_settings_voids_an_activation(tmp_path: Path) -> None:
     active.activate(tmp_path, "b", "a")
     assert active_name(tmp_path, "c") == "c"

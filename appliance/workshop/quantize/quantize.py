@@ -18,6 +18,7 @@ from appliance.engines import registry
 from appliance.errors import ModelError
 from appliance.models import bundle as bundles
 from appliance.models.bundle import Bundle, Quantized
+from appliance.models.names import is_plain
 from appliance.ports import ReportLine
 from appliance.settings.schema import Settings
 from appliance.values import Detection, ResultFilter, Size
@@ -99,8 +100,8 @@ def quantize(
 def _check_names(original: Bundle, out: str) -> None:
     if original.precision == "int8":
         raise ModelError(f"{original.name} is already INT8. Quantize the model it was made from", "quantize_failed")
-    if out in ("", original.name) or out.startswith(".") or Path(out).name != out:
-        raise ModelError(f"--out {out!r} must be the name of a new folder in model.dir", "quantize_failed")
+    if out == original.name or not is_plain(out):
+        raise ModelError(f"--out {out[:100]!r} must be the name of a new folder in model.dir", "quantize_failed")
 
 
 def _truth(held_out: Sequence[CalibrationSample], folder: Path | None, classes: int) -> list[list[Label]] | None:

@@ -133,7 +133,7 @@ def test_the_service_reports_int8(models: Path) -> None:
     assert network.info.precision == "int8"
 
 
-@pytest.mark.parametrize("out", ["", "yolo11n", ".small", "a/b", ".."])
+@pytest.mark.parametrize("out", ["", "yolo11n", ".small", "a/b", "..", "two\nlines", "x" * 201])
 def test_the_new_name_must_be_valid_and_unused(models: Path, out: str) -> None:
     with pytest.raises(ModelError, match="--out"):
         run(models, fake(same), out=out)
