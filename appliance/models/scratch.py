@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -38,11 +39,12 @@ def folder(models_dir: Path, kind: FolderKind) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """Create a folder to fill, which atomically becomes `target` at the end and replaces an existing one.
+def appearing(target: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Create a folder to fill, which atomically becomes `target` at the end.
 
-    It may contain files only. They become readable by everyone: root makes a model, the service user reads it. They
-    are flushed to the disk before the folder appears, so that a power failure cannot damage it.
+    `replace`: an existing one; False: raise FileExistsError if there is one by then. It may contain files only. They
+    become readable by everyone: root makes a model, the service user reads it. They are flushed to the disk before the
+    folder appears, so that a power failure cannot damage it.
     """
     with folder(target.parent, "new") as place:
         fresh = place / target.name
@@ -54,6 +56,8 @@ def appearing(target: Path) -> Iterator[Path]:
         settle(*fresh.iterdir(), fresh)
         former = place / _FORMER
         if target.exists():
+            if not replace:
+                raise FileExistsError(errno.EEXIST, "already exists: another command has just made it", str(target))
             target.rename(former)
         try:
             fresh.rename(target)

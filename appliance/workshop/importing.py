@@ -53,7 +53,7 @@ def import_model(
                 check_runs(new)
             except ModelError as error:
                 raise ModelError(_about_source(str(error), source, copy, new), error.code) from error.__cause__
-            with scratch.appearing(folder) as fresh:
+            with scratch.appearing(folder, replace=force) as fresh:
                 for path in new.iterdir():
                     path.rename(fresh / path.name)
     except OSError as error:

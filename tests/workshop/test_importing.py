@@ -171,3 +171,13 @@ def test_an_error_names_the_source_when_the_models_folder_is_relative(
     Path("net.onnx").write_bytes(b"no network")
     with pytest.raises(ModelError, match=r"^\./net\.onnx cannot be read"):
         importing.import_model(Path("net.onnx"), Path("models"), "new", declaration=Declaration("yolox"))
+
+
+def test_two_imports_of_one_name_do_not_replace_each_other(ours: Path, export: Path, models_dir: Path) -> None:
+    def imports_too(_: Path) -> None:
+        importing.import_model(export, models_dir, "new")
+
+    with pytest.raises(ModelError, match=r"models/new: already exists: another command has just made it"):
+        importing.import_model(ours, models_dir, "new", check_runs=imports_too)
+    assert bundles.read(models_dir / "new").source == export.name
+    assert store.names(models_dir) == ["new"]

@@ -97,7 +97,7 @@ def export(
             if onnx and (engine := _tensorrt(settings, draft, report)):
                 _check(_compare(settings, draft, engine, Path(weights).name, made, samples), samples, report)
             bundles.write_manifest(replace(draft, agreement=agreement, tools=draft.tools | made.tools))
-            with scratch.appearing(models / name) as fresh:
+            with scratch.appearing(models / name, replace=force) as fresh:
                 shutil.copytree(draft.network.parent, fresh, dirs_exist_ok=True)
     except OSError as error:
         raise ModelError(f"{error.filename or models}: {error.strerror or error}", "export_failed") from None

@@ -88,6 +88,19 @@ def test_the_bundle_records_its_origin_and_agreement(models_dir: Path, weights: 
     assert lines == ["  100.0 % of the boxes agree with gate.pt in Ultralytics 8.4.190 (1 picture)"]
 
 
+def test_an_export_does_not_replace_what_another_command_made_meanwhile(models_dir: Path, weights: Path) -> None:
+    usual = ultralytics(expected_detections)
+
+    def run(given: str, pictures: Sequence[Path], scratch: Path) -> Exported:
+        make(models_dir, weights, usual, onnx=True)
+        return usual(given, pictures, scratch)
+
+    with pytest.raises(ModelError, match="gate: already exists: another command") as caught:
+        make(models_dir, weights, run)
+    assert caught.value.code == "export_failed"
+    assert "model.onnx" in bundles.read(models_dir / "gate").files
+
+
 def test_the_onnx_file_is_stored_on_request(models_dir: Path, weights: Path) -> None:
     made, _ = make(models_dir, weights, ultralytics(expected_detections), onnx=True)
     assert set(made.files) - {"model.mnn"} == {"model.xml", "model.bin", "model.onnx"}  # MNN is an extra
