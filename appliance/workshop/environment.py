@@ -5,15 +5,20 @@ pip uses the user's own index, proxy and certificate settings; this file names n
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance import programs
+from appliance import files, programs
 from appliance.errors import ModelError
 from appliance.ports import ReportLine
+
+_MADE_OF = "made-of.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,13 @@ def python_of(environment: Environment, place: Path, report: ReportLine) -> Path
         return python
     report(f"installing {environment.title} in {place}: about {environment.size_mb} MB, once")
     _check_disk(environment, place)
+    with _alone(place, report):
+        if not is_ready(environment, place):  # another command has just created it
+            _create(environment, place, python, report)
+    return python
+
+
+def _create(environment: Environment, place: Path, python: Path, report: ReportLine) -> None:
     count = len(environment.steps) + 1
     report(f"  [1/{count}] python -m venv")
     make = [sys.executable, "-m", "venv", "--clear", str(place)]
@@ -64,14 +76,28 @@ def python_of(environment: Environment, place: Path, report: ReportLine) -> Path
         _run(environment, pip, advice)
     for package in environment.only_metadata:
         _write_metadata(python, *package.split("=="))
-    (place / "made-of.txt").write_text(environment.requirements, encoding="utf-8")
-    return python
+    files.write(place / _MADE_OF, environment.requirements.encode())
+
+
+@contextlib.contextmanager
+def _alone(place: Path, report: ReportLine) -> Iterator[None]:
+    """Hold the place: a second command would clear what the first one is installing."""
+    with place.with_name(f"{place.name}.lock").open("w") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("  waiting for another command that installs it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def is_ready(environment: Environment, place: Path) -> bool:
     """Whether the environment exists and is complete."""
-    made_of = place / "made-of.txt"
-    return made_of.exists() and made_of.read_text(encoding="utf-8") == environment.requirements
+    try:
+        return (place / _MADE_OF).read_bytes() == environment.requirements.encode()
+    except OSError:
+        return False
 
 
 def variables() -> dict[str, str]:

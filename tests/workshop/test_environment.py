@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import queue
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,27 @@ def test_a_complete_environment_is_not_created_again(tmp_path: Path) -> None:
     assert lines == []
     (tmp_path / "made-of.txt").write_text(ENVIRONMENT.requirements + "\nmore")
     assert not is_ready(ENVIRONMENT, tmp_path)
+
+
+def test_a_damaged_list_of_its_content_counts_as_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "made-of.txt").write_bytes(b"\xff\x00")
+    assert not is_ready(EMPTY, tmp_path)
+
+
+def test_two_commands_do_not_create_it_at_once(tmp_path: Path) -> None:
+    """The second one would clear the folder into which the first one installs."""
+    place, lines = tmp_path / "new", queue.SimpleQueue[str]()
+    with ThreadPoolExecutor(1) as pool, (tmp_path / "new.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        second = pool.submit(python_of, EMPTY, place, lines.put)
+        while "waiting for another command" not in lines.get(timeout=30):
+            assert not place.exists()
+        (place / "bin").mkdir(parents=True)
+        (place / "made-of.txt").write_text(EMPTY.requirements)
+        fcntl.flock(first, fcntl.LOCK_UN)
+        assert second.result(30) == place / "bin" / "python"
+    assert not (place / "bin" / "python").exists()
+    assert lines.empty()
 
 
 def test_a_package_can_have_a_version_without_being_installed(tmp_path: Path) -> None:
