@@ -26,7 +26,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = threading.Semaphore(count)
-        self._lock = threading.Lock()
+        self._lock, self._closing = threading.Lock(), threading.Lock()
         self._ready: list[Size | None] = []
         self._closed = False
 
@@ -70,6 +70,7 @@ class Slots:
     def close(self) -> None:
         """Wait until every slot is free, and refuse all later use."""
         self._closed = True
-        for _ in range(self.count):
-            self._free.acquire()
-        self._free.release(self.count)
+        with self._closing:  # two threads that hold some slots each would wait for each other
+            for _ in range(self.count):
+                self._free.acquire()
+            self._free.release(self.count)
