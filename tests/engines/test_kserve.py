@@ -320,6 +320,16 @@ def test_the_longest_answer_fits_each_picture_and_little_more() -> None:
     assert 84 * 5040 * 4 < longest_answer(small, Size(640, 384), fixed) < 84 * 5040 * 4 + 2_000_000
 
 
+def test_a_long_description_of_a_model_is_cut(network: Path) -> None:
+    model = Model(network)
+    model.datatype = "X" * 500_000
+    with serving(model) as port, engine_of(network, port) as engine:
+        engine.prepare(SIZE)
+        assert engine.problem is not None
+        assert f"127.0.0.1:{port} offers a model that takes XXX" in engine.problem
+        assert len(engine.problem) < 600
+
+
 def test_an_error_in_read_does_not_blame_the_server(network: Path) -> None:
     def broken(raw: Raw) -> None:
         raise ValueError("broken")

@@ -18,10 +18,17 @@ _MOST_SIDE = 2048
 """Of a picture, px: the most of `flow.max_side`. A picture of each side that a server names would fill the memory."""
 
 _LEAST_ANSWER_BYTES = 1 << 20
+_LONGEST_WHY = 400
 
 
 class UnusableServer(Exception):
-    """The server or its model cannot be used; the message is the rest of a sentence after the server's name."""
+    """The server or its model cannot be used; the message is the rest of a sentence after the server's name.
+
+    It is cut, because it can contain what the server sent: up to a megabyte.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why if len(why) <= _LONGEST_WHY else f"{why[:_LONGEST_WHY]}…")
 
 
 class OtherSize(Exception):
