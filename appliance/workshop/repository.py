@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +25,7 @@ import msgspec
 from securesystemslib.signer import Key, Signer
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
 from appliance import files
@@ -85,14 +88,11 @@ def add(folder: Path, bundle: Path, terms: Terms, signers: Mapping[str, Signer])
     targets = current_targets(folder)
     with tempfile.TemporaryDirectory() as work:
         content = Path(work)
-        with tarfile.open(bundle) as archive:
-            archive.extractall(content, **_SAFE)
-        about = dict(line.split("=", 1) for line in (content / "BUNDLE").read_text().splitlines())
+        platform, version = _unpacked(bundle, content)
         listed = _put_files(folder, targets, content)
-        platform = Platform(about["architecture"], about["python"])
         offer = Offer(
-            name=f"{about['version']}-{bundle_hash(content)}",
-            version=about["version"],
+            name=f"{version}-{bundle_hash(content)}",
+            version=version,
             number=terms.number,
             signed_s=int(terms.signed_at.timestamp()),
             share=terms.share,
@@ -154,7 +154,11 @@ def current_targets(folder: Path) -> Targets:
     version = _newest(folder / "metadata", "targets")
     if version is None:
         raise UpdateError(f"{folder} is not a repository", "update_absent")
-    return Metadata[Targets].from_file(str(folder / "metadata" / f"{version}.targets.json")).signed
+    path = folder / "metadata" / f"{version}.targets.json"
+    try:
+        return Metadata[Targets].from_file(str(path)).signed
+    except DeserializationError:
+        raise UpdateError(f"{path} is damaged. Restore it from a copy of the repository", "update_refused") from None
 
 
 def prune(folder: Path, signers: Mapping[str, Signer], signed_at: datetime.datetime) -> int:
@@ -180,6 +184,20 @@ def bundle_hash(content: Path) -> str:
     digests = {name: hashlib.sha256((content / name).read_bytes()).hexdigest() for name in ("BUNDLE", "SHA256SUMS")}
     lines = (f"{digest}  {name}\n" for name, digest in digests.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:8]
+
+
+def _unpacked(bundle: Path, content: Path) -> tuple[Platform, str]:
+    """Unpack a bundle; returns for which devices and of which version it is. Raises UpdateError."""
+    try:
+        with tarfile.open(bundle) as archive:
+            archive.extractall(content, **_SAFE)
+        about = dict(line.split("=", 1) for line in (content / "BUNDLE").read_text().splitlines())
+        return Platform(about["architecture"], about["python"]), about["version"]
+    except OSError as error:
+        raise UpdateError(f"{bundle} cannot be read: {error}", "update_refused") from None
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, KeyError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UpdateError(f"{bundle} is not a bundle, or is damaged: {why}", "update_refused") from None
 
 
 def _put_files(folder: Path, targets: Targets, content: Path) -> FileList:
@@ -239,7 +257,8 @@ def _stored(folder: Path, path: str, digest: str) -> Path:
 
 
 def _newest(metadata: Path, role: str) -> int | None:
-    return max((int(path.name.split(".")[0]) for path in metadata.glob(f"*.{role}.json")), default=None)
+    numbers = (path.name.partition(".")[0] for path in metadata.glob(f"*.{role}.json"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=None)
 
 
 def _expiry(role: str, signed_at: datetime.datetime) -> datetime.datetime:
