@@ -23,7 +23,7 @@ from appliance.service import loading
 from appliance.service.linking import device_id
 from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
-from appliance.update import guard_state, last_check, proxy, staging, switching, unpack
+from appliance.update import guard_state, last_check, proxy, staging, switching, unpack, window
 from appliance.update.gate import Judgement
 from appliance.update.last_check import LastCheck
 from appliance.update.observing import Observer
@@ -37,9 +37,6 @@ REQUEST = "install-requested"
 """The file in the updates' folder that `appliance-update-install.path` waits for: the name of a staged release."""
 _MOST_FILES = 20_000
 """In a repository in one file; a release has about fifty."""
-_DAY_MIN = 24 * 60
-_LOOKS_EVERY_MIN = 90
-"""The longest time between two checks: the timer starts one every hour, up to half an hour late."""
 PROGRAM = Path("/opt/appliance/current/venv/bin/appliance")
 Say = Callable[[str], None]
 
@@ -108,7 +105,7 @@ def fetch_by_itself(
     offer, update = found.offer, settings.update
     if offer is None or not found.for_this_device or not update.automatic:
         return None
-    if _postponed(offer, update, places) or not _begun(update.window, now, sleep):
+    if _postponed(offer, update, places) or not window.has_begun(update.window, now, sleep):
         return None
     if not staging.is_staged(places, offer):
         with opened(places, "") as place:
@@ -117,7 +114,7 @@ def fetch_by_itself(
         if _postponed(offer, update, places):
             say(f"{offer.name} is installed {update.postpone_days} days after its signature")
             return None
-        if not in_window(update.window, now()):
+        if not window.contains(update.window, now()):
             say(f"{offer.name} is installed in the next window, {update.window}: this one has ended meanwhile")
             return None
     request(places, offer.name)
@@ -127,30 +124,6 @@ def fetch_by_itself(
 def _postponed(offer: Offer, update: UpdateSettings, places: UpdatePlaces) -> bool:
     """Whether a release was signed too recently."""
     return staging.latest_time_s(places, time.time()) - offer.signed_s < update.postpone_days * 86_400
-
-
-def in_window(window: str, now: datetime.datetime) -> bool:
-    """Whether a time of day is in `HH:MM-HH:MM`, which may go over midnight; between equal times: the whole day."""
-    first, last = _minutes(window)
-    return (now.hour * 60 + now.minute - first) % _DAY_MIN < ((last - first) % _DAY_MIN or _DAY_MIN)
-
-
-def _begun(window: str, now: Callable[[], datetime.datetime], sleep: Callable[[float], None]) -> bool:
-    """Whether the window has begun; waits for one that could be over before the timer looks again."""
-    first, last = _minutes(window)
-    short = 0 < (last - first) % _DAY_MIN < _LOOKS_EVERY_MIN
-    while not in_window(window, now()):
-        moment = now()
-        if not short or (first - moment.hour * 60 - moment.minute) % _DAY_MIN > _LOOKS_EVERY_MIN:
-            return False
-        sleep(60)
-    return True
-
-
-def _minutes(window: str) -> tuple[int, int]:
-    """Begin and end, in minutes since midnight."""
-    first, last = (datetime.time.fromisoformat(one) for one in window.split("-"))
-    return first.hour * 60 + first.minute, last.hour * 60 + last.minute
 
 
 def _unreadable(path: Path) -> UpdateError:

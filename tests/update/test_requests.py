@@ -31,39 +31,10 @@ from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
 from tests.boot.ready_service import ready_service
 from tests.update.device import Device
+from tests.update.night import Night
 from tests.update.operator import PLATFORM, Operator
 
 _OFFER = Offer(name="2.0-abc", version="2.0", number=2, signed_s=1_000_000)
-
-
-@pytest.mark.parametrize(
-    ("window", "at", "inside"),
-    [
-        ("02:00-04:00", "02:00", True),
-        ("02:00-04:00", "03:59", True),
-        ("02:00-04:00", "04:00", False),
-        ("22:00-05:00", "23:30", True),
-        ("22:00-05:00", "04:59", True),
-        ("22:00-05:00", "12:00", False),
-        ("00:00-00:00", "12:00", True),
-    ],
-)
-def test_a_window_may_go_over_midnight(window: str, at: str, inside: bool) -> None:
-    now = datetime.datetime.combine(datetime.date(2026, 7, 1), datetime.time.fromisoformat(at))
-    assert updates.in_window(window, now) is inside
-
-
-class Night:
-    """A clock that goes on while somebody waits, or downloads."""
-
-    def __init__(self, at: str) -> None:
-        self.time = datetime.datetime.combine(datetime.date(2026, 7, 1), datetime.time.fromisoformat(at))
-
-    def now(self) -> datetime.datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += datetime.timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -76,26 +47,12 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, Se
     return Device(tmp_path / "device", operator), Settings(update=update), offer.name
 
 
-@pytest.mark.parametrize(("minute", "begins"), [(0, True), (5, True), (30, True), (49, True), (50, False)])
-def test_a_short_window_is_met_at_whatever_minute_the_timer_looks(
-    minute: int, begins: bool, offered: tuple[Device, Settings, str]
-) -> None:
-    """The timer looks once an hour, in its first half: a window of minutes would never be met, or by chance."""
-    device, settings, name = offered
-    night = Night(f"02:{minute:02}")
-    installed = updates.fetch_by_itself(settings, device.places, print, night.now, night.sleep)
-    assert (installed.name if installed else None) == (name if begins else None)
-    assert (device.places.work / updates.REQUEST).exists() is begins
-    if begins:
-        assert night.time.strftime("%H:%M") == f"02:{max(minute, 35)}"
-
-
-def test_a_long_window_is_not_waited_for(offered: tuple[Device, Settings, str]) -> None:
+def test_a_release_found_before_the_window_waits_for_the_next_check(offered: tuple[Device, Settings, str]) -> None:
     device, settings, _ = offered
-    settings = msgspec.structs.replace(settings, update=msgspec.structs.replace(settings.update, window="02:00-04:00"))
-    night = Night("01:30")
+    night = Night("01:00")
     assert updates.fetch_by_itself(settings, device.places, print, night.now, night.sleep) is None
-    assert night.time.strftime("%H:%M") == "01:30"
+    assert not (device.places.work / updates.REQUEST).exists()
+    assert not device.places.staging.exists()
 
 
 def test_a_release_whose_download_outlasts_the_window_is_installed_in_the_next_one(
