@@ -8,10 +8,8 @@ import fcntl
 import os
 import platform
 import pwd
-import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,15 +26,13 @@ from appliance.update.gate import Judgement
 from appliance.update.last_check import LastCheck
 from appliance.update.observing import Observer
 from appliance.update.offer import Offer, Platform
-from appliance.update.places import UNREACHABLE, UpdateError, UpdatePlaces
+from appliance.update.places import ACCOUNT, UNREACHABLE, UpdateError, UpdatePlaces, unreadable
+from appliance.update.single_file import opened
 from appliance.update.sources import Fetcher
 from appliance.update.staging import Wanted
 
-ACCOUNT = "appliance-update"
 REQUEST = "install-requested"
 """The file in the updates' folder that `appliance-update-install.path` waits for: the name of a staged release."""
-_MOST_FILES = 20_000
-"""In a repository in one file; a release has about fifty."""
 PROGRAM = Path("/opt/appliance/current/venv/bin/appliance")
 Say = Callable[[str], None]
 
@@ -55,7 +51,7 @@ def wanted(settings: Settings, source: str, *, by_person: bool, downgrade: bool 
         try:
             found = (folder / "metadata").is_dir()
         except OSError:
-            raise _unreadable(folder) from None
+            raise unreadable(folder) from None
         if not found:
             raise UpdateError(f"{folder} is not a repository: it has no folder `metadata`", UNREACHABLE)
         place = f"file://{folder}"
@@ -124,79 +120,6 @@ def fetch_by_itself(
 def _postponed(offer: Offer, update: UpdateSettings, places: UpdatePlaces) -> bool:
     """Whether a release was signed too recently."""
     return staging.latest_time_s(places, time.time()) - offer.signed_s < update.postpone_days * 86_400
-
-
-def _unreadable(path: Path) -> UpdateError:
-    why = f"{path} cannot be read by the account {ACCOUNT}, which fetches updates without root's rights"
-    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the USB stick for all users", UNREACHABLE)
-
-
-@contextlib.contextmanager
-def opened(places: UpdatePlaces, source: str) -> Iterator[str]:
-    """The source as an address or folder; a file is unpacked until the block ends. Raises UpdateError."""
-    path = Path(source)
-    try:
-        in_one_file = source != "" and not source.startswith("https://") and path.is_file()
-    except OSError:
-        raise _unreadable(path) from None
-    with _alone(places):
-        shutil.rmtree(places.unpacked, ignore_errors=True)  # of an attempt that was killed
-        try:
-            if in_one_file:
-                unpack_file(path, places.unpacked)
-            yield str(places.unpacked) if in_one_file else source
-        finally:
-            shutil.rmtree(places.unpacked, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _alone(places: UpdatePlaces) -> Iterator[None]:
-    """Without another check or fetch, which would remove these files. Raises UpdateError."""
-    with contextlib.ExitStack() as held:
-        try:
-            lock = held.enter_context((places.work / "lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UpdateError(
-                "another check or download is running. Wait for its end, then try again", "update_busy"
-            ) from None
-        except OSError as error:
-            raise UpdateError(f"{places.work} cannot be written: {error.strerror}") from None
-        yield
-
-
-def unpack_file(path: Path, into: Path) -> None:
-    """Unpack a repository in one file. Its content is not trusted: plain files only. Raises UpdateError."""
-    try:
-        with tarfile.open(path, "r:") as archive:
-            members = _to_unpack(archive)
-            staging.require_space(into.parent, sum(member.size for member in members))
-            for member in members:
-                target = into / member.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file = archive.extractfile(member)
-                assert file is not None  # it is a regular file
-                with target.open("wb") as copy:
-                    shutil.copyfileobj(file, copy)
-    except (tarfile.TarError, OSError) as error:
-        raise UpdateError(
-            f"{path} cannot be unpacked: {error}. If it is incomplete, copy it again", UNREACHABLE
-        ) from None
-
-
-def _to_unpack(archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
-    """The files of a repository. Raises TarError for an archive that nobody makes of one."""
-    members = []
-    for member in archive:
-        parts = member.name.split("/")
-        if not member.isfile() or parts[0] not in ("metadata", "targets") or ".." in parts:
-            continue
-        if member.issparse():  # 10 kB become as many gigabytes as the header says
-            raise tarfile.TarError(f"{member.name} is a sparse file, which no repository contains")
-        members.append(member)
-        if len(members) > _MOST_FILES:
-            raise tarfile.TarError(f"it contains more than {_MOST_FILES} files")
-    return members
 
 
 def request(places: UpdatePlaces, name: str) -> None:

@@ -22,6 +22,13 @@ FAULTS = frozenset({"update_refused", "update_expired", "update_old", "update_sp
 """What a person should know of. The rest passes by itself, is no fault, or has a finding of its own."""
 
 UNREACHABLE = "update_unreachable"
+ACCOUNT = "appliance-update"
+"""Fetches updates without root's rights."""
+
+
+def unreadable(path: Path) -> UpdateError:
+    why = f"{path} cannot be read by the account {ACCOUNT}, which fetches updates without root's rights"
+    return UpdateError(f"{why}. Copy it to /var/tmp, or mount the USB stick for all users", UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
