@@ -32,6 +32,8 @@ _KNOWN_RATE_C_S, _YOUNG_S = 0.5, 60.0
 """The same for a board with a model that is older than a minute and knows what the load does: the rest is weather."""
 _SHOWN_S = 1.9
 """The longest that a sensor shows one value, less the jitter of the readings."""
+_LIKELY_RISE_C = 3.0
+"""A chip that was this far below a temperature a second ago may have reached it."""
 _SAMPLES = 3
 _CONTRADICTED_S = 2.5
 """After this long without a sample that fits, the median counts."""
@@ -84,6 +86,16 @@ class Belief:
     """Time of the last reading."""
     behind_s: float = 0.0
     """How much the clock has gone back."""
+
+    def reaches(self, critical_c: float, *, stopped: bool) -> bool:
+        """Whether two of the last samples agree that the chip is so hot: one alone can be the sensor's error. Inference
+        that is `stopped` starts again when the last two are below."""
+        earlier = self.samples[:-1]
+        if stopped and any(sample.temp_c >= critical_c for sample in self.samples[-2:]):
+            return True
+        if not earlier or self.best is None or self.best.temp_c < critical_c:
+            return False
+        return max(sample.temp_c for sample in earlier) + _LIKELY_RISE_C >= critical_c
 
 
 def _no_forecast(reading: Reading) -> float | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from appliance.readings import Power
+from appliance.readings import Power, Reading
 
 _FACTOR = 0.7
 _LEAST = 0.01
@@ -37,6 +37,8 @@ _IDLE = 0.05
 """Part of what the engine could do below which this service does not heat the chip."""
 _SUSPECTED_C, _SUSPECTED_S = 5.0, 6 * 3600.0
 """How much cooler a chip is that firmware does not throttle any more, and how long a suspicion is remembered."""
+_FAR_BELOW_C = 10.0
+"""This far below the board's throttling temperature, a chip is slow for another reason than heat."""
 _PROOF_S = 150.0
 """How long a chip that is not hot gets less work, to see whether it becomes faster."""
 
@@ -147,3 +149,16 @@ def complaint_of(power: Power, events_before: int | None) -> str | None:
         return "under_voltage"
     more = power.throttle_events is not None and events_before is not None and power.throttle_events > events_before
     return "throttled" if power.throttled or power.frequency_capped or more else None
+
+
+def suspected_of(reading: Reading, lately_c: float, *, had_sensor: bool) -> str | None:
+    """What the board may have reason to complain of although it does not: its chip is slow, and may be so hot that less
+    load helps. `lately_c`: its temperature of late, if that is known."""
+    thermal, doubts = reading.thermal, reading.doubts
+    if not doubts.slowed:
+        return None
+    if thermal.soc_temp_c is None:  # a machine that never had a sensor (a VM) shows nothing of the kind
+        may_be_heat = had_sensor or doubts.stuck_temp_c is not None
+    else:
+        may_be_heat = thermal.passive_temp_c is None or lately_c >= thermal.passive_temp_c - _FAR_BELOW_C
+    return "throttled" if may_be_heat else None

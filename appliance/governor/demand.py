@@ -92,6 +92,12 @@ class CameraDemand:
         """CPU use at full duty that the duty is computed with."""
         return self.use_at_full * _TRY if self.attempt.before is not None else self.use_at_full
 
+    def engine_use(self, own: float, busy: float | None) -> float:
+        """Part of what the engine could do that is used, 0-1: an engine on a GPU uses little of the CPU. `own`: CPU use
+        by this service; `busy`: part of the engine's time, where that is known; both 0-1 and now."""
+        used = own / max(self.use_at_full, 0.01)
+        return min(1.0, used if busy is None else max(self.busy, busy))
+
 
 def next_demand(
     demand: CameraDemand, own: float, duty: float, cost: float, step_s: float, *,

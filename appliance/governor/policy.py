@@ -17,12 +17,13 @@ from appliance.governor import memory
 from appliance.governor.allowance import duty_now, lasting_duty
 from appliance.governor.belief import Belief, believe
 from appliance.governor.bursts import Burst, next_burst, returning
-from appliance.governor.cap import Cap, complaint_of, next_cap
+from appliance.governor.cap import Cap, complaint_of, next_cap, suspected_of
 from appliance.governor.demand import CameraDemand, next_demand
 from appliance.governor.doubt import wants_a_try
 from appliance.governor.heat import Heat, Load, learn, towards
 from appliance.governor.ladder import Ladder, with_costs
 from appliance.governor.levels import Ease, next_level
+from appliance.governor.load import load_of, used_by_others
 from appliance.governor.memory import Shortage
 from appliance.governor.nearness import Nearness, next_nearness
 from appliance.governor.size_costs import SizeCosts, next_costs
@@ -40,12 +41,6 @@ _URGENT_C, _CLEARLY_LESS = 0.7, 0.75
 """This far above the target, and to less than this part, it falls at once."""
 _TOO_HOT_C = 1.5
 """This far above the target it does not rise."""
-_LIKELY_RISE_C = 3.0
-"""A chip that was this far below the critical temperature a second ago may have reached it."""
-_OTHER_UNIT_S = 60.0
-"""A board that reports its power, or none, for this long is believed to go on like that."""
-_FAR_BELOW_C = 10.0
-"""This far below the board's throttling temperature, a chip is slow for another reason than heat."""
 _TRY_DUTY = 0.3
 """Enough for a chip to warm by a degree in half a minute, and for the coolest boards in the hottest weather."""
 _EASED_C = 2.0
@@ -93,58 +88,21 @@ class State:
 
 def decide(state: State, reading: Reading, policy: Policy) -> tuple[State, Limits]:
     """Return the next state and its limits. `reading` is raw: one bad sample in it changes nothing."""
-    before, (belief, reading) = state.belief, believed(state, reading)
-    costs = _costs(state, reading, policy.ladder)
-    state = replace(state, belief=belief, costs=costs)
-    policy = replace(policy, ladder=with_costs(policy.ladder, costs.ms))
-    now, temp = reading.at_s, _temperature(reading)
-    step_s = 0.0 if state.decided_s is None else max(0.0, now - state.decided_s)
-    load, other_unit_s = _load(reading, state, step_s)
-    fresh = belief.best != before.best
-    heat = learn(state.heat, now, temp if fresh else None, load)
-    burst = next_burst(state.burst, _others(reading), state.heat.others, state.duty, now)
-    state = replace(state, heat=heat, other_unit_s=other_unit_s, burst=burst)
-    if temp is not None:
-        over_c = state.heat.temp_c - present_target_c(state, reading, policy)
-        near = next_nearness(state.near, over_c, _others(reading), step_s)
-        state = replace(state, temp_at_s=now, blind=None, near=near)
-    applied = 0.0 if state.cooling == policy.ladder.last else state.duty
-    reported = complaint_of(reading.power, state.cap.events)
+    belief, reading = believed(state, reading)
+    temp, fresh = _temperature(reading), belief.best != state.belief.best
+    step_s = 0.0 if state.decided_s is None else max(0.0, reading.at_s - state.decided_s)
+    state = replace(state, belief=belief, costs=_costs(state, reading, policy.ladder))
+    policy = replace(policy, ladder=with_costs(policy.ladder, state.costs.ms))
+    state, load = _heated(state, reading, temp, fresh, step_s, policy)
     state = replace(
         state,
-        demand=next_demand(
-            state.demand,
-            state.heat.own if state.heat.at_s == now else load.own,
-            applied,
-            policy.ladder.steps[state.cooling].cost,
-            step_s,
-            busy=reading.engine_busy,
-            idle=load.idle,
-            room_c=present_target_c(state, reading, policy) - state.heat.temp_c if temp is not None else 0.0,
-        ),
-        cap=next_cap(
-            state.cap, reported or _suspected(reading, state), reading.power.throttle_events, now,
-            state.heat.lately_c if temp is not None else None, _used(state, reading, load),
-            target_c(reading, policy) if reading.thermal.passive_temp_c is not None else None,
-            reported=reported is not None,
-        ),
-        shortage=memory.next_shortage(state.shortage, reading.memory, now, policy.min_available_bytes),
-    )  # fmt: skip
-    if state.hold is not None and now >= state.hold.until_s:
+        demand=_demand(state, reading, temp, load, step_s, policy),
+        cap=_cap(state, reading, temp, load, policy),
+        shortage=memory.next_shortage(state.shortage, reading.memory, reading.at_s, policy.min_available_bytes),
+    )
+    if state.hold is not None and reading.at_s >= state.hold.until_s:
         state = release(state)
-    stopped = state.reason == "critical_temperature" and state.cooling == policy.ladder.last
-    if temp is not None and _is_critical(belief, critical_c(reading, policy), stopped):
-        state = replace(_move(state, policy.ladder.last, now, "critical_temperature"), duty=0.0)
-    elif state.hold is not None:
-        held = min(state.hold.cooling, policy.ladder.last)
-        state = replace(_move(state, held, now, "held"), duty=policy.ladder.steps[held].heat)
-    elif reading.doubts.stuck_temp_c is not None:
-        state = _decide_disbelieving(state, now, policy)
-    elif temp is None:
-        state = _decide_blind(state, reading, now, step_s, policy)
-    else:
-        state = _decide_by_temperature(state, temp, present_target_c(state, reading, policy), now, step_s, policy)
-    state = replace(state, decided_s=now)
+    state = replace(_decide(state, reading, temp, step_s, policy), decided_s=reading.at_s)
     return state, limits_of(state, policy.ladder)
 
 
@@ -154,7 +112,7 @@ def believed(state: State, reading: Reading) -> tuple[Belief, Reading]:
     def forecast(now: Reading) -> float | None:
         if state.heat.at_s is None:
             return None
-        return learn(state.heat, now.at_s, None, _load(now, state, 0.0)[0]).temp_c
+        return learn(state.heat, now.at_s, None, _load(state, now, 0.0)[0]).temp_c
 
     return believe(state.belief, reading, forecast)
 
@@ -178,6 +136,73 @@ def present_target_c(state: State, reading: Reading, policy: Policy) -> float:
     throttled at less."""
     closer_c = state.near.closer_c if policy.follow_board else 0.0
     return min(target_c(reading, policy) + closer_c, state.cap.ceiling_c)
+
+
+def _load(state: State, reading: Reading, step_s: float) -> tuple[Load, float]:
+    """What heats the board, and for how long it has been reporting another unit than that of the heat model."""
+    return load_of(reading, state.heat, state.duty, state.demand.use_at_full, state.other_unit_s + step_s)
+
+
+def _heated(
+    state: State, reading: Reading, temp: float | None, fresh: bool, step_s: float, policy: Policy
+) -> tuple[State, Load]:
+    """The state with what the reading shows of the board's heat, and the load; `fresh`: the temperature is new."""
+    now, others = reading.at_s, used_by_others(reading.cpu)
+    load, other_unit_s = _load(state, reading, step_s)
+    burst = next_burst(state.burst, others, state.heat.others, state.duty, now)
+    heat = learn(state.heat, now, temp if fresh else None, load)
+    state = replace(state, heat=heat, other_unit_s=other_unit_s, burst=burst)
+    if temp is None:
+        return state, load
+    near = next_nearness(state.near, heat.temp_c - present_target_c(state, reading, policy), others, step_s)
+    return replace(state, temp_at_s=now, blind=None, near=near), load
+
+
+def _demand(
+    state: State, reading: Reading, temp: float | None, load: Load, step_s: float, policy: Policy
+) -> CameraDemand:
+    """What the cameras want, after what they used of the last duty."""
+    return next_demand(
+        state.demand,
+        state.heat.own if state.heat.at_s == reading.at_s else load.own,
+        0.0 if state.cooling == policy.ladder.last else state.duty,
+        policy.ladder.steps[state.cooling].cost,
+        step_s,
+        busy=reading.engine_busy,
+        idle=load.idle,
+        room_c=present_target_c(state, reading, policy) - state.heat.temp_c if temp is not None else 0.0,
+    )
+
+
+def _cap(state: State, reading: Reading, temp: float | None, load: Load, policy: Policy) -> Cap:
+    """What the board's own complaints allow, or its slowness."""
+    reported = complaint_of(reading.power, state.cap.events)
+    return next_cap(
+        state.cap,
+        reported or suspected_of(reading, state.heat.lately_c, had_sensor=state.temp_at_s is not None),
+        reading.power.throttle_events,
+        reading.at_s,
+        state.heat.lately_c if temp is not None else None,
+        state.demand.engine_use(load.own, reading.engine_busy),
+        target_c(reading, policy) if reading.thermal.passive_temp_c is not None else None,
+        reported=reported is not None,
+    )
+
+
+def _decide(state: State, reading: Reading, temp: float | None, step_s: float, policy: Policy) -> State:
+    """Choose duty and throttle level."""
+    now, last = reading.at_s, policy.ladder.last
+    stopped = state.reason == "critical_temperature" and state.cooling == last
+    if temp is not None and state.belief.reaches(critical_c(reading, policy), stopped=stopped):
+        return replace(_move(state, last, now, "critical_temperature"), duty=0.0)
+    if state.hold is not None:
+        held = min(state.hold.cooling, last)
+        return replace(_move(state, held, now, "held"), duty=policy.ladder.steps[held].heat)
+    if reading.doubts.stuck_temp_c is not None:
+        return _decide_disbelieving(state, now, policy)
+    if temp is None:
+        return _decide_blind(state, reading, now, step_s, policy)
+    return _decide_by_temperature(state, temp, present_target_c(state, reading, policy), now, step_s, policy)
 
 
 def _decide_by_temperature(
@@ -266,73 +291,9 @@ def _temperature(reading: Reading) -> float | None:
     return thermal.soc_temp_c
 
 
-def _suspected(reading: Reading, state: State) -> str | None:
-    """What the board may have reason to complain of although it does not."""
-    return "throttled" if reading.doubts.slowed and _may_be_heat(reading, state) else None
-
-
-def _may_be_heat(reading: Reading, state: State) -> bool:
-    """Whether a chip that is slow without a report may be so hot that less load helps: not far below the temperature at
-    which its board throttles. A machine that never had a sensor (a VM) shows nothing of the kind."""
-    passive = reading.thermal.passive_temp_c
-    if reading.thermal.soc_temp_c is None:
-        return state.temp_at_s is not None or reading.doubts.stuck_temp_c is not None
-    return passive is None or state.heat.lately_c >= passive - _FAR_BELOW_C
-
-
-def _used(state: State, reading: Reading, load: Load) -> float:
-    """Part of what the engine could do that this service uses, 0-1: an engine on a GPU uses little of the CPU."""
-    used = load.own / max(state.demand.use_at_full, 0.01)
-    return min(1.0, used if reading.engine_busy is None else max(state.demand.busy, reading.engine_busy))
-
-
-def _is_critical(belief: Belief, critical: float, stopped: bool) -> bool:
-    """Whether two of the last samples agree that the chip is too hot: one alone can be the sensor's error. Inference
-    that is `stopped` starts again when the last two are below."""
-    earlier = belief.samples[:-1]
-    if stopped and any(sample.temp_c >= critical for sample in belief.samples[-2:]):
-        return True
-    if not earlier or belief.best is None or belief.best.temp_c < critical:
-        return False
-    return max(sample.temp_c for sample in earlier) + _LIKELY_RISE_C >= critical
-
-
 def _costs(state: State, reading: Reading, ladder: Ladder) -> SizeCosts:
     if ladder.measured:
         return state.costs
     given = ladder.steps[min(state.cooling, ladder.last)].limits.max_side
     costs = {step.limits.max_side: step.cost for step in ladder.steps}
-    return next_costs(state.costs, reading.frame_ms, given, costs, _others(reading) or 0.0, reading.at_s)
-
-
-def _others(reading: Reading) -> float | None:
-    """CPU use by other programs, 0-1; None: unknown."""
-    cpu = reading.cpu
-    if cpu.percent is None or cpu.own_percent is None:
-        return None
-    return max(cpu.percent - cpu.own_percent, 0.0) / 100
-
-
-def _load(reading: Reading, state: State, step_s: float) -> tuple[Load, float]:
-    """What heats the board: its power if that is measured, else the use of CPU and GPU; if unknown, the duty. With it,
-    for how long the reading has been in another unit than the model. The model of one unit says nothing of the other,
-    so a power that is missing for a moment is computed from what this service used since."""
-    cpu, heat, full = reading.cpu, state.heat, state.demand.use_at_full
-    total = cpu.percent if cpu.percent is not None else cpu.own_percent
-    own = cpu.own_percent if cpu.own_percent is not None else total
-    if total is None or own is None:
-        own = total = 100 * state.duty * full
-        idle = 1.0
-    else:
-        idle = max(0.0, 1.0 - max(own, total) / 100)
-    used = Load((max(own, total) + (cpu.gpu_percent or 0.0)) / 100, min(own, total) / 100, False, idle, full)
-    watts = max(reading.power.watts.values(), default=0.0)  # the input's rail is the largest: it feeds all others
-    powered = replace(used, drive=watts, in_watts=True)
-    if heat.at_s is None or (watts > 0) == heat.in_watts:
-        return powered if watts > 0 else used, 0.0
-    since_s = state.other_unit_s + step_s
-    if since_s >= _OTHER_UNIT_S:
-        return powered if watts > 0 else used, 0.0
-    if heat.in_watts:
-        powered = replace(powered, drive=max(0.0, heat.drive + heat.drive_per_own * (used.own - heat.own)))
-    return powered if heat.in_watts else used, since_s
+    return next_costs(state.costs, reading.frame_ms, given, costs, used_by_others(reading.cpu) or 0.0, reading.at_s)
