@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import os
 import pwd
 import select
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
 from appliance.update import proxy
 from appliance.update.places import UpdateError, UpdatePlaces
+from tests.local_server import LocalServer, QuietHandler, serving
 from tests.tls import certificates
 from tests.update.device import Device
 from tests.update.operator import Operator
@@ -31,7 +31,7 @@ _SERVER = "updates.example"
 """A name that only the proxy can find."""
 
 
-class _Proxy(http.server.BaseHTTPRequestHandler):
+class _Proxy(QuietHandler):
     """Tunnels to one server, whatever it is asked for."""
 
     def __init__(self, *arguments: object, to: int, seen: list[tuple[str, str]], **more: object) -> None:
@@ -53,37 +53,20 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
                         return
                     ends[end].sendall(data)
 
-    def log_message(self, *_: object) -> None: ...
 
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
-
-
-@contextmanager
-def _running(server: http.server.ThreadingHTTPServer) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+class _Files(QuietHandler, SimpleHTTPRequestHandler): ...
 
 
 @contextmanager
 def _site(folder: Path, certificate: certificates.Written | None, seen: list[tuple[str, str]]) -> Iterator[int]:
     """A repository behind a proxy; yields the proxy's port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server = LocalServer(partial(_Files, directory=str(folder)))
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.certificate, certificate.key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    with _running(server) as port:
-        made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Proxy, to=port, seen=seen))
-        with _running(made) as proxy_port:
-            yield proxy_port
+    with server.running(), serving(partial(_Proxy, to=server.server_port, seen=seen)) as found:
+        yield found.server_port
 
 
 @pytest.fixture

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from appliance.update.places import UpdateError
+from tests.local_server import QuietHandler, serving
 from tests.update.device import Device
 from tests.update.operator import Operator
 
 Misbehave = Callable[["_Handler"], bool]
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Handler(QuietHandler, SimpleHTTPRequestHandler):
     """Serves a repository. `misbehave` answers in its place and returns True."""
 
     def __init__(self, *arguments: object, misbehave: Misbehave, **more: object) -> None:
@@ -33,21 +33,11 @@ class _Handler(SimpleHTTPRequestHandler):
         except OSError:
             pass  # the device has had enough
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
 def _serving(folder: Path, misbehave: Misbehave = lambda _: False) -> Iterator[str]:
-    handler = partial(_Handler, directory=str(folder), misbehave=misbehave)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(partial(_Handler, directory=str(folder), misbehave=misbehave)) as server:
+        yield server.url
 
 
 @pytest.fixture

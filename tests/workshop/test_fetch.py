@@ -9,9 +9,7 @@ import itertools
 import os
 import resource
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from appliance.values import Size
 from appliance.workshop.downloads import DownloadSource, from_url
 from appliance.workshop.fetch import fetch
 from appliance.workshop.known_models import KNOWN, YOLO11N
+from tests.local_server import QuietHandler, serving
 from tests.models import networks
 
 ONNX = networks.colours()
@@ -259,18 +258,14 @@ def test_without_npm_its_source_fails(tmp_path: Path, monkeypatch: pytest.Monkey
 def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     """A URL; `answer` sends the response."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             with contextlib.suppress(OSError):
                 answer(self)
 
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/model.onnx"
-        server.shutdown()
+    with serving(Answer) as server:
+        yield f"{server.url}/model.onnx"
 
 
 def test_an_endless_response_does_not_fill_the_disk(tmp_path: Path) -> None:

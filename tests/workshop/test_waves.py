@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from hypothesis import strategies as st
 from appliance.update.offer import Offer
 from appliance.workshop import repository
 from appliance.workshop.waves import STEPS, Fleet, Prometheus, WavesError, WaveStep, decide
+from tests.local_server import QuietHandler, serving
 from tests.update.operator import Operator
 from tests.workshop.release_program import release
 
@@ -85,7 +85,7 @@ def test_a_share_only_grows_and_never_while_a_device_is_not_well(share: int, fle
 def _fake(answers: Mapping[str, Any], status: int = 200) -> Iterator[str]:
     """A server that answers a query with the devices of the first key that is in it."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
             found = next((devices for key, devices in answers.items() if key in query), ())
@@ -97,17 +97,8 @@ def _fake(answers: Mapping[str, Any], status: int = 200) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as server:
+        yield server.url
 
 
 _FIRST_WAVE = {"last_over_time": ["a", "b"], "offset": ["a", "b"], 'version="2.0"}': ["a", "b"]}

@@ -8,24 +8,21 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 from appliance.values import Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
+from tests.local_server import QuietHandler, serving
 
 PICTURES = [encode_jpeg(scene.draw(Size(320, 180), seed=number)[0], 80) for number in range(3)]
 USER, PASSWORD = "ädmin", 'p@ss/w:rd#1 "%'
 _HOLD_S = 0.02
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """`shown` counts the requests by path."""
 
     shown: dict[str, int] = {}  # noqa: RUF012  # one server at a time
-
-    def log_message(self, format: str, *args: object) -> None: ...
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -117,14 +114,6 @@ HABITS: dict[str, Callable[[Handler], None]] = {
 @contextlib.contextmanager
 def cameras() -> Iterator[str]:
     """Run the server; yield `http://127.0.0.1:PORT`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     Handler.shown.clear()
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as server:
+        yield server.url

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,19 @@ from appliance.values import CameraLimits, Size
 from appliance.vision import scene
 from appliance.vision.decode import encode_jpeg
 from tests.camera.films import film, limits, number_of, picture_of
+from tests.local_server import LocalServer, QuietHandler
 
 PICTURES = [encode_jpeg(scene.draw(Size(1280, 720), seed=number)[0], 80) for number in range(10)]
 
 
-class NetworkCamera(ThreadingHTTPServer):
+class NetworkCamera(LocalServer):
     """A camera that pushes JPEGs over HTTP (multipart/x-mixed-replace).
 
     It sends the pictures passed to `show`; `hang_up` ends all connections.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/"
+        super().__init__(_Handler)
         self._change = threading.Condition()
         self._shown: list[bytes | None] = []
         self.connections = 0
@@ -61,7 +58,7 @@ class NetworkCamera(ThreadingHTTPServer):
             return ended[-1] + 1 if ended else 0
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: NetworkCamera
 
     def do_GET(self) -> None:
@@ -77,19 +74,13 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, AssertionError):
             return
 
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def camera() -> Iterator[NetworkCamera]:
     server = NetworkCamera()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.hang_up()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with server.running():
+        yield server
+        server.hang_up()
 
 
 def take(source: LiveSource, current: CameraLimits | None = None) -> Capture:
