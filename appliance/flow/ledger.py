@@ -22,7 +22,7 @@ from appliance.flow.cameras import CameraBook, Follower
 from appliance.flow.inference import ms
 from appliance.flow.optional import optional
 from appliance.ports import Clock, Publish
-from appliance.values import Detected, Frame, Outcome, Picture, Receipt, Skipped, Timing
+from appliance.values import Detected, Frame, Outcome, Receipt, Skipped, Timing
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,8 @@ class Ledger:
     def __init__(self, *, book: CameraBook, cache: Cache | None, publish: Publish, clock: Clock) -> None:
         self._book, self._cache, self._publish, self._clock = book, cache, publish, clock
         self._open: dict[int, tuple[Frame, Key | None]] = {}
-        self._followers: dict[Key, list[Frame]] = {}
-        self._pictures: dict[Key, Picture] = {}
-        """Of the open frames, for their followers."""
+        self._same: dict[Key, list[Frame]] = {}
+        """Frames with the same bytes: the open one, and those that follow it."""
         self._awaited: dict[int, asyncio.Future[Outcome]] = {}
         self._concluded = asyncio.Event()
 
@@ -49,15 +48,14 @@ class Ledger:
 
     def owes(self, sender: str) -> bool:
         """Whether a frame of this sender still needs an outcome."""
-        followers = (frame for frames in self._followers.values() for frame in frames)
-        return any(frame.sender == sender for frame in (*self.frames, *followers))
+        same = (frame for frames in self._same.values() for frame in frames)
+        return any(frame.sender == sender for frame in (*self.frames, *same))
 
     def open(self, frame: Frame, key: Key | None) -> None:
         """Open a frame: it needs an outcome from now on."""
         self._open[id(frame)] = frame, key
         if key is not None:
-            self._followers.setdefault(key, [])
-            self._pictures[key] = frame.picture
+            self._same.setdefault(key, [frame])
 
     def share(self, frame: Frame, key: Key) -> Receipt | None:
         """Answer a frame from the cache, or let it follow an open one; None: it is the first with this key."""
@@ -66,12 +64,13 @@ class Ledger:
         if known is not None:
             self.close(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
             return Receipt("cached")
-        if key in self._followers:
-            if id(frame) not in self._awaited:
-                frame = replace(frame, picture=self._pictures[key])  # nobody counts the bytes of one that follows
-            self._followers[key].append(frame)
-            return Receipt("queued")
-        return None
+        same = self._same.get(key)
+        if same is None:
+            return None
+        if id(frame) not in self._awaited:
+            frame = replace(frame, picture=same[0].picture)  # nobody counts the bytes of one that follows
+        same.append(frame)
+        return Receipt("queued")
 
     def conclude(self, frame: Frame, outcome: Outcome, heir: Callable[[Frame], bool]) -> tuple[Frame, Key] | None:
         """Publish the outcome of an open frame and of its followers.
@@ -83,14 +82,13 @@ class Ledger:
         if key is None:
             self.close(frame, outcome)
             return None
-        followers, next_ = self._followers.pop(key), None
-        del self._pictures[key]
+        followers, next_ = self._same.pop(key)[1:], None
         if isinstance(outcome, Skipped):
             fit = (place for place, one in enumerate(followers) if one.camera != frame.camera and heir(one))
             place = next(fit, None)
             if place is not None:
                 next_, later = followers[place], followers[place + 1 :]
-                self._followers[key] = [one for one in later if one.camera != frame.camera]
+                self._same[key] = [next_, *(one for one in later if one.camera != frame.camera)]
                 followers = followers[:place] + [one for one in later if one.camera == frame.camera]
         if isinstance(outcome, Detected):
             assert self._cache is not None

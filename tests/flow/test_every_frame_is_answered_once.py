@@ -163,8 +163,7 @@ class EveryFrameIsAnsweredOnce(RuleBasedStateMachine):
             self._release()
             self._await(self.rig.until(lambda: self.rig.detector.in_flight == 0))
             assert self.rig.detector.waiting == 0
-            assert not self.rig.detector._ledger._followers
-            assert not self.rig.detector._ledger._pictures
+            assert not self.rig.detector._ledger._same
             assert not self.rig.detector._ledger.frames
         finally:
             self._await(self.loop.shutdown_default_executor())
