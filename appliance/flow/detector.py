@@ -192,12 +192,11 @@ class Detector:
         """Apply the governor's limits from the next frame on, and send the cameras their new pace."""
         if limits == self._pace.limits:
             return
-        self._pace.limits = limits
+        self._pace.apply(limits)
         if self.cache is not None:
             self.cache.shrink(limits.cache_part)
         self.in_use.apply(limits)
         self._mailboxes.wake()
-        self._pace.update()
 
     # These run on the workers' threads and read what only the event loop writes.
 

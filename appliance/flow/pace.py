@@ -49,7 +49,8 @@ class Pace:
         refused_interval_s: float = 10.0,
         detail: int = 1,
     ) -> None:
-        self.limits = self._applied = limits
+        self.limits = limits
+        """Of the device; `apply` sets them."""
         self._detail = detail
         self._load = LoadWatch(clock())
         self.slack = 1.0
@@ -130,16 +131,14 @@ class Pace:
     def _in_flight(self) -> int:
         return self.usable_slots() + 1  # one is being decoded
 
-    def _parts(self, fair: Mapping[str, float], now_s: float) -> dict[str, int]:
+    def _parts(self, fair: Mapping[str, float], needs: Mapping[str, float], now_s: float) -> dict[str, int]:
         """How many frames each sending camera may have in flight."""
-        sending = {name: camera for name, camera in self._book if name in fair}
-        needs = self._needs(sending)
         claims = {
             name: InFlightClaim(
                 camera.policy.weight, camera.policy.priority,
                 min(1.0, fair[name] / needs[name]) if name in needs else 1.0, camera.obeys(now_s),
             )
-            for name, camera in sending.items()
+            for name, camera in self._book if name in fair
         }  # fmt: skip
         return in_flight_parts(claims, self._in_flight())
 
@@ -179,17 +178,21 @@ class Pace:
         share_s = announced_s if camera.fair_s is None else min(camera.fair_s, announced_s / _LENIENCE)
         return max(min(floor_s, announced_s), min(share_s * _LENIENCE, announced_s) / self.slack)
 
+    def apply(self, limits: Limits) -> None:
+        """Compute with other limits of the device from now on, and announce what changes for the cameras."""
+        if limits.max_side != self.limits.max_side:
+            self._calm = limits.duty
+        self.limits, self.applied_s = limits, self._clock()
+        self._load.restart(self.applied_s)
+        self.update()
+
     def update(self, joining: Camera | None = None) -> None:
         """Recompute the shares and announce limits that have changed noticeably.
 
         `joining`: gets its limits with the greeting, and nothing before it.
         """
         now_s = self._clock()
-        calm = calm_duty(self._calm, self.limits.duty, now_s - self._updated_s)
-        self._calm = calm if self.limits.max_side == self._applied.max_side else self.limits.duty
-        if self.limits != self._applied:
-            self._applied, self.applied_s = self.limits, now_s
-            self._load.restart(now_s)
+        self._calm = calm_duty(self._calm, self.limits.duty, now_s - self._updated_s)
         trend = self._adjust(now_s)
         lowest = self.limits.lowest_priority
         high = any(camera.policy.priority >= lowest and camera.sending(now_s) for _, camera in self._book)
@@ -200,7 +203,7 @@ class Pace:
             trend = -1 if fair.keys() - self._sending else trend  # there is less for each
             self._load.restart(now_s)
         self._sending = frozenset(fair)
-        parts = self._parts(fair, now_s)
+        parts = self._parts(fair, needs, now_s)
         calm_fair = fair if self._calm == self.limits.duty else self._shares(demands, needs, self._calm)
         for name, camera in list(self._book):
             camera.fair_s = fair.get(name)
@@ -278,12 +281,8 @@ class Pace:
             for name, camera in sending.items()
         }
         self._longest_cost_s = max((demand.cost_s for demand in demands.values()), default=0.0)
-        return demands, self._needs(sending)
-
-    def _needs(self, sending: Mapping[str, Camera]) -> dict[str, float]:
-        """The interval that cameras need which send less often than they may, s."""
         needs = {name: camera.obedience.needed_s for name, camera in sending.items()}
-        return {name: need_s for name, need_s in needs.items() if need_s is not None}
+        return demands, {name: need_s for name, need_s in needs.items() if need_s is not None}
 
     def _limits_of(self, camera: Camera, fair_s: float | None) -> CameraLimits:
         floor_s = self._floor(camera)

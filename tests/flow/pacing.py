@@ -135,8 +135,7 @@ class Simulation:
         self._at(self._clock() + self.cameras[name].hears_s, heard)
 
     def _apply(self, limits: Limits) -> None:
-        self.pace.limits = limits
-        self.pace.update()
+        self.pace.apply(limits)
 
     def _join(self, name: str) -> None:
         self._intervals[name] = self.pace.join(name).min_interval_s

@@ -117,7 +117,7 @@ def test_new_limits_are_announced_once_to_each_camera_with_the_reason() -> None:
     site = Site(Limits(640, 5.0, 8))
     for name in ("a", "b"):
         site.pace.join(name)
-    site.pace.limits = Limits(320, 10.0, 1, reason="temperature")
+    site.pace.apply(Limits(320, 10.0, 1, reason="temperature"))
     for _ in range(3):
         site.pace.update()
     assert sorted(name for name, _ in site.announced) == ["a", "b"]
@@ -128,8 +128,7 @@ def test_new_limits_are_announced_once_to_each_camera_with_the_reason() -> None:
 def test_a_change_of_the_reason_alone_is_not_announced() -> None:
     site = Site(Limits(640, 5.0, 8))
     site.pace.join("a")
-    site.pace.limits = Limits(640, 5.0, 8, reason="memory")
-    site.pace.update()
+    site.pace.apply(Limits(640, 5.0, 8, reason="memory"))
     assert site.announced == []
 
 
@@ -138,8 +137,7 @@ def test_a_problem_that_has_ended_is_no_longer_given_as_the_reason() -> None:
     site.pace.learn(1, 0.1)
     site.arrive("gate")
     assert site.pace.join("gate").reason == "memory"
-    site.pace.limits = replace(FULL, max_side=512)
-    site.pace.update()
+    site.pace.apply(replace(FULL, max_side=512))
     site.pace.update()
     assert [(name, limits.reason) for name, limits in site.announced] == [("gate", "fair_share")]
     assert site.pace.stats()["gate"].limits.reason == "fair_share"
@@ -151,7 +149,7 @@ def test_frames_that_were_due_by_the_former_interval_are_admitted_until_the_came
     former_s = site.pace.join("gate").min_interval_s
     camera = site.book.enter("gate")
     site.clock.pass_(10)
-    site.pace.limits = replace(FULL, duty=0.1, reason="temperature")
+    site.pace.apply(replace(FULL, duty=0.1, reason="temperature"))
     site.arrive("gate")
     site.pace.update()
     assert site.interval("gate") > 5 * former_s
@@ -184,7 +182,7 @@ def test_half_the_duty_halves_the_frame_rate_and_removes_the_slack() -> None:
     full_s = site.interval("gate")
     camera = site.book.enter("gate")
     assert site.pace.slack > 1
-    site.pace.limits = replace(FULL, duty=0.5)
+    site.pace.apply(replace(FULL, duty=0.5))
     for _ in range(3):
         site.arrive("gate")
         site.pace.refused()
@@ -205,8 +203,7 @@ def hot_hour(site: Site, gap_s: float) -> int:
             site.clock.pass_(start_s + due_s - site.clock())
             site.arrive("gate")
             due_s += gap_s
-        site.pace.limits = replace(FULL, duty=0.55 + 0.15 * math.sin(second / 300))
-        site.pace.update()
+        site.pace.apply(replace(FULL, duty=0.55 + 0.15 * math.sin(second / 300)))
     return len(site.announced)
 
 
@@ -220,7 +217,7 @@ def test_low_priorities_are_refused_only_while_a_higher_one_is_sending() -> None
     site = Site(first=CameraPolicy(priority=1))
     for name in ("gate", "first"):
         site.pace.join(name)
-    site.pace.limits = replace(FULL, lowest_priority=1)
+    site.pace.apply(replace(FULL, lowest_priority=1))
     gate, first = site.book.enter("gate"), site.book.enter("first")
 
     def admitted() -> list[bool]:
@@ -241,7 +238,7 @@ def test_new_cameras_are_refused_while_those_already_served_continue() -> None:
     site.pace.join("old")
     old, new = site.book.enter("old"), site.book.enter("new")
     old.answered = 1
-    site.pace.limits = replace(FULL, new_cameras=False, reason="memory")
+    site.pace.apply(replace(FULL, new_cameras=False, reason="memory"))
     assert [site.pace.admits(camera) for camera in (old, new)] == [True, False]
     assert site.pace.join("new").min_interval_s == REFUSED_S
     assert site.pace.join("new").reason == "memory"
@@ -249,8 +246,7 @@ def test_new_cameras_are_refused_while_those_already_served_continue() -> None:
 
 def test_the_self_test_is_always_admitted() -> None:
     site = Site()
-    site.pace.limits = replace(FULL, admit=False, new_cameras=False, lowest_priority=9)
-    site.pace.update()
+    site.pace.apply(replace(FULL, admit=False, new_cameras=False, lowest_priority=9))
     assert site.pace.admits(site.book.enter("_canary"))
     assert not site.pace.admits(site.book.enter("gate"))
 
@@ -296,7 +292,7 @@ def test_a_camera_that_is_not_admitted_shows_a_picture_now_and_then() -> None:
     site = Site()
     gate = site.book.enter("gate")
     assert not site.pace.may_show(gate)  # its pictures are shown with their results
-    site.pace.limits = replace(FULL, admit=False)
+    site.pace.apply(replace(FULL, admit=False))
     shown = 0
     for _ in range(100):
         site.clock.pass_(0.1)
