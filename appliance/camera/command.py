@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,13 +162,13 @@ async def _at_this_device() -> str:
     return await anyio.to_thread.run_sync(listening_address.local_url)
 
 
-def spelled_out(text: str, option: str, environ: Mapping[str, str] = os.environ) -> str:
+def spelled_out(text: str, option: str) -> str:
     """Resolve `env:NAME` and `@FILE`, which keep passwords out of the process list; return other addresses as they are.
 
     Raises ConfigError.
     """
     if text.startswith("env:"):
-        value = environ.get(text[4:], "").strip()
+        value = os.environ.get(text[4:], "").strip()
         if not value:
             raise ConfigError(f"{option} {text}: environment variable '{text[4:]}' is unset or empty")
         return value

@@ -46,11 +46,11 @@ _SELF_WRITING = ("engineio.server", "socketio.server", "engineio.client", "socke
 _SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
-def escaped(text: str, longest: int = _MAX_TEXT) -> str:
-    """Put a text on one line: escape unprintable characters, and cut it after `longest` characters."""
-    more = len(text) - longest
+def escaped(text: str) -> str:
+    """Put a text on one line: escape unprintable characters, and cut it if it is very long."""
+    more = len(text) - _MAX_TEXT
     if more > 0:
-        text = text[:longest]
+        text = text[:_MAX_TEXT]
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"{text}… ({more} more characters)" if more > 0 else text

@@ -16,12 +16,12 @@ from appliance.vision import decode, scene, self_test
 log = logging.getLogger(__name__)
 
 CAMERA = "_canary"
-_RETRY_S = 2.0
+_RETRY_S, _PERIOD_S = 2.0, 60.0
 _MOST = 300
 
 
 class Canary:
-    """Runs the self-test: repeatedly at startup until it passes, then every `period_s` while no camera sends.
+    """Runs the self-test: repeatedly at startup until it passes, then every minute while no camera sends.
 
     `ask`: submits a frame and returns its outcome. `idle`: whether no camera sends. `classes`: of the model in use;
     empty without a model, and then no test runs. `most`: the model's maximum number of detections. `failed`: called
@@ -35,11 +35,10 @@ class Canary:
         idle: Callable[[], bool],
         classes: Callable[[], tuple[str, ...]],
         clock: Clock,
-        period_s: float = 60.0,
         most: Callable[[], int] = lambda: _MOST,
         failed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._ask, self._idle, self._classes, self._clock, self._period_s = ask, idle, classes, clock, period_s
+        self._ask, self._idle, self._classes, self._clock = ask, idle, classes, clock
         self._most, self._failed = most, failed
         self._numbers = itertools.count(1)
         self._known = self_test.image()
@@ -58,7 +57,7 @@ class Canary:
                 if self.state.failures and self._failed is not None:
                     await self._failed()
             proved = self.state.proved and self.state.failures == 0
-            await asyncio.sleep(self._period_s if proved else _RETRY_S)
+            await asyncio.sleep(_PERIOD_S if proved else _RETRY_S)
 
     async def prove(self) -> CanaryState:
         """Run the self-test once and return the new state."""

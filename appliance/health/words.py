@@ -9,6 +9,7 @@ from appliance.durations import in_words
 from appliance.health.finding import FindingValue
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_MOST_NAMES = 5
 
 
 def fill(template: str, values: Mapping[str, FindingValue]) -> str:
@@ -44,7 +45,7 @@ def megabytes(size_bytes: float) -> str:
     return f"{size_bytes // 1_000_000:.0f} MB"
 
 
-def some(names: Sequence[str], most: int = 5) -> str:
-    """List the first names and count the rest: `a, b and 3 more`."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def some(names: Sequence[str]) -> str:
+    """List the first names and count the rest: `a, b, c, d, e and 3 more`."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -56,11 +56,9 @@ def problems(path: Path | None, environ: Mapping[str, str]) -> list[str]:
     return [str(problem) for problem in _read(path, environ, {}, None)[1]]
 
 
-def secrets_in(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], checkout: Path | None = None
-) -> set[str]:
+def secrets_in(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> set[str]:
     """All secrets in the sources of the settings, also where other settings there are invalid."""
-    return {one for layer in _read(path, environ, flags, checkout)[0] for one in secrets.secrets_of(layer.tree)}
+    return {one for layer in _read(path, environ, flags, None)[0] for one in secrets.secrets_of(layer.tree)}
 
 
 def _read(

@@ -35,7 +35,7 @@ _ENOUGH_FAILURES = 3
 class Vitals:
     """Collects the parts' states; remembers only since when each finding stands.
 
-    `restarts`: of the service since the machine was switched on. `delivery`, `notices`: asked for each snapshot.
+    `restarts`: of the service since the machine was switched on. `delivery`: asked for each snapshot, like `notices`.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Vitals:
         clock: Clock,
         restarts: int | None = None,
         delivery: Callable[[], Delivery] = Delivery,
-        notices: Callable[[], Notices] = Notices,
         wall_clock: Clock = time.time,
     ) -> None:
         self._detector, self._pace, self._book, self._governor = detector, pace, book, governor
         self._canary, self._watch, self._board = canary, watch, board
         self._delivery, self._clock, self._wall_clock = delivery, clock, wall_clock
-        self.thresholds, self.notices = thresholds, notices
+        self.thresholds = thresholds
+        self.notices: Callable[[], Notices] = Notices
         self.tls: Callable[[], TlsState | None] = lambda: None
         self.update: Callable[[], UpdateView | None] = lambda: None
         self._register, self._trends = Register(CATALOGUE), Trends()

@@ -76,17 +76,10 @@ def measure(
     return report
 
 
-def measure_one(
-    settings: Settings,
-    name: str,
-    kind: str,
-    plan: Plan,
-    progress: Progress,
-    load: LoadNetwork = partial(load_network, prepare=False),
-) -> DeviceProfile:
+def measure_one(settings: Settings, name: str, kind: str, plan: Plan, progress: Progress) -> DeviceProfile:
     """Measure one model on one engine, and save nothing. Raises ModelError and EngineError."""
     bench = _Bench(plan, _picture(settings), ResultFilter(settings.model.min_confidence), MachineSensors(), progress)
-    return bench.profile(load(_with_model(settings, name, plan, kind)))
+    return bench.profile(load_network(_with_model(settings, name, plan, kind), prepare=False))
 
 
 @dataclass(frozen=True, slots=True)
