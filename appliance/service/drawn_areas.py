@@ -22,13 +22,11 @@ from appliance.device import state
 from appliance.device.state import StateFolder
 from appliance.errors import CameraError
 from appliance.settings.schema import Settings
-from appliance.vision.view import area_of
+from appliance.settings.schema.camera import encloses_area
 
 NAME = "areas.json"
 MOST_CAMERAS = 1000
 _MOST_BYTES = 20_000_000
-_LEAST_AREA = 1e-5
-"""Of the picture: three pixels of 640x480. A smaller area is a mistake."""
 
 
 class SavedAreas(Struct, frozen=True, kw_only=True):
@@ -102,7 +100,7 @@ class DrawnAreas:
             raise CameraError(f"areas are drawn for {MOST_CAMERAS} cameras already; remove some", "areas_invalid")
         outlines = {name: zone.points for name, zone in areas.zones.items()} | dict(areas.masks)
         for name, points in outlines.items():
-            if area_of(points) < _LEAST_AREA:
+            if not encloses_area(points):
                 raise CameraError(f"'{name}' encloses no area: its corners are on one line", "areas_invalid")
         if settings is not None:
             taken = sorted((settings.zones.keys() & areas.zones.keys()) | (settings.masks.keys() & areas.masks.keys()))

@@ -22,15 +22,13 @@ from appliance.errors import ConfigError
 from appliance.settings import checking, secrets, sources
 from appliance.settings.fields import field_types
 from appliance.settings.schema import PROFILES, Settings
-from appliance.settings.schema.camera import CameraSettings, Outline
+from appliance.settings.schema.camera import CameraSettings, Outline, encloses_area
 from appliance.settings.sources import Layer
 
 _SYSTEM = Path("etc/appliance/appliance.toml")
 """The device's settings file, relative to the root."""
 _SALVAGED = ("server", "tls", "access", "state")
 """Sections that stay in force, key by key, while other settings are invalid."""
-_LEAST_AREA = 1e-5
-"""Of the picture: three pixels of 640x480. A smaller zone or mask is a mistake."""
 
 
 def load(
@@ -240,7 +238,7 @@ def _area_errors(where: str, camera: CameraSettings) -> Iterator[ConfigError]:
     areas: dict[str, Outline] = {f"zones.{name}": zone.points for name, zone in camera.zones.items()}
     areas |= {f"masks.{name}": mask.points for name, mask in camera.masks.items()}
     for name, points in areas.items():
-        if _area(points) < _LEAST_AREA:
+        if not encloses_area(points):
             yield ConfigError(
                 f"{where}.{name}.points = {[list(point) for point in points]}: encloses no area. "
                 "Give at least three corners [x, y] in parts of the picture, such as [[0, 0], [1, 0], [1, 0.5]]"
@@ -251,12 +249,6 @@ def _area_errors(where: str, camera: CameraSettings) -> Iterator[ConfigError]:
                 f"{where}.filters.{name}: min_share = {limits.min_share:g} must not be above "
                 f"max_share = {limits.max_share:g}"
             )
-
-
-def _area(points: Outline) -> float:
-    """The area of a polygon, as a part of the picture."""
-    following = (*points[1:], *points[:1])
-    return abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, following, strict=True))) / 2
 
 
 def default_path(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Path | None:

@@ -63,12 +63,6 @@ def apply(view: View, detections: tuple[Detection, ...], size: Size) -> tuple[De
     return tuple(reported)
 
 
-def area_of(outline: Outline) -> float:
-    """The area of a polygon, as a part of the picture."""
-    following = (*outline[1:], *outline[:1])
-    return abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(outline, following, strict=True))) / 2
-
-
 def foot_of(detection: Detection, size: Size) -> Point:
     """Where an object stands, in parts of the picture's width and height."""
     box = detection.box_px

@@ -21,6 +21,15 @@ Outline = Annotated[
         "left corner, [1, 1] the bottom right one.",
     ),
 ]
+_LEAST_AREA = 1e-5
+"""Of the picture: three pixels of 640x480. A smaller zone or mask is a mistake."""
+
+
+def encloses_area(points: Outline) -> bool:
+    """Whether the corners of a polygon are not all on one line."""
+    following = (*points[1:], *points[:1])
+    twice = abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, following, strict=True)))
+    return twice / 2 >= _LEAST_AREA
 
 
 class ZoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
