@@ -20,7 +20,7 @@ from appliance.flow.admission_control import CLOSED, AdmissionControl
 from appliance.flow.cache import Cache, Key, key_of
 from appliance.flow.cameras import Camera, CameraBook
 from appliance.flow.frame_log import log_failed, log_slow
-from appliance.flow.inference import Answer, Inference, Network, ms
+from appliance.flow.inference import Answer, Inference, Network
 from appliance.flow.ledger import Ledger
 from appliance.flow.mailboxes import Lost, Mailboxes
 from appliance.flow.network_in_use import NetworkInUse
@@ -224,7 +224,7 @@ class Detector:
 
     def _answered(self, frame: Frame, answer: Answer) -> None:
         camera = self._book.get(frame.camera)
-        timing = replace(answer.detected.timing, total_ms=self._age_ms(frame))
+        timing = replace(answer.detected.timing, total_ms=self._ledger.age_ms(frame))
         if camera is not None:
             camera.last_scene = answer.scene or camera.last_scene  # a picture without cells says nothing
         self._conclude(frame, replace(answer.detected, timing=timing))
@@ -275,9 +275,6 @@ class Detector:
             if camera.announced is not None:
                 retry_s = max(retry_s, camera.announced.min_interval_s)
         return Skipped(reason, retry_s)
-
-    def _age_ms(self, frame: Frame) -> float:
-        return ms(self._clock() - frame.received_s)
 
     def owes(self, sender: str) -> bool:
         """Whether a frame of this sender still needs an outcome."""

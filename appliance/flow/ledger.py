@@ -62,7 +62,7 @@ class Ledger:
         assert self._cache is not None  # keys come from it
         known = self._cache.get(key)
         if known is not None:
-            self.close(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self._age_ms(frame))))
+            self.close(frame, replace(known, cached="exact", timing=Timing(0.0, 0.0, 0.0, self.age_ms(frame))))
             return Receipt("cached")
         same = self._same.get(key)
         if same is None:
@@ -146,7 +146,8 @@ class Ledger:
     def _alike(self, outcome: Outcome, follower: Frame) -> Outcome:
         if not isinstance(outcome, Detected):
             return outcome
-        return replace(outcome, cached="exact", timing=replace(outcome.timing, total_ms=self._age_ms(follower)))
+        return replace(outcome, cached="exact", timing=replace(outcome.timing, total_ms=self.age_ms(follower)))
 
-    def _age_ms(self, frame: Frame) -> float:
+    def age_ms(self, frame: Frame) -> float:
+        """Time since a frame was received."""
         return ms(self._clock() - frame.received_s)

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from math import exp
 from statistics import median
 
+from appliance.governor.heat import towards
 from appliance.readings import CoolingDevice, Power, Reading
 
 _BUSY_PERCENT = 70.0
@@ -104,7 +104,7 @@ def _under(speed: Speed, own: bool, busy: bool, step_s: float) -> Speed:
 def _clocked(speed: Speed, mhz: float | None, step_s: float) -> Speed:
     if mhz is None:
         return speed
-    now = _towards(speed.now, mhz, step_s, _NOW_S) if speed.now else mhz
+    now = towards(speed.now, mhz, step_s, _NOW_S) if speed.now else mhz
     return _in_minute(replace(speed, now=now), now, step_s)
 
 
@@ -148,7 +148,3 @@ def _at_power_limit(power: Power) -> bool:
 
 def _held_by_kernel(cooling: tuple[CoolingDevice, ...]) -> bool:
     return any(device.state > 0 and _PROCESSOR.fullmatch(device.name) for device in cooling)
-
-
-def _towards(value: float, target: float, step_s: float, over_s: float) -> float:
-    return target + (value - target) * exp(-step_s / over_s)
