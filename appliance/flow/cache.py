@@ -53,8 +53,6 @@ class Cache:
         self._most_entries, self._most_bytes, self._ttl_s, self._clock = entries, max_bytes, ttl_s, clock
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self.bytes = 0
-        self.hits = 0
-        self.misses = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,13 +60,11 @@ class Cache:
     def get(self, key: Key) -> Detected | None:
         """The cached answer, if it has not expired."""
         entry = self._entries.get(key)
-        if entry is not None and self._clock() - entry.stored_s > self._ttl_s:
-            self._drop(key)
-            entry = None
         if entry is None:
-            self.misses += 1
             return None
-        self.hits += 1
+        if self._clock() - entry.stored_s > self._ttl_s:
+            self._drop(key)
+            return None
         self._entries.move_to_end(key)
         return _older(entry.answer, self._clock() - entry.stored_s)
 

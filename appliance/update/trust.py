@@ -34,7 +34,7 @@ class Repository:
     """A verified repository. `url`: with `metadata/` and `targets/` below it. `trusted`: what was verified before."""
 
     def __init__(self, url: str, trusted: Path, root_key: Path, fetcher: Fetcher, now_s: float) -> None:
-        self._trusted, self._now_s = trusted, now_s
+        self._now_s = now_s
         trusted.mkdir(parents=True, exist_ok=True)
         with self._refusals():
             self._updater = Updater(
