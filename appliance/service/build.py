@@ -53,7 +53,8 @@ def build(given: Given, loaded: Loaded) -> Parts:
     policy = from_settings.governor_policy(settings, loaded.network, known)
     path = build_frame_path(given, loaded, limiter, policy, known)
     detector, governor = path.detector, build_governor(given, policy, path.detector)
-    canary = build_canary(given, detector, failed=lambda: recompile.run())
+    activation, rebuild, recompile = _networks(given, path)
+    canary = build_canary(given, detector, failed=recompile.run)
     folder = from_settings.state_folder(settings)
     roster = Roster(roster_file.load(folder), now_s=clock(), forget_after_s=settings.state.forget_cameras_s)
 
@@ -63,7 +64,6 @@ def build(given: Given, loaded: Loaded) -> Parts:
     changes = _changes(settings, entrance, encryption, limiter, path, governor, roster, areas)
     built_ahead = registry.is_built_ahead(given.written.engine.kind)
     reloads = Reload(given.written, read=given.read, apply=changes.reload, built_ahead=built_ahead)
-    activation, rebuild, recompile = _networks(given, path)
 
     # What it knows about itself, and the way in.
     spare, watch, tail, restart = Spare(clock), build_watch(folder, clock), given.memory.tail, asyncio.Event()
