@@ -75,9 +75,6 @@ class Belief:
     """The last plausible temperatures as read, oldest first."""
     best: TimedTemperature | None = None
     """The believed temperature, and when a sample last supported it."""
-    confirmed: bool = False
-    """Whether more than one sample has been seen. Nothing can support or contradict the first one, which is often the
-    wrong one: nothing drastic may rest on it."""
     doubt: Doubt = field(default_factory=Doubt)
     first_s: float | None = None
     """Time of the first sample."""
@@ -88,8 +85,8 @@ class Belief:
     """How much the clock has gone back."""
 
     def reaches(self, critical_c: float, *, stopped: bool) -> bool:
-        """Whether two of the last samples agree that the chip is so hot: one alone can be the sensor's error. Inference
-        that is `stopped` starts again when the last two are below."""
+        """Whether two of the last samples agree that the chip is so hot: one alone can be the sensor's error, and
+        nothing supports the first one. Inference that is `stopped` starts again when the last two are below."""
         earlier = self.samples[:-1]
         if stopped and any(sample.temp_c >= critical_c for sample in self.samples[-2:]):
             return True
@@ -164,7 +161,7 @@ def _with_sample(belief: Belief, reading: Reading, expected_c: float | None) -> 
     first_s = at_s if belief.first_s is None else belief.first_s
     known = expected_c is not None and at_s - first_s > _YOUNG_S
     best = _best(belief.best, samples, expected_c, _KNOWN_RATE_C_S if known else _RATE_C_S)
-    return replace(belief, samples=samples, best=best, confirmed=bool(before), first_s=first_s)
+    return replace(belief, samples=samples, best=best, first_s=first_s)
 
 
 def _best(
