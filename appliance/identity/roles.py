@@ -96,7 +96,7 @@ def check(who: Identity, permission: May) -> None:
         return
     if who.credential is None:
         raise AccessDenied(
-            "unauthorized: this needs a token. Create one on the device: appliance token add NAME --role ROLE"
+            "unauthorized: this needs a token. Create one on the device: sudo appliance token add NAME --role ROLE"
         )
     raise AccessDenied(
         f"forbidden: the token of {who} does not permit this ('{permission.value}')",

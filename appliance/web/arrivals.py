@@ -151,7 +151,7 @@ class Arrivals:
                 return
             raise AccessDenied(
                 f"camera '{name}' waits for approval with the code {waiting.code}. On the device's page, or with "
-                f"`appliance token approve '{name}'`, an operator compares the code and approves it",
+                f"`sudo appliance token approve '{name}'`, an operator compares the code and approves it",
                 "pairing_pending",
                 _PAIRING_S,
             )
@@ -175,7 +175,7 @@ class Arrivals:
         if who.credential is None:
             raise AccessDenied(
                 f"unauthorized: camera '{name}' needs a token. On the device, run: "
-                f"appliance token add '{name}' --role camera"
+                f"sudo appliance token add '{name}' --role camera"
             )
         raise AccessDenied(
             f"forbidden: the token '{who.name}' may not send frames; connect without `name`", "forbidden"
@@ -218,7 +218,7 @@ def _check_query(request: web.BaseRequest, name: str | None) -> None:
 def _no_place(name: str) -> AccessDenied:
     return AccessDenied(
         f"camera '{name}' cannot ask for approval yet: too many cameras wait for it, in all or at this address. On the "
-        "device's page, or with `appliance token approve`, an operator answers those that wait",
+        "device's page, or with `sudo appliance token approve`, an operator answers those that wait",
         "pairing_full",
         TRY_AGAIN_S,
     )

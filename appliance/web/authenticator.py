@@ -106,7 +106,7 @@ class Authenticator:
                 self.brake.held_up(address, camera)
                 raise AccessDenied(
                     "too many wrong tokens from this address or for this name; check the token, and try again in "
-                    f"{max(1, wait_s):.0f} s. On the device, `appliance token rotate NAME` makes a new one",
+                    f"{max(1, wait_s):.0f} s. On the device, `sudo appliance token rotate NAME` makes a new one",
                     "too_many_attempts",
                     max(1.0, wait_s),
                 )

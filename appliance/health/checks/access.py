@@ -13,7 +13,7 @@ def auth_off(facts: Facts) -> Advice | None:
     return Advice(
         Severity.DEGRADED,
         "Anyone on the network can see the pictures and push frames: access.auth is off.",
-        'Set access.auth = "on", and give each client a token: `appliance token add NAME --role ROLE`.',
+        'Set access.auth = "on", and give each client a token: `sudo appliance token add NAME --role ROLE`.',
     )
 
 
@@ -51,7 +51,7 @@ def token_short(facts: Facts) -> Advice | None:
     return advise(
         Severity.INFO,
         "Easy to guess, with fewer than 12 characters: the tokens in {settings}.",
-        "Make each longer: `openssl rand -hex 16` prints a good one. Or remove it, and use `appliance token add`.",
+        "Make each longer: `openssl rand -hex 16` prints a good one. Or remove it, and use `sudo appliance token add`.",
         settings=settings,
     )
 
@@ -64,7 +64,7 @@ def name_taken(facts: Facts) -> Advice | None:
         Severity.DEGRADED,
         "Several cameras use the same name: {cameras}.",
         "Give each camera a name of its own. If one of them is a stranger, replace the token: "
-        "`appliance token rotate NAME`.",
+        "`sudo appliance token rotate NAME`.",
         cameras=contested,
     )
 
@@ -76,7 +76,7 @@ def pairing_waiting(facts: Facts) -> Advice | None:
     return advise(
         Severity.INFO,
         "Waiting for approval: {cameras}.",
-        "Compare the code with the one that the camera shows. To let it in, run `appliance token approve NAME`; "
-        "to refuse it, `appliance token refuse NAME`.",
+        "Compare the code with the one that the camera shows. To let it in, run `sudo appliance token approve NAME`; "
+        "to refuse it, `sudo appliance token refuse NAME`.",
         cameras=waiting,
     )

@@ -6,7 +6,7 @@ from appliance.health.facts import Facts
 from appliance.health.finding import Severity
 from appliance.health.findings import Advice, advise
 
-_FORGET = "If it has been removed for good, run `appliance cameras forget NAME`."
+_FORGET = "If it has been removed for good, run `sudo appliance cameras forget NAME`."
 
 
 def cameras_gone(facts: Facts) -> Advice | None:

@@ -28,7 +28,7 @@ def governor_held(facts: Facts) -> Advice | None:
     return advise(
         Severity.INFO,
         "The governor is held manually at throttle level {level} for another {left_s}.",
-        "To return to automatic control now, run `appliance governor release`.",
+        "To return to automatic control now, run `sudo appliance governor release`.",
         level=facts.cooling,
         left_s=facts.held_for_s,
     )

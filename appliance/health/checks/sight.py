@@ -13,7 +13,7 @@ def model_missing(facts: Facts) -> Advice | None:
     return advise(
         Severity.CRITICAL,
         "Detection is stopped: no working model. {reason}",
-        "Run `appliance model fetch --force` on the device, or set model.name. Then restart the service.",
+        "Run `sudo appliance model fetch --force` on the device, or set model.name. Then restart the service.",
         reason=facts.model_error.text,
         cause=facts.model_error.code,
     )
@@ -82,7 +82,8 @@ def canary_failed(facts: Facts) -> Advice | None:
     return advise(
         Severity.DEGRADED if canary.proved and canary.failures < 3 else Severity.CRITICAL,
         "Self-test failed: {reason}.",
-        "Restart the service. If this comes back, run `appliance doctor`, then `appliance model fetch --force`.",
+        "Restart the service. If this comes back, run `sudo appliance doctor`, then "
+        "`sudo appliance model fetch --force`.",
         reason=canary.message,
     )
 

@@ -14,7 +14,7 @@ def drained(facts: Facts) -> Advice | None:
     return advise(
         Severity.INFO,
         "The device is drained: it takes no cameras. Cameras and viewers still connected: {count}.",
-        "When the maintenance is done, run `appliance undrain`. A restart of the service does the same.",
+        "When the maintenance is done, run `sudo appliance undrain`. A restart of the service does the same.",
         count=site.cameras_left,
     )
 
