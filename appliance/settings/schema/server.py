@@ -150,11 +150,25 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 75.0
     viewer_token: Annotated[
-        str, Meta(description="Token that the page and `subscribe` require. Empty: anyone can view.")
+        str,
+        Meta(
+            description="A token of the role viewer. Where it is set, nobody views without a token, also on this "
+            "device and with access.auth off. Empty: none."
+        ),
     ] = ""
-    require_token: Annotated[bool, Meta(description="Refuse cameras that have no token under [cameras.NAME].")] = False
+    require_token: Annotated[
+        bool,
+        Meta(
+            description="Accept frames over Socket.IO only with a camera's or an operator's token, also from this "
+            "device and with access.auth off."
+        ),
+    ] = False
     api_key: Annotated[
-        str, Meta(description="Key that /v1/vision requires in the form field `api_key`. Empty: no key.")
+        str,
+        Meta(
+            description="A token of the role integration, also accepted as `api_key` of /v1/vision. Where it is set, "
+            "nobody detects over HTTP without a token, also on this device and with access.auth off. Empty: none."
+        ),
     ] = ""
     keep_pictures: Annotated[
         bool,
