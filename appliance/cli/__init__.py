@@ -120,5 +120,5 @@ def _parser() -> argparse.ArgumentParser:
     token.add(commands.add_parser("token", help="make, list, rotate and revoke tokens; approve cameras"))
     token.add_audit(commands)
     update.add(commands.add_parser("update", help="look for, install, watch and undo signed updates"))
-    model.add(commands.add_parser("model", help="list, get, activate, export and quantize models"))
+    model.add(commands.add_parser("model", help="list, fetch, import, activate, export and quantize models"))
     return parser

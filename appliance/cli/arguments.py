@@ -37,7 +37,12 @@ def add_command(commands: Any, name: str, function: Any, help_: str) -> argparse
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `settings_of` reads."""
     group = parser.add_argument_group("settings", "`appliance config show` explains each setting")
-    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: /etc/appliance/appliance.toml)")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file (default: $APPLIANCE_CONFIG or /etc/appliance/appliance.toml)",
+    )
     group.add_argument("--profile", help="development, production or realtime")
     group.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="set any setting; can be repeated"

@@ -28,7 +28,11 @@ def add(commands: Any) -> None:
     ):  # fmt: skip
         camera.add_argument(flag, dest=f"camera.{key}", metavar=what, help=f"{help_} (camera.{key})")
     camera.add_argument(
-        "--on", action="append", default=[], metavar="CLASS", help="run COMMAND when this class is detected"
+        "--on",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="run COMMAND when this class is detected; can be repeated",
     )
     camera.add_argument("--json", action="store_true", help="print each result as a line of JSON")
     camera.add_argument("--quiet", action="store_true", help="print only warnings and errors")

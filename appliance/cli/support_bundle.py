@@ -32,7 +32,10 @@ from appliance.settings.secrets import secrets_of
 def add(commands: Any) -> None:
     """Add the command."""
     bundle = add_command(
-        commands, "support-bundle", _bundle, "write one file with what a supporter needs to know, without secrets"
+        commands,
+        "support-bundle",
+        _bundle,
+        "write one file for support, without secrets: state, history, logs, settings",
     )
     add_settings(bundle)
     bundle.add_argument("--out", metavar="FILE", default="", help="default: support-HOST-DATE.tar.gz here; -: stdout")

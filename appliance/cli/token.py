@@ -49,8 +49,8 @@ def add(token: argparse.ArgumentParser) -> None:
     for one in (new, rotate, revoke, listing):
         add_settings(one)
     for word, function, help_ in (
-        ("approve", _approve, "let in a camera that waits for approval"),
-        ("refuse", _refuse, "send away a camera that waits for approval"),
+        ("approve", _approve, "approve a camera that waits for it"),
+        ("refuse", _refuse, "refuse a camera that waits for approval"),
     ):
         command = add_command(commands, word, function, help_)
         command.add_argument("name", metavar="NAME")
@@ -146,7 +146,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             )
         )
     if not entries:
-        print("Nothing since the service started. Older entries: journalctl -u appliance | grep audit:")
+        print("Nothing since the service started. Older entries: journalctl -u appliance | grep 'audit:'")
     return OK
 
 

@@ -48,7 +48,7 @@ def _findings(findings: list[Mapping[str, Any]]) -> Iterator[str]:
         yield from _wrapped("   ", f"-> {one['do']}")
     rest = len(findings) - min(len(problems), _MOST_FINDINGS)
     if rest:
-        yield f"{_MARKS[Severity.INFO.value]} {rest} more in /health"
+        yield f"{_MARKS[Severity.INFO.value]} {counted(rest, 'more finding', 'more findings')} in /health"
 
 
 def _machine(payload: Mapping[str, Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ async def test_the_text_fits_a_serial_console(serve: Serve) -> None:
         f"camera {n}": {"presence": "silent", "silent_s": 500.0, "label": ""} for n in range(20)
     }
     text = health_text.of_payload(payload)
-    assert "5 more in /health" in text
+    assert "5 more findings in /health" in text
     assert "14 more: appliance cameras list" in text
     assert max(map(len, text.splitlines())) <= health_text.WIDTH
 
@@ -45,7 +45,7 @@ def test_each_problem_has_a_mark_by_its_severity() -> None:
     lines = health_text.of_payload({"status": "critical", "findings": report.of_findings(found, 0.0, 0.0)}).splitlines()
     assert "!! It is so. (is_critical)" in lines
     assert "!  It is so. (is_degraded)" in lines
-    assert "-  1 more in /health" in lines
+    assert "-  1 more finding in /health" in lines
 
 
 def test_a_service_that_restarted_once_says_so_in_good_english() -> None:

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=Path, metavar="SOURCE",
-        help="a model folder, a folder from `yolo export`, a .zip or .tar.gz of one, or a network file",
+        help="a model folder, a folder from `yolo export`, a .zip or .tar.* of one, or a network file",
     )  # fmt: skip
     parser.add_argument(
         "--head", metavar="HEAD", help="the output format, for networks without metadata: yolox, picodet, …"
@@ -55,7 +55,7 @@ def _add_fetch(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="download it again")
     parser.add_argument("--onnx", action="store_true", help=_ONNX_HELP)
-    parser.add_argument("--keep-source", action="store_true", help="keep the downloaded ONNX file")
+    parser.add_argument("--keep-source", action="store_true", help="also keep the downloaded file as source.onnx")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
