@@ -43,7 +43,7 @@ class Finder:
             import zeroconf.asyncio as library
         except ImportError:
             raise ConfigError(
-                "no device given. Give its URL with --to http://device:8080, or install mDNS discovery: "
+                "no device given. Give its URL with --to https://device:8080#sha256=…, or install mDNS discovery: "
                 "pip install 'edge-detection-appliance[mdns]'"
             ) from None
         self._library: Any = library

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     """Add the command."""
     health = add_command(commands, "health", _health, "show the state of the device; exit code 1 if it is critical")
     health.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
-    health.add_argument("--to", metavar="URL", default="", help="another device, for example http://device:8080")
+    health.add_argument("--to", metavar="URL", default="", help="another device, for example https://device:8080")
     health.add_argument("--json", action="store_true", help="print the JSON of /health")
 
 
@@ -36,7 +36,7 @@ def _health(arguments: argparse.Namespace) -> int:
     from appliance.web.health_text import of_payload
 
     if arguments.to and not arguments.to.startswith(("http://", "https://")):
-        return complain(f"--to {arguments.to}: invalid URL. Write it as http://device:8080", USAGE)
+        return complain(f"--to {arguments.to}: invalid URL. Write it as https://device:8080", USAGE)
     while True:
         try:
             payload = json.loads(_from(arguments.to) if arguments.to else running_service().report("health.json"))
@@ -67,11 +67,11 @@ def _reason(error: Exception) -> str:
     """What is wrong with the address of the other device, or with what is there, and what to do."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{_NO_DEVICE}: its certificate is not trusted here. Run `appliance health` on the device itself"
+        return "its certificate is not trusted here. Run `sudo appliance health` on the device itself"
     if isinstance(cause, ssl.SSLError):
         return f"{_NO_DEVICE}: no TLS there. Try http:// in place of https://"
     if isinstance(cause, OSError):
         return f"{_NO_DEVICE}: {cause.strerror or cause}. Check the address and the port, and that the service runs"
     if isinstance(cause, (http.client.InvalidURL, UnicodeError)) or cause == "no host given":
-        return "invalid URL. Write it as http://device:8080"
+        return "invalid URL. Write it as https://device:8080"
     return f"{_NO_DEVICE}: another program answers there. Check the address and the port"

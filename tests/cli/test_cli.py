@@ -353,7 +353,7 @@ def test_health_without_a_service_says_how_to_start_one(
         ("http://127.0.0.1:{port}", b"HTTP/1.0 200 OK\r\n\r\n[]", "another program answers there"),
         ("http://127.0.0.1:{port}", b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n{}", "another program answers"),
         ("https://127.0.0.1:{port}", b"HTTP/1.0 400 no\r\n\r\n", "no TLS there. Try http:// in place of https://"),
-        ("http://my device:80", None, "invalid URL. Write it as http://device:8080"),
+        ("http://my device:80", None, "invalid URL. Write it as https://device:8080"),
         ("http://device:abc", None, "invalid URL. Write it as"),
         ("http://☔:80", None, "invalid URL. Write it as"),
         ("http://", None, "invalid URL. Write it as"),
