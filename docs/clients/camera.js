@@ -1,5 +1,5 @@
 // A minimal camera in JavaScript: npm install socket.io-client, then
-// node camera.js http://device:8080 gate picture.jpg [token]
+// node camera.js http://127.0.0.1:8080 gate picture.jpg [token]
 const fs = require("fs"), { io } = require("socket.io-client");
 
 const [url, name, path, token] = process.argv.slice(2);

@@ -1,5 +1,5 @@
 """A minimal camera in Python: pip install 'python-socketio[client]', then
-python camera.py http://device:8080 gate picture.jpg [token]"""
+python camera.py http://127.0.0.1:8080 gate picture.jpg [token]"""
 
 import sys
 import time
