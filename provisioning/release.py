@@ -101,7 +101,7 @@ def make_key(options: argparse.Namespace) -> int:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     options.file.with_suffix(".pub").write_bytes(public)
-    print(f"{options.file}: keep it offline. {options.file.with_suffix('.pub')}: give it to the ceremony")
+    print(f"{options.file}: the private key; keep it secret. {options.file.with_suffix('.pub')}: the public key")
     return 0
 
 
