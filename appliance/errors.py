@@ -42,8 +42,8 @@ class ModelError(ApplianceError):
     """A model cannot be used or made.
 
     Using one: model_missing, model_corrupt, model_unsupported, model_fetch_failed. Activating one: model_not_activated,
-    activation_busy, memory_short. Exporting weights: export_failed. Quantizing: model_accuracy, not_faster,
-    quantize_failed, calibration_pictures, calibration_labels.
+    activation_busy, memory_short. Measuring one: benchmark_busy, benchmark_mixed. Exporting weights:
+    export_failed. Quantizing: model_accuracy, not_faster, quantize_failed, calibration_pictures, calibration_labels.
     """
 
     code = "model_missing"

@@ -25,7 +25,7 @@ from appliance.identity.roles import Identity
 
 
 class VerbRefused(ApplianceError):
-    """The request is invalid: option_invalid, refused."""
+    """The request is invalid: option_invalid, action_unknown, refused."""
 
     code = "refused"
 

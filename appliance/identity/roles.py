@@ -79,7 +79,7 @@ class AccessDenied(ApplianceError):
 
     Codes: unauthorized (present a token), forbidden (another role is required), too_many_attempts, setup_needed (no
     operator has a token yet), pairing_pending (an operator has to approve the camera), pairing_full (too many cameras
-    wait for that), name_taken, name_mismatch (the URL names another camera).
+    wait for that), name_invalid, name_taken, name_mismatch (the URL names another camera), too_many_connections.
     `retry_after_s` None: the same attempt will never succeed.
     """
 

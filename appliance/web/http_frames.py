@@ -52,7 +52,7 @@ _UNAVAILABLE = {
 
 
 class NoResult(ApplianceError):
-    """A frame without a result: the code is that of its `detection_error`, or overloaded."""
+    """A frame without a result: the code is that of its `detection_error`, overloaded or model_not_here."""
 
     def __init__(self, message: str, code: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
