@@ -3,8 +3,8 @@
 Rules of this file:
 - Programs on this device may use it: no wire carries what they send. That includes a proxy, unless it is trusted and
   says that its own client used HTTP.
-- A browser that asks for a page is sent to HTTPS. Anything else is refused: a redirect would come after a token or a
-  picture has already been sent in the clear.
+- What only reads, such as a browser, is sent to HTTPS. Anything else is refused: a redirect would come after a picture
+  has already been sent in the clear.
 - `/health/live` answers everybody: it says nothing but that the device is up. So does security.txt.
 """
 

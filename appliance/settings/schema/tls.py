@@ -31,7 +31,7 @@ class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     plain_http: Annotated[
         Literal["redirect", "allow"],
         Meta(
-            description="What to do with plain HTTP from other machines. redirect: send browsers to HTTPS, refuse all "
+            description="What to do with plain HTTP from other machines. redirect: send GET to HTTPS, refuse all "
             "else. allow: serve it, for cameras and NVRs without TLS. This device itself may always use HTTP."
         ),
     ] = "redirect"
