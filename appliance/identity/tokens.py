@@ -251,7 +251,7 @@ def role_of(word: str) -> Role:
         return Role(word)
     except ValueError:
         roles = ", ".join(role.value for role in Role)
-        raise TokenError(f"'{word[:40]}' is no role. Roles: {roles}", "role_unknown") from None
+        raise TokenError(f"'{word[:40]}' is not a role. Roles: {roles}", "role_unknown") from None
 
 
 def _random(length: int) -> str:

@@ -145,7 +145,7 @@ def _reasons(baseline: Baseline, now: Observation) -> list[str]:
         if now.seen is None:
             reasons.append("it does not answer frames over the websocket")
         elif baseline.seen and not baseline.seen & now.seen:
-            reasons.append(f"it sees nothing: the test picture shows {', '.join(sorted(baseline.seen))}")
+            reasons.append(f"it does not detect {', '.join(sorted(baseline.seen))} in the test picture")
     new = now.critical - baseline.critical - HEAT
     if new and baseline.ready:
         reasons.append(f"it reports {', '.join(sorted(new))}, and the older release did not")

@@ -122,7 +122,7 @@ def test_a_good_release_is_kept_and_fetches_only_its_code(
                 "appliance/web/payloads.py": "\n_seeing = of_detected\n\n"
                 "def of_detected(*parts):\n    return {**_seeing(*parts), 'detections': []}\n"
             },
-            ("it sees nothing: the test picture shows stop sign",),
+            ("it does not detect stop sign in the test picture",),
         ),
         (
             "0.3.3",

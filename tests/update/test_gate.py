@@ -49,8 +49,8 @@ def test_the_time_begins_when_it_is_ready() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (replace(_GOOD, seen=frozenset()), "it sees nothing: the test picture shows stop sign"),
-        (replace(_GOOD, seen=frozenset({"cat"})), "it sees nothing"),
+        (replace(_GOOD, seen=frozenset()), "it does not detect stop sign in the test picture"),
+        (replace(_GOOD, seen=frozenset({"cat"})), "it does not detect stop sign"),
         (replace(_GOOD, seen=None, answer_ms=None), "does not answer frames over the websocket"),
         (replace(_GOOD, critical=frozenset({"engine_failing"})), "it reports engine_failing"),
         (replace(_GOOD, gateway=False), "gateway can no longer be reached"),
