@@ -255,7 +255,7 @@ def test_without_npm_its_source_fails(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+def answering(answer: Callable[[QuietHandler], None]) -> Iterator[str]:
     """A URL; `answer` sends the response."""
 
     class Answer(QuietHandler):
@@ -269,33 +269,33 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 
 def test_an_endless_response_does_not_fill_the_disk(tmp_path: Path) -> None:
-    def endless(answer: BaseHTTPRequestHandler) -> None:
+    def endless(answer: QuietHandler) -> None:
         answer.end_headers()
         while True:
             answer.wfile.write(bytes(1 << 20))
 
-    with serving(endless) as url, pytest.raises(OSError, match="larger than 200 MB"):
+    with answering(endless) as url, pytest.raises(OSError, match="larger than 200 MB"):
         from_url(url)(tmp_path)
 
 
 def test_a_response_that_drips_is_given_up(tmp_path: Path) -> None:
-    def drips(answer: BaseHTTPRequestHandler) -> None:
+    def drips(answer: QuietHandler) -> None:
         answer.end_headers()
         answer.wfile.write(b"x")
         answer.rfile.read()  # until the client gives up
 
     clock = itertools.count(0, 2000)
-    with serving(drips) as url, pytest.raises(OSError, match=r"too slow: 0\.0 MB in 30 min"):
+    with answering(drips) as url, pytest.raises(OSError, match=r"too slow: 0\.0 MB in 30 min"):
         from_url(url, clock=lambda: float(next(clock)))(tmp_path)
 
 
 def test_a_response_that_ends_early_is_not_called_another_file(tmp_path: Path) -> None:
-    def ends(answer: BaseHTTPRequestHandler) -> None:
+    def ends(answer: QuietHandler) -> None:
         answer.send_header("Content-Length", "1000")
         answer.end_headers()
         answer.wfile.write(b"half")
 
-    with serving(ends) as url, pytest.raises(OSError, match="closed after 4 of 1000 bytes"):
+    with answering(ends) as url, pytest.raises(OSError, match="closed after 4 of 1000 bytes"):
         from_url(url)(tmp_path)
 
 

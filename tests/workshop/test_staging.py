@@ -201,7 +201,9 @@ def test_a_link_in_a_zip_is_rejected(models_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_zip_that_would_fill_the_disk_is_rejected(models_dir: Path, tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "model.zip", ("model.bin", b"x" * 1234))
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("model.bin", b"x" * 1234)
     data = archive.read_bytes()
     archive.write_bytes(data.replace((1234).to_bytes(4, "little"), (4 * 10**9).to_bytes(4, "little")))
     assert "is larger than 2 GB" in rejected(archive, models_dir)
