@@ -10,7 +10,6 @@ import datetime
 import hashlib
 import json
 import lzma
-import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -245,10 +244,7 @@ def _put(folder: Path, targets: Targets, path: str, data: bytes, custom: object 
     targets.targets[path] = target
     stored = _stored(folder, path, target.hashes["sha256"])
     stored.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=stored.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).chmod(0o644)
-    shutil.move(file.name, stored)
+    files.write(stored, data, 0o644)  # on the disk before the metadata that names it
 
 
 def _stored(folder: Path, path: str, digest: str) -> Path:
