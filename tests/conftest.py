@@ -45,10 +45,11 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     Two processes run the tests: with one folder for both, a command of one would speak to the service of the other.
     """
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="run-") as sockets:
-        patch.delenv("STATE_DIRECTORY", raising=False)
         patch.delenv("RUNTIME_DIRECTORY", raising=False)
         patch.setenv("XDG_RUNTIME_DIR", sockets)
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        home = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(home))
+        patch.setenv("STATE_DIRECTORY", str(home / "appliance"))  # in a checkout, it would be `.state`
         yield Path(os.environ["XDG_STATE_HOME"])
 
 
