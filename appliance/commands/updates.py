@@ -64,11 +64,13 @@ def with_channel(settings: Settings, channel: str) -> Settings:
 
 
 def fetcher(settings: Settings, places: UpdatePlaces, environ: Mapping[str, str] = os.environ) -> Fetcher:
-    """Reads the repository, through the proxy of this site if there is one. Raises UpdateError."""
+    """Reads the repository, through the proxy of this site if there is one. Raises UpdateError, and notes it."""
     try:
         return Fetcher(places.work, proxy=proxy.find(settings.update.proxy, environ))
     except ValueError as error:
-        raise UpdateError(f"the proxy is invalid: {error}. Set update.proxy", UNREACHABLE) from None
+        invalid = UpdateError(f"the proxy is invalid: {error}. Set update.proxy", UNREACHABLE)
+        staging.note(places, time.time(), invalid)
+        raise invalid from None
 
 
 def check(settings: Settings, places: UpdatePlaces, source: str) -> LastCheck:

@@ -70,6 +70,12 @@ def check(places: UpdatePlaces, wanted: Wanted, fetcher: Fetcher, clock_s: float
     return seen
 
 
+def note(places: UpdatePlaces, clock_s: float, error: UpdateError) -> None:
+    """Note why the source was not even asked. Raises OSError."""
+    places.last_check.parent.mkdir(parents=True, exist_ok=True)
+    _note(places, last_check.read(places.last_check), clock_s, error)
+
+
 def _note(places: UpdatePlaces, known: LastCheck, clock_s: float, error: UpdateError) -> None:
     """Note why nothing is installed, and what is known all the same. Raises OSError."""
     noted = LastCheck(

@@ -20,7 +20,7 @@ import pytest
 from appliance.commands import updates
 from appliance.settings.schema import Settings
 from appliance.settings.schema.update import UpdateSettings
-from appliance.update import proxy
+from appliance.update import last_check, proxy
 from appliance.update.places import UpdateError, UpdatePlaces
 from tests.local_server import LocalServer, QuietHandler, serving
 from tests.tls import certificates
@@ -136,6 +136,7 @@ def test_an_invalid_proxy_is_an_error_with_the_setting(tmp_path: Path) -> None:
     for environ in ({"https_proxy": "https://10.0.0.2:8080"}, {"https_proxy": "http://10.0.0.2:99999"}):
         with pytest.raises(UpdateError, match=r"Set update\.proxy"):
             updates.fetcher(Settings(), UpdatePlaces(tmp_path), environ)
+        assert "the proxy is invalid" in last_check.read(UpdatePlaces(tmp_path).last_check).problem  # for /health
 
 
 @pytest.mark.parametrize(
