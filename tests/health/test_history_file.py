@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -210,7 +211,7 @@ async def run(watch: Watch, clock: FakeClock, samples: int) -> None:
         return next_sample(clock)
 
     task = asyncio.create_task(watch.run(sample))
-    async with asyncio.timeout(30):
+    with anyio.fail_after(30):
         await enough.wait()
     task.cancel()
     await asyncio.wait({task})

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
@@ -211,6 +212,8 @@ async def test_a_connection_buffers_one_record(own_tls: ServerTls) -> None:
         with anyio.fail_after(10):
             while not hasattr(greeters[0] if greeters else None, "transport"):
                 await asyncio.sleep(0.01)
-        layer = greeters[0].transport._ssl_protocol  # type: ignore[attr-defined]
+        transport: Any = greeters[0].transport
+        layer = transport._ssl_protocol
         assert len(getattr(layer, "_ssl_buffer", b"")) <= 20_000
-        writer.close()
+        writer.transport.abort()
+        transport.abort()
